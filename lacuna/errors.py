@@ -1,0 +1,19 @@
+"""The errors Lacuna raises on purpose: one clear line each (what, which file, what to do)."""
+
+from __future__ import annotations
+
+
+class LacunaError(Exception):
+    """Something the user can mend; shown as one line, without a traceback."""
+
+
+class InputError(LacunaError):
+    """Wrong usage or input that stops the run before any work (exit code 2)."""
+
+
+class TractogramError(InputError):
+    """The tractogram cannot be read or used."""
+
+
+class MaskError(LacunaError):
+    """One mask cannot be used; the others go on (exit code 1)."""

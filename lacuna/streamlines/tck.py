@@ -1,0 +1,328 @@
+"""Read and write MRtrix3 track files (``.tck``) in blocks of whole streamlines.
+
+A ``.tck`` holds a text header, then rows of three floats (RAS+ world mm): one row a vertex, a row of NaN after each
+streamline, a row of Inf at the end of the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from lacuna.errors import TractogramError
+
+_MAGIC = b'mrtrix tracks'
+_DATATYPES = {
+    'Float32LE': '<f4',
+    'Float32BE': '>f4',
+    'Float64LE': '<f8',
+    'Float64BE': '>f8',
+    'Float32': '=f4',
+}
+_LONGEST_HEADER = 16 * 2**20
+_BLOCK_ROWS = 2**21
+
+
+@dataclass(frozen=True)
+class TckHeader:
+    """What the header of a ``.tck`` says.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    offset : int
+        Byte at which the vertices start.
+    dtype : numpy.dtype
+        Type of one coordinate.
+    count : int or None
+        Number of streamlines, as claimed; None if absent.
+    step_size : float or None
+        Distance of the vertices in mm, as claimed; None if absent. It decides how MRtrix3 upsamples.
+    fields : dict
+        All fields; the values of a repeated one are joined by a newline.
+    """
+
+    path: Path
+    offset: int
+    dtype: np.dtype
+    count: int | None = None
+    step_size: float | None = None
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TractogramInfo:
+    """What one pass over a tractogram finds.
+
+    Attributes
+    ----------
+    count : int
+        Streamlines in the file, the empty ones included.
+    vertices : int
+    empty, single_vertex : int
+        Streamlines without a vertex, and with just one.
+    box : tuple of tuple of float
+        Smallest and greatest world coordinates of the vertices (mm).
+    spacing : float
+        Mean distance of successive vertices (mm); 0 if no streamline has two.
+    step_size : float or None
+        From the header.
+    sha256 : str
+        Checksum of the file's bytes, the same as that of ``sha256sum``.
+    """
+
+    count: int
+    vertices: int
+    empty: int
+    single_vertex: int
+    box: tuple[tuple[float, float, float], tuple[float, float, float]]
+    spacing: float
+    step_size: float | None
+    sha256: str
+
+
+def read_header(path: str | Path) -> TckHeader:
+    """Read the header of a ``.tck``.
+
+    Raises
+    ------
+    TractogramError
+        If the file cannot be read or is no track file.
+    """
+    path = Path(path)
+    try:
+        with path.open('rb') as stream:
+            size = stream.seek(0, 2)
+            stream.seek(0)
+            return _parse_header(path, stream, size)
+    except OSError as error:
+        message = f'cannot read the tractogram {path}: {error.strerror or error}'
+        raise TractogramError(message) from error
+
+
+def _parse_header(path: Path, stream: BinaryIO, size: int) -> TckHeader:
+    if stream.readline(len(_MAGIC) + 2).strip() != _MAGIC:
+        message = f"{path} is no .tck file: its first line is not 'mrtrix tracks'"
+        raise TractogramError(message)
+    fields: dict[str, str] = {}
+    key = ''
+    while (line := stream.readline(_LONGEST_HEADER)).strip() != b'END':
+        if not line or stream.tell() > _LONGEST_HEADER:
+            message = f"{path}: the header has no line 'END'; the file is truncated or no .tck"
+            raise TractogramError(message)
+        name, colon, value = line.decode('utf-8', 'replace').strip().partition(':')
+        if colon:
+            key = name.strip()
+            fields[key] = f'{fields[key]}\n{value.strip()}' if key in fields else value.strip()
+        elif key:  # a long value that goes on
+            fields[key] += f'\n{name}'
+
+    where, _, offset_text = fields.get('file', '').partition(' ')
+    if where != '.' or not offset_text.strip().isdecimal():
+        message = f"{path}: the header's 'file' field is {fields.get('file')!r}, expected '. OFFSET'"
+        raise TractogramError(message)
+    offset = int(offset_text)
+    if not stream.tell() <= offset <= size:
+        message = f'{path}: the header says that the data start at byte {offset}, the file has {size} bytes'
+        raise TractogramError(message)
+    if (datatype := fields.get('datatype', '')) not in _DATATYPES:
+        message = f'{path}: datatype {datatype!r} is not supported; expected one of {", ".join(_DATATYPES)}'
+        raise TractogramError(message)
+    return TckHeader(
+        path=path,
+        offset=offset,
+        dtype=np.dtype(_DATATYPES[datatype]),
+        count=int(fields['count']) if fields.get('count', '').isdecimal() else None,
+        step_size=_positive_float(fields.get('step_size', '')),
+        fields=fields,
+    )
+
+
+def _positive_float(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 < value < np.inf else None
+
+
+def iter_blocks(
+    header: TckHeader,
+    *,
+    rows: int = _BLOCK_ROWS,
+    on_bytes: Callable[[bytes], object] | None = None,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Go through the streamlines of a ``.tck`` in blocks, in the order of the file.
+
+    Parameters
+    ----------
+    header : TckHeader
+    rows : int
+        Rows to read at a time; a longer streamline makes a longer block.
+    on_bytes : callable, optional
+        Called with the bytes of the data section as they are read, those behind the end marker included.
+
+    Yields
+    ------
+    points : numpy.ndarray
+        (vertices, 3) float32, world mm.
+    lengths : numpy.ndarray
+        (streamlines,) int64, number of vertices of each; their sum is ``len(points)``.
+
+    Raises
+    ------
+    TractogramError
+        If the file is truncated, holds a vertex that is not finite, or other than the number of streamlines that
+        its header claims.
+    """
+    row_bytes = 3 * header.dtype.itemsize
+    found = 0
+    pending = np.empty((0, 3), np.float32)
+    ended = False
+    try:
+        with header.path.open('rb') as stream:
+            stream.seek(header.offset)
+            while chunk := stream.read(rows * row_bytes):
+                if on_bytes:
+                    on_bytes(chunk)
+                if ended:
+                    continue
+                if len(chunk) % row_bytes:
+                    message = f'{header.path} is truncated: it ends within a vertex; get it again'
+                    raise TractogramError(message)
+                fresh = np.frombuffer(chunk, header.dtype).reshape(-1, 3).astype(np.float32, copy=False)
+                table = np.concatenate([pending, fresh]) if len(pending) else fresh
+                points, lengths, pending, ended = _split(table, header, found)
+                found += len(lengths)
+                if len(lengths):
+                    yield points, lengths
+    except OSError as error:
+        message = f'cannot read the tractogram {header.path}: {error.strerror or error}'
+        raise TractogramError(message) from error
+    if len(pending) or (not ended and header.count != found) or found < (header.count or 0):
+        claim = 'an unknown number' if header.count is None else f'{header.count}'
+        message = (
+            f'{header.path} is truncated or corrupt: {found} whole streamlines, the header says {claim}'
+            f'{"" if ended else ", and the end marker is missing"}; get it again'
+        )
+        raise TractogramError(message)
+
+
+def _split(
+    table: np.ndarray, header: TckHeader, found: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
+    """Whole streamlines of a table of rows, what is left over, and whether the end marker was there."""
+    finite = np.isfinite(table).all(axis=1)
+    other = np.flatnonzero(~finite)
+    ended = False
+    is_end = np.isinf(table[other]).all(axis=1)
+    if is_end.any():
+        end = other[np.argmax(is_end)]
+        ended = True
+        other = other[other < end]
+        table, finite = table[:end], finite[:end]
+    bad = ~np.isnan(table[other]).all(axis=1)
+    if bad.any():
+        streamline = found + int(np.argmax(bad))
+        message = (
+            f'{header.path}: streamline {streamline} (counted from 0) has a vertex that is not finite; '
+            'remove it (for example with tckedit) or get the file again'
+        )
+        raise TractogramError(message)
+    lengths = np.diff(other, prepend=-1) - 1
+    whole = int(other[-1]) + 1 if len(other) else 0
+    return table[:whole][finite[:whole]], lengths.astype(np.int64), table[whole:], ended
+
+
+def scan(path: str | Path, *, progress: Callable[[int], object] | None = None) -> TractogramInfo:
+    """Read a whole ``.tck`` once: validate it, measure it, and take its checksum.
+
+    Parameters
+    ----------
+    path : path
+    progress : callable, optional
+        Called with the number of bytes read since the last call.
+
+    Raises
+    ------
+    TractogramError
+        See `read_header` and `iter_blocks`; also if there is no streamline with a vertex.
+    """
+    header = read_header(path)
+    digest = hashlib.sha256()
+    with header.path.open('rb') as stream:
+        digest.update(stream.read(header.offset))
+
+    def on_bytes(chunk: bytes) -> None:
+        digest.update(chunk)
+        if progress:
+            progress(len(chunk))
+
+    count = vertices = empty = single = segments = 0
+    length = 0.0
+    low, high = np.full(3, np.inf), np.full(3, -np.inf)
+    for points, lengths in iter_blocks(header, on_bytes=on_bytes):
+        count += len(lengths)
+        vertices += len(points)
+        empty += int(np.count_nonzero(lengths == 0))
+        single += int(np.count_nonzero(lengths == 1))
+        if len(points):
+            low, high = np.minimum(low, points.min(axis=0)), np.maximum(high, points.max(axis=0))
+            inside = np.ones(len(points) - 1, bool)
+            inside[np.cumsum(lengths[lengths > 0])[:-1] - 1] = False  # steps from one streamline to the next
+            length += float(np.linalg.norm(np.diff(points, axis=0), axis=1)[inside].sum(dtype=float))
+            segments += int(inside.sum())
+    if not vertices:
+        message = f'{header.path} holds no streamlines'
+        raise TractogramError(message)
+    box = (tuple(low.tolist()), tuple(high.tolist()))
+    return TractogramInfo(
+        count=count,
+        vertices=vertices,
+        empty=empty,
+        single_vertex=single,
+        box=box,
+        spacing=length / segments if segments else 0.0,
+        step_size=header.step_size,
+        sha256=digest.hexdigest(),
+    )
+
+
+def write_tck(
+    path: str | Path, streamlines: Iterable[Sequence[Sequence[float]] | np.ndarray], **fields: object
+) -> None:
+    """Write streamlines (each (vertices, 3), world mm) as a little-endian float32 ``.tck``.
+
+    The count is put in at the end, so `streamlines` may be a generator.
+
+    Parameters
+    ----------
+    path : path
+    streamlines : iterable of array_like
+    **fields
+        More header fields, such as ``step_size=0.5``.
+    """
+    extra = ''.join(f'{name}: {value}\n' for name, value in fields.items())
+    count = 0
+    with Path(path).open('wb') as stream:
+        stream.write(_header_bytes(0, extra))
+        for streamline in streamlines:
+            np.asarray(streamline, '<f4').reshape(-1, 3).tofile(stream)
+            np.full(3, np.nan, '<f4').tofile(stream)
+            count += 1
+        np.full(3, np.inf, '<f4').tofile(stream)
+        stream.seek(0)
+        stream.write(_header_bytes(count, extra))
+
+
+def _header_bytes(count: int, extra: str) -> bytes:
+    body = f'mrtrix tracks\ndatatype: Float32LE\ncount: {count:010d}\n{extra}file: . '
+    tail = '\nEND\n'
+    offset = len((body + tail).encode())
+    offset += len(str(offset + len(str(offset))))
+    return f'{body}{offset}{tail}'.encode()
