@@ -5,7 +5,7 @@ from __future__ import annotations
 import filecmp
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -183,14 +183,47 @@ def missing_outputs(
     return missing, differing
 
 
-def conflicting_connectomes(root: Path, wanted: Mapping[str, Any]) -> list[str]:
-    """How the tractogram of the results in a folder differs from that of a run (masks of one space)."""
-    found = []
-    for path in sorted((root / 'connectome').glob('*_tdi.json')):
-        on_disk = read_json(path) or {}
-        if on_disk.get('Space') == wanted['Space']:
-            found += differences(on_disk, wanted)
-    return found
+def conflicting_results(
+    root: Path, wanted: Mapping[str, Mapping[str, Any]], leave_out: Collection[Path]
+) -> dict[str, list[str]]:
+    """Results in a folder that were made with other settings than those of a run.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Of the dataset.
+    wanted : mapping
+        What the sidecars of the run have in common, by space.
+    leave_out : collection of pathlib.Path
+        Sidecars that are compared elsewhere.
+
+    Returns
+    -------
+    dict
+        Differences in words, by file name.
+    """
+    conflicts = {}
+    for path in sorted(root.glob('sub-*/**/*_method-snm_space-*_desc-disconnectionpct.json')):
+        on_disk = None if path in leave_out else read_json(path)
+        common = wanted.get(str(on_disk.get('Space'))) if on_disk else None
+        if on_disk and common and (found := differences(on_disk, common)):
+            conflicts[path.name] = found
+    return conflicts
+
+
+def remove_unused_connectomes(root: Path) -> None:
+    """Remove the densities that no map names as its denominator any more."""
+    densities = sorted((root / 'connectome').glob('*_tdi.nii.gz'))
+    if len(densities) < 2:
+        return
+    used = {
+        (read_json(path) or {}).get('Denominator')
+        for path in root.glob('sub-*/**/*_method-snm_space-*_desc-disconnectionpct.json')
+    }
+    for path in densities:
+        if f'bids::{path.relative_to(root).as_posix()}' not in used:
+            path.unlink()
+            sidecar_path(path).unlink(missing_ok=True)
 
 
 def check_output_dir(root: Path, source: Path) -> None:

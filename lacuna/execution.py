@@ -110,8 +110,13 @@ def run_workflow(
         What the plugin itself raised.
     """
 
+    started = set()
+
     def callback(node: Any, status: str) -> None:
-        if status == 'end' and on_finished:
+        if status == 'start':
+            started.add(node.fullname)
+        elif status == 'end' and on_finished and node.fullname in started:
+            # Linear also says 'end' of nodes that it leaves out after a failure
             on_finished(node.fullname)
 
     configure(workflow, crash_dir)

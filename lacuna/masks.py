@@ -76,6 +76,13 @@ def read_mask(path: str | Path) -> Mask:
     return Mask(mask, affine, digest.hexdigest())
 
 
+def has_voxels(path: str | Path) -> bool:
+    """Whether an image has a voxel other than 0."""
+    import nibabel as nb
+
+    return bool(np.asanyarray(nb.load(path).dataobj).any())
+
+
 def check_touches(path: str | Path, mask: Mask, box: np.ndarray) -> None:
     """Refuse a mask whose voxels all lie outside a box in world mm, (2, 3).
 

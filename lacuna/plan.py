@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from lacuna.bids import MaskFile, check_unique, describe_mask, find_masks, mask_stem
+from lacuna.bids import MaskFile, check_unique, describe_mask, find_masks, mask_stem, sidecar_path
 from lacuna.config import RunConfig
 from lacuna.connectomes import Tractogram
 from lacuna.derivatives import (
-    conflicting_connectomes,
+    conflicting_results,
     connectome_metadata,
     mask_metadata,
+    mask_outputs,
     missing_outputs,
     run_metadata,
 )
@@ -131,14 +132,15 @@ def make_plan(
     if plan.failed and not usable and not plan.skipped:
         raise InputError('\n'.join(failure.reason for failure in plan.failed))
     conflicts: dict[str, list[str]] = {}
+    common: dict[str, dict[str, Any]] = {}
+    own_sidecars = set()
     for mask, sha256 in usable:
-        common = run_metadata(config, tractogram, mask.space, engine_version=engine_version)
-        if mask.space not in plan.connectome_metadata:
-            plan.connectome_metadata[mask.space] = connectome_metadata(config, tractogram, common)
-            if found := conflicting_connectomes(config.output_dir, common):
-                conflicts[str(config.output_dir)] = found
-        metadata = mask_metadata(config, tractogram, mask, sha256, common)
+        if mask.space not in common:
+            common[mask.space] = run_metadata(config, tractogram, mask.space, engine_version=engine_version)
+            plan.connectome_metadata[mask.space] = connectome_metadata(config, tractogram, common[mask.space])
+        metadata = mask_metadata(config, tractogram, mask, sha256, common[mask.space])
         missing, differing = missing_outputs(config.output_dir, mask, BASIC_OUTPUTS, metadata)
+        own_sidecars.add(sidecar_path(config.output_dir / mask_outputs(mask, ['map'])['map']))
         if config.overwrite:
             missing = list(BASIC_OUTPUTS)
         elif differing:
@@ -147,8 +149,10 @@ def make_plan(
             plan.todo.append(MaskJob(mask, tuple(missing), metadata))
         else:
             plan.done.append(mask)
-    if conflicts and not config.overwrite:
-        raise InputError(_conflict_message(conflicts))
+    if not config.overwrite:
+        conflicts |= conflicting_results(config.output_dir, common, own_sidecars)
+        if conflicts:
+            raise InputError(_conflict_message(conflicts))
     return plan
 
 

@@ -153,7 +153,7 @@ def prepare(config: RunConfig) -> RunPlan:
 
 def execute(plan: RunPlan) -> int:
     """Do what the plan says is missing; returns the exit code."""
-    from lacuna.derivatives import write_description
+    from lacuna.derivatives import remove_unused_connectomes, write_description
     from lacuna.provenance import new_log_dir, write_failures
 
     config = plan.config
@@ -163,6 +163,8 @@ def execute(plan: RunPlan) -> int:
     if plan.todo:
         log_dir = new_log_dir(config)
         failures += _run_jobs(plan, log_dir)
+        if config.overwrite:
+            remove_unused_connectomes(config.output_dir)
     for failure in failures:
         print(f'lacuna: {failure.reason}', file=sys.stderr)
     finished = len(plan.done) + len(plan.todo) - (len(failures) - len(plan.failed))

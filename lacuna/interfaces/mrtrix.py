@@ -23,7 +23,8 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from lacuna.streamlines.tck import read_header
+from lacuna.masks import has_voxels
+from lacuna.streamlines.tck import read_header, write_tck
 
 _ESCAPE = re.compile(r'\x1b\[[0-9;?]*[A-Za-z]')
 _COMMANDS = ('tckedit', 'tckmap', 'tck2connectome', 'tckinfo', 'tckstats')
@@ -149,6 +150,18 @@ class TCKEdit(MRtrixCommand):
         if isdefined(self.inputs.out_weights):
             outputs['out_weights'] = str(Path(self.inputs.out_weights).absolute())
         return outputs
+
+
+class SelectStreamlines(TCKEdit):
+    """The streamlines with a vertex in each mask; none for an empty mask, which ``tckedit`` refuses."""
+
+    def _run_interface(self, runtime: Any, correct_return_codes: tuple[int, ...] = (0,)) -> Any:
+        if all(has_voxels(mask) for mask in self.inputs.include):
+            return super()._run_interface(runtime, correct_return_codes)
+        step_size = read_header(self.inputs.in_tracks[0]).step_size
+        fields = {'step_size': step_size} if step_size else {}
+        write_tck(Path(runtime.cwd, self.inputs.out_tracks), [], **fields)
+        return runtime
 
 
 class _TCKMapInputSpec(_WritingInputSpec):

@@ -7,7 +7,7 @@ from nipype.pipeline import engine as pe
 from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.interfaces.images import DisconnectionMap, PrepareMask, SummaryStatistics
-from lacuna.interfaces.mrtrix import TCKEdit, TCKMap
+from lacuna.interfaces.mrtrix import SelectStreamlines, TCKMap
 
 
 def init_snm_wf(
@@ -82,7 +82,7 @@ def init_snm_wf(
     prepare = pe.Node(PrepareMask(), name='prepare', mem_gb=0.5)
     if tractogram_box is not None:
         prepare.inputs.tractogram_box = tractogram_box
-    select = pe.Node(TCKEdit(), name='select', n_procs=omp_nthreads, mem_gb=mem_gb)
+    select = pe.Node(SelectStreamlines(), name='select', n_procs=omp_nthreads, mem_gb=mem_gb)
     lesion_map = pe.Node(TCKMap(), name='lesion_map', n_procs=omp_nthreads, mem_gb=mem_gb)
     if tck_upsample is not None:
         lesion_map.inputs.upsample = tck_upsample
