@@ -13,7 +13,7 @@ from lacuna.simulation.anatomy import voxel_indices, world_coordinates
 from lacuna.simulation.landmarks import BUNDLES, Landmarks
 from lacuna.spaces import Grid
 
-SHORT_FIBRES = 2000  # in each hemisphere
+SHORT_FIBRES = 1260  # in each hemisphere
 _SAMPLES = 200  # per curve before it is resampled
 _LONGEST_REACH = 30  # mm that an end may go on to reach the cortex
 _DEPTH = 2.0  # mm below the surface of the brain that every vertex keeps
@@ -128,11 +128,11 @@ def _curves(rng: np.random.Generator, landmarks: Landmarks) -> np.ndarray:
 
     knots = np.linalg.norm(np.diff(controls.mean(axis=0), axis=0), axis=1).cumsum()
     knots = np.concatenate([[0.0], knots]) / knots[-1]
-    time = np.linspace(0, 1, _SAMPLES)
-    curves = CubicSpline(knots, controls, axis=1)(time)
-    for wave in (2, 3, 5):  # no fibre is as straight as a spline
-        amplitude = rng.normal(0, 0.6 / wave, (count, 1, 3)) * spread.mean() / 2
-        curves += amplitude * np.sin(np.pi * wave * time + rng.uniform(0, np.pi, (count, 1, 1)))[..., None].squeeze(1)
+    time = np.linspace(0, 1, _SAMPLES)[:, None]
+    curves = CubicSpline(knots, controls, axis=1)(time[:, 0])
+    for waves in (2, 3, 5):  # no fibre is as straight as a spline
+        amplitude = rng.normal(0, 0.3 * spread.mean() / waves, (count, 1, 3))
+        curves += amplitude * np.sin(np.pi * waves * time + rng.uniform(0, np.pi, (count, 1, 1)))
     return curves
 
 

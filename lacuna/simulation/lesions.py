@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from lacuna.simulation.anatomy import world_coordinates
+from lacuna.simulation.anatomy import voxel_indices, world_coordinates
 from lacuna.simulation.landmarks import Point
 from lacuna.spaces import Grid
 
@@ -51,8 +51,8 @@ LESIONS = (
             Ellipsoid((-31, -22, 27), (9, 13, 10), -15),
             Ellipsoid((-36, 4, 17), (7, 11, 9), 20),
         ),
-        0.22,
-        4.0,
+        0.3,
+        3.5,
     ),
     Lesion(
         'right posterior cerebral artery: medial occipital lobe with the optic radiation',
@@ -60,14 +60,14 @@ LESIONS = (
             Ellipsoid((13, -80, 2), (9, 15, 10), -10),
             Ellipsoid((20, -64, -1), (8, 13, 7), -20),
         ),
-        0.22,
-        4.0,
+        0.3,
+        3.5,
     ),
     Lesion(
         'left thalamo-capsular lacune',
         (Ellipsoid((-18, -17, 7), (5, 6, 5.5), 25),),
-        0.18,
-        2.5,
+        0.25,
+        2.0,
     ),
 )
 
@@ -90,16 +90,21 @@ def simulate_lesion(rng: np.random.Generator, grid: Grid, brain: np.ndarray, les
     numpy.ndarray
         uint8, 0 or 1, of the grid's shape.
     """
-    points = world_coordinates(grid, np.moveaxis(np.indices(grid.shape, np.float32), 0, -1))
-    bumps = ndimage.gaussian_filter(rng.standard_normal(grid.shape), lesion.grain / grid.resolution)
+    reach = [np.add(part.centre, sign * 2 * max(part.radii)) for part in lesion.parts for sign in (-1, 1)]
+    corners = voxel_indices(grid, np.array([np.min(reach, axis=0), np.max(reach, axis=0)]))
+    low, high = corners.min(axis=0), corners.max(axis=0) + 1
+    points = world_coordinates(grid, low + np.moveaxis(np.indices(high - low), 0, -1))
+    box = tuple(map(slice, low, high))
+
+    bumps = ndimage.gaussian_filter(rng.standard_normal(high - low), lesion.grain / grid.resolution)
     bumps *= lesion.roughness / bumps.std()
     radius = np.min([_relative_radius(points, part) for part in lesion.parts], axis=0)
     side = np.sign(lesion.parts[0].centre[0])
-    mask = (radius + bumps < 1) & brain & (points[..., 0] * side > 1)
-    pieces, count = ndimage.label(mask)
-    if count > 1:
-        mask = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
-    return mask.astype(np.uint8)
+    inside = (radius + bumps < 1) & brain[box] & (points[..., 0] * side > 1)
+    pieces, _ = ndimage.label(inside)
+    mask = np.zeros(grid.shape, np.uint8)
+    mask[box] = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+    return mask
 
 
 def _relative_radius(points: np.ndarray, part: Ellipsoid) -> np.ndarray:
