@@ -29,9 +29,8 @@ def brain_mask(grid: Grid) -> np.ndarray:
     from nilearn.datasets import load_mni152_brain_mask
     from scipy import ndimage
 
-    # the template's midline fissure is darker than the threshold in places: close it, or the mask has a slit
     mask = _onto_grid(load_mni152_brain_mask(resolution=grid.resolution), grid) > 0
-    return ndimage.binary_fill_holes(mask)
+    return ndimage.binary_fill_holes(mask)  # the threshold behind it leaves pits in the fluid
 
 
 def gray_matter(grid: Grid) -> np.ndarray:
@@ -61,7 +60,9 @@ def _onto_grid(image: nib.Nifti1Image, grid: Grid) -> np.ndarray:
     data = np.asanyarray(image.dataobj)
     to_image = np.linalg.inv(image.affine) @ grid.affine
     # both grids are parallel to the axes: each axis can be looked up on its own
-    axes = [np.rint(np.arange(n) * to_image[a, a] + to_image[a, 3]).astype(int) for a, n in enumerate(grid.shape)]
+    axes = [
+        np.rint(np.arange(n) * to_image[a, a] + to_image[a, 3]).astype(int) for a, n in enumerate(grid.shape)
+    ]
     inside = [(axis >= 0) & (axis < n) for axis, n in zip(axes, data.shape, strict=True)]
     values = data[np.ix_(*(np.clip(axis, 0, n - 1) for axis, n in zip(axes, data.shape, strict=True)))]
     return np.where(inside[0][:, None, None] & inside[1][:, None] & inside[2], values, 0)

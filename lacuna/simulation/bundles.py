@@ -18,6 +18,7 @@ _SAMPLES = 200  # per curve before it is resampled
 _LONGEST_REACH = 30  # mm that an end may go on to reach the cortex
 _DEPTH = 2.0  # mm below the surface of the brain that every vertex keeps
 _SHORTEST = 12.0  # mm
+_SHARPEST = np.cos(np.deg2rad(30))  # turn from one step to the next
 _MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
@@ -154,7 +155,9 @@ def _finish(
     if side > 0:
         curves = curves * _MIRROR
     head = _reach(rng, curves[:, 0], curves[:, 0] - curves[:, 4], around) if landmarks.cortical[0] else None
-    tail = _reach(rng, curves[:, -1], curves[:, -1] - curves[:, -5], around) if landmarks.cortical[1] else None
+    tail = (
+        _reach(rng, curves[:, -1], curves[:, -1] - curves[:, -5], around) if landmarks.cortical[1] else None
+    )
     streamlines: list[np.ndarray] = []
     for i, curve in enumerate(curves):
         parts = [head[i][::-1]] if head else []
@@ -164,7 +167,8 @@ def _finish(
         if landmarks.course == 'pair':
             streamline = _keep_side(streamline, side)
         streamline = resample(streamline[_longest_run(around.inside(streamline))], step)
-        if step * (len(streamline) - 1) >= _SHORTEST:
+        crossings = np.count_nonzero(np.diff(np.signbit(streamline[:, 0])))
+        if _is_plausible(streamline, step) and crossings == (landmarks.course != 'pair'):
             streamlines.append(streamline.astype(np.float32))
         if len(streamlines) == landmarks.count:
             break
@@ -193,7 +197,9 @@ def _reach(
     return [row[:n] for row, n in zip(path, steps, strict=True)]
 
 
-def _short_fibres(rng: np.random.Generator, side: int, around: _Surroundings, step: float) -> list[np.ndarray]:
+def _short_fibres(
+    rng: np.random.Generator, side: int, around: _Surroundings, step: float
+) -> list[np.ndarray]:
     """U-shaped fibres between places of the cortex that are 12 to 40 mm apart."""
     cortex = world_coordinates(around.grid, np.argwhere(around.cortex))
     cortex = cortex[cortex[:, 0] * side > 2]
@@ -203,12 +209,16 @@ def _short_fibres(rng: np.random.Generator, side: int, around: _Surroundings, st
     first, last, distance = first[near], last[near], distance[near, None]
     # the white matter of a hemisphere lies around this line from the frontal to the occipital lobe
     middle = (first + last) / 2
-    core = np.stack([np.full(len(near), 27.0 * side), np.clip(middle[:, 1], -75, 45), 18 - 0.1 * middle[:, 1]], 1)
+    core = np.stack(
+        [np.full(len(near), 27.0 * side), np.clip(middle[:, 1], -75, 45), 18 - 0.1 * middle[:, 1]], 1
+    )
     core[:, 2] = np.where(middle[:, 2] < -8, -14, core[:, 2])  # the temporal lobe has its own
     inward = _unit(core - middle)
     bend = middle + inward * (0.25 * distance + 4)
     jitter = _bell(rng, (len(near), 1, 3))
-    controls = np.stack([first, (first + 2 * bend) / 3 + inward, (last + 2 * bend) / 3 + inward, last], axis=1)
+    controls = np.stack(
+        [first, (first + 2 * bend) / 3 + inward, (last + 2 * bend) / 3 + inward, last], axis=1
+    )
     controls[:, 1:3] += jitter
     curves = CubicSpline([0, 0.32, 0.68, 1], controls, axis=1)(np.linspace(0, 1, 60))
     streamlines: list[np.ndarray] = []
@@ -218,7 +228,7 @@ def _short_fibres(rng: np.random.Generator, side: int, around: _Surroundings, st
         if around.in_cortex(streamline[12:-12]).mean() > 0.35 or not around.inside(streamline[6:-6]).all():
             continue
         streamline = resample(streamline[_longest_run(around.inside(streamline))], step)
-        if step * (len(streamline) - 1) >= _SHORTEST:
+        if _is_plausible(streamline, step):
             streamlines.append(streamline.astype(np.float32))
         if len(streamlines) == SHORT_FIBRES:
             break
@@ -229,6 +239,14 @@ def _keep_side(points: np.ndarray, side: int) -> np.ndarray:
     """Bend what would cross the midline back into its hemisphere, without a kink."""
     x = side * points[:, :1]
     return np.concatenate([side * (0.5 * (x + np.sqrt(x**2 + 1.0)) + 0.3), points[:, 1:]], axis=1)
+
+
+def _is_plausible(points: np.ndarray, step: float) -> bool:
+    """Whether a resampled streamline is long enough and has no sharp corner, as the wall of a sulcus would make."""
+    if step * (len(points) - 1) < _SHORTEST:
+        return False
+    steps = _unit(np.diff(points, axis=0))
+    return bool((np.einsum('ij,ij->i', steps[1:], steps[:-1]) > _SHARPEST).all())
 
 
 def _longest_run(inside: np.ndarray) -> slice:

@@ -27,7 +27,7 @@ class Lesion:
 
     Attributes
     ----------
-    about : str
+    side, territory : str
         Where it lies, for the reader.
     parts : tuple of Ellipsoid
     roughness : float
@@ -36,7 +36,8 @@ class Lesion:
         Size of its bumps, mm.
     """
 
-    about: str
+    side: str
+    territory: str
     parts: tuple[Ellipsoid, ...]
     roughness: float
     grain: float
@@ -45,7 +46,8 @@ class Lesion:
 #: the three lesions of the tutorial, for sub-01 to sub-03
 LESIONS = (
     Lesion(
-        'left middle cerebral artery: internal capsule, corona radiata and the white matter below the insula',
+        'left',
+        'middle cerebral artery: internal capsule, corona radiata, white matter next to the insula',
         (
             Ellipsoid((-27, -10, 14), (8, 17, 12), 10),
             Ellipsoid((-31, -22, 27), (9, 13, 10), -15),
@@ -55,7 +57,8 @@ LESIONS = (
         3.5,
     ),
     Lesion(
-        'right posterior cerebral artery: medial occipital lobe with the optic radiation',
+        'right',
+        'posterior cerebral artery: medial occipital lobe',
         (
             Ellipsoid((13, -80, 2), (9, 15, 10), -10),
             Ellipsoid((20, -64, -1), (8, 13, 7), -20),
@@ -64,7 +67,8 @@ LESIONS = (
         3.5,
     ),
     Lesion(
-        'left thalamo-capsular lacune',
+        'left',
+        'perforating arteries: lacune of thalamus and internal capsule',
         (Ellipsoid((-18, -17, 7), (5, 6, 5.5), 25),),
         0.25,
         2.0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -37,7 +38,13 @@ _CORTEX: dict[str, tuple[Point, ...]] = {
 # Structures below the cortex, left: a chain of balls (centre in world mm, radius in mm).
 _DEEP: dict[str, tuple[tuple[Point, float], ...]] = {
     'Thalamus': (((-8, -8, 8), 5), ((-11, -16, 8), 7.5), ((-14, -24, 7), 7.5), ((-19, -27, 2), 5)),
-    'Caudate': (((-11, 16, 0), 5.5), ((-13, 14, 8), 5), ((-14, 4, 16), 4), ((-17, -10, 21), 3.5), ((-19, -22, 22), 3)),
+    'Caudate': (
+        ((-11, 16, 0), 5.5),
+        ((-13, 14, 8), 5),
+        ((-14, 4, 16), 4),
+        ((-17, -10, 21), 3.5),
+        ((-19, -22, 22), 3),
+    ),
     'Putamen': (((-21, 12, -4), 6), ((-25, 6, 2), 6.5), ((-28, -4, 3), 6), ((-30, -14, 3), 4)),
     'Pallidum': (((-16, 0, -3), 4.5), ((-20, -5, -1), 4.5), ((-22, -9, 1), 3.5)),
     'Hippocampus': (((-24, -12, -20), 5.5), ((-28, -22, -15), 5.5), ((-29, -32, -8), 5), ((-24, -38, -2), 4)),
@@ -107,7 +114,9 @@ def simulate_parcels(grid: Grid, brain: np.ndarray, gray: np.ndarray) -> Parcell
     points = world_coordinates(grid, voxels)
     deep, deep_table = _deep_labels(points)
     ribbon = _is_ribbon(points, gray[tuple(voxels.T)], deep > 0)
-    names = [(network, f'{network}_{i}') for network, seeds in _CORTEX.items() for i in range(1, len(seeds) + 1)]
+    names = [
+        (network, f'{network}_{i}') for network, seeds in _CORTEX.items() for i in range(1, len(seeds) + 1)
+    ]
     seeds = np.array([seed for group in _CORTEX.values() for seed in group], float)
 
     labels = np.where(deep > 0, deep + 2 * len(names), 0).astype(np.uint16)
@@ -175,7 +184,7 @@ def _deep_labels(points: np.ndarray) -> tuple[np.ndarray, list[tuple[str, str]]]
 def _in_chain(points: np.ndarray, balls: list[tuple[Point, float]]) -> np.ndarray:
     """Whether a point is in a tube whose axis and radius run from ball to ball."""
     inside = np.zeros(len(points), bool)
-    for (start, r0), (stop, r1) in zip(balls, balls[1:], strict=False):
+    for (start, r0), (stop, r1) in pairwise(balls):
         a, axis = np.array(start, float), np.subtract(stop, start)
         along = np.clip((points - a) @ axis / (axis @ axis), 0, 1)
         distance = np.linalg.norm(points - a - along[:, None] * axis, axis=1)
