@@ -47,8 +47,8 @@ def world_coordinates(grid: Grid, voxels: np.ndarray) -> np.ndarray:
 
 def voxel_indices(grid: Grid, points: np.ndarray) -> np.ndarray:
     """Nearest voxel of each point (world mm), pulled to the border of the grid where it lies outside."""
-    inverse = np.linalg.inv(grid.affine)
-    voxels = np.rint(points @ inverse[:3, :3].T + inverse[:3, 3]).astype(np.int64)
+    # the standard grids are parallel to the axes of the world
+    voxels = np.rint((points - grid.affine[:3, 3]) / np.diag(grid.affine)[:3]).astype(np.int64)
     return np.clip(voxels, 0, np.array(grid.shape) - 1)
 
 

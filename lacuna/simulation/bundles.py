@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy import ndimage
@@ -14,7 +15,7 @@ from lacuna.simulation.landmarks import BUNDLES, Landmarks
 from lacuna.spaces import Grid
 
 SHORT_FIBRES = 1260  # in each hemisphere
-_SAMPLES = 200  # per curve before it is resampled
+_SAMPLES = 150  # per curve before it is resampled
 _LONGEST_REACH = 30  # mm that an end may go on to reach the cortex
 _DEPTH = 2.0  # mm below the surface of the brain that every vertex keeps
 _SHORTEST = 12.0  # mm
@@ -154,19 +155,24 @@ def _finish(
     """Grow the ends into the cortex, stay inside the brain and the hemisphere, resample, take `count`."""
     if side > 0:
         curves = curves * _MIRROR
-    head = _reach(rng, curves[:, 0], curves[:, 0] - curves[:, 4], around) if landmarks.cortical[0] else None
+    head = _reach(rng, curves[:, 0], curves[:, 0] - curves[:, 3], around) if landmarks.cortical[0] else None
     tail = (
-        _reach(rng, curves[:, -1], curves[:, -1] - curves[:, -5], around) if landmarks.cortical[1] else None
+        _reach(rng, curves[:, -1], curves[:, -1] - curves[:, -4], around) if landmarks.cortical[1] else None
     )
+    grown = [
+        np.concatenate(
+            [part for part in (head and head[i][::-1], curve, tail and tail[i]) if part is not None]
+        )
+        for i, curve in enumerate(curves)
+    ]
+    points = np.concatenate(grown)
+    if landmarks.course == 'pair':
+        points = _keep_side(points, side)
+    inside = around.inside(points)
+    stops = np.cumsum([len(curve) for curve in grown])
     streamlines: list[np.ndarray] = []
-    for i, curve in enumerate(curves):
-        parts = [head[i][::-1]] if head else []
-        parts.append(curve)
-        parts += [tail[i]] if tail else []
-        streamline = np.concatenate(parts)
-        if landmarks.course == 'pair':
-            streamline = _keep_side(streamline, side)
-        streamline = resample(streamline[_longest_run(around.inside(streamline))], step)
+    for start, stop in pairwise([0, *stops.tolist()]):
+        streamline = resample(points[start:stop][_longest_run(inside[start:stop])], step)
         crossings = np.count_nonzero(np.diff(np.signbit(streamline[:, 0])))
         if _is_plausible(streamline, step) and crossings == (landmarks.course != 'pair'):
             streamlines.append(streamline.astype(np.float32))

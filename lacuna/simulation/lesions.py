@@ -69,7 +69,7 @@ LESIONS = (
     Lesion(
         'left',
         'perforating arteries: lacune of thalamus and internal capsule',
-        (Ellipsoid((-18, -17, 7), (5, 6, 5.5), 25),),
+        (Ellipsoid((-18, -17, 7), (6, 7.5, 6.5), 25),),
         0.25,
         2.0,
     ),
