@@ -29,7 +29,7 @@ def brain_mask(grid: Grid) -> np.ndarray:
     from nilearn.datasets import load_mni152_brain_mask
     from scipy import ndimage
 
-    mask = _onto_grid(load_mni152_brain_mask(resolution=grid.resolution), grid) > 0
+    mask = _onto_grid(load_mni152_brain_mask(resolution=1), grid) > 0
     return ndimage.binary_fill_holes(mask)  # the threshold behind it leaves pits in the fluid
 
 
@@ -37,7 +37,7 @@ def gray_matter(grid: Grid) -> np.ndarray:
     """Share of grey matter in each voxel, 0 to 1 (float32, of the grid's shape)."""
     from nilearn.datasets import load_mni152_gm_template
 
-    return _onto_grid(load_mni152_gm_template(resolution=grid.resolution), grid).astype(np.float32)
+    return _onto_grid(load_mni152_gm_template(resolution=1), grid).astype(np.float32)
 
 
 def world_coordinates(grid: Grid, voxels: np.ndarray) -> np.ndarray:
@@ -55,7 +55,8 @@ def voxel_indices(grid: Grid, points: np.ndarray) -> np.ndarray:
 def _onto_grid(image: nib.Nifti1Image, grid: Grid) -> np.ndarray:
     """Value of `image` at the centre of each voxel of `grid`: the nearest one, 0 outside of it.
 
-    The template's voxel centres are whole (even) millimetres like the grid's, so nothing is blurred.
+    The template's voxels are 1 mm and their centres whole millimetres like the grid's: nothing is interpolated, and
+    nothing depends on how a processor rounds.
     """
     data = np.asanyarray(image.dataobj)
     to_image = np.linalg.inv(image.affine) @ grid.affine
