@@ -238,6 +238,7 @@ def _write_bids(paths: TutorialPaths) -> None:
         sidecar = {
             'Description': f'Synthetic lesion, {lesion.side} {lesion.territory}',
             'Type': 'Lesion',
+            'Sources': [],  # drawn on no image
             'Space': SPACE,
             'SpatialReference': SPACE,
             'Resolution': 'Voxels of 1 mm on the standard grid',
