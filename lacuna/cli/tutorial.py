@@ -1,0 +1,65 @@
+"""``lacuna tutorial``: data to try Lacuna with."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_ABOUT = 'Write three synthetic lesions (BIDS), a synthetic connectome and a parcellation; needs no network.'
+
+
+def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
+    """Add the command to those of `subparsers`."""
+    parser = subparsers.add_parser(
+        'tutorial', help='write synthetic data to try Lacuna with', description=_ABOUT
+    )
+    parser.add_argument(
+        'directory',
+        metavar='DIR',
+        nargs='?',
+        type=Path,
+        default=Path('lacuna_tutorial'),
+        help='folder to write (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--force',
+        action='store_true',
+        help="write into a folder that is not empty; replaces the tutorial's files only",
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the data, say what was written and what to type next."""
+    from tqdm import tqdm
+
+    from lacuna.tutorial import write_tutorial
+
+    with tqdm(desc='tutorial', unit=' parts', leave=False, disable=None) as bar:
+
+        def progress(part: str) -> None:
+            bar.set_postfix_str(part, refresh=False)
+            bar.update()
+
+        paths = write_tutorial(args.directory, force=args.force, progress=progress)
+
+    def quoted(path: Path) -> str:
+        return shlex.quote(str(path))
+
+    print(f'Wrote the tutorial to {paths.directory}:')
+    print(f'  {paths.bids}: {len(paths.masks)} synthetic lesions')
+    print(f'  {paths.connectome}: synthetic connectome')
+    print(f'  {paths.parcellation}: synthetic parcellation')
+    print(f'  {paths.readme}: what is what')
+    print('Next, map what the lesions disconnect:')
+    print(
+        f'  lacuna run snm {quoted(paths.bids)} {quoted(paths.directory / "derivatives")}'
+        f' --connectome-path {quoted(paths.connectome)}'
+    )
+    return 0
