@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lacuna.processes import start_worker
+
 if TYPE_CHECKING:
     from nipype.pipeline.engine import Workflow
 
@@ -59,7 +61,6 @@ def stream_commands(workflow: Workflow) -> None:
     for name in workflow.list_node_names():
         interface = workflow.get_node(name).interface
         if isinstance(interface, MRtrixCommand):
-            interface.terminal_output = 'stream'
             interface.inputs.quiet = False
 
 
@@ -110,13 +111,15 @@ def run_workflow(
         What the plugin itself raised.
     """
 
+    linear = nprocs == 1
     started = set()
 
     def callback(node: Any, status: str) -> None:
         if status == 'start':
             started.add(node.fullname)
-        elif status == 'end' and on_finished and node.fullname in started:
-            # Linear also says 'end' of nodes that it leaves out after a failure
+        # Linear says 'end', but never 'start', of the nodes that it leaves out after a failure; MultiProc says no
+        # 'start' of nodes that it runs itself.
+        elif status == 'end' and on_finished and (not linear or node.fullname in started):
             on_finished(node.fullname)
 
     configure(workflow, crash_dir)
@@ -126,12 +129,31 @@ def run_workflow(
         plugin_args['memory_gb'] = mem_gb
     known = set(crash_dir.glob('crash-*.txt')) if crash_dir.is_dir() else set()
     failure: Exception | None = None
+    pool_plugin = None if linear else _multiproc(plugin_args)
     try:
-        workflow.run('MultiProc' if nprocs > 1 else 'Linear', plugin_args=plugin_args)
+        workflow.run(pool_plugin or 'Linear', plugin_args=plugin_args)
     except Exception as error:  # noqa: BLE001  each node's own error is in its crash file
         failure = error
+    except BaseException:
+        for worker in pool_plugin.pool._processes.values() if pool_plugin else ():
+            worker.kill()  # else the interpreter would wait for them
+        raise
     crashes = [read_crash(path) for path in sorted(set(crash_dir.glob('crash-*.txt')) - known)]
     return crashes, failure
+
+
+def _multiproc(plugin_args: dict[str, Any]) -> Any:
+    """Nipype's MultiProc, whose workers end with this process, however it ends."""
+    from concurrent.futures import ProcessPoolExecutor
+
+    from nipype.pipeline.plugins import MultiProcPlugin
+
+    plugin = MultiProcPlugin(plugin_args=plugin_args)
+    plugin.pool.shutdown()  # no process has been started yet
+    plugin.pool = ProcessPoolExecutor(
+        max_workers=plugin.processors, initializer=start_worker, initargs=(str(Path.cwd()),)
+    )
+    return plugin
 
 
 def configure(workflow: Workflow, crash_dir: Path) -> None:
@@ -161,14 +183,16 @@ def read_crash(path: Path) -> Crash:
 
 
 def crash_reason(text: str) -> str:
-    r"""The message of the error that a traceback ends with.
+    r"""The message of the error that a traceback ends with, in one line.
 
-    >>> crash_reason('Traceback (most recent call last):\n  File "x"\nlacuna.errors.MaskError: m.nii: not 3D\n')
+    >>> crash_reason('Traceback (most recent call last):\n  File "x"\n\tlacuna.errors.MaskError: m.nii: not 3D\n')
     'm.nii: not 3D'
     """
-    errors = re.findall(r'^(?:[\w.]+(?:Error|Exception|Interrupt|Fault)): ?(.*)$', text, re.MULTILINE)
-    lines = [line for line in text.splitlines() if line.strip()]
-    return next((error for error in reversed(errors) if error), lines[-1].strip() if lines else 'unknown')
+    errors = list(
+        re.finditer(r'^\s*(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Fault)\b:?', text, re.MULTILINE)
+    )
+    said = text[errors[-1].end() :] if errors else text[-500:]
+    return ' '.join(said.split()) or (errors[-1][0].strip() if errors else 'unknown')
 
 
 def remove_finished(folder: Path) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+_TEMPORARY = '.tmp-'
 
 
 def cache_dir() -> Path:
@@ -22,12 +25,14 @@ def cache_dir() -> Path:
 def replacing(target: str | Path) -> Iterator[Path]:
     """A temporary path beside `target`, which takes its place when the block ends without an error.
 
-    A killed process leaves at most a file whose name starts with ``.tmp-``; the target is whole or absent.
+    A killed process leaves at most a file whose name starts with ``.tmp-`` and its own; the target is whole or absent.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     # the extension is kept: writers choose the format and the compression by it
-    handle, name = tempfile.mkstemp(prefix='.tmp-', suffix=''.join(target.suffixes), dir=target.parent)
+    handle, name = tempfile.mkstemp(
+        prefix=f'{_TEMPORARY}{target.name}-', suffix=''.join(target.suffixes), dir=target.parent
+    )
     os.close(handle)
     temporary = Path(name)
     try:
@@ -37,6 +42,13 @@ def replacing(target: str | Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_leftovers(targets: Iterable[Path]) -> None:
+    """Remove the temporary files that a killed process left beside its targets (nobody else may write them now)."""
+    for target in targets:
+        for path in target.parent.glob(f'{_TEMPORARY}{glob.escape(target.name)}-*'):
+            path.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -157,6 +158,7 @@ def execute(plan: RunPlan) -> int:
     from lacuna.provenance import new_log_dir, write_failures
 
     config = plan.config
+    signal.signal(signal.SIGTERM, _stop)
     _say_plan(plan)
     failures = list(plan.failed)
     write_description(config.output_dir, config, plan.tractogram, engine_version=plan.engine_version)
@@ -195,7 +197,11 @@ def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
     config = plan.config
     processors = available_processors() if config.nprocs == -1 else config.nprocs
     nprocs = min(processors, len(plan.todo))
-    workflow = init_cohort_wf(plan, omp_nthreads=share_threads(processors, len(plan.todo)))
+    workflow = init_cohort_wf(
+        plan,
+        omp_nthreads=share_threads(processors, len(plan.todo)),
+        mem_gb=min(1.0, config.mem_gb or 1.0),
+    )
     write_methods(log_dir, workflow.visit_desc())
     if config.verbose > 1:
         stream_commands(workflow)
@@ -232,6 +238,11 @@ def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
                 reason = f'{cause.reason} (details: {cause.path})'
             failures.append(Failure(job.mask.path, f'{job.mask.path}: {reason}'))
     return failures
+
+
+def _stop(*_: object) -> None:
+    """What the scheduler of a cluster sends ends a run as Ctrl-C does."""
+    raise KeyboardInterrupt
 
 
 def _progress(what: str, **options: Any) -> Any:

@@ -21,6 +21,7 @@ from nipype.interfaces.io import add_traits
 
 from lacuna.bids import describe_mask, outputs
 from lacuna.derivatives import mask_outputs, save, sidecar_for
+from lacuna.files import remove_leftovers
 
 
 def _given(value: Any) -> Any:
@@ -70,6 +71,7 @@ class DerivativesDataSink(SimpleInterface):
         inputs = self.inputs
         mask = describe_mask(Path(inputs.source_file), space=inputs.space, subject=_given(inputs.subject))
         targets = mask_outputs(mask, self._keys)
+        remove_leftovers(Path(inputs.base_directory, path) for path in targets.values())
         self._results['out_files'] = [
             str(
                 save(

@@ -24,6 +24,7 @@ from nipype.interfaces.base import (
 )
 
 from lacuna.masks import has_voxels
+from lacuna.processes import die_with_parent
 from lacuna.streamlines.tck import read_header, write_tck
 
 _ESCAPE = re.compile(r'\x1b\[[0-9;?]*[A-Za-z]')
@@ -63,7 +64,11 @@ class _MRtrixInputSpec(CommandLineInputSpec):
         1, usedefault=True, nohash=True, argstr='-nthreads %d', desc='kept equal to the n_procs of the node'
     )
     quiet = traits.Bool(
-        True, usedefault=True, nohash=True, argstr='-quiet', desc='no progress bars in the logs'
+        True,
+        usedefault=True,
+        nohash=True,
+        argstr='-quiet',
+        desc='keep what it prints; else it goes to the terminal',
     )
 
 
@@ -76,8 +81,6 @@ class _WritingInputSpec(_MRtrixInputSpec):
 class MRtrixCommand(CommandLine):
     """Base of the MRtrix3 commands: quoted paths, clean errors, outputs that exist."""
 
-    _terminal_output = 'allatonce'
-
     def _format_arg(self, name: str, spec: Any, value: Any) -> str:
         if name == 'num_threads' and value <= 1:
             value = 0  # for MRtrix3 1 means one thread beside the main one, 0 none
@@ -88,15 +91,24 @@ class MRtrixCommand(CommandLine):
         return super()._format_arg(name, spec, value)
 
     def _run_interface(self, runtime: Any, correct_return_codes: tuple[int, ...] = (0,)) -> Any:
-        self._ldd = False  # nipype would run `ldd` for its record before each command
-        runtime = super()._run_interface(runtime, correct_return_codes)
-        # nipype copies both streams into its own report of a failure
-        runtime.stderr, runtime.stdout = (
-            clean_message(runtime.stderr or ''),
-            clean_message(runtime.stdout or ''),
+        """Run the command, without a shell, as a process that ends with this one."""
+        runtime.cmdline, runtime.success_codes = self.cmdline, correct_return_codes
+        done = subprocess.run(  # noqa: S603  no shell: the words are ours, and the paths are quoted
+            shlex.split(runtime.cmdline),
+            cwd=runtime.cwd,
+            capture_output=self.inputs.quiet,
+            text=True,
+            errors='replace',
+            check=False,
+            preexec_fn=die_with_parent,
         )
-        if runtime.returncode not in correct_return_codes:
-            said = f'{runtime.stderr}\n{runtime.stdout}'.strip() or f'exit code {runtime.returncode}'
+        runtime.stdout, runtime.stderr = clean_message(done.stdout or ''), clean_message(done.stderr or '')
+        runtime.returncode = done.returncode
+        if done.returncode not in correct_return_codes:
+            said = (
+                f'{runtime.stderr}\n{runtime.stdout}'.strip()
+                or f'{self.cmd} ended with code {done.returncode}'
+            )
             message = f'{said} (command: {runtime.cmdline})'
             raise MRtrixError(message)
         return runtime

@@ -79,15 +79,15 @@ def init_snm_wf(
         ),
         name='outputnode',
     )
-    prepare = pe.Node(PrepareMask(), name='prepare', mem_gb=0.5)
+    prepare = pe.Node(PrepareMask(), name='prepare', mem_gb=min(0.5, mem_gb))
     if tractogram_box is not None:
         prepare.inputs.tractogram_box = tractogram_box
     select = pe.Node(SelectStreamlines(), name='select', n_procs=omp_nthreads, mem_gb=mem_gb)
     lesion_map = pe.Node(TCKMap(), name='lesion_map', n_procs=omp_nthreads, mem_gb=mem_gb)
     if tck_upsample is not None:
         lesion_map.inputs.upsample = tck_upsample
-    ratio = pe.Node(DisconnectionMap(), name='ratio', mem_gb=0.5)
-    summary = pe.Node(SummaryStatistics(), name='summary', mem_gb=0.5)
+    ratio = pe.Node(DisconnectionMap(), name='ratio', mem_gb=min(0.5, mem_gb))
+    summary = pe.Node(SummaryStatistics(), name='summary', mem_gb=min(0.5, mem_gb))
     workflow.connect([
         (inputnode, prepare, [('mask', 'in_file')]),
         (inputnode, select, [('tracks', 'in_tracks')]),
