@@ -1,0 +1,52 @@
+# Everything on a fresh Debian machine: `make demo` and `make test` need Python >= 3.11 (with venv), git and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+EXTRAS ?= dev
+
+.PHONY: help setup mrtrix demo test lint types bench clean
+
+help:
+	@echo 'make demo    set everything up and map three synthetic lesions'
+	@echo 'make test    set everything up and run the whole test suite'
+	@echo 'make lint    ruff, and the contracts between the packages'
+	@echo 'make types   the type checker'
+	@echo 'make bench   compare with plain MRtrix3 commands'
+
+setup: mrtrix $(VENV)/.installed
+
+# Debian's package, where it is missing and can be installed; else say what follows from it
+mrtrix:
+	@command -v tckedit >/dev/null || tools/install-mrtrix.sh
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'Python >= 3.11 is needed; name one with PYTHON=...'; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || tools/install-venv.sh $(PYTHON) $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	@touch $@
+
+demo: setup
+	@rm -rf '$(DEMO)/tutorial' '$(DEMO)/derivatives'
+	@mkdir -p '$(DEMO)'
+	$(BIN)/lacuna tutorial '$(DEMO)/tutorial'
+	$(BIN)/lacuna run snm '$(DEMO)/tutorial/bids' '$(DEMO)/derivatives' \
+	  --connectome-path '$(DEMO)/tutorial/connectome/synthetic20k.tck' -w '$(DEMO)/work'
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: setup
+	$(BIN)/mypy
+
+test: setup
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+bench: setup
+	$(BIN)/python benchmarks/bench_run.py
+
+clean:
+	rm -rf $(VENV) '$(DEMO)'
