@@ -65,7 +65,9 @@ def plain_loop(masks: list[Path], tracks: Path, template: Path) -> str:
 
 def main() -> None:
     """Run the benchmark and print its table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('--shared', type=Path, default=Path(__file__).parents[2] / 'shared')
     parser.add_argument('--runs', type=int, default=5)
     args = parser.parse_args()
@@ -99,9 +101,13 @@ def main() -> None:
     for name, values in times.items():
         print(f'| {name} (s) | {statistics.median(values):.2f} | {min(values):.2f} | {max(values):.2f} |')
     ratios = [a / b for a, b in zip(times['lacuna'], times['plain'], strict=True)]
-    print(f'| ratio, pair by pair | {statistics.median(ratios):.2f} | {min(ratios):.2f} | {max(ratios):.2f} |')
+    print(
+        f'| ratio, pair by pair | {statistics.median(ratios):.2f} | {min(ratios):.2f} | {max(ratios):.2f} |'
+    )
     goal = FACTOR * plain + START_UP
-    print(f'goal: {FACTOR} x {plain:.2f} + {START_UP} = {goal:.2f} s; {"reached" if ours <= goal else "missed"}')
+    print(
+        f'goal: {FACTOR} x {plain:.2f} + {START_UP} = {goal:.2f} s; {"reached" if ours <= goal else "missed"}'
+    )
 
 
 if __name__ == '__main__':

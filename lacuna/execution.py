@@ -69,13 +69,16 @@ def available_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
-def share_threads(nprocs: int, masks: int) -> int:
-    """Threads for each command, so that a few masks use all processors as many do.
+def worthwhile_workers(nprocs: int, masks: int, tractogram_bytes: int) -> int:
+    """How many masks to work on at a time; the commands of each share the processors that are left.
 
-    >>> share_threads(8, 2), share_threads(2, 40)
-    (4, 1)
+    A few masks on a tractogram that is read in a second are done, with all processors for each command, before
+    workers would have started.
+
+    >>> worthwhile_workers(8, 3, 15 * 10**9), worthwhile_workers(8, 3, 10**8), worthwhile_workers(2, 40, 10**8)
+    (3, 1, 2)
     """
-    return max(1, nprocs // max(1, masks))
+    return min(nprocs, masks) if masks >= 2 * nprocs or tractogram_bytes > 10**9 else 1
 
 
 def run_workflow(

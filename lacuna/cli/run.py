@@ -187,8 +187,8 @@ def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
         quiet_nipype,
         remove_finished,
         run_workflow,
-        share_threads,
         stream_commands,
+        worthwhile_workers,
     )
     from lacuna.plan import Failure
     from lacuna.provenance import write_methods
@@ -196,10 +196,10 @@ def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
 
     config = plan.config
     processors = available_processors() if config.nprocs == -1 else config.nprocs
-    nprocs = min(processors, len(plan.todo))
+    workers = worthwhile_workers(processors, len(plan.todo), config.connectome_path.stat().st_size)
     workflow = init_cohort_wf(
         plan,
-        omp_nthreads=share_threads(processors, len(plan.todo)),
+        omp_nthreads=max(1, processors // workers),
         mem_gb=min(1.0, config.mem_gb or 1.0),
     )
     write_methods(log_dir, workflow.visit_desc())
@@ -220,7 +220,7 @@ def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
 
         crashes, error = run_workflow(
             workflow,
-            nprocs=nprocs,
+            nprocs=workers,
             mem_gb=config.mem_gb,
             work_dir=config.work_dir,
             crash_dir=log_dir,
