@@ -200,7 +200,7 @@ def _iter_lengths(archive: zipfile.ZipFile, header: TrxHeader) -> Iterator[np.nd
                 or lengths.max() > LONGEST_STREAMLINE
                 or (at_end and int(ends[-1]) != header.vertices)
             ):
-                message = f'{header.path} is corrupt: the offsets do not divide its {header.vertices} vertices'
+                message = f'{header.path} is corrupt: the offsets do not divide its {header.vertices} vertices among {header.count} streamlines'
                 raise TractogramError(message)
             previous = int(ends[-1])
             yield lengths
