@@ -61,7 +61,9 @@ def extension(path: str | Path) -> str:
     for ending in EXTENSIONS:
         if name.endswith(ending) and len(name) > len(ending):
             return ending
-    message = f'{path}: this format is not supported; convert the tractogram to one of {", ".join(EXTENSIONS)}'
+    message = (
+        f'{path}: this format is not supported; convert the tractogram to one of {", ".join(EXTENSIONS)}'
+    )
     raise TractogramError(message)
 
 
@@ -213,7 +215,9 @@ def _read_sidecar(tractogram: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text('utf-8'))
     except (OSError, ValueError) as error:
-        message = f'{path}: the sidecar of the tractogram is not readable as JSON ({error}); mend or remove it'
+        message = (
+            f'{path}: the sidecar of the tractogram is not readable as JSON ({error}); mend or remove it'
+        )
         raise TractogramError(message) from error
     return content if isinstance(content, dict) else {}
 
@@ -227,11 +231,19 @@ def _write_sidecar(path: Path, known: Mapping[str, Any], source: Path, info: Tra
         'StreamlineCount': info.count,
         'VertexCount': info.vertices,
         'SHA256': info.sha256,
-        'Sources': [source.name],
-        'GeneratedBy': [{'Name': 'Lacuna', 'Version': __version__}],
+        'Sources': _with(known.get('Sources'), source.name),
+        'GeneratedBy': _with(known.get('GeneratedBy'), {'Name': 'Lacuna', 'Version': __version__}),
     }
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + '\n', 'utf-8')
+        temporary.write_text(
+            json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + '\n', 'utf-8'
+        )
+
+
+def _with(known: object, entry: object) -> list[object]:
+    """A list that the source's sidecar may have, with one entry more."""
+    entries = known if isinstance(known, list) else []
+    return entries if entry in entries else [*entries, entry]
 
 
 def write_bundles(path: str | Path, bundles: Mapping[str, np.ndarray]) -> None:

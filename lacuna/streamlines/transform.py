@@ -57,7 +57,12 @@ class _Field:
         moved = points.copy()
         for axis in range(3):
             shift = map_coordinates(
-                self.coefficients[axis], voxels, output=np.float64, order=self.order, mode='mirror', prefilter=False
+                self.coefficients[axis],
+                voxels,
+                output=np.float64,
+                order=self.order,
+                mode='mirror',
+                prefilter=False,
             )
             shift[outside] = 0
             moved[:, axis] += shift

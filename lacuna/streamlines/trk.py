@@ -201,7 +201,8 @@ def _walk(words: np.ndarray, header: TrkHeader, found: int) -> tuple[np.ndarray,
     """
     counts = words.view(f'{header.byte_order}i4')
     per_point = 3 + header.scalars
-    starts, lengths = [], []
+    starts: list[int] = []
+    lengths: list[int] = []
     at, size = 0, len(words)
     while at < size:
         length = int(counts[at])

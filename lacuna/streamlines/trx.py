@@ -21,7 +21,14 @@ from lacuna.errors import TractogramError
 from lacuna.streamlines._files import BLOCK_VERTICES, LONGEST_STREAMLINE, Progress, check_finite
 
 _FLOATS = {'float16': '<f2', 'float32': '<f4', 'float64': '<f8'}
-_INTEGERS = {'uint32': '<u4', 'uint64': '<u8', 'int32': '<i4', 'int64': '<i8', 'uint16': '<u2', 'uint8': '<u1'}
+_INTEGERS = {
+    'uint32': '<u4',
+    'uint64': '<u8',
+    'int32': '<i4',
+    'int64': '<i8',
+    'uint16': '<u2',
+    'uint8': '<u1',
+}
 _LONGEST_HEADER = 2**20
 _OFFSETS_AT_A_TIME = 2**16
 
@@ -83,7 +90,9 @@ def read_header(path: str | Path) -> TrxHeader:
         header = json.loads(text)
         count, vertices = (int(header[key]) for key in ('NB_STREAMLINES', 'NB_VERTICES'))
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-        message = f'{path}: header.json does not give NB_STREAMLINES and NB_VERTICES ({error}); the file is corrupt'
+        message = (
+            f'{path}: header.json does not give NB_STREAMLINES and NB_VERTICES ({error}); the file is corrupt'
+        )
         raise TractogramError(message) from error
     positions = _member(path, sizes, 'positions.3.', _FLOATS) if count else ''
     offsets = _member(path, sizes, 'offsets.', _INTEGERS) if count else ''
@@ -94,12 +103,17 @@ def read_header(path: str | Path) -> TrxHeader:
             message = f'{path} is corrupt: {vertices} vertices are claimed ({told} bytes), {positions} has {stored} bytes'
             raise TractogramError(message)
         if sizes[offsets] not in (count * widths[offsets], (count + 1) * widths[offsets]):
-            message = f'{path} is corrupt: {count} streamlines are claimed, {offsets} has {sizes[offsets]} bytes'
+            message = (
+                f'{path} is corrupt: {count} streamlines are claimed, {offsets} has {sizes[offsets]} bytes'
+            )
             raise TractogramError(message)
     groups = {
         Path(name).stem: name
         for name, size in sorted(sizes.items())
-        if name.startswith('groups/') and name.count('/') == 1 and size and name.rpartition('.')[2] in _INTEGERS
+        if name.startswith('groups/')
+        and name.count('/') == 1
+        and size
+        and name.rpartition('.')[2] in _INTEGERS
     }
     return TrxHeader(path, count, vertices, positions, offsets, groups)
 
@@ -172,7 +186,10 @@ def iter_blocks(
                     first = last
                     found += len(part)
                     if progress:
-                        progress(packed * (read + len(points)) // header.vertices - packed * read // header.vertices)
+                        progress(
+                            packed * (read + len(points)) // header.vertices
+                            - packed * read // header.vertices
+                        )
                     read += len(points)
             positions.read(1)  # at the end: compares the checksum
 
