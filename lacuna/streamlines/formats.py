@@ -182,7 +182,8 @@ def convert(
     groups = trx.read_groups(opened.header) if isinstance(opened.header, trx.TrxHeader) else {}
     with replacing(target) as temporary:
         blocks = iter_blocks(opened, progress=progress)
-        if not tck.write_blocks(temporary, blocks, opened.fields):
+        tck.write_blocks(temporary, blocks, opened.fields)
+        if not _has_vertices(temporary):
             message = f'{source} holds no streamlines'
             raise TractogramError(message)
         info = tck.scan(temporary)
@@ -191,6 +192,11 @@ def convert(
             write_bundles(stem.with_name(f'{stem.name}_bundles.tsv'), groups)
         _write_sidecar(stem.with_name(f'{stem.name}.json'), sidecar, source, info)
     return info
+
+
+def _has_vertices(path: Path) -> bool:
+    """Whether a ``.tck`` of ours has a row that is neither the end of a streamline nor of the file."""
+    return any(len(points) for points, _ in tck.iter_blocks(tck.read_header(path)))
 
 
 def _check_target(source: Path, target: Path, overwrite: bool) -> None:
