@@ -21,6 +21,7 @@ import numpy as np
 from lacuna.errors import InputError
 from lacuna.streamlines import tck
 from lacuna.streamlines._files import Progress, replacing
+from lacuna.streamlines.field import DisplacementField
 
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 #: spline orders of the interpolation: 3 as nitransforms does it, 1 as ITK and MRtrix3 do
@@ -38,35 +39,6 @@ class _Affine:
 
     def apply(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         return points @ self.matrix[:3, :3].T + self.matrix[:3, 3], None
-
-
-@dataclass(frozen=True)
-class _Field:
-    """Nonlinear step: spline coefficients (3, x, y, z) float32 of the displacement in mm, on a grid."""
-
-    coefficients: np.ndarray
-    to_voxel: np.ndarray
-    order: int
-
-    def apply(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        from scipy.ndimage import map_coordinates
-
-        voxels = self.to_voxel[:3, :3] @ points.T + self.to_voxel[:3, 3:]
-        last = np.array(self.coefficients.shape[1:])[:, None] - 1
-        outside = ((voxels < 0) | (voxels > last)).any(axis=0)
-        moved = points.copy()
-        for axis in range(3):
-            shift = map_coordinates(
-                self.coefficients[axis],
-                voxels,
-                output=np.float64,
-                order=self.order,
-                mode='mirror',
-                prefilter=False,
-            )
-            shift[outside] = 0
-            moved[:, axis] += shift
-        return moved, outside
 
 
 class PointTransform:
@@ -135,7 +107,7 @@ class PointTransform:
         return moved, outside
 
 
-def _read_steps(path: Path, order: int) -> Iterator[_Affine | _Field]:
+def _read_steps(path: Path, order: int) -> Iterator[_Affine | DisplacementField]:
     """Steps of an ITK transform file in the order in which they act: that of the file, backwards."""
     import h5py
 
@@ -169,9 +141,7 @@ def _read_affine(part: Any) -> np.ndarray:
     return _finite(_LPS @ matrix @ _LPS)
 
 
-def _read_field(part: Any, order: int) -> _Field:
-    from scipy.ndimage import spline_filter
-
+def _read_field(part: Any, order: int) -> DisplacementField:
     fixed = np.asarray(_parameters(part, 'FixedParameters'), float)
     data = _parameters(part, 'Parameters')
     if fixed.shape != (18,) or (fixed[:3] < 2).any() or 3 * int(np.prod(fixed[:3])) != data.size:
@@ -183,11 +153,10 @@ def _read_field(part: Any, order: int) -> _Field:
     to_world[:3, 3] = fixed[3:6]
     # stored with the vector's component varying fastest, then x, y, z
     values = np.asarray(data, np.float32).reshape(*shape[::-1], 3)
-    coefficients = np.empty((3, *shape), np.float32)
+    displacements = np.empty((3, *shape), np.float32)
     for axis, sign in enumerate((-1, -1, 1)):
-        component = sign * _finite(values[..., axis].T)
-        coefficients[axis] = spline_filter(component, order, mode='mirror') if order > 1 else component
-    return _Field(coefficients, np.linalg.inv(_finite(_LPS @ to_world)), order)
+        displacements[axis] = sign * _finite(values[..., axis].T)
+    return DisplacementField.from_displacements(displacements, _finite(_LPS @ to_world), order)
 
 
 def _finite(values: np.ndarray) -> np.ndarray:
@@ -231,7 +200,7 @@ def move_blocks(
         As `lacuna.streamlines.formats.iter_blocks` yields them.
     transform : PointTransform
     threads : int
-        Blocks to work on at the same time; each takes about 150 bytes for a vertex.
+        Blocks to work on at the same time; each takes about 100 bytes for a vertex.
 
     Yields
     ------
