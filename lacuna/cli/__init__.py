@@ -1,6 +1,8 @@
-"""The command line."""
+"""The command line: one small module for each command.
 
+Importing it loads no Nipype, so that ``--help`` is quick.
+"""
 
-def main() -> int:
-    """Run the command line."""
-    return 0
+from lacuna.cli.parser import main
+
+__all__ = ['main']

@@ -1,0 +1,301 @@
+"""``lacuna run snm``: from masks to maps."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lacuna.config import ENGINES, ON_EMPTY, RunConfig
+from lacuna.errors import InputError
+from lacuna.spaces import RESOLUTIONS, SPACES
+
+if TYPE_CHECKING:
+    from lacuna.connectomes import Tractogram
+    from lacuna.plan import Failure, RunPlan
+
+_LOGGER = logging.getLogger('lacuna')
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``run`` to the commands."""
+    parser = commands.add_parser('run', help='compute disconnection', description='Compute disconnection.')
+    methods = parser.add_subparsers(metavar='METHOD', required=True)
+    snm = methods.add_parser(
+        'snm',
+        help='structural network mapping',
+        description='Which streamlines of a normative tractogram each lesion cuts, as a map in percent.',
+        epilog='Exit codes: 0 all done; 1 a mask failed, the others are finished; 2 wrong usage or unusable input.',
+    )
+    add_arguments(snm)
+    snm.set_defaults(run=run)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of a run."""
+    parser.add_argument(
+        'source', type=Path, metavar='BIDS_DIR|MASK', help='BIDS dataset with masks, or one mask'
+    )
+    parser.add_argument('output_dir', type=Path, metavar='OUTPUT_DIR', help='folder of the results')
+    parser.add_argument(
+        '--connectome-path',
+        type=Path,
+        required=True,
+        metavar='TRACTOGRAM',
+        help='normative tractogram (.tck)',
+    )
+
+    chosen = parser.add_argument_group('which masks')
+    chosen.add_argument(
+        '--participant-label', nargs='+', default=[], dest='participants', metavar='L', help='all by default'
+    )
+    chosen.add_argument(
+        '--session-id', nargs='+', default=[], dest='sessions', metavar='S', help='all by default'
+    )
+    chosen.add_argument(
+        '--pattern', metavar='GLOB', help="of the masks' names, such as '*label-acuteinfarct_mask.nii.gz'"
+    )
+    chosen.add_argument(
+        '--on-empty', choices=ON_EMPTY, default='warn', help='for a mask without voxels (%(default)s)'
+    )
+
+    spaces = parser.add_argument_group('spaces and numbers')
+    spaces.add_argument('--mask-space', metavar='SPACE', help=f'{", ".join(SPACES)}; found out by default')
+    spaces.add_argument(
+        '--connectome-space', metavar='SPACE', help='of the tractogram; by default from its sidecar (.json)'
+    )
+    spaces.add_argument(
+        '--output-resolution',
+        type=int,
+        choices=RESOLUTIONS,
+        default=2,
+        help='of the maps, in mm (%(default)s)',
+    )
+    spaces.add_argument(
+        '--tck-upsample', type=int, metavar='N', help="override MRtrix3's rule for the density"
+    )
+    spaces.add_argument('--engine', choices=ENGINES, default='mrtrix', help='%(default)s')
+
+    how = parser.add_argument_group('how to run')
+    how.add_argument('--nprocs', type=int, default=-1, metavar='N', help='processors; -1 (default) is all')
+    how.add_argument('--mem-gb', type=float, metavar='G', help='memory to use')
+    how.add_argument(
+        '-w', '--work-dir', type=Path, default=Path('work'), help='for what is not finished (%(default)s)'
+    )
+    how.add_argument('--overwrite', action='store_true', help='replace results made with other settings')
+    how.add_argument('--dry-run', action='store_true', help='say what would be done, and stop')
+    how.add_argument(
+        '-v',
+        '--verbose',
+        action='count',
+        default=0,
+        help="-v: masks and steps; -vv: Nipype's and MRtrix3's words",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run ``lacuna run snm``; returns the exit code."""
+    from lacuna.execution import quiet_environment
+
+    quiet_environment()
+    config = make_config(args)
+    _set_up_logging(config.verbose)
+    plan = prepare(config)
+    if config.dry_run:
+        _print_plan(plan)
+        return 1 if plan.failed else 0
+    return execute(plan)
+
+
+def make_config(args: argparse.Namespace) -> RunConfig:
+    """The settings that the arguments say, with absolute paths."""
+    values = {name: value for name, value in vars(args).items() if name in RunConfig.__dataclass_fields__}
+    for name in ('source', 'output_dir', 'connectome_path', 'work_dir'):
+        values[name] = Path(values[name]).expanduser().absolute()
+    for name in ('participants', 'sessions'):
+        values[name] = tuple(values[name])
+    return RunConfig(**values)
+
+
+def prepare(config: RunConfig) -> RunPlan:
+    """Check everything that can be checked before any work."""
+    from lacuna.connectomes import open_tractogram
+    from lacuna.derivatives import check_output_dir
+    from lacuna.files import cache_dir
+    from lacuna.interfaces.mrtrix import missing_commands, mrtrix_version
+    from lacuna.plan import make_plan
+
+    if missing := missing_commands():
+        message = (
+            f'--engine mrtrix needs MRtrix3, and {", ".join(missing)} is not on the PATH; '
+            "install it (Debian: 'apt-get install mrtrix3')"
+        )
+        raise InputError(message)
+    check_output_dir(config.output_dir, config.source)
+    size = config.connectome_path.stat().st_size if config.connectome_path.is_file() else 0
+    with _progress('reading the tractogram', total=size, unit='B', unit_scale=True) as bar:
+        tractogram = open_tractogram(
+            config.connectome_path, config.connectome_space, cache=cache_dir(), progress=bar.update
+        )
+    _say_tractogram(tractogram)
+
+    def checked(paths: list[Path]) -> Iterable[Path]:
+        with _progress('checking masks', total=len(paths), unit='mask') as bar:
+            for path in paths:
+                yield path
+                bar.update(1)
+
+    return make_plan(config, tractogram, engine_version=mrtrix_version(), cache=cache_dir(), progress=checked)
+
+
+def execute(plan: RunPlan) -> int:
+    """Do what the plan says is missing; returns the exit code."""
+    from lacuna.derivatives import write_description
+    from lacuna.provenance import new_log_dir, write_failures
+
+    config = plan.config
+    _say_plan(plan)
+    failures = list(plan.failed)
+    write_description(config.output_dir, config, plan.tractogram, engine_version=plan.engine_version)
+    if plan.todo:
+        log_dir = new_log_dir(config)
+        failures += _run_jobs(plan, log_dir)
+    for failure in failures:
+        print(f'lacuna: {failure.reason}', file=sys.stderr)
+    finished = len(plan.done) + len(plan.todo) - (len(failures) - len(plan.failed))
+    if failures:
+        table = write_failures(config.output_dir, failures)
+        print(
+            f'lacuna: {len(failures)} of {finished + len(failures)} masks failed; see {table}',
+            file=sys.stderr,
+        )
+    _print_result(plan, finished)
+    return 1 if failures else 0
+
+
+def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
+    """Build the workflow of the masks with missing results and run it; returns the masks that failed."""
+    from lacuna.execution import (
+        available_processors,
+        quiet_nipype,
+        remove_finished,
+        run_workflow,
+        share_threads,
+        stream_commands,
+    )
+    from lacuna.plan import Failure
+    from lacuna.provenance import write_methods
+    from lacuna.workflows.cohort import init_cohort_wf, job_names
+
+    config = plan.config
+    processors = available_processors() if config.nprocs == -1 else config.nprocs
+    nprocs = min(processors, len(plan.todo))
+    workflow = init_cohort_wf(plan, omp_nthreads=share_threads(processors, len(plan.todo)))
+    write_methods(log_dir, workflow.visit_desc())
+    if config.verbose > 1:
+        stream_commands(workflow)
+    else:
+        quiet_nipype()
+
+    sinks = {f'{workflow.name}.{name}.sink': Path(workflow.name, name) for name in job_names(plan.todo)}
+    finished = set()
+    with _progress('masks', total=len(plan.todo), unit='mask') as bar:
+
+        def on_finished(node: str) -> None:
+            if node in sinks:
+                finished.add(node)
+                remove_finished(config.work_dir / sinks[node])
+                bar.update(1)
+
+        crashes, error = run_workflow(
+            workflow,
+            nprocs=nprocs,
+            mem_gb=config.mem_gb,
+            work_dir=config.work_dir,
+            crash_dir=log_dir,
+            on_finished=on_finished,
+        )
+    if len(finished) == len(sinks):
+        remove_finished(config.work_dir / workflow.name)
+
+    failures = []
+    for job, sink in zip(plan.todo, sinks, strict=True):
+        if sink not in finished:
+            own = [crash for crash in crashes if crash.node.startswith(sink.removesuffix('sink'))]
+            reason = str(error or 'did not finish')
+            if cause := next(iter(own or crashes), None):
+                reason = f'{cause.reason} (details: {cause.path})'
+            failures.append(Failure(job.mask.path, f'{job.mask.path}: {reason}'))
+    return failures
+
+
+def _progress(what: str, **options: Any) -> Any:
+    """A progress bar that is silent when nobody watches."""
+    from tqdm import tqdm
+
+    return tqdm(desc=what, disable=not sys.stderr.isatty(), leave=False, file=sys.stderr, **options)
+
+
+def _set_up_logging(verbose: int) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter('%(message)s'))
+    _LOGGER.handlers[:] = [handler]
+    _LOGGER.propagate = False
+    _LOGGER.setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+def _say_tractogram(tractogram: Tractogram) -> None:
+    info = tractogram.info
+    _LOGGER.info('tractogram: %s, %d streamlines in %s', tractogram.path, info.count, tractogram.space)
+    if info.empty or info.single_vertex:
+        _LOGGER.warning(
+            'lacuna: the tractogram %s has %d streamlines without a vertex and %d with only one; they are kept',
+            tractogram.path.name,
+            info.empty,
+            info.single_vertex,
+        )
+
+
+def _say_plan(plan: RunPlan) -> None:
+    for warning in plan.warnings:
+        _LOGGER.warning('lacuna: %s', warning)
+    for skipped in plan.skipped:
+        _LOGGER.warning('lacuna: %s; skipped', skipped.reason)
+    for mask in plan.done:
+        _LOGGER.info('%s: all results are there', mask.path)
+    for job in plan.todo:
+        _LOGGER.info('%s: %s (%s)', job.mask.path, ', '.join(job.missing), job.mask.space)
+    if plan.todo:
+        _LOGGER.info(
+            'for each mask: select the streamlines with a vertex in it (tckedit), map them (tckmap), '
+            'divide by the density of the whole tractogram, summarise'
+        )
+
+
+def _print_plan(plan: RunPlan) -> None:
+    """What a run would do, one mask a line."""
+    rows = [(str(job.mask.path), f'would make: {", ".join(job.missing)}') for job in plan.todo]
+    rows += [(str(mask.path), 'done') for mask in plan.done]
+    rows += [(str(skipped.path), 'would be skipped: empty') for skipped in plan.skipped]
+    rows += [(str(failure.path), f'would fail: {failure.reason}') for failure in plan.failed]
+    for path, what in sorted(rows):
+        print(f'{path}\t{what}')
+    print(
+        f'{len(plan.todo)} to do, {len(plan.done)} done, {len(plan.skipped)} skipped, {len(plan.failed)} unusable'
+    )
+
+
+def _print_result(plan: RunPlan, finished: int) -> None:
+    """Where the results are; each path for a few masks."""
+    from lacuna.derivatives import mask_outputs
+
+    masks = [*plan.done, *(job.mask for job in plan.todo)]
+    if len(masks) <= 3:
+        for mask in masks:
+            for path in mask_outputs(mask, ('map', 'summary')).values():
+                if (plan.config.output_dir / path).is_file():
+                    print(plan.config.output_dir / path)
+    print(f'{finished} masks done ({len(plan.todo)} now); results in {plan.config.output_dir}')

@@ -1,0 +1,133 @@
+"""The settings of a run: typed, checked where they are made, and written down beside the results."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lacuna.errors import InputError
+from lacuna.spaces import RESOLUTIONS, SPACES
+
+ENGINES = ('mrtrix',)
+ON_EMPTY = ('warn', 'skip', 'error')
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Settings of ``lacuna run snm``.
+
+    Attributes
+    ----------
+    source : pathlib.Path
+        BIDS dataset, or one mask.
+    output_dir : pathlib.Path
+    connectome_path : pathlib.Path
+        Tractogram.
+    connectome_space, mask_space : str or None
+        Names of the spaces; None to find them out.
+    participants, sessions : tuple of str
+        Labels; all if empty.
+    pattern : str or None
+        Glob that the masks' names match.
+    engine : str
+    output_resolution : int
+        Edge of the voxels of the maps in mm.
+    tck_upsample : int or None
+        Overrides MRtrix3's rule for the upsampling of streamlines.
+    on_empty : str
+        What to do with a mask without voxels: ``warn`` (map of zeros), ``skip`` or ``error``.
+    nprocs : int
+        Processors to use; -1 for all.
+    mem_gb : float or None
+        Memory to use; None for what there is.
+    work_dir : pathlib.Path
+        For what is not finished.
+    overwrite, dry_run : bool
+    verbose : int
+
+    Raises
+    ------
+    InputError
+        If a value is not one of those possible.
+    """
+
+    source: Path
+    output_dir: Path
+    connectome_path: Path
+    connectome_space: str | None = None
+    mask_space: str | None = None
+    participants: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    pattern: str | None = None
+    engine: str = 'mrtrix'
+    output_resolution: int = 2
+    tck_upsample: int | None = None
+    on_empty: str = 'warn'
+    nprocs: int = -1
+    mem_gb: float | None = None
+    work_dir: Path = Path('work')
+    overwrite: bool = False
+    dry_run: bool = False
+    verbose: int = 0
+
+    def __post_init__(self) -> None:
+        for name, choices in (
+            ('engine', ENGINES),
+            ('on_empty', ON_EMPTY),
+            ('output_resolution', RESOLUTIONS),
+        ):
+            if getattr(self, name) not in choices:
+                message = f'{name} is {getattr(self, name)!r}; choose from {", ".join(map(str, choices))}'
+                raise InputError(message)
+        for name in ('connectome_space', 'mask_space'):
+            if (space := getattr(self, name)) is not None and space not in SPACES:
+                message = f"{name} '{space}' is not supported; choose from {', '.join(SPACES)}"
+                raise InputError(message)
+        if self.nprocs == 0 or self.nprocs < -1:
+            message = f'nprocs is {self.nprocs}; give a number of processors, or -1 for all'
+            raise InputError(message)
+        if self.mem_gb is not None and self.mem_gb <= 0:
+            message = f'mem_gb is {self.mem_gb}; give the gigabytes to use'
+            raise InputError(message)
+        if self.tck_upsample is not None and self.tck_upsample < 1:
+            message = f'tck_upsample is {self.tck_upsample}; give a whole number from 1'
+            raise InputError(message)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain values (paths as text, None left out)."""
+        plain: dict[str, Any] = {}
+        for name, value in dataclasses.asdict(self).items():
+            if value is not None:
+                plain[name] = str(value) if isinstance(value, Path) else value
+        return plain
+
+    def to_toml(self) -> str:
+        """The settings as TOML."""
+        import tomli_w
+
+        return tomli_w.dumps(self.to_dict())
+
+    def command_line(self, participant: str | None = None) -> str:
+        """The command that gives the results of these settings, without what does not change them.
+
+        >>> run = RunConfig(source=Path('bids'), output_dir=Path('out'), connectome_path=Path('t.tck'))
+        >>> run.command_line('01')
+        'lacuna run snm bids out --connectome-path t.tck --participant-label 01 --output-resolution 2'
+        """
+        words = ['lacuna', 'run', 'snm', str(self.source), str(self.output_dir)]
+        options = {
+            '--connectome-path': self.connectome_path,
+            '--connectome-space': self.connectome_space,
+            '--mask-space': self.mask_space,
+            '--participant-label': participant,
+            '--pattern': self.pattern,
+            '--output-resolution': self.output_resolution,
+            '--tck-upsample': self.tck_upsample,
+        }
+        for option, value in options.items():
+            if value is not None:
+                words += [option, str(value)]
+        return shlex.join(words)

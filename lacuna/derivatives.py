@@ -1,0 +1,254 @@
+"""The derivative dataset: its description, its sidecars, and what of it is there already."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lacuna
+from lacuna.bids import MaskFile, Output, connectome_tdi_path, output_name, outputs, sidecar_path
+from lacuna.config import RunConfig
+from lacuna.connectomes import Tractogram
+from lacuna.errors import InputError
+from lacuna.files import json_bytes, read_json, replacing, write_if_changed
+
+BIDS_VERSION = '1.10.0'
+
+#: names that BIDS does not know (yet); directory patterns take no trailing slash
+_BIDSIGNORE = """\
+**/*_method-snm_*
+**/figures
+connectome
+logs
+sub-*.html
+"""
+
+_README = """\
+Structural disconnection by lesions, computed with Lacuna.
+
+sub-*/**/*_desc-disconnectionpct.nii.gz   percent of each voxel's streamlines that pass through the lesion
+sub-*/**/*_desc-summarystatistics_stats.json   volume of the lesion, streamlines cut, extent of the map
+connectome/*_tdi.nii.gz   number of streamlines of the whole tractogram in each voxel: the denominator of the maps
+logs/   settings, methods text and failures of each run
+
+The JSON file beside each image says how it was made.
+"""
+
+
+def run_metadata(
+    config: RunConfig, tractogram: Tractogram, space: str, *, engine_version: str | None
+) -> dict[str, Any]:
+    """What the sidecars of a run and a space have in common: tractogram, parameters, software."""
+    resolution = config.output_resolution
+    return {
+        'Space': space,
+        'SpatialReference': space,
+        'Resolution': f'{resolution} mm isotropic, standard grid of {space}',
+        'Tractogram': {
+            'Name': tractogram.name,
+            'Space': tractogram.space,
+            'SHA256': tractogram.info.sha256,
+            'StreamlineCount': tractogram.info.count,
+        },
+        'Parameters': {'OutputResolution': resolution, 'TckUpsample': config.tck_upsample or 'automatic'},
+        'SoftwareVersions': {
+            'Lacuna': lacuna.__version__,
+            'Engine': config.engine,
+            'MRtrix3': engine_version or 'not used',
+        },
+    }
+
+
+def connectome_metadata(
+    config: RunConfig, tractogram: Tractogram, common: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Sidecar of the full density of a tractogram."""
+    return {
+        **_about(outputs()['full_tdi']),
+        'Sources': [f'bids:tractogram:{tractogram.path.name}'],
+        **common,
+        'CommandLine': config.command_line(),
+    }
+
+
+def mask_metadata(
+    config: RunConfig, tractogram: Tractogram, mask: MaskFile, mask_sha256: str, common: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the sidecars of one mask have in common."""
+    denominator = connectome_tdi_path(tractogram.label, mask.space, config.output_resolution)
+    root = config.source if config.source.is_dir() else config.source.parent
+    return {
+        'Sources': [
+            f'bids:lesions:{mask.path.relative_to(root).as_posix()}',
+            f'bids:tractogram:{tractogram.path.name}',
+            f'bids::{denominator.as_posix()}',
+        ],
+        **common,
+        'Denominator': f'bids::{denominator.as_posix()}',
+        'Mask': {'SHA256': mask_sha256, 'Space': mask.space, 'SpaceFrom': mask.space_from},
+        'CommandLine': config.command_line(mask.subject),
+    }
+
+
+def _about(output: Output) -> dict[str, Any]:
+    return {'Description': output.about} | ({'Units': output.units} if output.units else {})
+
+
+def sidecar_for(key: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The sidecar of one output of a mask."""
+    return {**_about(outputs()[key]), **metadata}
+
+
+def save(source: str | Path, target: Path, sidecar: Mapping[str, Any] | None = None) -> Path:
+    """Put a file, and its sidecar, under its final name: whole, and only if it is not there as it should be.
+
+    Returns
+    -------
+    pathlib.Path
+        The target.
+    """
+    if not (target.is_file() and filecmp.cmp(source, target, shallow=False)):
+        with replacing(target) as temporary:
+            shutil.copyfile(source, temporary)
+    if sidecar is not None:
+        write_if_changed(sidecar_path(target), json_bytes(sidecar))
+    return target
+
+
+def mask_outputs(mask: MaskFile, keys: Sequence[str]) -> dict[str, Path]:
+    """Paths of the outputs of a mask, relative to the dataset."""
+    return {key: mask.folder / output_name(mask.stem, key, space=mask.space) for key in keys}
+
+
+#: what decides the numbers: the place in the sidecar, and how to call it
+_IDENTITY = {
+    ('Tractogram', 'SHA256'): 'content of the tractogram (sha256)',
+    ('Tractogram', 'Space'): 'space of the tractogram',
+    ('Mask', 'SHA256'): 'content of the mask (sha256)',
+    ('Space',): 'space',
+    ('Parameters', 'OutputResolution'): 'output resolution (mm)',
+    ('Parameters', 'TckUpsample'): 'upsampling of streamlines',
+}
+
+
+def differences(on_disk: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """What of that which decides the numbers differs between two sidecars, in words.
+
+    >>> differences({'Parameters': {'OutputResolution': 2}}, {'Parameters': {'OutputResolution': 1}})
+    ['output resolution (mm): 2 on disk, 1 now']
+    """
+    found = []
+    for keys, name in _IDENTITY.items():
+        old, new = _dig(on_disk, keys), _dig(wanted, keys)
+        if new is not None and old != new:
+            found.append(f'{name}: {_short(old)} on disk, {_short(new)} now')
+    return found
+
+
+def _dig(content: Any, keys: Sequence[str]) -> Any:
+    for key in keys:
+        content = content.get(key) if isinstance(content, Mapping) else None
+    return content
+
+
+def _short(value: Any) -> str:
+    text = 'unknown' if value is None else str(value)
+    return text[:12] + '...' if len(text) == 64 else text
+
+
+def missing_outputs(
+    root: Path, mask: MaskFile, keys: Sequence[str], metadata: Mapping[str, Any]
+) -> tuple[list[str], list[str]]:
+    """What of a mask's outputs has to be made, and what the files there were made with other settings.
+
+    Returns
+    -------
+    missing : list of str
+        Keys of the outputs that are absent.
+    differing : list of str
+        The differences of those present, in words.
+    """
+    missing, differing = [], []
+    for key, relative in mask_outputs(mask, keys).items():
+        path = root / relative
+        sidecar = read_json(sidecar_path(path)) if outputs()[key].sidecar else {}
+        if not path.is_file() or sidecar is None:
+            missing.append(key)
+        elif sidecar:
+            differing += differences(sidecar, metadata)
+    return missing, differing
+
+
+def conflicting_connectomes(root: Path, wanted: Mapping[str, Any]) -> list[str]:
+    """How the tractogram of the results in a folder differs from that of a run (masks of one space)."""
+    found = []
+    for path in sorted((root / 'connectome').glob('*_tdi.json')):
+        on_disk = read_json(path) or {}
+        if on_disk.get('Space') == wanted['Space']:
+            found += differences(on_disk, wanted)
+    return found
+
+
+def check_output_dir(root: Path, source: Path) -> None:
+    """Refuse a folder for the results that cannot be written, or that belongs to something else.
+
+    Nothing is created.
+
+    Raises
+    ------
+    InputError
+    """
+
+    if root.exists() and not root.is_dir():
+        message = f'the output folder {root} is a file'
+        raise InputError(message)
+    if source.is_dir() and root.exists() and root.samefile(source):
+        message = f'the output folder {root} is the input folder; choose another'
+        raise InputError(message)
+    existing = next(path for path in (root, *root.parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        message = f'the output folder {root} cannot be written: no permission in {existing}'
+        raise InputError(message)
+    description = read_json(root / 'dataset_description.json')
+    if description is not None and 'Lacuna' not in [
+        tool.get('Name') for tool in description.get('GeneratedBy') or [] if isinstance(tool, dict)
+    ]:
+        message = f'the output folder {root} holds a dataset that is not of Lacuna; choose another'
+        raise InputError(message)
+
+
+def write_description(
+    root: Path, config: RunConfig, tractogram: Tractogram, *, engine_version: str | None
+) -> None:
+    """Write ``dataset_description.json`` and ``.bidsignore``.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written.
+    """
+    lesions = config.source if config.source.is_dir() else config.source.parent
+    generated = [
+        {'Name': 'Lacuna', 'Version': lacuna.__version__, 'Description': f'engine: {config.engine}'},
+    ]
+    if engine_version:
+        generated.append({'Name': 'MRtrix3', 'Version': engine_version})
+    description = {
+        'Name': 'Lacuna: structural lesion network mapping',
+        'BIDSVersion': BIDS_VERSION,
+        'DatasetType': 'derivative',
+        'GeneratedBy': generated,
+        'SourceDatasets': [{'URL': lesions.as_uri()}],
+        'DatasetLinks': {'lesions': lesions.as_uri(), 'tractogram': tractogram.path.parent.as_uri()},
+    }
+    try:
+        write_if_changed(root / 'dataset_description.json', json_bytes(description))
+        write_if_changed(root / 'README', _README.encode())
+        write_if_changed(root / '.bidsignore', _BIDSIGNORE.encode())
+    except OSError as error:
+        message = f'the output folder {root} cannot be written: {error.strerror or error}'
+        raise InputError(message) from error

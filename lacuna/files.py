@@ -1,0 +1,75 @@
+"""Write files whole or not at all, and find the place for caches."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def cache_dir() -> Path:
+    """Folder of Lacuna's caches: ``LACUNA_CACHE_DIR``, else ``lacuna`` in the user's cache folder."""
+    if given := os.environ.get('LACUNA_CACHE_DIR'):
+        return Path(given).expanduser().absolute()
+    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache').absolute() / 'lacuna'
+
+
+@contextmanager
+def replacing(target: str | Path) -> Iterator[Path]:
+    """A temporary path beside `target`, which takes its place when the block ends without an error.
+
+    A killed process leaves at most a file whose name starts with ``.tmp-``; the target is whole or absent.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # the extension is kept: writers choose the format and the compression by it
+    handle, name = tempfile.mkstemp(prefix='.tmp-', suffix=''.join(target.suffixes), dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def write_if_changed(target: str | Path, content: bytes) -> bool:
+    """Write `content`, unless the file holds just that already; True if it was written."""
+    target = Path(target)
+    if target.is_file() and target.stat().st_size == len(content) and target.read_bytes() == content:
+        return False
+    with replacing(target) as temporary:
+        temporary.write_bytes(content)
+    return True
+
+
+def json_bytes(content: Mapping[str, Any]) -> bytes:
+    """Valid JSON, one key a line, in the given order.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite: NaN is no JSON.
+    """
+    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + '\n').encode()
+
+
+def read_json(path: str | Path) -> dict[str, Any] | None:
+    """The object in a JSON file; None if there is no such file or it holds none."""
+    try:
+        content = json.loads(Path(path).read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None

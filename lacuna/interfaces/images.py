@@ -1,0 +1,154 @@
+"""Nodes that prepare masks and compute the disconnection map and its summary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    File,
+    SimpleInterface,
+    TraitedSpec,
+    isdefined,
+    traits,
+)
+
+from lacuna.files import json_bytes, replacing
+from lacuna.masks import check_touches, read_mask
+from lacuna.measures import disconnection_percent, summary_statistics
+from lacuna.spaces import standard_grid
+
+
+def save_image(path: Path, data: np.ndarray, affine: np.ndarray) -> str:
+    """Write a NIfTI whose one and only position is `affine` (sform, standard space)."""
+    import nibabel as nb
+
+    image = nb.Nifti1Image(data, affine)
+    image.header.set_xyzt_units('mm')
+    # The qform cannot hold a shear: MRtrix3 and others then never see two positions that differ.
+    image.set_sform(affine, code=4)
+    image.set_qform(None, code=0)
+    with replacing(path) as temporary:
+        nb.save(image, temporary)
+    return str(path)
+
+
+def load_image(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels and affine of an image."""
+    import nibabel as nb
+
+    image = nb.load(path)
+    return np.asanyarray(image.dataobj), np.asarray(image.affine, float)
+
+
+class _GridTemplateInputSpec(BaseInterfaceInputSpec):
+    space = traits.Str(mandatory=True, desc='standard space')
+    resolution = traits.Int(mandatory=True, desc='edge of the voxels in mm')
+
+
+class _ImageOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='written image')
+
+
+class GridTemplate(SimpleInterface):
+    """An empty image on a standard grid, as template for ``tckmap``."""
+
+    input_spec = _GridTemplateInputSpec
+    output_spec = _ImageOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        grid = standard_grid(self.inputs.space, self.inputs.resolution)
+        target = Path(runtime.cwd, 'template.nii.gz')
+        self._results['out_file'] = save_image(target, np.zeros(grid.shape, np.uint8), grid.affine)
+        return runtime
+
+
+class _PrepareMaskInputSpec(BaseInterfaceInputSpec):
+    in_file = File(exists=True, mandatory=True, desc='lesion mask, on any grid of its space')
+    tractogram_box = traits.Tuple(
+        traits.Tuple(traits.Float, traits.Float, traits.Float),
+        traits.Tuple(traits.Float, traits.Float, traits.Float),
+        desc='smallest and greatest coordinates of the streamlines (mm); a mask outside is refused',
+    )
+
+
+class PrepareMask(SimpleInterface):
+    """Validate a lesion mask and write it as 0 and 1 on its own grid.
+
+    Raises
+    ------
+    lacuna.errors.MaskError
+        If it is no usable mask, or does not touch the tractogram's box. An empty mask is passed on.
+    """
+
+    input_spec = _PrepareMaskInputSpec
+    output_spec = _ImageOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        mask = read_mask(self.inputs.in_file)
+        if isdefined(self.inputs.tractogram_box):
+            check_touches(self.inputs.in_file, mask, np.array(self.inputs.tractogram_box))
+        target = Path(runtime.cwd, 'mask.nii.gz')
+        self._results['out_file'] = save_image(target, mask.data.astype(np.uint8), mask.affine)
+        return runtime
+
+
+class _DisconnectionMapInputSpec(BaseInterfaceInputSpec):
+    mask_tdi = File(exists=True, mandatory=True, desc='density of the disconnected streamlines')
+    full_tdi = File(exists=True, mandatory=True, desc='density of all streamlines, on the same grid')
+
+
+class DisconnectionMap(SimpleInterface):
+    """Voxel-wise disconnection in percent (float32): the ratio of two densities."""
+
+    input_spec = _DisconnectionMapInputSpec
+    output_spec = _ImageOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        mask_tdi, affine = load_image(self.inputs.mask_tdi)
+        full_tdi, full_affine = load_image(self.inputs.full_tdi)
+        if not np.allclose(affine, full_affine, atol=1e-4):
+            message = f'{self.inputs.mask_tdi} and {self.inputs.full_tdi} lie on different grids'
+            raise ValueError(message)
+        percent = disconnection_percent(mask_tdi, full_tdi).astype(np.float32)
+        self._results['out_file'] = save_image(Path(runtime.cwd, 'disconnection.nii.gz'), percent, affine)
+        return runtime
+
+
+class _SummaryStatisticsInputSpec(BaseInterfaceInputSpec):
+    in_mask = File(exists=True, mandatory=True, desc='lesion mask on its own grid')
+    disconnection_map = File(exists=True, mandatory=True, desc='percent')
+    full_tdi = File(exists=True, mandatory=True, desc='density of all streamlines')
+    streamlines_total = traits.Int(mandatory=True, desc='streamlines of the tractogram')
+    streamlines_disconnected = traits.Int(mandatory=True, desc='streamlines with a vertex in the mask')
+
+
+class _SummaryStatisticsOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='JSON')
+
+
+class SummaryStatistics(SimpleInterface):
+    """Volume, counts and extent of one lesion, as JSON."""
+
+    input_spec = _SummaryStatisticsInputSpec
+    output_spec = _SummaryStatisticsOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        mask, mask_affine = load_image(self.inputs.in_mask)
+        percent, grid_affine = load_image(self.inputs.disconnection_map)
+        full_tdi, _ = load_image(self.inputs.full_tdi)
+        statistics = summary_statistics(
+            mask=mask > 0,
+            mask_affine=mask_affine,
+            percent=percent,
+            full_tdi=full_tdi,
+            grid_affine=grid_affine,
+            streamlines_total=self.inputs.streamlines_total,
+            streamlines_disconnected=self.inputs.streamlines_disconnected,
+        )
+        target = Path(runtime.cwd, 'summary.json')
+        target.write_bytes(json_bytes(statistics))
+        self._results['out_file'] = str(target)
+        return runtime

@@ -1,0 +1,273 @@
+"""The MRtrix3 commands that Lacuna runs, one class each.
+
+Paths are quoted, so names with spaces, quotes or semicolons are safe. A command that exits with an error raises with
+MRtrix3's own message.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from nipype.interfaces.base import (
+    CommandLine,
+    CommandLineInputSpec,
+    File,
+    InputMultiObject,
+    TraitedSpec,
+    isdefined,
+    traits,
+)
+
+from lacuna.streamlines.tck import read_header
+
+_ESCAPE = re.compile(r'\x1b\[[0-9;?]*[A-Za-z]')
+_COMMANDS = ('tckedit', 'tckmap', 'tck2connectome', 'tckinfo', 'tckstats')
+
+
+class MRtrixError(RuntimeError):
+    """An MRtrix3 command failed; the message is its own, without escape codes."""
+
+
+def missing_commands() -> list[str]:
+    """The MRtrix3 commands that are not on the PATH."""
+    return [command for command in _COMMANDS if shutil.which(command) is None]
+
+
+def mrtrix_version() -> str | None:
+    """Version of the MRtrix3 on the PATH, such as ``'3.0.4'``; None without one."""
+    if (path := shutil.which('tckedit')) is None:
+        return None
+    done = subprocess.run([path, '-version'], capture_output=True, text=True, check=False)  # noqa: S603
+    found = re.search(r'tckedit (\S+)', clean_message(done.stdout))
+    return found.group(1) if found else 'unknown'
+
+
+def clean_message(text: str) -> str:
+    r"""What an MRtrix3 command printed, without escape codes, progress bars and empty lines.
+
+    >>> clean_message('\x1b[31mtckedit: [ERROR] no such file\x1b[0m\n\n')
+    'tckedit: [ERROR] no such file'
+    """
+    lines = (line.rsplit('\r', 1)[-1].strip() for line in _ESCAPE.sub('', text).splitlines())
+    return '\n'.join(line for line in lines if line)
+
+
+class _MRtrixInputSpec(CommandLineInputSpec):
+    num_threads = traits.Int(
+        1, usedefault=True, nohash=True, argstr='-nthreads %d', desc='kept equal to the n_procs of the node'
+    )
+    quiet = traits.Bool(
+        True, usedefault=True, nohash=True, argstr='-quiet', desc='no progress bars in the logs'
+    )
+
+
+class _WritingInputSpec(_MRtrixInputSpec):
+    force = traits.Bool(
+        True, usedefault=True, nohash=True, argstr='-force', desc='overwrite what a killed run left'
+    )
+
+
+class MRtrixCommand(CommandLine):
+    """Base of the MRtrix3 commands: quoted paths, clean errors, outputs that exist."""
+
+    _terminal_output = 'allatonce'
+
+    def _format_arg(self, name: str, spec: Any, value: Any) -> str:
+        if name == 'num_threads' and value <= 1:
+            value = 0  # for MRtrix3 1 means one thread beside the main one, 0 none
+        if isinstance(value, str):  # not left to nipype: its versions differ in what they quote
+            return spec.argstr % shlex.quote(value)
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return ' '.join(spec.argstr.removesuffix('...') % shlex.quote(item) for item in value)
+        return super()._format_arg(name, spec, value)
+
+    def _run_interface(self, runtime: Any, correct_return_codes: tuple[int, ...] = (0,)) -> Any:
+        self._ldd = False  # nipype would run `ldd` for its record before each command
+        runtime = super()._run_interface(runtime, correct_return_codes)
+        # nipype copies both streams into its own report of a failure
+        runtime.stderr, runtime.stdout = (
+            clean_message(runtime.stderr or ''),
+            clean_message(runtime.stdout or ''),
+        )
+        if runtime.returncode not in correct_return_codes:
+            said = f'{runtime.stderr}\n{runtime.stdout}'.strip() or f'exit code {runtime.returncode}'
+            message = f'{said} (command: {runtime.cmdline})'
+            raise MRtrixError(message)
+        return runtime
+
+    @property
+    def version(self) -> str | None:
+        """Version of MRtrix3, which is part of the record of the run."""
+        return mrtrix_version()
+
+
+class _TCKEditInputSpec(_WritingInputSpec):
+    in_tracks = InputMultiObject(
+        File(exists=True), mandatory=True, argstr='%s', position=-2, desc='tractogram(s)'
+    )
+    out_tracks = File('selected.tck', usedefault=True, argstr='%s', position=-1, desc='output tractogram')
+    include = InputMultiObject(
+        File(exists=True),
+        argstr='-include %s...',
+        desc='keep the streamlines with a vertex in each of these masks',
+    )
+    exclude = InputMultiObject(
+        File(exists=True),
+        argstr='-exclude %s...',
+        desc='drop the streamlines with a vertex in any of these masks',
+    )
+    in_weights = File(exists=True, argstr='-tck_weights_in %s', desc='one weight a streamline')
+    out_weights = File(argstr='-tck_weights_out %s', requires=['in_weights'], desc='weights of those kept')
+
+
+class _TCKEditOutputSpec(TraitedSpec):
+    out_tracks = File(exists=True, desc='the streamlines kept')
+    out_weights = File(exists=True, desc='their weights')
+    count = traits.Int(desc='number of streamlines kept')
+
+
+class TCKEdit(MRtrixCommand):
+    """Select streamlines: ``tckedit``. An empty selection is a result, not an error.
+
+    >>> edit = TCKEdit(out_tracks='lesion tracks.tck')
+    >>> edit._format_arg('out_tracks', edit.inputs.trait('out_tracks'), 'lesion tracks.tck')
+    "'lesion tracks.tck'"
+    """
+
+    _cmd = 'tckedit'
+    input_spec = _TCKEditInputSpec
+    output_spec = _TCKEditOutputSpec
+
+    def _list_outputs(self) -> dict[str, Any]:
+        out_tracks = Path(self.inputs.out_tracks).absolute()
+        outputs: dict[str, Any] = {'out_tracks': str(out_tracks), 'count': read_header(out_tracks).count or 0}
+        if isdefined(self.inputs.out_weights):
+            outputs['out_weights'] = str(Path(self.inputs.out_weights).absolute())
+        return outputs
+
+
+class _TCKMapInputSpec(_WritingInputSpec):
+    in_tracks = File(exists=True, mandatory=True, argstr='%s', position=-2, desc='tractogram')
+    out_file = File('tdi.nii.gz', usedefault=True, argstr='%s', position=-1, desc='output image')
+    template = File(exists=True, argstr='-template %s', desc='image whose grid the output has')
+    upsample = traits.Range(low=1, argstr='-upsample %d', desc='override the rule of the step size')
+    in_weights = File(exists=True, argstr='-tck_weights_in %s', desc='one weight a streamline')
+
+
+class _TCKMapOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='number (or summed weight) of streamlines that visit each voxel')
+
+
+class TCKMap(MRtrixCommand):
+    """Track density: ``tckmap``."""
+
+    _cmd = 'tckmap'
+    input_spec = _TCKMapInputSpec
+    output_spec = _TCKMapOutputSpec
+
+    def _list_outputs(self) -> dict[str, Any]:
+        return {'out_file': str(Path(self.inputs.out_file).absolute())}
+
+
+class _TCK2ConnectomeInputSpec(_WritingInputSpec):
+    in_tracks = File(exists=True, mandatory=True, argstr='%s', position=-3, desc='tractogram')
+    in_parcels = File(exists=True, mandatory=True, argstr='%s', position=-2, desc='label image')
+    out_file = File('connectome.csv', usedefault=True, argstr='%s', position=-1, desc='output matrix')
+    out_assignments = File(argstr='-out_assignments %s', desc='the two nodes of each streamline')
+    in_weights = File(exists=True, argstr='-tck_weights_in %s', desc='one weight a streamline')
+    search_radius = traits.Float(argstr='-assignment_radial_search %g', desc='mm; 4 by default')
+    symmetric = traits.Bool(True, usedefault=True, argstr='-symmetric', desc='both triangles')
+    zero_diagonal = traits.Bool(True, usedefault=True, argstr='-zero_diagonal', desc='no self-connections')
+
+
+class _TCK2ConnectomeOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='matrix of counts (or summed weights), comma separated')
+    out_assignments = File(exists=True, desc='the two nodes of each streamline')
+
+
+class TCK2Connectome(MRtrixCommand):
+    """Connectivity between the parcels of a label image: ``tck2connectome``."""
+
+    _cmd = 'tck2connectome'
+    input_spec = _TCK2ConnectomeInputSpec
+    output_spec = _TCK2ConnectomeOutputSpec
+
+    def _list_outputs(self) -> dict[str, Any]:
+        outputs = {'out_file': str(Path(self.inputs.out_file).absolute())}
+        if isdefined(self.inputs.out_assignments):
+            outputs['out_assignments'] = str(Path(self.inputs.out_assignments).absolute())
+        return outputs
+
+
+class _TCKInfoInputSpec(_MRtrixInputSpec):
+    in_tracks = File(exists=True, mandatory=True, argstr='%s', position=-1, desc='tractogram')
+    count = traits.Bool(True, usedefault=True, argstr='-count', desc='count the streamlines in the file')
+
+
+class _TCKInfoOutputSpec(TraitedSpec):
+    header = traits.Dict(traits.Str, traits.Str, desc='the fields of the header')
+    count = traits.Int(desc='number of streamlines found in the file')
+
+
+class TCKInfo(MRtrixCommand):
+    """Header of a tractogram and the number of its streamlines: ``tckinfo``."""
+
+    _cmd = 'tckinfo'
+    input_spec = _TCKInfoInputSpec
+    output_spec = _TCKInfoOutputSpec
+
+    def _run_interface(self, runtime: Any, correct_return_codes: tuple[int, ...] = (0,)) -> Any:
+        runtime = super()._run_interface(runtime, correct_return_codes)
+        pairs = (line.strip().partition(':') for line in runtime.stdout.splitlines())
+        self._header = {name: value.strip() for name, colon, value in pairs if colon}
+        return runtime
+
+    def _list_outputs(self) -> dict[str, Any]:
+        outputs: dict[str, Any] = {'header': self._header}
+        if self.inputs.count:
+            outputs['count'] = int(self._header['actual count in file'])
+        return outputs
+
+
+_STATISTICS = ('mean', 'median', 'std', 'min', 'max', 'count')
+
+
+class _TCKStatsInputSpec(_MRtrixInputSpec):
+    in_tracks = File(exists=True, mandatory=True, argstr='%s', position=-1, desc='tractogram')
+    in_weights = File(exists=True, argstr='-tck_weights_in %s', desc='one weight a streamline')
+
+
+class _TCKStatsOutputSpec(TraitedSpec):
+    mean = traits.Float(desc='mean length (mm)')
+    median = traits.Float(desc='median length (mm)')
+    std = traits.Float(desc='standard deviation of the lengths (mm)')
+    min = traits.Float(desc='smallest length (mm)')
+    max = traits.Float(desc='greatest length (mm)')
+    count = traits.Int(desc='number of streamlines')
+
+
+class TCKStats(MRtrixCommand):
+    """Statistics of the lengths of the streamlines: ``tckstats``."""
+
+    _cmd = 'tckstats'
+    input_spec = _TCKStatsInputSpec
+    output_spec = _TCKStatsOutputSpec
+
+    def _parse_inputs(self, skip: Any = None) -> list[str]:
+        return [f'-output {name}' for name in _STATISTICS] + super()._parse_inputs(skip=skip)
+
+    def _run_interface(self, runtime: Any, correct_return_codes: tuple[int, ...] = (0,)) -> Any:
+        runtime = super()._run_interface(runtime, correct_return_codes)
+        self._values = runtime.stdout.split()
+        return runtime
+
+    def _list_outputs(self) -> dict[str, Any]:
+        return {
+            name: int(value) if name == 'count' else float(value)
+            for name, value in zip(_STATISTICS, self._values, strict=True)
+        }

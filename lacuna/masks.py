@@ -1,0 +1,123 @@
+"""Lesion masks: read one, and refuse what is no usable mask."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lacuna.errors import MaskError
+from lacuna.measures import world_box
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A binary image.
+
+    Attributes
+    ----------
+    data : numpy.ndarray
+        (x, y, z) bool.
+    affine : numpy.ndarray
+        4 x 4, voxels to world mm (RAS+).
+    sha256 : str
+        Checksum of the voxels and the affine: the same mask stored in another way (compressed, another data type)
+        has the same.
+    """
+
+    data: np.ndarray
+    affine: np.ndarray
+    sha256: str
+
+
+def read_mask(path: str | Path) -> Mask:
+    """Read a lesion mask.
+
+    Raises
+    ------
+    MaskError
+        If the file cannot be read, is not 3D, has no usable affine, or holds values other than 0 and 1. An empty
+        mask is no error here.
+    """
+    import nibabel as nb
+    from nibabel.filebasedimages import ImageFileError
+
+    path = Path(path)
+    try:
+        image = nb.load(path)
+        data = np.asanyarray(image.dataobj)
+    except (
+        ImageFileError,
+        OSError,
+        EOFError,
+        zlib.error,
+        ValueError,
+        MemoryError,
+    ) as error:
+        message = f'{path}: the mask cannot be read ({str(error).splitlines()[0]}); is the file whole?'
+        raise MaskError(message) from error
+
+    while data.ndim > 3 and data.shape[-1] == 1:
+        data = data[..., 0]
+    if data.ndim != 3:
+        message = (
+            f'{path}: the mask has {data.ndim} dimensions {data.shape}; split it into one 3D mask a file'
+        )
+        raise MaskError(message)
+    affine = np.asarray(image.affine, float)
+    _check_affine(path, image, affine)
+    _check_values(path, data)
+    mask = np.ascontiguousarray(data > 0.5)
+    digest = hashlib.sha256(repr((mask.shape, affine.round(6).tolist())).encode())
+    digest.update(np.packbits(mask).tobytes())
+    return Mask(mask, affine, digest.hexdigest())
+
+
+def check_touches(path: str | Path, mask: Mask, box: np.ndarray) -> None:
+    """Refuse a mask whose voxels all lie outside a box in world mm, (2, 3).
+
+    Raises
+    ------
+    MaskError
+    """
+    if not mask.data.any():
+        return
+    low, high = world_box(mask.data, mask.affine)
+    if (low > box[1]).any() or (high < box[0]).any():
+        message = (
+            f'{path}: the mask lies at {_corner(low)} to {_corner(high)} mm, the tractogram at {_corner(box[0])} '
+            f'to {_corner(box[1])} mm; is it in MNI space, with its right affine?'
+        )
+        raise MaskError(message)
+
+
+def _corner(point: np.ndarray) -> str:
+    return '(' + ', '.join(f'{value:.0f}' for value in point) + ')'
+
+
+def _check_affine(path: Path, image: object, affine: np.ndarray) -> None:
+    header = getattr(image, 'header', {})
+    if 'sform_code' in header and header['sform_code'] == 0 and header['qform_code'] == 0:
+        message = f'{path}: the mask does not say where it lies (sform and qform codes are 0); set them'
+        raise MaskError(message)
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
+        message = (
+            f'{path}: the affine of the mask is zero or singular; write the mask again with its right affine'
+        )
+        raise MaskError(message)
+
+
+def _check_values(path: Path, data: np.ndarray) -> None:
+    if data.dtype.kind not in 'buif':
+        message = f'{path}: the mask has voxels of type {data.dtype}; expected 0 and 1'
+        raise MaskError(message)
+    if data.dtype.kind == 'f' and not np.isfinite(data).all():
+        message = f'{path}: the mask holds values that are not finite (NaN or Inf); expected 0 and 1'
+        raise MaskError(message)
+    if (other := data[(data != 0) & (data != 1)]).size:
+        values = ', '.join(f'{value:g}' for value in np.unique(other)[:4])
+        message = f'{path}: the mask is not binary: it holds {values}; make it 0 and 1 (one mask a file)'
+        raise MaskError(message)

@@ -1,0 +1,155 @@
+"""The quantities of structural disconnection: numpy in, numbers out; no files, no Nipype.
+
+Notation: ``TDI(v)`` is the number of streamlines that visit voxel ``v``; ``TDI_L(v)`` counts those of them that have
+a vertex in the lesion ``L``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+#: voxels that share a face, an edge or a corner belong together
+_NEIGHBOURS = np.ones((3, 3, 3), bool)
+
+
+def disconnection_percent(mask_tdi: np.ndarray, full_tdi: np.ndarray) -> np.ndarray:
+    """Percent of each voxel's streamlines that pass through the mask; 0 where the tractogram has none.
+
+    Parameters
+    ----------
+    mask_tdi, full_tdi : numpy.ndarray
+        Counts (or summed weights) of the disconnected and of all streamlines, of one shape.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, 0 to 100.
+
+    Raises
+    ------
+    ValueError
+        If a voxel has more disconnected streamlines than streamlines, or if the shapes differ.
+
+    Examples
+    --------
+    >>> disconnection_percent(np.array([1, 0, 0]), np.array([4, 4, 0]))
+    array([25.,  0.,  0.])
+    """
+    if mask_tdi.shape != full_tdi.shape:
+        message = f'the densities have different shapes: {mask_tdi.shape} and {full_tdi.shape}'
+        raise ValueError(message)
+    if (mask_tdi > full_tdi).any():
+        message = 'more disconnected streamlines than streamlines: the densities are of different tractograms'
+        raise ValueError(message)
+    return np.divide(100.0 * mask_tdi, full_tdi, out=np.zeros(full_tdi.shape), where=full_tdi > 0)
+
+
+def summary_statistics(
+    *,
+    mask: np.ndarray,
+    mask_affine: np.ndarray,
+    percent: np.ndarray,
+    full_tdi: np.ndarray,
+    grid_affine: np.ndarray,
+    streamlines_total: int,
+    streamlines_disconnected: int,
+) -> dict[str, Any]:
+    """Summary of one lesion, with the keys of the statistics file.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        (x, y, z) bool, on its own grid.
+    mask_affine : numpy.ndarray
+        4 x 4, mask voxels to world mm.
+    percent : numpy.ndarray
+        Voxel-wise disconnection in percent.
+    full_tdi : numpy.ndarray
+        Density of the whole tractogram, on the grid of `percent`.
+    grid_affine : numpy.ndarray
+        4 x 4, voxels of `percent` to world mm.
+    streamlines_total, streamlines_disconnected : int
+
+    Returns
+    -------
+    dict
+        ``mask_components`` counts groups of voxels that share a face, an edge or a corner;
+        ``mask_outside_support_pct`` is the share of the mask's voxel centres in voxels that no streamline visits.
+    """
+    voxels = int(np.count_nonzero(mask))
+    affected = percent[percent > 0]
+    return {
+        'mask_voxels': voxels,
+        'mask_volume_mm3': voxels * round(float(abs(np.linalg.det(mask_affine[:3, :3]))), 9),
+        'mask_components': count_components(mask),
+        'mask_outside_support_pct': outside_support_percent(mask, mask_affine, full_tdi, grid_affine),
+        'streamlines_total': streamlines_total,
+        'streamlines_disconnected': streamlines_disconnected,
+        'streamlines_disconnected_pct': _percent(streamlines_disconnected, streamlines_total),
+        'voxels_disconnected': int(affected.size),
+        'disconnection_mean_pct': float(affected.mean()) if affected.size else 0.0,
+        'disconnection_max_pct': float(affected.max()) if affected.size else 0.0,
+    }
+
+
+def count_components(mask: np.ndarray) -> int:
+    """Groups of voxels that share a face, an edge or a corner.
+
+    >>> count_components(np.array([[[1, 0, 0, 1]]], bool))
+    2
+    """
+    from scipy import ndimage
+
+    return int(ndimage.label(mask[_box(mask)], structure=_NEIGHBOURS)[1])
+
+
+def outside_support_percent(
+    mask: np.ndarray, mask_affine: np.ndarray, full_tdi: np.ndarray, grid_affine: np.ndarray
+) -> float:
+    """Percent of the mask's voxels whose centre lies in a voxel that no streamline visits (0 for an empty mask).
+
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        (x, y, z) bool.
+    mask_affine, grid_affine : numpy.ndarray
+        4 x 4, voxels of `mask` and of `full_tdi` to world mm.
+    full_tdi : numpy.ndarray
+        Density of the whole tractogram.
+    """
+    voxels = np.argwhere(mask)
+    if not len(voxels):
+        return 0.0
+    to_grid = np.linalg.inv(grid_affine) @ mask_affine
+    index = np.rint(voxels @ to_grid[:3, :3].T + to_grid[:3, 3]).astype(int)
+    inside = ((index >= 0) & (index < full_tdi.shape)).all(axis=1)
+    supported = int(np.count_nonzero(full_tdi[tuple(index[inside].T)]))
+    return _percent(len(voxels) - supported, len(voxels))
+
+
+def world_box(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Smallest and greatest world coordinates (mm) of the voxels of a mask, their edges included; (2, 3).
+
+    >>> world_box(np.ones((1, 1, 1), bool), np.diag([2.0, 2, 2, 1]))
+    array([[-1., -1., -1.],
+           [ 1.,  1.,  1.]])
+    """
+    voxel_box = np.array([[part.start - 0.5, part.stop - 0.5] for part in _box(mask)])
+    corners = np.stack(np.meshgrid(*voxel_box, indexing='ij'), axis=-1).reshape(-1, 3)
+    world = corners @ affine[:3, :3].T + affine[:3, 3]
+    return np.stack([world.min(axis=0), world.max(axis=0)])
+
+
+def _box(mask: np.ndarray) -> tuple[slice, ...]:
+    """The part of a mask that holds all of its voxels (nothing of an empty mask)."""
+    box = []
+    for axis in range(mask.ndim):
+        hit = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+        box.append(slice(int(hit[0]), int(hit[-1]) + 1) if len(hit) else slice(0, 0))
+    return tuple(box)
+
+
+def _percent(part: int, whole: int) -> float:
+    return 100.0 * part / whole if whole else 0.0

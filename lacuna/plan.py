@@ -1,0 +1,228 @@
+"""What a run has to do: which masks are usable, which results are there, which are missing. Nothing is written."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lacuna.bids import MaskFile, check_unique, describe_mask, find_masks, mask_stem
+from lacuna.config import RunConfig
+from lacuna.connectomes import Tractogram
+from lacuna.derivatives import (
+    conflicting_connectomes,
+    connectome_metadata,
+    mask_metadata,
+    missing_outputs,
+    run_metadata,
+)
+from lacuna.errors import InputError, MaskError
+from lacuna.masks import check_touches, read_mask
+from lacuna.spaces import standard_grid
+
+#: what every run makes of a mask
+BASIC_OUTPUTS = ('map', 'summary')
+
+
+@dataclass(frozen=True)
+class MaskJob:
+    """One mask and what is to be made of it.
+
+    Attributes
+    ----------
+    mask : lacuna.bids.MaskFile
+    missing : tuple of str
+        Keys of the outputs to make.
+    metadata : dict
+        What their sidecars have in common.
+    """
+
+    mask: MaskFile
+    missing: tuple[str, ...]
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A mask that could not be used or finished, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run has to do.
+
+    Attributes
+    ----------
+    config : lacuna.config.RunConfig
+    tractogram : lacuna.connectomes.Tractogram
+    engine_version : str or None
+    todo : list of MaskJob
+        Masks with outputs to make.
+    done : list of lacuna.bids.MaskFile
+        Masks whose outputs are all there.
+    failed : list of Failure
+    skipped : list of Failure
+        Masks left out on purpose.
+    warnings : list of str
+    connectome_metadata : dict
+        By space.
+    """
+
+    config: RunConfig
+    tractogram: Tractogram
+    engine_version: str | None
+    cache: Path
+    todo: list[MaskJob] = field(default_factory=list)
+    done: list[MaskFile] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
+    skipped: list[Failure] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    connectome_metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def cached_tdi(self, space: str) -> Path:
+        """Where the full density for a space is kept, by all that decides its content."""
+        grid = standard_grid(space, self.config.output_resolution)
+        decides = [
+            self.tractogram.info.sha256,
+            grid.shape,
+            grid.affine.tolist(),
+            self.config.tck_upsample,
+            self.engine_version,
+        ]
+        return self.cache / 'tdi' / f'{hashlib.sha256(repr(decides).encode()).hexdigest()[:32]}.nii.gz'
+
+
+def make_plan(
+    config: RunConfig,
+    tractogram: Tractogram,
+    *,
+    engine_version: str | None,
+    cache: Path,
+    progress: Callable[[list[Path]], Any] = iter,
+) -> RunPlan:
+    """Find the masks, check each, and compare with what is in the output folder.
+
+    Parameters
+    ----------
+    config : lacuna.config.RunConfig
+    tractogram : lacuna.connectomes.Tractogram
+    engine_version : str or None
+        Version of MRtrix3.
+    cache : pathlib.Path
+        Folder of the caches.
+    progress : callable
+        Wraps the list of masks, as ``tqdm`` does.
+
+    Raises
+    ------
+    InputError
+        If no mask can be used, two have the same name for their results, or the results on disk were made with
+        other settings (unless ``overwrite``).
+    """
+    plan = RunPlan(config, tractogram, engine_version, cache)
+    usable = _usable_masks(plan, progress)
+    if plan.failed and not usable and not plan.skipped:
+        raise InputError('\n'.join(failure.reason for failure in plan.failed))
+    conflicts: dict[str, list[str]] = {}
+    for mask, sha256 in usable:
+        common = run_metadata(config, tractogram, mask.space, engine_version=engine_version)
+        if mask.space not in plan.connectome_metadata:
+            plan.connectome_metadata[mask.space] = connectome_metadata(config, tractogram, common)
+            if found := conflicting_connectomes(config.output_dir, common):
+                conflicts[str(config.output_dir)] = found
+        metadata = mask_metadata(config, tractogram, mask, sha256, common)
+        missing, differing = missing_outputs(config.output_dir, mask, BASIC_OUTPUTS, metadata)
+        if config.overwrite:
+            missing = list(BASIC_OUTPUTS)
+        elif differing:
+            conflicts[mask.path.name] = differing
+        if missing:
+            plan.todo.append(MaskJob(mask, tuple(missing), metadata))
+        else:
+            plan.done.append(mask)
+    if conflicts and not config.overwrite:
+        raise InputError(_conflict_message(conflicts))
+    return plan
+
+
+def _usable_masks(plan: RunPlan, progress: Callable[[list[Path]], Any]) -> list[tuple[MaskFile, str]]:
+    config = plan.config
+    described: list[MaskFile] = []
+    for path in _mask_paths(config):
+        try:
+            described.append(describe_mask(path, space=config.mask_space, subject=_only_label(config)))
+        except MaskError as error:
+            plan.failed.append(Failure(path, str(error)))
+    # a mask in the native space beside the same one in MNI space is what pipelines leave: no failure
+    in_standard_space = {mask.stem for mask in described}
+    plan.failed[:] = [failure for failure in plan.failed if mask_stem(failure.path) not in in_standard_space]
+    check_unique(described)
+    by_path = {mask.path: mask for mask in described}
+    usable = []
+    box = np.array(plan.tractogram.info.box)
+    for path in progress(list(by_path)):
+        try:
+            _check_space(by_path[path], plan.tractogram)
+            mask = read_mask(path)
+            check_touches(path, mask, box)
+            if not mask.data.any() and _skip_empty(plan, path):
+                continue
+        except MaskError as error:
+            plan.failed.append(Failure(path, str(error)))
+        else:
+            usable.append((by_path[path], mask.sha256))
+    return usable
+
+
+def _mask_paths(config: RunConfig) -> list[Path]:
+    if config.source.is_dir():
+        return find_masks(
+            config.source,
+            participants=config.participants,
+            sessions=config.sessions,
+            pattern=config.pattern,
+        )
+    if not config.source.exists():
+        message = f'there is no {config.source}: give a BIDS dataset or a mask (.nii.gz)'
+        raise InputError(message)
+    return [config.source]
+
+
+def _only_label(config: RunConfig) -> str | None:
+    """The participant asked for, for a single mask whose name has none."""
+    return config.participants[0].removeprefix('sub-') if len(config.participants) == 1 else None
+
+
+def _check_space(mask: MaskFile, tractogram: Tractogram) -> None:
+    if mask.space != tractogram.space:
+        message = (
+            f'{mask.path}: the mask is in {mask.space} (from {mask.space_from}), the tractogram in '
+            f'{tractogram.space}; bring one of them into the space of the other'
+        )
+        raise MaskError(message)
+
+
+def _skip_empty(plan: RunPlan, path: Path) -> bool:
+    message = f'{path}: the mask is empty'
+    if plan.config.on_empty == 'error':
+        raise MaskError(message)
+    if plan.config.on_empty == 'skip':
+        plan.skipped.append(Failure(path, message))
+        return True
+    plan.warnings.append(f'{message}: its map is 0 everywhere')
+    return False
+
+
+def _conflict_message(conflicts: dict[str, list[str]]) -> str:
+    lines = [f'  {name}: {"; ".join(found)}' for name, found in list(conflicts.items())[:10]]
+    if len(conflicts) > 10:
+        lines.append(f'  ... and {len(conflicts) - 10} more')
+    head = 'the results in the output folder were made with other settings; choose another folder, or --overwrite:'
+    return '\n'.join([head, *lines])

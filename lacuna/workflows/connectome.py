@@ -1,0 +1,94 @@
+"""What is computed once for a tractogram and a grid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nipype.interfaces import utility as niu
+from nipype.pipeline import engine as pe
+from niworkflows.engine.workflows import LiterateWorkflow as Workflow
+
+from lacuna.interfaces.bids import SaveFile
+from lacuna.interfaces.images import GridTemplate
+from lacuna.interfaces.mrtrix import TCKMap
+
+
+def init_connectome_wf(
+    *,
+    space: str,
+    resolution: int = 2,
+    tck_upsample: int | None = None,
+    cached_tdi: Path | None = None,
+    omp_nthreads: int = 1,
+    mem_gb: float = 1.0,
+    name: str = 'connectome_wf',
+) -> Workflow:
+    """Density of a whole tractogram, the denominator of all disconnection maps.
+
+    Workflow Graph
+        .. workflow::
+            :graph2use: orig
+            :simple_form: yes
+
+            from lacuna.workflows.connectome import init_connectome_wf
+
+            wf = init_connectome_wf(space='MNI152NLin6Asym')
+
+    Parameters
+    ----------
+    space : str
+        Standard space of the streamlines.
+    resolution : int
+        Edge of the voxels in mm (1 or 2).
+    tck_upsample : int, optional
+        Overrides MRtrix3's rule for the upsampling of streamlines.
+    cached_tdi : pathlib.Path, optional
+        Where the density is kept. If the file exists it is used, else it is computed and put there. The name has to
+        stand for the content of the tractogram and all parameters: nothing is compared.
+    omp_nthreads : int
+        Threads of each command.
+    mem_gb : float
+        Memory of each command.
+    name : str
+
+    Inputs
+    ------
+    tracks
+        Tractogram (``.tck``) in `space`.
+
+    Outputs
+    -------
+    full_tdi
+        Number of streamlines that visit each voxel, on the standard grid.
+    """
+    workflow = Workflow(name=name)
+    workflow.__desc__ = (
+        'The number of streamlines of the normative tractogram that visit each voxel was mapped on the standard '
+        f'{resolution} mm grid of {space} (`tckmap`, *MRtrix3* [@mrtrix3; @tdi]). '
+    )
+    inputnode = pe.Node(niu.IdentityInterface(fields=['tracks']), name='inputnode')
+    outputnode = pe.Node(niu.IdentityInterface(fields=['full_tdi']), name='outputnode')
+    workflow.add_nodes([inputnode, outputnode])
+    if cached_tdi is not None and cached_tdi.is_file():
+        outputnode.inputs.full_tdi = str(cached_tdi)
+        return workflow
+
+    template = pe.Node(
+        GridTemplate(space=space, resolution=resolution), name='template', run_without_submitting=True
+    )
+    full_map = pe.Node(TCKMap(), name='full_map', n_procs=omp_nthreads, mem_gb=mem_gb)
+    if tck_upsample is not None:
+        full_map.inputs.upsample = tck_upsample
+    workflow.connect([
+        (inputnode, full_map, [('tracks', 'in_tracks')]),
+        (template, full_map, [('out_file', 'template')]),
+    ])  # fmt: skip
+    if cached_tdi is None:
+        workflow.connect([(full_map, outputnode, [('out_file', 'full_tdi')])])
+        return workflow
+    keep = pe.Node(SaveFile(out_path=str(cached_tdi)), name='keep', run_without_submitting=True)
+    workflow.connect([
+        (full_map, keep, [('out_file', 'in_file')]),
+        (keep, outputnode, [('out_file', 'full_tdi')]),
+    ])  # fmt: skip
+    return workflow

@@ -1,0 +1,83 @@
+"""What the tests share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lacuna.execution import quiet_environment
+from lacuna.testing import Toy, write_toy
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / 'shared'
+
+quiet_environment()
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker('mrtrix') and shutil.which('tckedit') is None:
+            item.add_marker(pytest.mark.skip(reason='MRtrix3 is not on the PATH'))
+        if item.get_closest_marker('shared') and not SHARED.is_dir():
+            item.add_marker(pytest.mark.skip(reason='the shared test data is not beside the checkout'))
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    """No test sees the user's caches or another test's."""
+    monkeypatch.setenv('LACUNA_CACHE_DIR', str(tmp_path_factory.mktemp('cache')))
+
+
+@pytest.fixture
+def toy(tmp_path) -> Toy:
+    return write_toy(tmp_path)
+
+
+@pytest.fixture(scope='session')
+def shared() -> Path:
+    return SHARED
+
+
+@pytest.fixture(scope='session')
+def lacuna_command():
+    """Run ``lacuna`` as a user does, in a process of its own."""
+
+    def run(*args, cwd=None, **env) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, '-m', 'lacuna', *map(str, args)],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=cwd,
+            env={**os.environ, **env},
+            timeout=600,
+        )
+
+    return run
+
+
+@pytest.fixture(scope='session')
+def unpacked(tmp_path_factory, shared):
+    """Unpack one of the shared tractograms; returns its path."""
+    folder = tmp_path_factory.mktemp('tractograms')
+
+    def unpack(name: str) -> Path:
+        target = folder / f'{name}.tck'
+        if not target.exists():
+            tool, source = shared / 'tools/tracks.py', shared / f'data/tractograms/{name}.npz'
+            subprocess.run(
+                [sys.executable, tool, 'unpack', source, target], check=True, stdout=subprocess.DEVNULL
+            )
+        return target
+
+    return unpack
+
+
+def tree(folder: Path) -> set[str]:
+    """All files below a folder, by their relative paths."""
+    return {str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file()}

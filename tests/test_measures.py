@@ -1,0 +1,79 @@
+"""The arithmetic, with numbers a reader can compute."""
+
+import numpy as np
+import pytest
+
+from lacuna.measures import disconnection_percent, outside_support_percent, summary_statistics
+
+
+def test_percent():
+    percent = disconnection_percent(np.array([0, 1, 3, 0], 'uint32'), np.array([0, 4, 3, 7], 'uint32'))
+    np.testing.assert_array_equal(percent, [0, 25, 100, 0])
+
+
+def test_percent_of_counts_beyond_32_bit():
+    assert disconnection_percent(np.array([2**31], 'uint32'), np.array([2**32 - 1], 'uint32'))[
+        0
+    ] == pytest.approx(50)
+
+
+def test_more_disconnected_than_there_are():
+    with pytest.raises(ValueError, match='different tractograms'):
+        disconnection_percent(np.array([2]), np.array([1]))
+    with pytest.raises(ValueError, match='different shapes'):
+        disconnection_percent(np.zeros(2), np.zeros(3))
+
+
+def test_summary():
+    mask = np.zeros((4, 4, 4), bool)
+    mask[0, 0, 0] = mask[1, 1, 1] = mask[3, 3, 3] = True  # two that share a corner, and one apart
+    full_tdi = np.zeros((2, 2, 2))
+    full_tdi[0, 0, 0], full_tdi[1, 1, 1] = 4, 2
+    percent = np.zeros((2, 2, 2))
+    percent[0, 0, 0], percent[1, 1, 1] = 25, 75
+    summary = summary_statistics(
+        mask=mask,
+        mask_affine=np.diag([1.0, 1, -3, 1]),
+        percent=percent,
+        full_tdi=full_tdi,
+        grid_affine=np.diag([1.0, 1, -3, 1]),
+        streamlines_total=8,
+        streamlines_disconnected=2,
+    )
+    assert summary == {
+        'mask_voxels': 3,
+        'mask_volume_mm3': 9.0,
+        'mask_components': 2,
+        'mask_outside_support_pct': pytest.approx(100 / 3),
+        'streamlines_total': 8,
+        'streamlines_disconnected': 2,
+        'streamlines_disconnected_pct': 25.0,
+        'voxels_disconnected': 2,
+        'disconnection_mean_pct': 50.0,
+        'disconnection_max_pct': 75.0,
+    }
+
+
+def test_summary_of_nothing():
+    empty = np.zeros((2, 2, 2), bool)
+    summary = summary_statistics(
+        mask=empty,
+        mask_affine=np.eye(4),
+        percent=np.zeros((2, 2, 2)),
+        full_tdi=np.ones((2, 2, 2)),
+        grid_affine=np.eye(4),
+        streamlines_total=8,
+        streamlines_disconnected=0,
+    )
+    assert all(value == 0 for name, value in summary.items() if name != 'streamlines_total')
+
+
+def test_support_on_another_grid():
+    """Eight 1 mm voxels fall into 2 mm voxels by their centres, whatever the storage order."""
+    mask = np.ones((4, 1, 1), bool)
+    mask_affine = np.eye(4)
+    mask_affine[0, 3] = -0.5  # centres at -0.5, 0.5, 1.5, 2.5 mm
+    grid_affine = np.diag([-2.0, 2, 2, 1])
+    grid_affine[0, 3] = 2  # centres at 2 and 0 mm, stored from right to left
+    full_tdi = np.array([0, 1]).reshape(2, 1, 1)
+    assert outside_support_percent(mask, mask_affine, full_tdi, grid_affine) == 50
