@@ -6,7 +6,6 @@ import gzip
 import io
 import json
 import os
-import shutil
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -22,9 +21,6 @@ from lacuna.errors import InputError, TractogramError
 from lacuna.streamlines import formats, tck, trk, trx
 
 FORMATS = Path(__file__).parents[2] / 'shared' / 'data' / 'tractograms' / 'formats'
-needs_shared = pytest.mark.skipif(
-    not FORMATS.is_dir(), reason='the shared test data is not beside the checkout'
-)
 
 OBLIQUE = np.array([[-1.9, 0.3, 0.1, 88], [0.2, 1.8, -0.4, -120], [0.1, 0.5, 2.1, -70], [0, 0, 0, 1]], float)
 AFFINES = {
@@ -193,7 +189,6 @@ def test_converted_trk_has_no_step_size(tmp_path):
 
 
 @pytest.mark.shared
-@needs_shared
 @pytest.mark.parametrize(
     'name',
     [
@@ -210,7 +205,6 @@ def test_real_files_equal_nibabel(name):
 
 
 @pytest.mark.shared
-@needs_shared
 def test_example_in_two_forms():
     """The .tck and the .trk of one tractogram give the same positions."""
     ours, _ = read(FORMATS / 'example.trk')
@@ -220,7 +214,6 @@ def test_example_in_two_forms():
 
 
 @pytest.mark.shared
-@needs_shared
 def test_real_trx_with_groups(tmp_path):
     name = 'niivue_sub-01_ses-01_dwi_space-RASMM_model-probCSD_algo-AFQ_tractography.trx'
     info = formats.convert(FORMATS / name, tmp_path / 'a.tck')
@@ -235,7 +228,6 @@ def test_real_trx_with_groups(tmp_path):
 
 
 @pytest.mark.shared
-@needs_shared
 @pytest.mark.parametrize(
     ('name', 'fault'),
     [
@@ -491,6 +483,14 @@ def test_bundles(tmp_path):
     }
 
 
+def test_bundles_of_a_replaced_tractogram_go(tmp_path):
+    write_trx(tmp_path / 'a.trx', GOOD, groups={'AF': [1]})
+    write_trx(tmp_path / 'b.trx', GOOD)
+    formats.convert(tmp_path / 'a.trx', tmp_path / 'c.tck')
+    formats.convert(tmp_path / 'b.trx', tmp_path / 'c.tck', overwrite=True)
+    assert not (tmp_path / 'c_bundles.tsv').exists()
+
+
 def test_bundle_without_streamlines(tmp_path):
     formats.write_bundles(tmp_path / 'a.tsv', {'AF': np.array([1, 2, 7]), 'IFOF': np.array([], int)})
     found = formats.read_bundles(tmp_path / 'a.tsv')
@@ -558,7 +558,6 @@ def test_convert_command(tmp_path, capsys):
 
 
 @pytest.mark.mrtrix
-@pytest.mark.skipif(not shutil.which('tckinfo'), reason='MRtrix3 is not installed')
 def test_mrtrix_reads_what_we_write(tmp_path):
     import subprocess
 

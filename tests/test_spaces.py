@@ -14,9 +14,6 @@ from lacuna.errors import InputError
 N6, N2009 = 'MNI152NLin6Asym', 'MNI152NLin2009cAsym'
 TEMPLATEFLOW = Path(__file__).parents[2] / 'shared' / 'data' / 'templateflow'
 LESIONS = TEMPLATEFLOW.parent / 'lesions'
-needs_shared = pytest.mark.skipif(
-    not TEMPLATEFLOW.is_dir(), reason='the shared test data is not beside the checkout'
-)
 
 
 def grid(edge, shape, origin):
@@ -123,7 +120,6 @@ def test_unknown_space():
 
 
 @pytest.mark.shared
-@needs_shared
 def test_real_grids():
     """Real lesions on SPM's, FSL's and cropped grids are fine where they belong; none is fine off it."""
     found = {'fine': 0, 'of NLin6': 0}
@@ -210,7 +206,6 @@ def test_what_templateflow_delivers_is_used(tmp_path, monkeypatch):
 
 
 @pytest.mark.shared
-@needs_shared
 @pytest.mark.filterwarnings('ignore')
 def test_our_question_to_templateflow(tmp_path, monkeypatch):
     """TemplateFlow's own client finds the file by our question, in a home that has it."""

@@ -1,9 +1,7 @@
-"""What the readers and writers of tractograms share: checks of blocks, and files that appear whole or not at all."""
+"""What the readers and writers of tractograms share."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lacuna.errors import TractogramError
+from lacuna.files import replacing
 
 #: Vertices in one block; a longer streamline makes a longer block.
 BLOCK_VERTICES = 2**20
@@ -52,32 +51,17 @@ def check_finite(path: Path, points: np.ndarray, lengths: np.ndarray, first: int
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """Give a temporary sibling of `target`, which takes its place when the block ends without an error.
+def replacing_tractogram(target: Path) -> Iterator[Path]:
+    """A temporary path beside `target`, which takes its place when the block ends without an error.
 
     Raises
     ------
     TractogramError
         If the file cannot be written.
     """
-    temporary = None
     try:
-        handle, name = tempfile.mkstemp(prefix=f'.{target.name}.', suffix='.part', dir=target.parent)
-        os.close(handle)
-        temporary = Path(name)
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes private files
-        yield temporary
-        temporary.replace(target)
+        with replacing(target) as temporary:
+            yield temporary
     except OSError as error:
         message = f'cannot write {target}: {error.strerror or error}'
         raise TractogramError(message) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    """Permissions that new files do not get (it can only be read by setting it)."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

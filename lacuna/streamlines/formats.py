@@ -17,8 +17,9 @@ import numpy as np
 
 from lacuna import __version__
 from lacuna.errors import InputError, TractogramError
+from lacuna.files import json_bytes, replacing, write_if_changed
 from lacuna.streamlines import tck, trk, trx
-from lacuna.streamlines._files import BLOCK_VERTICES, Progress, replacing
+from lacuna.streamlines._files import BLOCK_VERTICES, Progress, replacing_tractogram
 from lacuna.streamlines.tck import TractogramInfo
 
 #: Endings of the files that can be read.
@@ -180,7 +181,7 @@ def convert(
     opened = open_tractogram(source)
     sidecar = {**_read_sidecar(source), **({'Space': space} if space else {})}
     groups = trx.read_groups(opened.header) if isinstance(opened.header, trx.TrxHeader) else {}
-    with replacing(target) as temporary:
+    with replacing_tractogram(target) as temporary:
         blocks = iter_blocks(opened, progress=progress)
         tck.write_blocks(temporary, blocks, opened.fields)
         if not _has_vertices(temporary):
@@ -188,8 +189,11 @@ def convert(
             raise TractogramError(message)
         info = tck.scan(temporary)
         stem = without_extension(target)
+        bundles = stem.with_name(f'{stem.name}_bundles.tsv')
         if groups:
-            write_bundles(stem.with_name(f'{stem.name}_bundles.tsv'), groups)
+            write_bundles(bundles, groups)
+        elif overwrite:  # those of the tractogram that is replaced
+            bundles.unlink(missing_ok=True)
         _write_sidecar(stem.with_name(f'{stem.name}.json'), sidecar, source, info)
     return info
 
@@ -240,10 +244,7 @@ def _write_sidecar(path: Path, known: Mapping[str, Any], source: Path, info: Tra
         'Sources': _with(known.get('Sources'), source.name),
         'GeneratedBy': _with(known.get('GeneratedBy'), {'Name': 'Lacuna', 'Version': __version__}),
     }
-    with replacing(path) as temporary:
-        temporary.write_text(
-            json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + '\n', 'utf-8'
-        )
+    write_if_changed(path, json_bytes(content))
 
 
 def _with(known: object, entry: object) -> list[object]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from lacuna.errors import InputError
 from lacuna.streamlines import tck
-from lacuna.streamlines._files import Progress, replacing
+from lacuna.streamlines._files import Progress, replacing_tractogram
 from lacuna.streamlines.field import DisplacementField
 
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -270,6 +270,6 @@ def move_tractogram(
             outside += beyond
             yield points, lengths
 
-    with replacing(Path(target)) as temporary:
+    with replacing_tractogram(Path(target)) as temporary:
         count = tck.write_blocks(temporary, moved(), header.fields)
     return Moved(count, vertices, outside)
