@@ -39,9 +39,10 @@ def check_finite(path: Path, points: np.ndarray, lengths: np.ndarray, first: int
     ------
     TractogramError
     """
-    finite = np.isfinite(points).all(axis=1)
+    finite = np.isfinite(points)
     if finite.all():
         return
+    finite = finite.all(axis=1)
     streamline = first + int(np.searchsorted(np.cumsum(lengths), np.argmin(finite), side='right'))
     message = (
         f'{path}: streamline {streamline} (counted from 0) has a vertex that is not finite; '

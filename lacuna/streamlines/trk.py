@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import numba
 import numpy as np
 
 from lacuna.errors import TractogramError
@@ -174,11 +175,12 @@ def iter_blocks(
         stream.read(_HEADER_BYTES)
         while chunk := stream.read(vertices * per_point * _WORD):
             pending += chunk
-            words = np.frombuffer(pending, f'{header.byte_order}f4', len(pending) // _WORD)
-            starts, lengths, used = _walk(words, header, found)
+            words = np.frombuffer(pending, f'{header.byte_order}f4', len(pending) // _WORD).astype(
+                '=f4', copy=False
+            )
+            points, lengths, used = _split(words, header, found)
             pending = pending[used * _WORD :]
-            if len(starts):
-                points = _vertices(words[:used], starts, lengths, header)
+            if len(lengths):
                 check_finite(header.path, points, lengths, found)
                 found += len(lengths)
                 yield points, lengths
@@ -194,41 +196,63 @@ def iter_blocks(
         raise TractogramError(message)
 
 
-def _walk(words: np.ndarray, header: TrkHeader, found: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Where the whole streamlines start, their numbers of vertices, and the words that they take together.
+def _split(words: np.ndarray, header: TrkHeader, found: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """World coordinates and lengths of the whole streamlines in a table of words, and the words they take."""
+    counts = words.view('=i4')
+    strides = (3 + header.scalars, header.properties)
+    whole, used, vertices = _count(counts, *strides, LONGEST_STREAMLINE)
+    if vertices < 0:
+        message = (
+            f'{header.path} is corrupt: streamline {found + whole} (counted from 0) is said to have '
+            f'{counts[used]} vertices; get it again'
+        )
+        raise TractogramError(message)
+    points, lengths = np.empty((vertices, 3), np.float32), np.empty(whole, np.int64)
+    _copy(words, counts, strides, header.affine, points, lengths)
+    return points, lengths, used
 
-    Each one's place follows from the lengths of those before it, so this is a loop; it only looks at the counts.
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _count(counts: np.ndarray, per_point: int, properties: int, longest: int) -> tuple[int, int, int]:
+    """Whole streamlines in a table of words, the words they take, and their vertices.
+
+    Each one's place follows from the lengths of those before it. At a length that cannot be, the number of vertices
+    is -1, and the second number is where that length stands.
     """
-    counts = words.view(f'{header.byte_order}i4')
-    per_point = 3 + header.scalars
-    starts: list[int] = []
-    lengths: list[int] = []
-    at, size = 0, len(words)
-    while at < size:
-        length = int(counts[at])
-        if not 0 <= length <= LONGEST_STREAMLINE:
-            message = (
-                f'{header.path} is corrupt: streamline {found + len(starts)} (counted from 0) is said to have '
-                f'{length} vertices; get it again'
-            )
-            raise TractogramError(message)
-        end = at + 1 + length * per_point + header.properties
-        if end > size:
+    found = at = vertices = 0
+    while at < len(counts):
+        length = counts[at]
+        if not 0 <= length <= longest:
+            return found, at, -1
+        end = at + 1 + length * per_point + properties
+        if end > len(counts):
             break
-        starts.append(at)
-        lengths.append(length)
+        found += 1
+        vertices += length
         at = end
-    return np.array(starts, np.int64), np.array(lengths, np.int64), at
+    return found, at, vertices
 
 
-def _vertices(words: np.ndarray, starts: np.ndarray, lengths: np.ndarray, header: TrkHeader) -> np.ndarray:
-    """World coordinates of the vertices in a table of whole streamlines."""
-    per_point = 3 + header.scalars
-    is_vertex = np.ones(len(words), bool)
-    is_vertex[starts] = False
-    ends = starts + 1 + lengths * per_point
-    for offset in range(header.properties):
-        is_vertex[ends + offset] = False
-    stored = words[is_vertex].reshape(-1, per_point)[:, :3].astype(float)
-    with np.errstate(all='ignore'):  # what is not finite is refused afterwards
-        return (stored @ header.affine[:3, :3].T + header.affine[:3, 3]).astype(np.float32)
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _copy(
+    words: np.ndarray,
+    counts: np.ndarray,
+    strides: tuple[int, int],
+    affine: np.ndarray,
+    points: np.ndarray,
+    lengths: np.ndarray,
+) -> None:
+    """World coordinates and lengths of the whole streamlines at the start of a table of words."""
+    per_point, properties = strides
+    m = affine
+    at = row = 0
+    for n in range(len(lengths)):
+        lengths[n] = counts[at]
+        at += 1
+        for _ in range(lengths[n]):
+            x, y, z = words[at], words[at + 1], words[at + 2]
+            for axis in range(3):
+                points[row, axis] = m[axis, 0] * x + m[axis, 1] * y + m[axis, 2] * z + m[axis, 3]
+            at += per_point
+            row += 1
+        at += properties
