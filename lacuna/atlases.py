@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import os
 import re
 import zlib
 from collections.abc import Iterable, Sequence
@@ -16,7 +15,7 @@ import numpy as np
 from lacuna.bids import parse_entities
 from lacuna.errors import InputError
 from lacuna.labels import read_labels
-from lacuna.spaces import SPACES, world_space
+from lacuna.spaces import SPACES, templateflow_home, world_space
 
 _TEMPLATES = tuple(name for name in SPACES if name == world_space(name))
 
@@ -147,11 +146,6 @@ def custom_atlas(name: str, image: str, labels: str, space: str) -> Atlas:
             message = f'the custom parcellation {name}: there is no file {path}'
             raise InputError(message)
     return atlas
-
-
-def templateflow_home() -> Path:
-    """TemplateFlow's folder on this machine; it need not exist."""
-    return Path(os.environ.get('TEMPLATEFLOW_HOME') or Path.home() / '.cache' / 'templateflow')
 
 
 def list_atlases(folder: Path | None = None) -> list[Atlas]:

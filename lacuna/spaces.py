@@ -1,8 +1,10 @@
-"""The standard spaces and their grids."""
+"""The standard spaces, their grids, and the transforms between them."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -29,6 +31,23 @@ _GRIDS = {
     ('MNI152NLin2009cAsym', 1): ((193, 229, 193), 1, (-96.0, -132.0, -78.0)),
     ('MNI152NLin2009cAsym', 2): ((97, 115, 97), 1, (-96.5, -132.5, -78.5)),
 }
+
+# Grids by which a file's space is recognised, whatever their storage orientation: (edge of the voxels, shape along
+# x, y, z) -> (world space, whose grid it is). Each belongs to one of the two spaces only.
+_KNOWN_GRIDS = {
+    (1.0, (182, 218, 182)): ('MNI152NLin6Asym', 'FSL'),
+    (2.0, (91, 109, 91)): ('MNI152NLin6Asym', 'FSL'),
+    (0.5, (364, 436, 364)): ('MNI152NLin6Asym', 'FSL'),
+    (1.0, (181, 217, 181)): ('MNI152NLin6Asym', 'SPM'),
+    (1.0, (193, 229, 193)): ('MNI152NLin2009cAsym', 'TemplateFlow'),
+    (2.0, (97, 115, 97)): ('MNI152NLin2009cAsym', 'TemplateFlow'),
+    (1.0, (197, 233, 189)): ('MNI152NLin2009cAsym', 'MNI'),
+    (2.0, (99, 117, 95)): ('MNI152NLin2009cAsym', 'nilearn'),
+    (0.5, (394, 466, 378)): ('MNI152NLin2009cAsym', 'MNI'),
+}
+
+# Box around the brain in world mm; it holds for all the spaces, to some millimetres.
+_BRAIN = np.array([[-72.0, -107.0, -71.0], [72.0, 74.0, 82.0]])
 
 
 @dataclass(frozen=True)
@@ -90,3 +109,179 @@ def standard_grid(space: str, resolution: int) -> Grid:
     affine = np.diag([x_direction * resolution, resolution, resolution, 1.0])
     affine[:3, 3] = origin
     return Grid(space, resolution, shape, affine)
+
+
+def check_space(name: str, shape: tuple[int, ...], affine: np.ndarray) -> str | None:
+    """Compare the space that an image is said to be in with where its grid lies.
+
+    Storage orientation plays no part. A grid that several spaces may have (cropped, oblique, of an unusual size) is
+    only compared with the place of the brain.
+
+    Parameters
+    ----------
+    name : str
+        Declared space.
+    shape : tuple of int
+        Voxels along the first three stored axes.
+    affine : numpy.ndarray
+        4 x 4, from voxel indices to world mm (RAS+).
+
+    Returns
+    -------
+    str or None
+        What is wrong, with both facts (what was declared, what the grid says); None if nothing is.
+
+    Raises
+    ------
+    InputError
+        If `name` is no supported space.
+
+    Examples
+    --------
+    >>> grid = standard_grid('MNI152NLin2009cAsym', 1)
+    >>> print(check_space('MNI152NLin6Asym', grid.shape, grid.affine))
+    declared as MNI152NLin6Asym, but 193 x 229 x 193 voxels of 1 mm from (-96, -132, -78) are a grid of MNI152NLin2009cAsym (TemplateFlow's)
+    >>> check_space('MNI152NLin2009aAsym', grid.shape, grid.affine)
+    """
+    declared = world_space(name)
+    affine = np.asarray(affine, float)
+    if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        return f'declared as {name}, but its affine is zero, singular or not finite: it lies nowhere'
+    sizes = tuple(int(size) for size in shape[:3])
+    known = _recognise(sizes, affine)
+    if known and known[0] != declared:
+        return f"declared as {name}, but {_describe(sizes, affine)} are a grid of {known[0]} ({known[1]}'s)"
+    low, high = _box(sizes, affine)
+    shared = np.clip(np.minimum(high, _BRAIN[1]) - np.maximum(low, _BRAIN[0]), 0, None).prod()
+    share = shared / min((high - low).prod(), (_BRAIN[1] - _BRAIN[0]).prod())
+    if share < 0.5:
+        place = 'beside the brain' if share == 0 else 'mostly off the brain'
+        box = ' to '.join(
+            f'({", ".join(f"{value:g}" for value in corner)})' for corner in np.round((low, high), 1)
+        )
+        return f'declared as {name}, but its world box {box} mm lies {place}'
+    return None
+
+
+def _axes(affine: np.ndarray) -> np.ndarray | None:
+    """The stored axis that runs along x, y and z each; None if the grid is oblique or sheared."""
+    matrix = np.abs(affine[:3, :3])
+    axes = matrix.argmax(axis=1)
+    off_axis = matrix.sum() - matrix[range(3), axes].sum()
+    return axes if sorted(axes) == [0, 1, 2] and off_axis < 1e-3 * matrix.max() else None
+
+
+def _recognise(shape: tuple[int, ...], affine: np.ndarray) -> tuple[str, str] | None:
+    """World space and owner of a standard grid."""
+    axes = _axes(affine)
+    if axes is None:
+        return None
+    edges = np.abs(affine[range(3), axes])
+    along = tuple(shape[axis] for axis in axes)
+    for (edge, known), found in _KNOWN_GRIDS.items():
+        if along == known and np.allclose(edges, edge, atol=1e-3):
+            return found
+    return None
+
+
+def _box(shape: tuple[int, ...], affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and greatest world coordinates of a grid, its outermost voxels included whole."""
+    corners = np.array(np.meshgrid(*((-0.5, size - 0.5) for size in shape), indexing='ij')).reshape(3, -1)
+    world = affine[:3, :3] @ corners + affine[:3, 3:]
+    return world.min(axis=1), world.max(axis=1)
+
+
+def _describe(shape: tuple[int, ...], affine: np.ndarray) -> str:
+    """A grid along the world's axes, in x, y, z."""
+    axes = np.abs(affine[:3, :3]).argmax(axis=1)
+    edges = np.abs(affine[range(3), axes])
+    first = ', '.join(f'{value:g}' for value in np.round(_box(shape, affine)[0] + edges / 2, 2))
+    return f'{" x ".join(str(shape[axis]) for axis in axes)} voxels of {edges[0]:g} mm from ({first})'
+
+
+def transform_name(source_space: str, target_space: str) -> str:
+    """TemplateFlow file that moves **points** of one space to another, relative to TemplateFlow's home.
+
+    ``from-A`` in ``tpl-B`` resamples images of A onto B, so it maps each point of B to one of A: the points of a
+    tractogram in B are moved to A by it.
+
+    >>> transform_name('MNI152NLin2009aAsym', 'MNI152NLin6Asym')
+    'tpl-MNI152NLin2009cAsym/tpl-MNI152NLin2009cAsym_from-MNI152NLin6Asym_mode-image_xfm.h5'
+
+    Raises
+    ------
+    InputError
+        If a space is not supported.
+    ValueError
+        If both are one world space, so that nothing needs to move.
+    """
+    source, target = world_space(source_space), world_space(target_space)
+    if source == target:
+        message = f'{source_space} and {target_space} share their world coordinates: there is nothing to move'
+        raise ValueError(message)
+    return f'tpl-{source}/tpl-{source}_from-{target}_mode-image_xfm.h5'
+
+
+def find_transform(source_space: str, target_space: str, home: str | Path | None = None) -> Path:
+    """Find the file that moves points of one space to another; download it if it is not there.
+
+    Parameters
+    ----------
+    source_space, target_space : str
+        Spaces of the tractogram and of the masks.
+    home : path, optional
+        TemplateFlow's folder; by default ``TEMPLATEFLOW_HOME`` from the environment, else TemplateFlow's own default.
+
+    Returns
+    -------
+    pathlib.Path
+        A file that is not empty: the stubs of 0 bytes in TemplateFlow's homes count as missing.
+
+    Raises
+    ------
+    InputError
+        If a space is not supported, or the file is neither there nor to be had.
+    ValueError
+        If both are one world space.
+    """
+    name = transform_name(source_space, target_space)
+    home = Path(home or templateflow_home()).absolute()
+    path = home / name
+    if not _has_content(path):
+        reason = _download(home, world_space(source_space), world_space(target_space))
+        if not _has_content(path):
+            message = (
+                f'no transform to move streamlines from {source_space} to {target_space}: {path} is '
+                f'{"empty" if path.exists() else "missing"}, and TemplateFlow did not deliver it ({reason}); '
+                'connect to the network, set TEMPLATEFLOW_HOME to a folder that has it, or use a tractogram in the '
+                'space of the masks'
+            )
+            raise InputError(message)
+    return path
+
+
+def _has_content(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
+
+
+def templateflow_home() -> Path:
+    """TemplateFlow's folder on this machine: ``TEMPLATEFLOW_HOME``, else its own default; it need not exist."""
+    if given := os.environ.get('TEMPLATEFLOW_HOME'):
+        return Path(given).expanduser().absolute()
+    from platformdirs import user_cache_dir
+
+    return Path(user_cache_dir('templateflow'))
+
+
+def _download(home: Path, source: str, target: str) -> str:
+    """Ask TemplateFlow for a transform; what went wrong, if something did."""
+    try:
+        from templateflow.client import TemplateFlowClient
+
+        client = TemplateFlowClient(root=home)
+        found = client.get(
+            source, suffix='xfm', mode='image', extension='.h5', raise_empty=False, **{'from': target}
+        )
+    except (OSError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        return f'{type(error).__name__}: {error}'.splitlines()[0]
+    return '' if found else 'it does not know the file'

@@ -7,7 +7,7 @@ streamline, a row of Inf at the end of the file.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +24,8 @@ _DATATYPES = {
     'Float64BE': '>f8',
     'Float32': '=f4',
 }
+#: fields that say how a file is stored, not what it is
+_OWN_FIELDS = ('count', 'datatype', 'file')
 _LONGEST_HEADER = 16 * 2**20
 _BLOCK_ROWS = 2**21
 
@@ -217,7 +219,7 @@ def _split(
     table: np.ndarray, header: TckHeader, found: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
     """Whole streamlines of a table of rows, what is left over, and whether the end marker was there."""
-    finite = np.isfinite(table).all(axis=1)
+    finite = np.isfinite(table[:, 0]) & np.isfinite(table[:, 1]) & np.isfinite(table[:, 2])
     other = np.flatnonzero(~finite)
     ended = False
     is_end = np.isinf(table[other]).all(axis=1)
@@ -272,10 +274,13 @@ def scan(path: str | Path, *, progress: Callable[[int], object] | None = None) -
         empty += int(np.count_nonzero(lengths == 0))
         single += int(np.count_nonzero(lengths == 1))
         if len(points):
-            low, high = np.minimum(low, points.min(axis=0)), np.maximum(high, points.max(axis=0))
+            # column by column: numpy is slow at reducing rows of three
+            low = np.minimum(low, [column.min() for column in points.T])
+            high = np.maximum(high, [column.max() for column in points.T])
             inside = np.ones(len(points) - 1, bool)
             inside[np.cumsum(lengths[lengths > 0])[:-1] - 1] = False  # steps from one streamline to the next
-            length += float(np.linalg.norm(np.diff(points, axis=0), axis=1)[inside].sum(dtype=float))
+            steps = np.diff(points, axis=0)
+            length += float(np.sqrt(np.einsum('ij,ij->i', steps, steps))[inside].sum(dtype=float))
             segments += int(inside.sum())
     if not vertices:
         message = f'{header.path} holds no streamlines'
@@ -291,6 +296,44 @@ def scan(path: str | Path, *, progress: Callable[[int], object] | None = None) -
         step_size=header.step_size,
         sha256=digest.hexdigest(),
     )
+
+
+def write_blocks(
+    path: str | Path, blocks: Iterable[tuple[np.ndarray, np.ndarray]], fields: Mapping[str, str] | None = None
+) -> int:
+    """Write blocks, as `iter_blocks` yields them, as a little-endian float32 ``.tck``.
+
+    Parameters
+    ----------
+    path : path
+    blocks : iterable of (numpy.ndarray, numpy.ndarray)
+        Points (vertices, 3) in world mm, and number of vertices of each streamline.
+    fields : mapping of str to str, optional
+        More header fields; each line of a value becomes a field of its own, as MRtrix3 writes repeated ones.
+
+    Returns
+    -------
+    int
+        Number of streamlines.
+    """
+    extra = ''.join(
+        f'{name}: {line}\n'
+        for name, value in (fields or {}).items()
+        if name not in _OWN_FIELDS
+        for line in value.splitlines()
+    )
+    count = 0
+    with Path(path).open('wb') as stream:
+        stream.write(_header_bytes(0, extra))
+        for points, lengths in blocks:
+            rows = np.full((len(points) + len(lengths), 3), np.nan, '<f4')
+            rows[np.arange(len(points)) + np.repeat(np.arange(len(lengths)), lengths)] = points
+            stream.write(rows.data)
+            count += len(lengths)
+        stream.write(np.full(3, np.inf, '<f4').data)
+        stream.seek(0)
+        stream.write(_header_bytes(count, extra))
+    return count
 
 
 def write_tck(

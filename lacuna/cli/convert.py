@@ -1,0 +1,60 @@
+"""``lacuna convert``: a tractogram of any supported format to ``.tck``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lacuna.streamlines.tck import TractogramInfo
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Add the subcommand to Lacuna's parser."""
+    parser = subparsers.add_parser(
+        'convert',
+        help='convert a tractogram to .tck',
+        description='Convert a tractogram (.tck, .trk, .trk.gz, .trx) to .tck, with a .json beside it that says what '
+        'it is, and a table of the bundles if a .trx has groups.',
+    )
+    parser.add_argument('source', metavar='IN', type=Path, help='tractogram to read')
+    parser.add_argument('target', metavar='OUT', type=Path, help='.tck to write')
+    parser.add_argument(
+        '--space',
+        help='standard space of the coordinates, for the .json (default: what the .json beside IN says)',
+    )
+    parser.add_argument('--force', action='store_true', help='replace OUT if it is there')
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert, and say what was found.
+
+    Raises
+    ------
+    LacunaError
+        If the tractogram cannot be converted.
+    """
+    from tqdm import tqdm
+
+    from lacuna.spaces import world_space
+    from lacuna.streamlines.formats import convert
+
+    if args.space:
+        world_space(args.space)
+    total = args.source.stat().st_size if args.source.is_file() else None
+    with tqdm(
+        total=total, unit='B', unit_scale=True, desc=args.source.name, disable=None, leave=False
+    ) as bar:
+        info = convert(args.source, args.target, space=args.space, overwrite=args.force, progress=bar.update)
+    print(_summary(args.target, info))
+    return 0
+
+
+def _summary(target: Path, info: TractogramInfo) -> str:
+    odd = {'empty': info.empty, 'of one vertex': info.single_vertex}
+    faults = ', '.join(f'{number} {what}' for what, number in odd.items() if number)
+    streamlines = f'{info.count} streamlines' + (f' ({faults})' if faults else '')
+    return f'{target}: {streamlines}, {info.vertices} vertices, {info.spacing:.2f} mm apart'
