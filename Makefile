@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 EXTRAS ?= dev
+PARCELS = '$(DEMO)'/tutorial/parcellation/synthetic100_space-MNI152NLin6Asym
 
 .PHONY: help setup mrtrix demo test lint types bench clean
 
@@ -32,7 +33,9 @@ demo: setup
 	@mkdir -p '$(DEMO)'
 	$(BIN)/lacuna tutorial '$(DEMO)/tutorial'
 	$(BIN)/lacuna run snm '$(DEMO)/tutorial/bids' '$(DEMO)/derivatives' \
-	  --connectome-path '$(DEMO)/tutorial/connectome/synthetic20k.tck' -w '$(DEMO)/work'
+	  --connectome-path '$(DEMO)/tutorial/connectome/synthetic20k.tck' -w '$(DEMO)/work' \
+	  --custom-parcellation synthetic100 $(PARCELS)_dseg.nii.gz $(PARCELS)_dseg.tsv MNI152NLin6Asym \
+	  --compute-roi-disconnection --compute-disconnectivity-matrix
 
 lint: setup
 	$(BIN)/ruff check .

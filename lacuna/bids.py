@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 from lacuna.errors import InputError, MaskError
 from lacuna.files import read_json
@@ -56,6 +57,18 @@ def outputs() -> Mapping[str, Output]:
     """The table of all outputs, by key."""
     text = resources.files('lacuna').joinpath('data/outputs.json').read_text(encoding='utf-8')
     return {key: Output(key=key, **row) for key, row in json.loads(text).items()}
+
+
+class Target(NamedTuple):
+    """One file to make of a mask: the key of the output, and the atlas if it belongs to one."""
+
+    key: str
+    atlas: str | None = None
+
+    @property
+    def field(self) -> str:
+        """Its name as a field of a node."""
+        return f'{self.key}_{self.atlas}' if self.atlas else self.key
 
 
 @dataclass(frozen=True)

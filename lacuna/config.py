@@ -32,6 +32,14 @@ class RunConfig:
         Labels; all if empty.
     pattern : str or None
         Glob that the masks' names match.
+    parcel_atlases : tuple of str
+        Names of atlases.
+    custom_parcellations : tuple of tuple of str
+        Name, image, label table and space of each parcellation given as files.
+    atlas_dir : pathlib.Path or None
+        Folder with atlases of one's own, named as BIDS asks.
+    compute_disconnectivity_matrix, compute_roi_disconnection : bool
+        Whether to make the matrices, and the table of parcels, of each atlas.
     engine : str
     output_resolution : int
         Edge of the voxels of the maps in mm.
@@ -62,6 +70,11 @@ class RunConfig:
     participants: tuple[str, ...] = ()
     sessions: tuple[str, ...] = ()
     pattern: str | None = None
+    parcel_atlases: tuple[str, ...] = ()
+    custom_parcellations: tuple[tuple[str, str, str, str], ...] = ()
+    atlas_dir: Path | None = None
+    compute_disconnectivity_matrix: bool = False
+    compute_roi_disconnection: bool = False
     engine: str = 'mrtrix'
     output_resolution: int = 2
     tck_upsample: int | None = None
@@ -86,6 +99,15 @@ class RunConfig:
             if (space := getattr(self, name)) is not None and space not in SPACES:
                 message = f"{name} '{space}' is not supported; choose from {', '.join(SPACES)}"
                 raise InputError(message)
+        wanted = self.compute_disconnectivity_matrix or self.compute_roi_disconnection
+        if wanted != bool(self.parcel_atlases or self.custom_parcellations):
+            message = (
+                'matrices and parcel tables need an atlas: name one with --parcel-atlases or --custom-parcellation'
+                if wanted
+                else 'nothing is computed from the atlas: add --compute-roi-disconnection or '
+                '--compute-disconnectivity-matrix'
+            )
+            raise InputError(message)
         if self.nprocs == 0 or self.nprocs < -1:
             message = f'nprocs is {self.nprocs}; give a number of processors, or -1 for all'
             raise InputError(message)
@@ -130,4 +152,13 @@ class RunConfig:
         for option, value in options.items():
             if value is not None:
                 words += [option, str(value)]
+        if self.parcel_atlases:
+            words += ['--parcel-atlases', *self.parcel_atlases]
+        for custom in self.custom_parcellations:
+            words += ['--custom-parcellation', *custom]
+        if self.atlas_dir:
+            words += ['--atlas-dir', str(self.atlas_dir)]
+        for name in ('compute_disconnectivity_matrix', 'compute_roi_disconnection'):
+            if getattr(self, name):
+                words.append(f'--{name.replace("_", "-")}')
         return shlex.join(words)

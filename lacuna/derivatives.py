@@ -5,12 +5,13 @@ from __future__ import annotations
 import filecmp
 import os
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import lacuna
-from lacuna.bids import MaskFile, Output, connectome_tdi_path, output_name, outputs, sidecar_path
+from lacuna.atlases import Atlas, Parcellation
+from lacuna.bids import MaskFile, Output, Target, connectome_tdi_path, output_name, outputs, sidecar_path
 from lacuna.config import RunConfig
 from lacuna.connectomes import Tractogram
 from lacuna.errors import InputError
@@ -32,6 +33,8 @@ Structural disconnection by lesions, computed with Lacuna.
 
 sub-*/**/*_desc-disconnectionpct.nii.gz   percent of each voxel's streamlines that pass through the lesion
 sub-*/**/*_desc-summarystatistics_stats.json   volume of the lesion, streamlines cut, extent of the map
+sub-*/**/*_connmatrix.tsv, *_parcelstats.tsv, *_desc-matrixstatistics_stats.json   the same for pairs of parcels,
+    and for parcels, of an atlas
 connectome/*_tdi.nii.gz   number of streamlines of the whole tractogram in each voxel: the denominator of the maps
 logs/   settings, methods text and failures of each run
 
@@ -98,9 +101,45 @@ def _about(output: Output) -> dict[str, Any]:
     return {'Description': output.about} | ({'Units': output.units} if output.units else {})
 
 
-def sidecar_for(key: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The sidecar of one output of a mask."""
-    return {**_about(outputs()[key]), **metadata}
+def sidecar_for(
+    target: Target, metadata: Mapping[str, Any], atlases: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The sidecar of one output of a mask.
+
+    Parameters
+    ----------
+    target : lacuna.bids.Target
+    metadata : mapping
+        What the sidecars of the mask have in common.
+    atlases : mapping
+        What sidecars say of each atlas.
+    """
+    sidecar = {**_about(outputs()[target.key]), **metadata}
+    if target.atlas:
+        atlas = atlases[target.atlas]
+        # a table has no grid, and no density under it
+        sidecar = {key: value for key, value in sidecar.items() if key not in ('Resolution', 'Denominator')}
+        sidecar['Sources'] = [*metadata['Sources'][:2], *atlas['Sources']]
+        sidecar['Atlas'] = {key: value for key, value in atlas.items() if key != 'Sources'}
+    return sidecar
+
+
+def atlas_metadata(parcellation: Parcellation) -> dict[str, Any]:
+    """What sidecars say of an atlas."""
+    atlas = parcellation.atlas
+    return {
+        'Name': atlas.name,
+        'From': atlas.source,
+        'Space': atlas.space,
+        'Parcels': len(parcellation.names),
+        'SHA256': parcellation.sha256,
+        'Sources': [f'bids:{_link(atlas)}:{path.name}' for path in (atlas.image, atlas.labels)],
+    }
+
+
+def _link(atlas: Atlas) -> str:
+    """Name of an atlas's folder in ``DatasetLinks``."""
+    return f'atlas-{atlas.name}'
 
 
 def save(source: str | Path, target: Path, sidecar: Mapping[str, Any] | None = None) -> Path:
@@ -119,9 +158,15 @@ def save(source: str | Path, target: Path, sidecar: Mapping[str, Any] | None = N
     return target
 
 
-def mask_outputs(mask: MaskFile, keys: Sequence[str]) -> dict[str, Path]:
+def mask_outputs(mask: MaskFile, targets: Iterable[Target]) -> dict[Target, Path]:
     """Paths of the outputs of a mask, relative to the dataset."""
-    return {key: mask.folder / output_name(mask.stem, key, space=mask.space) for key in keys}
+    return {
+        target: mask.folder
+        / output_name(
+            mask.stem, target.key, space=mask.space, **({'atlas': target.atlas} if target.atlas else {})
+        )
+        for target in targets
+    }
 
 
 #: what decides the numbers: the place in the sidecar, and how to call it
@@ -132,6 +177,7 @@ _IDENTITY = {
     ('Space',): 'space',
     ('Parameters', 'OutputResolution'): 'output resolution (mm)',
     ('Parameters', 'TckUpsample'): 'upsampling of streamlines',
+    ('Atlas', 'SHA256'): 'content of the atlas (sha256)',
 }
 
 
@@ -161,26 +207,42 @@ def _short(value: Any) -> str:
 
 
 def missing_outputs(
-    root: Path, mask: MaskFile, keys: Sequence[str], metadata: Mapping[str, Any]
-) -> tuple[list[str], list[str]]:
+    root: Path,
+    mask: MaskFile,
+    targets: Iterable[Target],
+    metadata: Mapping[str, Any],
+    atlases: Mapping[str, Mapping[str, Any]],
+) -> tuple[list[Target], list[str]]:
     """What of a mask's outputs has to be made, and what the files there were made with other settings.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Of the dataset.
+    mask : lacuna.bids.MaskFile
+    targets : iterable of lacuna.bids.Target
+    metadata : mapping
+        What the sidecars have in common.
+    atlases : mapping
+        What sidecars say of each atlas.
 
     Returns
     -------
-    missing : list of str
-        Keys of the outputs that are absent.
+    missing : list of Target
+        The outputs that are absent.
     differing : list of str
         The differences of those present, in words.
     """
-    missing, differing = [], []
-    for key, relative in mask_outputs(mask, keys).items():
+    missing = []
+    differing: dict[str, None] = {}
+    for target, relative in mask_outputs(mask, targets).items():
         path = root / relative
-        sidecar = read_json(sidecar_path(path)) if outputs()[key].sidecar else {}
+        sidecar = read_json(sidecar_path(path)) if outputs()[target.key].sidecar else {}
         if not path.is_file() or sidecar is None:
-            missing.append(key)
+            missing.append(target)
         elif sidecar:
-            differing += differences(sidecar, metadata)
-    return missing, differing
+            differing |= dict.fromkeys(differences(sidecar, sidecar_for(target, metadata, atlases)))
+    return missing, list(differing)
 
 
 def conflicting_results(
@@ -255,9 +317,14 @@ def check_output_dir(root: Path, source: Path) -> None:
 
 
 def write_description(
-    root: Path, config: RunConfig, tractogram: Tractogram, *, engine_version: str | None
+    root: Path,
+    config: RunConfig,
+    tractogram: Tractogram,
+    *,
+    engine_version: str | None,
+    atlases: Iterable[Atlas] = (),
 ) -> None:
-    """Write ``dataset_description.json`` and ``.bidsignore``.
+    """Write ``dataset_description.json``, ``README`` and ``.bidsignore``; links of earlier runs are kept.
 
     Raises
     ------
@@ -270,13 +337,20 @@ def write_description(
     ]
     if engine_version:
         generated.append({'Name': 'MRtrix3', 'Version': engine_version})
+    earlier = read_json(root / 'dataset_description.json') or {}
+    links = {
+        **(earlier.get('DatasetLinks') or {}),
+        'lesions': lesions.as_uri(),
+        'tractogram': tractogram.path.parent.as_uri(),
+        **{_link(atlas): atlas.image.parent.as_uri() for atlas in atlases},
+    }
     description = {
         'Name': 'Lacuna: structural lesion network mapping',
         'BIDSVersion': BIDS_VERSION,
         'DatasetType': 'derivative',
         'GeneratedBy': generated,
         'SourceDatasets': [{'URL': lesions.as_uri()}],
-        'DatasetLinks': {'lesions': lesions.as_uri(), 'tractogram': tractogram.path.parent.as_uri()},
+        'DatasetLinks': links,
     }
     try:
         write_if_changed(root / 'dataset_description.json', json_bytes(description))

@@ -6,6 +6,7 @@ a vertex in the lesion ``L``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -153,3 +154,91 @@ def _box(mask: np.ndarray) -> tuple[slice, ...]:
 
 def _percent(part: int, whole: int) -> float:
     return 100.0 * part / whole if whole else 0.0
+
+
+def connectivity(pairs: np.ndarray, parcels: int, selected: np.ndarray | None = None) -> np.ndarray:
+    """Number of streamlines that join each two parcels: symmetric, without self-connections.
+
+    Parameters
+    ----------
+    pairs : numpy.ndarray
+        (streamlines, 2) int, the parcels at the two ends, from 1; 0 for none.
+    parcels : int
+        Number of parcels.
+    selected : numpy.ndarray, optional
+        Numbers of the streamlines to count; all by default.
+
+    Returns
+    -------
+    numpy.ndarray
+        (parcels, parcels) int64.
+
+    Examples
+    --------
+    >>> connectivity(np.array([[1, 2], [2, 1], [1, 1], [0, 2]]), 2)
+    array([[0, 2],
+           [2, 0]])
+    """
+    ends = (pairs if selected is None else pairs[selected]).astype(np.int64)
+    width = parcels + 1
+    counts = np.bincount(ends[:, 0] * width + ends[:, 1], minlength=width * width).reshape(width, width)[
+        1:, 1:
+    ]
+    counts = counts + counts.T
+    np.fill_diagonal(counts, 0)
+    return counts
+
+
+def roi_disconnection(mask_matrix: np.ndarray, full_matrix: np.ndarray) -> np.ndarray:
+    """Percent of each parcel's streamlines that pass through the mask: a ratio of sums, 0 where there is none.
+
+    >>> roi_disconnection(np.array([[0, 1], [1, 0]]), np.array([[0, 4], [4, 0]]))
+    array([25., 25.])
+    """
+    return disconnection_percent(mask_matrix.sum(axis=1), full_matrix.sum(axis=1))
+
+
+def matrix_statistics(
+    *,
+    mask_matrix: np.ndarray,
+    full_matrix: np.ndarray,
+    names: Sequence[str],
+    streamlines_unassigned: int,
+) -> dict[str, Any]:
+    """Summary of the connections that a lesion cuts, with the keys of the statistics file.
+
+    Parameters
+    ----------
+    mask_matrix, full_matrix : numpy.ndarray
+        (parcels, parcels) counts (or summed weights) of the disconnected and of all streamlines.
+    names : sequence of str
+        Of the parcels.
+    streamlines_unassigned : int
+        Disconnected streamlines with an end in no parcel.
+
+    Returns
+    -------
+    dict
+        An edge is a pair of parcels that streamlines of the whole tractogram join. A parcel's degree is the number
+        of its edges; its loss is that of edges with no streamline left.
+    """
+    upper = np.triu_indices(len(names), k=1)
+    full, cut = full_matrix[upper], mask_matrix[upper]
+    percent = disconnection_percent(cut, full)[full > 0]
+    edges, affected = int(percent.size), int(np.count_nonzero(cut))
+    loss = (full_matrix > 0).sum(axis=1) - (full_matrix - mask_matrix > 0).sum(axis=1)
+    roi = roi_disconnection(mask_matrix, full_matrix)
+    worst = max(range(len(names)), key=lambda parcel: (roi[parcel], mask_matrix[parcel].sum()), default=None)
+    return {
+        'parcels': len(names),
+        'edges': edges,
+        'edges_affected': affected,
+        'edges_affected_pct': _percent(affected, edges),
+        'disconnection_mean_pct': float(percent.mean()) if edges else 0.0,
+        'disconnection_max_pct': float(percent.max()) if edges else 0.0,
+        'degree_loss': dict(zip(names, loss.tolist(), strict=True)),
+        'degree_loss_mean': float(loss.mean()) if len(names) else 0.0,
+        'degree_loss_max': int(loss.max()) if len(names) else 0,
+        'most_affected_parcel': names[worst] if worst is not None and roi[worst] > 0 else None,
+        'streamlines_unassigned': streamlines_unassigned,
+    }

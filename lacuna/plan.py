@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from lacuna.bids import MaskFile, check_unique, describe_mask, find_masks, mask_stem, sidecar_path
+from lacuna.atlases import Parcellation, custom_atlas, fetch, find_atlases, read_parcellation
+from lacuna.bids import MaskFile, Target, check_unique, describe_mask, find_masks, mask_stem, sidecar_path
 from lacuna.config import RunConfig
 from lacuna.connectomes import Tractogram
 from lacuna.derivatives import (
+    atlas_metadata,
     conflicting_results,
     connectome_metadata,
     mask_metadata,
@@ -26,7 +28,8 @@ from lacuna.masks import check_touches, read_mask
 from lacuna.spaces import standard_grid
 
 #: what every run makes of a mask
-BASIC_OUTPUTS = ('map', 'summary')
+BASIC_TARGETS = (Target('map'), Target('summary'))
+_MATRICES = ('disconnection_matrix', 'mask_matrix', 'intact_matrix', 'full_matrix', 'matrix_statistics')
 
 
 @dataclass(frozen=True)
@@ -36,15 +39,18 @@ class MaskJob:
     Attributes
     ----------
     mask : lacuna.bids.MaskFile
-    missing : tuple of str
-        Keys of the outputs to make.
+    missing : tuple of lacuna.bids.Target
+        The outputs to make.
     metadata : dict
         What their sidecars have in common.
+    atlases : dict
+        What their sidecars say of each atlas.
     """
 
     mask: MaskFile
-    missing: tuple[str, ...]
+    missing: tuple[Target, ...]
     metadata: dict[str, Any]
+    atlases: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,8 @@ class RunPlan:
     warnings : list of str
     connectome_metadata : dict
         By space.
+    parcellations : dict
+        By space, a list of the atlases asked for.
     """
 
     config: RunConfig
@@ -86,6 +94,7 @@ class RunPlan:
     skipped: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     connectome_metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
+    parcellations: dict[str, list[Parcellation]] = field(default_factory=dict)
 
     def cached_tdi(self, space: str) -> Path:
         """Where the full density for a space is kept, by all that decides its content."""
@@ -97,7 +106,26 @@ class RunPlan:
             self.config.tck_upsample,
             self.engine_version,
         ]
-        return self.cache / 'tdi' / f'{hashlib.sha256(repr(decides).encode()).hexdigest()[:32]}.nii.gz'
+        return self.cache / 'tdi' / f'{_digest(decides)}.nii.gz'
+
+    def cached_endpoints(self, parcellation: Parcellation) -> Path:
+        """Where the endpoint table of an atlas is kept, by all that decides its content."""
+        decides = [self.tractogram.info.sha256, parcellation.sha256, self.engine_version]
+        return self.cache / 'endpoints' / f'{_digest(decides)}.npz'
+
+    def targets(self, space: str) -> list[Target]:
+        """All outputs of a mask of this space."""
+        config = self.config
+        keys = [*(_MATRICES if config.compute_disconnectivity_matrix else ())]
+        keys += ['roi_disconnection'] if config.compute_roi_disconnection else []
+        return [
+            *BASIC_TARGETS,
+            *(Target(key, each.atlas.name) for each in self.parcellations[space] for key in keys),
+        ]
+
+
+def _digest(decides: list[Any]) -> str:
+    return hashlib.sha256(repr(decides).encode()).hexdigest()[:32]
 
 
 def make_plan(
@@ -133,20 +161,26 @@ def make_plan(
         raise InputError('\n'.join(failure.reason for failure in plan.failed))
     conflicts: dict[str, list[str]] = {}
     common: dict[str, dict[str, Any]] = {}
+    atlases: dict[str, dict[str, dict[str, Any]]] = {}
     own_sidecars = set()
     for mask, sha256 in usable:
         if mask.space not in common:
             common[mask.space] = run_metadata(config, tractogram, mask.space, engine_version=engine_version)
             plan.connectome_metadata[mask.space] = connectome_metadata(config, tractogram, common[mask.space])
+            plan.parcellations[mask.space] = _parcellations(config, mask.space)
+            atlases[mask.space] = {
+                each.atlas.name: atlas_metadata(each) for each in plan.parcellations[mask.space]
+            }
         metadata = mask_metadata(config, tractogram, mask, sha256, common[mask.space])
-        missing, differing = missing_outputs(config.output_dir, mask, BASIC_OUTPUTS, metadata)
-        own_sidecars.add(sidecar_path(config.output_dir / mask_outputs(mask, ['map'])['map']))
+        targets = plan.targets(mask.space)
+        missing, differing = missing_outputs(config.output_dir, mask, targets, metadata, atlases[mask.space])
+        own_sidecars.add(sidecar_path(config.output_dir / mask_outputs(mask, BASIC_TARGETS)[Target('map')]))
         if config.overwrite:
-            missing = list(BASIC_OUTPUTS)
+            missing = targets
         elif differing:
             conflicts[mask.path.name] = differing
         if missing:
-            plan.todo.append(MaskJob(mask, tuple(missing), metadata))
+            plan.todo.append(MaskJob(mask, tuple(missing), metadata, atlases[mask.space]))
         else:
             plan.done.append(mask)
     if not config.overwrite:
@@ -154,6 +188,15 @@ def make_plan(
         if conflicts:
             raise InputError(_conflict_message(conflicts))
     return plan
+
+
+def _parcellations(config: RunConfig, space: str) -> list[Parcellation]:
+    """The atlases asked for, read and checked."""
+    if not (config.parcel_atlases or config.custom_parcellations):
+        return []
+    custom = [custom_atlas(*words) for words in config.custom_parcellations]
+    found = find_atlases(config.parcel_atlases, space, custom=custom, folder=config.atlas_dir)
+    return [read_parcellation(fetch(atlas)) for atlas in found]
 
 
 def _usable_masks(plan: RunPlan, progress: Callable[[list[Path]], Any]) -> list[tuple[MaskFile, str]]:

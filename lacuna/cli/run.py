@@ -15,10 +15,13 @@ from lacuna.errors import InputError
 from lacuna.spaces import RESOLUTIONS, SPACES
 
 if TYPE_CHECKING:
+    from lacuna.bids import Target
     from lacuna.connectomes import Tractogram
     from lacuna.plan import Failure, RunPlan
 
 _LOGGER = logging.getLogger('lacuna')
+#: the outputs whose paths are printed at the end of a run, and how they are called
+_SHOWN = {'map': 'map', 'summary': 'summary', 'disconnection_matrix': 'matrix', 'roi_disconnection': 'table'}
 
 
 def add_parser(commands: Any) -> None:
@@ -80,6 +83,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     spaces.add_argument('--engine', choices=ENGINES, default='mrtrix', help='%(default)s')
 
+    atlases = parser.add_argument_group('parcels and connections')
+    atlases.add_argument(
+        '--parcel-atlases',
+        nargs='+',
+        default=[],
+        metavar='NAME',
+        help="such as schaefer2018parcels100networks7; see 'lacuna info atlases'",
+    )
+    atlases.add_argument(
+        '--custom-parcellation',
+        nargs=4,
+        action='append',
+        default=[],
+        dest='custom_parcellations',
+        metavar=('NAME', 'NIFTI', 'LABELS', 'SPACE'),
+        help='label image, label table and space; may be given several times',
+    )
+    atlases.add_argument('--atlas-dir', type=Path, metavar='DIR', help='folder with atlases in BIDS names')
+    atlases.add_argument(
+        '--compute-disconnectivity-matrix', action='store_true', help='connections cut, as matrices'
+    )
+    atlases.add_argument(
+        '--compute-roi-disconnection', action='store_true', help='percent disconnected of each parcel'
+    )
+
     how = parser.add_argument_group('how to run')
     how.add_argument('--nprocs', type=int, default=-1, metavar='N', help='processors; -1 (default) is all')
     how.add_argument('--mem-gb', type=float, metavar='G', help='memory to use')
@@ -114,10 +142,15 @@ def run(args: argparse.Namespace) -> int:
 def make_config(args: argparse.Namespace) -> RunConfig:
     """The settings that the arguments say, with absolute paths."""
     values = {name: value for name, value in vars(args).items() if name in RunConfig.__dataclass_fields__}
-    for name in ('source', 'output_dir', 'connectome_path', 'work_dir'):
-        values[name] = Path(values[name]).expanduser().absolute()
-    for name in ('participants', 'sessions'):
+    for name in ('source', 'output_dir', 'connectome_path', 'work_dir', 'atlas_dir'):
+        if values[name] is not None:
+            values[name] = Path(values[name]).expanduser().absolute()
+    for name in ('participants', 'sessions', 'parcel_atlases'):
         values[name] = tuple(values[name])
+    values['custom_parcellations'] = tuple(
+        (name, str(Path(image).absolute()), str(Path(labels).absolute()), space)
+        for name, image, labels, space in values['custom_parcellations']
+    )
     return RunConfig(**values)
 
 
@@ -161,7 +194,13 @@ def execute(plan: RunPlan) -> int:
     signal.signal(signal.SIGTERM, _stop)
     _say_plan(plan)
     failures = list(plan.failed)
-    write_description(config.output_dir, config, plan.tractogram, engine_version=plan.engine_version)
+    write_description(
+        config.output_dir,
+        config,
+        plan.tractogram,
+        engine_version=plan.engine_version,
+        atlases=[each.atlas for found in plan.parcellations.values() for each in found],
+    )
     if plan.todo:
         log_dir = new_log_dir(config)
         failures += _run_jobs(plan, log_dir)
@@ -192,7 +231,7 @@ def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
     )
     from lacuna.plan import Failure
     from lacuna.provenance import write_methods
-    from lacuna.workflows.cohort import init_cohort_wf, job_names
+    from lacuna.workflows.cohort import init_cohort_wf, sink_nodes
 
     config = plan.config
     processors = available_processors() if config.nprocs == -1 else config.nprocs
@@ -208,7 +247,7 @@ def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
     else:
         quiet_nipype()
 
-    sinks = {f'{workflow.name}.{name}.sink': Path(workflow.name, name) for name in job_names(plan.todo)}
+    sinks = {name: Path(*name.split('.')[:-1]) for name in sink_nodes(plan, workflow)}
     finished = set()
     with _progress('masks', total=len(plan.todo), unit='mask') as bar:
 
@@ -280,17 +319,26 @@ def _say_plan(plan: RunPlan) -> None:
     for mask in plan.done:
         _LOGGER.info('%s: all results are there', mask.path)
     for job in plan.todo:
-        _LOGGER.info('%s: %s (%s)', job.mask.path, ', '.join(job.missing), job.mask.space)
+        _LOGGER.info('%s: %s (%s)', job.mask.path, _names(job.missing), job.mask.space)
     if plan.todo:
         _LOGGER.info(
             'for each mask: select the streamlines with a vertex in it (tckedit), map them (tckmap), '
-            'divide by the density of the whole tractogram, summarise'
+            'divide by the density of the whole tractogram, summarise; for each atlas: join the streamlines with '
+            'the parcels at their ends, which are assigned once (tck2connectome)'
         )
+
+
+def _names(targets: Iterable[Target]) -> str:
+    """The outputs in words: those of an atlas behind its name."""
+    by_atlas: dict[str | None, list[str]] = {}
+    for key, atlas in targets:
+        by_atlas.setdefault(atlas, []).append(key)
+    return '; '.join((f'{atlas}: ' if atlas else '') + ', '.join(keys) for atlas, keys in by_atlas.items())
 
 
 def _print_plan(plan: RunPlan) -> None:
     """What a run would do, one mask a line."""
-    rows = [(str(job.mask.path), f'would make: {", ".join(job.missing)}') for job in plan.todo]
+    rows = [(str(job.mask.path), f'would make: {_names(job.missing)}') for job in plan.todo]
     rows += [(str(mask.path), 'done') for mask in plan.done]
     rows += [(str(skipped.path), 'would be skipped: empty') for skipped in plan.skipped]
     rows += [(str(failure.path), f'would fail: {failure.reason}') for failure in plan.failed]
@@ -308,7 +356,7 @@ def _print_result(plan: RunPlan, finished: int) -> None:
     masks = [*plan.done, *(job.mask for job in plan.todo)]
     if len(masks) <= 3:
         for mask in masks:
-            for path in mask_outputs(mask, ('map', 'summary')).values():
-                if (plan.config.output_dir / path).is_file():
-                    print(plan.config.output_dir / path)
+            for target, path in mask_outputs(mask, plan.targets(mask.space)).items():
+                if target.key in _SHOWN and (plan.config.output_dir / path).is_file():
+                    print(f'{_SHOWN[target.key]}: {plan.config.output_dir / path}')
     print(f'{finished} masks done ({len(plan.todo)} now); results in {plan.config.output_dir}')

@@ -19,7 +19,7 @@ from nipype.interfaces.base import (
 )
 from nipype.interfaces.io import add_traits
 
-from lacuna.bids import describe_mask, outputs
+from lacuna.bids import Target, describe_mask, outputs
 from lacuna.derivatives import mask_outputs, save, sidecar_for
 from lacuna.files import remove_leftovers
 
@@ -34,10 +34,11 @@ class _DerivativesDataSinkInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
     space = traits.Str(mandatory=True, desc='standard space of the outputs')
     subject = traits.Str(desc='label of a mask whose name has none')
     metadata = traits.Dict(traits.Str, traits.Any, desc='what the sidecars have in common')
+    atlases = traits.Dict(traits.Str, traits.Any, desc='what the sidecars say of each atlas')
 
 
 class _DerivativesDataSinkOutputSpec(TraitedSpec):
-    out_files = OutputMultiObject(File(exists=True), desc='the files, in the order of the keys')
+    out_files = OutputMultiObject(File(exists=True), desc='the files, in the order of the targets')
 
 
 class DerivativesDataSink(SimpleInterface):
@@ -48,13 +49,13 @@ class DerivativesDataSink(SimpleInterface):
 
     Parameters
     ----------
-    keys : sequence of str
-        Outputs to write, by their keys in ``lacuna/data/outputs.json``; each is an input field.
+    targets : sequence of lacuna.bids.Target
+        Outputs to write; ``Target.field`` is the input field of each.
 
     Examples
     --------
-    >>> sink = DerivativesDataSink(keys=['map'], space='MNI152NLin6Asym')
-    >>> 'map' in sink.inputs.traits()
+    >>> sink = DerivativesDataSink(targets=[Target('roi_disconnection', 'aal')], space='MNI152NLin6Asym')
+    >>> 'roi_disconnection_aal' in sink.inputs.traits()
     True
     """
 
@@ -62,26 +63,22 @@ class DerivativesDataSink(SimpleInterface):
     output_spec = _DerivativesDataSinkOutputSpec
     _always_run = True
 
-    def __init__(self, keys: Sequence[str] = (), **inputs: Any) -> None:
+    def __init__(self, targets: Sequence[Target] = (), **inputs: Any) -> None:
         super().__init__(**inputs)
-        self._keys = tuple(keys)
-        add_traits(self.inputs, self._keys, File(exists=True, mandatory=True))
+        self._targets = tuple(targets)
+        add_traits(self.inputs, [target.field for target in self._targets], File(exists=True, mandatory=True))
 
     def _run_interface(self, runtime: Any) -> Any:
         inputs = self.inputs
         mask = describe_mask(Path(inputs.source_file), space=inputs.space, subject=_given(inputs.subject))
-        targets = mask_outputs(mask, self._keys)
-        remove_leftovers(Path(inputs.base_directory, path) for path in targets.values())
-        self._results['out_files'] = [
-            str(
-                save(
-                    getattr(inputs, key),
-                    Path(inputs.base_directory, targets[key]),
-                    sidecar_for(key, _given(inputs.metadata) or {}) if outputs()[key].sidecar else None,
-                )
-            )
-            for key in self._keys
-        ]
+        metadata, atlases = _given(inputs.metadata) or {}, _given(inputs.atlases) or {}
+        root = Path(inputs.base_directory)
+        paths = {target: root / path for target, path in mask_outputs(mask, self._targets).items()}
+        remove_leftovers(paths.values())
+        for target, path in paths.items():
+            sidecar = sidecar_for(target, metadata, atlases) if outputs()[target.key].sidecar else None
+            save(getattr(inputs, target.field), path, sidecar)
+        self._results['out_files'] = [str(path) for path in paths.values()]
         return runtime
 
 

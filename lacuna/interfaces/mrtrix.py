@@ -173,6 +173,8 @@ class SelectStreamlines(TCKEdit):
         step_size = read_header(self.inputs.in_tracks[0]).step_size
         fields = {'step_size': step_size} if step_size else {}
         write_tck(Path(runtime.cwd, self.inputs.out_tracks), [], **fields)
+        if isdefined(self.inputs.out_weights):
+            Path(runtime.cwd, self.inputs.out_weights).touch()
         return runtime
 
 

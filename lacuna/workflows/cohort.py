@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
@@ -12,7 +13,9 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.bids import connectome_tdi_path
 from lacuna.interfaces.bids import DerivativesDataSink, SaveFile
+from lacuna.interfaces.connectivity import NumberStreamlines
 from lacuna.plan import MaskJob, RunPlan
+from lacuna.workflows.connectivity import init_parcellation_wf
 from lacuna.workflows.connectome import init_connectome_wf
 from lacuna.workflows.snm import init_snm_wf
 
@@ -36,50 +39,91 @@ def init_cohort_wf(
     name : str
     """
     workflow = Workflow(name=name)
-    config = plan.config
     for space in sorted({job.mask.space for job in plan.todo}):
         jobs = [job for job in plan.todo if job.mask.space == space]
-        inputnode = pe.Node(
-            niu.IdentityInterface(fields=['tracks', 'streamlines_total']), name=f'tractogram_{space}'
-        )
-        inputnode.inputs.tracks = str(plan.tractogram.path)
-        inputnode.inputs.streamlines_total = plan.tractogram.info.count
-        connectome = init_connectome_wf(
-            space=space,
-            resolution=config.output_resolution,
+        workflow.add_nodes([
+            init_space_wf(
+                plan, jobs, space=space, omp_nthreads=omp_nthreads, mem_gb=mem_gb, name=f'{space}_wf'
+            )
+        ])  # fmt: skip
+    return workflow
+
+
+def init_space_wf(
+    plan: RunPlan, jobs: Sequence[MaskJob], *, space: str, omp_nthreads: int, mem_gb: float, name: str
+) -> Workflow:
+    """The masks of one space, and what of the tractogram and the atlases they share.
+
+    Parameters
+    ----------
+    plan : lacuna.plan.RunPlan
+    jobs : sequence of lacuna.plan.MaskJob
+    space : str
+    omp_nthreads, mem_gb, name
+        See :func:`init_cohort_wf`.
+    """
+    workflow = Workflow(name=name)
+    config, info = plan.config, plan.tractogram.info
+    resources: dict[str, Any] = {'omp_nthreads': omp_nthreads, 'mem_gb': mem_gb}
+    tractogram = pe.Node(niu.IdentityInterface(fields=['tracks', 'streamlines_total']), name='tractogram')
+    tractogram.inputs.tracks = str(plan.tractogram.path)
+    tractogram.inputs.streamlines_total = info.count
+    connectome = init_connectome_wf(
+        space=space,
+        resolution=config.output_resolution,
+        tck_upsample=config.tck_upsample,
+        cached_tdi=plan.cached_tdi(space),
+        **resources,
+    )
+    tdi_path = connectome_tdi_path(plan.tractogram.label, space, config.output_resolution)
+    publish = pe.Node(
+        SaveFile(out_path=str(config.output_dir / tdi_path), metadata=plan.connectome_metadata[space]),
+        name='publish',
+        run_without_submitting=True,
+    )
+    workflow.connect([
+        (tractogram, connectome, [('tracks', 'inputnode.tracks')]),
+        (connectome, publish, [('outputnode.full_tdi', 'in_file')]),
+    ])  # fmt: skip
+
+    wanted = {target.atlas for job in jobs for target in job.missing if target.atlas}
+    parcellations = {}
+    for each in plan.parcellations[space]:
+        if each.atlas.name in wanted:
+            part = init_parcellation_wf(
+                space=space,
+                atlas=each.atlas.name,
+                cached_endpoints=plan.cached_endpoints(each),
+                name=f'parcellation_{each.atlas.name}_wf',
+                **resources,
+            )
+            part.inputs.inputnode.image, part.inputs.inputnode.labels = (
+                str(each.atlas.image),
+                str(each.atlas.labels),
+            )
+            workflow.connect([(tractogram, part, [('tracks', 'inputnode.tracks')])])
+            parcellations[each.atlas.name] = part
+    numbers = pe.Node(NumberStreamlines(count=info.count), name='numbers', mem_gb=mem_gb)
+
+    for job, job_name in zip(jobs, job_names(jobs), strict=True):
+        one = init_mask_wf(
+            job,
+            output_dir=config.output_dir,
             tck_upsample=config.tck_upsample,
-            cached_tdi=plan.cached_tdi(space),
-            omp_nthreads=omp_nthreads,
-            mem_gb=mem_gb,
-            name=f'connectome_{space}_wf',
-        )
-        tdi_path = config.output_dir / connectome_tdi_path(
-            plan.tractogram.label, space, config.output_resolution
-        )
-        publish = pe.Node(
-            SaveFile(out_path=str(tdi_path), metadata=plan.connectome_metadata[space]),
-            name=f'publish_{space}',
-            run_without_submitting=True,
+            tractogram_box=info.box,
+            name=job_name,
+            **resources,
         )
         workflow.connect([
-            (inputnode, connectome, [('tracks', 'inputnode.tracks')]),
-            (connectome, publish, [('outputnode.full_tdi', 'in_file')]),
+            (tractogram, one, [('tracks', 'inputnode.tracks'), ('streamlines_total', 'inputnode.streamlines_total')]),
+            (connectome, one, [('outputnode.full_tdi', 'inputnode.full_tdi')]),
         ])  # fmt: skip
-        for job, job_name in zip(jobs, job_names(jobs), strict=True):
-            one = init_mask_wf(
-                job,
-                output_dir=config.output_dir,
-                tck_upsample=config.tck_upsample,
-                tractogram_box=plan.tractogram.info.box,
-                omp_nthreads=omp_nthreads,
-                mem_gb=mem_gb,
-                name=job_name,
+        if atlases := _atlases(job):
+            workflow.connect([(numbers, one, [('out_file', 'inputnode.numbers')])])
+        for atlas in atlases:
+            workflow.connect(
+                [(parcellations[atlas], one, [('outputnode.endpoints', f'inputnode.endpoints_{atlas}')])]
             )
-            workflow.connect([
-                (inputnode, one, [('tracks', 'inputnode.tracks'),
-                                  ('streamlines_total', 'inputnode.streamlines_total')]),
-                (connectome, one, [('outputnode.full_tdi', 'inputnode.full_tdi')]),
-            ])  # fmt: skip
     return workflow
 
 
@@ -105,36 +149,58 @@ def init_mask_wf(
 
     Inputs
     ------
-    tracks, full_tdi, streamlines_total
+    tracks, full_tdi, streamlines_total, numbers, endpoints_<atlas>
         See :func:`lacuna.workflows.snm.init_snm_wf`.
     """
     workflow = Workflow(name=name)
-    inputnode = pe.Node(
-        niu.IdentityInterface(fields=['tracks', 'full_tdi', 'streamlines_total']), name='inputnode'
-    )
+    atlases = _atlases(job)
+    fields = ['tracks', 'full_tdi', 'streamlines_total']
+    if atlases:
+        fields += ['numbers', *(f'endpoints_{atlas}' for atlas in atlases)]
+    inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     snm = init_snm_wf(
-        tck_upsample=tck_upsample, tractogram_box=tractogram_box, omp_nthreads=omp_nthreads, mem_gb=mem_gb
+        density=any(target.atlas is None for target in job.missing),
+        atlases=atlases,
+        tck_upsample=tck_upsample,
+        tractogram_box=tractogram_box,
+        omp_nthreads=omp_nthreads,
+        mem_gb=mem_gb,
     )
     snm.inputs.inputnode.mask = str(job.mask.path)
     sink = pe.Node(
         DerivativesDataSink(
-            keys=job.missing,
+            targets=job.missing,
             base_directory=str(output_dir),
             source_file=str(job.mask.path),
             space=job.mask.space,
             subject=job.mask.subject,
             metadata=job.metadata,
+            atlases=job.atlases,
         ),
         name='sink',
         run_without_submitting=True,
     )
-    fields = {'map': 'disconnection_map', 'summary': 'summary'}
     workflow.connect([
-        (inputnode, snm, [('tracks', 'inputnode.tracks'), ('full_tdi', 'inputnode.full_tdi'),
-                          ('streamlines_total', 'inputnode.streamlines_total')]),
-        (snm, sink, [(f'outputnode.{fields[key]}', key) for key in job.missing]),
+        (inputnode, snm, [(field, f'inputnode.{field}') for field in fields]),
+        (snm, sink, [
+            (f'outputnode.{"disconnection_map" if target.key == "map" else target.field}', target.field)
+            for target in job.missing
+        ]),
     ])  # fmt: skip
     return workflow
+
+
+def _atlases(job: MaskJob) -> list[str]:
+    """Names of the atlases of which something is missing, in the order of the outputs."""
+    return list(dict.fromkeys(target.atlas for target in job.missing if target.atlas))
+
+
+def sink_nodes(plan: RunPlan, workflow: Workflow) -> list[str]:
+    """Full names of the last nodes of the masks, in the order of ``plan.todo``."""
+    names = job_names(plan.todo)
+    return [
+        f'{workflow.name}.{job.mask.space}_wf.{name}.sink' for job, name in zip(plan.todo, names, strict=True)
+    ]
 
 
 def job_names(jobs: Sequence[MaskJob]) -> list[str]:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.interfaces.images import DisconnectionMap, PrepareMask, SummaryStatistics
 from lacuna.interfaces.mrtrix import SelectStreamlines, TCKMap
+from lacuna.workflows.connectivity import CONNECTIVITY_FIELDS, init_connectivity_wf
 
 
 def init_snm_wf(
     *,
+    density: bool = True,
+    atlases: Sequence[str] = (),
     tck_upsample: int | None = None,
     tractogram_box: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None,
     omp_nthreads: int = 1,
     mem_gb: float = 1.0,
     name: str = 'snm_wf',
 ) -> Workflow:
-    """Which part of each voxel's streamlines a lesion cuts.
+    """Which part of each voxel's streamlines, and of the connections between parcels, a lesion cuts.
 
     Workflow Graph
         .. workflow::
@@ -27,10 +32,14 @@ def init_snm_wf(
 
             from lacuna.workflows.snm import init_snm_wf
 
-            wf = init_snm_wf()
+            wf = init_snm_wf(atlases=['schaefer'])
 
     Parameters
     ----------
+    density : bool
+        Whether to make the disconnection map and its summary.
+    atlases : sequence of str
+        Names (letters and digits) of the parcellations whose connections are wanted.
     tck_upsample : int, optional
         Overrides MRtrix3's rule for the upsampling of streamlines; as in the full density.
     tractogram_box : tuple, optional
@@ -51,6 +60,10 @@ def init_snm_wf(
         Its density, see :func:`lacuna.workflows.connectome.init_connectome_wf`; the outputs have its grid.
     streamlines_total
         Number of its streamlines.
+    numbers
+        Their numbers, see :class:`lacuna.interfaces.connectivity.NumberStreamlines`; with `atlases` only.
+    endpoints_<atlas>
+        For each atlas, of :func:`lacuna.workflows.connectivity.init_parcellation_wf`.
 
     Outputs
     -------
@@ -64,44 +77,127 @@ def init_snm_wf(
         ``100 * mask_tdi / full_tdi`` in percent, 0 where there is no streamline.
     summary
         Statistics as JSON.
+    disconnection_matrix_<atlas>, mask_matrix_<atlas>, ...
+        For each atlas, the outputs of :func:`lacuna.workflows.connectivity.init_connectivity_wf`.
     """
     workflow = Workflow(name=name)
     workflow.__desc__ = (
-        'Streamlines with a vertex inside the lesion mask, on its own grid, were selected (`tckedit`) and mapped '
-        '(`tckmap`); the voxel-wise disconnection is their share of all streamlines of the voxel, in percent. '
+        'Streamlines with a vertex inside the lesion mask, on its own grid, were selected (`tckedit`). '
     )
-    inputnode = pe.Node(
-        niu.IdentityInterface(fields=['mask', 'tracks', 'full_tdi', 'streamlines_total']), name='inputnode'
-    )
-    outputnode = pe.Node(
-        niu.IdentityInterface(
-            fields=['mask', 'disconnected_tracks', 'mask_tdi', 'disconnection_map', 'summary']
-        ),
-        name='outputnode',
-    )
+    fields = ['mask', 'tracks', 'full_tdi', 'streamlines_total']
+    results = ['mask', 'disconnected_tracks', 'mask_tdi', 'disconnection_map', 'summary']
+    if atlases:
+        fields += ['numbers', *(f'endpoints_{atlas}' for atlas in atlases)]
+        results += [f'{field}_{atlas}' for atlas in atlases for field in CONNECTIVITY_FIELDS]
+    inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
+    outputnode = pe.Node(niu.IdentityInterface(fields=results), name='outputnode')
     prepare = pe.Node(PrepareMask(), name='prepare', mem_gb=min(0.5, mem_gb))
     if tractogram_box is not None:
         prepare.inputs.tractogram_box = tractogram_box
     select = pe.Node(SelectStreamlines(), name='select', n_procs=omp_nthreads, mem_gb=mem_gb)
+    workflow.connect([
+        (inputnode, prepare, [('mask', 'in_file')]),
+        (inputnode, select, [('tracks', 'in_tracks')]),
+        (prepare, select, [('out_file', 'include')]),
+        (prepare, outputnode, [('out_file', 'mask')]),
+        (select, outputnode, [('out_tracks', 'disconnected_tracks')]),
+    ])  # fmt: skip
+    if density:
+        part = init_density_wf(tck_upsample=tck_upsample, omp_nthreads=omp_nthreads, mem_gb=mem_gb)
+        workflow.connect([
+            (inputnode, part, [('full_tdi', 'inputnode.full_tdi'),
+                               ('streamlines_total', 'inputnode.streamlines_total')]),
+            (prepare, part, [('out_file', 'inputnode.mask')]),
+            (select, part, [('out_tracks', 'inputnode.disconnected_tracks'),
+                            ('count', 'inputnode.streamlines_disconnected')]),
+            (part, outputnode, [(f'outputnode.{field}', field)
+                                for field in ('mask_tdi', 'disconnection_map', 'summary')]),
+        ])  # fmt: skip
+    if atlases:
+        select.inputs.out_weights = 'selected.txt'
+        workflow.connect([(inputnode, select, [('numbers', 'in_weights')])])
+    for atlas in atlases:
+        part = init_connectivity_wf(mem_gb=min(0.5, mem_gb), name=f'connectivity_{atlas}_wf')
+        workflow.connect([
+            (inputnode, part, [(f'endpoints_{atlas}', 'inputnode.endpoints')]),
+            (select, part, [('out_weights', 'inputnode.selected')]),
+            (part, outputnode, [(f'outputnode.{field}', f'{field}_{atlas}') for field in CONNECTIVITY_FIELDS]),
+        ])  # fmt: skip
+    return workflow
+
+
+def init_density_wf(
+    *,
+    tck_upsample: int | None = None,
+    omp_nthreads: int = 1,
+    mem_gb: float = 1.0,
+    name: str = 'density_wf',
+) -> Workflow:
+    """The disconnection map of the streamlines that a lesion cuts, and its summary.
+
+    Workflow Graph
+        .. workflow::
+            :graph2use: orig
+            :simple_form: yes
+
+            from lacuna.workflows.snm import init_density_wf
+
+            wf = init_density_wf()
+
+    Parameters
+    ----------
+    tck_upsample, omp_nthreads, mem_gb, name
+        See :func:`init_snm_wf`.
+
+    Inputs
+    ------
+    mask
+        The mask as 0 and 1.
+    disconnected_tracks
+        The streamlines that it cuts.
+    streamlines_disconnected
+        Their number.
+    full_tdi, streamlines_total
+        See :func:`init_snm_wf`.
+
+    Outputs
+    -------
+    mask_tdi, disconnection_map, summary
+        See :func:`init_snm_wf`.
+    """
+    workflow = Workflow(name=name)
+    workflow.__desc__ = (
+        'They were mapped (`tckmap`); the voxel-wise disconnection is their share of all streamlines of the voxel, '
+        'in percent. '
+    )
+    inputnode = pe.Node(
+        niu.IdentityInterface(
+            fields=[
+                'mask',
+                'disconnected_tracks',
+                'streamlines_disconnected',
+                'full_tdi',
+                'streamlines_total',
+            ]
+        ),
+        name='inputnode',
+    )
+    outputnode = pe.Node(
+        niu.IdentityInterface(fields=['mask_tdi', 'disconnection_map', 'summary']), name='outputnode'
+    )
     lesion_map = pe.Node(TCKMap(), name='lesion_map', n_procs=omp_nthreads, mem_gb=mem_gb)
     if tck_upsample is not None:
         lesion_map.inputs.upsample = tck_upsample
     ratio = pe.Node(DisconnectionMap(), name='ratio', mem_gb=min(0.5, mem_gb))
     summary = pe.Node(SummaryStatistics(), name='summary', mem_gb=min(0.5, mem_gb))
     workflow.connect([
-        (inputnode, prepare, [('mask', 'in_file')]),
-        (inputnode, select, [('tracks', 'in_tracks')]),
-        (prepare, select, [('out_file', 'include')]),
-        (select, lesion_map, [('out_tracks', 'in_tracks')]),
-        (inputnode, lesion_map, [('full_tdi', 'template')]),
+        (inputnode, lesion_map, [('disconnected_tracks', 'in_tracks'), ('full_tdi', 'template')]),
         (lesion_map, ratio, [('out_file', 'mask_tdi')]),
         (inputnode, ratio, [('full_tdi', 'full_tdi')]),
-        (prepare, summary, [('out_file', 'in_mask')]),
+        (inputnode, summary, [('mask', 'in_mask'), ('full_tdi', 'full_tdi'),
+                              ('streamlines_total', 'streamlines_total'),
+                              ('streamlines_disconnected', 'streamlines_disconnected')]),
         (ratio, summary, [('out_file', 'disconnection_map')]),
-        (inputnode, summary, [('full_tdi', 'full_tdi'), ('streamlines_total', 'streamlines_total')]),
-        (select, summary, [('count', 'streamlines_disconnected')]),
-        (prepare, outputnode, [('out_file', 'mask')]),
-        (select, outputnode, [('out_tracks', 'disconnected_tracks')]),
         (lesion_map, outputnode, [('out_file', 'mask_tdi')]),
         (ratio, outputnode, [('out_file', 'disconnection_map')]),
         (summary, outputnode, [('out_file', 'summary')]),

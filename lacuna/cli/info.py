@@ -1,0 +1,35 @@
+"""``lacuna info``: what is available here and now."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``info`` to the commands."""
+    parser = commands.add_parser(
+        'info', help='what is available', description='What is available here and now.'
+    )
+    topics = parser.add_subparsers(metavar='TOPIC', required=True)
+    atlases = topics.add_parser('atlases', help='parcellations', description='Parcellations by name.')
+    atlases.add_argument('--atlas-dir', type=Path, metavar='DIR', help='also those of this folder')
+    atlases.set_defaults(run=run_atlases)
+
+
+def run_atlases(args: argparse.Namespace) -> int:
+    """List the atlases that are here, and those that TemplateFlow can fetch."""
+    from lacuna.atlases import list_atlases
+    from lacuna.spaces import templateflow_home
+
+    found = list_atlases(args.atlas_dir and args.atlas_dir.absolute())
+    for title, here in (('available:', True), ('can be fetched (network):', False)):
+        if rows := [atlas for atlas in found if atlas.is_here is here]:
+            print(title)
+            width = max(len(atlas.name) for atlas in rows)
+            for atlas in rows:
+                print(f'  {atlas.name:{width}}  {atlas.space}  {atlas.source}')
+    if not found:
+        print(f'no atlas found in {templateflow_home()}; set TEMPLATEFLOW_HOME, or use --custom-parcellation')
+    return 0

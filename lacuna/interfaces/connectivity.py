@@ -1,0 +1,168 @@
+"""Nodes that find the parcels at the ends of streamlines, and what of their connections a lesion cuts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, traits
+
+from lacuna.atlases import Atlas, read_parcellation
+from lacuna.endpoints import EndpointTable
+from lacuna.errors import InputError
+from lacuna.files import json_bytes
+from lacuna.interfaces.images import save_image
+from lacuna.measures import disconnection_percent, matrix_statistics, roi_disconnection
+
+#: MRtrix3 reads weights as float32, which holds whole numbers up to this one
+MOST_STREAMLINES = 2**24
+
+
+class _PrepareParcellationInputSpec(BaseInterfaceInputSpec):
+    image = File(exists=True, mandatory=True, desc='label image')
+    labels = File(exists=True, mandatory=True, desc='label table')
+    space = traits.Str(mandatory=True, desc='standard space of the image')
+    name = traits.Str('custom', usedefault=True, desc='name of the atlas')
+
+
+class _PrepareParcellationOutputSpec(TraitedSpec):
+    out_image = File(exists=True, desc='number of the row of the label table, from 1, in each voxel')
+    names = File(exists=True, desc='names of the rows (JSON list)')
+
+
+class PrepareParcellation(SimpleInterface):
+    """Read an atlas, and number its parcels by the rows of its label table.
+
+    A gap in the label values then neither shifts a name nor makes MRtrix3's matrices larger than they are.
+    """
+
+    input_spec = _PrepareParcellationInputSpec
+    output_spec = _PrepareParcellationOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        inputs = self.inputs
+        atlas = Atlas(inputs.name, Path(inputs.image), Path(inputs.labels), inputs.space, 'given')
+        parcellation = read_parcellation(atlas)
+        image = Path(runtime.cwd, 'parcels.nii.gz')
+        self._results['out_image'] = save_image(image, parcellation.index, parcellation.affine)
+        names = Path(runtime.cwd, 'names.json')
+        names.write_text(json.dumps(parcellation.names), encoding='utf-8')
+        self._results['names'] = str(names)
+        return runtime
+
+
+class _MakeEndpointTableInputSpec(BaseInterfaceInputSpec):
+    assignments = File(exists=True, mandatory=True, desc='of tck2connectome -out_assignments')
+    names = File(exists=True, mandatory=True, desc='of PrepareParcellation')
+
+
+class _MakeEndpointTableOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='table of the ends of all streamlines (.npz)')
+
+
+class MakeEndpointTable(SimpleInterface):
+    """The table of the parcels that the streamlines join, from what MRtrix3 has assigned."""
+
+    input_spec = _MakeEndpointTableInputSpec
+    output_spec = _MakeEndpointTableOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        import pandas as pd
+
+        pairs = pd.read_csv(self.inputs.assignments, sep=r'\s+', header=None, comment='#', dtype=np.int32)
+        names = tuple(json.loads(Path(self.inputs.names).read_text(encoding='utf-8')))
+        target = Path(runtime.cwd, 'endpoints.npz')
+        self._results['out_file'] = str(EndpointTable.of(pairs.to_numpy(), names).save(target))
+        return runtime
+
+
+class _NumberStreamlinesInputSpec(BaseInterfaceInputSpec):
+    count = traits.Int(mandatory=True, desc='streamlines of the tractogram')
+
+
+class _NumberStreamlinesOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='their numbers, from 0')
+
+
+class NumberStreamlines(SimpleInterface):
+    """The number of each streamline as its weight: what ``tckedit`` keeps of it tells which were selected.
+
+    Raises
+    ------
+    lacuna.errors.InputError
+        If there are more than float32 can tell apart.
+    """
+
+    input_spec = _NumberStreamlinesInputSpec
+    output_spec = _NumberStreamlinesOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        if self.inputs.count > MOST_STREAMLINES:
+            message = (
+                f'{self.inputs.count} streamlines are more than MRtrix3 can number ({MOST_STREAMLINES}); '
+                'matrices of such a tractogram are not possible with --engine mrtrix'
+            )
+            raise InputError(message)
+        target = Path(runtime.cwd, 'numbers.txt')
+        target.write_text('\n'.join(map(str, range(self.inputs.count))))
+        self._results['out_file'] = str(target)
+        return runtime
+
+
+class _ConnectivityInputSpec(BaseInterfaceInputSpec):
+    endpoints = File(exists=True, mandatory=True, desc='table of the ends of all streamlines')
+    selected = File(exists=True, mandatory=True, desc='numbers of the disconnected streamlines, as text')
+
+
+class _ConnectivityOutputSpec(TraitedSpec):
+    disconnection_matrix = File(exists=True, desc='percent of the streamlines of each pair')
+    mask_matrix = File(exists=True, desc='disconnected streamlines of each pair')
+    intact_matrix = File(exists=True, desc='streamlines left of each pair')
+    full_matrix = File(exists=True, desc='streamlines of each pair')
+    matrix_statistics = File(exists=True, desc='JSON')
+    roi_disconnection = File(exists=True, desc='percent of the streamlines of each parcel')
+
+
+class Connectivity(SimpleInterface):
+    """The four matrices, the parcel table and the statistics of one lesion and one atlas."""
+
+    input_spec = _ConnectivityInputSpec
+    output_spec = _ConnectivityOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        table = EndpointTable.load(self.inputs.endpoints)
+        selected = np.array(Path(self.inputs.selected).read_text().split(), np.int64)
+        self._results.update(write_connectivity(table, selected, Path(runtime.cwd)))
+        return runtime
+
+
+def write_connectivity(table: EndpointTable, selected: np.ndarray, folder: Path) -> dict[str, str]:
+    """Compute and write all that one lesion does to one parcellation; returns the paths by output."""
+    import pandas as pd
+
+    full, cut = table.full_matrix, table.lesion_matrix(selected)
+    matrices = {
+        'disconnection_matrix': disconnection_percent(cut, full),
+        'mask_matrix': cut,
+        'intact_matrix': full - cut,
+        'full_matrix': full,
+    }
+    paths = {}
+    for key, matrix in matrices.items():
+        paths[key] = str(folder / f'{key}.tsv')
+        frame = pd.DataFrame(matrix, index=table.names, columns=table.names)
+        frame.to_csv(paths[key], sep='\t', index_label='region')
+    paths['roi_disconnection'] = str(folder / 'roi_disconnection.tsv')
+    frame = pd.DataFrame({'region': table.names, 'value': roi_disconnection(cut, full)})
+    frame.to_csv(paths['roi_disconnection'], sep='\t', index=False)
+    statistics = matrix_statistics(
+        mask_matrix=cut,
+        full_matrix=full,
+        names=table.names,
+        streamlines_unassigned=table.unassigned(selected),
+    )
+    target = folder / 'matrix_statistics.json'
+    target.write_bytes(json_bytes(statistics))
+    return {**paths, 'matrix_statistics': str(target)}

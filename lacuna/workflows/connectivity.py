@@ -1,0 +1,153 @@
+"""Connections between parcels: assigned once per tractogram and atlas, joined with each lesion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nipype.interfaces import utility as niu
+from nipype.pipeline import engine as pe
+from niworkflows.engine.workflows import LiterateWorkflow as Workflow
+
+from lacuna.interfaces.bids import SaveFile
+from lacuna.interfaces.connectivity import Connectivity, MakeEndpointTable, PrepareParcellation
+from lacuna.interfaces.mrtrix import TCK2Connectome
+
+CONNECTIVITY_FIELDS = (
+    'disconnection_matrix',
+    'mask_matrix',
+    'intact_matrix',
+    'full_matrix',
+    'matrix_statistics',
+    'roi_disconnection',
+)
+
+
+def init_parcellation_wf(
+    *,
+    space: str,
+    atlas: str = 'custom',
+    cached_endpoints: Path | None = None,
+    omp_nthreads: int = 1,
+    mem_gb: float = 1.0,
+    name: str = 'parcellation_wf',
+) -> Workflow:
+    """The parcels at the two ends of every streamline, once for a tractogram and an atlas.
+
+    Workflow Graph
+        .. workflow::
+            :graph2use: orig
+            :simple_form: yes
+
+            from lacuna.workflows.connectivity import init_parcellation_wf
+
+            wf = init_parcellation_wf(space='MNI152NLin6Asym')
+
+    Parameters
+    ----------
+    space : str
+        Standard space of tractogram and label image.
+    atlas : str
+        Name of the atlas.
+    cached_endpoints : pathlib.Path, optional
+        Where the table is kept (``.npz``). If the file exists it is used, else it is made and put there. The name
+        has to stand for the content of tractogram and atlas: nothing is compared.
+    omp_nthreads : int
+        Threads of the command.
+    mem_gb : float
+        Memory of the command.
+    name : str
+
+    Inputs
+    ------
+    tracks
+        Tractogram (``.tck``).
+    image, labels
+        Label image and label table, see :func:`lacuna.labels.read_labels`.
+
+    Outputs
+    -------
+    endpoints
+        Table for :func:`init_connectivity_wf`, see :class:`lacuna.endpoints.EndpointTable`.
+    """
+    workflow = Workflow(name=name)
+    workflow.__desc__ = (
+        f'The ends of the streamlines were assigned to the parcels of the atlas {atlas} (`tck2connectome`, nearest '
+        'parcel within 4 mm). '
+    )
+    inputnode = pe.Node(niu.IdentityInterface(fields=['tracks', 'image', 'labels']), name='inputnode')
+    outputnode = pe.Node(niu.IdentityInterface(fields=['endpoints']), name='outputnode')
+    workflow.add_nodes([inputnode, outputnode])
+    if cached_endpoints is not None and cached_endpoints.is_file():
+        outputnode.inputs.endpoints = str(cached_endpoints)
+        return workflow
+
+    prepare = pe.Node(PrepareParcellation(space=space, name=atlas), name='prepare', mem_gb=min(0.5, mem_gb))
+    assign = pe.Node(
+        TCK2Connectome(out_assignments='assignments.txt'), name='assign', n_procs=omp_nthreads, mem_gb=mem_gb
+    )
+    table = pe.Node(MakeEndpointTable(), name='table', mem_gb=mem_gb)
+    workflow.connect([
+        (inputnode, prepare, [('image', 'image'), ('labels', 'labels')]),
+        (inputnode, assign, [('tracks', 'in_tracks')]),
+        (prepare, assign, [('out_image', 'in_parcels')]),
+        (assign, table, [('out_assignments', 'assignments')]),
+        (prepare, table, [('names', 'names')]),
+    ])  # fmt: skip
+    if cached_endpoints is None:
+        workflow.connect([(table, outputnode, [('out_file', 'endpoints')])])
+        return workflow
+    keep = pe.Node(SaveFile(out_path=str(cached_endpoints)), name='keep', run_without_submitting=True)
+    workflow.connect([
+        (table, keep, [('out_file', 'in_file')]),
+        (keep, outputnode, [('out_file', 'endpoints')]),
+    ])  # fmt: skip
+    return workflow
+
+
+def init_connectivity_wf(*, mem_gb: float = 0.5, name: str = 'connectivity_wf') -> Workflow:
+    """Which connections between the parcels of an atlas a lesion cuts, and by how much.
+
+    Workflow Graph
+        .. workflow::
+            :graph2use: orig
+            :simple_form: yes
+
+            from lacuna.workflows.connectivity import init_connectivity_wf
+
+            wf = init_connectivity_wf()
+
+    Parameters
+    ----------
+    mem_gb : float
+        Memory of the one node.
+    name : str
+
+    Inputs
+    ------
+    endpoints
+        Of :func:`init_parcellation_wf`.
+    selected
+        Numbers of the disconnected streamlines, from 0, as text.
+
+    Outputs
+    -------
+    disconnection_matrix, mask_matrix, intact_matrix, full_matrix
+        Tables (``.tsv``) of all pairs of parcels.
+    roi_disconnection
+        Table of the parcels.
+    matrix_statistics
+        JSON.
+    """
+    workflow = Workflow(name=name)
+    workflow.__desc__ = (
+        'The disconnection of two parcels is the percentage of the streamlines between them that pass through the '
+        'lesion; that of a parcel is the percentage of all its streamlines. '
+    )
+    inputnode = pe.Node(niu.IdentityInterface(fields=['endpoints', 'selected']), name='inputnode')
+    outputnode = pe.Node(niu.IdentityInterface(fields=list(CONNECTIVITY_FIELDS)), name='outputnode')
+    join = pe.Node(Connectivity(), name='join', mem_gb=mem_gb)
+    workflow.connect([
+        (inputnode, join, [('endpoints', 'endpoints'), ('selected', 'selected')]),
+        (join, outputnode, [(field, field) for field in CONNECTIVITY_FIELDS]),
+    ])  # fmt: skip
+    return workflow

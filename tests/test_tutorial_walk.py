@@ -1,0 +1,40 @@
+"""The walk of the tutorial: a map, then the matrices into the same folder, then a plot of one network."""
+
+import pandas as pd
+import pytest
+
+from lacuna.tutorial import write_tutorial
+
+pytestmark = pytest.mark.mrtrix
+
+
+def test_walk(tmp_path, lacuna_command):
+    paths = write_tutorial(tmp_path / 'tutorial')
+    out = tmp_path / 'derivatives'
+    first = ['run', 'snm', paths.bids, out, '--connectome-path', paths.connectome]
+    done = lacuna_command(*first, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    maps = {path: path.stat().st_mtime_ns for path in out.rglob('*_desc-disconnectionpct.nii.gz')}
+    assert len(maps) == 3
+
+    atlas = ['--custom-parcellation', 'synthetic100', paths.parcellation, paths.labels, 'MNI152NLin6Asym']
+    done = lacuna_command(
+        *first, *atlas, '--compute-disconnectivity-matrix', '--compute-roi-disconnection', cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert {path: path.stat().st_mtime_ns for path in maps} == maps
+
+    f = next(out.rglob('sub-02*_atlas-synthetic100_desc-disconnectionpct_connmatrix.tsv'))
+    mat = pd.read_csv(f, sep='\t', header=0, index_col=0)
+    visual = [name for name in mat.columns if '_Vis_' in name]
+    assert mat.loc[visual, visual].shape == (len(visual), len(visual))
+    assert len(visual) > 5
+    other = [name for name in mat.columns if '_SomMot_' in name]
+    # the second lesion lies in the right occipital lobe
+    assert mat.loc[visual, visual].to_numpy().max() > 10
+    assert mat.loc[visual, visual].to_numpy().mean() > 5 * mat.loc[other, other].to_numpy().mean()
+
+    f = next(out.rglob('sub-02*_atlas-synthetic100_desc-disconnectionpct_parcelstats.tsv'))
+    roi = pd.read_csv(f, sep='\t', index_col=0)
+    assert roi['value'].between(0, 100).all()
+    assert roi['value'].idxmax().startswith('RH_')
