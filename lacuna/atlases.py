@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import hashlib
 import re
@@ -9,13 +10,17 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lacuna.bids import parse_entities
 from lacuna.errors import InputError
 from lacuna.labels import read_labels
-from lacuna.spaces import SPACES, templateflow_home, world_space
+from lacuna.spaces import SPACES, Grid, templateflow_home, world_space
+
+if TYPE_CHECKING:
+    from lacuna.streamlines.transform import PointTransform
 
 _TEMPLATES = tuple(name for name in SPACES if name == world_space(name))
 
@@ -82,7 +87,7 @@ def find_atlases(
     custom: Iterable[Atlas] = (),
     folder: Path | None = None,
 ) -> list[Atlas]:
-    """The atlases of these names in a space, and the custom ones.
+    """The atlases of these names, in this space where they are to be had in it, and the custom ones.
 
     Parameters
     ----------
@@ -97,7 +102,7 @@ def find_atlases(
     Raises
     ------
     InputError
-        If a name is unknown (with near matches), or the atlas is in another space only.
+        If a name is unknown (with near matches), or there twice.
     """
     known = list_atlases(folder)
     found = [_choose(name, known, space) for name in dict.fromkeys(names)]
@@ -105,7 +110,6 @@ def find_atlases(
         if atlas.name in {other.name for other in found}:
             message = f'two atlases are called {atlas.name}; give the custom one another name'
             raise InputError(message)
-        _check_space(atlas, space)
         found.append(atlas)
     return found
 
@@ -117,16 +121,7 @@ def _choose(name: str, known: Sequence[Atlas], space: str) -> Atlas:
         hint = f'did you mean {", ".join(near)}?' if near else "see 'lacuna info atlases'"
         message = f"there is no atlas '{name}'; {hint}"
         raise InputError(message)
-    here = [atlas for atlas in candidates if atlas.space == space]
-    if not here:
-        _check_space(candidates[0], space)
-    return next((atlas for atlas in here if atlas.is_here), here[0])
-
-
-def _check_space(atlas: Atlas, space: str) -> None:
-    if atlas.space != space:
-        message = f'the atlas {atlas.name} ({atlas.image}) is in {atlas.space}, the masks are in {space}'
-        raise InputError(message)
+    return max(candidates, key=lambda atlas: (atlas.space == space, atlas.is_here))
 
 
 def custom_atlas(name: str, image: str, labels: str, space: str) -> Atlas:
@@ -264,6 +259,32 @@ def read_parcellation(atlas: Atlas) -> Parcellation:
     digest = hashlib.sha256(repr((index.shape, affine.round(6).tolist(), list(labels.items()))).encode())
     digest.update(index.tobytes())
     return Parcellation(atlas, index, affine, tuple(labels), names, digest.hexdigest())
+
+
+def move_parcellation(parcellation: Parcellation, grid: Grid, transform: PointTransform) -> Parcellation:
+    """The parcellation in another space: each voxel of `grid` gets the label where its centre comes to lie.
+
+    Parameters
+    ----------
+    parcellation : Parcellation
+    grid : lacuna.spaces.Grid
+        Of the other space.
+    transform : lacuna.streamlines.transform.PointTransform
+        Moves points from the space of `grid` to that of the atlas.
+    """
+    moved = np.zeros(grid.shape, np.int32)
+    to_voxels = np.linalg.inv(parcellation.affine)
+    shape = np.array(parcellation.index.shape)
+    plane = np.indices(grid.shape[:2]).reshape(2, -1)
+    for z in range(grid.shape[2]):  # a slice at a time: the points of a whole 1 mm grid take a gigabyte
+        voxels = np.vstack([plane, np.full((1, plane.shape[1]), z)])
+        points = transform.apply((grid.affine[:3, :3] @ voxels + grid.affine[:3, 3:]).T)
+        at = np.rint(points @ to_voxels[:3, :3].T + to_voxels[:3, 3]).astype(int)
+        inside = ((at >= 0) & (at < shape)).all(axis=1)
+        labels = np.zeros(len(at), np.int32)
+        labels[inside] = parcellation.index[tuple(at[inside].T)]
+        moved[:, :, z] = labels.reshape(grid.shape[:2])
+    return dataclasses.replace(parcellation, index=moved, affine=grid.affine)
 
 
 def _read_image(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -9,10 +9,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lacuna.errors import InputError, TractogramError
 from lacuna.files import json_bytes, read_json, write_if_changed
 from lacuna.spaces import world_space
+from lacuna.streamlines.formats import convert, extension, without_extension
 from lacuna.streamlines.tck import TractogramInfo, scan
 
 
@@ -23,19 +25,27 @@ class Tractogram:
     Attributes
     ----------
     path : pathlib.Path
+        The file given.
+    tracks : pathlib.Path
+        The same as ``.tck``: the file itself, or what it was converted to.
     space : str
         The supported space in which its coordinates are valid.
     info : lacuna.streamlines.tck.TractogramInfo
+        Of `tracks`.
+    sha256 : str
+        Checksum of `path`.
     """
 
     path: Path
+    tracks: Path
     space: str
     info: TractogramInfo
+    sha256: str
 
     @property
     def name(self) -> str:
         """Name for people: the file's, without its extension."""
-        return self.path.stem
+        return without_extension(self.path).name
 
     @property
     def label(self) -> str:
@@ -55,7 +65,7 @@ def open_tractogram(
     Parameters
     ----------
     path : pathlib.Path
-        A ``.tck`` file.
+        A ``.tck``, or a ``.trk``, ``.trk.gz`` or ``.trx``, which is converted once and kept in the cache.
     space : str or None
         Name of the space; None to read it from the sidecar (``.json``) beside the file.
     cache : pathlib.Path
@@ -72,14 +82,21 @@ def open_tractogram(
     if not path.is_file():
         message = f'there is no tractogram {path}'
         raise TractogramError(message)
-    if path.suffix != '.tck':
-        message = f"{path}: tractograms of type '{path.suffix}' are not supported; convert it to .tck"
-        raise TractogramError(message)
-    return Tractogram(path, world_space(space or _sidecar_space(path)), _inspect(path, cache, progress))
+    kind = extension(path)
+    space = world_space(space or _sidecar_space(path))
+    if kind == '.tck':
+        info = _inspect(path, cache, progress)
+        return Tractogram(path, path, space, info, info.sha256)
+    checksum = _checksum(path, cache)
+    tracks = cache / 'converted' / f'{checksum[:32]}.tck'
+    if not tracks.is_file():
+        tracks.parent.mkdir(parents=True, exist_ok=True)
+        convert(path, tracks, progress=progress)
+    return Tractogram(path, tracks, space, _inspect(tracks, cache, None), checksum)
 
 
 def _sidecar_space(path: Path) -> str:
-    sidecar = path.with_suffix('.json')
+    sidecar = without_extension(path).with_name(f'{without_extension(path).name}.json')
     content = read_json(sidecar) or {}
     if isinstance(space := content.get('Space'), str):
         return space
@@ -92,17 +109,40 @@ def _sidecar_space(path: Path) -> str:
 
 def _inspect(path: Path, cache: Path, progress: Callable[[int], object] | None) -> TractogramInfo:
     """Scan the file, or take the result of the last scan if the file was not touched since."""
-    status = path.stat()
+    known = _recall(path, cache)
+    try:
+        low, high = known['info']['box']
+        return TractogramInfo(**{**known['info'], 'box': (tuple(low), tuple(high))})
+    except (KeyError, TypeError, ValueError):  # nothing there, or written by another version
+        info = scan(path, progress=progress)
+        _remember(path, cache, {'info': dataclasses.asdict(info)})
+        return info
+
+
+def _checksum(path: Path, cache: Path) -> str:
+    """SHA-256 of the file, or that of the last time if the file was not touched since."""
+    if isinstance(known := _recall(path, cache).get('sha256'), str):
+        return known
+    with path.open('rb') as stream:
+        checksum = hashlib.file_digest(stream, 'sha256').hexdigest()
+    _remember(path, cache, {'sha256': checksum})
+    return checksum
+
+
+def _recall(path: Path, cache: Path) -> dict[str, Any]:
+    known = read_json(_note(path, cache)) or {}
+    return known if known.get('stamp') == _stamp(path) else {}
+
+
+def _remember(path: Path, cache: Path, what: dict[str, Any]) -> None:
+    write_if_changed(_note(path, cache), json_bytes({'path': str(path), 'stamp': _stamp(path), **what}))
+
+
+def _note(path: Path, cache: Path) -> Path:
+    return cache / 'tractograms' / f'{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]}.json'
+
+
+def _stamp(path: Path) -> list[int]:
     # The change time cannot be set by hand: a file that is replaced or edited never keeps all four.
-    stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-    note = cache / 'tractograms' / f'{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]}.json'
-    known = read_json(note)
-    if known and known.get('stamp') == stamp:
-        try:
-            low, high = known['info']['box']
-            return TractogramInfo(**{**known['info'], 'box': (tuple(low), tuple(high))})
-        except (KeyError, TypeError, ValueError):
-            pass  # written by another version: read the file again
-    info = scan(path, progress=progress)
-    write_if_changed(note, json_bytes({'path': str(path), 'stamp': stamp, 'info': dataclasses.asdict(info)}))
-    return info
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]

@@ -43,9 +43,17 @@ The JSON file beside each image says how it was made.
 
 
 def run_metadata(
-    config: RunConfig, tractogram: Tractogram, space: str, *, engine_version: str | None
+    config: RunConfig,
+    tractogram: Tractogram,
+    space: str,
+    *,
+    engine_version: str | None,
+    moved_with: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """What the sidecars of a run and a space have in common: tractogram, parameters, software."""
+    """What the sidecars of a run and a space have in common: tractogram, parameters, software.
+
+    `moved_with` says which transform has moved the streamlines into the space.
+    """
     resolution = config.output_resolution
     return {
         'Space': space,
@@ -54,8 +62,9 @@ def run_metadata(
         'Tractogram': {
             'Name': tractogram.name,
             'Space': tractogram.space,
-            'SHA256': tractogram.info.sha256,
+            'SHA256': tractogram.sha256,
             'StreamlineCount': tractogram.info.count,
+            **({'MovedWith': dict(moved_with)} if moved_with else {}),
         },
         'Parameters': {'OutputResolution': resolution, 'TckUpsample': config.tck_upsample or 'automatic'},
         'SoftwareVersions': {
@@ -173,6 +182,7 @@ def mask_outputs(mask: MaskFile, targets: Iterable[Target]) -> dict[Target, Path
 _IDENTITY = {
     ('Tractogram', 'SHA256'): 'content of the tractogram (sha256)',
     ('Tractogram', 'Space'): 'space of the tractogram',
+    ('Tractogram', 'MovedWith', 'SHA256'): 'transform of the streamlines (sha256)',
     ('Mask', 'SHA256'): 'content of the mask (sha256)',
     ('Space',): 'space',
     ('Parameters', 'OutputResolution'): 'output resolution (mm)',

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lacuna.files import cache_dir
 from lacuna.processes import start_worker
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def quiet_environment() -> None:
     os.environ.setdefault('NO_ET', '1')
     os.environ.setdefault('NIPYPE_NO_ET', '1')
     os.environ.setdefault('TEMPLATEFLOW_AUTOUPDATE', 'off')
+    # compiled code is kept where we may write, also in containers and read-only installations
+    os.environ.setdefault('NUMBA_CACHE_DIR', str(cache_dir() / 'numba'))
 
 
 def quiet_nipype() -> None:

@@ -25,10 +25,13 @@ from lacuna.derivatives import (
 )
 from lacuna.errors import InputError, MaskError
 from lacuna.masks import check_touches, read_mask
-from lacuna.spaces import standard_grid
+from lacuna.spaces import check_space, find_transform, standard_grid
+from lacuna.streamlines.spacing import gap_warning
 
 #: what every run makes of a mask
 BASIC_TARGETS = (Target('map'), Target('summary'))
+#: no point of the brain is moved farther than this between standard spaces (mm)
+_MOVES_AT_MOST = 20.0
 _MATRICES = ('disconnection_matrix', 'mask_matrix', 'intact_matrix', 'full_matrix', 'matrix_statistics')
 
 
@@ -62,6 +65,14 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Movement:
+    """The transform that moves points from one space to another."""
+
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
 class RunPlan:
     """What a run has to do.
 
@@ -82,6 +93,8 @@ class RunPlan:
         By space.
     parcellations : dict
         By space, a list of the atlases asked for.
+    movements : dict
+        By source and target space, for those that differ: a `Movement`.
     """
 
     config: RunConfig
@@ -95,12 +108,28 @@ class RunPlan:
     warnings: list[str] = field(default_factory=list)
     connectome_metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
     parcellations: dict[str, list[Parcellation]] = field(default_factory=dict)
+    movements: dict[tuple[str, str], Movement] = field(default_factory=dict)
+
+    def content(self, space: str) -> list[str]:
+        """What stands for the streamlines in a space: checksums of the tractogram and of what has moved it."""
+        movement = self.movements.get((self.tractogram.space, space))
+        return [self.tractogram.info.sha256, *([movement.sha256] if movement else [])]
+
+    def cached_tracks(self, space: str) -> Path:
+        """Where the tractogram moved into a space is kept."""
+        return self.cache / 'moved' / f'{_digest(self.content(space))}.tck'
+
+    def box(self, space: str) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+        """Smallest and greatest coordinates (mm) that the streamlines can have in a space."""
+        margin = _MOVES_AT_MOST if space != self.tractogram.space else 0.0
+        (x0, y0, z0), (x1, y1, z1) = self.tractogram.info.box
+        return (x0 - margin, y0 - margin, z0 - margin), (x1 + margin, y1 + margin, z1 + margin)
 
     def cached_tdi(self, space: str) -> Path:
         """Where the full density for a space is kept, by all that decides its content."""
         grid = standard_grid(space, self.config.output_resolution)
         decides = [
-            self.tractogram.info.sha256,
+            self.content(space),
             grid.shape,
             grid.affine.tolist(),
             self.config.tck_upsample,
@@ -108,9 +137,11 @@ class RunPlan:
         ]
         return self.cache / 'tdi' / f'{_digest(decides)}.nii.gz'
 
-    def cached_endpoints(self, parcellation: Parcellation) -> Path:
-        """Where the endpoint table of an atlas is kept, by all that decides its content."""
-        decides = [self.tractogram.info.sha256, parcellation.sha256, self.engine_version]
+    def cached_endpoints(self, parcellation: Parcellation, space: str) -> Path:
+        """Where the endpoint table of an atlas in a space is kept, by all that decides its content."""
+        movement = self.movements.get((space, parcellation.atlas.space))
+        moved = movement.sha256 if movement else None
+        decides = [self.content(space), parcellation.sha256, moved, self.engine_version]
         return self.cache / 'endpoints' / f'{_digest(decides)}.npz'
 
     def targets(self, space: str) -> list[Target]:
@@ -156,6 +187,8 @@ def make_plan(
         other settings (unless ``overwrite``).
     """
     plan = RunPlan(config, tractogram, engine_version, cache)
+    if gaps := gap_warning(tractogram.info, config.output_resolution, config.tck_upsample):
+        plan.warnings.append(gaps)
     usable = _usable_masks(plan, progress)
     if plan.failed and not usable and not plan.skipped:
         raise InputError('\n'.join(failure.reason for failure in plan.failed))
@@ -165,9 +198,16 @@ def make_plan(
     own_sidecars = set()
     for mask, sha256 in usable:
         if mask.space not in common:
-            common[mask.space] = run_metadata(config, tractogram, mask.space, engine_version=engine_version)
+            movement = _find_movement(plan, tractogram.space, mask.space)
+            common[mask.space] = run_metadata(
+                config,
+                tractogram,
+                mask.space,
+                engine_version=engine_version,
+                moved_with={'File': movement.path.name, 'SHA256': movement.sha256} if movement else None,
+            )
             plan.connectome_metadata[mask.space] = connectome_metadata(config, tractogram, common[mask.space])
-            plan.parcellations[mask.space] = _parcellations(config, mask.space)
+            plan.parcellations[mask.space] = _parcellations(plan, mask.space)
             atlases[mask.space] = {
                 each.atlas.name: atlas_metadata(each) for each in plan.parcellations[mask.space]
             }
@@ -190,12 +230,27 @@ def make_plan(
     return plan
 
 
-def _parcellations(config: RunConfig, space: str) -> list[Parcellation]:
+def _find_movement(plan: RunPlan, source: str, target: str) -> Movement | None:
+    """The transform of points from one space to another, noted in the plan; None within one space."""
+    if source == target:
+        return None
+    if (source, target) not in plan.movements:
+        path = find_transform(source, target)
+        with path.open('rb') as stream:
+            checksum = hashlib.file_digest(stream, 'sha256').hexdigest()
+        plan.movements[source, target] = Movement(path, checksum)
+    return plan.movements[source, target]
+
+
+def _parcellations(plan: RunPlan, space: str) -> list[Parcellation]:
     """The atlases asked for, read and checked."""
+    config = plan.config
     if not (config.parcel_atlases or config.custom_parcellations):
         return []
     custom = [custom_atlas(*words) for words in config.custom_parcellations]
     found = find_atlases(config.parcel_atlases, space, custom=custom, folder=config.atlas_dir)
+    for atlas in found:
+        _find_movement(plan, space, atlas.space)
     return [read_parcellation(fetch(atlas)) for atlas in found]
 
 
@@ -213,18 +268,18 @@ def _usable_masks(plan: RunPlan, progress: Callable[[list[Path]], Any]) -> list[
     check_unique(described)
     by_path = {mask.path: mask for mask in described}
     usable = []
-    box = np.array(plan.tractogram.info.box)
     for path in progress(list(by_path)):
         try:
-            _check_space(by_path[path], plan.tractogram)
             mask = read_mask(path)
-            check_touches(path, mask, box)
+            check_touches(path, mask, np.array(plan.box(by_path[path].space)))
             if not mask.data.any() and _skip_empty(plan, path):
                 continue
         except MaskError as error:
             plan.failed.append(Failure(path, str(error)))
         else:
             usable.append((by_path[path], mask.sha256))
+            if doubt := check_space(by_path[path].space, mask.data.shape, mask.affine):
+                plan.warnings.append(f'{path}: {doubt} (space from {by_path[path].space_from})')
     return usable
 
 
@@ -245,15 +300,6 @@ def _mask_paths(config: RunConfig) -> list[Path]:
 def _only_label(config: RunConfig) -> str | None:
     """The participant asked for, for a single mask whose name has none."""
     return config.participants[0].removeprefix('sub-') if len(config.participants) == 1 else None
-
-
-def _check_space(mask: MaskFile, tractogram: Tractogram) -> None:
-    if mask.space != tractogram.space:
-        message = (
-            f'{mask.path}: the mask is in {mask.space} (from {mask.space_from}), the tractogram in '
-            f'{tractogram.space}; bring one of them into the space of the other'
-        )
-        raise MaskError(message)
 
 
 def _skip_empty(plan: RunPlan, path: Path) -> bool:

@@ -16,7 +16,7 @@ from lacuna.testing import Toy, write_toy
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / 'shared'
 
-quiet_environment()
+quiet_environment()  # numba's cache stays what it is here: compiling anew for each test would take minutes
 
 
 def pytest_collection_modifyitems(items):

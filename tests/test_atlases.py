@@ -5,10 +5,20 @@ import gzip
 import numpy as np
 import pytest
 
-from lacuna.atlases import Atlas, atlas_name, custom_atlas, find_atlases, list_atlases, read_parcellation
+from lacuna.atlases import (
+    Atlas,
+    Parcellation,
+    atlas_name,
+    custom_atlas,
+    find_atlases,
+    list_atlases,
+    move_parcellation,
+    read_parcellation,
+)
 from lacuna.cli import main
 from lacuna.errors import InputError
-from lacuna.testing import write_mask
+from lacuna.spaces import standard_grid
+from lacuna.testing import world_coordinates, write_mask
 
 SPACE = 'MNI152NLin6Asym'
 AFFINE = np.diag([2.0, 2, 2, 1])
@@ -84,9 +94,26 @@ def test_unknown_name_gets_near_matches():
 
 
 @pytest.mark.usefixtures('home')
-def test_other_space():
-    with pytest.raises(InputError, match='is in MNI152NLin6Asym, the masks are in MNI152NLin2009cAsym'):
-        find_atlases(['toy2parcels2'], 'MNI152NLin2009cAsym')
+def test_another_space_is_better_than_none():
+    assert find_atlases(['toy2parcels2'], 'MNI152NLin2009cAsym')[0].space == SPACE
+
+
+def test_labels_move_with_the_points():
+    """A transform that moves points 4 mm to the right brings the labels 4 mm to the left."""
+
+    class Shift:
+        def apply(self, points):
+            return points + np.array([4, 0, 0])
+
+    source = standard_grid(SPACE, 2)
+    x, y, z = world_coordinates(source.shape, source.affine)
+    index = np.where((abs(x - 20) < 3) & (abs(y) < 3) & (abs(z) < 3), 5, 0).astype(np.int32)
+    given = Parcellation(None, index, source.affine, (9,), ('a',), '')
+    moved = move_parcellation(given, source, Shift())
+    x, y, z = world_coordinates(source.shape, source.affine)[:, moved.index == 5]
+    assert (x.min(), x.max()) == (14, 18)
+    assert (y.min(), y.max(), z.min(), z.max()) == (-2, 2, -2, 2)
+    assert len(x) == 27
 
 
 @pytest.mark.usefixtures('home')

@@ -14,7 +14,8 @@ from test_workflows import check_toy_map
 
 from lacuna.cli import main
 from lacuna.cli.parser import build_parser
-from lacuna.testing import Toy, write_mask
+from lacuna.spaces import standard_grid
+from lacuna.testing import Toy, world_coordinates, write_mask
 
 pytestmark = pytest.mark.mrtrix
 
@@ -302,11 +303,37 @@ def test_truncated_mask(run, toy, tmp_path):
     assert not (tmp_path / 'out').exists()
 
 
-def test_other_space(run, tmp_path):
+def test_other_space_without_a_transform(run, tmp_path, monkeypatch):
+    (tmp_path / 'empty/tpl-MNI152NLin6Asym').mkdir(parents=True)  # else TemplateFlow fills it with stubs
+    monkeypatch.setenv('TEMPLATEFLOW_HOME', str(tmp_path / 'empty'))
     code, _, err = run('--mask-space', 'MNI152NLin2009cAsym')
     assert code == 2
-    assert 'the mask is in MNI152NLin2009cAsym (from --mask-space), the tractogram in MNI152NLin6Asym' in err
+    assert 'no transform to move streamlines from MNI152NLin6Asym to MNI152NLin2009cAsym' in err
     assert not (tmp_path / 'out').exists()
+
+
+def test_a_grid_of_another_space_is_said(run, toy):
+    add_mask(toy, 'sub-02_space-MNI152NLin6Asym_label-lesion_mask.nii.gz')
+    grid = standard_grid('MNI152NLin2009cAsym', 1)
+    _, _, z = world_coordinates(grid.shape, grid.affine)
+    name = 'sub-03_space-MNI152NLin6Asym_label-lesion_mask.nii.gz'
+    write_mask(toy.mask.parents[2] / 'sub-03/anat' / name, z > 0, grid.affine)
+    code, _, err = run()
+    assert code == 0
+    line = next(line for line in err.splitlines() if 'sub-03' in line)
+    assert 'declared as MNI152NLin6Asym, but 193 x 229 x 193 voxels' in line
+    assert 'grid of MNI152NLin2009cAsym' in line
+    assert 'sub-02' not in err
+
+
+def test_sparse_vertices_are_said(run, toy):
+    from lacuna.streamlines.tck import write_tck
+    from lacuna.testing import toy_streamlines
+
+    write_tck(toy.tracks, [line[::4] for line in toy_streamlines()])
+    code, _, err = run()
+    assert (code, 'may have gaps; --tck-upsample' in err) == (0, True)
+    assert 'gaps' not in run('--tck-upsample', '8', '--overwrite')[2]
 
 
 def test_native_mask_beside_the_standard_one(run, toy):
@@ -359,7 +386,8 @@ def test_bad_tractograms(run, toy, tmp_path):
         ),
         'nan.tck': (content[:-36] + b'\0\0\xc0\x7f' + content[-32:], 'not finite'),
         'text.tck': (b'hello', 'is no .tck file'),
-        'toy.trk': (content, "'.trk' are not supported"),
+        'toy.trk': (content, 'is no .trk file'),
+        'toy.vtk': (content, '.trx'),
     }
     for name, (damaged, says) in cases.items():
         path = tmp_path / name

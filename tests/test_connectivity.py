@@ -234,9 +234,14 @@ def test_bad_atlases_stop_the_run(run, tmp_path, monkeypatch, options, says):
 
 
 @pytest.mark.mrtrix
-def test_atlas_in_another_space(run, parcels, tmp_path):
+def test_atlas_in_another_space_without_a_transform(run, parcels, tmp_path, monkeypatch):
+    (tmp_path / 'empty/tpl-MNI152NLin6Asym').mkdir(parents=True)  # else TemplateFlow fills it with stubs
+    monkeypatch.setenv('TEMPLATEFLOW_HOME', str(tmp_path / 'empty'))
     code, _, err = run(*parcels[:4], 'MNI152NLin2009cAsym', *BOTH)
-    assert (code, 'is in MNI152NLin2009cAsym, the masks are in MNI152NLin6Asym' in err) == (2, True)
+    assert (code, 'no transform to move streamlines from MNI152NLin6Asym to MNI152NLin2009cAsym' in err) == (
+        2,
+        True,
+    )
     assert not (tmp_path / 'out').exists()
 
 

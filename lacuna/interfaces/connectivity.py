@@ -7,14 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, traits
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    File,
+    SimpleInterface,
+    TraitedSpec,
+    isdefined,
+    traits,
+)
 
-from lacuna.atlases import Atlas, read_parcellation
+from lacuna.atlases import Atlas, move_parcellation, read_parcellation
 from lacuna.endpoints import EndpointTable
 from lacuna.errors import InputError
 from lacuna.files import json_bytes
 from lacuna.interfaces.images import save_image
 from lacuna.measures import disconnection_percent, matrix_statistics, roi_disconnection
+from lacuna.spaces import standard_grid
+from lacuna.streamlines.transform import PointTransform
 
 #: MRtrix3 reads weights as float32, which holds whole numbers up to this one
 MOST_STREAMLINES = 2**24
@@ -25,6 +34,8 @@ class _PrepareParcellationInputSpec(BaseInterfaceInputSpec):
     labels = File(exists=True, mandatory=True, desc='label table')
     space = traits.Str(mandatory=True, desc='standard space of the image')
     name = traits.Str('custom', usedefault=True, desc='name of the atlas')
+    target_space = traits.Str(requires=['transform'], desc='space to bring it into, if that is another')
+    transform = File(exists=True, desc='moves points from the target space to that of the image (ITK, .h5)')
 
 
 class _PrepareParcellationOutputSpec(TraitedSpec):
@@ -45,6 +56,9 @@ class PrepareParcellation(SimpleInterface):
         inputs = self.inputs
         atlas = Atlas(inputs.name, Path(inputs.image), Path(inputs.labels), inputs.space, 'given')
         parcellation = read_parcellation(atlas)
+        if isdefined(inputs.target_space):
+            transform = PointTransform(inputs.transform)
+            parcellation = move_parcellation(parcellation, standard_grid(inputs.target_space, 1), transform)
         image = Path(runtime.cwd, 'parcels.nii.gz')
         self._results['out_image'] = save_image(image, parcellation.index, parcellation.affine)
         names = Path(runtime.cwd, 'names.json')

@@ -16,7 +16,7 @@ from lacuna.interfaces.bids import DerivativesDataSink, SaveFile
 from lacuna.interfaces.connectivity import NumberStreamlines
 from lacuna.plan import MaskJob, RunPlan
 from lacuna.workflows.connectivity import init_parcellation_wf
-from lacuna.workflows.connectome import init_connectome_wf
+from lacuna.workflows.connectome import init_alignment_wf, init_connectome_wf
 from lacuna.workflows.snm import init_snm_wf
 
 
@@ -66,8 +66,21 @@ def init_space_wf(
     config, info = plan.config, plan.tractogram.info
     resources: dict[str, Any] = {'omp_nthreads': omp_nthreads, 'mem_gb': mem_gb}
     tractogram = pe.Node(niu.IdentityInterface(fields=['tracks', 'streamlines_total']), name='tractogram')
-    tractogram.inputs.tracks = str(plan.tractogram.path)
+    tractogram.inputs.tracks = str(plan.tractogram.tracks)
     tractogram.inputs.streamlines_total = info.count
+    tracks, field = tractogram, 'tracks'
+    if movement := plan.movements.get((plan.tractogram.space, space)):
+        tracks, field = (
+            init_alignment_wf(
+                source_space=plan.tractogram.space,
+                target_space=space,
+                transform=movement.path,
+                cached_tracks=plan.cached_tracks(space),
+                **resources,
+            ),
+            'outputnode.tracks',
+        )
+        workflow.connect([(tractogram, tracks, [('tracks', 'inputnode.tracks')])])
     connectome = init_connectome_wf(
         space=space,
         resolution=config.output_resolution,
@@ -82,7 +95,7 @@ def init_space_wf(
         run_without_submitting=True,
     )
     workflow.connect([
-        (tractogram, connectome, [('tracks', 'inputnode.tracks')]),
+        (tracks, connectome, [(field, 'inputnode.tracks')]),
         (connectome, publish, [('outputnode.full_tdi', 'in_file')]),
     ])  # fmt: skip
 
@@ -93,7 +106,11 @@ def init_space_wf(
             part = init_parcellation_wf(
                 space=space,
                 atlas=each.atlas.name,
-                cached_endpoints=plan.cached_endpoints(each),
+                atlas_space=each.atlas.space,
+                atlas_transform=inverse.path
+                if (inverse := plan.movements.get((space, each.atlas.space)))
+                else None,
+                cached_endpoints=plan.cached_endpoints(each, space),
                 name=f'parcellation_{each.atlas.name}_wf',
                 **resources,
             )
@@ -101,7 +118,7 @@ def init_space_wf(
                 str(each.atlas.image),
                 str(each.atlas.labels),
             )
-            workflow.connect([(tractogram, part, [('tracks', 'inputnode.tracks')])])
+            workflow.connect([(tracks, part, [(field, 'inputnode.tracks')])])
             parcellations[each.atlas.name] = part
     numbers = pe.Node(NumberStreamlines(count=info.count), name='numbers', mem_gb=mem_gb)
 
@@ -110,12 +127,13 @@ def init_space_wf(
             job,
             output_dir=config.output_dir,
             tck_upsample=config.tck_upsample,
-            tractogram_box=info.box,
+            tractogram_box=plan.box(space),
             name=job_name,
             **resources,
         )
         workflow.connect([
-            (tractogram, one, [('tracks', 'inputnode.tracks'), ('streamlines_total', 'inputnode.streamlines_total')]),
+            (tracks, one, [(field, 'inputnode.tracks')]),
+            (tractogram, one, [('streamlines_total', 'inputnode.streamlines_total')]),
             (connectome, one, [('outputnode.full_tdi', 'inputnode.full_tdi')]),
         ])  # fmt: skip
         if atlases := _atlases(job):

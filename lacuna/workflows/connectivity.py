@@ -26,6 +26,8 @@ def init_parcellation_wf(
     *,
     space: str,
     atlas: str = 'custom',
+    atlas_space: str | None = None,
+    atlas_transform: Path | None = None,
     cached_endpoints: Path | None = None,
     omp_nthreads: int = 1,
     mem_gb: float = 1.0,
@@ -45,9 +47,13 @@ def init_parcellation_wf(
     Parameters
     ----------
     space : str
-        Standard space of tractogram and label image.
+        Standard space of the tractogram.
     atlas : str
         Name of the atlas.
+    atlas_space : str, optional
+        Standard space of the label image, if it is another.
+    atlas_transform : pathlib.Path, optional
+        Moves points from `space` to `atlas_space`: the labels are then brought to the 1 mm grid of `space`.
     cached_endpoints : pathlib.Path, optional
         Where the table is kept (``.npz``). If the file exists it is used, else it is made and put there. The name
         has to stand for the content of tractogram and atlas: nothing is compared.
@@ -81,7 +87,11 @@ def init_parcellation_wf(
         outputnode.inputs.endpoints = str(cached_endpoints)
         return workflow
 
-    prepare = pe.Node(PrepareParcellation(space=space, name=atlas), name='prepare', mem_gb=min(0.5, mem_gb))
+    prepare = pe.Node(
+        PrepareParcellation(space=atlas_space or space, name=atlas), name='prepare', mem_gb=mem_gb
+    )
+    if atlas_transform is not None:
+        prepare.inputs.transform, prepare.inputs.target_space = str(atlas_transform), space
     assign = pe.Node(
         TCK2Connectome(out_assignments='assignments.txt'), name='assign', n_procs=omp_nthreads, mem_gb=mem_gb
     )

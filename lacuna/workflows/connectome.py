@@ -1,4 +1,4 @@
-"""What is computed once for a tractogram and a grid."""
+"""What is computed once for a tractogram, a space and a grid."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 from lacuna.interfaces.bids import SaveFile
 from lacuna.interfaces.images import GridTemplate
 from lacuna.interfaces.mrtrix import TCKMap
+from lacuna.interfaces.streamlines import MoveStreamlines
 
 
 def init_connectome_wf(
@@ -90,5 +91,77 @@ def init_connectome_wf(
     workflow.connect([
         (full_map, keep, [('out_file', 'in_file')]),
         (keep, outputnode, [('out_file', 'full_tdi')]),
+    ])  # fmt: skip
+    return workflow
+
+
+def init_alignment_wf(
+    *,
+    source_space: str,
+    target_space: str,
+    transform: Path,
+    cached_tracks: Path | None = None,
+    omp_nthreads: int = 1,
+    mem_gb: float = 1.0,
+    name: str = 'alignment_wf',
+) -> Workflow:
+    """The streamlines of a tractogram in another space: moved once, instead of every lesion.
+
+    Workflow Graph
+        .. workflow::
+            :graph2use: orig
+            :simple_form: yes
+
+            from pathlib import Path
+            from lacuna.workflows.connectome import init_alignment_wf
+
+            wf = init_alignment_wf(
+                source_space='MNI152NLin2009cAsym', target_space='MNI152NLin6Asym', transform=Path('xfm.h5')
+            )
+
+    Parameters
+    ----------
+    source_space, target_space : str
+        Standard spaces of the tractogram and of the lesions.
+    transform : pathlib.Path
+        Moves points from the one to the other, see :func:`lacuna.spaces.find_transform`.
+    cached_tracks : pathlib.Path, optional
+        Where the moved tractogram is kept. If the file exists it is used, else it is made and put there. The name
+        has to stand for the content of tractogram and transform: nothing is compared.
+    omp_nthreads : int
+        Threads to move with.
+    mem_gb : float
+        Memory of the node.
+    name : str
+
+    Inputs
+    ------
+    tracks
+        Tractogram (``.tck``) in the source space.
+
+    Outputs
+    -------
+    tracks
+        The same in the target space.
+    """
+    workflow = Workflow(name=name)
+    workflow.__desc__ = (
+        f'The vertices of the streamlines were moved from {source_space} to {target_space} with the transform of '
+        '*TemplateFlow* [@templateflow]. '
+    )
+    inputnode = pe.Node(niu.IdentityInterface(fields=['tracks']), name='inputnode')
+    outputnode = pe.Node(niu.IdentityInterface(fields=['tracks']), name='outputnode')
+    workflow.add_nodes([inputnode, outputnode])
+    if cached_tracks is not None and cached_tracks.is_file():
+        outputnode.inputs.tracks = str(cached_tracks)
+        return workflow
+    move = pe.Node(
+        MoveStreamlines(transform=str(transform)), name='move', n_procs=omp_nthreads, mem_gb=mem_gb
+    )
+    if cached_tracks is not None:
+        move.inputs.out_tracks = str(cached_tracks)  # too large to be written twice
+    workflow.connect([
+        (inputnode, move, [('tracks', 'in_tracks')]),
+        (move, outputnode, [('out_tracks', 'tracks')]),
     ])  # fmt: skip
     return workflow

@@ -1,0 +1,41 @@
+"""Nodes on whole tractograms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, traits
+
+from lacuna.streamlines.transform import PointTransform, move_tractogram
+
+
+class _MoveStreamlinesInputSpec(BaseInterfaceInputSpec):
+    in_tracks = File(exists=True, mandatory=True, desc='tractogram (.tck)')
+    transform = File(exists=True, mandatory=True, desc='transform of points (ITK composite, .h5)')
+    out_tracks = File('moved.tck', usedefault=True, desc='moved tractogram')
+    num_threads = traits.Int(1, usedefault=True, nohash=True, desc='kept equal to the n_procs of the node')
+
+
+class _MoveStreamlinesOutputSpec(TraitedSpec):
+    out_tracks = File(exists=True, desc='the tractogram with its vertices in the other space')
+    outside = traits.Int(desc='vertices outside the field of the transform')
+
+
+class MoveStreamlines(SimpleInterface):
+    """Move the vertices of a tractogram into another space."""
+
+    input_spec = _MoveStreamlinesInputSpec
+    output_spec = _MoveStreamlinesOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        target = Path(runtime.cwd, self.inputs.out_tracks)  # an absolute path stays what it is
+        target.parent.mkdir(parents=True, exist_ok=True)
+        moved = move_tractogram(
+            Path(self.inputs.in_tracks),
+            target,
+            PointTransform(self.inputs.transform),
+            threads=self.inputs.num_threads,
+        )
+        self._results.update(out_tracks=str(target), outside=moved.outside)
+        return runtime
