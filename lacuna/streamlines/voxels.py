@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numba
 import numpy as np
@@ -31,7 +31,7 @@ class VoxelLookup:
     shape : numpy.ndarray
         (3,) int64, size along the RAS+ axes.
     strides : numpy.ndarray
-        (3,) int64, step in the flat (C order) stored array for a step along each RAS+ axis.
+        (3,) int64, step in the stored array, flat as it lies in memory, for a step along each RAS+ axis.
     start : int
         Flat index of the first RAS+ voxel.
     spacing : numpy.ndarray
@@ -94,7 +94,9 @@ def nifti_affine(header: Mapping[str, Any]) -> np.ndarray:
     return affine
 
 
-def voxel_lookup(affine: np.ndarray, shape: tuple[int, ...]) -> VoxelLookup:
+def voxel_lookup(
+    affine: np.ndarray, shape: tuple[int, ...], *, order: Literal['C', 'F'] = 'C'
+) -> VoxelLookup:
     """The lookup for a whole image.
 
     Parameters
@@ -103,6 +105,8 @@ def voxel_lookup(affine: np.ndarray, shape: tuple[int, ...]) -> VoxelLookup:
         (4, 4), from stored voxel indices to world mm; for a NIfTI file see `nifti_affine`.
     shape : tuple of int
         Size along the three stored axes.
+    order : str
+        Whether the last axis is contiguous in memory (``'C'``) or the first (``'F'``).
 
     Raises
     ------
@@ -121,8 +125,9 @@ def voxel_lookup(affine: np.ndarray, shape: tuple[int, ...]) -> VoxelLookup:
         raise InputError(message)
     spacing = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
     axes = affine[:3, :3] / spacing
-    order, flip = _closest_ras(axes)
-    strides = np.array([shape[1] * shape[2], shape[2], 1], np.int64)
+    axis_order, flip = _closest_ras(axes)
+    steps = [shape[1] * shape[2], shape[2], 1] if order == 'C' else [1, shape[0], shape[0] * shape[1]]
+    strides = np.array(steps, np.int64)
     origin = affine[:3, 3].copy()
     start = 0
     for axis in range(3):
@@ -132,11 +137,11 @@ def voxel_lookup(affine: np.ndarray, shape: tuple[int, ...]) -> VoxelLookup:
             start += (shape[axis] - 1) * int(strides[axis])
             strides[axis] *= -1
     return _lookup(
-        axes[:, order],
-        spacing[order],
+        axes[:, axis_order],
+        spacing[axis_order],
         origin,
-        np.array(shape, np.int64)[order],
-        strides[order],
+        np.array(shape, np.int64)[axis_order],
+        strides[axis_order],
         start,
     )
 
