@@ -186,8 +186,8 @@ class Index:
         if prepared.possible is not None:
             doubtful = self._marks(prepared.possible)
             doubtful[marks.view(bool)] = 0
-            self._decide(np.flatnonzero(doubtful), prepared, marks)
-        return np.flatnonzero(marks).astype(np.uint32)
+            self._decide(np.flatnonzero(doubtful.view(bool)), prepared, marks)
+        return np.flatnonzero(marks.view(bool)).astype(np.uint32)
 
     def _marks(self, wanted: Wanted) -> np.ndarray:
         marks = np.zeros(self.streamlines, np.uint8)

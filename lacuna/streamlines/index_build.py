@@ -14,7 +14,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from lacuna.errors import StreamlineIndexError, TractogramError
+from lacuna.errors import InputError, StreamlineIndexError, TractogramError
 from lacuna.spaces import Grid
 from lacuna.streamlines import index_format, tck
 from lacuna.streamlines.density import pack_visits, upsample_ratio
@@ -70,7 +70,12 @@ def build_index(
         If the tractogram cannot be read or is corrupt.
     StreamlineIndexError
         If `directory` cannot be written, the disk is full, or the tractogram changed while it was read.
+    InputError
+        If `upsample` is less than 1.
     """
+    if upsample is not None and upsample < 1:
+        message = f'the upsampling ratio is {upsample}; it must be at least 1'
+        raise InputError(message)
     header = tck.read_header(tractogram)
     lookup = voxel_lookup(grid.affine, grid.shape)
     ratio = upsample or upsample_ratio(header.step_size, lookup.spacing)

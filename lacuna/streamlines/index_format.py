@@ -21,6 +21,7 @@ VERSION = 1
 MANIFEST = 'manifest.json'
 _MAGIC = 'lacuna streamline index'
 _LOCK = '.lock'
+_UNFINISHED = '.building-'
 _REBUILD = 'delete the folder and run again to rebuild it'
 _CHUNK = 2**24
 
@@ -44,8 +45,7 @@ class PartWriter:
     def __init__(self, folder: Path, kind: str) -> None:
         self.folder = folder
         self.kind = kind
-        self.temporary = folder.with_name(f'.building-{folder.name}')
-        shutil.rmtree(self.temporary, ignore_errors=True)
+        self.temporary = folder.with_name(f'{_UNFINISHED}{folder.name}')
         self.temporary.mkdir(parents=True)
         self._streams: dict[str, BinaryIO] = {}
         self._arrays: dict[str, dict[str, Any]] = {}
@@ -137,9 +137,13 @@ def verify_arrays(folder: Path, manifest: dict[str, Any]) -> None:
     for name, entry in manifest['arrays'].items():
         path = folder / f'{name}.bin'
         found = 0
-        with path.open('rb') as stream:
-            while chunk := stream.read(_CHUNK):
-                found = zlib.crc32(chunk, found)
+        try:
+            with path.open('rb') as stream:
+                while chunk := stream.read(_CHUNK):
+                    found = zlib.crc32(chunk, found)
+        except OSError as error:
+            message = f'the streamline index cannot be read: {path}: {error.strerror or error}; {_REBUILD}'
+            raise StreamlineIndexError(message) from error
         if found != entry['crc32']:
             message = f'the streamline index is damaged: {path} does not match its checksum; {_REBUILD}'
             raise StreamlineIndexError(message)
@@ -178,6 +182,8 @@ def building(directory: Path, needed: int) -> Iterator[None]:
         directory.mkdir(parents=True, exist_ok=True)
         with (directory / _LOCK).open('w') as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            for left in directory.glob(f'{_UNFINISHED}*'):  # of a build that was killed
+                shutil.rmtree(left, ignore_errors=True)
             yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

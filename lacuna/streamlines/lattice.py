@@ -6,9 +6,9 @@ the grid's offset, so a vertex within ``MARGIN`` of a face may fall on either si
 (about 2 in 10,000) and those outside the lattice are *loose*: they are kept with their coordinates and tested one by
 one. A vertex exactly on a face is not loose, as its position in every grid is exact.
 
-Voxels are grouped in blocks of 16 along z. A block's rows stand one after the other: the length of the row in bytes,
-then the row, all in the variable-length code of seven bits a byte, low bits first. A row lists the streamlines in
-ascending order: the first number, then the differences minus 1.
+Voxels are grouped in blocks of 16 along z. A block's rows stand one after the other: the length of the row in words,
+then the row, all in words of 16 bits; a number above 65534 takes three: 65535, its low half, its high half. A row lists
+the streamlines in ascending order: the first number, then the differences minus 1.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Rows:
     blocks : numpy.ndarray
         (blocks + 1,) uint32, where each block begins in `data`, x slowest.
     data : numpy.ndarray
-        uint8.
+        uint16.
     loose_ids : numpy.ndarray
         (n,) uint32, streamline of each loose vertex, counted within the segment.
     loose_points : numpy.ndarray
@@ -79,7 +79,7 @@ def build_rows(points: np.ndarray, lengths: np.ndarray) -> Rows:
     if total >= 2**31:
         message = 'a segment of the index is too large'
         raise OverflowError(message)
-    data = np.zeros(total, np.uint8)
+    data = np.empty(total, np.uint16)
     _write_lengths(cells, blocks, data)
     _fill(points, lengths, first, size, cells, data)
     box = tuple(int(value) for value in (*first, *size))
@@ -115,28 +115,23 @@ def _extent(points):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _code_length(value):  # type: ignore[no-untyped-def]
-    if value < 128:
-        return 1
-    if value < 16384:
-        return 2
-    if value < 2097152:
-        return 3
-    return 4 if value < 268435456 else 5
+    return 1 if value < 65535 else 3
 
 
 @numba.njit(cache=True, nogil=True)
 def _write_code(data, at, value):  # type: ignore[no-untyped-def]
-    while value >= 128:
-        data[at] = np.uint8((value & 127) | 128)
-        value >>= 7
-        at += 1
-    data[at] = np.uint8(value)
-    return at + 1
+    if value < 65535:
+        data[at] = np.uint16(value)
+        return at + 1
+    data[at] = np.uint16(65535)
+    data[at + 1] = np.uint16(value & 65535)
+    data[at + 2] = np.uint16(value >> 16)
+    return at + 3
 
 
 @numba.njit(cache=True, nogil=True)
 def _measure(points, lengths, first, size, cells, loose_ids, loose_points):  # type: ignore[no-untyped-def]
-    """Count the bytes of each row in ``cells[:, 1]`` (``cells[:, 0]``: last streamline), and put loose vertices aside."""
+    """Count the words of each row in ``cells[:, 1]`` (``cells[:, 0]``: last streamline), and put loose vertices aside."""
     row, loose = 0, 0
     fy, fz = size[1], size[2] * 16
     for n in range(len(lengths)):
@@ -157,7 +152,7 @@ def _measure(points, lengths, first, size, cells, loose_ids, loose_points):  # t
 
 @numba.njit(cache=True, nogil=True)
 def _place(cells, blocks):  # type: ignore[no-untyped-def]
-    """Where each block begins; the bytes of all."""
+    """Where each block begins; the words of all."""
     at = np.int64(0)
     for b in range(len(blocks) - 1):
         blocks[b] = at
@@ -232,31 +227,26 @@ def mark_rows(box, blocks, data, keys, wanted, marks):  # type: ignore[no-untype
             return False
         left = wanted[b]
         while left and at < end:
-            value, shift = np.int64(data[at] & 127), 7
-            while data[at] & 128:
-                at += 1
-                if at >= end:
-                    return False
-                value |= np.int64(data[at] & 127) << shift
-                shift += 7
+            value = np.int64(data[at])
             at += 1
+            if value == 65535:
+                if at + 2 > end:
+                    return False
+                value = np.int64(data[at]) | (np.int64(data[at + 1]) << 16)
+                at += 2
             stop = at + value
             if stop > end:
                 return False
             if left & 1:
                 streamline = np.int64(-1)
                 while at < stop:
-                    byte = data[at]
+                    value = np.int64(data[at])
                     at += 1
-                    value = np.int64(byte & 127)
-                    shift = 7
-                    while byte & 128:
-                        if at >= stop:
+                    if value == 65535:
+                        if at + 2 > stop:
                             return False
-                        byte = data[at]
-                        at += 1
-                        value |= np.int64(byte & 127) << shift
-                        shift += 7
+                        value = np.int64(data[at]) | (np.int64(data[at + 1]) << 16)
+                        at += 2
                     streamline += value + 1
                     if streamline >= len(marks):
                         return False
