@@ -69,7 +69,9 @@ def upsampled(points, ratio) -> np.ndarray:
 
 def visits(streamlines, ids, affine, shape, ratio) -> np.ndarray:
     """How many of the streamlines visit each voxel, by the rule of ``tckmap``."""
-    order = nib.as_closest_canonical(nib.Nifti1Image(np.arange(np.prod(shape), dtype=np.int32).reshape(shape), affine))
+    order = nib.as_closest_canonical(
+        nib.Nifti1Image(np.arange(np.prod(shape), dtype=np.int32).reshape(shape), affine)
+    )
     flat = np.asanyarray(order.dataobj)
     total = np.zeros(int(np.prod(shape)), np.uint32)
     for number in ids:

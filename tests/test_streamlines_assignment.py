@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from streamlines_reference import parcel_at
 
 from lacuna.errors import InputError
 from lacuna.streamlines.assignment import assign, connectivity, parcel_numbers
-from streamlines_reference import parcel_at
 
 
-@pytest.mark.parametrize('linear', [np.eye(3), np.diag([-2.0, 2, 2]), [[0, -1.5, 0.2], [1, 0, 0.1], [0, 0.1, 1.2]]])
+@pytest.mark.parametrize(
+    'linear', [np.eye(3), np.diag([-2.0, 2, 2]), [[0, -1.5, 0.2], [1, 0, 0.1], [0, 0.1, 1.2]]]
+)
 def test_nearest_parcel_within_reach(linear):
     rng = np.random.default_rng(2)
     labels = np.where(rng.random((12, 14, 13)) < 0.02, rng.integers(1, 9, (12, 14, 13)), 0)
@@ -27,7 +29,9 @@ def test_nearest_parcel_within_reach(linear):
 
 def test_missing_ends_and_far_ends_have_no_parcel():
     labels = np.ones((3, 3, 3), np.int16)
-    ends = np.array([[[np.nan] * 3, [1, 1, 1]], [[1e30, 0, 0], [6.1, 1, 1]], [[5.9, 1, 1], [-1e9, 0, 0]]], np.float32)
+    ends = np.array(
+        [[[np.nan] * 3, [1, 1, 1]], [[1e30, 0, 0], [6.1, 1, 1]], [[5.9, 1, 1], [-1e9, 0, 0]]], np.float32
+    )
     np.testing.assert_array_equal(assign(ends, labels, np.eye(4)), [[0, 1], [0, 0], [1, 0]])
     np.testing.assert_array_equal(assign(ends[:1], labels * 0, np.eye(4)), [[0, 0]])
 

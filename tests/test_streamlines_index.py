@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from streamlines_reference import crossing, random_walks, visits
 
 from lacuna.errors import InputError, MaskError, StreamlineIndexError, TractogramError
 from lacuna.spaces import Grid
@@ -17,7 +18,6 @@ from lacuna.streamlines.index import Index
 from lacuna.streamlines.index_build import build_index
 from lacuna.streamlines.masks import mask_on_lattice
 from lacuna.streamlines.tck import write_tck
-from streamlines_reference import crossing, random_walks, visits
 
 
 def affine_of(linear, origin) -> np.ndarray:
@@ -52,7 +52,9 @@ _coordinate = st.one_of(
 )
 _point = st.tuples(_coordinate, _coordinate, _coordinate)
 _streamline = st.lists(_point, max_size=6)
-_tractogram = st.lists(_streamline, min_size=1, max_size=8).map(lambda lines: [*lines, *lines[:2], [(1, 2, 3)]])
+_tractogram = st.lists(_streamline, min_size=1, max_size=8).map(
+    lambda lines: [*lines, *lines[:2], [(1, 2, 3)]]
+)
 
 
 def make(folder: Path, streamlines, *, grid=GRID, step_size=1.0, **options) -> Path:

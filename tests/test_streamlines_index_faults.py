@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from streamlines_reference import random_walks
 
 from lacuna.errors import StreamlineIndexError, TractogramError
 from lacuna.spaces import Grid
@@ -20,7 +21,6 @@ from lacuna.streamlines import index_build, index_format
 from lacuna.streamlines.index import Index
 from lacuna.streamlines.index_build import build_index
 from lacuna.streamlines.tck import write_tck
-from streamlines_reference import random_walks
 
 AFFINE = np.array([[-2.0, 0, 0, 25], [0, 2, 0, -25], [0, 0, 2, -25], [0, 0, 0, 1]])
 GRID = Grid('MNI152NLin6Asym', 2, (26, 26, 26), AFFINE)
@@ -154,7 +154,7 @@ def test_replaced_tractogram(tractogram, directory):
     tractogram.write_bytes(content)
     with pytest.raises(StreamlineIndexError, match='changed since its index was built'):
         index.select(np.ones((9, 9, 9), bool), np.diag([2.0, 2, 2, 1]))
-    with pytest.raises(StreamlineIndexError, match='is not of .* as it is now'):
+    with pytest.raises(StreamlineIndexError, match=r'is not of .* as it is now'):
         Index.open(directory, GRID, tractogram=tractogram)
     write_tck(tractogram, random_walks(300, seed=9), step_size=1)
     build_index(tractogram, directory, GRID)
@@ -192,7 +192,7 @@ def test_empty_and_truncated_tractograms(tractogram, tmp_path):
 def test_full_disk(tractogram, tmp_path, monkeypatch):
     appended = []
 
-    def append(writer, name, array):
+    def append(_writer, name, _array):
         appended.append(name)
         if len(appended) == 4:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -209,7 +209,10 @@ def small_disk(tmp_path):
     folder = tmp_path / 'small'
     folder.mkdir()
     options = ['-t', 'tmpfs', '-o', 'size=300k', 'tmpfs', str(folder)]
-    if shutil.which('mount') is None or subprocess.run(['mount', *options], capture_output=True).returncode:
+    if (
+        shutil.which('mount') is None
+        or subprocess.run(['mount', *options], check=False, capture_output=True).returncode
+    ):
         pytest.skip('a tmpfs cannot be mounted here')
     yield folder
     subprocess.run(['umount', '-l', str(folder)], check=True)

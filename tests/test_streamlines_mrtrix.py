@@ -9,6 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from streamlines_reference import SHARED
 
 from lacuna.spaces import standard_grid
 from lacuna.streamlines.assignment import assign, connectivity
@@ -16,13 +17,14 @@ from lacuna.streamlines.index import Index
 from lacuna.streamlines.index_build import build_index
 from lacuna.streamlines.tck import read_header, write_tck
 from lacuna.streamlines.voxels import nifti_affine
-from streamlines_reference import SHARED
 
 pytestmark = [
     pytest.mark.mrtrix,
     pytest.mark.skipif(shutil.which('tckedit') is None, reason='MRtrix3 is not on the PATH'),
 ]
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason='the shared test data are not beside the checkout')
+needs_shared = pytest.mark.skipif(
+    not SHARED.is_dir(), reason='the shared test data are not beside the checkout'
+)
 SPACE = 'MNI152NLin6Asym'
 
 
@@ -115,7 +117,9 @@ def test_vertices_on_faces(ties, tmp_path, name):
     rng = np.random.default_rng(len(name))
     for radius in (2, 6):
         voxels = np.indices(shape).reshape(3, -1).T
-        distance = np.linalg.norm(voxels @ affine[:3, :3].T + affine[:3, 3] - [3, -2, 1], axis=1).reshape(shape)
+        distance = np.linalg.norm(voxels @ affine[:3, :3].T + affine[:3, 3] - [3, -2, 1], axis=1).reshape(
+            shape
+        )
         mask = (distance < radius) & (rng.random(shape) < 0.6)
         if name == 'small':
             mask |= rng.random(shape) < 0.1  # reaches the faces of the image
@@ -152,7 +156,9 @@ def test_affine_of_odd_headers(ties, tmp_path):
 def unpack(name: str, target: Path) -> None:
     tool = SHARED / 'tools' / 'tracks.py'
     packed = SHARED / 'data' / 'tractograms' / name
-    subprocess.run(['python3', str(tool), 'unpack', str(packed), str(target)], check=True, capture_output=True)
+    subprocess.run(
+        ['python3', str(tool), 'unpack', str(packed), str(target)], check=True, capture_output=True
+    )
 
 
 @pytest.fixture(scope='module', params=['hcp842', 'icbm', 'wholebrain'])

@@ -27,7 +27,15 @@ def test_centres_of_standard_grids_are_their_own_voxels(space, resolution):
 
 def test_halves_go_away_from_zero_in_the_ras_image():
     lookup = voxel_lookup(np.diag([-1.0, 1, 1, 1]), (4, 4, 4))  # x of the voxels: 0, -1, -2, -3
-    points = [[-0.5, 0, 0], [-1.5, 0, 0], [0.5, 0, 0], [-3.5, 0, 0], [-3.49, 0, 0], [np.nan, 0, 0], [0, -0.4999, 0]]
+    points = [
+        [-0.5, 0, 0],
+        [-1.5, 0, 0],
+        [0.5, 0, 0],
+        [-3.5, 0, 0],
+        [-3.49, 0, 0],
+        [np.nan, 0, 0],
+        [0, -0.4999, 0],
+    ]
     voxels = flat_voxels(lookup, np.array(points, np.float32))
     np.testing.assert_array_equal(voxels, [0, 16, -1, -1, 48, -1, 0])
 

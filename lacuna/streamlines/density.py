@@ -159,7 +159,12 @@ def _pack(  # type: ignore[no-untyped-def]
                 if q == 0:
                     u, v, w = x, y, z
                 else:
-                    w0, w1, w2, w3 = weights[q - 1, 0], weights[q - 1, 1], weights[q - 1, 2], weights[q - 1, 3]
+                    w0, w1, w2, w3 = (
+                        weights[q - 1, 0],
+                        weights[q - 1, 1],
+                        weights[q - 1, 2],
+                        weights[q - 1, 3],
+                    )
                     u = ((w0 * x0 + w1 * x) + w2 * x2) + w3 * x3
                     v = ((w0 * y0 + w1 * y) + w2 * y2) + w3 * y3
                     w = ((w0 * z0 + w1 * z) + w2 * z2) + w3 * z3

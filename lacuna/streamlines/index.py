@@ -51,7 +51,13 @@ class Index:
     """
 
     def __init__(
-        self, directory: Path, grid: Grid, ratio: int | None, tractogram: Path | None, verify: bool, nprocs: int
+        self,
+        directory: Path,
+        grid: Grid,
+        ratio: int | None,
+        tractogram: Path | None,
+        verify: bool,
+        nprocs: int,
     ) -> None:
         self.directory = directory
         self.grid = grid
@@ -278,7 +284,9 @@ class Index:
         sums = self._each(run, shares)
         if any(part is None for part in sums):
             raise index_format.damaged(self.directory)
-        total: np.ndarray = sums[0] if len(sums) == 1 else np.sum(sums, axis=0, dtype=kind)
+        total: np.ndarray = sums[0]
+        for part in sums[1:]:
+            total += part
         return total.reshape(self.grid.shape)
 
     def _local(self, ids: np.ndarray) -> Iterator[tuple[_DensitySegment, np.ndarray]]:

@@ -18,7 +18,8 @@ from lacuna.errors import InputError, StreamlineIndexError, TractogramError
 from lacuna.spaces import Grid
 from lacuna.streamlines import index_format, tck
 from lacuna.streamlines.density import pack_visits, upsample_ratio
-from lacuna.streamlines.lattice import Rows, build_rows
+from lacuna.streamlines.lattice import Rows
+from lacuna.streamlines.lattice_build import build_rows
 from lacuna.streamlines.voxels import VoxelLookup, voxel_lookup
 
 SELECTION = 'selection'
@@ -209,7 +210,9 @@ class _Job:
         if SELECTION in self.writers:
             segment.rows = pool.submit(build_rows, segment.points, segment.lengths)
         if 'density' in self.writers:
-            segment.visits = pool.submit(pack_visits, segment.points, segment.lengths, self.lookup, self.ratio)
+            segment.visits = pool.submit(
+                pack_visits, segment.points, segment.lengths, self.lookup, self.ratio
+            )
 
     def _write(self, segment: _Segment) -> None:
         about: dict[str, Any] = {'first': segment.first, 'count': len(segment.lengths)}
@@ -246,8 +249,9 @@ class _Job:
     def _finish(self, source: dict[str, Any]) -> None:
         common = {'source': source, 'streamlines': self.streamlines, 'vertices': self.vertices}
         if SELECTION in self.writers:
-            facts = {'step_size': self.header.step_size, 'segments': self.segments[SELECTION]}
-            self.writers[SELECTION].finish({**common, **facts})
+            self.writers[SELECTION].finish(
+                {**common, 'step_size': self.header.step_size, 'segments': self.segments[SELECTION]}
+            )
         if 'density' in self.writers:
             assert self.total is not None  # noqa: S101
             self.writers['density'].append('total', self.total)

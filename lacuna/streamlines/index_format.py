@@ -71,10 +71,10 @@ class PartWriter:
             stream.close()
         body = {'format': _MAGIC, 'version': VERSION, 'kind': self.kind, 'arrays': self._arrays, **facts}
         body['checksum'] = _body_checksum(body)
-        with (self.temporary / MANIFEST).open('w', encoding='utf-8') as stream:
-            json.dump(body, stream, indent=1)
-            stream.flush()
-            os.fsync(stream.fileno())
+        with (self.temporary / MANIFEST).open('w', encoding='utf-8') as text:
+            json.dump(body, text, indent=1)
+            text.flush()
+            os.fsync(text.fileno())
         shutil.rmtree(self.folder, ignore_errors=True)
         self.temporary.replace(self.folder)
 

@@ -216,5 +216,3 @@ def mark_loose(ids, points, to_voxel, shape, strides, start, flat, marks):  # ty
         voxel = flat_voxel(to_voxel, shape, strides, start, points[n, 0], points[n, 1], points[n, 2])
         if voxel >= 0 and flat[voxel] and ids[n] < len(marks):
             marks[ids[n]] = 1
-
-

@@ -241,7 +241,9 @@ def _split(
     whole = int(other[-1]) + 1 if len(other) else 0
     inside = np.ones(whole, bool)
     inside[other] = False
-    rows = np.ascontiguousarray(table[:whole]).view('V12').reshape(-1)  # whole rows are taken faster than numbers
+    rows = (
+        np.ascontiguousarray(table[:whole]).view('V12').reshape(-1)
+    )  # whole rows are taken faster than numbers
     return rows[inside].view(np.float32).reshape(-1, 3), lengths.astype(np.int64), table[whole:], ended
 
 
