@@ -12,7 +12,7 @@ import math
 import numba
 import numpy as np
 
-from lacuna.streamlines.voxels import VoxelLookup, nearest_index
+from lacuna.streamlines.voxels import VoxelLookup, nearest_index, rounded_index
 
 _TENSION = 0.1
 _JUMP = 255  # then four bytes, little-endian: flat index of the voxel
@@ -136,6 +136,7 @@ def _pack(  # type: ignore[no-untyped-def]
     used = 0
     mx, my, mz = to_voxel[0], to_voxel[1], to_voxel[2]
     nx, ny, nz = shape[0], shape[1], shape[2]
+    straight = mx[1] == 0 and mx[2] == 0 and my[0] == 0 and my[2] == 0 and mz[0] == 0 and mz[1] == 0
     for n in range(first, len(lengths)):
         count = lengths[n]
         if used + count * ratio * 5 > len(out):
@@ -168,9 +169,14 @@ def _pack(  # type: ignore[no-untyped-def]
                     u = ((w0 * x0 + w1 * x) + w2 * x2) + w3 * x3
                     v = ((w0 * y0 + w1 * y) + w2 * y2) + w3 * y3
                     w = ((w0 * z0 + w1 * z) + w2 * z2) + w3 * z3
-                i = nearest_index(mx, nx, u, v, w)
-                j = nearest_index(my, ny, u, v, w)
-                k = nearest_index(mz, nz, u, v, w)
+                if straight:
+                    i = rounded_index(mx[0] * u + mx[3], nx)
+                    j = rounded_index(my[1] * v + my[3], ny)
+                    k = rounded_index(mz[2] * w + mz[3], nz)
+                else:
+                    i = nearest_index(mx, nx, u, v, w)
+                    j = nearest_index(my, ny, u, v, w)
+                    k = nearest_index(mz, nz, u, v, w)
                 if i < 0 or j < 0 or k < 0 or (i == a and j == b and k == c):
                     continue
                 flat = start + i * strides[0] + j * strides[1] + k * strides[2]

@@ -52,14 +52,14 @@ def build_rows(points: np.ndarray, lengths: np.ndarray) -> Rows:
 @numba.njit(cache=True, nogil=True)
 def _cell(value):  # type: ignore[no-untyped-def]
     """Index of the lattice along one axis; -1 for a loose coordinate."""
-    exact = np.float64(value)
-    if not (exact >= -128.0 and exact < 127.0):
+    shifted = np.float64(value) + 128.5  # exact for all but the smallest values, which are in the middle anyway
+    if not (shifted >= 0.5 and shifted < 255.5):
         return np.int64(-1)
-    lower = np.floor(exact)
-    gap = exact - lower - 0.5
-    if gap != 0.0 and abs(gap) < MARGIN:
+    index = np.int64(shifted)
+    part = shifted - index
+    if part > 1.0 - MARGIN or (part < MARGIN and part != 0.0):
         return np.int64(-1)
-    return np.int64(np.floor(exact + 0.5)) + 128
+    return index
 
 
 @numba.njit(cache=True, nogil=True)

@@ -230,7 +230,12 @@ def nearest_index(row, size, x, y, z):  # type: ignore[no-untyped-def]
     x, y, z : float32
         World mm.
     """
-    position = ((row[0] * x + row[1] * y) + row[2] * z) + row[3]
+    return rounded_index(((row[0] * x + row[1] * y) + row[2] * z) + row[3], size)
+
+
+@numba.njit(cache=True, nogil=True)
+def rounded_index(position, size):  # type: ignore[no-untyped-def]
+    """Nearest whole number to a float32, halves away from zero; -1 outside an axis of `size` voxels."""
     exact = np.float64(position)
     if exact > -0.5 and exact < size - 0.5:
         return np.int64(exact + 0.5)
