@@ -52,7 +52,9 @@ def build_rows(points: np.ndarray, lengths: np.ndarray) -> Rows:
 @numba.njit(cache=True, nogil=True)
 def _cell(value):  # type: ignore[no-untyped-def]
     """Index of the lattice along one axis; -1 for a loose coordinate."""
-    shifted = np.float64(value) + 128.5  # exact for all but the smallest values, which are in the middle anyway
+    shifted = (
+        np.float64(value) + 128.5
+    )  # exact for all but the smallest values, which are in the middle anyway
     if not (shifted >= 0.5 and shifted < 255.5):
         return np.int64(-1)
     index = np.int64(shifted)
