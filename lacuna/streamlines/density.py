@@ -15,7 +15,6 @@ import numpy as np
 from lacuna.streamlines.voxels import VoxelLookup, nearest_index, rounded_index
 
 _TENSION = 0.1
-_JUMP = 255  # then four bytes, little-endian: flat index of the voxel
 _LONGEST = 5  # bytes
 _CHUNK_BYTES = 2**23
 
@@ -128,6 +127,37 @@ def step_table(lookup: VoxelLookup) -> np.ndarray:
 
 
 @numba.njit(cache=True, nogil=True)
+def _weighted(weights, a, b, c, d):  # type: ignore[no-untyped-def]
+    return ((weights[0] * a + weights[1] * b) + weights[2] * c) + weights[3] * d
+
+
+@numba.njit(cache=True, nogil=True)
+def _write_visit(out, used, di, dj, dk, flat):  # type: ignore[no-untyped-def]
+    """Write the step to a voxel, or its flat index when it is too far; the bytes used by then."""
+    if -2 <= di <= 2 and -2 <= dj <= 2 and -2 <= dk <= 2:
+        out[used] = (di + 2) * 25 + (dj + 2) * 5 + dk + 2
+        return used + 1
+    out[used] = 255
+    out[used + 1] = flat & 255
+    out[used + 2] = (flat >> 8) & 255
+    out[used + 3] = (flat >> 16) & 255
+    out[used + 4] = (flat >> 24) & 255
+    return used + 5
+
+
+@numba.njit(cache=True, nogil=True)
+def _next_visit(codes, at, end, flat, table):  # type: ignore[no-untyped-def]
+    """Where the next code begins, and the voxel that this one leads to from `flat`; -1 if it makes no sense."""
+    code = codes[at]
+    if code != 255:
+        return at + 1, flat + table[code]
+    if at + 5 > end:
+        return end, np.int64(-1)
+    low = np.int64(codes[at + 1]) | (np.int64(codes[at + 2]) << 8)
+    return at + 5, low | (np.int64(codes[at + 3]) << 16) | (np.int64(codes[at + 4]) << 24)
+
+
+@numba.njit(cache=True, nogil=True)
 def _pack(  # type: ignore[no-untyped-def]
     points, lengths, first, row, to_voxel, shape, strides, start, weights, stamp, total, out, starts
 ):
@@ -184,17 +214,7 @@ def _pack(  # type: ignore[no-untyped-def]
                     continue
                 stamp[flat] = n
                 total[flat] += np.uint32(1)
-                di, dj, dk = i - a + 2, j - b + 2, k - c + 2
-                if 0 <= di <= 4 and 0 <= dj <= 4 and 0 <= dk <= 4:
-                    out[used] = di * 25 + dj * 5 + dk
-                    used += 1
-                else:
-                    out[used] = 255
-                    out[used + 1] = flat & 255
-                    out[used + 2] = (flat >> 8) & 255
-                    out[used + 3] = (flat >> 16) & 255
-                    out[used + 4] = (flat >> 24) & 255
-                    used += 5
+                used = _write_visit(out, used, i - a, j - b, k - c, flat)
                 a, b, c = i, j, k
         row += count
         starts[n + 1] = used
@@ -225,20 +245,7 @@ def add_visits(codes, starts, base, ids, table, density):  # type: ignore[no-unt
             return False
         flat = np.int64(-1)
         while at < end:
-            code = codes[at]
-            if code == 255:
-                if at + 5 > end:
-                    return False
-                flat = (
-                    np.int64(codes[at + 1])
-                    | (np.int64(codes[at + 2]) << 8)
-                    | (np.int64(codes[at + 3]) << 16)
-                    | (np.int64(codes[at + 4]) << 24)
-                )
-                at += 5
-            else:
-                flat += table[code]
-                at += 1
+            at, flat = _next_visit(codes, at, end, flat, table)
             if flat < 0 or flat >= voxels:
                 return False
             density[flat] += np.uint32(1)
@@ -256,20 +263,7 @@ def add_weighted_visits(codes, starts, base, ids, table, weights, density):  # t
             return False
         flat = np.int64(-1)
         while at < end:
-            code = codes[at]
-            if code == 255:
-                if at + 5 > end:
-                    return False
-                flat = (
-                    np.int64(codes[at + 1])
-                    | (np.int64(codes[at + 2]) << 8)
-                    | (np.int64(codes[at + 3]) << 16)
-                    | (np.int64(codes[at + 4]) << 24)
-                )
-                at += 5
-            else:
-                flat += table[code]
-                at += 1
+            at, flat = _next_visit(codes, at, end, flat, table)
             if flat < 0 or flat >= voxels:
                 return False
             density[flat] += weights[n]
