@@ -93,6 +93,26 @@ def test_killed_build_leaves_nothing_that_looks_finished(tractogram, tmp_path, m
     assert not list(directory.glob('.building*'))
 
 
+@pytest.mark.slow
+def test_build_killed_at_random_moments(tractogram, tmp_path):
+    build_index(tractogram, tmp_path / 'fresh', GRID)
+    right = answer(tmp_path / 'fresh')
+    rng = np.random.default_rng()
+    for _ in range(20):
+        directory = tmp_path / 'index'
+        command = [sys.executable, '-c', _KILLED, tractogram, directory, 'at any time']
+        build = subprocess.Popen(command)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            build.wait(rng.uniform(0.3, 2.0))
+        build.kill()
+        build.wait()
+        with contextlib.suppress(StreamlineIndexError):  # either whole or refused
+            assert answer(directory) == right
+        build_index(tractogram, directory, GRID)
+        assert answer(directory) == right
+        shutil.rmtree(directory)
+
+
 def test_every_damaged_file_is_refused_and_mended(tractogram, directory):
     right = answer(directory)
     files = [path for path in directory.rglob('*') if path.is_file() and path.stat().st_size]

@@ -172,7 +172,9 @@ class _Job:
                 for segment in self._read(digest):
                     self._submit(pool, segment)
                     pending.append(segment)
-                    while len(pending) > threads:
+                    while len(pending) > -(
+                        -threads // len(self.writers)
+                    ):  # each segment is a task for each part
                         self._write(pending.popleft())
                 while pending:
                     self._write(pending.popleft())

@@ -95,8 +95,9 @@ def mask_on_lattice(mask: np.ndarray, affine: np.ndarray) -> MaskOnLattice:
     if shift is not None and (low > 0).all():
         blocks = np.zeros(SIZE * SIZE * LAYERS, np.uint16)
         first = np.maximum(low - 1, 0)
-        _set_bits(voxels, shift - first, blocks)
-        return MaskOnLattice(flat, lookup, Wanted.of(blocks), None)
+        keys = np.empty(len(voxels), np.int64)
+        keys = np.sort(keys[: _set_bits(voxels, shift - first, blocks, keys)])
+        return MaskOnLattice(flat, lookup, Wanted(keys, blocks[keys]), None)
     table = np.zeros(tuple(lookup.shape + 1), np.int32)
     table[1:, 1:, 1:] = _box(flat, lookup)
     for axis in range(3):
@@ -162,11 +163,18 @@ def _indices(hits, shape, strides, voxels):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _set_bits(voxels, shift, blocks):  # type: ignore[no-untyped-def]
+def _set_bits(voxels, shift, blocks, keys):  # type: ignore[no-untyped-def]
+    """Set the bits of voxels of the lattice; the number of blocks that have one, which `keys` then lists."""
+    found = 0
     for n in range(len(voxels)):
         x, y, z = voxels[n, 0] + shift[0], voxels[n, 1] + shift[1], voxels[n, 2] + shift[2]
         if 0 <= x < 256 and 0 <= y < 256 and 0 <= z < 256:
-            blocks[(x * 256 + y) * 16 + z // 16] |= np.uint16(1 << (z % 16))
+            block = (x * 256 + y) * 16 + z // 16
+            if blocks[block] == 0:
+                keys[found] = block
+                found += 1
+            blocks[block] |= np.uint16(1 << (z % 16))
+    return found
 
 
 @numba.njit(cache=True, nogil=True)
