@@ -198,3 +198,20 @@ def test_mask_far_away_selects_nothing(built):
     for step in (1, 2):
         affine = affine_of(np.eye(3) * step, [900, 0, 0])
         assert not len(index.select(np.ones((5, 5, 5), bool), affine))
+
+
+@pytest.mark.parametrize(
+    ('name', 'dtype'), [('Float64LE', '<f8'), ('Float32BE', '>f4'), ('Float64BE', '>f8')]
+)
+def test_other_number_types(walks, tmp_path, name, dtype):
+    tractogram = tmp_path / 'other.tck'
+    rows = [np.concatenate([np.reshape(walk, (-1, 3)), [[np.nan] * 3]]) for walk in walks]
+    data = np.concatenate([*rows, [[np.inf] * 3]]).astype(dtype)
+    start = f'mrtrix tracks\ndatatype: {name}\ncount: {len(walks)}\nstep_size: 1\nfile: . 100\nEND\n'
+    tractogram.write_bytes(start.encode().ljust(100, b'\n') + data.tobytes())
+    build_index(tractogram, tmp_path / 'index', GRID)
+    index = Index.open(tmp_path / 'index', GRID, tractogram=tractogram)
+    shape, affine, _ = GRIDS['oblique']
+    mask = np.zeros(shape, bool)
+    mask[8:16, 9:17, 7:15] = True
+    np.testing.assert_array_equal(index.select(mask, affine), crossing(walks, mask, affine))

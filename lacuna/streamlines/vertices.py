@@ -12,7 +12,7 @@ from lacuna.streamlines.masks import MaskOnLattice
 from lacuna.streamlines.tck import read_header
 from lacuna.streamlines.voxels import flat_voxel
 
-_BATCH_ROWS = 2**20
+_BATCH = 2**13  # streamlines
 
 
 def mark_crossing(
@@ -43,40 +43,33 @@ def mark_crossing(
         Threads.
     """
     header = read_header(tractogram)
-    row_bytes = 3 * header.dtype.itemsize
-    table = np.asarray(np.memmap(tractogram, np.uint8, 'r', offset=0))
-    counts = vertices[candidates].astype(np.int64)
-    sums = np.cumsum(counts)
-    cuts = np.searchsorted(sums, np.arange(_BATCH_ROWS, int(sums[-1]) + _BATCH_ROWS, _BATCH_ROWS), 'right')
-    cuts = np.unique(np.concatenate([[0], cuts, [len(candidates)]]))
+    count = (tractogram.stat().st_size - header.offset) // (3 * header.dtype.itemsize)
+    table = np.asarray(np.memmap(tractogram, header.dtype, 'r', header.offset, (count, 3)))
+    native = header.dtype == np.dtype('<f4')
     at = mask.lookup
 
-    def run(first: int, last: int) -> None:
-        ids, count = candidates[first:last], counts[first:last]
-        copied = np.empty(int(count.sum()) * row_bytes, np.uint8)
-        _gather(table, header.offset + first_rows[ids] * row_bytes, count * row_bytes, copied)
-        points = copied.view(header.dtype).reshape(-1, 3).astype(np.float32, copy=False)
-        _mark(points, ids, count, at.to_voxel, at.shape, at.strides, at.start, mask.flat, marks)
+    def run(ids: np.ndarray) -> None:
+        rows, lengths = first_rows[ids], vertices[ids].astype(np.int64)
+        if native:
+            points = table
+        else:
+            pieces = [table[row : row + length] for row, length in zip(rows, lengths, strict=True)]
+            points = np.concatenate(pieces).astype(np.float32)
+            rows = np.cumsum(lengths) - lengths
+        _mark(points, ids, rows, lengths, at.to_voxel, at.shape, at.strides, at.start, mask.flat, marks)
 
+    batches = np.array_split(candidates, 1 + len(candidates) // _BATCH)
     with ThreadPoolExecutor(max(1, nprocs)) as pool:
-        list(pool.map(run, cuts[:-1].tolist(), cuts[1:].tolist()))
+        list(pool.map(run, batches))
 
 
 @numba.njit(cache=True, nogil=True)
-def _gather(table, begins, sizes, out):  # type: ignore[no-untyped-def]
-    at = 0
-    for n in range(len(begins)):
-        out[at : at + sizes[n]] = table[begins[n] : begins[n] + sizes[n]]
-        at += sizes[n]
-
-
-@numba.njit(cache=True, nogil=True)
-def _mark(points, ids, counts, to_voxel, shape, strides, start, flat, marks):  # type: ignore[no-untyped-def]
-    row = 0
+def _mark(  # type: ignore[no-untyped-def]
+    points, ids, rows, lengths, to_voxel, shape, strides, start, flat, marks
+):
     for n in range(len(ids)):
-        for p in range(row, row + counts[n]):
+        for p in range(rows[n], rows[n] + lengths[n]):
             voxel = flat_voxel(to_voxel, shape, strides, start, points[p, 0], points[p, 1], points[p, 2])
             if voxel >= 0 and flat[voxel]:
                 marks[ids[n]] = 1
                 break
-        row += counts[n]

@@ -242,17 +242,14 @@ def rounded_index(position, size):  # type: ignore[no-untyped-def]
     return np.int64(-1)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline='always')
 def flat_voxel(to_voxel, shape, strides, start, x, y, z):  # type: ignore[no-untyped-def]
     """Flat index in the stored array of the voxel nearest to a point (world mm, float32), -1 outside."""
-    i = nearest_index(to_voxel[0], shape[0], x, y, z)
-    if i < 0:
-        return np.int64(-1)
-    j = nearest_index(to_voxel[1], shape[1], x, y, z)
-    if j < 0:
-        return np.int64(-1)
-    k = nearest_index(to_voxel[2], shape[2], x, y, z)
-    if k < 0:
+    m = to_voxel
+    i = rounded_index(((m[0, 0] * x + m[0, 1] * y) + m[0, 2] * z) + m[0, 3], shape[0])
+    j = rounded_index(((m[1, 0] * x + m[1, 1] * y) + m[1, 2] * z) + m[1, 3], shape[1])
+    k = rounded_index(((m[2, 0] * x + m[2, 1] * y) + m[2, 2] * z) + m[2, 3], shape[2])
+    if i < 0 or j < 0 or k < 0:
         return np.int64(-1)
     return start + i * strides[0] + j * strides[1] + k * strides[2]
 
