@@ -23,7 +23,7 @@ from lacuna.streamlines.lattice_build import build_rows
 from lacuna.streamlines.voxels import VoxelLookup, voxel_lookup
 
 SELECTION = 'selection'
-_SEGMENT_ROWS = 12 * 2**20  # rows of the .tck: 150 MB
+_SEGMENT_ROWS = 6 * 2**20  # rows of the .tck: 75 MB
 _MOST_THREADS = 8  # more segments at a time would take more than 3 GB
 _SHARE = 0.5  # an index takes less than this share of the .tck
 
