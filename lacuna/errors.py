@@ -15,5 +15,9 @@ class TractogramError(InputError):
     """The tractogram cannot be read or used."""
 
 
+class StreamlineIndexError(InputError):
+    """A streamline index cannot be built, or is damaged, stale or of another tractogram."""
+
+
 class MaskError(LacunaError):
     """One mask cannot be used; the others go on (exit code 1)."""

@@ -219,15 +219,18 @@ def _split(
     table: np.ndarray, header: TckHeader, found: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
     """Whole streamlines of a table of rows, what is left over, and whether the end marker was there."""
-    finite = np.isfinite(table[:, 0]) & np.isfinite(table[:, 1]) & np.isfinite(table[:, 2])
-    other = np.flatnonzero(~finite)
+    with np.errstate(invalid='ignore', over='ignore'):
+        total = table[:, 0] + table[:, 1]
+        total += table[:, 2]  # not finite if a coordinate is not: faster than a look at each
+    other = np.flatnonzero(~np.isfinite(total))
+    other = other[~np.isfinite(table[other]).all(axis=1)]
     ended = False
     is_end = np.isinf(table[other]).all(axis=1)
     if is_end.any():
         end = other[np.argmax(is_end)]
         ended = True
         other = other[other < end]
-        table, finite = table[:end], finite[:end]
+        table = table[:end]
     bad = ~np.isnan(table[other]).all(axis=1)
     if bad.any():
         streamline = found + int(np.argmax(bad))
@@ -238,7 +241,12 @@ def _split(
         raise TractogramError(message)
     lengths = np.diff(other, prepend=-1) - 1
     whole = int(other[-1]) + 1 if len(other) else 0
-    return table[:whole][finite[:whole]], lengths.astype(np.int64), table[whole:], ended
+    inside = np.ones(whole, bool)
+    inside[other] = False
+    rows = (
+        np.ascontiguousarray(table[:whole]).view('V12').reshape(-1)
+    )  # whole rows are taken faster than numbers
+    return rows[inside].view(np.float32).reshape(-1, 3), lengths.astype(np.int64), table[whole:], ended
 
 
 def scan(path: str | Path, *, progress: Callable[[int], object] | None = None) -> TractogramInfo:

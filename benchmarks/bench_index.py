@@ -1,0 +1,236 @@
+"""The streamline index and plain MRtrix3, side by side: time to build, time to answer, growth with size.
+
+    python benchmarks/bench_index.py TRACTOGRAM.tck --atlas LABELS.nii.gz --lesions A.nii.gz B.nii.gz C.nii.gz
+
+Every figure is the median of ``--repeat`` runs; the two sides take turns, so that other work on the machine hits both.
+MRtrix3 reads its input from the page cache and writes to ``--work``; the index answers in this process, warm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from lacuna.spaces import standard_grid
+from lacuna.streamlines.assignment import assign, connectivity, parcel_numbers
+from lacuna.streamlines.index import Index
+from lacuna.streamlines.index_build import build_index
+from lacuna.streamlines.masks import mask_on_lattice
+from lacuna.streamlines.voxels import nifti_affine
+
+_PEAK = """
+import resource, sys
+from lacuna.spaces import standard_grid
+from lacuna.streamlines.index_build import build_index
+build_index(sys.argv[1], sys.argv[2], standard_grid(sys.argv[3], int(sys.argv[4])), nprocs=int(sys.argv[5]))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def in_turn(repeat: int, **sides: Callable[[], object]) -> dict[str, float]:
+    """Median seconds of each side; the sides take turns."""
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(repeat):
+        for name, run in sides.items():
+            times[name].append(seconds(run))
+    return {name: float(np.median(values)) for name, values in times.items()}
+
+
+class Bench:
+    def __init__(self, arguments: argparse.Namespace, work: Path) -> None:
+        self.arguments, self.work = arguments, work
+        self.grid = standard_grid(arguments.space, arguments.resolution)
+        self.template = work / 'template.nii'
+        nib.save(nib.Nifti1Image(np.zeros(self.grid.shape, np.uint8), self.grid.affine), self.template)
+        atlas = nib.load(arguments.atlas)
+        self.labels, self.affine = np.asarray(atlas.dataobj).astype(np.int32), nifti_affine(atlas.header)
+        self.values = np.unique(self.labels)[1:]
+
+    def mrtrix(self, *command: object) -> None:
+        threads = ('-nthreads', self.arguments.threads, '-quiet', '-force')
+        subprocess.run([str(word) for word in (*command, *threads)], check=True)
+
+    def tckmap(self, tractogram: Path) -> None:
+        upsample = () if self.arguments.upsample is None else ('-upsample', self.arguments.upsample)
+        self.mrtrix('tckmap', '-template', self.template, *upsample, tractogram, self.work / 'map.nii')
+
+    def build(self, tractogram: Path, directory: Path) -> None:
+        shutil.rmtree(directory, ignore_errors=True)
+        build_index(
+            tractogram, directory, self.grid, upsample=self.arguments.upsample, nprocs=self.arguments.threads
+        )
+
+    def open(self, tractogram: Path, directory: Path) -> Index:
+        return Index.open(
+            directory,
+            self.grid,
+            upsample=self.arguments.upsample,
+            tractogram=tractogram,
+            nprocs=self.arguments.threads,
+        )
+
+    def builds(self, tractogram: Path, repeat: int) -> None:
+        directory = self.work / 'index'
+        self.build(tractogram, directory)  # compiles
+        times = in_turn(
+            repeat, tckmap=lambda: self.tckmap(tractogram), index=lambda: self.build(tractogram, directory)
+        )
+        size = sum(path.stat().st_size for path in directory.rglob('*') if path.is_file())
+        where = (self.arguments.space, self.arguments.resolution, self.arguments.threads)
+        command = [sys.executable, '-c', _PEAK, tractogram, self.work / 'peak', *where]
+        peak = subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True)
+        shutil.rmtree(self.work / 'peak')
+        print(
+            f'build: tckmap {times["tckmap"]:.2f} s, index {times["index"]:.2f} s, '
+            f'ratio {times["index"] / times["tckmap"]:.2f}; '
+            f'size {size / tractogram.stat().st_size:.2f} of the .tck; peak memory {int(peak.stdout) / 1e6:.2f} GB'
+        )
+
+    def queries(self, tractogram: Path, lesions: list[Path], repeat: int) -> None:
+        index = self.open(tractogram, self.work / 'index')
+        pairs = assign(index.endpoints, self.labels, self.affine, nprocs=self.arguments.threads)
+        numbers = parcel_numbers(pairs, self.values)
+        full = connectivity(numbers, len(self.values))
+        print(
+            f'{"lesion":32s} {"ml":>7s} {"hits":>9s} {"MRtrix3 s":>10s} {"index ms":>9s} {"times":>7s} {"of gather":>9s}'
+        )
+        for path in lesions:
+            image = nib.load(path)
+            mask = np.asarray(image.dataobj) != 0
+            affine = nifti_affine(image.header)
+            ids = index.select(mask, affine)
+
+            times = in_turn(
+                repeat,
+                mrtrix=partial(self.ask_mrtrix, tractogram, path),
+                index=partial(answer, index, mask, affine, numbers, full),
+                gather=touch(index, mask, affine, ids),
+            )
+            volume = mask.sum() * abs(np.linalg.det(affine[:3, :3])) / 1000
+            print(
+                f'{path.name[:32]:32s} {volume:7.1f} {len(ids):9d} {times["mrtrix"]:10.2f} '
+                f'{1000 * times["index"]:9.1f} {times["mrtrix"] / times["index"]:7.0f} '
+                f'{times["index"] / times["gather"]:9.2f}'
+            )
+        masks = [
+            (np.asarray(nib.load(path).dataobj) != 0, nifti_affine(nib.load(path).header)) for path in lesions
+        ]
+        for count in (1, 10, 100):
+            start = time.perf_counter()
+            for n in range(count):
+                answer(index, *masks[n % len(masks)], numbers, full)
+            print(f'{count} lesions: {time.perf_counter() - start:.2f} s')
+
+    def ask_mrtrix(self, tractogram: Path, lesion: Path) -> None:
+        chosen = self.work / 'chosen.tck'
+        self.mrtrix('tckedit', '-include', lesion, tractogram, chosen)
+        self.tckmap(chosen)
+        matrix = self.work / 'matrix.csv'
+        self.mrtrix('tck2connectome', '-symmetric', '-zero_diagonal', chosen, self.arguments.atlas, matrix)
+
+    def growth(self, tractogram: Path, lesion: Path, shares: list[int], repeat: int) -> None:
+        """Build and answer for parts of the tractogram."""
+        image = nib.load(lesion)
+        mask, affine = np.asarray(image.dataobj) != 0, nifti_affine(image.header)
+        for count in shares:
+            part, directory = self.work / 'part.tck', self.work / 'part'
+            self.mrtrix('tckedit', '-number', count, tractogram, part)
+            builds = in_turn(repeat, build=partial(self.build, part, directory))
+            index = self.open(part, directory)
+            asks = in_turn(repeat + 1, ask=partial(select_and_map, index, mask, affine))
+            print(
+                f'{count:9d} streamlines: build {builds["build"]:6.2f} s, '
+                f'select and map {1000 * asks["ask"]:6.1f} ms'
+            )
+
+
+def answer(index: Index, mask: np.ndarray, affine: np.ndarray, numbers: np.ndarray, full: np.ndarray) -> None:
+    """A map in percent, four matrices and the loss of each parcel."""
+    ids = index.select(mask, affine)
+    whole = index.total_density
+    np.divide(100.0 * index.density(ids), whole, out=np.zeros(whole.shape), where=whole > 0)
+    cut = connectivity(numbers, len(full), ids)
+    intact = full - cut
+    assert (intact >= 0).all()
+    np.divide(100.0 * cut, full, out=np.zeros(full.shape), where=full > 0)
+    total = full.sum(axis=1)
+    np.divide(100.0 * cut.sum(axis=1), total, out=np.zeros(len(total)), where=total > 0)
+
+
+def select_and_map(index: Index, mask: np.ndarray, affine: np.ndarray) -> None:
+    index.density(index.select(mask, affine))
+
+
+def touch(index: Index, mask: np.ndarray, affine: np.ndarray, ids: np.ndarray) -> Callable[[], None]:
+    """One numpy gather-and-add over the bytes of the index that the answer reads."""
+    words, codes = [], []
+    wanted = mask_on_lattice(mask, affine).certain.keys
+    for segment in index._selections:
+        x, y, layer = wanted // 4096, wanted // 16 % 256, wanted % 16
+        box = segment.box
+        local = np.column_stack([x - box[0], y - box[1], layer - box[2]])
+        local = local[((local >= 0) & (local < box[3:])).all(axis=1)]
+        block = (local[:, 0] * box[4] + local[:, 1]) * box[5] + local[:, 2]
+        words.append((segment.rows, spans(segment.blocks[block], segment.blocks[block + 1])))
+    rest = np.setdiff1d(np.arange(index.streamlines), ids) if 2 * len(ids) > index.streamlines else ids
+    for segment, local in index._local(rest.astype(np.uint32)):
+        base = np.int64(segment.base)
+        codes.append((index._codes, spans(base + segment.starts[local], base + segment.starts[local + 1])))
+
+    def run() -> None:
+        for array, places in (*words, *codes):
+            np.bincount(array[places], minlength=65536)
+
+    return run
+
+
+def spans(begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    begins, counts = begins.astype(np.int64), (ends - begins).astype(np.int64)
+    return np.repeat(begins - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('tractogram', type=Path)
+    parser.add_argument('--atlas', type=Path, required=True, help='label image')
+    parser.add_argument('--lesions', type=Path, nargs='+', required=True)
+    parser.add_argument('--space', default='MNI152NLin6Asym')
+    parser.add_argument('--resolution', type=int, default=2)
+    parser.add_argument('--upsample', type=int, help='points per step; needed for a .tck without step_size')
+    parser.add_argument('--threads', type=int, default=2, help='of MRtrix3 and of the index')
+    parser.add_argument('--repeat', type=int, default=5)
+    parser.add_argument(
+        '--growth', type=int, nargs='*', default=[], help='numbers of streamlines to build for'
+    )
+    parser.add_argument('--work', type=Path, help='folder for what is written; a temporary one if not given')
+    arguments = parser.parse_args()
+    print(f'{os.cpu_count()} cores, {arguments.threads} threads, medians of {arguments.repeat}')
+    with tempfile.TemporaryDirectory(dir=arguments.work) as work:
+        bench = Bench(arguments, Path(work))
+        bench.builds(arguments.tractogram, arguments.repeat)
+        bench.queries(arguments.tractogram, arguments.lesions, arguments.repeat)
+        if arguments.growth:
+            bench.growth(arguments.tractogram, arguments.lesions[0], arguments.growth, arguments.repeat)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,113 @@
+"""Which streamlines have a vertex in each cubic millimetre: the rows of the selection.
+
+The lattice has its voxel centres on whole millimetres from -128 to 127 mm, which the usual 1 mm grids share, whatever
+their first voxel. A vertex belongs to the voxel ``floor(x + 0.5)``. MRtrix3 rounds in single precision *after* adding
+the grid's offset, so a vertex within ``MARGIN`` of a face may fall on either side, depending on the grid; such vertices
+(about 2 in 10,000) and those outside the lattice are *loose*: they are kept with their coordinates and tested one by
+one. A vertex exactly on a face is not loose, as its position in every grid is exact.
+
+Voxels are grouped in blocks of 16 along z. A block's rows stand one after the other: the length of the row in words,
+then the row, all in words of 16 bits; a number above 65534 takes three: 65535, its low half, its high half. A row lists
+the streamlines in ascending order: the first number, then the differences minus 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+#: first voxel centre (mm) and number of voxels along each axis
+LOW = -128
+SIZE = 256
+#: voxels of a block, along z
+DEPTH = 16
+#: blocks along z
+LAYERS = SIZE // DEPTH
+#: mm from a face within which a vertex is loose: twice the greatest rounding error for indices below 512
+MARGIN = 2.0**-15
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of one segment.
+
+    Attributes
+    ----------
+    box : tuple of int
+        First x, first y, first layer, then the number of each, of the part of the lattice covered.
+    blocks : numpy.ndarray
+        (blocks + 1,) uint32, where each block begins in `data`, x slowest.
+    data : numpy.ndarray
+        uint16.
+    loose_ids : numpy.ndarray
+        (n,) uint32, streamline of each loose vertex, counted within the segment.
+    loose_points : numpy.ndarray
+        (n, 3) float32, world mm.
+    """
+
+    box: tuple[int, int, int, int, int, int]
+    blocks: np.ndarray
+    data: np.ndarray
+    loose_ids: np.ndarray
+    loose_points: np.ndarray
+
+
+@numba.njit(cache=True, nogil=True)
+def mark_rows(box, blocks, data, keys, wanted, marks):  # type: ignore[no-untyped-def]
+    """Mark the streamlines of a segment with a vertex in the wanted voxels; False if the rows make no sense.
+
+    Parameters
+    ----------
+    box : numpy.ndarray
+        (6,) int64, `Rows.box`.
+    blocks, data : numpy.ndarray
+        See `Rows`.
+    keys : numpy.ndarray
+        (n,) int64, blocks of the whole lattice, ``(x * SIZE + y) * LAYERS + layer``.
+    wanted : numpy.ndarray
+        (n,) uint16, the wanted voxels of each block, lowest bit first.
+    marks : numpy.ndarray
+        (streamlines,) uint8, set to 1 in place.
+    """
+    for b in range(len(keys)):
+        key = keys[b]
+        layer = key % 16 - box[2]
+        y = (key // 16) % 256 - box[1]
+        x = key // 4096 - box[0]
+        if x < 0 or y < 0 or layer < 0 or x >= box[3] or y >= box[4] or layer >= box[5]:
+            continue
+        block = (x * box[4] + y) * box[5] + layer
+        at, end = np.int64(blocks[block]), np.int64(blocks[block + 1])
+        if end > len(data):
+            return False
+        left = wanted[b]
+        while left and at < end:
+            value = np.int64(data[at])
+            at += 1
+            if value == 65535:
+                if at + 2 > end:
+                    return False
+                value = np.int64(data[at]) | (np.int64(data[at + 1]) << 16)
+                at += 2
+            stop = at + value
+            if stop > end:
+                return False
+            if left & 1:
+                streamline = np.int64(-1)
+                while at < stop:
+                    value = np.int64(data[at])
+                    at += 1
+                    if value == 65535:
+                        if at + 2 > stop:
+                            return False
+                        value = np.int64(data[at]) | (np.int64(data[at + 1]) << 16)
+                        at += 2
+                    streamline += value + 1
+                    if streamline >= len(marks):
+                        return False
+                    marks[streamline] = 1
+            at = stop
+            left >>= 1
+    return True

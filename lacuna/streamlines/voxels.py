@@ -1,0 +1,275 @@
+"""In which voxel a vertex lies, decided as MRtrix3 decides it, bit for bit.
+
+MRtrix3 first turns an image to its closest RAS+ orientation, then maps vertices with the inverse of that image's
+affine in single precision, ``((m0*x + m1*y) + m2*z) + t``, and rounds halves away from zero. Ties and near-ties fall
+on the other side with any other order, orientation or precision (``core/header.cpp``, ``core/transform.h``,
+``src/dwi/tractography/roi.h`` and ``mapping/mapper.cpp`` of MRtrix3 3.0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numba
+import numpy as np
+
+from lacuna.errors import InputError
+
+
+@dataclass(frozen=True)
+class VoxelLookup:
+    """How to go from world millimetres to a voxel of an array as it is stored.
+
+    Attributes
+    ----------
+    to_voxel : numpy.ndarray
+        (3, 4) float32, from world mm to indices of the image in RAS+ orientation.
+    to_world : numpy.ndarray
+        (3, 4) float64, the way back.
+    shape : numpy.ndarray
+        (3,) int64, size along the RAS+ axes.
+    strides : numpy.ndarray
+        (3,) int64, step in the stored array, flat as it lies in memory, for a step along each RAS+ axis.
+    start : int
+        Flat index of the first RAS+ voxel.
+    spacing : numpy.ndarray
+        (3,) float64, edges of a voxel along the RAS+ axes, mm.
+    """
+
+    to_voxel: np.ndarray
+    to_world: np.ndarray
+    shape: np.ndarray
+    strides: np.ndarray
+    start: int
+    spacing: np.ndarray
+
+
+def nifti_affine(header: Mapping[str, Any]) -> np.ndarray:
+    """Affine of a NIfTI image as MRtrix3 reads it.
+
+    The sform if there is one, else the qform; the lengths of its columns are the header's voxel sizes, unless
+    these are off by more than 1e-5.
+
+    Parameters
+    ----------
+    header : mapping
+        A NIfTI-1 or -2 header, such as ``nibabel.load(path).header``.
+
+    Returns
+    -------
+    numpy.ndarray
+        (4, 4) float64, from voxel indices to world mm.
+    """
+    zooms = np.abs(np.asarray(header['pixdim'], np.float64)[1:4])
+    affine = np.eye(4)
+    if int(header['sform_code']):
+        affine[:3] = [np.asarray(header[row], np.float64) for row in ('srow_x', 'srow_y', 'srow_z')]
+        length = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
+        if np.all(np.isfinite(length) & (length > 0)) and not (np.abs(zooms / length - 1) > 1e-5).any():
+            affine[:3, :3] = affine[:3, :3] / length * zooms
+        return affine
+    if not int(header['qform_code']):
+        shape = np.asarray(header['dim'])[1:4].astype(np.float64)
+        affine[:3, :3] = np.diag(zooms)
+        affine[:3, 3] = -0.5 * (shape - 1) * zooms
+        return affine
+    x, y, z = (float(header[f'quatern_{letter}']) for letter in 'bcd')
+    left = 1.0 - (x * x + y * y + z * z)
+    norm = np.sqrt(1.0 - left) if left < 1e-7 else 1.0
+    w = 0.0 if left < 1e-7 else np.sqrt(left)
+    x, y, z = x / norm, y / norm, z / norm
+    rotation = np.array(
+        [
+            [1 - (2 * y * y + 2 * z * z), 2 * x * y - 2 * w * z, 2 * x * z + 2 * w * y],
+            [2 * x * y + 2 * w * z, 1 - (2 * x * x + 2 * z * z), 2 * y * z - 2 * w * x],
+            [2 * x * z - 2 * w * y, 2 * y * z + 2 * w * x, 1 - (2 * x * x + 2 * y * y)],
+        ]
+    )
+    if float(np.asarray(header['pixdim'])[0]) < 0:
+        rotation[:, 2] *= -1
+    affine[:3, :3] = rotation * zooms
+    affine[:3, 3] = [float(header[f'qoffset_{letter}']) for letter in 'xyz']
+    return affine
+
+
+def voxel_lookup(
+    affine: np.ndarray, shape: tuple[int, ...], *, order: Literal['C', 'F'] = 'C'
+) -> VoxelLookup:
+    """The lookup for a whole image.
+
+    Parameters
+    ----------
+    affine : numpy.ndarray
+        (4, 4), from stored voxel indices to world mm; for a NIfTI file see `nifti_affine`.
+    shape : tuple of int
+        Size along the three stored axes.
+    order : str
+        Whether the last axis is contiguous in memory (``'C'``) or the first (``'F'``).
+
+    Raises
+    ------
+    InputError
+        If `affine` is not finite or singular.
+
+    Examples
+    --------
+    >>> lookup = voxel_lookup(np.diag([-2.0, 2.0, 2.0, 1.0]), (3, 4, 5))
+    >>> lookup.to_voxel[0].tolist(), lookup.start, lookup.strides.tolist()
+    ([0.5, 0.0, 0.0, 2.0], 40, [-20, 5, 1])
+    """
+    affine = np.asarray(affine, np.float64)
+    if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        message = 'the affine of the image is not finite or singular; correct its header'
+        raise InputError(message)
+    spacing = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
+    axes = affine[:3, :3] / spacing
+    axis_order, flip = _closest_ras(axes)
+    steps = [shape[1] * shape[2], shape[2], 1] if order == 'C' else [1, shape[0], shape[0] * shape[1]]
+    strides = np.array(steps, np.int64)
+    origin = affine[:3, 3].copy()
+    start = 0
+    for axis in range(3):
+        if flip[axis]:
+            axes[:, axis] *= -1
+            origin -= (shape[axis] - 1) * spacing[axis] * axes[:, axis]
+            start += (shape[axis] - 1) * int(strides[axis])
+            strides[axis] *= -1
+    return _lookup(
+        axes[:, axis_order],
+        spacing[axis_order],
+        origin,
+        np.array(shape, np.int64)[axis_order],
+        strides[axis_order],
+        start,
+    )
+
+
+def cropped(lookup: VoxelLookup, low: np.ndarray, high: np.ndarray) -> VoxelLookup:
+    """The lookup that ``tckedit`` uses for a mask: the box of its voxels and a margin of one voxel.
+
+    Parameters
+    ----------
+    lookup : VoxelLookup
+        Of the whole mask.
+    low, high : numpy.ndarray
+        (3,) int, the first and the last index of a voxel of the mask along each RAS+ axis.
+    """
+    first = np.maximum(np.asarray(low, np.int64) - 1, 0)
+    size = np.minimum(lookup.shape - first, np.asarray(high, np.int64) + 2 - first)
+    axes = lookup.to_world[:, :3] / lookup.spacing
+    origin = lookup.to_world[:, 3].copy()
+    for axis in range(3):
+        origin += first[axis] * lookup.spacing[axis] * axes[:, axis]
+    start = lookup.start + int(first @ lookup.strides)
+    return _lookup(axes, lookup.spacing, origin, size, lookup.strides, start)
+
+
+def _lookup(
+    axes: np.ndarray,
+    spacing: np.ndarray,
+    origin: np.ndarray,
+    shape: np.ndarray,
+    strides: np.ndarray,
+    start: int,
+) -> VoxelLookup:
+    linear = axes * spacing
+    inverse = _inverse(linear)
+    shift = -((inverse[:, 0] * origin[0] + inverse[:, 1] * origin[1]) + inverse[:, 2] * origin[2])
+    return VoxelLookup(
+        to_voxel=np.ascontiguousarray(np.column_stack([inverse, shift]).astype(np.float32)),
+        to_world=np.ascontiguousarray(np.column_stack([linear, origin])),
+        shape=shape.copy(),
+        strides=strides.copy(),
+        start=int(start),
+        spacing=spacing.copy(),
+    )
+
+
+def _closest_ras(axes: np.ndarray) -> tuple[list[int], list[bool]]:
+    """Which stored axis runs along each world axis, and which stored axes run against theirs."""
+    order = [int(np.argmax(np.abs(axes[row]))) for row in range(3)]
+    if order[0] == order[1]:
+        order[1] = _other(order[0], order[2])
+    if order[0] == order[2]:
+        order[2] = _other(order[0], order[1])
+    if order[1] == order[2]:
+        order[2] = _other(order[0], order[1])
+    flip = [False] * 3
+    for row, axis in enumerate(order):
+        flip[axis] = bool(axes[row, axis] < 0)
+    return order, flip
+
+
+def _other(first: int, second: int) -> int:
+    return next(axis for axis in range(3) if axis not in (first, second))
+
+
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    """Inverse of a 3 x 3 matrix by cofactors, in the order of the linear algebra library that MRtrix3 uses."""
+    cofactors = np.empty((3, 3))
+    for i in range(3):
+        for j in range(3):
+            i1, i2, j1, j2 = (i + 1) % 3, (i + 2) % 3, (j + 1) % 3, (j + 2) % 3
+            cofactors[i, j] = matrix[i1, j1] * matrix[i2, j2] - matrix[i1, j2] * matrix[i2, j1]
+    column = cofactors[:, 0] * matrix[:, 0]
+    return cofactors.T * (1.0 / ((column[0] + column[1]) + column[2]))
+
+
+@numba.njit(cache=True, nogil=True)
+def nearest_index(row, size, x, y, z):  # type: ignore[no-untyped-def]
+    """Index along one axis of the voxel nearest to a point, -1 outside.
+
+    Parameters
+    ----------
+    row : numpy.ndarray
+        (4,) float32, a row of `VoxelLookup.to_voxel`.
+    size : int
+        Number of voxels along the axis.
+    x, y, z : float32
+        World mm.
+    """
+    return rounded_index(((row[0] * x + row[1] * y) + row[2] * z) + row[3], size)
+
+
+@numba.njit(cache=True, nogil=True)
+def rounded_index(position, size):  # type: ignore[no-untyped-def]
+    """Nearest whole number to a float32, halves away from zero; -1 outside an axis of `size` voxels."""
+    exact = np.float64(position)
+    if exact > -0.5 and exact < size - 0.5:
+        return np.int64(exact + 0.5)
+    return np.int64(-1)
+
+
+@numba.njit(cache=True, nogil=True, inline='always')
+def flat_voxel(to_voxel, shape, strides, start, x, y, z):  # type: ignore[no-untyped-def]
+    """Flat index in the stored array of the voxel nearest to a point (world mm, float32), -1 outside."""
+    m = to_voxel
+    i = rounded_index(((m[0, 0] * x + m[0, 1] * y) + m[0, 2] * z) + m[0, 3], shape[0])
+    j = rounded_index(((m[1, 0] * x + m[1, 1] * y) + m[1, 2] * z) + m[1, 3], shape[1])
+    k = rounded_index(((m[2, 0] * x + m[2, 1] * y) + m[2, 2] * z) + m[2, 3], shape[2])
+    if i < 0 or j < 0 or k < 0:
+        return np.int64(-1)
+    return start + i * strides[0] + j * strides[1] + k * strides[2]
+
+
+@numba.njit(cache=True, nogil=True)
+def _flat_voxels(to_voxel, shape, strides, start, points, out):  # type: ignore[no-untyped-def]
+    for n in range(len(points)):
+        out[n] = flat_voxel(to_voxel, shape, strides, start, points[n, 0], points[n, 1], points[n, 2])
+
+
+def flat_voxels(lookup: VoxelLookup, points: np.ndarray) -> np.ndarray:
+    """Flat index in the stored array of the voxel nearest to each point, -1 outside.
+
+    Parameters
+    ----------
+    lookup : VoxelLookup
+    points : numpy.ndarray
+        (n, 3) float32, world mm.
+    """
+    out = np.empty(len(points), np.int64)
+    points = np.ascontiguousarray(points, np.float32)
+    _flat_voxels(lookup.to_voxel, lookup.shape, lookup.strides, lookup.start, points, out)
+    return out
