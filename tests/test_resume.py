@@ -52,7 +52,12 @@ def test_stopped_in_the_middle(tmp_path, nprocs, stop):
 
     out = tmp_path / 'stopped'
     process = subprocess.Popen(
-        command(tmp_path, toy, 'stopped', nprocs), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(tmp_path, toy, 'stopped', nprocs),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell that runs the tests in the background has them ignore SIGINT
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     deadline = time.monotonic() + 60
     while len(list(out.rglob('*stats.json'))) < 2 and time.monotonic() < deadline and process.poll() is None:
