@@ -84,6 +84,30 @@ def test_graphs_are_sound(tmp_path):
     assert 'tck2connectome' in init_parcellation_wf(space=SPACE).visit_desc()
 
 
+@pytest.mark.shared
+def test_graph_of_a_whole_run_is_sound(toy, shared, tmp_path, monkeypatch):
+    """With two atlases and streamlines that have to be moved."""
+    from lacuna.cli.parser import build_parser
+    from lacuna.cli.run import make_config
+    from lacuna.connectomes import open_tractogram
+    from lacuna.plan import make_plan
+    from lacuna.workflows.cohort import init_cohort_wf, sink_nodes
+
+    monkeypatch.setenv('TEMPLATEFLOW_HOME', str(shared / 'data/templateflow'))
+    words = ['run', 'snm', tmp_path / 'bids', tmp_path / 'out', '--connectome-path', toy.tracks]
+    words += ['--connectome-space', 'MNI152NLin2009cAsym', *BOTH, '--parcel-atlases']
+    words += [f'schaefer2018parcels{size}networks7' for size in (100, 200)]
+    config = make_config(build_parser().parse_args([str(word) for word in words]))
+    tractogram = open_tractogram(toy.tracks, config.connectome_space, cache=tmp_path)
+    workflow = init_cohort_wf(make_plan(config, tractogram, engine_version='3', cache=tmp_path))
+    assert audit_graph(workflow) == []
+    names = {f'{workflow.name}.{name}' for name in workflow.list_node_names()}
+    assert (
+        set(sink_nodes(make_plan(config, tractogram, engine_version='3', cache=tmp_path), workflow)) <= names
+    )
+    assert any(name.endswith('alignment_wf.move') for name in names)
+
+
 @pytest.fixture
 def parcels(tmp_path):
     """Three parcels at the toy's ends and a name without a voxel; values 2, 4, 7, 9 with gaps.
