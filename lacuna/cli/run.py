@@ -6,6 +6,7 @@ import argparse
 import logging
 import signal
 import sys
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar='TRACTOGRAM',
-        help='normative tractogram (.tck)',
+        help='normative tractogram (.tck, .trk, .trk.gz, .trx)',
     )
 
     chosen = parser.add_argument_group('which masks')
@@ -81,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     spaces.add_argument(
         '--tck-upsample', type=int, metavar='N', help="override MRtrix3's rule for the density"
     )
-    spaces.add_argument('--engine', choices=ENGINES, default='mrtrix', help='%(default)s')
+    spaces.add_argument('--engine', choices=ENGINES, default='mrtrix', help='what computes (%(default)s)')
 
     atlases = parser.add_argument_group('parcels and connections')
     atlases.add_argument(
@@ -240,6 +241,8 @@ def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
         plan,
         omp_nthreads=max(1, processors // workers),
         mem_gb=min(1.0, config.mem_gb or 1.0),
+        # two runs into different folders may share a work folder
+        name=f'lacuna_{zlib.crc32(bytes(config.output_dir)):08x}_wf',
     )
     write_methods(log_dir, workflow.visit_desc())
     if config.verbose > 1:

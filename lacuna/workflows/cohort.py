@@ -68,19 +68,18 @@ def init_space_wf(
     tractogram = pe.Node(niu.IdentityInterface(fields=['tracks', 'streamlines_total']), name='tractogram')
     tractogram.inputs.tracks = str(plan.tractogram.tracks)
     tractogram.inputs.streamlines_total = info.count
+    # where the streamlines come from: the node, and its field
     tracks, field = tractogram, 'tracks'
     if movement := plan.movements.get((plan.tractogram.space, space)):
-        tracks, field = (
-            init_alignment_wf(
-                source_space=plan.tractogram.space,
-                target_space=space,
-                transform=movement.path,
-                cached_tracks=plan.cached_tracks(space),
-                **resources,
-            ),
-            'outputnode.tracks',
+        alignment = init_alignment_wf(
+            source_space=plan.tractogram.space,
+            target_space=space,
+            transform=movement.path,
+            cached_tracks=plan.cached_tracks(space),
+            **resources,
         )
-        workflow.connect([(tractogram, tracks, [('tracks', 'inputnode.tracks')])])
+        workflow.connect([(tractogram, alignment, [('tracks', 'inputnode.tracks')])])
+        tracks, field = alignment, 'outputnode.tracks'
     connectome = init_connectome_wf(
         space=space,
         resolution=config.output_resolution,
@@ -103,21 +102,18 @@ def init_space_wf(
     parcellations = {}
     for each in plan.parcellations[space]:
         if each.atlas.name in wanted:
+            to_atlas = plan.movements.get((space, each.atlas.space))
             part = init_parcellation_wf(
                 space=space,
                 atlas=each.atlas.name,
                 atlas_space=each.atlas.space,
-                atlas_transform=inverse.path
-                if (inverse := plan.movements.get((space, each.atlas.space)))
-                else None,
+                atlas_transform=to_atlas.path if to_atlas else None,
                 cached_endpoints=plan.cached_endpoints(each, space),
                 name=f'parcellation_{each.atlas.name}_wf',
                 **resources,
             )
-            part.inputs.inputnode.image, part.inputs.inputnode.labels = (
-                str(each.atlas.image),
-                str(each.atlas.labels),
-            )
+            part.inputs.inputnode.image = str(each.atlas.image)
+            part.inputs.inputnode.labels = str(each.atlas.labels)
             workflow.connect([(tracks, part, [(field, 'inputnode.tracks')])])
             parcellations[each.atlas.name] = part
     numbers = pe.Node(NumberStreamlines(count=info.count), name='numbers', mem_gb=mem_gb)
