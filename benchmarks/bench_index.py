@@ -22,8 +22,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from lacuna.measures import connectivity
 from lacuna.spaces import standard_grid
-from lacuna.streamlines.assignment import assign, connectivity, parcel_numbers
+from lacuna.streamlines.assignment import assign
 from lacuna.streamlines.index import Index
 from lacuna.streamlines.index_build import build_index
 from lacuna.streamlines.masks import mask_on_lattice
@@ -60,8 +61,9 @@ class Bench:
         self.template = work / 'template.nii'
         nib.save(nib.Nifti1Image(np.zeros(self.grid.shape, np.uint8), self.grid.affine), self.template)
         atlas = nib.load(arguments.atlas)
-        self.labels, self.affine = np.asarray(atlas.dataobj).astype(np.int32), nifti_affine(atlas.header)
-        self.values = np.unique(self.labels)[1:]
+        values, labels = np.unique(np.asarray(atlas.dataobj), return_inverse=True)
+        self.labels, self.parcels = labels.reshape(atlas.shape).astype(np.int32), len(values) - 1
+        self.affine = nifti_affine(atlas.header)
 
     def mrtrix(self, *command: object) -> None:
         threads = ('-nthreads', self.arguments.threads, '-quiet', '-force')
@@ -106,8 +108,7 @@ class Bench:
     def queries(self, tractogram: Path, lesions: list[Path], repeat: int) -> None:
         index = self.open(tractogram, self.work / 'index')
         pairs = assign(index.endpoints, self.labels, self.affine, nprocs=self.arguments.threads)
-        numbers = parcel_numbers(pairs, self.values)
-        full = connectivity(numbers, len(self.values))
+        full = connectivity(pairs, self.parcels)
         print(
             f'{"lesion":32s} {"ml":>7s} {"hits":>9s} {"MRtrix3 s":>10s} {"index ms":>9s} {"times":>7s} {"of gather":>9s}'
         )
@@ -120,7 +121,7 @@ class Bench:
             times = in_turn(
                 repeat,
                 mrtrix=partial(self.ask_mrtrix, tractogram, path),
-                index=partial(answer, index, mask, affine, numbers, full),
+                index=partial(answer, index, mask, affine, pairs, full),
                 gather=touch(index, mask, affine, ids),
             )
             volume = mask.sum() * abs(np.linalg.det(affine[:3, :3])) / 1000
@@ -135,7 +136,7 @@ class Bench:
         for count in (1, 10, 100):
             start = time.perf_counter()
             for n in range(count):
-                answer(index, *masks[n % len(masks)], numbers, full)
+                answer(index, *masks[n % len(masks)], pairs, full)
             print(f'{count} lesions: {time.perf_counter() - start:.2f} s')
 
     def ask_mrtrix(self, tractogram: Path, lesion: Path) -> None:
@@ -161,12 +162,12 @@ class Bench:
             )
 
 
-def answer(index: Index, mask: np.ndarray, affine: np.ndarray, numbers: np.ndarray, full: np.ndarray) -> None:
+def answer(index: Index, mask: np.ndarray, affine: np.ndarray, pairs: np.ndarray, full: np.ndarray) -> None:
     """A map in percent, four matrices and the loss of each parcel."""
     ids = index.select(mask, affine)
     whole = index.total_density
     np.divide(100.0 * index.density(ids), whole, out=np.zeros(whole.shape), where=whole > 0)
-    cut = connectivity(numbers, len(full), ids)
+    cut = connectivity(pairs, len(full), ids)
     intact = full - cut
     assert (intact >= 0).all()
     np.divide(100.0 * cut, full, out=np.zeros(full.shape), where=full > 0)

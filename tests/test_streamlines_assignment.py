@@ -1,4 +1,4 @@
-"""Endpoints to parcels, parcels to matrices."""
+"""Endpoints to parcels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from streamlines_reference import parcel_at
 
 from lacuna.errors import InputError
-from lacuna.streamlines.assignment import assign, connectivity, parcel_numbers
+from lacuna.streamlines.assignment import assign
 
 
 @pytest.mark.parametrize(
@@ -47,18 +47,3 @@ def test_missing_ends_and_far_ends_have_no_parcel():
 def test_bad_labels(labels, message):
     with pytest.raises(InputError, match=message):
         assign(np.zeros((1, 2, 3), np.float32), labels, np.eye(4))
-
-
-def test_matrices():
-    pairs = np.array([[10, 30], [30, 10], [10, 10], [0, 30], [30, 25], [25, 10]], np.int32)
-    numbers = parcel_numbers(pairs, [10, 20, 30])  # 25 is no parcel; 20 is never reached
-    np.testing.assert_array_equal(numbers, [[1, 3], [3, 1], [1, 1], [0, 3], [3, 0], [0, 1]])
-    np.testing.assert_array_equal(connectivity(numbers, 3), [[0, 0, 2], [0, 0, 0], [2, 0, 0]])
-    np.testing.assert_array_equal(connectivity(numbers, 3, np.array([1, 2, 3]))[0], [0, 0, 1])
-    weights = np.arange(6) + 0.5
-    np.testing.assert_array_equal(connectivity(numbers, 3, weights=weights)[0], [0, 0, 2.0])
-    np.testing.assert_array_equal(connectivity(numbers, 3, np.array([1]), weights)[2], [1.5, 0, 0])
-    with pytest.raises(InputError, match='beyond the 2 given'):
-        connectivity(numbers, 2)
-    with pytest.raises(InputError, match='streamline 6 has no endpoint assignment'):
-        connectivity(numbers, 3, np.array([6]))

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from streamlines_reference import SHARED
 
+from lacuna.measures import connectivity
 from lacuna.spaces import standard_grid
-from lacuna.streamlines.assignment import assign, connectivity
+from lacuna.streamlines.assignment import assign
 from lacuna.streamlines.index import Index
 from lacuna.streamlines.index_build import build_index
 from lacuna.streamlines.tck import read_header, write_tck
