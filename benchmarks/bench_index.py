@@ -73,9 +73,9 @@ class Bench:
         upsample = () if self.arguments.upsample is None else ('-upsample', self.arguments.upsample)
         self.mrtrix('tckmap', '-template', self.template, *upsample, tractogram, self.work / 'map.nii')
 
-    def build(self, tractogram: Path, directory: Path) -> None:
+    def build(self, tractogram: Path, directory: Path) -> Path:
         shutil.rmtree(directory, ignore_errors=True)
-        build_index(
+        return build_index(
             tractogram, directory, self.grid, upsample=self.arguments.upsample, nprocs=self.arguments.threads
         )
 

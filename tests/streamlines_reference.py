@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+
+from lacuna.streamlines.index import Index
 
 SHARED = Path(__file__).resolve().parents[2] / 'shared'
 
@@ -100,3 +103,17 @@ def random_walks(count, seed=0, *, spread=15.0, steps=30, step=1.0) -> list[np.n
         direction *= step / np.linalg.norm(direction, axis=1, keepdims=True)
         walks.append((rng.uniform(-spread, spread, 3) + np.cumsum(direction, axis=0)).astype(np.float32))
     return walks
+
+
+def open_index(directory, grid, *, upsample=None, **options) -> Index:
+    """Open the part of an index that `build_index` made for a grid."""
+    parts = sorted(Path(directory).glob('density-*')) or [Path(directory) / 'density']
+    if len(parts) > 1:
+        facts = {part: json.loads((part / 'manifest.json').read_text()) for part in parts}
+        parts = [
+            part
+            for part in parts
+            if facts[part]['grid']['affine'] == grid.affine.tolist()
+            and upsample in (None, facts[part]['upsample'])
+        ]
+    return Index.open(*parts, **options)

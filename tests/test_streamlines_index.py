@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from streamlines_reference import crossing, random_walks, visits
+from streamlines_reference import crossing, open_index, random_walks, visits
 
 from lacuna.errors import InputError, MaskError, StreamlineIndexError, TractogramError
 from lacuna.spaces import Grid
 from lacuna.streamlines import index_build
-from lacuna.streamlines.index import Index
 from lacuna.streamlines.index_build import build_index
 from lacuna.streamlines.masks import mask_on_lattice
 from lacuna.streamlines.tck import write_tck
@@ -81,7 +80,7 @@ def test_equals_brute_force(streamlines, name, seed, share, step_size, rows):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(index_build, '_SEGMENT_ROWS', rows)
         tractogram = make(Path(folder), streamlines, step_size=step_size)
-        index = Index.open(Path(folder, 'index'), GRID, tractogram=tractogram)
+        index = open_index(Path(folder, 'index'), GRID, tractogram=tractogram)
         wanted = crossing(streamlines, mask, affine)
         np.testing.assert_array_equal(index.select(mask, affine), wanted)
         np.testing.assert_array_equal(index.select(np.asfortranarray(mask), affine), wanted)
@@ -107,7 +106,7 @@ def built(walks, tmp_path_factory):
 @pytest.mark.parametrize('name', GRIDS)
 def test_selection_of_smooth_streamlines(walks, built, name):
     shape, affine, simple = GRIDS[name]
-    index = Index.open(built.parent / 'index', GRID, tractogram=built, nprocs=2)
+    index = open_index(built.parent / 'index', GRID, tractogram=built, nprocs=2)
     rng = np.random.default_rng(1)
     middle = np.linalg.solve(affine[:3, :3], -affine[:3, 3])
     distance = np.linalg.norm((np.indices(shape).T - middle).T.reshape(3, -1), axis=0).reshape(shape)
@@ -117,7 +116,7 @@ def test_selection_of_smooth_streamlines(walks, built, name):
 
 
 def test_density_of_any_selection(walks, built):
-    index = Index.open(built.parent / 'index', GRID, nprocs=2)
+    index = open_index(built.parent / 'index', GRID, nprocs=2)
     weights = np.random.default_rng(0).random(len(walks))
     for count in (0, 1, 100, 300, len(walks)):  # more than half: what is left is subtracted from the whole
         ids = np.sort(np.random.default_rng(count).permutation(len(walks))[:count]).astype(np.uint32)
@@ -132,7 +131,7 @@ def test_density_of_any_selection(walks, built):
 
 
 def test_ends_and_lengths(walks, built):
-    index = Index.open(built.parent / 'index', GRID)
+    index = open_index(built.parent / 'index', GRID)
     assert index.streamlines == len(walks)
     np.testing.assert_array_equal(index.vertices, [len(walk) for walk in walks])
     np.testing.assert_array_equal(index.endpoints[7], [walks[7][0], walks[7][-1]])
@@ -143,7 +142,7 @@ def test_ends_and_lengths(walks, built):
 
 def test_upsampling_can_be_chosen(walks, tmp_path):
     tractogram = make(tmp_path, walks, upsample=5)
-    index = Index.open(tmp_path / 'index', GRID, upsample=5, tractogram=tractogram)
+    index = open_index(tmp_path / 'index', GRID, upsample=5, tractogram=tractogram)
     np.testing.assert_array_equal(
         index.total_density, visits(walks, range(len(walks)), GRID.affine, GRID.shape, 5)
     )
@@ -160,7 +159,7 @@ def test_second_grid_shares_the_selection(walks, tmp_path):
     assert sum(read) > 0
     assert (tmp_path / 'index' / 'selection' / 'manifest.json').stat().st_mtime_ns == selection
     for grid in (GRID, fine):
-        index = Index.open(tmp_path / 'index', grid, tractogram=tractogram)
+        index = open_index(tmp_path / 'index', grid, tractogram=tractogram)
         expected = visits(walks, range(len(walks)), grid.affine, grid.shape, index.upsample)
         np.testing.assert_array_equal(index.total_density, expected)
     read.clear()
@@ -182,7 +181,7 @@ def test_vertex_that_is_not_finite_is_refused(streamlines, value, axis):
 
 
 def test_bad_masks(built):
-    index = Index.open(built.parent / 'index', GRID)
+    index = open_index(built.parent / 'index', GRID)
     with pytest.raises(MaskError, match='no voxel'):
         index.select(np.zeros((3, 3, 3), bool), np.eye(4))
     with pytest.raises(MaskError, match='three dimensions'):
@@ -194,7 +193,7 @@ def test_bad_masks(built):
 
 
 def test_mask_far_away_selects_nothing(built):
-    index = Index.open(built.parent / 'index', GRID, tractogram=built)
+    index = open_index(built.parent / 'index', GRID, tractogram=built)
     for step in (1, 2):
         affine = affine_of(np.eye(3) * step, [900, 0, 0])
         assert not len(index.select(np.ones((5, 5, 5), bool), affine))
@@ -210,7 +209,7 @@ def test_other_number_types(walks, tmp_path, name, dtype):
     start = f'mrtrix tracks\ndatatype: {name}\ncount: {len(walks)}\nstep_size: 1\nfile: . 100\nEND\n'
     tractogram.write_bytes(start.encode().ljust(100, b'\n') + data.tobytes())
     build_index(tractogram, tmp_path / 'index', GRID)
-    index = Index.open(tmp_path / 'index', GRID, tractogram=tractogram)
+    index = open_index(tmp_path / 'index', GRID, tractogram=tractogram)
     shape, affine, _ = GRIDS['oblique']
     mask = np.zeros(shape, bool)
     mask[8:16, 9:17, 7:15] = True

@@ -13,12 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from streamlines_reference import random_walks
+from streamlines_reference import open_index, random_walks
 
 from lacuna.errors import StreamlineIndexError, TractogramError
 from lacuna.spaces import Grid
 from lacuna.streamlines import index_build, index_format
-from lacuna.streamlines.index import Index
 from lacuna.streamlines.index_build import build_index
 from lacuna.streamlines.tck import write_tck
 
@@ -43,7 +42,7 @@ def directory(tractogram, tmp_path):
 
 
 def answer(directory: Path, tractogram: Path | None = None) -> tuple[bytes, bytes]:
-    index = Index.open(directory, GRID, tractogram=tractogram)
+    index = open_index(directory, GRID, tractogram=tractogram)
     ids = index.select(MASK, MASK_AFFINE)
     assert len(ids) > 10
     return ids.tobytes(), index.density(ids).tobytes()
@@ -86,7 +85,7 @@ def test_killed_build_leaves_nothing_that_looks_finished(tractogram, tmp_path, m
     run = subprocess.run([sys.executable, '-c', _KILLED, tractogram, directory, moment], check=False)
     assert run.returncode < 0
     with pytest.raises(StreamlineIndexError, match='no finished streamline index'):
-        Index.open(directory, GRID)
+        open_index(directory, GRID)
     build_index(tractogram, directory, GRID)
     build_index(tractogram, tmp_path / 'fresh', GRID)
     assert answer(directory, tractogram) == answer(tmp_path / 'fresh')
@@ -125,7 +124,7 @@ def test_every_damaged_file_is_refused_and_mended(tractogram, directory):
         for damage in (content[:-1], b'', bytes(flipped), None):
             path.unlink() if damage is None else path.write_bytes(damage)
             with pytest.raises(StreamlineIndexError, match='build') as caught:
-                Index.open(directory, GRID)
+                open_index(directory, GRID)
             assert '\n' not in str(caught.value)
             assert str(directory) in str(caught.value)
             path.write_bytes(content)
@@ -143,7 +142,7 @@ def test_unverified_damage_does_not_crash(directory):
             damaged = content.copy()
             damaged[rng.integers(len(damaged), size=5)] = rng.integers(256, size=5)
             damaged.tofile(path)
-            index = Index.open(directory, GRID, verify=False)
+            index = open_index(directory, GRID, verify=False)
             with contextlib.suppress(StreamlineIndexError):
                 index.density(index.select(MASK, MASK_AFFINE))
         content.tofile(path)
@@ -154,13 +153,13 @@ def test_other_versions_and_other_files_are_refused(directory):
     text = manifest.read_text()
     manifest.write_text(text.replace('"version": 1', '"version": 99'))
     with pytest.raises(StreamlineIndexError, match='version 99, this program needs 1'):
-        Index.open(directory, GRID)
+        open_index(directory, GRID)
     manifest.write_text('{"format": "something else"}')
     with pytest.raises(StreamlineIndexError, match='holds no streamline index'):
-        Index.open(directory, GRID)
+        open_index(directory, GRID)
     manifest.write_text('not json')
     with pytest.raises(StreamlineIndexError, match='cannot be read'):
-        Index.open(directory, GRID)
+        open_index(directory, GRID)
 
 
 def test_replaced_tractogram(tractogram, directory):
@@ -168,17 +167,17 @@ def test_replaced_tractogram(tractogram, directory):
     later = tractogram.stat().st_mtime_ns + 10**9
     os.utime(tractogram, ns=(later, later))
     assert answer(directory, tractogram) == first  # touched, the same content
-    index = Index.open(directory, GRID, tractogram=tractogram)
+    index = open_index(directory, GRID, tractogram=tractogram)
     content = bytearray(tractogram.read_bytes())
     content[1000] ^= 1
     tractogram.write_bytes(content)
     with pytest.raises(StreamlineIndexError, match='changed since its index was built'):
         index.select(np.ones((9, 9, 9), bool), np.diag([2.0, 2, 2, 1]))
     with pytest.raises(StreamlineIndexError, match=r'is not of .* as it is now'):
-        Index.open(directory, GRID, tractogram=tractogram)
+        open_index(directory, GRID, tractogram=tractogram)
     write_tck(tractogram, random_walks(300, seed=9), step_size=1)
     build_index(tractogram, directory, GRID)
-    assert Index.open(directory, GRID, tractogram=tractogram).streamlines == 300
+    assert open_index(directory, GRID, tractogram=tractogram).streamlines == 300
 
 
 def test_parts_of_different_tractograms(tractogram, directory, tmp_path):
@@ -187,7 +186,7 @@ def test_parts_of_different_tractograms(tractogram, directory, tmp_path):
     shutil.rmtree(directory / 'selection')
     shutil.copytree(tmp_path / 'other' / 'selection', directory / 'selection')
     with pytest.raises(StreamlineIndexError, match='different tractograms'):
-        Index.open(directory, GRID)
+        open_index(directory, GRID)
 
 
 def test_tractogram_that_changes_during_the_build(tractogram, tmp_path):

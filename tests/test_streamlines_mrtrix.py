@@ -9,12 +9,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from streamlines_reference import SHARED
+from streamlines_reference import SHARED, open_index
 
 from lacuna.measures import connectivity
 from lacuna.spaces import standard_grid
 from lacuna.streamlines.assignment import assign
-from lacuna.streamlines.index import Index
 from lacuna.streamlines.index_build import build_index
 from lacuna.streamlines.tck import read_header, write_tck
 from lacuna.streamlines.voxels import nifti_affine
@@ -43,7 +42,7 @@ class Both:
         for resolution in resolutions:
             grid = standard_grid(space, resolution)
             build_index(tractogram, folder / 'index', grid, nprocs=2)
-            self.indices[resolution] = Index.open(folder / 'index', grid, tractogram=tractogram, nprocs=2)
+            self.indices[resolution] = open_index(folder / 'index', grid, tractogram=tractogram, nprocs=2)
             self.templates[resolution] = folder / f'template{resolution}.nii'
             nib.save(nib.Nifti1Image(np.zeros(grid.shape, np.uint8), grid.affine), self.templates[resolution])
         self.any = self.indices[resolutions[0]]

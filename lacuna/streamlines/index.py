@@ -17,8 +17,8 @@ import numpy as np
 from lacuna.errors import StreamlineIndexError
 from lacuna.spaces import Grid
 from lacuna.streamlines import index_format
-from lacuna.streamlines.density import add_visits, add_weighted_visits, step_table, upsample_ratio
-from lacuna.streamlines.index_build import SELECTION, density_name, is_source
+from lacuna.streamlines.density import add_visits, add_weighted_visits, step_table
+from lacuna.streamlines.index_build import SELECTION, is_source
 from lacuna.streamlines.lattice import mark_rows
 from lacuna.streamlines.masks import MaskOnLattice, Wanted, mark_loose, mask_on_lattice
 from lacuna.streamlines.vertices import mark_crossing
@@ -50,32 +50,19 @@ class Index:
     The arrays are mapped from their files: they take no memory of their own, and processes share them.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        grid: Grid,
-        ratio: int | None,
-        tractogram: Path | None,
-        verify: bool,
-        nprocs: int,
-    ) -> None:
-        self.directory = directory
-        self.grid = grid
+    def __init__(self, density: Path, tractogram: Path | None, verify: bool, nprocs: int) -> None:
+        self.directory = density.parent
         self.nprocs = max(1, nprocs)
         self._tractogram = tractogram
-        selection = directory / SELECTION
+        selection = self.directory / SELECTION
         self._selection = index_format.read_manifest(selection, SELECTION)
-        lookup = voxel_lookup(grid.affine, grid.shape)
-        self._table = step_table(lookup)
-        self.upsample = ratio or upsample_ratio(self._selection['step_size'], lookup.spacing)
-        density = directory / density_name(grid, self.upsample)
         self._density = index_format.read_manifest(density, 'density')
         if self._density['source']['sha256'] != self._selection['source']['sha256']:
             message = f'{density} and {selection} are of different tractograms; delete both and run again'
             raise StreamlineIndexError(message)
         if tractogram is not None and not is_source(self._selection['source'], tractogram):
             message = (
-                f'the streamline index in {directory} is not of {tractogram} as it is now; '
+                f'the streamline index in {self.directory} is not of {tractogram} as it is now; '
                 'delete the folder and run again to rebuild it'
             )
             raise StreamlineIndexError(message)
@@ -83,30 +70,28 @@ class Index:
             index_format.verify_arrays(selection, self._selection)
             index_format.verify_arrays(density, self._density)
         try:
+            self.grid = _grid(self._density['grid'])
+            self.upsample: int = self._density['upsample']
+            self._table = step_table(voxel_lookup(self.grid.affine, self.grid.shape))
             self._map(selection, density)
         except (KeyError, ValueError, TypeError, IndexError) as error:
-            raise index_format.damaged(directory) from error
+            raise index_format.damaged(self.directory) from error
 
     @classmethod
     def open(
         cls,
-        directory: str | Path,
-        grid: Grid,
+        density: str | Path,
         *,
-        upsample: int | None = None,
         tractogram: str | Path | None = None,
         verify: bool = True,
         nprocs: int = 1,
     ) -> Index:
-        """Open the index that `build_index` made in `directory`.
+        """Open an index for a grid.
 
         Parameters
         ----------
-        directory : path
-        grid : Grid
-            Where the densities lie.
-        upsample : int, optional
-            As given to `build_index`.
+        density : path
+            The part with the visits for the grid, which `build_index` returns.
         tractogram : path, optional
             The source. When given, it must be unchanged; masks that do not lie on the 1 mm lattice need it.
         verify : bool
@@ -119,8 +104,7 @@ class Index:
         StreamlineIndexError
             If there is no index, or it is damaged, of another version, or not of `tractogram`.
         """
-        source = None if tractogram is None else Path(tractogram)
-        return cls(Path(directory), grid, upsample, source, verify, nprocs)
+        return cls(Path(density), None if tractogram is None else Path(tractogram), verify, nprocs)
 
     def _map(self, selection: Path, density: Path) -> None:
         def array(name: str) -> np.ndarray:
@@ -301,6 +285,10 @@ class Index:
             return [run(item) for item in items]
         with ThreadPoolExecutor(self.nprocs) as pool:
             return list(pool.map(run, items))
+
+
+def _grid(facts: dict[str, Any]) -> Grid:
+    return Grid(facts['space'], facts['resolution'], tuple(facts['shape']), np.array(facts['affine'], float))
 
 
 def _piece(array: np.ndarray, where: list[int]) -> np.ndarray:

@@ -44,7 +44,7 @@ def build_index(
     upsample: int | None = None,
     nprocs: int = 1,
     progress: Callable[[int], object] | None = None,
-) -> None:
+) -> Path:
     """Make `directory` hold the index of a tractogram for a grid; what is there and right stays as it is.
 
     Two builders that want the same index at once build it once: the second waits for the first. A build that is
@@ -65,6 +65,11 @@ def build_index(
     progress : callable, optional
         Called with the number of bytes of the tractogram read since the last call.
 
+    Returns
+    -------
+    pathlib.Path
+        The part with the visits, for `Index.open`.
+
     Raises
     ------
     TractogramError
@@ -81,34 +86,46 @@ def build_index(
     lookup = voxel_lookup(grid.affine, grid.shape)
     ratio = upsample or upsample_ratio(header.step_size, lookup.spacing)
     directory = Path(directory)
-    density = directory / density_name(grid, ratio)
-    wanted = {SELECTION: directory / SELECTION, 'density': density}
+    wanted = _parts(directory, grid, ratio)
     if not _missing(wanted, header.path):
-        return
+        return wanted['density']
     needed = int(header.path.stat().st_size * _SHARE)
     with index_format.building(directory, needed):
         missing = _missing(wanted, header.path)
-        if not missing:
-            return
         job = _Job(header, grid, lookup, ratio, progress)
         try:
             for kind in missing:
                 job.writers[kind] = index_format.PartWriter(wanted[kind], kind)
-            job.run(nprocs)
+            if missing:
+                job.run(nprocs)
         except BaseException:
             for writer in job.writers.values():
                 writer.discard()
             raise
+    return wanted['density']
 
 
-def _missing(wanted: dict[str, Path], tractogram: Path) -> list[str]:
+def has_index(tractogram: Path, directory: Path, grid: Grid, *, upsample: int | None = None) -> bool:
+    """Whether `directory` holds the index of a tractogram for a grid: complete, as far as manifests and sizes say."""
+    header = tck.read_header(tractogram)
+    ratio = upsample or upsample_ratio(header.step_size, voxel_lookup(grid.affine, grid.shape).spacing)
+    return not _missing(_parts(directory, grid, ratio), tractogram, verify=False)
+
+
+def _parts(directory: Path, grid: Grid, ratio: int) -> dict[str, Path]:
+    """The folders of the parts."""
+    return {SELECTION: directory / SELECTION, 'density': directory / density_name(grid, ratio)}
+
+
+def _missing(wanted: dict[str, Path], tractogram: Path, *, verify: bool = True) -> list[str]:
     """The parts that are not there, not whole, or of another tractogram; a new selection makes all new."""
     missing = []
     source = None
     for kind, folder in wanted.items():
         try:
             manifest = index_format.read_manifest(folder, kind)
-            index_format.verify_arrays(folder, manifest)
+            if verify:
+                index_format.verify_arrays(folder, manifest)
         except StreamlineIndexError:
             missing.append(kind)
             continue

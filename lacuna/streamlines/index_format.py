@@ -194,3 +194,18 @@ def building(directory: Path, needed: int) -> Iterator[None]:
         else:
             message = f'cannot write the streamline index in {directory}: {error.strerror or error}'
         raise StreamlineIndexError(message) from error
+
+
+def describe(directory: Path) -> str:
+    """What an index is of, for which grids, how large and where: one line, or one that says what is wrong."""
+    size = sum(path.stat().st_size for path in directory.rglob('*') if path.is_file()) / 1e6
+    try:
+        selection = read_manifest(directory / 'selection', 'selection')
+        grids = [
+            read_manifest(path.parent, 'density')['grid'] for path in directory.glob(f'density-*/{MANIFEST}')
+        ]
+    except StreamlineIndexError as error:
+        return f'{error} ({size:,.0f} MB)'
+    words = sorted(f'{grid["space"]} {grid["resolution"]} mm' for grid in grids)
+    name, count = selection['source']['name'], selection['streamlines']
+    return f'index of {name}: {count:,} streamlines; {", ".join(words)}; {size:,.0f} MB; {directory}'
