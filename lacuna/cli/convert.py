@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lacuna.progress import progress_bar
+
 if TYPE_CHECKING:
     from lacuna.streamlines.tck import TractogramInfo
 
@@ -37,17 +39,13 @@ def run(args: argparse.Namespace) -> int:
     LacunaError
         If the tractogram cannot be converted.
     """
-    from tqdm import tqdm
-
     from lacuna.spaces import world_space
     from lacuna.streamlines.formats import convert
 
     if args.space:
         world_space(args.space)
     total = args.source.stat().st_size if args.source.is_file() else None
-    with tqdm(
-        total=total, unit='B', unit_scale=True, desc=args.source.name, disable=None, leave=False
-    ) as bar:
+    with progress_bar(args.source.name, total=total, unit='B', unit_scale=True) as bar:
         info = convert(args.source, args.target, space=args.space, overwrite=args.force, progress=bar.update)
     print(_summary(args.target, info))
     return 0
