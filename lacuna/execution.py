@@ -6,19 +6,16 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lacuna.files import cache_dir
-from lacuna.processes import start_worker
+from lacuna.scheduling import local_plugin
 
 if TYPE_CHECKING:
     from nipype.pipeline.engine import Workflow
-
-#: seconds between two looks of MultiProc at its jobs; its default of 2 s is longer than most of them
-_POLL = 0.02
 
 
 @dataclass(frozen=True)
@@ -67,27 +64,27 @@ def stream_commands(workflow: Workflow) -> None:
             interface.inputs.quiet = False
 
 
-def available_processors() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+def worthwhile_workers(engine: str, nprocs: int, masks: int, tractogram_bytes: int) -> int:
+    """How many masks to work on at a time; the nodes of each share the processors that are left.
 
+    A few masks are done, with all processors for each, before workers would have started: an index answers in a
+    fraction of a second, and MRtrix3 reads a small tractogram in one.
 
-def worthwhile_workers(nprocs: int, masks: int, tractogram_bytes: int) -> int:
-    """How many masks to work on at a time; the commands of each share the processors that are left.
-
-    A few masks on a tractogram that is read in a second are done, with all processors for each command, before
-    workers would have started.
-
-    >>> worthwhile_workers(8, 3, 15 * 10**9), worthwhile_workers(8, 3, 10**8), worthwhile_workers(2, 40, 10**8)
-    (3, 1, 2)
+    >>> worthwhile_workers('index', 8, 3, 15 * 10**9), worthwhile_workers('index', 8, 40, 10**8)
+    (1, 8)
+    >>> worthwhile_workers('mrtrix', 8, 3, 15 * 10**9), worthwhile_workers('mrtrix', 8, 3, 10**8)
+    (3, 1)
     """
-    return min(nprocs, masks) if masks >= 2 * nprocs or tractogram_bytes > 10**9 else 1
+    pays = masks >= 10 if engine == 'index' else masks >= 2 * nprocs or tractogram_bytes > 10**9
+    return min(nprocs, masks) if pays else 1
 
 
 def run_workflow(
     workflow: Workflow,
     *,
     nprocs: int,
+    workers: int,
+    groups: Sequence[str] = (),
     mem_gb: float | None,
     work_dir: Path,
     crash_dir: Path,
@@ -99,7 +96,11 @@ def run_workflow(
     ----------
     workflow : nipype.pipeline.engine.Workflow
     nprocs : int
-        Linear for 1, else MultiProc.
+        Processors that the scheduler may hand out.
+    workers : int
+        Processes to work in; 1 for this one.
+    groups : sequence of str
+        Full names of sub-workflows, to be finished in this order.
     mem_gb : float or None
         Memory that the scheduler may hand out.
     work_dir : pathlib.Path
@@ -117,15 +118,8 @@ def run_workflow(
         What the plugin itself raised.
     """
 
-    linear = nprocs == 1
-    started = set()
-
     def callback(node: Any, status: str) -> None:
-        if status == 'start':
-            started.add(node.fullname)
-        # Linear says 'end', but never 'start', of the nodes that it leaves out after a failure; MultiProc says no
-        # 'start' of nodes that it runs itself.
-        elif status == 'end' and on_finished and (not linear or node.fullname in started):
+        if status == 'end' and on_finished:
             on_finished(node.fullname)
 
     configure(workflow, crash_dir)
@@ -135,31 +129,16 @@ def run_workflow(
         plugin_args['memory_gb'] = mem_gb
     known = set(crash_dir.glob('crash-*.txt')) if crash_dir.is_dir() else set()
     failure: Exception | None = None
-    pool_plugin = None if linear else _multiproc(plugin_args)
+    plugin = local_plugin(plugin_args, workers=workers, groups=groups)
     try:
-        workflow.run(pool_plugin or 'Linear', plugin_args=plugin_args)
+        workflow.run(plugin)
     except Exception as error:  # noqa: BLE001  each node's own error is in its crash file
         failure = error
     except BaseException:
-        for worker in pool_plugin.pool._processes.values() if pool_plugin else ():
-            worker.kill()  # else the interpreter would wait for them
+        plugin.kill_workers()  # else the interpreter would wait for them
         raise
     crashes = [read_crash(path) for path in sorted(set(crash_dir.glob('crash-*.txt')) - known)]
     return crashes, failure
-
-
-def _multiproc(plugin_args: dict[str, Any]) -> Any:
-    """Nipype's MultiProc, whose workers end with this process, however it ends."""
-    from concurrent.futures import ProcessPoolExecutor
-
-    from nipype.pipeline.plugins import MultiProcPlugin
-
-    plugin = MultiProcPlugin(plugin_args=plugin_args)
-    plugin.pool.shutdown()  # no process has been started yet
-    plugin.pool = ProcessPoolExecutor(
-        max_workers=plugin.processors, initializer=start_worker, initargs=(str(Path.cwd()),)
-    )
-    return plugin
 
 
 def configure(workflow: Workflow, crash_dir: Path) -> None:
@@ -168,7 +147,7 @@ def configure(workflow: Workflow, crash_dir: Path) -> None:
         'crashdump_dir': str(crash_dir),
         'crashfile_format': 'txt',
         'stop_on_first_crash': 'false',
-        'poll_sleep_duration': str(_POLL),
+        'poll_sleep_duration': '0',
         'check_version': 'false',
         'remove_unnecessary_outputs': 'false',
     }
@@ -198,6 +177,7 @@ def crash_reason(text: str) -> str:
         re.finditer(r'^\s*(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Fault)\b:?', text, re.MULTILINE)
     )
     said = text[errors[-1].end() :] if errors else text[-500:]
+    said = said.partition('When creating this crashfile')[0]
     return ' '.join(said.split()) or (errors[-1][0].strip() if errors else 'unknown')
 
 

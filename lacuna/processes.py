@@ -1,4 +1,4 @@
-"""Child processes that do not outlive their parent.
+"""How many processors there are, and child processes that do not outlive their parent.
 
 A killed run must not leave commands behind that write into the folder in which the next run has already started.
 """
@@ -11,6 +11,11 @@ import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1
+
+
+def available_processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def die_with_parent() -> None:

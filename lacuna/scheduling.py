@@ -1,0 +1,134 @@
+"""Nipype's MultiProc, made for a cohort: many short jobs, one mask after the other."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from pathlib import Path
+from threading import Event
+from traceback import format_exception
+from typing import Any
+
+from lacuna.processes import start_worker
+
+#: seconds between two looks at the jobs if none has ended
+_LONGEST_WAIT = 1.0
+_LOOKS_PER_FREEZE = 20
+
+
+def local_plugin(plugin_args: dict[str, Any], *, workers: int, groups: Sequence[str] = ()) -> Any:
+    """A plugin that runs nodes on this machine.
+
+    Nipype's own Linear and MultiProc go through the graph in breadth: with a thousand masks, the intermediate files
+    of all of them are on the disk before the first is finished. This one finishes the groups in their order.
+
+    Parameters
+    ----------
+    plugin_args : dict
+        As for Nipype's MultiProc.
+    workers : int
+        Processes to run nodes in, which end with this process however it ends; with 1, nodes run here.
+    groups : sequence of str
+        Full names of sub-workflows; nodes outside come first.
+    """
+    from nipype.pipeline.plugins.multiproc import MultiProcPlugin, run_node
+
+    ranks = {name: rank for rank, name in enumerate(groups)}
+
+    class LocalPlugin(MultiProcPlugin):
+        pool: Any
+
+        def __init__(self) -> None:
+            super().__init__(plugin_args=plugin_args)
+            self._news = Event()
+            self._looks = 0
+            self.pool.shutdown()  # no process has been started yet
+            self.pool = _new_pool(workers)
+
+        def run(self, *args: Any, **options: Any) -> Any:
+            # what nodes need is loaded here, once, and not in each worker
+            import nibabel  # noqa: F401
+            import pandas  # noqa: F401
+            import scipy.ndimage  # noqa: F401
+
+            import lacuna.streamlines.index  # noqa: F401
+
+            try:
+                return super().run(*args, **options)
+            finally:
+                gc.unfreeze()
+
+        def kill_workers(self) -> None:
+            for worker in self.pool._processes.values():
+                worker.kill()
+
+        def _sort_jobs(self, jobids: Any, scheduler: str = 'tsort') -> Any:  # noqa: ARG002
+            return sorted(jobids, key=lambda job: _rank(self.procs[job].fullname, ranks))
+
+        def _submit_job(self, node: Any, updatehash: bool = False) -> int:
+            self._taskid += 1
+            task: int = self._taskid
+            if workers > 1:
+                future = self._submit(node, updatehash, task)
+                future.add_done_callback(partial(self._ended, task))
+            else:
+                try:
+                    result = {'result': node.run(updatehash=updatehash), 'traceback': None}
+                except Exception:  # noqa: BLE001  goes to the crash file
+                    result = {'result': node.result, 'traceback': format_exception(*sys.exc_info())}
+                self._taskresult[task] = {**result, 'taskid': task}
+            self._task_obj[task] = node
+            return task
+
+        def _submit(self, *job: Any) -> Any:
+            try:
+                return self.pool.submit(run_node, *job)
+            except BrokenProcessPool:  # what its workers did has failed; the others can go on
+                self.pool = _new_pool(workers)
+                return self.pool.submit(run_node, *job)
+
+        def _ended(self, task: int, future: Any) -> None:
+            if future.cancelled():
+                return
+            if isinstance(future.exception(), BrokenProcessPool):
+                said = ['RuntimeError: a worker process was killed; was there enough memory? (see --mem-gb)']
+                self._taskresult[task] = {'result': None, 'traceback': said, 'taskid': task}
+            else:
+                self._taskresult[task] = future.result()
+            self._news.set()
+
+        def _send_procs_to_workers(self, *args: Any, **options: Any) -> None:
+            # The base class collects garbage at each look. Going through the whole graph and all modules took 0.1 s,
+            # longer than most jobs: what has survived a collection is left out of the next ones.
+            if self._looks % _LOOKS_PER_FREEZE == 0:
+                gc.collect()
+                gc.freeze()
+            self._looks += 1
+            super()._send_procs_to_workers(*args, **options)
+            if self.pending_tasks and workers > 1:  # until a job has ended there is nothing to do
+                self._news.wait(_LONGEST_WAIT)
+                self._news.clear()
+
+    return LocalPlugin()
+
+
+def _new_pool(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, initializer=start_worker, initargs=(str(Path.cwd()),))
+
+
+def _rank(node: str, ranks: dict[str, int]) -> int:
+    """Rank of the group that a node belongs to; -1 outside of all.
+
+    >>> _rank('run.space.sub_2.snm.query', {'run.space.sub_1': 0, 'run.space.sub_2': 1})
+    1
+    """
+    name = node
+    while name:
+        if name in ranks:
+            return ranks[name]
+        name = name.rpartition('.')[0]
+    return -1
