@@ -11,7 +11,8 @@ from typing import Any
 from lacuna.errors import InputError
 from lacuna.spaces import RESOLUTIONS, SPACES
 
-ENGINES = ('mrtrix',)
+#: the first is the default
+ENGINES = ('index', 'mrtrix')
 ON_EMPTY = ('warn', 'skip', 'error')
 
 
@@ -41,6 +42,7 @@ class RunConfig:
     compute_disconnectivity_matrix, compute_roi_disconnection : bool
         Whether to make the matrices, and the table of parcels, of each atlas.
     engine : str
+        What computes, with the same results: ``index`` or ``mrtrix``.
     output_resolution : int
         Edge of the voxels of the maps in mm.
     tck_upsample : int or None
@@ -75,7 +77,7 @@ class RunConfig:
     atlas_dir: Path | None = None
     compute_disconnectivity_matrix: bool = False
     compute_roi_disconnection: bool = False
-    engine: str = 'mrtrix'
+    engine: str = ENGINES[0]
     output_resolution: int = 2
     tck_upsample: int | None = None
     on_empty: str = 'warn'
@@ -148,6 +150,7 @@ class RunConfig:
             '--pattern': self.pattern,
             '--output-resolution': self.output_resolution,
             '--tck-upsample': self.tck_upsample,
+            '--engine': self.engine if self.engine != ENGINES[0] else None,
         }
         for option, value in options.items():
             if value is not None:

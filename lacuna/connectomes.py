@@ -13,7 +13,7 @@ from typing import Any
 
 from lacuna.errors import InputError, TractogramError
 from lacuna.files import json_bytes, read_json, write_if_changed
-from lacuna.spaces import world_space
+from lacuna.spaces import Grid, find_transform, world_space
 from lacuna.streamlines.formats import convert, extension, without_extension
 from lacuna.streamlines.tck import TractogramInfo, scan
 
@@ -51,6 +51,87 @@ class Tractogram:
     def label(self) -> str:
         """The name as a BIDS label: letters and digits only."""
         return re.sub('[^0-9A-Za-z]', '', self.name) or 'tractogram'
+
+
+@dataclass(frozen=True)
+class Movement:
+    """The transform that moves points from one space to another."""
+
+    path: Path
+    sha256: str
+
+
+def find_movement(source: str, target: str) -> Movement | None:
+    """The transform of points from one space to another; None within one space.
+
+    Raises
+    ------
+    InputError
+        If it is not to be had.
+    """
+    if source == target:
+        return None
+    path = find_transform(source, target)
+    with path.open('rb') as stream:
+        return Movement(path, hashlib.file_digest(stream, 'sha256').hexdigest())
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """A tractogram in the space of the masks, and where what is made of it is kept.
+
+    Attributes
+    ----------
+    tractogram : Tractogram
+    space : str
+    movement : Movement or None
+        What moves the streamlines into the space; None if they are in it.
+    cache : pathlib.Path
+        Folder of the caches.
+    """
+
+    tractogram: Tractogram
+    space: str
+    movement: Movement | None
+    cache: Path
+
+    @property
+    def content(self) -> list[str]:
+        """What stands for the streamlines in the space: checksums of the tractogram and of what has moved it."""
+        return [self.tractogram.info.sha256, *([self.movement.sha256] if self.movement else [])]
+
+    @property
+    def tracks(self) -> Path:
+        """The streamlines in the space (``.tck``): those of the tractogram, or where the moved ones are kept."""
+        if self.movement is None:
+            return self.tractogram.tracks
+        return self.cache / 'moved' / f'{digest(self.content)}.tck'
+
+    def index_directory(self, grid: Grid, upsample: int | None = None) -> Path:
+        """Folder of the streamline index: the one beside the tractogram if it serves, else one in the cache.
+
+        The one beside serves if it holds what is asked for, or if that can be added to it.
+        """
+        from lacuna.streamlines.index_build import has_index
+
+        beside = index_beside(self.tracks)
+        if (
+            self.movement is None
+            and beside.is_dir()
+            and (os.access(beside, os.W_OK) or has_index(self.tracks, beside, grid, upsample=upsample))
+        ):
+            return beside
+        return self.cache / 'index' / digest(self.content)
+
+
+def index_beside(tracks: Path) -> Path:
+    """Folder of an index that lies beside its tractogram, for all who use that."""
+    return tracks.with_name(f'{tracks.name}.index')
+
+
+def digest(decides: list[Any]) -> str:
+    """Name in a cache for what all of this decides."""
+    return hashlib.sha256(repr(decides).encode()).hexdigest()[:32]
 
 
 def open_tractogram(

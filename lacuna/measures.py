@@ -79,6 +79,8 @@ def summary_statistics(
         ``mask_components`` counts groups of voxels that share a face, an edge or a corner;
         ``mask_outside_support_pct`` is the share of the mask's voxel centres in voxels that no streamline visits.
     """
+    box = _box(mask)
+    mask, mask_affine = mask[box], _moved_origin(mask_affine, box)
     voxels = int(np.count_nonzero(mask))
     affected = percent[percent > 0]
     return {
@@ -103,7 +105,7 @@ def count_components(mask: np.ndarray) -> int:
     """
     from scipy import ndimage
 
-    return int(ndimage.label(mask[_box(mask)], structure=_NEIGHBOURS)[1])
+    return int(ndimage.label(mask, structure=_NEIGHBOURS)[1])
 
 
 def outside_support_percent(
@@ -150,6 +152,13 @@ def _box(mask: np.ndarray) -> tuple[slice, ...]:
         hit = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
         box.append(slice(int(hit[0]), int(hit[-1]) + 1) if len(hit) else slice(0, 0))
     return tuple(box)
+
+
+def _moved_origin(affine: np.ndarray, box: tuple[slice, ...]) -> np.ndarray:
+    """The affine of a part of an image."""
+    moved = affine.copy()
+    moved[:3, 3] += affine[:3, :3] @ [part.start for part in box]
+    return moved
 
 
 def _percent(part: int, whole: int) -> float:

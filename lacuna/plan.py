@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lacuna.atlases import Parcellation, custom_atlas, fetch, find_atlases, read_parcellation
 from lacuna.bids import MaskFile, Target, check_unique, describe_mask, find_masks, mask_stem, sidecar_path
 from lacuna.config import RunConfig
-from lacuna.connectomes import Tractogram
+from lacuna.connectomes import Alignment, Movement, Tractogram, digest, find_movement
 from lacuna.derivatives import (
     atlas_metadata,
     conflicting_results,
@@ -25,13 +25,16 @@ from lacuna.derivatives import (
 )
 from lacuna.errors import InputError, MaskError
 from lacuna.masks import check_touches, read_mask
-from lacuna.spaces import check_space, find_transform, standard_grid
+from lacuna.processes import available_processors
+from lacuna.spaces import check_space, standard_grid
 from lacuna.streamlines.spacing import gap_warning
 
 #: what every run makes of a mask
 BASIC_TARGETS = (Target('map'), Target('summary'))
 #: no point of the brain is moved farther than this between standard spaces (mm)
 _MOVES_AT_MOST = 20.0
+#: threads that look at masks; each holds one in memory
+_MOST_READERS = 8
 _MATRICES = ('disconnection_matrix', 'mask_matrix', 'intact_matrix', 'full_matrix', 'matrix_statistics')
 
 
@@ -62,14 +65,6 @@ class Failure:
 
     path: Path
     reason: str
-
-
-@dataclass(frozen=True)
-class Movement:
-    """The transform that moves points from one space to another."""
-
-    path: Path
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -110,14 +105,16 @@ class RunPlan:
     parcellations: dict[str, list[Parcellation]] = field(default_factory=dict)
     movements: dict[tuple[str, str], Movement] = field(default_factory=dict)
 
-    def content(self, space: str) -> list[str]:
-        """What stands for the streamlines in a space: checksums of the tractogram and of what has moved it."""
-        movement = self.movements.get((self.tractogram.space, space))
-        return [self.tractogram.info.sha256, *([movement.sha256] if movement else [])]
+    def alignment(self, space: str) -> Alignment:
+        """The tractogram in a space."""
+        return Alignment(
+            self.tractogram, space, self.movements.get((self.tractogram.space, space)), self.cache
+        )
 
-    def cached_tracks(self, space: str) -> Path:
-        """Where the tractogram moved into a space is kept."""
-        return self.cache / 'moved' / f'{_digest(self.content(space))}.tck'
+    def index_directory(self, space: str) -> Path:
+        """Folder of the streamline index for a space."""
+        grid = standard_grid(space, self.config.output_resolution)
+        return self.alignment(space).index_directory(grid, self.config.tck_upsample)
 
     def box(self, space: str) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
         """Smallest and greatest coordinates (mm) that the streamlines can have in a space."""
@@ -129,20 +126,21 @@ class RunPlan:
         """Where the full density for a space is kept, by all that decides its content."""
         grid = standard_grid(space, self.config.output_resolution)
         decides = [
-            self.content(space),
+            self.alignment(space).content,
             grid.shape,
             grid.affine.tolist(),
             self.config.tck_upsample,
             self.engine_version,
         ]
-        return self.cache / 'tdi' / f'{_digest(decides)}.nii.gz'
+        return self.cache / 'tdi' / f'{digest(decides)}.nii.gz'
 
     def cached_endpoints(self, parcellation: Parcellation, space: str) -> Path:
         """Where the endpoint table of an atlas in a space is kept, by all that decides its content."""
         movement = self.movements.get((space, parcellation.atlas.space))
         moved = movement.sha256 if movement else None
-        decides = [self.content(space), parcellation.sha256, moved, self.engine_version]
-        return self.cache / 'endpoints' / f'{_digest(decides)}.npz'
+        content, engine = self.alignment(space).content, self.engine_version or self.config.engine
+        decides = [content, parcellation.sha256, moved, engine]
+        return self.cache / 'endpoints' / f'{digest(decides)}.npz'
 
     def targets(self, space: str) -> list[Target]:
         """All outputs of a mask of this space."""
@@ -153,10 +151,6 @@ class RunPlan:
             *BASIC_TARGETS,
             *(Target(key, each.atlas.name) for each in self.parcellations[space] for key in keys),
         ]
-
-
-def _digest(decides: list[Any]) -> str:
-    return hashlib.sha256(repr(decides).encode()).hexdigest()[:32]
 
 
 def make_plan(
@@ -174,7 +168,7 @@ def make_plan(
     config : lacuna.config.RunConfig
     tractogram : lacuna.connectomes.Tractogram
     engine_version : str or None
-        Version of MRtrix3.
+        Version of MRtrix3, if that is the engine.
     cache : pathlib.Path
         Folder of the caches.
     progress : callable
@@ -232,14 +226,9 @@ def make_plan(
 
 def _find_movement(plan: RunPlan, source: str, target: str) -> Movement | None:
     """The transform of points from one space to another, noted in the plan; None within one space."""
-    if source == target:
-        return None
-    if (source, target) not in plan.movements:
-        path = find_transform(source, target)
-        with path.open('rb') as stream:
-            checksum = hashlib.file_digest(stream, 'sha256').hexdigest()
-        plan.movements[source, target] = Movement(path, checksum)
-    return plan.movements[source, target]
+    if (source, target) not in plan.movements and (movement := find_movement(source, target)):
+        plan.movements[source, target] = movement
+    return plan.movements.get((source, target))
 
 
 def _parcellations(plan: RunPlan, space: str) -> list[Parcellation]:
@@ -266,21 +255,37 @@ def _usable_masks(plan: RunPlan, progress: Callable[[list[Path]], Any]) -> list[
     in_standard_space = {mask.stem for mask in described}
     plan.failed[:] = [failure for failure in plan.failed if mask_stem(failure.path) not in in_standard_space]
     check_unique(described)
-    by_path = {mask.path: mask for mask in described}
     usable = []
-    for path in progress(list(by_path)):
-        try:
-            mask = read_mask(path)
-            check_touches(path, mask, np.array(plan.box(by_path[path].space)))
-            if not mask.data.any() and _skip_empty(plan, path):
-                continue
-        except MaskError as error:
-            plan.failed.append(Failure(path, str(error)))
-        else:
-            usable.append((by_path[path], mask.sha256))
-            if doubt := check_space(by_path[path].space, mask.data.shape, mask.affine):
-                plan.warnings.append(f'{path}: {doubt} (space from {by_path[path].space_from})')
+    # most of the time goes into unpacking, which threads do side by side
+    with ThreadPoolExecutor(min(_MOST_READERS, available_processors())) as pool:
+        looks = pool.map(lambda mask: _look(mask, plan), described)
+        for _, mask, look in zip(progress([mask.path for mask in described]), described, looks, strict=True):
+            if look.failure:
+                plan.failed.append(Failure(mask.path, look.failure))
+            elif not look.empty or _use_empty(plan, mask.path):
+                usable.append((mask, look.sha256))
+                if look.doubt:
+                    plan.warnings.append(f'{mask.path}: {look.doubt} (space from {mask.space_from})')
     return usable
+
+
+class _Look(NamedTuple):
+    """What was seen of a mask."""
+
+    sha256: str = ''
+    empty: bool = False
+    doubt: str | None = None
+    failure: str | None = None
+
+
+def _look(described: MaskFile, plan: RunPlan) -> _Look:
+    try:
+        mask = read_mask(described.path)
+        check_touches(described.path, mask, np.array(plan.box(described.space)))
+    except MaskError as error:
+        return _Look(failure=str(error))
+    doubt = check_space(described.space, mask.data.shape, mask.affine)
+    return _Look(mask.sha256, not mask.data.any(), doubt)
 
 
 def _mask_paths(config: RunConfig) -> list[Path]:
@@ -302,15 +307,16 @@ def _only_label(config: RunConfig) -> str | None:
     return config.participants[0].removeprefix('sub-') if len(config.participants) == 1 else None
 
 
-def _skip_empty(plan: RunPlan, path: Path) -> bool:
+def _use_empty(plan: RunPlan, path: Path) -> bool:
+    """Whether an empty mask is used; says what becomes of it."""
     message = f'{path}: the mask is empty'
     if plan.config.on_empty == 'error':
-        raise MaskError(message)
-    if plan.config.on_empty == 'skip':
+        plan.failed.append(Failure(path, message))
+    elif plan.config.on_empty == 'skip':
         plan.skipped.append(Failure(path, message))
-        return True
-    plan.warnings.append(f'{message}: its map is 0 everywhere')
-    return False
+    else:
+        plan.warnings.append(f'{message}: its map is 0 everywhere')
+    return plan.config.on_empty == 'warn'
 
 
 def _conflict_message(conflicts: dict[str, list[str]]) -> str:

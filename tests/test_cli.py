@@ -95,10 +95,11 @@ def test_sidecar_says_how(run, toy, tmp_path):
         'SHA256': checksum,
         'StreamlineCount': 30,
     }
-    assert sidecar['SoftwareVersions']['MRtrix3'].startswith('3.')
+    assert sidecar['SoftwareVersions']['Engine'] == 'index'
+    assert sidecar['SoftwareVersions']['MRtrix3'] == 'not used'
     description = json.loads((tmp_path / 'out/dataset_description.json').read_text())
     assert description['DatasetType'] == 'derivative'
-    assert [tool['Name'] for tool in description['GeneratedBy']] == ['Lacuna', 'MRtrix3']
+    assert [tool['Name'] for tool in description['GeneratedBy']] == ['Lacuna']
     for link in ('lesions', 'tractogram'):
         assert Path(description['DatasetLinks'][link].removeprefix('file://')).is_dir()
 
@@ -240,7 +241,7 @@ def test_dry_run_writes_nothing(run, toy, tmp_path):
 
 
 def test_verbose(run):
-    _, _, err = run('-v')
+    _, _, err = run('-v', '--engine', 'mrtrix')
     assert '30 streamlines in MNI152NLin6Asym' in err
     assert 'label-lesion_mask.nii.gz: map, summary' in err
     assert 'tckedit' in err
@@ -254,7 +255,16 @@ def test_quiet_by_default(run):
 
 def test_very_verbose_shows_the_commands(toy, tmp_path, lacuna_command):
     done = lacuna_command(
-        'run', 'snm', toy.mask, tmp_path / 'out', '--connectome-path', toy.tracks, '-vv', cwd=tmp_path
+        'run',
+        'snm',
+        toy.mask,
+        tmp_path / 'out',
+        '--connectome-path',
+        toy.tracks,
+        '-vv',
+        '--engine',
+        'mrtrix',
+        cwd=tmp_path,
     )
     assert done.returncode == 0
     assert 'tckmap:' in done.stdout + done.stderr
@@ -459,7 +469,15 @@ def test_output_without_permission(run, tmp_path):
 
 def test_no_mrtrix(toy, tmp_path, lacuna_command):
     done = lacuna_command(
-        'run', 'snm', toy.mask, tmp_path / 'out', '--connectome-path', toy.tracks, PATH='/nowhere'
+        'run',
+        'snm',
+        toy.mask,
+        tmp_path / 'out',
+        '--connectome-path',
+        toy.tracks,
+        '--engine',
+        'mrtrix',
+        PATH='/nowhere',
     )
     assert done.returncode == 2
     assert 'needs MRtrix3' in done.stderr
@@ -474,7 +492,7 @@ def test_a_node_that_fails(run, tmp_path, monkeypatch):
     fake.write_text('#!/bin/sh\nprintf "tckmap: \\033[01;31m[ERROR] no luck\\033[0m\\n" >&2\nexit 1\n')
     fake.chmod(0o755)
     monkeypatch.setenv('PATH', f'{fake.parent}:{os.environ["PATH"]}')
-    code, _, err = run()
+    code, _, err = run('--engine', 'mrtrix')
     assert code == 1
     assert '[ERROR] no luck' in err
     assert '\x1b' not in err

@@ -373,8 +373,9 @@ def test_embedded(toy, parcels, tmp_path):
     from lacuna.workflows.connectome import init_connectome_wf
 
     workflow = pe.Workflow(name='theirs', base_dir=str(tmp_path / 'work'))
-    snm, once = init_snm_wf(atlases=['toy']), init_parcellation_wf(space=SPACE)
-    connectome = init_connectome_wf(space=SPACE)
+    snm = init_snm_wf(engine='mrtrix', atlases=['toy'])
+    once = init_parcellation_wf(engine='mrtrix', space=SPACE)
+    connectome = init_connectome_wf(engine='mrtrix', space=SPACE)
     for part in (snm, once, connectome):
         part.inputs.inputnode.tracks = str(toy.tracks)
     once.inputs.inputnode.image, once.inputs.inputnode.labels = map(str, parcels[2:4])

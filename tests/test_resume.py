@@ -10,7 +10,7 @@ from conftest import tree
 
 from lacuna.testing import write_toy
 
-pytestmark = [pytest.mark.mrtrix, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 def dataset(folder, masks):
@@ -44,7 +44,7 @@ def results(folder):
 @pytest.mark.parametrize('nprocs', [1, 2])
 @pytest.mark.parametrize('stop', [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_stopped_in_the_middle(tmp_path, nprocs, stop):
-    masks = 6
+    masks = 12  # enough for workers
     toy = dataset(tmp_path, masks)
     subprocess.run(command(tmp_path, toy, 'whole', nprocs), check=True, capture_output=True)
     expected = results(tmp_path / 'whole')

@@ -10,7 +10,7 @@ import pytest
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
-from lacuna.config import RunConfig
+from lacuna.config import ENGINES, RunConfig
 from lacuna.connectomes import open_tractogram
 from lacuna.plan import make_plan
 from lacuna.testing import audit_graph, toy_streamlines, world_coordinates, write_mask
@@ -32,11 +32,23 @@ def plan(toy, tmp_path):
     return make_plan(config, tractogram, engine_version='3', cache=tmp_path / 'cache')
 
 
+def with_engine(plan, engine):
+    return dataclasses.replace(plan, config=dataclasses.replace(plan.config, engine=engine))
+
+
 def test_graphs_are_sound(plan, tmp_path):
-    assert audit_graph(init_connectome_wf(space='MNI152NLin6Asym')) == []
-    assert audit_graph(init_connectome_wf(space='MNI152NLin6Asym', cached_tdi=tmp_path / 'tdi.nii.gz')) == []
-    assert audit_graph(init_snm_wf(tck_upsample=2, tractogram_box=((0, 0, 0), (1, 1, 1)))) == []
-    assert audit_graph(init_cohort_wf(plan)) == []
+    options = {'space': 'MNI152NLin6Asym', 'tck_upsample': 2}
+    assert audit_graph(init_connectome_wf(**options, index_directory=tmp_path / 'index')) == []
+    assert (
+        audit_graph(init_connectome_wf(**options, engine='mrtrix', cached_tdi=tmp_path / 'tdi.nii.gz')) == []
+    )
+    for engine in ENGINES:
+        for atlases in ((), ('toy',)):
+            workflow = init_snm_wf(
+                engine=engine, atlases=atlases, tck_upsample=2, tractogram_box=((0, 0, 0), (1, 1, 1))
+            )
+            assert audit_graph(workflow) == []
+        assert audit_graph(init_cohort_wf(with_engine(plan, engine))) == []
 
 
 def test_the_audit_sees_slips():
@@ -75,24 +87,27 @@ def test_a_misspelt_trait_is_seen():
     ]
 
 
-def test_methods_text_cites_what_the_bibliography_has(plan):
+@pytest.mark.parametrize(('engine', 'says'), [('mrtrix', '`tckedit`'), ('index', 'an index of the')])
+def test_methods_text_cites_what_the_bibliography_has(plan, engine, says):
     import re
     from importlib import resources
 
-    text = init_cohort_wf(plan).visit_desc()
+    text = init_cohort_wf(with_engine(plan, engine)).visit_desc()
     bibliography = resources.files('lacuna').joinpath('data/boilerplate.bib').read_text()
     keys = set(re.findall(r'@([\w-]+)', text))
     assert keys
     assert all(f'{{{key},' in bibliography for key in keys)
-    assert 'tckedit' in text
+    assert says in text
 
 
-@pytest.mark.mrtrix
-def test_embedded_in_a_foreign_workflow(toy, tmp_path):
+@pytest.mark.parametrize('engine', [pytest.param('mrtrix', marks=pytest.mark.mrtrix), 'index'])
+def test_embedded_in_a_foreign_workflow(toy, tmp_path, engine):
     """As README shows it: two factories in a workflow of somebody else."""
     workflow = pe.Workflow(name='theirs', base_dir=str(tmp_path / 'work'))
-    connectome = init_connectome_wf(space='MNI152NLin6Asym', resolution=2)
-    snm = init_snm_wf()
+    connectome = init_connectome_wf(space='MNI152NLin6Asym', resolution=2, engine=engine)
+    snm = init_snm_wf(engine=engine)
+    if engine == 'index':
+        workflow.connect(connectome, 'outputnode.index', snm, 'inputnode.index')
     connectome.inputs.inputnode.tracks = snm.inputs.inputnode.tracks = str(toy.tracks)
     snm.inputs.inputnode.mask = str(toy.mask)
     snm.inputs.inputnode.streamlines_total = toy.streamlines
@@ -143,8 +158,10 @@ def check_toy_map(image):
 
 @pytest.mark.mrtrix
 def test_a_resumed_workflow_does_nothing_twice(toy, tmp_path):
-    snm = init_snm_wf()
-    connectome = init_connectome_wf(space='MNI152NLin6Asym', cached_tdi=tmp_path / 'tdi.nii.gz')
+    snm = init_snm_wf(engine='mrtrix')
+    connectome = init_connectome_wf(
+        space='MNI152NLin6Asym', engine='mrtrix', cached_tdi=tmp_path / 'tdi.nii.gz'
+    )
     workflow = pe.Workflow(name='theirs', base_dir=str(tmp_path / 'work'))
     connectome.inputs.inputnode.tracks = snm.inputs.inputnode.tracks = str(toy.tracks)
     snm.inputs.inputnode.mask = str(toy.mask)
@@ -152,14 +169,16 @@ def test_a_resumed_workflow_does_nothing_twice(toy, tmp_path):
     workflow.connect(connectome, 'outputnode.full_tdi', snm, 'inputnode.full_tdi')
     workflow.run()
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / 'work').rglob('*.nii.gz')}
-    assert len(times) == 5
+    assert len(times) == 4
     workflow.run()
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
 def test_a_density_in_the_cache_is_used(tmp_path):
     write_mask(tmp_path / 'tdi.nii.gz', np.zeros((2, 2, 2)), np.eye(4))
-    workflow = init_connectome_wf(space='MNI152NLin6Asym', cached_tdi=tmp_path / 'tdi.nii.gz')
+    workflow = init_connectome_wf(
+        space='MNI152NLin6Asym', engine='mrtrix', cached_tdi=tmp_path / 'tdi.nii.gz'
+    )
     assert sorted(workflow.list_node_names()) == ['inputnode', 'outputnode']
 
 

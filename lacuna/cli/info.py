@@ -16,6 +16,12 @@ def add_parser(commands: Any) -> None:
     atlases = topics.add_parser('atlases', help='parcellations', description='Parcellations by name.')
     atlases.add_argument('--atlas-dir', type=Path, metavar='DIR', help='also those of this folder')
     atlases.set_defaults(run=run_atlases)
+    engines = topics.add_parser('engines', help='what computes', description='What can compute here.')
+    engines.set_defaults(run=run_engines)
+    cache = topics.add_parser(
+        'cache', help='what is kept between runs', description='What is kept between runs, where, how large.'
+    )
+    cache.set_defaults(run=run_cache)
 
 
 def run_atlases(args: argparse.Namespace) -> int:
@@ -32,4 +38,46 @@ def run_atlases(args: argparse.Namespace) -> int:
                 print(f'  {atlas.name:{width}}  {atlas.space}  {atlas.source}')
     if not found:
         print(f'no atlas found in {templateflow_home()}; set TEMPLATEFLOW_HOME, or use --custom-parcellation')
+    return 0
+
+
+def run_engines(_: argparse.Namespace) -> int:
+    """Say which engines can be used."""
+    from importlib.metadata import version
+
+    from lacuna.interfaces.mrtrix import missing_commands, mrtrix_version
+
+    print(f'index   available (the default; numba {version("numba")}, needs no MRtrix3)')
+    missing = missing_commands()
+    print(
+        f'mrtrix  {"not available: MRtrix3 is not on the PATH" if missing else f"MRtrix3 {mrtrix_version()}"}'
+    )
+    return 0
+
+
+#: the folders of the cache, and what they hold
+_CACHES = {
+    'index': 'streamline indexes',
+    'moved': 'tractograms in another space',
+    'converted': 'tractograms as .tck',
+    'endpoints': 'parcels at the ends of streamlines',
+    'tdi': 'densities of tractograms (engine mrtrix)',
+    'tractograms': 'checksums of tractograms',
+    'numba': 'compiled code',
+}
+
+
+def run_cache(_: argparse.Namespace) -> int:
+    """List what the cache holds; all of it can be deleted, and is then made anew."""
+    from lacuna.files import cache_dir
+    from lacuna.streamlines.index_format import describe
+
+    root = cache_dir()
+    print(f'{root} (set LACUNA_CACHE_DIR for another place; what is deleted is made anew)')
+    for name, what in _CACHES.items():
+        if (folder := root / name).is_dir():
+            size = sum(path.stat().st_size for path in folder.rglob('*') if path.is_file()) / 1e6
+            print(f'  {name:12} {size:10,.1f} MB  {what}')
+    for directory in sorted(path for path in (root / 'index').glob('*') if path.is_dir()):
+        print(describe(directory))
     return 0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lacuna.config import ENGINES, ON_EMPTY, RunConfig
 from lacuna.errors import InputError
+from lacuna.progress import progress_bar
 from lacuna.spaces import RESOLUTIONS, SPACES
 
 if TYPE_CHECKING:
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger('lacuna')
 #: the outputs whose paths are printed at the end of a run, and how they are called
 _SHOWN = {'map': 'map', 'summary': 'summary', 'disconnection_matrix': 'matrix', 'roi_disconnection': 'table'}
+
+_STEPS = {
+    'index': 'once: build an index of the tractogram, or take that of an earlier run, and find the parcels at the '
+    'ends of its streamlines; for each mask: ask it for the streamlines with a vertex in the mask and for their '
+    'density, divide by the density of the whole tractogram, summarise; join the streamlines with the parcels',
+    'mrtrix': 'once: map the whole tractogram (tckmap), find the parcels at the ends of its streamlines '
+    '(tck2connectome); for each mask: select the streamlines with a vertex in it (tckedit), map them (tckmap), '
+    'divide by the density of the whole tractogram, summarise; join the streamlines with the parcels',
+}
 
 
 def add_parser(commands: Any) -> None:
@@ -82,7 +92,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     spaces.add_argument(
         '--tck-upsample', type=int, metavar='N', help="override MRtrix3's rule for the density"
     )
-    spaces.add_argument('--engine', choices=ENGINES, default='mrtrix', help='what computes (%(default)s)')
+    spaces.add_argument(
+        '--engine',
+        choices=ENGINES,
+        default=ENGINES[0],
+        help='what computes, with the same results (%(default)s)',
+    )
 
     atlases = parser.add_argument_group('parcels and connections')
     atlases.add_argument(
@@ -163,27 +178,28 @@ def prepare(config: RunConfig) -> RunPlan:
     from lacuna.interfaces.mrtrix import missing_commands, mrtrix_version
     from lacuna.plan import make_plan
 
-    if missing := missing_commands():
+    if config.engine == 'mrtrix' and (missing := missing_commands()):
         message = (
-            f'--engine mrtrix needs MRtrix3, and {", ".join(missing)} is not on the PATH; '
-            "install it (Debian: 'apt-get install mrtrix3')"
+            f'--engine mrtrix needs MRtrix3, and {", ".join(missing)} is not on the PATH; install it (Debian: '
+            "'apt-get install mrtrix3'), or leave out --engine: the default needs no MRtrix3"
         )
         raise InputError(message)
     check_output_dir(config.output_dir, config.source)
     size = config.connectome_path.stat().st_size if config.connectome_path.is_file() else 0
-    with _progress('reading the tractogram', total=size, unit='B', unit_scale=True) as bar:
+    with progress_bar('reading the tractogram', total=size, unit='B', unit_scale=True) as bar:
         tractogram = open_tractogram(
             config.connectome_path, config.connectome_space, cache=cache_dir(), progress=bar.update
         )
     _say_tractogram(tractogram)
 
     def checked(paths: list[Path]) -> Iterable[Path]:
-        with _progress('checking masks', total=len(paths), unit='mask') as bar:
+        with progress_bar('checking masks', total=len(paths), unit='mask') as bar:
             for path in paths:
                 yield path
                 bar.update(1)
 
-    return make_plan(config, tractogram, engine_version=mrtrix_version(), cache=cache_dir(), progress=checked)
+    version = mrtrix_version() if config.engine == 'mrtrix' else None
+    return make_plan(config, tractogram, engine_version=version, cache=cache_dir(), progress=checked)
 
 
 def execute(plan: RunPlan) -> int:
@@ -223,7 +239,6 @@ def execute(plan: RunPlan) -> int:
 def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
     """Build the workflow of the masks with missing results and run it; returns the masks that failed."""
     from lacuna.execution import (
-        available_processors,
         quiet_nipype,
         remove_finished,
         run_workflow,
@@ -231,16 +246,21 @@ def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
         worthwhile_workers,
     )
     from lacuna.plan import Failure
+    from lacuna.processes import available_processors
     from lacuna.provenance import write_methods
     from lacuna.workflows.cohort import init_cohort_wf, sink_nodes
 
     config = plan.config
     processors = available_processors() if config.nprocs == -1 else config.nprocs
-    workers = worthwhile_workers(processors, len(plan.todo), config.connectome_path.stat().st_size)
+    workers = worthwhile_workers(
+        config.engine, processors, len(plan.todo), config.connectome_path.stat().st_size
+    )
     workflow = init_cohort_wf(
         plan,
+        nprocs=processors,
         omp_nthreads=max(1, processors // workers),
         mem_gb=min(1.0, config.mem_gb or 1.0),
+        show_progress=True,
         # two runs into different folders may share a work folder
         name=f'lacuna_{zlib.crc32(bytes(config.output_dir)):08x}_wf',
     )
@@ -252,7 +272,7 @@ def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
 
     sinks = {name: Path(*name.split('.')[:-1]) for name in sink_nodes(plan, workflow)}
     finished = set()
-    with _progress('masks', total=len(plan.todo), unit='mask') as bar:
+    with progress_bar('masks', total=len(plan.todo), unit='mask') as bar:
 
         def on_finished(node: str) -> None:
             if node in sinks:
@@ -262,7 +282,9 @@ def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
 
         crashes, error = run_workflow(
             workflow,
-            nprocs=workers,
+            nprocs=processors,
+            workers=workers,
+            groups=[sink.removesuffix('.sink') for sink in sinks],
             mem_gb=config.mem_gb,
             work_dir=config.work_dir,
             crash_dir=log_dir,
@@ -285,13 +307,6 @@ def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
 def _stop(*_: object) -> None:
     """What the scheduler of a cluster sends ends a run as Ctrl-C does."""
     raise KeyboardInterrupt
-
-
-def _progress(what: str, **options: Any) -> Any:
-    """A progress bar that is silent when nobody watches."""
-    from tqdm import tqdm
-
-    return tqdm(desc=what, disable=not sys.stderr.isatty(), leave=False, file=sys.stderr, **options)
 
 
 def _set_up_logging(verbose: int) -> None:
@@ -324,11 +339,7 @@ def _say_plan(plan: RunPlan) -> None:
     for job in plan.todo:
         _LOGGER.info('%s: %s (%s)', job.mask.path, _names(job.missing), job.mask.space)
     if plan.todo:
-        _LOGGER.info(
-            'for each mask: select the streamlines with a vertex in it (tckedit), map them (tckmap), '
-            'divide by the density of the whole tractogram, summarise; for each atlas: join the streamlines with '
-            'the parcels at their ends, which are assigned once (tck2connectome)'
-        )
+        _LOGGER.info('%s', _STEPS[plan.config.engine])
 
 
 def _names(targets: Iterable[Target]) -> str:
@@ -362,4 +373,4 @@ def _print_result(plan: RunPlan, finished: int) -> None:
             for target, path in mask_outputs(mask, plan.targets(mask.space)).items():
                 if target.key in _SHOWN and (plan.config.output_dir / path).is_file():
                     print(f'{_SHOWN[target.key]}: {plan.config.output_dir / path}')
-    print(f'{finished} masks done ({len(plan.todo)} now); results in {plan.config.output_dir}')
+    print(f'{finished} masks done ({finished - len(plan.done)} now); results in {plan.config.output_dir}')

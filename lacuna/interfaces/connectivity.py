@@ -116,7 +116,7 @@ class NumberStreamlines(SimpleInterface):
         if self.inputs.count > MOST_STREAMLINES:
             message = (
                 f'{self.inputs.count} streamlines are more than MRtrix3 can number ({MOST_STREAMLINES}); '
-                'matrices of such a tractogram are not possible with --engine mrtrix'
+                'matrices of such a tractogram need --engine index'
             )
             raise InputError(message)
         target = Path(runtime.cwd, 'numbers.txt')
@@ -127,7 +127,9 @@ class NumberStreamlines(SimpleInterface):
 
 class _ConnectivityInputSpec(BaseInterfaceInputSpec):
     endpoints = File(exists=True, mandatory=True, desc='table of the ends of all streamlines')
-    selected = File(exists=True, mandatory=True, desc='numbers of the disconnected streamlines, as text')
+    selected = File(
+        exists=True, mandatory=True, desc='numbers of the disconnected streamlines (.npy, or text)'
+    )
 
 
 class _ConnectivityOutputSpec(TraitedSpec):
@@ -147,9 +149,15 @@ class Connectivity(SimpleInterface):
 
     def _run_interface(self, runtime: Any) -> Any:
         table = EndpointTable.load(self.inputs.endpoints)
-        selected = np.array(Path(self.inputs.selected).read_text().split(), np.int64)
+        selected = _read_numbers(Path(self.inputs.selected))
         self._results.update(write_connectivity(table, selected, Path(runtime.cwd)))
         return runtime
+
+
+def _read_numbers(path: Path) -> np.ndarray:
+    if path.suffix == '.npy':
+        return np.load(path, allow_pickle=False)
+    return np.array(path.read_text().split(), np.int64)
 
 
 def write_connectivity(table: EndpointTable, selected: np.ndarray, folder: Path) -> dict[str, str]:

@@ -90,7 +90,8 @@ class PrepareMask(SimpleInterface):
         mask = read_mask(self.inputs.in_file)
         if isdefined(self.inputs.tractogram_box):
             check_touches(self.inputs.in_file, mask, np.array(self.inputs.tractogram_box))
-        target = Path(runtime.cwd, 'mask.nii.gz')
+        # not compressed: read several times, and removed when the mask is finished
+        target = Path(runtime.cwd, 'mask.nii')
         self._results['out_file'] = save_image(target, mask.data.astype(np.uint8), mask.affine)
         return runtime
 

@@ -17,14 +17,16 @@ from lacuna.interfaces.connectivity import NumberStreamlines
 from lacuna.plan import MaskJob, RunPlan
 from lacuna.workflows.connectivity import init_parcellation_wf
 from lacuna.workflows.connectome import init_alignment_wf, init_connectome_wf
-from lacuna.workflows.snm import init_snm_wf
+from lacuna.workflows.snm import engine_fields, init_snm_wf
 
 
 def init_cohort_wf(
     plan: RunPlan,
     *,
+    nprocs: int = 1,
     omp_nthreads: int = 1,
     mem_gb: float = 1.0,
+    show_progress: bool = False,
     name: str = 'lacuna_wf',
 ) -> Workflow:
     """All that a plan says is missing, from the tractogram to the files under their final names.
@@ -32,25 +34,43 @@ def init_cohort_wf(
     Parameters
     ----------
     plan : lacuna.plan.RunPlan
+    nprocs : int
+        Threads of what is done once, before the masks.
     omp_nthreads : int
-        Threads of each command.
+        Threads for each mask.
     mem_gb : float
-        Memory of each command.
+        Memory of each node.
+    show_progress : bool
+        Whether the build of an index shows a bar on a terminal.
     name : str
     """
     workflow = Workflow(name=name)
     for space in sorted({job.mask.space for job in plan.todo}):
         jobs = [job for job in plan.todo if job.mask.space == space]
-        workflow.add_nodes([
-            init_space_wf(
-                plan, jobs, space=space, omp_nthreads=omp_nthreads, mem_gb=mem_gb, name=f'{space}_wf'
-            )
-        ])  # fmt: skip
+        part = init_space_wf(
+            plan,
+            jobs,
+            space=space,
+            nprocs=nprocs,
+            omp_nthreads=omp_nthreads,
+            mem_gb=mem_gb,
+            show_progress=show_progress,
+            name=f'{space}_wf',
+        )
+        workflow.add_nodes([part])
     return workflow
 
 
 def init_space_wf(
-    plan: RunPlan, jobs: Sequence[MaskJob], *, space: str, omp_nthreads: int, mem_gb: float, name: str
+    plan: RunPlan,
+    jobs: Sequence[MaskJob],
+    *,
+    space: str,
+    nprocs: int,
+    omp_nthreads: int,
+    mem_gb: float,
+    show_progress: bool,
+    name: str,
 ) -> Workflow:
     """The masks of one space, and what of the tractogram and the atlases they share.
 
@@ -59,24 +79,25 @@ def init_space_wf(
     plan : lacuna.plan.RunPlan
     jobs : sequence of lacuna.plan.MaskJob
     space : str
-    omp_nthreads, mem_gb, name
+    nprocs, omp_nthreads, mem_gb, show_progress, name
         See :func:`init_cohort_wf`.
     """
     workflow = Workflow(name=name)
     config, info = plan.config, plan.tractogram.info
-    resources: dict[str, Any] = {'omp_nthreads': omp_nthreads, 'mem_gb': mem_gb}
+    shared: dict[str, Any] = {'omp_nthreads': nprocs, 'mem_gb': mem_gb}
     tractogram = pe.Node(niu.IdentityInterface(fields=['tracks', 'streamlines_total']), name='tractogram')
     tractogram.inputs.tracks = str(plan.tractogram.tracks)
     tractogram.inputs.streamlines_total = info.count
     # where the streamlines come from: the node, and its field
     tracks, field = tractogram, 'tracks'
-    if movement := plan.movements.get((plan.tractogram.space, space)):
+    aligned = plan.alignment(space)
+    if aligned.movement:
         alignment = init_alignment_wf(
             source_space=plan.tractogram.space,
             target_space=space,
-            transform=movement.path,
-            cached_tracks=plan.cached_tracks(space),
-            **resources,
+            transform=aligned.movement.path,
+            cached_tracks=aligned.tracks,
+            **shared,
         )
         workflow.connect([(tractogram, alignment, [('tracks', 'inputnode.tracks')])])
         tracks, field = alignment, 'outputnode.tracks'
@@ -84,8 +105,11 @@ def init_space_wf(
         space=space,
         resolution=config.output_resolution,
         tck_upsample=config.tck_upsample,
+        engine=config.engine,
+        index_directory=plan.index_directory(space) if config.engine == 'index' else None,
         cached_tdi=plan.cached_tdi(space),
-        **resources,
+        show_progress=show_progress,
+        **shared,
     )
     tdi_path = connectome_tdi_path(plan.tractogram.label, space, config.output_resolution)
     publish = pe.Node(
@@ -98,6 +122,15 @@ def init_space_wf(
         (connectome, publish, [('outputnode.full_tdi', 'in_file')]),
     ])  # fmt: skip
 
+    # of each engine: where its own input comes from, and that of the assignment
+    if config.engine == 'index':
+        engine_source = (connectome, 'outputnode.index', 'inputnode.index')
+        to_assign = engine_source
+    else:
+        numbers = pe.Node(NumberStreamlines(count=info.count), name='numbers', mem_gb=mem_gb)
+        engine_source = (numbers, 'out_file', 'inputnode.numbers')
+        to_assign = (tracks, field, 'inputnode.tracks')
+
     wanted = {target.atlas for job in jobs for target in job.missing if target.atlas}
     parcellations = {}
     for each in plan.parcellations[space]:
@@ -108,32 +141,35 @@ def init_space_wf(
                 atlas=each.atlas.name,
                 atlas_space=each.atlas.space,
                 atlas_transform=to_atlas.path if to_atlas else None,
+                engine=config.engine,
                 cached_endpoints=plan.cached_endpoints(each, space),
                 name=f'parcellation_{each.atlas.name}_wf',
-                **resources,
+                **shared,
             )
             part.inputs.inputnode.image = str(each.atlas.image)
             part.inputs.inputnode.labels = str(each.atlas.labels)
-            workflow.connect([(tracks, part, [(field, 'inputnode.tracks')])])
+            workflow.connect(to_assign[0], to_assign[1], part, to_assign[2])
             parcellations[each.atlas.name] = part
-    numbers = pe.Node(NumberStreamlines(count=info.count), name='numbers', mem_gb=mem_gb)
 
     for job, job_name in zip(jobs, job_names(jobs), strict=True):
         one = init_mask_wf(
             job,
             output_dir=config.output_dir,
+            engine=config.engine,
             tck_upsample=config.tck_upsample,
             tractogram_box=plan.box(space),
+            omp_nthreads=omp_nthreads,
+            mem_gb=mem_gb,
             name=job_name,
-            **resources,
         )
         workflow.connect([
             (tracks, one, [(field, 'inputnode.tracks')]),
             (tractogram, one, [('streamlines_total', 'inputnode.streamlines_total')]),
             (connectome, one, [('outputnode.full_tdi', 'inputnode.full_tdi')]),
         ])  # fmt: skip
-        if atlases := _atlases(job):
-            workflow.connect([(numbers, one, [('out_file', 'inputnode.numbers')])])
+        atlases = _atlases(job)
+        if engine_fields(config.engine, atlases):
+            workflow.connect(engine_source[0], engine_source[1], one, engine_source[2])
         for atlas in atlases:
             workflow.connect(
                 [(parcellations[atlas], one, [('outputnode.endpoints', f'inputnode.endpoints_{atlas}')])]
@@ -145,6 +181,7 @@ def init_mask_wf(
     job: MaskJob,
     *,
     output_dir: Path,
+    engine: str = 'index',
     tck_upsample: int | None = None,
     tractogram_box: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None,
     omp_nthreads: int = 1,
@@ -158,21 +195,21 @@ def init_mask_wf(
     job : lacuna.plan.MaskJob
     output_dir : pathlib.Path
         Root of the derivative dataset.
-    tck_upsample, tractogram_box, omp_nthreads, mem_gb, name
+    engine, tck_upsample, tractogram_box, omp_nthreads, mem_gb, name
         See :func:`lacuna.workflows.snm.init_snm_wf`.
 
     Inputs
     ------
-    tracks, full_tdi, streamlines_total, numbers, endpoints_<atlas>
+    tracks, full_tdi, streamlines_total, index, numbers, endpoints_<atlas>
         See :func:`lacuna.workflows.snm.init_snm_wf`.
     """
     workflow = Workflow(name=name)
     atlases = _atlases(job)
-    fields = ['tracks', 'full_tdi', 'streamlines_total']
-    if atlases:
-        fields += ['numbers', *(f'endpoints_{atlas}' for atlas in atlases)]
+    fields = ['tracks', 'full_tdi', 'streamlines_total', *engine_fields(engine, atlases)]
+    fields += [f'endpoints_{atlas}' for atlas in atlases]
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     snm = init_snm_wf(
+        engine=engine,
         density=any(target.atlas is None for target in job.missing),
         atlases=atlases,
         tck_upsample=tck_upsample,
@@ -192,7 +229,6 @@ def init_mask_wf(
             atlases=job.atlases,
         ),
         name='sink',
-        run_without_submitting=True,
     )
     workflow.connect([
         (inputnode, snm, [(field, f'inputnode.{field}') for field in fields]),

@@ -10,6 +10,7 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.interfaces.bids import SaveFile
 from lacuna.interfaces.connectivity import Connectivity, MakeEndpointTable, PrepareParcellation
+from lacuna.interfaces.index import AssignEndpoints
 from lacuna.interfaces.mrtrix import TCK2Connectome
 
 CONNECTIVITY_FIELDS = (
@@ -28,6 +29,7 @@ def init_parcellation_wf(
     atlas: str = 'custom',
     atlas_space: str | None = None,
     atlas_transform: Path | None = None,
+    engine: str = 'index',
     cached_endpoints: Path | None = None,
     omp_nthreads: int = 1,
     mem_gb: float = 1.0,
@@ -54,19 +56,23 @@ def init_parcellation_wf(
         Standard space of the label image, if it is another.
     atlas_transform : pathlib.Path, optional
         Moves points from `space` to `atlas_space`: the labels are then brought to the 1 mm grid of `space`.
+    engine : str
+        What assigns, with the same result: ``index`` or ``mrtrix``.
     cached_endpoints : pathlib.Path, optional
         Where the table is kept (``.npz``). If the file exists it is used, else it is made and put there. The name
         has to stand for the content of tractogram and atlas: nothing is compared.
     omp_nthreads : int
-        Threads of the command.
+        Threads of each node.
     mem_gb : float
-        Memory of the command.
+        Memory of each node.
     name : str
 
     Inputs
     ------
     tracks
-        Tractogram (``.tck``).
+        Tractogram (``.tck``); with the engine ``mrtrix``.
+    index
+        Its index, of :func:`lacuna.workflows.connectome.init_connectome_wf`; with the engine ``index``.
     image, labels
         Label image and label table, see :func:`lacuna.labels.read_labels`.
 
@@ -77,10 +83,11 @@ def init_parcellation_wf(
     """
     workflow = Workflow(name=name)
     workflow.__desc__ = (
-        f'The ends of the streamlines were assigned to the parcels of the atlas {atlas} (`tck2connectome`, nearest '
-        'parcel within 4 mm). '
+        f'The ends of the streamlines were assigned to the parcels of the atlas {atlas} (nearest parcel within 4 mm, '
+        f'{"`tck2connectome`" if engine == "mrtrix" else "as by `tck2connectome`"}). '
     )
-    inputnode = pe.Node(niu.IdentityInterface(fields=['tracks', 'image', 'labels']), name='inputnode')
+    source = 'tracks' if engine == 'mrtrix' else 'index'
+    inputnode = pe.Node(niu.IdentityInterface(fields=[source, 'image', 'labels']), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=['endpoints']), name='outputnode')
     workflow.add_nodes([inputnode, outputnode])
     if cached_endpoints is not None and cached_endpoints.is_file():
@@ -92,17 +99,27 @@ def init_parcellation_wf(
     )
     if atlas_transform is not None:
         prepare.inputs.transform, prepare.inputs.target_space = str(atlas_transform), space
-    assign = pe.Node(
-        TCK2Connectome(out_assignments='assignments.txt'), name='assign', n_procs=omp_nthreads, mem_gb=mem_gb
-    )
-    table = pe.Node(MakeEndpointTable(), name='table', mem_gb=mem_gb)
-    workflow.connect([
-        (inputnode, prepare, [('image', 'image'), ('labels', 'labels')]),
-        (inputnode, assign, [('tracks', 'in_tracks')]),
-        (prepare, assign, [('out_image', 'in_parcels')]),
-        (assign, table, [('out_assignments', 'assignments')]),
-        (prepare, table, [('names', 'names')]),
-    ])  # fmt: skip
+    workflow.connect([(inputnode, prepare, [('image', 'image'), ('labels', 'labels')])])
+    if engine == 'mrtrix':
+        assign = pe.Node(
+            TCK2Connectome(out_assignments='assignments.txt'),
+            name='assign',
+            n_procs=omp_nthreads,
+            mem_gb=mem_gb,
+        )
+        table = pe.Node(MakeEndpointTable(), name='table', mem_gb=mem_gb)
+        workflow.connect([
+            (inputnode, assign, [('tracks', 'in_tracks')]),
+            (prepare, assign, [('out_image', 'in_parcels')]),
+            (assign, table, [('out_assignments', 'assignments')]),
+            (prepare, table, [('names', 'names')]),
+        ])  # fmt: skip
+    else:
+        table = pe.Node(AssignEndpoints(), name='assign', n_procs=omp_nthreads, mem_gb=mem_gb)
+        workflow.connect([
+            (inputnode, table, [('index', 'index')]),
+            (prepare, table, [('out_image', 'in_parcels'), ('names', 'names')]),
+        ])  # fmt: skip
     if cached_endpoints is None:
         workflow.connect([(table, outputnode, [('out_file', 'endpoints')])])
         return workflow
@@ -137,7 +154,7 @@ def init_connectivity_wf(*, mem_gb: float = 0.5, name: str = 'connectivity_wf') 
     endpoints
         Of :func:`init_parcellation_wf`.
     selected
-        Numbers of the disconnected streamlines, from 0, as text.
+        Numbers of the disconnected streamlines, from 0 (``.npy``, or text).
 
     Outputs
     -------

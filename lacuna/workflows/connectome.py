@@ -10,6 +10,7 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.interfaces.bids import SaveFile
 from lacuna.interfaces.images import GridTemplate
+from lacuna.interfaces.index import BuildIndex
 from lacuna.interfaces.mrtrix import TCKMap
 from lacuna.interfaces.streamlines import MoveStreamlines
 
@@ -19,7 +20,10 @@ def init_connectome_wf(
     space: str,
     resolution: int = 2,
     tck_upsample: int | None = None,
+    engine: str = 'index',
+    index_directory: Path | None = None,
     cached_tdi: Path | None = None,
+    show_progress: bool = False,
     omp_nthreads: int = 1,
     mem_gb: float = 1.0,
     name: str = 'connectome_wf',
@@ -43,13 +47,21 @@ def init_connectome_wf(
         Edge of the voxels in mm (1 or 2).
     tck_upsample : int, optional
         Overrides MRtrix3's rule for the upsampling of streamlines.
+    engine : str
+        What the lesions are computed with: ``index`` builds a streamline index, from which the density is taken;
+        ``mrtrix`` runs ``tckmap``.
+    index_directory : pathlib.Path, optional
+        Folder of the index; by default the one beside the tractogram if there is one, else one in the cache. What is
+        right in it is kept; what is missing, damaged or of another tractogram is built.
     cached_tdi : pathlib.Path, optional
-        Where the density is kept. If the file exists it is used, else it is computed and put there. The name has to
-        stand for the content of the tractogram and all parameters: nothing is compared.
+        For the engine ``mrtrix``, where the density is kept. If the file exists it is used, else it is computed and
+        put there. The name has to stand for the content of the tractogram and all parameters: nothing is compared.
+    show_progress : bool
+        Whether the build of the index shows a bar on a terminal.
     omp_nthreads : int
-        Threads of each command.
+        Threads of each node.
     mem_gb : float
-        Memory of each command.
+        Memory of each node.
     name : str
 
     Inputs
@@ -61,15 +73,37 @@ def init_connectome_wf(
     -------
     full_tdi
         Number of streamlines that visit each voxel, on the standard grid.
+    index
+        The streamline index for this grid; with the engine ``index``.
     """
     workflow = Workflow(name=name)
+    how = '`tckmap`, *MRtrix3*' if engine == 'mrtrix' else 'from an index of the streamlines, as by *MRtrix3*'
     workflow.__desc__ = (
         'The number of streamlines of the normative tractogram that visit each voxel was mapped on the standard '
-        f'{resolution} mm grid of {space} (`tckmap`, *MRtrix3* [@mrtrix3; @tdi]). '
+        f'{resolution} mm grid of {space} ({how} [@mrtrix3; @tdi]). '
     )
+    results = ['full_tdi', 'index'] if engine == 'index' else ['full_tdi']
     inputnode = pe.Node(niu.IdentityInterface(fields=['tracks']), name='inputnode')
-    outputnode = pe.Node(niu.IdentityInterface(fields=['full_tdi']), name='outputnode')
+    outputnode = pe.Node(niu.IdentityInterface(fields=results), name='outputnode')
     workflow.add_nodes([inputnode, outputnode])
+    if engine == 'index':
+        build = pe.Node(
+            BuildIndex(space=space, resolution=resolution, show_progress=show_progress),
+            name='build',
+            n_procs=omp_nthreads,
+            mem_gb=mem_gb,
+            # here, and not in a worker, Ctrl-C can still remove what is unfinished
+            run_without_submitting=True,
+        )
+        if index_directory is not None:
+            build.inputs.directory = str(index_directory)
+        if tck_upsample is not None:
+            build.inputs.upsample = tck_upsample
+        workflow.connect([
+            (inputnode, build, [('tracks', 'in_tracks')]),
+            (build, outputnode, [('index', 'index'), ('full_tdi', 'full_tdi')]),
+        ])  # fmt: skip
+        return workflow
     if cached_tdi is not None and cached_tdi.is_file():
         outputnode.inputs.full_tdi = str(cached_tdi)
         return workflow

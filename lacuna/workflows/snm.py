@@ -9,12 +9,13 @@ from nipype.pipeline import engine as pe
 from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.interfaces.images import DisconnectionMap, PrepareMask, SummaryStatistics
-from lacuna.interfaces.mrtrix import SelectStreamlines, TCKMap
 from lacuna.workflows.connectivity import CONNECTIVITY_FIELDS, init_connectivity_wf
+from lacuna.workflows.selection import ENGINE_FIELDS, init_selection_wf
 
 
 def init_snm_wf(
     *,
+    engine: str = 'index',
     density: bool = True,
     atlases: Sequence[str] = (),
     tck_upsample: int | None = None,
@@ -36,18 +37,22 @@ def init_snm_wf(
 
     Parameters
     ----------
+    engine : str
+        What finds the streamlines, with the same result: ``index`` or ``mrtrix``, see
+        :func:`lacuna.workflows.selection.init_selection_wf`.
     density : bool
         Whether to make the disconnection map and its summary.
     atlases : sequence of str
         Names (letters and digits) of the parcellations whose connections are wanted.
     tck_upsample : int, optional
-        Overrides MRtrix3's rule for the upsampling of streamlines; as in the full density.
+        Overrides MRtrix3's rule for the upsampling of streamlines; as in the full density. (An index was built with
+        its own.)
     tractogram_box : tuple, optional
         Smallest and greatest coordinates of the streamlines (mm): a mask outside is then an error.
     omp_nthreads : int
-        Threads of each command.
+        Threads of the selection.
     mem_gb : float
-        Memory of each command.
+        Memory of each node.
     name : str
 
     Inputs
@@ -60,8 +65,11 @@ def init_snm_wf(
         Its density, see :func:`lacuna.workflows.connectome.init_connectome_wf`; the outputs have its grid.
     streamlines_total
         Number of its streamlines.
+    index
+        Its index, of the same workflow; with the engine ``index`` only.
     numbers
-        Their numbers, see :class:`lacuna.interfaces.connectivity.NumberStreamlines`; with `atlases` only.
+        Their numbers, see :class:`lacuna.interfaces.connectivity.NumberStreamlines`; with the engine ``mrtrix`` and
+        `atlases` only.
     endpoints_<atlas>
         For each atlas, of :func:`lacuna.workflows.connectivity.init_parcellation_wf`.
 
@@ -69,8 +77,9 @@ def init_snm_wf(
     -------
     mask
         The mask as 0 and 1, on its own grid.
-    disconnected_tracks
-        The streamlines with a vertex in the mask.
+    selected
+        Numbers of the streamlines with a vertex in the mask (``.npy``, or text); not without `atlases` if the
+        engine is ``mrtrix``.
     mask_tdi
         Their density.
     disconnection_map
@@ -81,58 +90,57 @@ def init_snm_wf(
         For each atlas, the outputs of :func:`lacuna.workflows.connectivity.init_connectivity_wf`.
     """
     workflow = Workflow(name=name)
-    workflow.__desc__ = (
-        'Streamlines with a vertex inside the lesion mask, on its own grid, were selected (`tckedit`). '
-    )
     fields = ['mask', 'tracks', 'full_tdi', 'streamlines_total']
-    results = ['mask', 'disconnected_tracks', 'mask_tdi', 'disconnection_map', 'summary']
-    if atlases:
-        fields += ['numbers', *(f'endpoints_{atlas}' for atlas in atlases)]
-        results += [f'{field}_{atlas}' for atlas in atlases for field in CONNECTIVITY_FIELDS]
+    fields += [*engine_fields(engine, atlases), *(f'endpoints_{atlas}' for atlas in atlases)]
+    results = ['mask', 'selected', 'mask_tdi', 'disconnection_map', 'summary']
+    results += [f'{field}_{atlas}' for atlas in atlases for field in CONNECTIVITY_FIELDS]
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=results), name='outputnode')
     prepare = pe.Node(PrepareMask(), name='prepare', mem_gb=min(0.5, mem_gb))
     if tractogram_box is not None:
         prepare.inputs.tractogram_box = tractogram_box
-    select = pe.Node(SelectStreamlines(), name='select', n_procs=omp_nthreads, mem_gb=mem_gb)
+    selection = init_selection_wf(
+        engine=engine,
+        density=density,
+        numbered=bool(atlases),
+        tck_upsample=tck_upsample,
+        omp_nthreads=omp_nthreads,
+        mem_gb=mem_gb,
+    )
     workflow.connect([
         (inputnode, prepare, [('mask', 'in_file')]),
-        (inputnode, select, [('tracks', 'in_tracks')]),
-        (prepare, select, [('out_file', 'include')]),
+        (inputnode, selection, [(field, f'inputnode.{field}')
+                                for field in ('tracks', 'full_tdi', *engine_fields(engine, atlases))]),
+        (prepare, selection, [('out_file', 'inputnode.mask')]),
         (prepare, outputnode, [('out_file', 'mask')]),
-        (select, outputnode, [('out_tracks', 'disconnected_tracks')]),
+        (selection, outputnode, [('outputnode.selected', 'selected'), ('outputnode.mask_tdi', 'mask_tdi')]),
     ])  # fmt: skip
     if density:
-        part = init_density_wf(tck_upsample=tck_upsample, omp_nthreads=omp_nthreads, mem_gb=mem_gb)
+        part = init_density_wf(mem_gb=mem_gb)
         workflow.connect([
             (inputnode, part, [('full_tdi', 'inputnode.full_tdi'),
                                ('streamlines_total', 'inputnode.streamlines_total')]),
             (prepare, part, [('out_file', 'inputnode.mask')]),
-            (select, part, [('out_tracks', 'inputnode.disconnected_tracks'),
-                            ('count', 'inputnode.streamlines_disconnected')]),
-            (part, outputnode, [(f'outputnode.{field}', field)
-                                for field in ('mask_tdi', 'disconnection_map', 'summary')]),
+            (selection, part, [('outputnode.mask_tdi', 'inputnode.mask_tdi'),
+                               ('outputnode.count', 'inputnode.streamlines_disconnected')]),
+            (part, outputnode, [(f'outputnode.{field}', field) for field in ('disconnection_map', 'summary')]),
         ])  # fmt: skip
-    if atlases:
-        select.inputs.out_weights = 'selected.txt'
-        workflow.connect([(inputnode, select, [('numbers', 'in_weights')])])
     for atlas in atlases:
         part = init_connectivity_wf(mem_gb=min(0.5, mem_gb), name=f'connectivity_{atlas}_wf')
         workflow.connect([
             (inputnode, part, [(f'endpoints_{atlas}', 'inputnode.endpoints')]),
-            (select, part, [('out_weights', 'inputnode.selected')]),
+            (selection, part, [('outputnode.selected', 'inputnode.selected')]),
             (part, outputnode, [(f'outputnode.{field}', f'{field}_{atlas}') for field in CONNECTIVITY_FIELDS]),
         ])  # fmt: skip
     return workflow
 
 
-def init_density_wf(
-    *,
-    tck_upsample: int | None = None,
-    omp_nthreads: int = 1,
-    mem_gb: float = 1.0,
-    name: str = 'density_wf',
-) -> Workflow:
+def engine_fields(engine: str, atlases: Sequence[str]) -> tuple[str, ...]:
+    """The inputs of one engine: its index, or (with atlases) the numbers of the streamlines."""
+    return ENGINE_FIELDS[engine] if engine == 'index' or atlases else ()
+
+
+def init_density_wf(*, mem_gb: float = 1.0, name: str = 'density_wf') -> Workflow:
     """The disconnection map of the streamlines that a lesion cuts, and its summary.
 
     Workflow Graph
@@ -146,15 +154,15 @@ def init_density_wf(
 
     Parameters
     ----------
-    tck_upsample, omp_nthreads, mem_gb, name
+    mem_gb, name
         See :func:`init_snm_wf`.
 
     Inputs
     ------
     mask
         The mask as 0 and 1.
-    disconnected_tracks
-        The streamlines that it cuts.
+    mask_tdi
+        Density of the streamlines that it cuts.
     streamlines_disconnected
         Their number.
     full_tdi, streamlines_total
@@ -162,43 +170,24 @@ def init_density_wf(
 
     Outputs
     -------
-    mask_tdi, disconnection_map, summary
+    disconnection_map, summary
         See :func:`init_snm_wf`.
     """
     workflow = Workflow(name=name)
     workflow.__desc__ = (
-        'They were mapped (`tckmap`); the voxel-wise disconnection is their share of all streamlines of the voxel, '
-        'in percent. '
+        'The voxel-wise disconnection is their share of all streamlines of the voxel, in percent. '
     )
-    inputnode = pe.Node(
-        niu.IdentityInterface(
-            fields=[
-                'mask',
-                'disconnected_tracks',
-                'streamlines_disconnected',
-                'full_tdi',
-                'streamlines_total',
-            ]
-        ),
-        name='inputnode',
-    )
-    outputnode = pe.Node(
-        niu.IdentityInterface(fields=['mask_tdi', 'disconnection_map', 'summary']), name='outputnode'
-    )
-    lesion_map = pe.Node(TCKMap(), name='lesion_map', n_procs=omp_nthreads, mem_gb=mem_gb)
-    if tck_upsample is not None:
-        lesion_map.inputs.upsample = tck_upsample
+    fields = ['mask', 'mask_tdi', 'streamlines_disconnected', 'full_tdi', 'streamlines_total']
+    inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
+    outputnode = pe.Node(niu.IdentityInterface(fields=['disconnection_map', 'summary']), name='outputnode')
     ratio = pe.Node(DisconnectionMap(), name='ratio', mem_gb=min(0.5, mem_gb))
     summary = pe.Node(SummaryStatistics(), name='summary', mem_gb=min(0.5, mem_gb))
     workflow.connect([
-        (inputnode, lesion_map, [('disconnected_tracks', 'in_tracks'), ('full_tdi', 'template')]),
-        (lesion_map, ratio, [('out_file', 'mask_tdi')]),
-        (inputnode, ratio, [('full_tdi', 'full_tdi')]),
+        (inputnode, ratio, [('mask_tdi', 'mask_tdi'), ('full_tdi', 'full_tdi')]),
         (inputnode, summary, [('mask', 'in_mask'), ('full_tdi', 'full_tdi'),
                               ('streamlines_total', 'streamlines_total'),
                               ('streamlines_disconnected', 'streamlines_disconnected')]),
         (ratio, summary, [('out_file', 'disconnection_map')]),
-        (lesion_map, outputnode, [('out_file', 'mask_tdi')]),
         (ratio, outputnode, [('out_file', 'disconnection_map')]),
         (summary, outputnode, [('out_file', 'summary')]),
     ])  # fmt: skip

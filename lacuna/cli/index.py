@@ -1,0 +1,113 @@
+"""``lacuna index``: build the streamline index of a tractogram ahead of the first run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lacuna.errors import InputError
+from lacuna.progress import progress_bar
+from lacuna.spaces import RESOLUTIONS, SPACES
+
+if TYPE_CHECKING:
+    from lacuna.connectomes import Alignment
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``index`` to the commands."""
+    parser = commands.add_parser(
+        'index',
+        help='build the index of a tractogram ahead',
+        description='Build the index of a tractogram ahead of the first run, or say where it is. Runs build what '
+        'they need themselves.',
+    )
+    parser.add_argument('tractogram', type=Path, metavar='TRACTOGRAM', help='.tck, .trk, .trk.gz, .trx')
+    parser.add_argument(
+        '--connectome-space', metavar='SPACE', help='of the tractogram; by default from its sidecar (.json)'
+    )
+    parser.add_argument(
+        '--space', metavar='SPACE', help=f"of the lesions: {', '.join(SPACES)}; by default the tractogram's"
+    )
+    parser.add_argument(
+        '--resolution',
+        type=int,
+        nargs='+',
+        choices=RESOLUTIONS,
+        default=[2],
+        metavar='MM',
+        help='of the maps, in mm: 1, 2 or both (2)',
+    )
+    parser.add_argument(
+        '--tck-upsample', type=int, metavar='N', help="override MRtrix3's rule for the density"
+    )
+    parser.add_argument(
+        '--beside',
+        action='store_true',
+        help='put it beside the tractogram (TRACTOGRAM.index), for all who use that, not into the cache',
+    )
+    parser.add_argument('--nprocs', type=int, default=-1, metavar='N', help='processors; -1 (default) is all')
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build what is missing, and say where it is and how large."""
+    from lacuna.execution import quiet_environment
+
+    quiet_environment()
+    from lacuna.connectomes import Alignment, find_movement, index_beside, open_tractogram
+    from lacuna.files import cache_dir
+    from lacuna.processes import available_processors
+    from lacuna.spaces import standard_grid, world_space
+    from lacuna.streamlines.index_build import build_index
+    from lacuna.streamlines.index_format import describe
+
+    nprocs = available_processors() if args.nprocs == -1 else max(1, args.nprocs)
+    size = args.tractogram.stat().st_size if args.tractogram.is_file() else 0
+    with progress_bar('reading the tractogram', total=size, unit='B', unit_scale=True) as bar:
+        tractogram = open_tractogram(
+            args.tractogram, args.connectome_space, cache=cache_dir(), progress=bar.update
+        )
+    space = world_space(args.space) if args.space else tractogram.space
+    aligned = Alignment(tractogram, space, find_movement(tractogram.space, space), cache_dir())
+    if args.beside and aligned.tracks != tractogram.path:
+        message = (
+            f'an index of {tractogram.path} cannot lie beside it: it is made of a copy in the cache, since '
+            f'{"the spaces differ" if aligned.movement else "the file is no .tck"}; leave out --beside'
+        )
+        raise InputError(message)
+    _move(aligned, nprocs)
+    total = aligned.tracks.stat().st_size
+    directory = aligned.tracks
+    for resolution in args.resolution:
+        grid = standard_grid(space, resolution)
+        directory = (
+            index_beside(aligned.tracks) if args.beside else aligned.index_directory(grid, args.tck_upsample)
+        )
+        with progress_bar(f'indexing for {resolution} mm', total=total, unit='B', unit_scale=True) as bar:
+            build_index(
+                aligned.tracks,
+                directory,
+                grid,
+                upsample=args.tck_upsample,
+                nprocs=nprocs,
+                progress=bar.update,
+            )
+    print(describe(directory))
+    return 0
+
+
+def _move(aligned: Alignment, nprocs: int) -> None:
+    """Move the streamlines into the space of the lesions, if they are not there."""
+    if aligned.movement is None or aligned.tracks.is_file():
+        return
+    from lacuna.streamlines.transform import PointTransform, move_tractogram
+
+    source = aligned.tractogram.tracks
+    aligned.tracks.parent.mkdir(parents=True, exist_ok=True)
+    with progress_bar(
+        f'moving the streamlines to {aligned.space}', total=source.stat().st_size, unit='B', unit_scale=True
+    ) as bar:
+        move_tractogram(
+            source, aligned.tracks, PointTransform(aligned.movement.path), threads=nprocs, progress=bar.update
+        )

@@ -1,0 +1,185 @@
+"""Nodes that build a streamline index and ask it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    Directory,
+    File,
+    SimpleInterface,
+    TraitedSpec,
+    isdefined,
+    traits,
+)
+
+from lacuna.connectomes import Alignment, open_tractogram
+from lacuna.endpoints import EndpointTable
+from lacuna.files import cache_dir
+from lacuna.interfaces.images import save_image
+from lacuna.progress import progress_bar
+from lacuna.spaces import standard_grid
+
+
+class _BuildIndexInputSpec(BaseInterfaceInputSpec):
+    in_tracks = File(exists=True, mandatory=True, desc='tractogram (.tck)')
+    directory = Directory(
+        desc='folder of the index; what is right in it is kept. By default, that beside the tractogram, or in the cache'
+    )
+    space = traits.Str(mandatory=True, desc='standard space of the tractogram')
+    resolution = traits.Int(mandatory=True, desc='edge of the voxels of the densities in mm')
+    upsample = traits.Range(low=1, desc='override the rule of the step size')
+    show_progress = traits.Bool(False, usedefault=True, nohash=True, desc='a bar on a terminal')
+    num_threads = traits.Int(1, usedefault=True, nohash=True, desc='kept equal to the n_procs of the node')
+
+
+class _BuildIndexOutputSpec(TraitedSpec):
+    index = Directory(exists=True, desc='the part of the index for this grid, for QueryIndex')
+    full_tdi = File(exists=True, desc='number of streamlines that visit each voxel')
+
+
+class BuildIndex(SimpleInterface):
+    """Make the index of a tractogram for a standard grid, unless it is there; its density as an image.
+
+    It runs in every run: whether the index is whole, and that of this tractogram, is known from itself.
+
+    Raises
+    ------
+    lacuna.errors.TractogramError
+        If the tractogram cannot be read.
+    lacuna.errors.StreamlineIndexError
+        If the folder cannot be written, or the disk is full.
+    """
+
+    input_spec = _BuildIndexInputSpec
+    output_spec = _BuildIndexOutputSpec
+    _always_run = True
+
+    def _run_interface(self, runtime: Any) -> Any:
+        from lacuna.streamlines.index import Index
+        from lacuna.streamlines.index_build import build_index
+
+        inputs = self.inputs
+        tracks, grid = Path(inputs.in_tracks), standard_grid(inputs.space, inputs.resolution)
+        upsample = inputs.upsample if isdefined(inputs.upsample) else None
+        # never in the folder of the node, where Nipype removes what is no output of it
+        if isdefined(inputs.directory):
+            directory = Path(inputs.directory)
+        else:
+            tractogram = open_tractogram(tracks, inputs.space, cache=cache_dir())
+            aligned = Alignment(tractogram, tractogram.space, None, cache_dir())
+            directory = aligned.index_directory(grid, upsample)
+        with progress_bar(
+            'indexing the tractogram',
+            show=inputs.show_progress,
+            total=tracks.stat().st_size,
+            unit='B',
+            unit_scale=True,
+        ) as bar:
+            part = build_index(
+                tracks,
+                directory,
+                grid,
+                upsample=upsample,
+                nprocs=inputs.num_threads,
+                progress=bar.update,
+            )
+        index = Index.open(part, verify=False)
+        self._results['index'] = str(part)
+        self._results['full_tdi'] = save_image(
+            Path(runtime.cwd, 'tdi.nii.gz'), index.total_density, grid.affine
+        )
+        return runtime
+
+
+class _QueryIndexInputSpec(BaseInterfaceInputSpec):
+    in_mask = File(exists=True, mandatory=True, desc='lesion mask of 0 and 1, on any grid')
+    index = Directory(exists=True, mandatory=True, desc='of BuildIndex')
+    in_tracks = File(
+        exists=True, mandatory=True, desc='the tractogram; read for masks that are off the 1 mm lattice'
+    )
+    density = traits.Bool(True, usedefault=True, desc='whether the density is wanted')
+    num_threads = traits.Int(1, usedefault=True, nohash=True, desc='kept equal to the n_procs of the node')
+
+
+class _QueryIndexOutputSpec(TraitedSpec):
+    selected = File(exists=True, desc='numbers of the streamlines with a vertex in the mask, from 0 (.npy)')
+    count = traits.Int(desc='how many')
+    out_file = File(exists=True, desc='how many of them visit each voxel')
+
+
+class QueryIndex(SimpleInterface):
+    """Which streamlines have a vertex in a mask, and how many of them visit each voxel; none for an empty mask.
+
+    Raises
+    ------
+    lacuna.errors.StreamlineIndexError
+        If the index is damaged, or is not that of the tractogram as it is now.
+    """
+
+    input_spec = _QueryIndexInputSpec
+    output_spec = _QueryIndexOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        import nibabel as nb
+
+        from lacuna.streamlines.index import Index
+        from lacuna.streamlines.voxels import nifti_affine
+
+        inputs = self.inputs
+        image = nb.load(inputs.in_mask)
+        mask = np.asanyarray(image.dataobj) > 0
+        # every byte was compared when the index was built, or found
+        index = Index.open(inputs.index, tractogram=inputs.in_tracks, verify=False, nprocs=inputs.num_threads)
+        ids = index.select(mask, nifti_affine(image.header)) if mask.any() else np.empty(0, np.uint32)
+        target = Path(runtime.cwd, 'selected.npy')
+        np.save(target, ids)
+        self._results.update(selected=str(target), count=len(ids))
+        if inputs.density:
+            self._results['out_file'] = save_image(
+                Path(runtime.cwd, 'tdi.nii'), index.density(ids), index.grid.affine
+            )
+        return runtime
+
+
+class _AssignEndpointsInputSpec(BaseInterfaceInputSpec):
+    index = Directory(exists=True, mandatory=True, desc='of BuildIndex')
+    in_parcels = File(exists=True, mandatory=True, desc='number of the parcel in each voxel, from 1')
+    names = File(exists=True, mandatory=True, desc='names of the parcels (JSON list)')
+    num_threads = traits.Int(1, usedefault=True, nohash=True, desc='kept equal to the n_procs of the node')
+
+
+class _AssignEndpointsOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='table of the ends of all streamlines (.npz)')
+
+
+class AssignEndpoints(SimpleInterface):
+    """The table of the parcels that the streamlines of an index join: the nearest parcel within 4 mm of each end."""
+
+    input_spec = _AssignEndpointsInputSpec
+    output_spec = _AssignEndpointsOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        import nibabel as nb
+
+        from lacuna.streamlines.assignment import assign
+        from lacuna.streamlines.index import Index
+        from lacuna.streamlines.voxels import nifti_affine
+
+        inputs = self.inputs
+        index = Index.open(inputs.index, verify=False)
+        image = nb.load(inputs.in_parcels)
+        pairs = assign(
+            index.endpoints,
+            np.asanyarray(image.dataobj),
+            nifti_affine(image.header),
+            nprocs=inputs.num_threads,
+        )
+        names = tuple(json.loads(Path(inputs.names).read_text(encoding='utf-8')))
+        target = Path(runtime.cwd, 'endpoints.npz')
+        self._results['out_file'] = str(EndpointTable.of(pairs, names).save(target))
+        return runtime

@@ -1,0 +1,121 @@
+"""Which streamlines a lesion cuts, and where they run: the one step that differs between the engines."""
+
+from __future__ import annotations
+
+from nipype.interfaces import utility as niu
+from nipype.pipeline import engine as pe
+from niworkflows.engine.workflows import LiterateWorkflow as Workflow
+
+from lacuna.interfaces.index import QueryIndex
+from lacuna.interfaces.mrtrix import SelectStreamlines, TCKMap
+
+#: inputs of a lesion that each engine needs beside the tractogram
+ENGINE_FIELDS = {'index': ('index',), 'mrtrix': ('numbers',)}
+
+
+def init_selection_wf(
+    *,
+    engine: str = 'index',
+    density: bool = True,
+    numbered: bool = False,
+    tck_upsample: int | None = None,
+    omp_nthreads: int = 1,
+    mem_gb: float = 1.0,
+    name: str = 'selection_wf',
+) -> Workflow:
+    """The streamlines with a vertex in a mask: their numbers, and their density.
+
+    Both engines give the same, bit for bit: ``index`` asks an index that was built once, ``mrtrix`` runs ``tckedit``
+    and ``tckmap`` on the tractogram.
+
+    Workflow Graph
+        .. workflow::
+            :graph2use: orig
+            :simple_form: yes
+
+            from lacuna.workflows.selection import init_selection_wf
+
+            wf = init_selection_wf()
+
+    Parameters
+    ----------
+    engine : str
+        ``index`` or ``mrtrix``.
+    density : bool
+        Whether the density is wanted.
+    numbered : bool
+        Whether the numbers are wanted.
+    tck_upsample : int, optional
+        Overrides MRtrix3's rule for the upsampling of streamlines (an index was built with its own).
+    omp_nthreads : int
+        Threads.
+    mem_gb : float
+        Memory of each node.
+    name : str
+
+    Inputs
+    ------
+    mask
+        Lesion mask of 0 and 1, on any grid of the tractogram's space.
+    tracks
+        Tractogram (``.tck``).
+    full_tdi
+        Its density: the grid of the output.
+    index
+        With the engine ``index``, of :func:`lacuna.workflows.connectome.init_connectome_wf`.
+    numbers
+        With the engine ``mrtrix``, of :class:`lacuna.interfaces.connectivity.NumberStreamlines`; if `numbered`.
+
+    Outputs
+    -------
+    selected
+        Numbers of the streamlines in the tractogram, from 0 (``.npy``, or text); if `numbered`.
+    count
+        How many.
+    mask_tdi
+        How many of them visit each voxel; if `density`.
+    """
+    workflow = Workflow(name=name)
+    inputnode = pe.Node(
+        niu.IdentityInterface(fields=['mask', 'tracks', 'full_tdi', *ENGINE_FIELDS[engine]]), name='inputnode'
+    )
+    outputnode = pe.Node(niu.IdentityInterface(fields=['selected', 'count', 'mask_tdi']), name='outputnode')
+    if engine == 'index':
+        workflow.__desc__ = (
+            'Streamlines with a vertex inside the lesion mask, on its own grid, were taken from an index of the '
+            'tractogram, and so was the number of them that visit each voxel. '
+        )
+        query = pe.Node(QueryIndex(density=density), name='query', n_procs=omp_nthreads, mem_gb=mem_gb)
+        workflow.connect([
+            (inputnode, query, [('mask', 'in_mask'), ('index', 'index'), ('tracks', 'in_tracks')]),
+            (query, outputnode, [('selected', 'selected'), ('count', 'count')]),
+        ])  # fmt: skip
+        if density:
+            workflow.connect([(query, outputnode, [('out_file', 'mask_tdi')])])
+        return workflow
+
+    workflow.__desc__ = (
+        'Streamlines with a vertex inside the lesion mask, on its own grid, were selected (`tckedit`), and the '
+        'number of them that visit each voxel was mapped (`tckmap`). '
+    )
+    select = pe.Node(SelectStreamlines(), name='select', n_procs=omp_nthreads, mem_gb=mem_gb)
+    workflow.connect([
+        (inputnode, select, [('mask', 'include'), ('tracks', 'in_tracks')]),
+        (select, outputnode, [('count', 'count')]),
+    ])  # fmt: skip
+    if numbered:
+        select.inputs.out_weights = 'selected.txt'
+        workflow.connect([
+            (inputnode, select, [('numbers', 'in_weights')]),
+            (select, outputnode, [('out_weights', 'selected')]),
+        ])  # fmt: skip
+    if density:
+        lesion_map = pe.Node(TCKMap(), name='lesion_map', n_procs=omp_nthreads, mem_gb=mem_gb)
+        if tck_upsample is not None:
+            lesion_map.inputs.upsample = tck_upsample
+        workflow.connect([
+            (inputnode, lesion_map, [('full_tdi', 'template')]),
+            (select, lesion_map, [('out_tracks', 'in_tracks')]),
+            (lesion_map, outputnode, [('out_file', 'mask_tdi')]),
+        ])  # fmt: skip
+    return workflow
