@@ -247,7 +247,7 @@ def test_the_streamlines_are_moved_once(shared, unpacked, home, tmp_path, lacuna
     assert sidecar['Tractogram']['Space'] == C2009
     assert sidecar['Tractogram']['MovedWith']['File'] == xfm.name
 
-    (tmp_path / 'cache/tdi').rename(tmp_path / 'elsewhere')
+    (tmp_path / 'cache/index').rename(tmp_path / 'elsewhere')
     assert lacuna_command(*command, '--overwrite', **env).returncode == 0
     assert moved.stat().st_mtime_ns == made
 

@@ -44,15 +44,16 @@ def tractogram(request, unpacked, shared, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('tractogram', 'space'),
+    ('tractogram', 'space', 'engine'),
     [
-        ('HCP842', 'MNI152NLin6Asym'),
-        ('ICBM152_adult', 'MNI152NLin2009cAsym'),
-        ('wholebrain', 'MNI152NLin2009cAsym'),
+        ('HCP842', 'MNI152NLin6Asym', 'index'),
+        ('ICBM152_adult', 'MNI152NLin2009cAsym', 'mrtrix'),
+        ('ICBM152_adult', 'MNI152NLin2009cAsym', 'index'),
+        ('wholebrain', 'MNI152NLin2009cAsym', 'index'),
     ],
     indirect=['tractogram'],
 )
-def test_equal_to_plain_commands(tractogram, space, lesions, tmp_path, lacuna_command):
+def test_equal_to_plain_commands(tractogram, space, engine, lesions, tmp_path, lacuna_command):
     bids = tmp_path / 'bids'
     for number, lesion in enumerate(lesions):
         target = bids / f'sub-{number:02d}/anat/sub-{number:02d}_space-{space}_label-lesion_mask.nii.gz'
@@ -60,7 +61,7 @@ def test_equal_to_plain_commands(tractogram, space, lesions, tmp_path, lacuna_co
         shutil.copy(lesion, target)
     done = lacuna_command(
         'run', 'snm', bids, tmp_path / 'out', '--connectome-path', tractogram, '--connectome-space', space,
-        '-w', tmp_path / 'work',
+        '-w', tmp_path / 'work', '--engine', engine,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
