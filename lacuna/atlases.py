@@ -241,20 +241,22 @@ def read_parcellation(atlas: Atlas) -> Parcellation:
     labels = read_labels(atlas.labels)
     data, affine = _read_image(atlas.image)
     values = np.array(list(labels), np.int64)
-    present = np.unique(data)
-    if not np.isfinite(present).all() or (present != np.rint(present)).any() or present.min() < 0:
+    labelled = data != 0  # a tenth of the image or so: the rest needs no look
+    inside = data[labelled]
+    present = np.unique(inside)
+    if not np.isfinite(present).all() or (present != np.rint(present)).any() or (present < 0).any():
         odd = next(
             value for value in present if not (np.isfinite(value) and value == np.rint(value) and value >= 0)
         )
         message = f'the atlas image {atlas.image} holds {odd:g}; labels are whole numbers from 0'
         raise InputError(message)
-    unnamed = sorted(set(present.astype(np.int64).tolist()) - set(values.tolist()) - {0})
+    unnamed = sorted(set(present.astype(np.int64).tolist()) - set(values.tolist()))
     if unnamed:
         few = ', '.join(map(str, unnamed[:8])) + (', ...' if len(unnamed) > 8 else '')
         message = f'labels of {atlas.image} have no name in {atlas.labels}: {few}'
         raise InputError(message)
-    index = (np.searchsorted(values, data) + 1).astype(np.int32)
-    index[data == 0] = 0
+    index = np.zeros(data.shape, np.int32)
+    index[labelled] = np.searchsorted(values, inside) + 1
     names = tuple(labels.values())
     digest = hashlib.sha256(repr((index.shape, affine.round(6).tolist(), list(labels.items()))).encode())
     digest.update(index.tobytes())
