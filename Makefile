@@ -13,7 +13,7 @@ help:
 	@echo 'make test    set everything up and run the whole test suite'
 	@echo 'make lint    ruff, and the contracts between the packages'
 	@echo 'make types   the type checker'
-	@echo 'make bench   compare with plain MRtrix3 commands'
+	@echo 'make bench   compare with plain MRtrix3 commands, in less than ten minutes'
 
 setup: mrtrix $(VENV)/.installed
 
@@ -49,7 +49,7 @@ test: setup
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 bench: setup
-	$(BIN)/python benchmarks/bench_run.py
+	$(BIN)/python benchmarks/bench.py
 
 clean:
 	rm -rf $(VENV) '$(DEMO)'

@@ -1,19 +1,15 @@
 """The streamline index and plain MRtrix3, side by side: time to build, time to answer, growth with size.
 
-    python benchmarks/bench_index.py TRACTOGRAM.tck --atlas LABELS.nii.gz --lesions A.nii.gz B.nii.gz C.nii.gz
-
-Every figure is the median of ``--repeat`` runs; the two sides take turns, so that other work on the machine hits both.
-MRtrix3 reads its input from the page cache and writes to ``--work``; the index answers in this process, warm.
+Every figure is a median; the two sides take turns, so that other work on the machine hits both. MRtrix3 reads its input
+from the page cache; the index answers in this process, warm. ``bench.py`` runs it.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -79,34 +75,43 @@ class Bench:
             tractogram, directory, self.grid, upsample=self.arguments.upsample, nprocs=self.arguments.threads
         )
 
-    def open(self, tractogram: Path, directory: Path) -> Index:
-        return Index.open(
-            directory,
-            self.grid,
-            upsample=self.arguments.upsample,
-            tractogram=tractogram,
-            nprocs=self.arguments.threads,
-        )
+    def open(self, tractogram: Path, part: Path) -> Index:
+        return Index.open(part, tractogram=tractogram, nprocs=self.arguments.threads)
 
     def builds(self, tractogram: Path, repeat: int) -> None:
         directory = self.work / 'index'
-        self.build(tractogram, directory)  # compiles
+        self.part = self.build(tractogram, directory)  # compiles
         times = in_turn(
             repeat, tckmap=lambda: self.tckmap(tractogram), index=lambda: self.build(tractogram, directory)
         )
-        size = sum(path.stat().st_size for path in directory.rglob('*') if path.is_file())
-        where = (self.arguments.space, self.arguments.resolution, self.arguments.threads)
-        command = [sys.executable, '-c', _PEAK, tractogram, self.work / 'peak', *where]
-        peak = subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True)
-        shutil.rmtree(self.work / 'peak')
         print(
             f'build: tckmap {times["tckmap"]:.2f} s, index {times["index"]:.2f} s, '
             f'ratio {times["index"] / times["tckmap"]:.2f}; '
-            f'size {size / tractogram.stat().st_size:.2f} of the .tck; peak memory {int(peak.stdout) / 1e6:.2f} GB'
+            f'size {share(directory, tractogram):.2f} of the .tck; peak memory {self.peak(tractogram):.2f} GB'
         )
 
+    def peak(self, tractogram: Path) -> float:
+        """Peak memory of a process that builds, in GB; the index stays in ``peak``."""
+        shutil.rmtree(self.work / 'peak', ignore_errors=True)
+        where = (self.arguments.space, self.arguments.resolution, self.arguments.threads)
+        command = [sys.executable, '-c', _PEAK, tractogram, self.work / 'peak', *where]
+        done = subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True)
+        return int(done.stdout) / 1e6
+
+    def large(self, tractogram: Path, lesions: list[Path]) -> None:
+        """One build, and the answers to some lesions."""
+        took = seconds(lambda: print(f'build: peak memory {self.peak(tractogram):.2f} GB'))
+        part = next((self.work / 'peak').glob('density-*'))
+        print(f'build: {took:.0f} s, size {share(part.parent, tractogram):.2f} of the .tck')
+        index = self.open(tractogram, part)
+        for path in lesions:
+            image = nib.load(path)
+            mask, affine = np.asarray(image.dataobj) != 0, nifti_affine(image.header)
+            times = in_turn(self.arguments.repeat, ask=partial(select_and_map, index, mask, affine))
+            print(f'{path.name[:32]:32s} select and map {1000 * times["ask"]:.0f} ms')
+
     def queries(self, tractogram: Path, lesions: list[Path], repeat: int) -> None:
-        index = self.open(tractogram, self.work / 'index')
+        index = self.open(tractogram, self.part)
         pairs = assign(index.endpoints, self.labels, self.affine, nprocs=self.arguments.threads)
         full = connectivity(pairs, self.parcels)
         print(
@@ -146,20 +151,31 @@ class Bench:
         matrix = self.work / 'matrix.csv'
         self.mrtrix('tck2connectome', '-symmetric', '-zero_diagonal', chosen, self.arguments.atlas, matrix)
 
-    def growth(self, tractogram: Path, lesion: Path, shares: list[int], repeat: int) -> None:
-        """Build and answer for parts of the tractogram."""
+    def growth(
+        self, tractogram: Path, lesion: Path, shares: list[int], repeat: int
+    ) -> dict[int, tuple[float, float]]:
+        """Seconds to build and milliseconds to answer, for parts of the tractogram."""
+        found = {}
         image = nib.load(lesion)
         mask, affine = np.asarray(image.dataobj) != 0, nifti_affine(image.header)
         for count in shares:
             part, directory = self.work / 'part.tck', self.work / 'part'
             self.mrtrix('tckedit', '-number', count, tractogram, part)
             builds = in_turn(repeat, build=partial(self.build, part, directory))
-            index = self.open(part, directory)
+            index = self.open(part, next(directory.glob('density-*')))
             asks = in_turn(repeat + 1, ask=partial(select_and_map, index, mask, affine))
+            found[count] = builds['build'], 1000 * asks['ask']
             print(
-                f'{count:9d} streamlines: build {builds["build"]:6.2f} s, '
-                f'select and map {1000 * asks["ask"]:6.1f} ms'
+                f'{count:9d} streamlines: build {found[count][0]:6.2f} s, '
+                f'select and map {found[count][1]:6.1f} ms'
             )
+        return found
+
+
+def share(directory: Path, tractogram: Path) -> float:
+    """Size of an index as a share of its tractogram."""
+    size = sum(path.stat().st_size for path in directory.rglob('*') if path.is_file())
+    return size / tractogram.stat().st_size
 
 
 def answer(index: Index, mask: np.ndarray, affine: np.ndarray, pairs: np.ndarray, full: np.ndarray) -> None:
@@ -205,33 +221,3 @@ def touch(index: Index, mask: np.ndarray, affine: np.ndarray, ids: np.ndarray) -
 def spans(begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
     begins, counts = begins.astype(np.int64), (ends - begins).astype(np.int64)
     return np.repeat(begins - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('tractogram', type=Path)
-    parser.add_argument('--atlas', type=Path, required=True, help='label image')
-    parser.add_argument('--lesions', type=Path, nargs='+', required=True)
-    parser.add_argument('--space', default='MNI152NLin6Asym')
-    parser.add_argument('--resolution', type=int, default=2)
-    parser.add_argument('--upsample', type=int, help='points per step; needed for a .tck without step_size')
-    parser.add_argument('--threads', type=int, default=2, help='of MRtrix3 and of the index')
-    parser.add_argument('--repeat', type=int, default=5)
-    parser.add_argument(
-        '--growth', type=int, nargs='*', default=[], help='numbers of streamlines to build for'
-    )
-    parser.add_argument('--work', type=Path, help='folder for what is written; a temporary one if not given')
-    arguments = parser.parse_args()
-    print(f'{os.cpu_count()} cores, {arguments.threads} threads, medians of {arguments.repeat}')
-    with tempfile.TemporaryDirectory(dir=arguments.work) as work:
-        bench = Bench(arguments, Path(work))
-        bench.builds(arguments.tractogram, arguments.repeat)
-        bench.queries(arguments.tractogram, arguments.lesions, arguments.repeat)
-        if arguments.growth:
-            bench.growth(arguments.tractogram, arguments.lesions[0], arguments.growth, arguments.repeat)
-
-
-if __name__ == '__main__':
-    main()
