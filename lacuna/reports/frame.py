@@ -15,8 +15,9 @@ from lacuna.spaces import standard_grid, templateflow_home
 ORIGIN = (-78, -112, -76)
 SHAPE = (157, 193, 164)
 
-_AFFINE = np.eye(4)
-_AFFINE[:3, 3] = ORIGIN
+#: 4 x 4, from voxels of the frame to world mm
+FRAME_AFFINE = np.eye(4)
+FRAME_AFFINE[:3, 3] = ORIGIN
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def to_frame(data: np.ndarray, affine: np.ndarray, order: int = 0) -> np.ndarray
     >>> np.argwhere(to_frame(data, affine))[0] + ORIGIN
     array([11, 20, 30])
     """
-    return to_grid(data, affine, SHAPE, _AFFINE, order)
+    return to_grid(data, affine, SHAPE, FRAME_AFFINE, order)
 
 
 def mask_in_frame(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
@@ -133,5 +134,5 @@ def _template(
 def template_on_grid(space: str, resolution: int = 2) -> tuple[np.ndarray, np.ndarray]:
     """The template as uint8 on the standard grid of a space, and the affine."""
     grid = standard_grid(space, resolution)
-    values = to_grid(load_template(space).t1w, _AFFINE, grid.shape, grid.affine, order=1)
+    values = to_grid(load_template(space).t1w, FRAME_AFFINE, grid.shape, grid.affine, order=1)
     return np.rint(values * 255).astype(np.uint8), grid.affine
