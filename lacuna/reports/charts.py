@@ -86,7 +86,7 @@ def matrix_figure(percent: pd.DataFrame, full: pd.DataFrame | None) -> Figure:
     image = axes.imshow(values, cmap=PERCENT, vmin=0, vmax=100, interpolation='nearest')
     _name_axes(axes, parcels)
     bar = figure.colorbar(image, cax=figure.add_axes((0.905, 0.3, 0.018, 0.4)))
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.set_label('connection disconnected (%)')
     note = 'white: nothing lost' + ('; grey: no streamline in the tractogram' if full is not None else '')
     figure.text(0.54, 0.965, note, ha='center', color=FAINT, fontsize=8)
@@ -118,7 +118,9 @@ def _name_axes(axes: Axes, parcels: list[Parcel]) -> None:
     axes.tick_params(length=2, labelsize=size)
 
 
-def top_edges(mask: pd.DataFrame, percent: pd.DataFrame, count: int = 60) -> list[tuple[int, int, float, float]]:
+def top_edges(
+    mask: pd.DataFrame, percent: pd.DataFrame, count: int = 60
+) -> list[tuple[int, int, float, float]]:
     """The connections that lose most streamlines, most first: both parcels (as positions), number and percent.
 
     >>> import pandas as pd
@@ -185,13 +187,17 @@ def connectogram_figure(mask: pd.DataFrame, percent: pd.DataFrame, count: int = 
             if parcel.network
             else _HEMISPHERES[parcel.hemisphere][1]
         )
-        axes.add_patch(Wedge((0, 0), 1.06, angle - half, angle + half, width=0.045, color=colour, linewidth=0))
+        axes.add_patch(
+            Wedge((0, 0), 1.06, angle - half, angle + half, width=0.045, color=colour, linewidth=0)
+        )
     colours = mpl.colormaps[PERCENT]
     most = max((cut for _, _, cut, _ in edges), default=1)
     for one, other, cut, share in reversed(edges):
         path = Path([points[one], points[one] * 0.25, points[other] * 0.25, points[other]], [1, 4, 4, 4])
         width = 0.5 + 3.0 * np.sqrt(cut / most)
-        axes.add_patch(PathPatch(path, fill=False, edgecolor=colours(share / 100), linewidth=width, alpha=0.85))
+        axes.add_patch(
+            PathPatch(path, fill=False, edgecolor=colours(share / 100), linewidth=width, alpha=0.85)
+        )
     _name_points(axes, parcels, angles, sorted({parcel for edge in edges for parcel in edge[:2]}))
     for sign, text in ((-1, 'left'), (1, 'right')):
         if any(parcel.hemisphere for parcel in parcels):
@@ -200,7 +206,7 @@ def connectogram_figure(mask: pd.DataFrame, percent: pd.DataFrame, count: int = 
         axes.text(0, 0, 'no connection loses a streamline', ha='center', va='center', color=FAINT)
     scale = ScalarMappable(mpl.colors.Normalize(0, 100), cmap=PERCENT)
     bar = figure.colorbar(scale, cax=figure.add_axes((0.905, 0.55, 0.018, 0.32)))
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.set_label('connection disconnected (%)')
     for i, network in enumerate(networks):
         y = 0.42 - 0.028 * i

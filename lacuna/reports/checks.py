@@ -92,9 +92,11 @@ def check_lesion(facts: LesionFacts) -> list[str]:
     if facts.voxels < TINY:
         found.append(f'The mask has only {_count(facts.voxels, "voxel")}: a shift by one changes the result.')
     if facts.components >= MANY_COMPONENTS:
-        found.append(f'The mask has {facts.components} separate parts; are specks among them?')
+        found.append(f'The mask consists of {facts.components} pieces; are specks among them?')
     if facts.outside_brain_percent >= 1:
-        found.append(f"{_percent(facts.outside_brain_percent)} of the mask lies outside the template's brain.")
+        found.append(
+            f"{_percent(facts.outside_brain_percent)} of the mask lies outside the template's brain."
+        )
     if facts.side == 'both':
         smaller = min(facts.left_percent, 100 - facts.left_percent)
         found.append(f'The mask crosses the midline ({_percent(smaller)} of it on the smaller side).')
@@ -129,16 +131,15 @@ def check_denominators(percent: np.ndarray, full_tdi: np.ndarray) -> list[str]:
     """How much of the map rests on few streamlines.
 
     >>> check_denominators(np.array([50.0, 10, 0]), np.array([2, 100, 1]))
-    ['50 % of the affected voxels have fewer than 5 streamlines in all: their percentages are coarse.']
+    ['50 % of the affected voxels have fewer than 5 streamlines: coarse percentages.']
     """
     affected = percent > 0
-    small = np.count_nonzero(full_tdi[affected] < SMALL_DENOMINATOR)
-    share = 100.0 * small / max(np.count_nonzero(affected), 1)
+    small = int(np.count_nonzero(full_tdi[affected] < SMALL_DENOMINATOR))
+    share = 100.0 * small / max(int(np.count_nonzero(affected)), 1)
     if share < 10:
         return []
     return [
-        f'{_percent(share)} of the affected voxels have fewer than {SMALL_DENOMINATOR} streamlines in all: '
-        'their percentages are coarse.'
+        f'{_percent(share)} of the affected voxels have fewer than {SMALL_DENOMINATOR} streamlines: coarse percentages.'
     ]
 
 
@@ -146,7 +147,7 @@ def check_spacing(streamlines: Sequence[np.ndarray], affine: np.ndarray) -> list
     """Whether vertices lie so far apart that a streamline may cross the mask without one in it.
 
     >>> check_spacing([np.array([[0.0, 0, 0], [0, 4, 0]])], np.eye(4))
-    ['Vertices are sparse: 4.0 mm apart, voxels of the mask 1.0 mm; streamlines may pass the mask unseen.']
+    ['Vertices are sparse, 4.0 mm apart (voxels of the mask: 1.0 mm): streamlines may pass unseen.']
     """
     steps = [np.linalg.norm(np.diff(line, axis=0), axis=1) for line in streamlines if len(line) > 1]
     if not steps:
@@ -157,8 +158,7 @@ def check_spacing(streamlines: Sequence[np.ndarray], affine: np.ndarray) -> list
     if spacing <= 2 * edge:
         return []
     return [
-        f'Vertices are sparse: {spacing:.1f} mm apart, voxels of the mask {edge:.1f} mm; '
-        'streamlines may pass the mask unseen.'
+        f'Vertices are sparse, {spacing:.1f} mm apart (voxels of the mask: {edge:.1f} mm): streamlines may pass unseen.'
     ]
 
 

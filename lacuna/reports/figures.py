@@ -108,9 +108,7 @@ def glass_figure(
         panels = _glass(figure, template, i, len(scales))
         for axis, axes in enumerate(panels):
             projected = np.ma.masked_less_equal(percent.max(axis=axis).T, 0)
-            image = axes.imshow(
-                projected, cmap=PERCENT, vmin=0, vmax=highest, extent=_extent(axis), **_AS_IS
-            )
+            image = axes.imshow(projected, cmap=PERCENT, vmin=0, vmax=highest, extent=_extent(axis), **_AS_IS)
             if lesion is not None and lesion.any():
                 _outline(axes, lesion.any(axis=axis), axis, _CONTOUR, 1.4)
         bottom = (len(scales) - 1 - i) / len(scales)
@@ -140,7 +138,7 @@ def streamline_figure(
         plane = [other for other in range(3) if other != axis]
         axes.add_collection(
             LineCollection(
-                segments[..., plane], colors=colours, linewidths=0.45, alpha=0.45, capstyle='round'
+                list(segments[..., plane]), colors=colours, linewidths=0.45, alpha=0.45, capstyle='round'
             )
         )
         if lesion is not None and lesion.any():
@@ -187,7 +185,9 @@ def direction_segments(streamlines: Sequence[np.ndarray]) -> tuple[np.ndarray, n
 _AS_IS: dict[str, Any] = {'origin': 'lower', 'interpolation': 'nearest', 'rasterized': True}
 
 
-def _mosaic(template: Template, shown: np.ndarray, bar: bool = False) -> tuple[Figure, list[tuple[Axes, Any]]]:
+def _mosaic(
+    template: Template, shown: np.ndarray, bar: bool = False
+) -> tuple[Figure, list[tuple[Axes, Any]]]:
     """Three rows of cuts through what is shown, on the template; each row with the function that cuts an image."""
     right = 0.93 if bar else 1.0
     heights = [SHAPE[2], SHAPE[2], SHAPE[1]]
@@ -242,9 +242,7 @@ class _Row:
         row = np.zeros((SHAPE[1] if self.axis == 2 else SHAPE[2], _WIDTH), np.float32)
         for start, position in zip(self._starts, self.positions, strict=True):
             cut = image.take(position, axis=self.axis).T
-            row[:, start : start + self._size] = np.where(
-                cut != 0, cut, row[:, start : start + self._size]
-            )
+            row[:, start : start + self._size] = np.where(cut != 0, cut, row[:, start : start + self._size])
         return row
 
 
@@ -293,7 +291,7 @@ def _extent(axis: int) -> tuple[float, float, float, float]:
     )
 
 
-def _outline(axes: Axes, flat: np.ndarray, axis: int, colour: str, width: float) -> None:
+def _outline(axes: Axes, flat: Any, axis: int, colour: str, width: float) -> None:
     from scipy import ndimage
 
     smooth = ndimage.gaussian_filter(flat.T.astype(np.float32), 0.7)
@@ -306,7 +304,7 @@ def _colour_bar(figure: Figure, image: Any, highest: float) -> None:
 
 def _bar(figure: Figure, image: Any, axes: Axes, highest: float) -> None:
     bar = figure.colorbar(image, cax=axes, ticks=np.linspace(0, highest, 5))
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     axes.tick_params(length=2, labelsize=8)
     decimals = 0 if highest >= 20 else 1 if highest >= 2 else 2
     axes.set_yticklabels([f'{value:.{decimals}f}' for value in np.linspace(0, highest, 5)])

@@ -105,7 +105,10 @@ def load_template(space: str) -> Template:
     """
     folder = templateflow_home() / f'tpl-{space}'
     found = [
-        (folder / f'tpl-{space}_{t1w}_T1w.nii.gz', folder / f'tpl-{space}_{resolution}_desc-brain_mask.nii.gz')
+        (
+            folder / f'tpl-{space}_{t1w}_T1w.nii.gz',
+            folder / f'tpl-{space}_{resolution}_desc-brain_mask.nii.gz',
+        )
         for resolution in ('res-01', 'res-02')
         for t1w in (f'{resolution}_desc-brain', resolution)
     ]
@@ -116,9 +119,14 @@ def load_template(space: str) -> Template:
             return _template(*load_image(t1w), mask.data, mask.affine, f'{space} (TemplateFlow)')
     from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
 
-    images = load_mni152_template(resolution=2), load_mni152_brain_mask(resolution=2)
-    arrays = [part for image in images for part in (np.asanyarray(image.dataobj), image.affine)]
-    return _template(*arrays, source='ICBM 2009a (nilearn)')
+    t1w_image, brain_image = load_mni152_template(resolution=2), load_mni152_brain_mask(resolution=2)
+    return _template(
+        np.asanyarray(t1w_image.dataobj),
+        t1w_image.affine,
+        np.asanyarray(brain_image.dataobj),
+        brain_image.affine,
+        'ICBM 2009a (nilearn)',
+    )
 
 
 def _template(

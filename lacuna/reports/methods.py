@@ -28,7 +28,9 @@ def methods_html(text: str, bibliography: str) -> str:
     <p>By <em>X</em> [<a href="#ref-b">1</a>].</p>
     <ol class="references"><li id="ref-b">T. 2001.</li></ol>
     """
-    works = {found['key'].strip(): dict(_FIELD.findall(found['fields'])) for found in _ENTRY.finditer(bibliography)}
+    works = {
+        found['key'].strip(): dict(_FIELD.findall(found['fields'])) for found in _ENTRY.finditer(bibliography)
+    }
     order: list[str] = []
 
     def cite(found: re.Match[str]) -> str:

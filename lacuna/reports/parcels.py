@@ -57,7 +57,8 @@ def read_parcel(name: str) -> Parcel:
     """
     if found := _SCHAEFER.fullmatch(name):
         network = next(
-            (full for key, full in _NETWORK_NAMES.items() if found['network'].startswith(key)), found['network']
+            (full for key, full in _NETWORK_NAMES.items() if found['network'].startswith(key)),
+            found['network'],
         )
         rest = found['rest'].replace('_', ' ')
         return Parcel(name, f'{found["network"]} {rest}', found['hemi'][0], network)

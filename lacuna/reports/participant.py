@@ -114,7 +114,9 @@ def write_page(root: Path, subject: str, failures: Sequence[ReportFailure] = ())
         _name_lesions(report)
         report.sections += [_Section('Methods', [_Part('methods-text', [(_methods(root), '')])])]
         if failures or not any(section.isnested for section in report.sections):
-            report.sections.insert(0, _Section('Failures', [_Part('failure-table', [(_failures(failures), '')])]))
+            report.sections.insert(
+                0, _Section('Failures', [_Part('failure-table', [(_failures(failures), '')])])
+            )
         report.generate_report()
         page = Path(drafts, target.name).read_text(encoding='utf-8')
     write_if_changed(target, _with_pictures(page, root).encode())

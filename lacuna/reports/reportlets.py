@@ -42,7 +42,9 @@ def draw_reportlets(lesion: Lesion, folder: Path) -> list[Path]:
     list of pathlib.Path
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pages = {figure_name(lesion.stem, 'summary', '.html'): summary_fragment(lesion, _Facts(lesion).warnings())}
+    pages = {
+        figure_name(lesion.stem, 'summary', '.html'): summary_fragment(lesion, _Facts(lesion).warnings())
+    }
     written = []
     with drawing():
         for name, figure in _brain_figures(lesion):
@@ -135,9 +137,7 @@ def _brain_figures(lesion: Lesion) -> list[tuple[str, Callable[[], Figure]]]:
         auto = own_scale(percent)
         found.append(('map', partial(figures.map_figure, template, percent, mask)))
         if auto:
-            found.append(
-                ('mapscaled', partial(figures.map_figure, template, percent, mask, highest=auto))
-            )
+            found.append(('mapscaled', partial(figures.map_figure, template, percent, mask, highest=auto)))
         found.append(('glass', partial(figures.glass_figure, template, percent, mask, auto=auto)))
     if streamlines := _sample(lesion):
         found.append(('streamlines', partial(figures.streamline_figure, template, streamlines, mask)))

@@ -118,7 +118,8 @@ def _lesion(root: Path, path: Path, links: Mapping[str, Any]) -> Lesion:
     space = parse_entities(path.name)['space']
     metadata = read_json(sidecar_path(path)) or {}
     names = {
-        parse_entities(table.name).get('atlas') for table in path.parent.glob(f'{stem}_method-snm_atlas-*.tsv')
+        parse_entities(table.name).get('atlas')
+        for table in path.parent.glob(f'{stem}_method-snm_atlas-*.tsv')
     }
     sources = metadata.get('Sources')
     return Lesion(

@@ -38,7 +38,9 @@ def summary_fragment(lesion: Lesion, checked: tuple[LesionFacts | None, list[str
     versions = lesion.metadata.get('SoftwareVersions')
     if isinstance(versions, Mapping):
         rows.append(('Software', ', '.join(f'{name} {version}' for name, version in versions.items())))
-    table = ''.join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in rows)
+    table = ''.join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in rows
+    )
     return f'{warnings_html(warnings)}<table class="summary">{table}</table>'
 
 
@@ -68,7 +70,7 @@ def _lesion_rows(facts: LesionFacts | None, summary: Mapping[str, Any]) -> list[
     if side == 'both':
         side = f'both ({facts.left_percent:.0f} % left)'
     return [
-        ('Volume', f'{facts.volume_ml:.3g} ml ({facts.voxels:,} voxels, {facts.components} connected)'),
+        ('Volume', f'{facts.volume_ml:.3g} ml ({facts.voxels:,} voxels, {_parts(facts.components)})'),
         ('Side', side),
     ]
 
@@ -80,15 +82,14 @@ def _tractogram_rows(metadata: Mapping[str, Any], summary: Mapping[str, Any]) ->
         share = float(summary.get('streamlines_disconnected_pct') or 0)
         rows.append(('Streamlines cut', f'{cut:,} of {total:,} ({share:.2f} %)'))
     if 'disconnection_mean_pct' in summary:
-        rows.append(
-            (
-                'Disconnection map',
-                f'{int(summary.get("voxels_disconnected") or 0):,} voxels, mean '
-                f'{float(summary["disconnection_mean_pct"]):.1f} %, '
-                f'highest {float(summary.get("disconnection_max_pct") or 0):.1f} %',
-            )
-        )
+        voxels, mean = int(summary.get('voxels_disconnected') or 0), float(summary['disconnection_mean_pct'])
+        highest = float(summary.get('disconnection_max_pct') or 0)
+        rows.append(('Disconnection map', f'{voxels:,} voxels, mean {mean:.1f} %, highest {highest:.1f} %'))
     tractogram = metadata.get('Tractogram')
     if isinstance(tractogram, Mapping):
         rows.append(('Tractogram', f'{tractogram.get("Name")} ({tractogram.get("Space")})'))
     return rows
+
+
+def _parts(number: int) -> str:
+    return 'in one piece' if number == 1 else f'in {number} pieces'

@@ -61,9 +61,7 @@ def viewer_page(
     if mask is not None and mask[0].any():
         cropped, affine = _cropped(mask[0] > 0, mask[1])
         volumes.append(
-            _volume(
-                'lesion', cropped.astype(np.uint8), affine, colormap='red', low=0.5, high=1, opacity=0.75
-            )
+            _volume('lesion', cropped.astype(np.uint8), affine, colormap='red', low=0.5, high=1, opacity=0.75)
         )
         middle = np.argwhere(mask[0]).mean(axis=0)
         centre = [round(float(value), 1) for value in mask[1][:3, :3] @ middle + mask[1][:3, 3]]

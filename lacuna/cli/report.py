@@ -1,0 +1,105 @@
+"""``lacuna report``: make the reports again from what is on disk."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lacuna.errors import InputError
+
+if TYPE_CHECKING:
+    from lacuna.reports.participant import ReportFailure
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``report`` to the commands."""
+    parser = commands.add_parser(
+        'report',
+        help='make the reports again from results on disk',
+        description='Draw the figures and write sub-<label>.html from the results in a folder; nothing is computed '
+        'again.',
+    )
+    parser.add_argument('output_dir', type=Path, metavar='OUTPUT_DIR', help='folder of the results')
+    parser.add_argument(
+        '--participant-label', nargs='+', default=[], dest='participants', metavar='L', help='all by default'
+    )
+    parser.add_argument(
+        '--nprocs', type=int, default=1, metavar='N', help='participants at a time (%(default)s)'
+    )
+    parser.add_argument('--group', action='store_true', help='write group.html, an overview of all, instead')
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the reports; returns the exit code.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no results, or not those of a participant.
+    """
+    from lacuna.execution import quiet_environment
+
+    quiet_environment()
+    from lacuna.reports.results import check_dataset
+
+    root = args.output_dir.expanduser().absolute()
+    check_dataset(root)
+    if args.group:
+        from lacuna.reports.group import write_group_report
+
+        print(write_group_report(root, root / 'group.html'))
+        return 0
+    from tqdm import tqdm
+
+    from lacuna.reports.participant import read_failures
+
+    failures = read_failures(root)
+    labels = _labels(root, args.participants, failures)
+    with tqdm(total=len(labels), desc='reports', disable=not sys.stderr.isatty(), leave=False) as bar:
+        for path in _make(root, labels, failures, args.nprocs):
+            bar.update(1)
+            print(path)
+    return 0
+
+
+def _labels(root: Path, asked: Sequence[str], failures: Sequence[ReportFailure]) -> list[str]:
+    from lacuna.reports.results import find_lesions, participants
+
+    failed = {failure.subject for failure in failures}
+    known = sorted({label for label in participants(root) if find_lesions(root, label)} | failed)
+    wanted = [label.removeprefix('sub-') for label in asked] or known
+    if unknown := [label for label in wanted if label not in known]:
+        message = f'there are no results of participant {", ".join(unknown)} in {root}'
+        raise InputError(message)
+    if not wanted:
+        message = f'there are no results in {root}'
+        raise InputError(message)
+    return wanted
+
+
+def _make(
+    root: Path, labels: Sequence[str], failures: Sequence[ReportFailure], nprocs: int
+) -> Iterator[Path]:
+    from lacuna.reports.participant import make_report
+
+    if nprocs == 1 or len(labels) == 1:
+        for label in labels:
+            yield make_report(root, label, failures=failures, redraw=True)
+        return
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    from lacuna.execution import available_processors
+    from lacuna.processes import start_worker
+
+    workers = min(available_processors() if nprocs == -1 else nprocs, len(labels))
+    with ProcessPoolExecutor(
+        workers, mp_context=get_context('spawn'), initializer=start_worker, initargs=(str(Path.cwd()),)
+    ) as pool:
+        jobs = [pool.submit(make_report, root, label, failures=failures, redraw=True) for label in labels]
+        for job in jobs:
+            yield job.result()
