@@ -65,9 +65,14 @@ def lesion_figure(template: Template, lesion: np.ndarray) -> Figure:
 
 
 def map_figure(
-    template: Template, percent: np.ndarray, lesion: np.ndarray | None, *, highest: float = 100.0
+    template: Template,
+    percent: np.ndarray,
+    lesion: np.ndarray | None,
+    *,
+    highest: float = 100.0,
+    label: str = 'disconnected (%)',
 ) -> Figure:
-    """The disconnection map on the template, in three planes, with the outline of the lesion.
+    """A map in percent on the template, in three planes, with the outline of the lesion.
 
     Parameters
     ----------
@@ -77,6 +82,8 @@ def map_figure(
         bool.
     highest : float
         Value at the upper end of the colours; the lower end is 0.
+    label : str
+        Of the colours.
     """
     figure, rows = _mosaic(template, _bulk(percent > 0), bar=True)
     for axes, row in rows:
@@ -84,7 +91,7 @@ def map_figure(
         image = axes.imshow(shown, cmap=PERCENT, alpha=0.9, vmin=0, vmax=highest, **_AS_IS)
         if lesion is not None:
             _contour(axes, row(lesion), _CONTOUR)
-    _colour_bar(figure, image, highest)
+    _bar(figure, image, figure.add_axes((0.94, 0.3, 0.012, 0.4)), highest, label)
     return figure
 
 
@@ -298,17 +305,14 @@ def _outline(axes: Axes, flat: Any, axis: int, colour: str, width: float) -> Non
     axes.contour(smooth, levels=[0.45], colors=colour, linewidths=width, extent=_extent(axis), origin='lower')
 
 
-def _colour_bar(figure: Figure, image: Any, highest: float) -> None:
-    _bar(figure, image, figure.add_axes((0.94, 0.3, 0.012, 0.4)), highest)
+def _bar(figure: Figure, image: Any, axes: Axes, highest: float, label: str = 'disconnected (%)') -> None:
+    from matplotlib.ticker import MaxNLocator
 
-
-def _bar(figure: Figure, image: Any, axes: Axes, highest: float) -> None:
-    bar = figure.colorbar(image, cax=axes, ticks=np.linspace(0, highest, 5))
+    ticks = np.linspace(0, 100, 5) if highest == 100 else MaxNLocator(4, integer='number' in label)
+    bar = figure.colorbar(image, cax=axes, ticks=ticks)
     bar.outline.set_visible(False)
     axes.tick_params(length=2, labelsize=8)
-    decimals = 0 if highest >= 20 else 1 if highest >= 2 else 2
-    axes.set_yticklabels([f'{value:.{decimals}f}' for value in np.linspace(0, highest, 5)])
-    axes.set_ylabel('disconnected (%)', fontsize=8)
+    axes.set_ylabel(label, fontsize=8)
 
 
 def _one_colour(colour: str) -> Any:

@@ -148,7 +148,7 @@ def own_scale(percent: np.ndarray) -> float | None:
     """Upper end of a scale on which the values of a map can be told apart; None where that from 0 to 100 does.
 
     >>> own_scale(np.array([0.0, 1.0, 2.0, 4.0])), own_scale(np.array([90.0, 100.0]))
-    (5.0, None)
+    (4.0, None)
     """
     affected = percent[percent > 0]
     if not affected.size or (upper := float(np.percentile(affected, 95))) >= _SMALL:
