@@ -61,7 +61,21 @@ def lesion_figure(template: Template, lesion: np.ndarray) -> Figure:
         marked = np.ma.masked_equal(row(lesion), 0)
         axes.imshow(marked, cmap=_one_colour(LESION), alpha=0.55, vmin=0, vmax=1, **_AS_IS)
         _contour(axes, row(lesion), LESION)
+        if is_small(lesion):
+            _circle_small(axes, row, lesion)
     return figure
+
+
+def is_small(lesion: np.ndarray) -> bool:
+    """Whether a lesion is so small that an eye would search for it: less than a centimetre along each axis.
+
+    >>> lesion = np.zeros(SHAPE, bool)
+    >>> lesion[80:84, 80:82, 80] = True
+    >>> is_small(lesion)
+    True
+    """
+    voxels = np.argwhere(lesion)
+    return bool(len(voxels)) and bool((np.ptp(voxels, axis=0) < 10).all())
 
 
 def map_figure(
@@ -245,12 +259,26 @@ class _Row:
     def centre(self, i: int) -> float:
         return float(self._starts[i] + self._size / 2)
 
+    def left(self, i: int) -> int:
+        return int(self._starts[i])
+
     def __call__(self, image: np.ndarray) -> np.ndarray:
         row = np.zeros((SHAPE[1] if self.axis == 2 else SHAPE[2], _WIDTH), np.float32)
         for start, position in zip(self._starts, self.positions, strict=True):
             cut = image.take(position, axis=self.axis).T
             row[:, start : start + self._size] = np.where(cut != 0, cut, row[:, start : start + self._size])
         return row
+
+
+def _circle_small(axes: Axes, row: _Row, lesion: np.ndarray) -> None:
+    from matplotlib.patches import Circle
+
+    for i, position in enumerate(row.positions):
+        cut = lesion.take(position, axis=row.axis)
+        if cut.any():
+            across, up = np.argwhere(cut).mean(axis=0)
+            place = (row.left(i) + across, up)
+            axes.add_patch(Circle(place, 9, fill=False, edgecolor=LESION, linewidth=1.2))
 
 
 def _contour(axes: Axes, row: np.ndarray, colour: str) -> None:

@@ -45,6 +45,8 @@ def outliers(values: np.ndarray) -> np.ndarray:
 
 def distribution_figure(volumes: Sequence[float], cut: Sequence[float]) -> Figure:
     """How volumes (ml, logarithmic) and percentages of streamlines cut are distributed, a dot for each lesion."""
+    from matplotlib.ticker import MaxNLocator
+
     figure = new_figure(9.5, 2.9)
     panels = (
         (np.asarray(volumes, float), 'volume (ml)', LESION, True),
@@ -58,14 +60,15 @@ def distribution_figure(volumes: Sequence[float], cut: Sequence[float]) -> Figur
             continue
         if logarithmic:
             low, high = np.log10(values.min()), np.log10(values.max())
-            edges = np.logspace(low - 0.05, high + 0.05, _bins(len(values)))
+            edges = list(np.logspace(low - 0.05, high + 0.05, _bins(len(values))))
             axes.set_xscale('log')
         else:
-            edges = np.linspace(0, max(float(values.max()) * 1.02, 1e-3), _bins(len(values)))
-        counts, _, _ = axes.hist(values, bins=edges, color=colour, alpha=0.35, linewidth=0)
+            edges = list(np.linspace(0, max(float(values.max()) * 1.02, 1e-3), _bins(len(values))))
+        counts, _ = np.histogram(values, edges)
+        axes.hist(values, bins=edges, color=colour, alpha=0.35, linewidth=0)
         axes.plot(values, np.full(len(values), -0.06 * counts.max()), '|', color=colour, markersize=7)
         axes.axvline(float(np.median(values)), color=INK, linewidth=0.9, linestyle='--')
-        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     figure.tight_layout()
     return figure
 
