@@ -438,6 +438,20 @@ def test_report_command_refuses_what_it_cannot_use(dataset, tmp_path, capsys):
     assert 'participant 99' in capsys.readouterr().err
 
 
+def test_a_broken_file_costs_one_report_only(tmp_path, capsys):
+    root = tmp_path / 'out'
+    mask = write_results(root, tmp_path / 'in', 'sub-01_label-lesion', sample=False)
+    mask.write_bytes(b'no image')
+    write_results(root, tmp_path / 'in', 'sub-02_label-lesion', sample=False)
+    next(root.glob('sub-02/**/*_stats.json')).unlink()
+    next(root.glob('sub-02/**/*_desc-disconnectionpct.nii.gz')).write_bytes(b'no image')
+    assert main(['report', str(root), '--nprocs', '2']) == 1
+    said = capsys.readouterr()
+    assert said.out.split() == [str(root / 'sub-01.html')]
+    assert 'sub-02: no report: ' in said.err
+    assert 'What needs the mask is left out' in (root / 'sub-01.html').read_text(encoding='utf-8')
+
+
 def test_outliers_are_flagged():
     volumes = [10.0, 12, 9, 11, 10.5, 4000]
     rows = [

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lacuna.errors import InputError
+from lacuna.errors import InputError, LacunaError
 
 if TYPE_CHECKING:
     from lacuna.reports.participant import ReportFailure
@@ -27,7 +27,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         '--participant-label', nargs='+', default=[], dest='participants', metavar='L', help='all by default'
     )
     parser.add_argument(
-        '--nprocs', type=int, default=1, metavar='N', help='participants at a time (%(default)s)'
+        '--nprocs',
+        type=int,
+        default=1,
+        metavar='N',
+        help='participants at a time; -1 is one a processor (%(default)s)',
     )
     parser.add_argument('--group', action='store_true', help='write group.html, an overview of all, instead')
     parser.set_defaults(run=run)
@@ -59,11 +63,16 @@ def run(args: argparse.Namespace) -> int:
 
     failures = read_failures(root)
     labels = _labels(root, args.participants, failures)
+    failed = 0
     with tqdm(total=len(labels), desc='reports', disable=not sys.stderr.isatty(), leave=False) as bar:
-        for path in _make(root, labels, failures, args.nprocs):
+        for label, made in _make(root, labels, failures, args.nprocs):
             bar.update(1)
-            print(path)
-    return 0
+            if isinstance(made, Path):
+                print(made)
+            else:
+                failed += 1
+                print(f'lacuna: sub-{label}: no report: {made}', file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _labels(root: Path, asked: Sequence[str], failures: Sequence[ReportFailure]) -> list[str]:
@@ -83,12 +92,11 @@ def _labels(root: Path, asked: Sequence[str], failures: Sequence[ReportFailure])
 
 def _make(
     root: Path, labels: Sequence[str], failures: Sequence[ReportFailure], nprocs: int
-) -> Iterator[Path]:
-    from lacuna.reports.participant import make_report
-
+) -> Iterator[tuple[str, Path | str]]:
+    """The page of each participant, or why there is none."""
     if nprocs == 1 or len(labels) == 1:
         for label in labels:
-            yield make_report(root, label, failures=failures, redraw=True)
+            yield label, _make_one(root, label, failures)
         return
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
@@ -100,6 +108,18 @@ def _make(
     with ProcessPoolExecutor(
         workers, mp_context=get_context('spawn'), initializer=start_worker, initargs=(str(Path.cwd()),)
     ) as pool:
-        jobs = [pool.submit(make_report, root, label, failures=failures, redraw=True) for label in labels]
-        for job in jobs:
-            yield job.result()
+        jobs = [pool.submit(_make_one, root, label, failures) for label in labels]
+        for label, job in zip(labels, jobs, strict=True):
+            yield label, job.result()
+
+
+def _make_one(root: Path, label: str, failures: Sequence[ReportFailure]) -> Path | str:
+    from nibabel.filebasedimages import ImageFileError
+
+    from lacuna.reports.participant import make_report
+
+    try:
+        return make_report(root, label, failures=failures, redraw=True)
+    # a file that somebody has changed or removed is no reason to leave out the others
+    except (LacunaError, ImageFileError, OSError, EOFError, ValueError, KeyError) as error:
+        return ' '.join(str(error).split()) or type(error).__name__

@@ -173,9 +173,9 @@ def connectogram_figure(mask: pd.DataFrame, percent: pd.DataFrame, count: int = 
 
     parcels = [read_parcel(str(name)) for name in mask.index]
     edges = top_edges(mask, percent, count)
-    figure = new_figure(8.2, 7.6)
+    figure = new_figure(8.2, 6.6)
     axes = figure.add_axes((0.02, 0.02, 0.86, 0.96))
-    axes.set(xlim=(-1.75, 1.75), ylim=(-1.75, 1.75), aspect='equal')
+    axes.set(xlim=(-1.7, 1.7), ylim=(-1.55, 1.55), aspect='equal')
     axes.axis('off')
     angles = circle_angles(parcels)
     points = np.stack([np.cos(angles), np.sin(angles)], axis=1)
@@ -201,7 +201,7 @@ def connectogram_figure(mask: pd.DataFrame, percent: pd.DataFrame, count: int = 
     _name_points(axes, parcels, angles, sorted({parcel for edge in edges for parcel in edge[:2]}))
     for sign, text in ((-1, 'left'), (1, 'right')):
         if any(parcel.hemisphere for parcel in parcels):
-            axes.text(1.6 * sign, 1.62, text, ha='center', color=FAINT, fontsize=10)
+            axes.text(1.35 * sign, 1.4, text, ha='center', color=FAINT, fontsize=10)
     if not edges:
         axes.text(0, 0, 'no connection loses a streamline', ha='center', va='center', color=FAINT)
     scale = ScalarMappable(mpl.colors.Normalize(0, 100), cmap=PERCENT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lacuna.derivatives import save
+from lacuna.errors import MaskError
 from lacuna.files import read_json, remove_leftovers
 from lacuna.masks import Mask, read_mask
 from lacuna.reports import charts, checks, figures
@@ -42,12 +44,11 @@ def draw_reportlets(lesion: Lesion, folder: Path) -> list[Path]:
     list of pathlib.Path
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pages = {
-        figure_name(lesion.stem, 'summary', '.html'): summary_fragment(lesion, _Facts(lesion).warnings())
-    }
+    images = _read(lesion)
+    pages = {figure_name(lesion.stem, 'summary', '.html'): summary_fragment(lesion, _check(lesion, images))}
     written = []
     with drawing():
-        for name, figure in _brain_figures(lesion):
+        for name, figure in _brain_figures(lesion, images):
             written.append(_write(folder / figure_name(lesion.stem, name, '.png'), png_bytes(figure())))
         for atlas in lesion.atlases:
             for name, figure in _atlas_figures(atlas):
@@ -57,9 +58,9 @@ def draw_reportlets(lesion: Lesion, folder: Path) -> list[Path]:
     pages[viewer] = viewer_page(
         lesion.stem,
         lesion.space,
-        mask=_mask_image(lesion),
-        percent=load_image(lesion.disconnection_map) if lesion.disconnection_map else None,
-        streamlines=_sample(lesion),
+        mask=(images.mask.data, images.mask.affine) if images.mask else None,
+        percent=images.percent,
+        streamlines=images.streamlines,
     )
     pages[figure_name(lesion.stem, 'view', '.html')] = viewer_fragment(lesion, viewer)
     return written + [_write(folder / name, text.encode()) for name, text in pages.items()]
@@ -79,68 +80,70 @@ def publish_reportlets(paths: Iterable[Path], folder: Path) -> list[Path]:
     return targets
 
 
-class _Facts:
-    """The images of a lesion, read once."""
+@dataclass(frozen=True)
+class _Images:
+    """What is drawn of a lesion, read once."""
 
-    def __init__(self, lesion: Lesion) -> None:
-        self.lesion = lesion
-        self.mask: Mask | None = read_mask(lesion.mask) if lesion.mask else None
-
-    def warnings(self) -> tuple[checks.LesionFacts | None, list[str]]:
-        """The facts about the mask, and all that the checks find."""
-        lesion, found, facts = self.lesion, [], None
-        if self.mask is None:
-            found.append('The mask is not where it was when the map was made: what needs it is left out.')
-        else:
-            template = load_template(lesion.space)
-            facts = checks.lesion_facts(self.mask.data, self.mask.affine, template.brain, FRAME_AFFINE)
-            found += checks.check_lesion(facts)
-            found += checks.check_space_of(
-                lesion.space, self.mask.data.shape, self.mask.affine, lesion.metadata
-            )
-            made_from = lesion.metadata.get('Mask')
-            if isinstance(made_from, dict) and made_from.get('SHA256') not in (None, self.mask.sha256):
-                found.append('The mask has changed since the map was made: run again.')
-            found += checks.check_spacing(_sample(lesion), self.mask.affine)
-        found += checks.check_summary((read_json(lesion.summary) if lesion.summary else None) or {})
-        if lesion.disconnection_map and lesion.full_tdi:
-            percent, _ = load_image(lesion.disconnection_map)
-            full_tdi, _ = load_image(lesion.full_tdi)
-            if percent.shape == full_tdi.shape:
-                found += checks.check_denominators(percent, full_tdi)
-        return facts, found
+    mask: Mask | None
+    problem: str
+    percent: tuple[np.ndarray, np.ndarray] | None
+    streamlines: list[np.ndarray]
 
 
-def _mask_image(lesion: Lesion) -> tuple[np.ndarray, np.ndarray] | None:
-    if not lesion.mask:
-        return None
-    mask = read_mask(lesion.mask)
-    return mask.data, mask.affine
+def _read(lesion: Lesion) -> _Images:
+    mask, problem = None, ''
+    if lesion.mask is None:
+        problem = 'The mask is not where it was when the map was made: what needs it is left out.'
+    else:
+        try:
+            mask = read_mask(lesion.mask)
+        except MaskError as error:  # it was sound when the map was made
+            problem = f'What needs the mask is left out: {error}.'
+    percent = load_image(lesion.disconnection_map) if lesion.disconnection_map else None
+    streamlines: list[np.ndarray] = []
+    if lesion.sample:
+        for points, sizes in iter_blocks(read_header(lesion.sample)):
+            streamlines += [line for line in np.split(points, np.cumsum(sizes)[:-1]) if len(line)]
+    return _Images(mask, problem, percent, streamlines)
 
 
-def _sample(lesion: Lesion) -> list[np.ndarray]:
-    if not lesion.sample:
-        return []
-    blocks = iter_blocks(read_header(lesion.sample))
-    return [line for points, sizes in blocks for line in np.split(points, np.cumsum(sizes)[:-1]) if len(line)]
+def _check(lesion: Lesion, images: _Images) -> tuple[checks.LesionFacts | None, list[str]]:
+    """The facts about the mask, and all that the checks find."""
+    found, facts, mask = [], None, images.mask
+    if mask is None:
+        found.append(images.problem)
+    else:
+        brain = load_template(lesion.space).brain
+        facts = checks.lesion_facts(mask.data, mask.affine, brain, FRAME_AFFINE)
+        found += checks.check_lesion(facts)
+        found += checks.check_space_of(lesion.space, mask.data.shape, mask.affine, lesion.metadata)
+        made_from = lesion.metadata.get('Mask')
+        if isinstance(made_from, dict) and made_from.get('SHA256') not in (None, mask.sha256):
+            found.append('The mask has changed since the map was made: run again.')
+        found += checks.check_spacing(images.streamlines, mask.affine)
+    found += checks.check_summary((read_json(lesion.summary) if lesion.summary else None) or {})
+    if images.percent and lesion.full_tdi:
+        full_tdi, _ = load_image(lesion.full_tdi)
+        if images.percent[0].shape == full_tdi.shape:
+            found += checks.check_denominators(images.percent[0], full_tdi)
+    return facts, found
 
 
-def _brain_figures(lesion: Lesion) -> list[tuple[str, Callable[[], Figure]]]:
+def _brain_figures(lesion: Lesion, images: _Images) -> list[tuple[str, Callable[[], Figure]]]:
     template = load_template(lesion.space)
-    given = _mask_image(lesion)
-    mask = mask_in_frame(*given) if given else None
+    mask = mask_in_frame(images.mask.data, images.mask.affine) if images.mask else None
     found: list[tuple[str, Callable[[], Figure]]] = []
     if mask is not None:
         found.append(('lesion', partial(figures.lesion_figure, template, mask)))
-    if lesion.disconnection_map:
-        percent = to_frame(*load_image(lesion.disconnection_map))
+    if images.percent:
+        percent = to_frame(*images.percent)
         auto = own_scale(percent)
         found.append(('map', partial(figures.map_figure, template, percent, mask)))
         if auto:
             found.append(('mapscaled', partial(figures.map_figure, template, percent, mask, highest=auto)))
         found.append(('glass', partial(figures.glass_figure, template, percent, mask, auto=auto)))
-    if streamlines := _sample(lesion):
-        found.append(('streamlines', partial(figures.streamline_figure, template, streamlines, mask)))
+    if images.streamlines:
+        found.append(('streamlines', partial(figures.streamline_figure, template, images.streamlines, mask)))
     return found
 
 

@@ -78,12 +78,15 @@ def viewer_page(
         'azimuth': 110 if centre[0] < 0 else 250,
         'note': note,
     }
-    page = resources.files('lacuna').joinpath('data/viewer.html').read_text(encoding='utf-8')
-    niivue = resources.files('lacuna').joinpath('data/niivue.umd.js').read_text(encoding='utf-8')
+    files = resources.files('lacuna').joinpath('data')
+    page, niivue, licence = (
+        files.joinpath(name).read_text(encoding='utf-8')
+        for name in ('viewer.html', 'niivue.umd.js', 'niivue.LICENSE')
+    )
     # a '<' in JSON could end the script that it stands in
     data = json.dumps(scene, allow_nan=False).replace('<', '\\u003c')
     page = page.replace('@@TITLE@@', html.escape(title)).replace('@@SCENE@@', data)
-    return page.replace('@@NIIVUE@@', niivue)
+    return page.replace('@@LICENCE@@', licence).replace('@@NIIVUE@@', niivue)
 
 
 def _volume(
