@@ -434,6 +434,8 @@ def test_report_command(dataset, capsys):
 def test_report_command_refuses_what_it_cannot_use(dataset, tmp_path, capsys):
     assert main(['report', str(tmp_path)]) == 2
     assert 'no folder of results' in capsys.readouterr().err
+    assert main(['report', str(dataset), '--nprocs', '0']) == 2
+    assert '--nprocs 0' in capsys.readouterr().err
     assert main(['report', str(dataset), '--participant-label', '99']) == 2
     assert 'participant 99' in capsys.readouterr().err
 
@@ -450,6 +452,22 @@ def test_a_broken_file_costs_one_report_only(tmp_path, capsys):
     assert said.out.split() == [str(root / 'sub-01.html')]
     assert 'sub-02: no report: ' in said.err
     assert 'What needs the mask is left out' in (root / 'sub-01.html').read_text(encoding='utf-8')
+
+
+def test_figures_older_than_the_results_are_drawn_again(tmp_path):
+    import os
+
+    root = tmp_path / 'out'
+    write_results(root, tmp_path / 'in', 'sub-01_label-lesion', sample=False)
+    make_report(root, '01')
+    figure = root / 'sub-01/figures/sub-01_label-lesion_method-snm_desc-map_figure.png'
+    figure.unlink()
+    make_report(root, '01')
+    assert not figure.exists()  # nothing has changed
+    drawn = next(root.glob('sub-01/figures/*_desc-summary_figure.html'))
+    os.utime(drawn, (1, 1))
+    make_report(root, '01')
+    assert figure.exists()
 
 
 def test_outliers_are_flagged():

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lacuna.errors import InputError, LacunaError
+from lacuna.errors import InputError
 
 if TYPE_CHECKING:
     from lacuna.reports.participant import ReportFailure
@@ -45,8 +45,11 @@ def run(args: argparse.Namespace) -> int:
     InputError
         If the folder holds no results, or not those of a participant.
     """
-    from lacuna.execution import quiet_environment
+    from lacuna.execution import available_processors, quiet_environment
 
+    if args.nprocs == 0 or args.nprocs < -1:
+        message = f'--nprocs {args.nprocs}: at least 1, or -1 for all processors'
+        raise InputError(message)
     quiet_environment()
     from lacuna.reports.results import check_dataset
 
@@ -59,13 +62,14 @@ def run(args: argparse.Namespace) -> int:
         return 0
     from tqdm import tqdm
 
-    from lacuna.reports.participant import read_failures
+    from lacuna.reports.participant import make_reports, read_failures
 
     failures = read_failures(root)
     labels = _labels(root, args.participants, failures)
+    workers = available_processors() if args.nprocs == -1 else args.nprocs
     failed = 0
     with tqdm(total=len(labels), desc='reports', disable=not sys.stderr.isatty(), leave=False) as bar:
-        for label, made in _make(root, labels, failures, args.nprocs):
+        for label, made in make_reports(root, labels, failures=failures, redraw=True, workers=workers):
             bar.update(1)
             if isinstance(made, Path):
                 print(made)
@@ -88,38 +92,3 @@ def _labels(root: Path, asked: Sequence[str], failures: Sequence[ReportFailure])
         message = f'there are no results in {root}'
         raise InputError(message)
     return wanted
-
-
-def _make(
-    root: Path, labels: Sequence[str], failures: Sequence[ReportFailure], nprocs: int
-) -> Iterator[tuple[str, Path | str]]:
-    """The page of each participant, or why there is none."""
-    if nprocs == 1 or len(labels) == 1:
-        for label in labels:
-            yield label, _make_one(root, label, failures)
-        return
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    from lacuna.execution import available_processors
-    from lacuna.processes import start_worker
-
-    workers = min(available_processors() if nprocs == -1 else nprocs, len(labels))
-    with ProcessPoolExecutor(
-        workers, mp_context=get_context('spawn'), initializer=start_worker, initargs=(str(Path.cwd()),)
-    ) as pool:
-        jobs = [pool.submit(_make_one, root, label, failures) for label in labels]
-        for label, job in zip(labels, jobs, strict=True):
-            yield label, job.result()
-
-
-def _make_one(root: Path, label: str, failures: Sequence[ReportFailure]) -> Path | str:
-    from nibabel.filebasedimages import ImageFileError
-
-    from lacuna.reports.participant import make_report
-
-    try:
-        return make_report(root, label, failures=failures, redraw=True)
-    # a file that somebody has changed or removed is no reason to leave out the others
-    except (LacunaError, ImageFileError, OSError, EOFError, ValueError, KeyError) as error:
-        return ' '.join(str(error).split()) or type(error).__name__

@@ -5,17 +5,22 @@ from __future__ import annotations
 import base64
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from html import escape
 from importlib import resources
+from multiprocessing import get_context
 from pathlib import Path
 
 from lacuna.bids import parse_entities
+from lacuna.errors import LacunaError
 from lacuna.files import write_if_changed
+from lacuna.processes import start_worker
 from lacuna.reports.methods import methods_html, newest_methods
 from lacuna.reports.reportlets import draw_reportlets, publish_reportlets
-from lacuna.reports.results import figure_name, figures_dir, find_lesions, participants
+from lacuna.reports.results import Lesion, figure_name, figures_dir, find_lesions, participants
 
 _CRASH = re.compile(r'\(details: (?P<path>.*?\.txt)\)')
 _MOST_OF_A_CRASH = 20_000
@@ -40,6 +45,19 @@ class ReportFailure:
     subject: str
 
 
+def mask_failure(mask: Path, reason: str) -> ReportFailure:
+    """A failure, of the participant that the name of the mask says.
+
+    >>> mask_failure(Path('sub-01_mask.nii.gz'), 'empty').subject, mask_failure(Path('my_lesion.nii'), 'empty').subject
+    ('01', 'mylesion')
+    """
+    label = parse_entities(mask.name).get('sub')
+    if label is None:  # as in the names of the results of such a mask
+        bare = re.sub(r'(_mask)?\.nii(\.gz)?$', '', mask.name)
+        label = re.sub('[^0-9A-Za-z]', '', bare) or 'lesion'
+    return ReportFailure(mask, reason, label)
+
+
 def read_failures(root: Path) -> list[ReportFailure]:
     """The failures that the last run with any has left, without those of masks that were finished since."""
     table = root / 'logs' / 'failed_masks.tsv'
@@ -53,12 +71,56 @@ def read_failures(root: Path) -> list[ReportFailure]:
         if lesion.mask and lesion.disconnection_map and lesion.disconnection_map.stat().st_mtime > when
     }
     rows = [line.split('\t', 1) for line in table.read_text(encoding='utf-8').splitlines()[1:]]
-    paths = [(Path(row[0]), row[1]) for row in rows if len(row) == 2]
-    return [
-        ReportFailure(path, reason, parse_entities(path.name).get('sub', path.name.split('.', 1)[0]))
-        for path, reason in paths
-        if path.name not in done
-    ]
+    found = [mask_failure(Path(row[0]), row[1]) for row in rows if len(row) == 2]
+    return [failure for failure in found if failure.mask.name not in done]
+
+
+def make_reports(
+    root: Path,
+    subjects: Sequence[str],
+    *,
+    failures: Sequence[ReportFailure] = (),
+    redraw: bool = False,
+    workers: int = 1,
+) -> Iterator[tuple[str, Path | str]]:
+    """Make the pages of several participants; one that cannot be made is no reason to leave out the others.
+
+    Parameters
+    ----------
+    root, failures, redraw
+        See `make_report`.
+    subjects : sequence of str
+        Labels, without ``sub-``.
+    workers : int
+        Processes.
+
+    Yields
+    ------
+    subject : str
+    made : pathlib.Path or str
+        The page, or in words why there is none.
+    """
+    make = partial(_try_report, root, failures, redraw)
+    if workers == 1 or len(subjects) == 1:
+        yield from zip(subjects, map(make, subjects), strict=True)
+        return
+    with ProcessPoolExecutor(
+        min(workers, max(len(subjects), 1)),
+        mp_context=get_context('spawn'),
+        initializer=start_worker,
+        initargs=(str(Path.cwd()),),
+    ) as pool:
+        yield from zip(subjects, pool.map(make, subjects), strict=True)
+
+
+def _try_report(root: Path, failures: Sequence[ReportFailure], redraw: bool, subject: str) -> Path | str:
+    from nibabel.filebasedimages import ImageFileError
+
+    try:
+        return make_report(root, subject, failures=failures, redraw=redraw)
+    # what somebody has changed, removed or filled since the run
+    except (LacunaError, ImageFileError, OSError, EOFError, ValueError, KeyError) as error:
+        return ' '.join(str(error).split()) or type(error).__name__
 
 
 def make_report(
@@ -75,7 +137,7 @@ def make_report(
     failures : iterable of ReportFailure
         Those of other participants are left out.
     redraw : bool
-        Draw also the figures that are there.
+        Draw also the figures that are there and newer than the results.
 
     Returns
     -------
@@ -84,10 +146,20 @@ def make_report(
     """
     folder = figures_dir(root, subject)
     for lesion in find_lesions(root, subject):
-        if redraw or not (folder / figure_name(lesion.stem, 'summary', '.html')).is_file():
+        drawn = folder / figure_name(lesion.stem, 'summary', '.html')
+        if redraw or not drawn.is_file() or drawn.stat().st_mtime < _newest(lesion):
             with tempfile.TemporaryDirectory() as drafts:
                 publish_reportlets(draw_reportlets(lesion, Path(drafts)), folder)
+            drawn.touch()  # a figure that is the same as before keeps its time
     return write_page(root, subject, [failure for failure in failures if failure.subject == subject])
+
+
+def _newest(lesion: Lesion) -> float:
+    """When the last of the results was written."""
+    paths = [lesion.disconnection_map, lesion.summary, lesion.sample]
+    for atlas in lesion.atlases:
+        paths += [atlas.disconnection_matrix, atlas.mask_matrix, atlas.full_matrix, atlas.roi_disconnection]
+    return max((path.stat().st_mtime for path in paths if path), default=0.0)
 
 
 def write_page(root: Path, subject: str, failures: Sequence[ReportFailure] = ()) -> Path:
@@ -175,7 +247,8 @@ def _with_pictures(page: str, root: Path) -> str:
     def embed(found: re.Match[str]) -> str:
         path = root / found['path']
         content = base64.b64encode(path.read_bytes()).decode()
-        text = escape(path.name, quote=True)
+        what = parse_entities(path.name).get('desc', 'figure')
+        text = escape(f'{what}: {path.name.split("_method-snm", 1)[0]}', quote=True)
         return f'alt="{text}" src="data:{_TYPES[path.suffix]};base64,{content}"'
 
     return re.sub(r'src="\./(?P<path>[^"]+\.(?:png|svg))"', embed, page)
