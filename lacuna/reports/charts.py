@@ -185,7 +185,7 @@ def connectogram_figure(mask: pd.DataFrame, percent: pd.DataFrame, count: int = 
         colour = (
             NETWORKS[networks.index(parcel.network) % len(NETWORKS)]
             if parcel.network
-            else _HEMISPHERES[parcel.hemisphere][1]
+            else _HEMISPHERES['' if networks else parcel.hemisphere][1]
         )
         axes.add_patch(
             Wedge((0, 0), 1.06, angle - half, angle + half, width=0.045, color=colour, linewidth=0)
