@@ -128,7 +128,9 @@ def test_a_guessed_space_is_said():
     grid = standard_grid(SPACE, 1)
     said = {'Mask': {'SpaceFrom': '--mask-space'}}
     assert checks.check_space_of(SPACE, grid.shape, grid.affine, said) == []
-    assert 'was guessed' in checks.check_space_of(SPACE, grid.shape, grid.affine, {})[0]
+    guessed = {'Mask': {'SpaceFrom': 'its grid'}}
+    found = checks.check_space_of(SPACE, grid.shape, grid.affine, guessed)
+    assert found == [f'The space of the mask ({SPACE}) was guessed (its grid).']
     other = standard_grid('MNI152NLin2009cAsym', 1)
     assert 'may be in another space' in checks.check_space_of(SPACE, other.shape, other.affine, said)[0]
 
@@ -487,3 +489,30 @@ def test_the_group_page(dataset):
     assert '<a href="sub-01.html">sub-01_ses-01_label-lesion</a>' in page
     assert page.count('src="data:image/') == 4  # distributions, overlap, mean, parcels
     assert 'Number of lesions in each place, of 3' in page
+
+
+@pytest.mark.mrtrix
+def test_behind_the_workflow_that_computes(toy, tmp_path):
+    from niworkflows.engine.workflows import LiterateWorkflow
+
+    from lacuna.workflows.connectome import init_connectome_wf
+    from lacuna.workflows.snm import init_snm_wf
+
+    workflow = LiterateWorkflow(name='study', base_dir=str(tmp_path / 'work'))
+    workflow.config['execution']['crashdump_dir'] = str(tmp_path)
+    connectome, snm = init_connectome_wf(space=SPACE), init_snm_wf()
+    report = init_snm_report_wf(stem='sub-01_label-lesion', space=SPACE, output_dir=tmp_path / 'out')
+    connectome.inputs.inputnode.tracks = snm.inputs.inputnode.tracks = str(toy.tracks)
+    report.inputs.inputnode.mask = snm.inputs.inputnode.mask = str(toy.mask)
+    snm.inputs.inputnode.streamlines_total = toy.streamlines
+    workflow.connect(connectome, 'outputnode.full_tdi', snm, 'inputnode.full_tdi')
+    workflow.connect(connectome, 'outputnode.full_tdi', report, 'inputnode.full_tdi')
+    for field in ('disconnection_map', 'summary'):
+        workflow.connect(snm, f'outputnode.{field}', report, f'inputnode.{field}')
+    assert audit_graph(workflow) == []
+    workflow.run()
+    page = write_page(tmp_path / 'out', '01').read_text(encoding='utf-8')
+    assert '<td>10 of 30 (33.33 %)</td>' in page
+    assert '<td>both (50 % left)</td>' in page
+    assert 'crosses the midline (50 % of it on the smaller side)' in page
+    assert page.count('<img ') == 3  # lesion, map, glass brain

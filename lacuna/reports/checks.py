@@ -110,7 +110,7 @@ def check_space_of(
     found = []
     said = metadata.get('Mask')
     source = said.get('SpaceFrom') if isinstance(said, Mapping) else None
-    if source not in _SAID:
+    if metadata and source not in _SAID:  # none: a workflow that does not tell
         found.append(f'The space of the mask ({space}) was guessed ({source or "nothing says from what"}).')
     if problem := check_space(space, shape, affine):
         found.append(f'The mask may be in another space: {problem}.')
