@@ -6,7 +6,7 @@ DEMO ?= demo
 EXTRAS ?= dev
 PARCELS = '$(DEMO)'/tutorial/parcellation/synthetic100_space-MNI152NLin6Asym
 
-.PHONY: help setup mrtrix demo test lint types bench clean
+.PHONY: help setup mrtrix chromium demo test lint types bench clean
 
 help:
 	@echo 'make demo    set everything up and map three synthetic lesions'
@@ -20,6 +20,11 @@ setup: mrtrix $(VENV)/.installed
 # Debian's package, where it is missing and can be installed; else say what follows from it
 mrtrix:
 	@command -v tckedit >/dev/null || tools/install-mrtrix.sh
+
+# for the tests of reports only
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
+	  command -v google-chrome >/dev/null || tools/install-chromium.sh
 
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -45,7 +50,7 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-test: setup
+test: setup chromium
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 bench: setup

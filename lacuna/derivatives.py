@@ -26,6 +26,7 @@ _BIDSIGNORE = """\
 connectome
 logs
 sub-*.html
+group.html
 """
 
 _README = """\
@@ -37,6 +38,7 @@ sub-*/**/*_connmatrix.tsv, *_parcelstats.tsv, *_desc-matrixstatistics_stats.json
     and for parcels, of an atlas
 connectome/*_tdi.nii.gz   number of streamlines of the whole tractogram in each voxel: the denominator of the maps
 logs/   settings, methods text and failures of each run
+sub-*.html, sub-*/figures/   reports: open them in a browser ('lacuna report' makes them again)
 
 The JSON file beside each image says how it was made.
 """

@@ -1,0 +1,94 @@
+"""``lacuna report``: make the reports again from what is on disk."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lacuna.errors import InputError
+
+if TYPE_CHECKING:
+    from lacuna.reports.participant import ReportFailure
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``report`` to the commands."""
+    parser = commands.add_parser(
+        'report',
+        help='make the reports again from results on disk',
+        description='Draw the figures and write sub-<label>.html from the results in a folder; nothing is computed '
+        'again.',
+    )
+    parser.add_argument('output_dir', type=Path, metavar='OUTPUT_DIR', help='folder of the results')
+    parser.add_argument(
+        '--participant-label', nargs='+', default=[], dest='participants', metavar='L', help='all by default'
+    )
+    parser.add_argument(
+        '--nprocs',
+        type=int,
+        default=1,
+        metavar='N',
+        help='participants at a time; -1 is one a processor (%(default)s)',
+    )
+    parser.add_argument('--group', action='store_true', help='write group.html, an overview of all, instead')
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the reports; returns the exit code.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no results, or not those of a participant.
+    """
+    from lacuna.execution import quiet_environment
+    from lacuna.processes import available_processors
+
+    if args.nprocs == 0 or args.nprocs < -1:
+        message = f'--nprocs {args.nprocs}: at least 1, or -1 for all processors'
+        raise InputError(message)
+    quiet_environment()
+    from lacuna.reports.results import check_dataset
+
+    root = args.output_dir.expanduser().absolute()
+    check_dataset(root)
+    if args.group:
+        from lacuna.reports.group import write_group_report
+
+        print(write_group_report(root, root / 'group.html'))
+        return 0
+    from lacuna.progress import progress_bar
+    from lacuna.reports.participant import make_reports, read_failures
+
+    failures = read_failures(root)
+    labels = _labels(root, args.participants, failures)
+    workers = available_processors() if args.nprocs == -1 else args.nprocs
+    failed = 0
+    with progress_bar('reports', total=len(labels)) as bar:
+        for label, made in make_reports(root, labels, failures=failures, redraw=True, workers=workers):
+            bar.update(1)
+            if isinstance(made, Path):
+                print(made)
+            else:
+                failed += 1
+                print(f'lacuna: sub-{label}: no report: {made}', file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _labels(root: Path, asked: Sequence[str], failures: Sequence[ReportFailure]) -> list[str]:
+    from lacuna.reports.results import find_lesions, participants
+
+    failed = {failure.subject for failure in failures}
+    known = sorted({label for label in participants(root) if find_lesions(root, label)} | failed)
+    wanted = [label.removeprefix('sub-') for label in asked] or known
+    if unknown := [label for label in wanted if label not in known]:
+        message = f'there are no results of participant {", ".join(unknown)} in {root}'
+        raise InputError(message)
+    if not wanted:
+        message = f'there are no results in {root}'
+        raise InputError(message)
+    return wanted

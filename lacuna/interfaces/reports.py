@@ -1,0 +1,111 @@
+"""Nodes that draw the figures of a lesion and put them in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    Directory,
+    DynamicTraitedSpec,
+    File,
+    InputMultiObject,
+    OutputMultiObject,
+    SimpleInterface,
+    TraitedSpec,
+    isdefined,
+    traits,
+)
+from nipype.interfaces.io import add_traits
+
+from lacuna.reports.reportlets import draw_reportlets, publish_reportlets
+from lacuna.reports.results import AtlasTables, Lesion, figures_dir
+
+#: what of an atlas is drawn; each is an input ``<name>_<atlas>``
+REPORT_TABLES = ('disconnection_matrix', 'mask_matrix', 'full_matrix', 'roi_disconnection')
+
+
+def _path(value: Any) -> Path | None:
+    return Path(value) if isdefined(value) else None
+
+
+class _DrawReportletsInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
+    stem = traits.Str(mandatory=True, desc='the name that leads all outputs of the mask')
+    space = traits.Str(mandatory=True, desc='standard space of the map')
+    mask = File(exists=True, mandatory=True, desc='lesion mask, on any grid of the space')
+    disconnection_map = File(exists=True, desc='percent')
+    full_tdi = File(exists=True, desc='density of all streamlines, on the grid of the map')
+    summary = File(exists=True, desc='statistics (JSON)')
+    sample = File(exists=True, desc='some of the streamlines cut (.tck)')
+    metadata = traits.Dict(traits.Str, traits.Any, desc='what the sidecars of the mask have in common')
+
+
+class _ReportletsOutputSpec(TraitedSpec):
+    out_files = OutputMultiObject(File(exists=True), desc='figures and viewer, under their final names')
+
+
+class DrawReportlets(SimpleInterface):
+    """Draw all figures of a lesion, and write its viewer.
+
+    Parameters
+    ----------
+    atlases : sequence of str
+        Names of the atlases; for each there are the inputs of `REPORT_TABLES`.
+
+    Examples
+    --------
+    >>> 'mask_matrix_aal' in DrawReportlets(atlases=['aal']).inputs.traits()
+    True
+    """
+
+    input_spec = _DrawReportletsInputSpec
+    output_spec = _ReportletsOutputSpec
+
+    def __init__(self, *, atlases: Sequence[str] = (), **inputs: Any) -> None:
+        super().__init__(**inputs)
+        self._atlases = list(atlases)
+        add_traits(self.inputs, [f'{table}_{atlas}' for atlas in atlases for table in REPORT_TABLES])
+
+    def _run_interface(self, runtime: Any) -> Any:
+        inputs = self.inputs
+        tables = [
+            AtlasTables(
+                atlas, **{table: _path(getattr(inputs, f'{table}_{atlas}')) for table in REPORT_TABLES}
+            )
+            for atlas in self._atlases
+        ]
+        lesion = Lesion(
+            stem=inputs.stem,
+            space=inputs.space,
+            mask=_path(inputs.mask),
+            disconnection_map=_path(inputs.disconnection_map),
+            full_tdi=_path(inputs.full_tdi),
+            summary=_path(inputs.summary),
+            sample=_path(inputs.sample),
+            atlases=tuple(tables),
+            metadata=inputs.metadata if isdefined(inputs.metadata) else {},
+        )
+        paths = draw_reportlets(lesion, Path(runtime.cwd))
+        self._results['out_files'] = [str(path) for path in paths]
+        return runtime
+
+
+class _ReportletSinkInputSpec(BaseInterfaceInputSpec):
+    in_files = InputMultiObject(File(exists=True), mandatory=True, desc='figures under their final names')
+    base_directory = Directory(mandatory=True, desc='root of the derivative dataset')
+    subject = traits.Str(mandatory=True, desc='label, without sub-')
+
+
+class ReportletSink(SimpleInterface):
+    """Put the figures of a lesion into ``sub-<label>/figures``, each whole or not at all."""
+
+    input_spec = _ReportletSinkInputSpec
+    output_spec = _ReportletsOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        folder = figures_dir(Path(self.inputs.base_directory), self.inputs.subject)
+        paths = publish_reportlets(map(Path, self.inputs.in_files), folder)
+        self._results['out_files'] = [str(path) for path in paths]
+        return runtime

@@ -1,0 +1,1 @@
+"""Reports: pictures, checks and pages, all drawn from files."""

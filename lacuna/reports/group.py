@@ -1,0 +1,215 @@
+"""One page for all lesions of a dataset."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from lacuna.files import read_json, write_if_changed
+from lacuna.masks import read_mask
+from lacuna.reports.checks import NOTABLE, lesion_facts
+from lacuna.reports.figures import map_figure
+from lacuna.reports.frame import (
+    FRAME_AFFINE,
+    SHAPE,
+    load_image,
+    load_template,
+    mask_in_frame,
+    to_frame,
+)
+from lacuna.reports.group_figures import distribution_figure, heat_figure, outliers
+from lacuna.reports.reportlets import read_table
+from lacuna.reports.results import Lesion, find_lesions, participants
+from lacuna.reports.style import drawing, png_bytes, svg_bytes
+
+_SORT = """
+'use strict';
+for (const table of document.querySelectorAll('table.sortable')) {
+  table.querySelectorAll('th button').forEach((button, column) => {
+    button.onclick = () => {
+      const up = button.dataset.order !== 'up';
+      table.querySelectorAll('th').forEach((head) => head.removeAttribute('aria-sort'));
+      table.querySelectorAll('th button').forEach((other) => delete other.dataset.order);
+      button.dataset.order = up ? 'up' : 'down';
+      button.parentElement.setAttribute('aria-sort', up ? 'ascending' : 'descending');
+      const value = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent;
+      const rows = [...table.tBodies[0].rows].sort((a, b) => {
+        const [one, other] = [value(a), value(b)];
+        const difference = Number(one) - Number(other);
+        const order = Number.isNaN(difference) ? one.localeCompare(other) : difference;
+        return up ? order : -order;
+      });
+      table.tBodies[0].append(...rows);
+    };
+  });
+}
+"""
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """A lesion in the table.
+
+    Attributes
+    ----------
+    lesion : Lesion
+    volume_ml, cut_percent, mean_percent : float
+    side : str
+        Nothing if the mask is gone.
+    """
+
+    lesion: Lesion
+    volume_ml: float
+    cut_percent: float
+    mean_percent: float
+    side: str
+
+
+def write_group_report(derivatives: Path, output: Path) -> Path:
+    """Write the overview of all lesions in a folder of results.
+
+    Parameters
+    ----------
+    derivatives : pathlib.Path
+        Root of the derivative dataset.
+    output : pathlib.Path
+        The page; links to participants are relative to its folder, so it belongs into the dataset.
+
+    Returns
+    -------
+    pathlib.Path
+        `output`.
+    """
+    lesions = [lesion for label in participants(derivatives) for lesion in find_lesions(derivatives, label)]
+    sections = []
+    rows = [_row(lesion) for lesion in lesions]
+    with drawing():
+        if rows:
+            figure = distribution_figure([row.volume_ml for row in rows], [row.cut_percent for row in rows])
+            sections.append(
+                _section('Distributions', 'A mark for each lesion; dashed: the median.', svg_bytes(figure))
+            )
+            sections.append(f'<section id="Lesions"><h2>Lesions</h2>{_table(rows, output.parent)}</section>')
+        for space in sorted({lesion.space for lesion in lesions}):
+            sections += _map_sections(space, [lesion for lesion in lesions if lesion.space == space])
+        sections += _atlas_sections(lesions)
+    write_if_changed(output, _page(len(lesions), sections).encode())
+    return output
+
+
+def _row(lesion: Lesion) -> GroupRow:
+    summary = (read_json(lesion.summary) if lesion.summary else None) or {}
+    side = ''
+    if lesion.mask:
+        mask, brain = read_mask(lesion.mask), load_template(lesion.space).brain
+        side = lesion_facts(mask.data, mask.affine, brain, FRAME_AFFINE).side
+    return GroupRow(
+        lesion,
+        float(summary.get('mask_volume_mm3') or 0) / 1000,
+        float(summary.get('streamlines_disconnected_pct') or 0),
+        float(summary.get('disconnection_mean_pct') or 0),
+        side,
+    )
+
+
+def flagged(rows: Sequence[GroupRow]) -> list[list[str]]:
+    """For each lesion, in which numbers it is an outlier."""
+    volumes = np.log10([max(row.volume_ml, 1e-4) for row in rows])
+    found = {
+        'volume': outliers(volumes),
+        'streamlines cut': outliers(np.array([row.cut_percent for row in rows])),
+        'mean disconnection': outliers(np.array([row.mean_percent for row in rows])),
+    }
+    return [[name for name, which in found.items() if which[i]] for i in range(len(rows))]
+
+
+def _table(rows: Sequence[GroupRow], folder: Path) -> str:
+    heads = ('Lesion', 'Side', 'Volume (ml)', 'Streamlines cut (%)', 'Mean disconnection (%)', 'Unusual')
+    head = ''.join(f'<th scope="col"><button type="button">{name}</button></th>' for name in heads)
+    body = []
+    for row, unusual in zip(rows, flagged(rows), strict=True):
+        name = escape(row.lesion.stem)
+        page = f'sub-{row.lesion.subject}.html'
+        if (folder / page).is_file():
+            name = f'<a href="{escape(page, quote=True)}">{name}</a>'
+        cells = f'<td>{name}</td><td>{row.side}</td>'
+        for value, digits in ((row.volume_ml, 3), (row.cut_percent, 2), (row.mean_percent, 1)):
+            cells += f'<td data-value="{value!r}">{value:,.{digits}f}</td>'
+        mark = ' class="outlier"' if unusual else ''
+        body.append(f'<tr{mark}>{cells}<td>{", ".join(unusual)}</td></tr>')
+    return (
+        '<p class="caption">Click on a heading to sort. Unusual: more than 3.5 robust standard deviations from the '
+        f'median. A lesion is on both sides if at least {NOTABLE:.0f} % are on each.</p><div class="scroll">'
+        f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
+    )
+
+
+def _map_sections(space: str, lesions: Sequence[Lesion]) -> Iterable[str]:
+    template = load_template(space)
+    overlap, total = np.zeros(SHAPE, np.float32), np.zeros(SHAPE, np.float32)
+    masks = maps = 0
+    for lesion in lesions:
+        if lesion.mask:
+            mask = read_mask(lesion.mask)
+            overlap += mask_in_frame(mask.data, mask.affine)
+            masks += 1
+        if lesion.disconnection_map:
+            total += to_frame(*load_image(lesion.disconnection_map))
+            maps += 1
+    where = escape(space)
+    if masks:
+        figure = map_figure(
+            template, overlap, None, highest=max(float(overlap.max()), 1.0), label='lesions (number)'
+        )
+        text = f'Number of lesions in each place, of {masks} ({where}).'
+        yield _section('Lesion overlap', text, png_bytes(figure))
+    if maps:
+        mean = total / maps
+        highest = float(np.percentile(mean[mean > 0], 99)) if mean.any() else 1.0
+        figure = map_figure(template, mean, None, highest=max(highest, 0.1))
+        text = f'Mean of {maps} disconnection maps ({where}), with a scale of its own.'
+        yield _section('Mean disconnection', text, png_bytes(figure))
+
+
+def _atlas_sections(lesions: Sequence[Lesion]) -> Iterable[str]:
+    import pandas as pd
+
+    for name in sorted({atlas.name for lesion in lesions for atlas in lesion.atlases}):
+        columns = {
+            lesion.stem: read_table(atlas.roi_disconnection)['value']
+            for lesion in lesions
+            for atlas in lesion.atlases
+            if atlas.name == name and atlas.roi_disconnection
+        }
+        if columns:
+            table = pd.DataFrame(columns).T
+            text = f'Percent of the streamlines of each parcel ({escape(name)}) that pass through the lesion (white: none); '
+            text += 'means of networks where there are more than 60 parcels with known networks.'
+            yield _section('Parcels', text, svg_bytes(heat_figure(table)))
+
+
+def _section(title: str, caption: str, picture: bytes) -> str:
+    kind = 'png' if picture.startswith(b'\x89PNG') else 'svg+xml'
+    data = base64.b64encode(picture).decode()
+    return (
+        f'<section id="{title.replace(" ", "-")}"><h2>{title}</h2><p class="caption">{caption}</p>'
+        f'<div class="reportlet"><img alt="{title}" src="data:image/{kind};base64,{data}"></div></section>'
+    )
+
+
+def _page(count: int, sections: Sequence[str]) -> str:
+    css = resources.files('lacuna').joinpath('data/report.css').read_text(encoding='utf-8')
+    body = '\n'.join(sections) or '<p class="box bad">There is no lesion with a result.</p>'
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Lacuna: all lesions</title>'
+        f'<link rel="icon" href="data:,"><style>{css}</style></head><body><nav><strong>Lacuna: all lesions</strong>'
+        '</nav><main><h1>Lacuna: all lesions</h1>'
+        f'<p>{count} lesion{"" if count == 1 else "s"}.</p>{body}</main><script>{_SORT}</script></body></html>\n'
+    )

@@ -1,0 +1,254 @@
+"""One page a participant, put together from the figures beside it."""
+
+from __future__ import annotations
+
+import base64
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from html import escape
+from importlib import resources
+from multiprocessing import get_context
+from pathlib import Path
+
+from lacuna.bids import parse_entities
+from lacuna.errors import LacunaError
+from lacuna.files import write_if_changed
+from lacuna.processes import start_worker
+from lacuna.reports.methods import methods_html, newest_methods
+from lacuna.reports.reportlets import draw_reportlets, publish_reportlets
+from lacuna.reports.results import Lesion, figure_name, figures_dir, find_lesions, participants
+
+_CRASH = re.compile(r'\(details: (?P<path>.*?\.txt)\)')
+_MOST_OF_A_CRASH = 20_000
+_TYPES = {'.png': 'image/png', '.svg': 'image/svg+xml'}
+
+
+@dataclass(frozen=True)
+class ReportFailure:
+    """A mask whose run failed.
+
+    Attributes
+    ----------
+    mask : pathlib.Path
+    reason : str
+        In words; a crash file is named as ``(details: PATH)``.
+    subject : str
+        Label, without ``sub-``.
+    """
+
+    mask: Path
+    reason: str
+    subject: str
+
+
+def mask_failure(mask: Path, reason: str) -> ReportFailure:
+    """A failure, of the participant that the name of the mask says.
+
+    >>> mask_failure(Path('sub-01_mask.nii.gz'), 'empty').subject, mask_failure(Path('my_lesion.nii'), 'empty').subject
+    ('01', 'mylesion')
+    """
+    label = parse_entities(mask.name).get('sub')
+    if label is None:  # as in the names of the results of such a mask
+        bare = re.sub(r'(_mask)?\.nii(\.gz)?$', '', mask.name)
+        label = re.sub('[^0-9A-Za-z]', '', bare) or 'lesion'
+    return ReportFailure(mask, reason, label)
+
+
+def read_failures(root: Path) -> list[ReportFailure]:
+    """The failures that the last run with any has left, without those of masks that were finished since."""
+    table = root / 'logs' / 'failed_masks.tsv'
+    if not table.is_file():
+        return []
+    when = table.stat().st_mtime
+    done = {
+        lesion.mask.name
+        for label in participants(root)
+        for lesion in find_lesions(root, label)
+        if lesion.mask and lesion.disconnection_map and lesion.disconnection_map.stat().st_mtime > when
+    }
+    rows = [line.split('\t', 1) for line in table.read_text(encoding='utf-8').splitlines()[1:]]
+    found = [mask_failure(Path(row[0]), row[1]) for row in rows if len(row) == 2]
+    return [failure for failure in found if failure.mask.name not in done]
+
+
+def make_reports(
+    root: Path,
+    subjects: Sequence[str],
+    *,
+    failures: Sequence[ReportFailure] = (),
+    redraw: bool = False,
+    workers: int = 1,
+) -> Iterator[tuple[str, Path | str]]:
+    """Make the pages of several participants; one that cannot be made is no reason to leave out the others.
+
+    Parameters
+    ----------
+    root, failures, redraw
+        See `make_report`.
+    subjects : sequence of str
+        Labels, without ``sub-``.
+    workers : int
+        Processes.
+
+    Yields
+    ------
+    subject : str
+    made : pathlib.Path or str
+        The page, or in words why there is none.
+    """
+    make = partial(_try_report, root, failures, redraw)
+    if workers == 1 or len(subjects) == 1:
+        yield from zip(subjects, map(make, subjects), strict=True)
+        return
+    with ProcessPoolExecutor(
+        min(workers, max(len(subjects), 1)),
+        mp_context=get_context('spawn'),
+        initializer=start_worker,
+        initargs=(str(Path.cwd()),),
+    ) as pool:
+        yield from zip(subjects, pool.map(make, subjects), strict=True)
+
+
+def _try_report(root: Path, failures: Sequence[ReportFailure], redraw: bool, subject: str) -> Path | str:
+    from nibabel.filebasedimages import ImageFileError
+
+    try:
+        return make_report(root, subject, failures=failures, redraw=redraw)
+    # what somebody has changed, removed or filled since the run
+    except (LacunaError, ImageFileError, OSError, EOFError, ValueError, KeyError) as error:
+        return ' '.join(str(error).split()) or type(error).__name__
+
+
+def make_report(
+    root: Path, subject: str, *, failures: Iterable[ReportFailure] = (), redraw: bool = False
+) -> Path:
+    """Draw what is missing of a participant's figures, and write the page.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Of the derivative dataset.
+    subject : str
+        Label, without ``sub-``.
+    failures : iterable of ReportFailure
+        Those of other participants are left out.
+    redraw : bool
+        Draw also the figures that are there and newer than the results.
+
+    Returns
+    -------
+    pathlib.Path
+        ``sub-<label>.html``.
+    """
+    folder = figures_dir(root, subject)
+    for lesion in find_lesions(root, subject):
+        drawn = folder / figure_name(lesion.stem, 'summary', '.html')
+        if redraw or not drawn.is_file() or drawn.stat().st_mtime < _newest(lesion):
+            with tempfile.TemporaryDirectory() as drafts:
+                publish_reportlets(draw_reportlets(lesion, Path(drafts)), folder)
+            drawn.touch()  # a figure that is the same as before keeps its time
+    return write_page(root, subject, [failure for failure in failures if failure.subject == subject])
+
+
+def _newest(lesion: Lesion) -> float:
+    """When the last of the results was written."""
+    paths = [lesion.disconnection_map, lesion.summary, lesion.sample]
+    for atlas in lesion.atlases:
+        paths += [atlas.disconnection_matrix, atlas.mask_matrix, atlas.full_matrix, atlas.roi_disconnection]
+    return max((path.stat().st_mtime for path in paths if path), default=0.0)
+
+
+def write_page(root: Path, subject: str, failures: Sequence[ReportFailure] = ()) -> Path:
+    """Put the page of a participant together from the figures that are there.
+
+    Pictures are part of the page; only the viewers stay files of their own.
+    """
+    from nireports.assembler.report import Report
+
+    target = root / f'sub-{subject}.html'
+    data = resources.files('lacuna').joinpath('data')
+    figures = figures_dir(root, subject)
+    figures.mkdir(parents=True, exist_ok=True)
+    with resources.as_file(data) as folder, tempfile.TemporaryDirectory() as drafts:
+        report = Report(
+            root,
+            None,
+            bootstrap_file=folder / 'reports-spec.yml',
+            out_filename=str(Path(drafts, target.name)),
+            reportlets_dir=figures.parent,
+            metadata={'template': str(folder / 'report.tpl'), 'title': f'Lacuna: sub-{subject}'},
+            subject=subject,
+        )
+        _name_lesions(report)
+        report.sections += [_Section('Methods', [_Part('methods-text', [(_methods(root), '')])])]
+        if failures or not any(section.isnested for section in report.sections):
+            report.sections.insert(
+                0, _Section('Failures', [_Part('failure-table', [(_failures(failures), '')])])
+            )
+        report.generate_report()
+        page = Path(drafts, target.name).read_text(encoding='utf-8')
+    write_if_changed(target, _with_pictures(page, root).encode())
+    return target
+
+
+@dataclass
+class _Part:
+    """As much of nireports' ``Reportlet`` as the template looks at."""
+
+    name: str
+    components: list[tuple[str, str]]
+    title: str | None = None
+    subtitle: str | None = None
+
+
+@dataclass
+class _Section:
+    """As much of nireports' ``SubReport`` as the template looks at."""
+
+    name: str
+    reportlets: list[_Part] = field(default_factory=list)
+    isnested: bool = False
+
+
+def _name_lesions(report: object) -> None:
+    """Titles as 'ses-01, label-lesion' instead of nireports' sentence."""
+    for section in getattr(report, 'sections', []):
+        for part in section.reportlets:
+            if part.title:
+                part.title = part.title.removeprefix('Reports for: ').rstrip('.')
+
+
+def _methods(root: Path) -> str:
+    found = newest_methods(root)
+    return methods_html(*found) if found else '<p>No run has left its methods text in <code>logs/</code>.</p>'
+
+
+def _failures(failures: Sequence[ReportFailure]) -> str:
+    if not failures:
+        return '<p class="box bad">No lesion of this participant has a result.</p>'
+    parts = []
+    for failure in failures:
+        crash = _CRASH.search(failure.reason)
+        part = f'<strong>{escape(failure.mask.name)}</strong><br>{escape(failure.reason)}'
+        if crash and Path(crash['path']).is_file():
+            text = Path(crash['path']).read_text(encoding='utf-8', errors='replace')[-_MOST_OF_A_CRASH:]
+            part += f'<details><summary>{escape(Path(crash["path"]).name)}</summary><pre>{escape(text)}</pre></details>'
+        parts.append(f'<div class="box bad">{part}</div>')
+    return '<p>These masks failed; their results are missing or those of an earlier run.</p>' + ''.join(parts)
+
+
+def _with_pictures(page: str, root: Path) -> str:
+    """The page with its pictures in it, so that it can be moved and sent as one file."""
+
+    def embed(found: re.Match[str]) -> str:
+        path = root / found['path']
+        content = base64.b64encode(path.read_bytes()).decode()
+        what = parse_entities(path.name).get('desc', 'figure')
+        text = escape(f'{what}: {path.name.split("_method-snm", 1)[0]}', quote=True)
+        return f'alt="{text}" src="data:{_TYPES[path.suffix]};base64,{content}"'
+
+    return re.sub(r'src="\./(?P<path>[^"]+\.(?:png|svg))"', embed, page)

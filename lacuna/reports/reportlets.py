@@ -1,0 +1,188 @@
+"""All figures of one lesion, from its files to files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lacuna.derivatives import save
+from lacuna.errors import MaskError
+from lacuna.files import read_json, remove_leftovers
+from lacuna.masks import Mask, read_mask
+from lacuna.reports import charts, checks, figures
+from lacuna.reports.frame import FRAME_AFFINE, load_image, load_template, mask_in_frame, to_frame
+from lacuna.reports.results import AtlasTables, Lesion, figure_name
+from lacuna.reports.style import drawing, png_bytes, svg_bytes
+from lacuna.reports.summary import summary_fragment, viewer_fragment
+from lacuna.reports.viewer import viewer_page
+from lacuna.streamlines.tck import iter_blocks, read_header
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+#: a map most of whose values are below this is drawn with its own scale, too
+_SMALL = 40.0
+
+
+def draw_reportlets(lesion: Lesion, folder: Path) -> list[Path]:
+    """Draw all figures of a lesion under their final names, and write its viewer.
+
+    Parameters
+    ----------
+    lesion : Lesion
+        What of it is missing is left out, and the summary says so.
+    folder : pathlib.Path
+
+    Returns
+    -------
+    list of pathlib.Path
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    images = _read(lesion)
+    pages = {figure_name(lesion.stem, 'summary', '.html'): summary_fragment(lesion, _check(lesion, images))}
+    written = []
+    with drawing():
+        for name, figure in _brain_figures(lesion, images):
+            written.append(_write(folder / figure_name(lesion.stem, name, '.png'), png_bytes(figure())))
+        for atlas in lesion.atlases:
+            for name, figure in _atlas_figures(atlas):
+                path = folder / figure_name(lesion.stem, name, '.svg', atlas=atlas.name)
+                written.append(_write(path, svg_bytes(figure())))
+    viewer = f'{lesion.stem}_method-snm_desc-viewer.html'
+    pages[viewer] = viewer_page(
+        lesion.stem,
+        lesion.space,
+        mask=(images.mask.data, images.mask.affine) if images.mask else None,
+        percent=images.percent,
+        streamlines=images.streamlines,
+    )
+    pages[figure_name(lesion.stem, 'view', '.html')] = viewer_fragment(lesion, viewer)
+    return written + [_write(folder / name, text.encode()) for name, text in pages.items()]
+
+
+def publish_reportlets(paths: Iterable[Path], folder: Path) -> list[Path]:
+    """Put the figures of a lesion under their final names, each whole or not at all; older ones of it are removed."""
+    paths = list(paths)
+    targets = [folder / path.name for path in paths]
+    remove_leftovers(targets)
+    for source, target in zip(paths, targets, strict=True):
+        save(source, target)
+    for stem in {path.name.split('_method-snm', 1)[0] for path in paths}:
+        for path in folder.glob(f'{stem}_method-snm_*_figure.*'):
+            if path not in targets:
+                path.unlink()
+    return targets
+
+
+@dataclass(frozen=True)
+class _Images:
+    """What is drawn of a lesion, read once."""
+
+    mask: Mask | None
+    problem: str
+    percent: tuple[np.ndarray, np.ndarray] | None
+    streamlines: list[np.ndarray]
+
+
+def _read(lesion: Lesion) -> _Images:
+    mask, problem = None, ''
+    if lesion.mask is None:
+        problem = 'The mask is not where it was when the map was made: what needs it is left out.'
+    else:
+        try:
+            mask = read_mask(lesion.mask)
+        except MaskError as error:  # it was sound when the map was made
+            problem = f'What needs the mask is left out: {error}.'
+    percent = load_image(lesion.disconnection_map) if lesion.disconnection_map else None
+    streamlines: list[np.ndarray] = []
+    if lesion.sample:
+        for points, sizes in iter_blocks(read_header(lesion.sample)):
+            streamlines += [line for line in np.split(points, np.cumsum(sizes)[:-1]) if len(line)]
+    return _Images(mask, problem, percent, streamlines)
+
+
+def _check(lesion: Lesion, images: _Images) -> tuple[checks.LesionFacts | None, list[str]]:
+    """The facts about the mask, and all that the checks find."""
+    found, facts, mask = [], None, images.mask
+    if mask is None:
+        found.append(images.problem)
+    else:
+        brain = load_template(lesion.space).brain
+        facts = checks.lesion_facts(mask.data, mask.affine, brain, FRAME_AFFINE)
+        found += checks.check_lesion(facts)
+        found += checks.check_space_of(lesion.space, mask.data.shape, mask.affine, lesion.metadata)
+        made_from = lesion.metadata.get('Mask')
+        if isinstance(made_from, dict) and made_from.get('SHA256') not in (None, mask.sha256):
+            found.append('The mask has changed since the map was made: run again.')
+        found += checks.check_spacing(images.streamlines, mask.affine)
+    found += checks.check_summary((read_json(lesion.summary) if lesion.summary else None) or {})
+    if images.percent and lesion.full_tdi:
+        full_tdi, _ = load_image(lesion.full_tdi)
+        if images.percent[0].shape == full_tdi.shape:
+            found += checks.check_denominators(images.percent[0], full_tdi)
+    return facts, found
+
+
+def _brain_figures(lesion: Lesion, images: _Images) -> list[tuple[str, Callable[[], Figure]]]:
+    template = load_template(lesion.space)
+    mask = mask_in_frame(images.mask.data, images.mask.affine) if images.mask else None
+    found: list[tuple[str, Callable[[], Figure]]] = []
+    if mask is not None:
+        found.append(('lesion', partial(figures.lesion_figure, template, mask)))
+    if images.percent:
+        percent = to_frame(*images.percent)
+        auto = own_scale(percent)
+        found.append(('map', partial(figures.map_figure, template, percent, mask)))
+        if auto:
+            found.append(('mapscaled', partial(figures.map_figure, template, percent, mask, highest=auto)))
+        found.append(('glass', partial(figures.glass_figure, template, percent, mask, auto=auto)))
+    if images.streamlines:
+        found.append(('streamlines', partial(figures.streamline_figure, template, images.streamlines, mask)))
+    return found
+
+
+def own_scale(percent: np.ndarray) -> float | None:
+    """Upper end of a scale on which the values of a map can be told apart; None where that from 0 to 100 does.
+
+    >>> own_scale(np.array([0.0, 1.0, 2.0, 4.0])), own_scale(np.array([90.0, 100.0]))
+    (4.0, None)
+    """
+    affected = percent[percent > 0]
+    if not affected.size or (upper := float(np.percentile(affected, 95))) >= _SMALL:
+        return None
+    steps = [scale * power for power in (0.01, 0.1, 1.0, 10.0) for scale in (1.0, 2.0, 4.0, 5.0)]
+    return next((step for step in steps if step >= upper), None)
+
+
+def _atlas_figures(atlas: AtlasTables) -> list[tuple[str, Callable[[], Figure]]]:
+    found: list[tuple[str, Callable[[], Figure]]] = []
+    if atlas.roi_disconnection:
+        found.append(('parcels', partial(charts.parcel_figure, read_table(atlas.roi_disconnection)['value'])))
+    if atlas.disconnection_matrix:
+        percent = read_table(atlas.disconnection_matrix)
+        full = read_table(atlas.full_matrix) if atlas.full_matrix else None
+        found.append(('matrix', partial(charts.matrix_figure, percent, full)))
+        if atlas.mask_matrix:
+            cut = read_table(atlas.mask_matrix)
+            found.append(('connectogram', partial(charts.connectogram_figure, cut, percent)))
+    return found
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table whose first column holds the names of the parcels, as text."""
+    import pandas as pd
+
+    # a parcel may be called NA
+    table = pd.read_csv(path, sep='\t', dtype={'region': str}, keep_default_na=False)
+    return table.set_index(table.columns[0]).astype(float)
+
+
+def _write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path

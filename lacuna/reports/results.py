@@ -1,0 +1,184 @@
+"""What a report is made of: the files of one lesion, found on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+from lacuna.bids import output_name, parse_entities, sidecar_path
+from lacuna.errors import InputError
+from lacuna.files import read_json
+
+_MAP_END = '_desc-disconnectionpct.nii.gz'
+
+
+@dataclass(frozen=True)
+class AtlasTables:
+    """The tables of one lesion and one atlas; None for each that was not asked for.
+
+    Attributes
+    ----------
+    name : str
+    disconnection_matrix, mask_matrix, full_matrix, roi_disconnection : pathlib.Path or None
+        See the table of outputs.
+    """
+
+    name: str
+    disconnection_matrix: Path | None = None
+    mask_matrix: Path | None = None
+    full_matrix: Path | None = None
+    roi_disconnection: Path | None = None
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """The files of one lesion.
+
+    Attributes
+    ----------
+    stem : str
+        The name that leads all outputs.
+    space : str
+        Of the map, the sample and (by its sidecar) the mask.
+    mask : pathlib.Path or None
+        None if it is not where the sidecar says.
+    disconnection_map, full_tdi, summary, sample : pathlib.Path or None
+        Map in percent, its denominator, statistics, and streamlines (``.tck``) of those cut.
+    atlases : tuple of AtlasTables
+    metadata : mapping
+        The sidecar of the map.
+    """
+
+    stem: str
+    space: str
+    mask: Path | None = None
+    disconnection_map: Path | None = None
+    full_tdi: Path | None = None
+    summary: Path | None = None
+    sample: Path | None = None
+    atlases: tuple[AtlasTables, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def subject(self) -> str:
+        """Label, without ``sub-``."""
+        return parse_entities(self.stem)['sub']
+
+
+def figures_dir(root: Path, subject: str) -> Path:
+    """Folder of a participant's figures."""
+    return root / f'sub-{subject}' / 'figures'
+
+
+def figure_name(stem: str, desc: str, extension: str, **entities: str) -> str:
+    """File name of a figure.
+
+    >>> figure_name('sub-01_label-lesion', 'matrix', '.svg', atlas='aal')
+    'sub-01_label-lesion_method-snm_atlas-aal_desc-matrix_figure.svg'
+    """
+    middle = ''.join(f'_{key}-{value}' for key, value in entities.items())
+    return f'{stem}_method-snm{middle}_desc-{desc}_figure{extension}'
+
+
+def sample_name(stem: str, space: str) -> str:
+    """File name of the sample of the streamlines that a lesion cuts."""
+    return f'{stem}_method-snm_space-{space}_desc-disconnected_tractogram.tck'
+
+
+def participants(root: Path) -> list[str]:
+    """Labels of the participants that have a folder in a derivative dataset, in order."""
+    return sorted(path.name.removeprefix('sub-') for path in root.glob('sub-*') if path.is_dir())
+
+
+def find_lesions(root: Path, subject: str) -> list[Lesion]:
+    """The lesions of a participant whose map is on disk, in the order of their names.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Of the derivative dataset.
+    subject : str
+        Label, without ``sub-``.
+    """
+    description = read_json(root / 'dataset_description.json') or {}
+    links = description.get('DatasetLinks')
+    folder = root / f'sub-{subject}'
+    maps = [path for path in folder.rglob(f'*_method-snm_space-*{_MAP_END}') if path.is_file()]
+    return sorted(
+        (_lesion(root, path, links if isinstance(links, dict) else {}) for path in maps),
+        key=lambda lesion: lesion.stem,
+    )
+
+
+def _lesion(root: Path, path: Path, links: Mapping[str, Any]) -> Lesion:
+    stem = path.name.split('_method-snm_', 1)[0]
+    space = parse_entities(path.name)['space']
+    metadata = read_json(sidecar_path(path)) or {}
+    names = {
+        parse_entities(table.name).get('atlas')
+        for table in path.parent.glob(f'{stem}_method-snm_atlas-*.tsv')
+    }
+    sources = metadata.get('Sources')
+    return Lesion(
+        stem=stem,
+        space=space,
+        mask=_existing(resolve_uri(root, _first(sources, 'bids:lesions:'), links)),
+        disconnection_map=path,
+        full_tdi=_existing(resolve_uri(root, metadata.get('Denominator'), links)),
+        summary=_existing(path.with_name(output_name(stem, 'summary'))),
+        sample=_existing(figures_dir(root, parse_entities(stem)['sub']) / sample_name(stem, space)),
+        atlases=tuple(_tables(path.parent, stem, name) for name in sorted(filter(None, names))),
+        metadata=metadata,
+    )
+
+
+def _tables(folder: Path, stem: str, atlas: str) -> AtlasTables:
+    keys = ('disconnection_matrix', 'mask_matrix', 'full_matrix', 'roi_disconnection')
+    return AtlasTables(
+        atlas, **{key: _existing(folder / output_name(stem, key, atlas=atlas)) for key in keys}
+    )
+
+
+def _first(sources: object, prefix: str) -> str | None:
+    if not isinstance(sources, Sequence):
+        return None
+    return next((str(source) for source in sources if str(source).startswith(prefix)), None)
+
+
+def resolve_uri(root: Path, uri: object, links: Mapping[str, Any]) -> Path | None:
+    """The file that a BIDS URI names; None if the dataset that it is in is not known.
+
+    >>> resolve_uri(Path('/out'), 'bids:lesions:sub-01/m.nii', {'lesions': 'file:///in'})
+    PosixPath('/in/sub-01/m.nii')
+    >>> resolve_uri(Path('/out'), 'bids::tdi.nii.gz', {})
+    PosixPath('/out/tdi.nii.gz')
+    """
+    parts = str(uri).split(':', 2)
+    if len(parts) != 3 or parts[0] != 'bids':
+        return None
+    if not parts[1]:
+        return root / parts[2]
+    link = urlparse(str(links.get(parts[1], '')))
+    return Path(unquote(link.path), parts[2]) if link.scheme == 'file' else None
+
+
+def _existing(path: Path | None) -> Path | None:
+    return path if path is not None and path.is_file() else None
+
+
+def check_dataset(root: Path) -> None:
+    """Refuse a folder that holds no results of Lacuna.
+
+    Raises
+    ------
+    InputError
+    """
+    description = read_json(root / 'dataset_description.json') or {}
+    tools = description.get('GeneratedBy')
+    names = [tool.get('Name') for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
+    if 'Lacuna' not in names:
+        message = f'{root} is no folder of results of Lacuna: its dataset_description.json does not name it'
+        raise InputError(message)

@@ -1,0 +1,95 @@
+"""The parts of a page that are text: the summary of a lesion, and the way to its viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from lacuna.files import read_json
+from lacuna.reports.checks import LesionFacts
+from lacuna.reports.frame import load_template
+from lacuna.reports.results import Lesion
+
+
+def summary_fragment(lesion: Lesion, checked: tuple[LesionFacts | None, list[str]]) -> str:
+    """Numbers of a lesion as a table, and what the checks found.
+
+    Parameters
+    ----------
+    lesion : Lesion
+    checked : tuple
+        Facts about the mask (None if it is gone), and sentences.
+
+    Returns
+    -------
+    str
+        HTML, with all that comes from files escaped.
+    """
+    facts, warnings = checked
+    rows = [('Mask', lesion.mask.name if lesion.mask else 'not found')]
+    summary = (read_json(lesion.summary) if lesion.summary else None) or {}
+    rows += _lesion_rows(facts, summary) + _tractogram_rows(lesion.metadata, summary)
+    rows.append(('Space', lesion.space))
+    rows.append(('Template', load_template(lesion.space).source))
+    rows.append(('Atlas', ', '.join(atlas.name for atlas in lesion.atlases) or 'none'))
+    if not lesion.sample:
+        rows.append(('Sample of streamlines', 'none beside the figures: they are not drawn'))
+    versions = lesion.metadata.get('SoftwareVersions')
+    if isinstance(versions, Mapping):
+        rows.append(('Software', ', '.join(f'{name} {version}' for name, version in versions.items())))
+    table = ''.join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in rows
+    )
+    return f'{warnings_html(warnings)}<table class="summary">{table}</table>'
+
+
+def warnings_html(warnings: list[str]) -> str:
+    """Sentences as a box; one that says that all is well if there are none."""
+    if not warnings:
+        return '<p class="box good">Checks: nothing unusual found.</p>'
+    items = ''.join(f'<li>{escape(warning)}</li>' for warning in warnings)
+    return f'<div class="box warn"><strong>Please check</strong><ul>{items}</ul></div>'
+
+
+def viewer_fragment(lesion: Lesion, viewer: str) -> str:
+    """A button that opens the viewer in the page, and a link that opens it on its own."""
+    where = escape(f'sub-{lesion.subject}/figures/{viewer}', quote=True)
+    return (
+        f'<div class="viewer"><button type="button" data-viewer="{where}">Open the viewer here</button> '
+        f'<a href="{where}" target="_blank">or on a page of its own</a></div>'
+    )
+
+
+def _lesion_rows(facts: LesionFacts | None, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if facts is None:
+        if 'mask_volume_mm3' not in summary:
+            return []
+        return [('Volume', f'{float(summary["mask_volume_mm3"]) / 1000:.3g} ml')]
+    side = facts.side
+    if side == 'both':
+        side = f'both ({facts.left_percent:.0f} % left)'
+    return [
+        ('Volume', f'{facts.volume_ml:.3g} ml ({facts.voxels:,} voxels, {_parts(facts.components)})'),
+        ('Side', side),
+    ]
+
+
+def _tractogram_rows(metadata: Mapping[str, Any], summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    rows = []
+    if 'streamlines_disconnected' in summary:
+        cut, total = int(summary['streamlines_disconnected']), int(summary.get('streamlines_total') or 0)
+        share = float(summary.get('streamlines_disconnected_pct') or 0)
+        rows.append(('Streamlines cut', f'{cut:,} of {total:,} ({share:.2f} %)'))
+    if 'disconnection_mean_pct' in summary:
+        voxels, mean = int(summary.get('voxels_disconnected') or 0), float(summary['disconnection_mean_pct'])
+        highest = float(summary.get('disconnection_max_pct') or 0)
+        rows.append(('Disconnection map', f'{voxels:,} voxels, mean {mean:.1f} %, highest {highest:.1f} %'))
+    tractogram = metadata.get('Tractogram')
+    if isinstance(tractogram, Mapping):
+        rows.append(('Tractogram', f'{tractogram.get("Name")} ({tractogram.get("Space")})'))
+    return rows
+
+
+def _parts(number: int) -> str:
+    return 'in one piece' if number == 1 else f'in {number} pieces'

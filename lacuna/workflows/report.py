@@ -1,0 +1,92 @@
+"""The figures of one lesion, for its participant's page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nipype.interfaces import utility as niu
+from nipype.pipeline import engine as pe
+from niworkflows.engine.workflows import LiterateWorkflow as Workflow
+
+from lacuna.bids import parse_entities
+from lacuna.interfaces.reports import REPORT_TABLES, DrawReportlets, ReportletSink
+
+
+def init_snm_report_wf(
+    *,
+    stem: str,
+    space: str,
+    output_dir: Path | str,
+    atlases: Sequence[str] = (),
+    metadata: Mapping[str, Any] | None = None,
+    mem_gb: float = 1.0,
+    name: str = 'snm_report_wf',
+) -> Workflow:
+    """Draw what :func:`lacuna.workflows.snm.init_snm_wf` has made of one mask.
+
+    Afterwards :func:`lacuna.reports.participant.write_page` puts the page of the participant together.
+
+    Workflow Graph
+        .. workflow::
+            :graph2use: orig
+            :simple_form: yes
+
+            from lacuna.workflows.report import init_snm_report_wf
+
+            wf = init_snm_report_wf(stem='sub-01_label-lesion', space='MNI152NLin6Asym', output_dir='.')
+
+    Parameters
+    ----------
+    stem : str
+        The name that leads the outputs of the mask: ``sub-<label>[_ses-<label>]...``.
+    space : str
+        Standard space of the map.
+    output_dir : path
+        The figures go to ``sub-<label>/figures`` in it.
+    atlases : sequence of str
+        Names (letters and digits) of the parcellations whose tables are given.
+    metadata : mapping, optional
+        The sidecar of the map: tractogram, versions, where the space of the mask comes from.
+    mem_gb : float
+        Memory that drawing takes at most.
+    name : str
+
+    Inputs
+    ------
+    mask
+        Lesion mask on any grid of the space.
+    disconnection_map, full_tdi, summary
+        Optional, see :func:`lacuna.workflows.snm.init_snm_wf`.
+    sample
+        Optional: some of the streamlines cut (``.tck``).
+    disconnection_matrix_<atlas>, mask_matrix_<atlas>, full_matrix_<atlas>, roi_disconnection_<atlas>
+        For each atlas; each is optional.
+
+    Outputs
+    -------
+    out_files
+        The figures and the viewer, under their final names.
+    """
+    workflow = Workflow(name=name)
+    fields = ['mask', 'disconnection_map', 'full_tdi', 'summary', 'sample']
+    fields += [f'{table}_{atlas}' for atlas in atlases for table in REPORT_TABLES]
+    inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
+    outputnode = pe.Node(niu.IdentityInterface(fields=['out_files']), name='outputnode')
+    draw = pe.Node(
+        DrawReportlets(atlases=atlases, stem=stem, space=space, metadata=dict(metadata or {})),
+        name='draw',
+        mem_gb=mem_gb,
+    )
+    sink = pe.Node(
+        ReportletSink(base_directory=str(output_dir), subject=parse_entities(stem)['sub']),
+        name='sink',
+        run_without_submitting=True,
+    )
+    workflow.connect([
+        (inputnode, draw, [(field, field) for field in fields]),
+        (draw, sink, [('out_files', 'in_files')]),
+        (sink, outputnode, [('out_files', 'out_files')]),
+    ])  # fmt: skip
+    return workflow
