@@ -56,7 +56,7 @@ def run_lacuna(dataset: Path, tracks: Path, folder: Path) -> float:
     for name in ('cache/index', 'cache/endpoints', 'out', 'work'):
         shutil.rmtree(folder / name, ignore_errors=True)
     command = [
-        sys.executable, '-m', 'lacuna', 'run', 'snm', dataset, folder / 'out', '--connectome-path', tracks,
+        sys.executable, '-m', 'lacuna', 'run', 'snm', '--no-report', dataset, folder / 'out', '--connectome-path', tracks,
         '--connectome-space', SPACE, '-w', folder / 'work', '--parcel-atlases', ATLAS,
         '--compute-disconnectivity-matrix', '--compute-roi-disconnection',
     ]  # fmt: skip

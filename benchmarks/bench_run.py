@@ -84,7 +84,18 @@ def main() -> None:
         grid = standard_grid(SPACE, 2)
         nb.save(nb.Nifti1Image(np.zeros(grid.shape, 'uint8'), grid.affine), folder / 'grid.nii.gz')
         script = plain_loop(sorted(bids.rglob('*_mask.nii.gz')), tracks, folder / 'grid.nii.gz')
-        lacuna = [sys.executable, '-m', 'lacuna', 'run', 'snm', bids, 'out', '--connectome-path', tracks]
+        lacuna = [
+            sys.executable,
+            '-m',
+            'lacuna',
+            'run',
+            'snm',
+            '--no-report',
+            bids,
+            'out',
+            '--connectome-path',
+            tracks,
+        ]
         for run in range(args.runs + 1):
             for name, command in (
                 ('lacuna', [*lacuna, '--connectome-space', SPACE]),

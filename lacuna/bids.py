@@ -30,7 +30,8 @@ class Output:
     ----------
     key : str
     level : str
-        ``mask`` (one for each lesion) or ``connectome`` (one for each tractogram).
+        ``mask`` (one for each lesion), ``figure`` (the same, among the figures) or ``connectome`` (one for each
+        tractogram).
     scope : str or None
         The entity that tells its variants apart: ``space``, ``atlas`` or none.
     desc, suffix : str or None

@@ -55,6 +55,8 @@ class RunConfig:
         Memory to use; None for what there is.
     work_dir : pathlib.Path
         For what is not finished.
+    report : bool
+        Whether to make a page for each participant.
     overwrite, dry_run : bool
     verbose : int
 
@@ -84,6 +86,7 @@ class RunConfig:
     nprocs: int = -1
     mem_gb: float | None = None
     work_dir: Path = Path('work')
+    report: bool = True
     overwrite: bool = False
     dry_run: bool = False
     verbose: int = 0

@@ -171,13 +171,18 @@ def save(source: str | Path, target: Path, sidecar: Mapping[str, Any] | None = N
 
 def mask_outputs(mask: MaskFile, targets: Iterable[Target]) -> dict[Target, Path]:
     """Paths of the outputs of a mask, relative to the dataset."""
-    return {
-        target: mask.folder
-        / output_name(
-            mask.stem, target.key, space=mask.space, **({'atlas': target.atlas} if target.atlas else {})
-        )
-        for target in targets
-    }
+    paths = {}
+    for target in targets:
+        entities = {'atlas': target.atlas} if target.atlas else {}
+        name = output_name(mask.stem, target.key, space=mask.space, **entities)
+        is_figure = outputs()[target.key].level == 'figure'
+        paths[target] = (figures_dir(Path(), mask.subject) if is_figure else mask.folder) / name
+    return paths
+
+
+def figures_dir(root: Path, subject: str) -> Path:
+    """Folder of a participant's figures."""
+    return root / f'sub-{subject}' / 'figures'
 
 
 #: what decides the numbers: the place in the sidecar, and how to call it

@@ -31,6 +31,8 @@ from lacuna.streamlines.spacing import gap_warning
 
 #: what every run makes of a mask
 BASIC_TARGETS = (Target('map'), Target('summary'))
+#: what the report shows besides
+SAMPLE = Target('sample')
 #: no point of the brain is moved farther than this between standard spaces (mm)
 _MOVES_AT_MOST = 20.0
 #: threads that look at masks; each holds one in memory
@@ -149,6 +151,7 @@ class RunPlan:
         keys += ['roi_disconnection'] if config.compute_roi_disconnection else []
         return [
             *BASIC_TARGETS,
+            *([SAMPLE] if config.report else []),
             *(Target(key, each.atlas.name) for each in self.parcellations[space] for key in keys),
         ]
 

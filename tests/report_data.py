@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from lacuna.bids import output_name
+from lacuna.derivatives import figures_dir
 from lacuna.masks import read_mask
-from lacuna.reports.results import figures_dir, sample_name
 from lacuna.spaces import standard_grid
 from lacuna.streamlines.tck import write_tck
 
@@ -91,7 +91,7 @@ def write_results(
     _write_tables(out, stem)
     if sample:
         figures_dir(root, subject).mkdir(parents=True, exist_ok=True)
-        write_tck(figures_dir(root, subject) / sample_name(stem, SPACE), streamlines())
+        write_tck(figures_dir(root, subject) / output_name(stem, 'sample', space=SPACE), streamlines())
     (root / 'dataset_description.json').write_text(
         json.dumps({'GeneratedBy': [{'Name': 'Lacuna'}], 'DatasetLinks': {'lesions': lesions.as_uri()}})
     )

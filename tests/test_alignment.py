@@ -22,7 +22,17 @@ NLIN6, C2009 = 'MNI152NLin6Asym', 'MNI152NLin2009cAsym'
 
 def run_one(mask, tracks, folder, *options, mask_space=NLIN6, space=NLIN6):
     """Run one mask; returns its map and its summary."""
-    args = ['run', 'snm', mask, folder / 'out', '--connectome-path', tracks, '--connectome-space', space]
+    args = [
+        'run',
+        'snm',
+        '--no-report',
+        mask,
+        folder / 'out',
+        '--connectome-path',
+        tracks,
+        '--connectome-space',
+        space,
+    ]
     args += [
         '--mask-space',
         mask_space,
@@ -189,7 +199,17 @@ def test_all_formats_give_the_same(tmp_path):
 def test_unusable_formats_are_refused(shared, tmp_path, capsys, name, says):
     tracks = shared / 'data/tractograms/formats' / name
     mask = next((shared / 'data/bids_spheres').rglob('*_mask.nii.gz'))
-    args = ['run', 'snm', mask, tmp_path / 'out', '--connectome-path', tracks, '--connectome-space', NLIN6]
+    args = [
+        'run',
+        'snm',
+        '--no-report',
+        mask,
+        tmp_path / 'out',
+        '--connectome-path',
+        tracks,
+        '--connectome-space',
+        NLIN6,
+    ]
     assert main([str(arg) for arg in args]) == 2
     err = capsys.readouterr().err
     assert says in err
@@ -221,7 +241,7 @@ def test_the_streamlines_are_moved_once(shared, unpacked, home, tmp_path, lacuna
     tracks = unpacked('ICBM152_adult')
     mask = shared / 'data/lesions/LQT/ExampleLesion1.nii.gz'
     command = [
-        'run', 'snm', mask, tmp_path / 'out', '--connectome-path', tracks, '--connectome-space', 'MNI152NLin2009aAsym',
+        'run', 'snm', '--no-report', mask, tmp_path / 'out', '--connectome-path', tracks, '--connectome-space', 'MNI152NLin2009aAsym',
         '--mask-space', NLIN6, '-w', tmp_path / 'work', '--participant-label', '1',
     ]  # fmt: skip
     env = {'TEMPLATEFLOW_HOME': str(home), 'LACUNA_CACHE_DIR': str(tmp_path / 'cache')}
@@ -259,7 +279,7 @@ def test_an_atlas_of_another_space_is_brought_over(shared, unpacked, home, tmp_p
 
     atlases = shared / 'data/atlases'
     done = lacuna_command(
-        'run', 'snm', shared / 'data/lesions/LQT/ExampleLesion1.nii.gz', tmp_path / 'out', '--mask-space', NLIN6,
+        'run', 'snm', '--no-report', shared / 'data/lesions/LQT/ExampleLesion1.nii.gz', tmp_path / 'out', '--mask-space', NLIN6,
         '--connectome-path', unpacked('HCP842'), '--connectome-space', NLIN6, '-w', tmp_path / 'work',
         '--custom-parcellation', 'cerebra', atlases / 'CerebrA.nii.gz', atlases / 'CerebrA.txt', C2009,
         '--compute-roi-disconnection', TEMPLATEFLOW_HOME=str(home),

@@ -30,7 +30,15 @@ def run(toy, tmp_path, capsys):
     """Run ``lacuna run snm`` on the toy in this process; returns exit code, stdout, stderr."""
 
     def command(*options, source=None, out='out', tracks=toy.tracks):
-        args = ['run', 'snm', source or tmp_path / 'bids', tmp_path / out, '--connectome-path', tracks]
+        args = [
+            'run',
+            'snm',
+            '--no-report',
+            source or tmp_path / 'bids',
+            tmp_path / out,
+            '--connectome-path',
+            tracks,
+        ]
         args += ['-w', tmp_path / 'work', '--nprocs', '1', *options]
         code = main([str(arg) for arg in args])
         return code, *capsys.readouterr()

@@ -94,7 +94,15 @@ def test_graph_of_a_whole_run_is_sound(toy, shared, tmp_path, monkeypatch):
     from lacuna.workflows.cohort import init_cohort_wf, sink_nodes
 
     monkeypatch.setenv('TEMPLATEFLOW_HOME', str(shared / 'data/templateflow'))
-    words = ['run', 'snm', tmp_path / 'bids', tmp_path / 'out', '--connectome-path', toy.tracks]
+    words = [
+        'run',
+        'snm',
+        '--no-report',
+        tmp_path / 'bids',
+        tmp_path / 'out',
+        '--connectome-path',
+        toy.tracks,
+    ]
     words += ['--connectome-space', 'MNI152NLin2009cAsym', *BOTH, '--parcel-atlases']
     words += [f'schaefer2018parcels{size}networks7' for size in (100, 200)]
     config = make_config(build_parser().parse_args([str(word) for word in words]))
@@ -128,7 +136,7 @@ def parcels(tmp_path):
 @pytest.fixture
 def run(toy, tmp_path, capsys):
     def command(*options, out='out', work='work', tracks=toy.tracks):
-        args = ['run', 'snm', tmp_path / 'bids', tmp_path / out, '--connectome-path', tracks]
+        args = ['run', 'snm', '--no-report', tmp_path / 'bids', tmp_path / out, '--connectome-path', tracks]
         args += ['-w', tmp_path / work, '--nprocs', '1', *options]
         code = main([str(arg) for arg in args])
         return code, *capsys.readouterr()
@@ -325,7 +333,7 @@ def test_equal_to_plain_commands(tractogram, space, unpacked, shared, tmp_path, 
         word for name, files in atlases.items() for word in ('--custom-parcellation', name, *files, space)
     ]
     done = lacuna_command(
-        'run', 'snm', tmp_path / 'bids', tmp_path / 'out', '--connectome-path', tracks, '--connectome-space', space,
+        'run', 'snm', '--no-report', tmp_path / 'bids', tmp_path / 'out', '--connectome-path', tracks, '--connectome-space', space,
         '-w', tmp_path / 'work', *options, *BOTH,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

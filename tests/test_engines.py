@@ -47,7 +47,15 @@ def mask_path(folder: Path, number: int) -> Path:
 @pytest.fixture
 def run(study, tmp_path, capsys):
     def run(out: str, *options: object, tracks: Path | None = None) -> tuple[int, str, str]:
-        words = ['run', 'snm', tmp_path / 'bids', tmp_path / out, '--connectome-path', tracks or study.tracks]
+        words = [
+            'run',
+            'snm',
+            '--no-report',
+            tmp_path / 'bids',
+            tmp_path / out,
+            '--connectome-path',
+            tracks or study.tracks,
+        ]
         words += ['-w', tmp_path / 'work', '--nprocs', '1', *options]
         code = main([str(word) for word in words])
         said = capsys.readouterr()
@@ -96,7 +104,15 @@ def test_the_same_files(run, tmp_path, options):
 
 def test_without_mrtrix(study, tmp_path, lacuna_command):
     """Nothing of the default needs an MRtrix3 command."""
-    words = ['run', 'snm', tmp_path / 'bids', tmp_path / 'out', '--connectome-path', study.tracks]
+    words = [
+        'run',
+        'snm',
+        '--no-report',
+        tmp_path / 'bids',
+        tmp_path / 'out',
+        '--connectome-path',
+        study.tracks,
+    ]
     done = lacuna_command(*words, *atlas(tmp_path), cwd=tmp_path, PATH='/nowhere')
     assert done.returncode == 0, done.stderr
     table = next((tmp_path / 'out/sub-01').rglob('*parcelstats.tsv')).read_text().splitlines()

@@ -41,7 +41,7 @@ def test_full_disk(tmp_path, small_disk, lacuna_command, full, nprocs):
             stream.write(bytes(4096))
     place = {name: tmp_path / name for name in ('output', 'work', 'cache')} | {full: small_disk / full}
     command = [
-        'run', 'snm', tmp_path / 'bids', place['output'], '--connectome-path', toy.tracks, '-w', place['work'],
+        'run', 'snm', '--no-report', tmp_path / 'bids', place['output'], '--connectome-path', toy.tracks, '-w', place['work'],
         '--nprocs', nprocs,
     ]  # fmt: skip
     done = lacuna_command(*command, LACUNA_CACHE_DIR=str(place['cache']))

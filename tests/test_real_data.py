@@ -60,7 +60,7 @@ def test_equal_to_plain_commands(tractogram, space, engine, lesions, tmp_path, l
         target.parent.mkdir(parents=True)
         shutil.copy(lesion, target)
     done = lacuna_command(
-        'run', 'snm', bids, tmp_path / 'out', '--connectome-path', tractogram, '--connectome-space', space,
+        'run', 'snm', '--no-report', bids, tmp_path / 'out', '--connectome-path', tractogram, '--connectome-space', space,
         '-w', tmp_path / 'work', '--engine', engine,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -108,7 +108,7 @@ def plain_count(tracks):
 def test_the_side_is_right(unpacked, shared, tmp_path, lacuna_command):
     """A right-hemisphere stroke disconnects voxels of the right, and none in a left bundle far from the midline."""
     done = lacuna_command(
-        'run', 'snm', shared / 'data/lesions/LQT/ExampleLesion1.nii.gz', tmp_path / 'out', '--mask-space',
+        'run', 'snm', '--no-report', shared / 'data/lesions/LQT/ExampleLesion1.nii.gz', tmp_path / 'out', '--mask-space',
         'MNI152NLin6Asym', '--connectome-path', unpacked('HCP842'), '--connectome-space', 'MNI152NLin6Asym',
         '-w', tmp_path / 'work',
     )  # fmt: skip

@@ -27,7 +27,7 @@ def dataset(folder, masks):
 
 def command(folder, toy, out, nprocs):
     return [
-        sys.executable, '-m', 'lacuna', 'run', 'snm', str(folder / 'bids'), str(folder / out), '--connectome-path',
+        sys.executable, '-m', 'lacuna', 'run', 'snm', '--no-report', str(folder / 'bids'), str(folder / out), '--connectome-path',
         str(toy.tracks), '-w', str(folder / f'work-{out}'), '--nprocs', str(nprocs),
     ]  # fmt: skip
 

@@ -1,18 +1,15 @@
 """The walk of the tutorial: a map, then the matrices into the same folder, then a plot of one network."""
 
 import pandas as pd
-import pytest
 
 from lacuna.tutorial import write_tutorial
-
-pytestmark = pytest.mark.mrtrix
 
 
 def test_walk(tmp_path, lacuna_command):
     paths = write_tutorial(tmp_path / 'tutorial')
     out = tmp_path / 'derivatives'
     first = ['run', 'snm', paths.bids, out, '--connectome-path', paths.connectome]
-    done = lacuna_command(*first, cwd=tmp_path)
+    done = lacuna_command(*first, '--no-report', cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     maps = {path: path.stat().st_mtime_ns for path in out.rglob('*_desc-disconnectionpct.nii.gz')}
     assert len(maps) == 3
@@ -23,6 +20,12 @@ def test_walk(tmp_path, lacuna_command):
     )
     assert done.returncode == 0, done.stderr
     assert {path: path.stat().st_mtime_ns for path in maps} == maps
+    for label in ('01', '02', '03'):
+        assert f'report: {out}/sub-{label}.html\n' in done.stdout
+        page = (out / f'sub-{label}.html').read_text()
+        assert page.count('src="data:image/') >= 7
+        assert list((out / f'sub-{label}/figures').glob('*_desc-viewer.html'))
+        assert list((out / f'sub-{label}/figures').glob('*_desc-disconnected_tractogram.tck'))
 
     f = next(out.rglob('sub-02*_atlas-synthetic100_desc-disconnectionpct_connmatrix.tsv'))
     mat = pd.read_csv(f, sep='\t', header=0, index_col=0)

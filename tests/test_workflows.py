@@ -13,9 +13,11 @@ from nipype.pipeline import engine as pe
 from lacuna.config import ENGINES, RunConfig
 from lacuna.connectomes import open_tractogram
 from lacuna.plan import make_plan
+from lacuna.streamlines.tck import iter_blocks, read_header
 from lacuna.testing import audit_graph, toy_streamlines, world_coordinates, write_mask
 from lacuna.workflows.cohort import init_cohort_wf
 from lacuna.workflows.connectome import init_connectome_wf
+from lacuna.workflows.selection import init_selection_wf
 from lacuna.workflows.snm import init_snm_wf
 
 
@@ -133,6 +135,34 @@ def test_embedded_in_a_foreign_workflow(toy, tmp_path, engine):
     assert summary['streamlines_disconnected'] == toy.disconnected
     assert summary['voxels_disconnected'] == 10 * 21
     assert summary['disconnection_mean_pct'] == pytest.approx((15 * 100 + 6 * 50) / 21)
+
+
+@pytest.mark.parametrize('engine', [pytest.param('mrtrix', marks=pytest.mark.mrtrix), 'index'])
+def test_a_sample_of_the_cut_streamlines(toy, tmp_path, engine):
+    """Four of the ten, evenly: the first, fourth, seventh and tenth, with all their vertices."""
+    workflow = pe.Workflow(name='theirs', base_dir=str(tmp_path / 'work'))
+    selection = init_selection_wf(engine=engine, density=False, most_sampled=4)
+    selection.inputs.inputnode.tracks, selection.inputs.inputnode.mask = str(toy.tracks), str(toy.mask)
+    workflow.add_nodes([selection])
+    if engine == 'index':
+        connectome = init_connectome_wf(space='MNI152NLin6Asym')
+        connectome.inputs.inputnode.tracks = str(toy.tracks)
+        workflow.connect(connectome, 'outputnode.index', selection, 'inputnode.index')
+    keep = pe.Node(niu.Function(function=_copy_one, input_names=['sample', 'target']), name='keep')
+    keep.inputs.target = str(tmp_path / 'kept.tck')
+    workflow.connect(selection, 'outputnode.sample', keep, 'sample')
+    workflow.run()
+    (points, lengths), *_ = iter_blocks(read_header(tmp_path / 'kept.tck'))
+    cut = [line for line in toy_streamlines() if len(line) == 41 and line[0, 2] < 8]
+    assert len(cut) == 10
+    assert lengths.tolist() == [41] * 4
+    np.testing.assert_array_equal(points, np.concatenate([cut[n] for n in (0, 3, 6, 9)]))
+
+
+def _copy_one(sample, target):
+    import shutil
+
+    shutil.copy(sample, target)
 
 
 def _copy(percent, summary, tdi, folder):

@@ -131,6 +131,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '-w', '--work-dir', type=Path, default=Path('work'), help='for what is not finished (%(default)s)'
     )
     how.add_argument('--overwrite', action='store_true', help='replace results made with other settings')
+    how.add_argument('--no-report', action='store_false', dest='report', help='leave out the reports')
     how.add_argument('--dry-run', action='store_true', help='say what would be done, and stop')
     how.add_argument(
         '-v',
@@ -232,6 +233,8 @@ def execute(plan: RunPlan) -> int:
             f'lacuna: {len(failures)} of {finished + len(failures)} masks failed; see {table}',
             file=sys.stderr,
         )
+    if config.report:
+        _make_reports(plan, failures)
     _print_result(plan, finished)
     return 1 if failures else 0
 
@@ -304,6 +307,22 @@ def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
     return failures
 
 
+def _make_reports(plan: RunPlan, failures: list[Failure]) -> None:
+    """The page of each participant; one that cannot be drawn costs no result."""
+    from lacuna.processes import available_processors
+    from lacuna.reports.participant import make_reports, mask_failure
+
+    failed = [mask_failure(failure.path, failure.reason) for failure in failures]
+    masks = [*plan.done, *(job.mask for job in plan.todo)]
+    subjects = sorted({mask.subject for mask in masks} | {failure.subject for failure in failed})
+    workers = available_processors() if plan.config.nprocs == -1 else plan.config.nprocs
+    with progress_bar('reports', total=len(subjects)) as bar:
+        for subject, made in make_reports(plan.config.output_dir, subjects, failures=failed, workers=workers):
+            bar.update(1)
+            if isinstance(made, str):
+                print(f'lacuna: sub-{subject}: no report: {made}', file=sys.stderr)
+
+
 def _stop(*_: object) -> None:
     """What the scheduler of a cluster sends ends a run as Ctrl-C does."""
     raise KeyboardInterrupt
@@ -373,4 +392,7 @@ def _print_result(plan: RunPlan, finished: int) -> None:
             for target, path in mask_outputs(mask, plan.targets(mask.space)).items():
                 if target.key in _SHOWN and (plan.config.output_dir / path).is_file():
                     print(f'{_SHOWN[target.key]}: {plan.config.output_dir / path}')
+        for subject in dict.fromkeys(mask.subject for mask in masks):
+            if (page := plan.config.output_dir / f'sub-{subject}.html').is_file() and plan.config.report:
+                print(f'report: {page}')
     print(f'{finished} masks done ({finished - len(plan.done)} now); results in {plan.config.output_dir}')

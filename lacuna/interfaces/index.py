@@ -100,9 +100,12 @@ class _QueryIndexInputSpec(BaseInterfaceInputSpec):
     in_mask = File(exists=True, mandatory=True, desc='lesion mask of 0 and 1, on any grid')
     index = Directory(exists=True, mandatory=True, desc='of BuildIndex')
     in_tracks = File(
-        exists=True, mandatory=True, desc='the tractogram; read for masks that are off the 1 mm lattice'
+        exists=True,
+        mandatory=True,
+        desc='the tractogram; read for masks off the 1 mm lattice, and for the sample',
     )
     density = traits.Bool(True, usedefault=True, desc='whether the density is wanted')
+    most_sampled = traits.Range(low=0, value=0, usedefault=True, desc='streamlines of the sample; 0 for none')
     num_threads = traits.Int(1, usedefault=True, nohash=True, desc='kept equal to the n_procs of the node')
 
 
@@ -110,6 +113,7 @@ class _QueryIndexOutputSpec(TraitedSpec):
     selected = File(exists=True, desc='numbers of the streamlines with a vertex in the mask, from 0 (.npy)')
     count = traits.Int(desc='how many')
     out_file = File(exists=True, desc='how many of them visit each voxel')
+    sample = File(exists=True, desc='some of them, evenly over their order (.tck)')
 
 
 class QueryIndex(SimpleInterface):
@@ -128,6 +132,8 @@ class QueryIndex(SimpleInterface):
         import nibabel as nb
 
         from lacuna.streamlines.index import Index
+        from lacuna.streamlines.sample import spread
+        from lacuna.streamlines.tck import write_tck
         from lacuna.streamlines.voxels import nifti_affine
 
         inputs = self.inputs
@@ -143,6 +149,10 @@ class QueryIndex(SimpleInterface):
             self._results['out_file'] = save_image(
                 Path(runtime.cwd, 'tdi.nii'), index.density(ids), index.grid.affine
             )
+        if inputs.most_sampled:
+            sample = Path(runtime.cwd, 'sample.tck')
+            write_tck(sample, index.read(ids[spread(len(ids), inputs.most_sampled)]) if len(ids) else [])
+            self._results['sample'] = str(sample)
         return runtime
 
 

@@ -20,8 +20,9 @@ from nipype.interfaces.base import (
 )
 from nipype.interfaces.io import add_traits
 
+from lacuna.derivatives import figures_dir
 from lacuna.reports.reportlets import draw_reportlets, publish_reportlets
-from lacuna.reports.results import AtlasTables, Lesion, figures_dir
+from lacuna.reports.results import AtlasTables, Lesion
 
 #: what of an atlas is drawn; each is an input ``<name>_<atlas>``
 REPORT_TABLES = ('disconnection_matrix', 'mask_matrix', 'full_matrix', 'roi_disconnection')

@@ -1,4 +1,4 @@
-"""Nodes on whole tractograms."""
+"""Nodes on tractograms as files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, traits
 
+from lacuna.streamlines.sample import sample_tck
 from lacuna.streamlines.transform import PointTransform, move_tractogram
 
 
@@ -38,4 +39,26 @@ class MoveStreamlines(SimpleInterface):
             threads=self.inputs.num_threads,
         )
         self._results.update(out_tracks=str(target), outside=moved.outside)
+        return runtime
+
+
+class _SampleStreamlinesInputSpec(BaseInterfaceInputSpec):
+    in_tracks = File(exists=True, mandatory=True, desc='tractogram (.tck)')
+    most = traits.Range(low=1, mandatory=True, desc='streamlines to keep at most')
+
+
+class _SampleStreamlinesOutputSpec(TraitedSpec):
+    sample = File(exists=True, desc='some of the streamlines, evenly over their order (.tck)')
+
+
+class SampleStreamlines(SimpleInterface):
+    """Some streamlines of a tractogram, to look at."""
+
+    input_spec = _SampleStreamlinesInputSpec
+    output_spec = _SampleStreamlinesOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        target = Path(runtime.cwd, 'sample.tck')
+        sample_tck(self.inputs.in_tracks, target, self.inputs.most)
+        self._results['sample'] = str(target)
         return runtime

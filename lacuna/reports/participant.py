@@ -15,12 +15,13 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from lacuna.bids import parse_entities
+from lacuna.derivatives import figures_dir
 from lacuna.errors import LacunaError
 from lacuna.files import write_if_changed
 from lacuna.processes import start_worker
 from lacuna.reports.methods import methods_html, newest_methods
 from lacuna.reports.reportlets import draw_reportlets, publish_reportlets
-from lacuna.reports.results import Lesion, figure_name, figures_dir, find_lesions, participants
+from lacuna.reports.results import Lesion, figure_name, find_lesions, participants
 
 _CRASH = re.compile(r'\(details: (?P<path>.*?\.txt)\)')
 _MOST_OF_A_CRASH = 20_000

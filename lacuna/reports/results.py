@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from lacuna.bids import output_name, parse_entities, sidecar_path
+from lacuna.derivatives import figures_dir
 from lacuna.errors import InputError
 from lacuna.files import read_json
 
@@ -68,11 +69,6 @@ class Lesion:
         return parse_entities(self.stem)['sub']
 
 
-def figures_dir(root: Path, subject: str) -> Path:
-    """Folder of a participant's figures."""
-    return root / f'sub-{subject}' / 'figures'
-
-
 def figure_name(stem: str, desc: str, extension: str, **entities: str) -> str:
     """File name of a figure.
 
@@ -81,11 +77,6 @@ def figure_name(stem: str, desc: str, extension: str, **entities: str) -> str:
     """
     middle = ''.join(f'_{key}-{value}' for key, value in entities.items())
     return f'{stem}_method-snm{middle}_desc-{desc}_figure{extension}'
-
-
-def sample_name(stem: str, space: str) -> str:
-    """File name of the sample of the streamlines that a lesion cuts."""
-    return f'{stem}_method-snm_space-{space}_desc-disconnected_tractogram.tck'
 
 
 def participants(root: Path) -> list[str]:
@@ -129,7 +120,9 @@ def _lesion(root: Path, path: Path, links: Mapping[str, Any]) -> Lesion:
         disconnection_map=path,
         full_tdi=_existing(resolve_uri(root, metadata.get('Denominator'), links)),
         summary=_existing(path.with_name(output_name(stem, 'summary'))),
-        sample=_existing(figures_dir(root, parse_entities(stem)['sub']) / sample_name(stem, space)),
+        sample=_existing(
+            figures_dir(root, parse_entities(stem)['sub']) / output_name(stem, 'sample', space=space)
+        ),
         atlases=tuple(_tables(path.parent, stem, name) for name in sorted(filter(None, names))),
         metadata=metadata,
     )

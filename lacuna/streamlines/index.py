@@ -21,7 +21,7 @@ from lacuna.streamlines.density import add_visits, add_weighted_visits, step_tab
 from lacuna.streamlines.index_build import SELECTION, is_source
 from lacuna.streamlines.lattice import mark_rows
 from lacuna.streamlines.masks import MaskOnLattice, Wanted, mark_loose, mask_on_lattice
-from lacuna.streamlines.vertices import mark_crossing
+from lacuna.streamlines.vertices import mark_crossing, read_vertices
 from lacuna.streamlines.voxels import voxel_lookup
 
 
@@ -205,16 +205,40 @@ class Index:
         """Mark the candidates with a vertex in the mask; reads their vertices from the tractogram."""
         if not len(candidates):
             return
+        source = self._unchanged_tractogram(
+            'this mask does not lie on the 1 mm lattice of the streamline index'
+        )
+        mark_crossing(source, self._first_rows, self.vertices, candidates, mask, marks, self.nprocs)
+
+    def _unchanged_tractogram(self, why: str) -> Path:
         if self._tractogram is None:
-            message = (
-                'this mask does not lie on the 1 mm lattice of the streamline index, so that the tractogram '
-                'itself is needed; give its path when opening the index'
-            )
+            message = f'{why}, so that the tractogram itself is needed; give its path when opening the index'
             raise StreamlineIndexError(message)
         if not is_source(self._selection['source'], self._tractogram):
             message = f'{self._tractogram} changed since its index was built; run again to rebuild it'
             raise StreamlineIndexError(message)
-        mark_crossing(self._tractogram, self._first_rows, self.vertices, candidates, mask, marks, self.nprocs)
+        return self._tractogram
+
+    def read(self, ids: np.ndarray) -> list[np.ndarray]:
+        """The vertices of some streamlines, from the tractogram.
+
+        Parameters
+        ----------
+        ids : numpy.ndarray
+            (n,) numbers of streamlines.
+
+        Returns
+        -------
+        list of numpy.ndarray
+            Each (vertices, 3) float32, world mm.
+
+        Raises
+        ------
+        StreamlineIndexError
+            If the tractogram was not given, or has changed.
+        """
+        source = self._unchanged_tractogram('the index holds no vertices')
+        return read_vertices(source, self._first_rows, self.vertices, ids)
 
     @cached_property
     def _first_rows(self) -> np.ndarray:

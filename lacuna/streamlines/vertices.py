@@ -42,10 +42,8 @@ def mark_crossing(
     nprocs : int
         Threads.
     """
-    header = read_header(tractogram)
-    count = (tractogram.stat().st_size - header.offset) // (3 * header.dtype.itemsize)
-    table = np.asarray(np.memmap(tractogram, header.dtype, 'r', header.offset, (count, 3)))
-    native = header.dtype == np.dtype('<f4')
+    table = _rows(tractogram)
+    native = table.dtype == np.dtype('<f4')
     at = mask.lookup
 
     def run(ids: np.ndarray) -> None:
@@ -61,6 +59,22 @@ def mark_crossing(
     batches = np.array_split(candidates, 1 + len(candidates) // _BATCH)
     with ThreadPoolExecutor(max(1, nprocs)) as pool:
         list(pool.map(run, batches))
+
+
+def read_vertices(
+    tractogram: Path, first_rows: np.ndarray, vertices: np.ndarray, ids: np.ndarray
+) -> list[np.ndarray]:
+    """The vertices of some streamlines, each (n, 3) float32 in world mm; arguments as of `mark_crossing`."""
+    table = _rows(tractogram)
+    rows, lengths = first_rows[ids], vertices[ids].astype(np.int64)
+    return [table[row : row + n].astype(np.float32) for row, n in zip(rows, lengths, strict=True)]
+
+
+def _rows(tractogram: Path) -> np.ndarray:
+    """The data section of a ``.tck``, mapped: vertices, and NaN behind each streamline."""
+    header = read_header(tractogram)
+    count = (tractogram.stat().st_size - header.offset) // (3 * header.dtype.itemsize)
+    return np.asarray(np.memmap(tractogram, header.dtype, 'r', header.offset, (count, 3)))
 
 
 @numba.njit(cache=True, nogil=True)

@@ -14,10 +14,13 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 from lacuna.bids import connectome_tdi_path
 from lacuna.interfaces.bids import DerivativesDataSink, SaveFile
 from lacuna.interfaces.connectivity import NumberStreamlines
-from lacuna.plan import MaskJob, RunPlan
+from lacuna.plan import BASIC_TARGETS, SAMPLE, MaskJob, RunPlan
 from lacuna.workflows.connectivity import init_parcellation_wf
 from lacuna.workflows.connectome import init_alignment_wf, init_connectome_wf
 from lacuna.workflows.snm import engine_fields, init_snm_wf
+
+#: streamlines of the sample that a report shows: more would only cover each other
+MOST_SAMPLED = 1500
 
 
 def init_cohort_wf(
@@ -210,8 +213,9 @@ def init_mask_wf(
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     snm = init_snm_wf(
         engine=engine,
-        density=any(target.atlas is None for target in job.missing),
+        density=any(target in BASIC_TARGETS for target in job.missing),
         atlases=atlases,
+        most_sampled=MOST_SAMPLED if SAMPLE in job.missing else 0,
         tck_upsample=tck_upsample,
         tractogram_box=tractogram_box,
         omp_nthreads=omp_nthreads,

@@ -8,6 +8,7 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.interfaces.index import QueryIndex
 from lacuna.interfaces.mrtrix import SelectStreamlines, TCKMap
+from lacuna.interfaces.streamlines import SampleStreamlines
 
 #: inputs of a lesion that each engine needs beside the tractogram
 ENGINE_FIELDS = {'index': ('index',), 'mrtrix': ('numbers',)}
@@ -18,6 +19,7 @@ def init_selection_wf(
     engine: str = 'index',
     density: bool = True,
     numbered: bool = False,
+    most_sampled: int = 0,
     tck_upsample: int | None = None,
     omp_nthreads: int = 1,
     mem_gb: float = 1.0,
@@ -45,6 +47,8 @@ def init_selection_wf(
         Whether the density is wanted.
     numbered : bool
         Whether the numbers are wanted.
+    most_sampled : int
+        Streamlines of the sample; 0 for none.
     tck_upsample : int, optional
         Overrides MRtrix3's rule for the upsampling of streamlines (an index was built with its own).
     omp_nthreads : int
@@ -74,24 +78,35 @@ def init_selection_wf(
         How many.
     mask_tdi
         How many of them visit each voxel; if `density`.
+    sample
+        Some of them (``.tck``), evenly over their order; if `most_sampled`.
     """
     workflow = Workflow(name=name)
     inputnode = pe.Node(
         niu.IdentityInterface(fields=['mask', 'tracks', 'full_tdi', *ENGINE_FIELDS[engine]]), name='inputnode'
     )
-    outputnode = pe.Node(niu.IdentityInterface(fields=['selected', 'count', 'mask_tdi']), name='outputnode')
+    outputnode = pe.Node(
+        niu.IdentityInterface(fields=['selected', 'count', 'mask_tdi', 'sample']), name='outputnode'
+    )
     if engine == 'index':
         workflow.__desc__ = (
             'Streamlines with a vertex inside the lesion mask, on its own grid, were taken from an index of the '
             'tractogram, and so was the number of them that visit each voxel. '
         )
-        query = pe.Node(QueryIndex(density=density), name='query', n_procs=omp_nthreads, mem_gb=mem_gb)
+        query = pe.Node(
+            QueryIndex(density=density, most_sampled=most_sampled),
+            name='query',
+            n_procs=omp_nthreads,
+            mem_gb=mem_gb,
+        )
         workflow.connect([
             (inputnode, query, [('mask', 'in_mask'), ('index', 'index'), ('tracks', 'in_tracks')]),
             (query, outputnode, [('selected', 'selected'), ('count', 'count')]),
         ])  # fmt: skip
         if density:
             workflow.connect([(query, outputnode, [('out_file', 'mask_tdi')])])
+        if most_sampled:
+            workflow.connect([(query, outputnode, [('sample', 'sample')])])
         return workflow
 
     workflow.__desc__ = (
@@ -117,5 +132,11 @@ def init_selection_wf(
             (inputnode, lesion_map, [('full_tdi', 'template')]),
             (select, lesion_map, [('out_tracks', 'in_tracks')]),
             (lesion_map, outputnode, [('out_file', 'mask_tdi')]),
+        ])  # fmt: skip
+    if most_sampled:
+        sample = pe.Node(SampleStreamlines(most=most_sampled), name='sample', mem_gb=mem_gb)
+        workflow.connect([
+            (select, sample, [('out_tracks', 'in_tracks')]),
+            (sample, outputnode, [('sample', 'sample')]),
         ])  # fmt: skip
     return workflow

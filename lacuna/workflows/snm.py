@@ -18,6 +18,7 @@ def init_snm_wf(
     engine: str = 'index',
     density: bool = True,
     atlases: Sequence[str] = (),
+    most_sampled: int = 0,
     tck_upsample: int | None = None,
     tractogram_box: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None,
     omp_nthreads: int = 1,
@@ -44,6 +45,8 @@ def init_snm_wf(
         Whether to make the disconnection map and its summary.
     atlases : sequence of str
         Names (letters and digits) of the parcellations whose connections are wanted.
+    most_sampled : int
+        Streamlines of the sample of those cut, for :func:`lacuna.workflows.report.init_snm_report_wf`; 0 for none.
     tck_upsample : int, optional
         Overrides MRtrix3's rule for the upsampling of streamlines; as in the full density. (An index was built with
         its own.)
@@ -86,13 +89,15 @@ def init_snm_wf(
         ``100 * mask_tdi / full_tdi`` in percent, 0 where there is no streamline.
     summary
         Statistics as JSON.
+    sample
+        Some of the streamlines cut (``.tck``); if `most_sampled`.
     disconnection_matrix_<atlas>, mask_matrix_<atlas>, ...
         For each atlas, the outputs of :func:`lacuna.workflows.connectivity.init_connectivity_wf`.
     """
     workflow = Workflow(name=name)
     fields = ['mask', 'tracks', 'full_tdi', 'streamlines_total']
     fields += [*engine_fields(engine, atlases), *(f'endpoints_{atlas}' for atlas in atlases)]
-    results = ['mask', 'selected', 'mask_tdi', 'disconnection_map', 'summary']
+    results = ['mask', 'selected', 'mask_tdi', 'disconnection_map', 'summary', 'sample']
     results += [f'{field}_{atlas}' for atlas in atlases for field in CONNECTIVITY_FIELDS]
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=results), name='outputnode')
@@ -103,6 +108,7 @@ def init_snm_wf(
         engine=engine,
         density=density,
         numbered=bool(atlases),
+        most_sampled=most_sampled,
         tck_upsample=tck_upsample,
         omp_nthreads=omp_nthreads,
         mem_gb=mem_gb,
@@ -113,7 +119,7 @@ def init_snm_wf(
                                 for field in ('tracks', 'full_tdi', *engine_fields(engine, atlases))]),
         (prepare, selection, [('out_file', 'inputnode.mask')]),
         (prepare, outputnode, [('out_file', 'mask')]),
-        (selection, outputnode, [('outputnode.selected', 'selected'), ('outputnode.mask_tdi', 'mask_tdi')]),
+        (selection, outputnode, [(f'outputnode.{field}', field) for field in ('selected', 'mask_tdi', 'sample')]),
     ])  # fmt: skip
     if density:
         part = init_density_wf(mem_gb=mem_gb)
