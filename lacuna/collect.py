@@ -268,9 +268,10 @@ def _tables(
 ) -> Iterator[_Table]:
     """The table of a group, and one more for each of its parts by region."""
     output, used = members[0].output, {row.result for row in rows}
+    here, there = target.resolve(), root.resolve()
     left_out = [result.path.name for result in members if result not in used]
     sidecar = {
-        'Sources': [_source(row.result.path, root, target) for row in rows],
+        'Sources': [_source(row.result.path.relative_to(root), there, here) for row in rows],
         **rows[0].common,
         **({'Missing': list(missing)} if missing else {}),
         **({'LeftOut': left_out} if left_out else {}),
@@ -304,9 +305,9 @@ def _file_name(result: Result, part: str) -> str:
 
 def _source(path: Path, root: Path, target: Path) -> str:
     """A BIDS URI if the table lies in the dataset itself, else the path from the table."""
-    if target.resolve() == root.resolve():
-        return f'bids::{path.relative_to(root).as_posix()}'
-    return Path(os.path.relpath(path.resolve(), target.resolve())).as_posix()
+    if target == root:
+        return f'bids::{path.as_posix()}'
+    return Path(os.path.relpath(root / path, target)).as_posix()
 
 
 def _stacked(rows: Sequence[_Row], names: Sequence[str], stack: Path) -> Path:
