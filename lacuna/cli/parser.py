@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import lacuna
-from lacuna.cli import collect, convert, info, run, tutorial
+from lacuna.cli import collect, convert, fetch, info, run, tutorial
 from lacuna.errors import LacunaError
 
 EXIT_FAILED = 1
@@ -26,6 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar='COMMAND', required=True)
     run.add_parser(commands)
     collect.add_parser(commands)
+    fetch.add_parser(commands)
     info.add_parser(commands)
     convert.add_parser(commands)
     tutorial.add_parser(commands)
