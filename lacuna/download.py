@@ -134,6 +134,9 @@ def download(
             'the download was removed, try again'
         )
         raise InputError(message) from error
+    except OSError as error:
+        message = f'{folder}: {error.strerror or error}; what was downloaded is kept'
+        raise InputError(message) from error
     return Path(found)
 
 

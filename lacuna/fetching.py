@@ -29,6 +29,10 @@ from lacuna.streamlines.formats import (
     write_bundles,
 )
 
+#: space for a download and all that is made of it, in its own size: packed streamlines grow about threefold, and
+#: there are two of them for a moment
+_PACKED = 7
+
 
 @dataclass(frozen=True)
 class Connectome:
@@ -140,9 +144,8 @@ def fetch(
     remote = locate(known, url=url, token=token, apis=apis, patience=patience)
     work = folder / f'.{name}-{hashlib.sha256(remote.url.encode()).hexdigest()[:8]}-download'
     size = remote.size or (None if url else known.size) or 0
-    check_space(
-        folder, 2 * size - sum(path.stat().st_size for path in work.glob('*'))
-    )  # the download and the .tck
+    there = sum(path.stat().st_size for path in work.glob('*'))
+    check_space(folder, size * (_PACKED if remote.name.lower().endswith(('gz', *ARCHIVES)) else 2) - there)
     path = download(remote, work, patience=patience, progress=progress)
     try:
         _convert(known, remote, path, target, progress)

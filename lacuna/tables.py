@@ -9,6 +9,7 @@ import math
 import zipfile
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,7 +58,7 @@ def read_matrix(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
     if tuple(row[0] for row in rows[1:]) != names or any(len(row) != len(names) + 1 for row in rows):
         message = f'{path}: expected a matrix with the same regions in its rows and columns'
         raise InputError(message)
-    numbers = _numbers(path, (cell for row in rows[1:] for cell in row[1:]))
+    numbers = _numbers(path, chain.from_iterable(row[1:] for row in rows[1:]))
     return _unique(path, names), np.frombuffer(numbers).reshape(len(names), len(names))
 
 

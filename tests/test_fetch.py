@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
 import json
+import os
 import tarfile
 import threading
 import time
@@ -270,6 +272,16 @@ def test_full_disk_is_foreseen(site, tmp_path, tracks):
     with pytest.raises(InputError, match='make room'):
         fetch('dtor985', tmp_path / 'c', token=TOKEN, apis=apis, patience=QUICK)
     assert not site.asked('/ndownloader/1')
+
+
+def test_full_disk_keeps_the_part(site, tmp_path, tracks):
+    def fill(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    remote = Remote(site.add('/file.tck', tracks), 'file.tck')
+    with pytest.raises(InputError, match='No space left on device; what was downloaded is kept'):
+        download(remote, tmp_path / 'work', patience=QUICK, progress=fill)
+    assert (tmp_path / 'work' / 'file.tck.part').stat().st_size > 0
 
 
 def test_figshare(site, tmp_path, tracks):
