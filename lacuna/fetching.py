@@ -178,9 +178,12 @@ def locate(
         known, url = dataclasses.replace(known, api='osf', record=record, url=None), None
     if url or known.url:
         address = url or str(known.url)
-        parts = urlsplit(address)
+        try:
+            parts = urlsplit(address)
+        except ValueError:
+            parts = urlsplit('')
         if parts.scheme not in ('http', 'https') or not parts.hostname:
-            message = f'{shown(address)}: --url needs an address that begins with https://'
+            message = '--url needs the address of a file, which begins with https://'
             raise InputError(message)
         checksum = None if url or not known.sha256 else f'sha256:{known.sha256}'
         own = token if known.api == 'figshare' and _same_site(address, apis['figshare']) else None
@@ -252,9 +255,10 @@ def _osf_record(url: str) -> str | None:
 
 
 def _same_site(url: str, other: str) -> bool:
-    """Whether two addresses belong to one owner: the last two parts of their hosts."""
-    first, second = (urlsplit(each).hostname or '' for each in (url, other))
-    return first.split('.')[-2:] == second.split('.')[-2:]
+    """Whether two addresses belong to one owner (the last two parts of their hosts), as safe one as the other."""
+    first, second = urlsplit(url), urlsplit(other)
+    owners = [(each.hostname or '').split('.')[-2:] for each in (first, second)]
+    return first.scheme == second.scheme and owners[0] == owners[1]
 
 
 def _file_name(given: str, known: Connectome) -> str:

@@ -74,7 +74,7 @@ def find_results(root: Path, pattern: str | None = None) -> list[Result]:
 
 def _results(folder: Path, names: Sequence[str]) -> Iterator[Result]:
     """Those of one folder."""
-    parsed = {name: parse_output_name(name) for name in names if '_method-snm_' in name}
+    parsed = {name: parse_output_name(name) for name in sorted(names) if '_method-snm_' in name}
     with_sidecar = {output.extension for output in outputs().values() if output.sidecar}
     sidecars = {
         (about[0], _atlas(outputs()[about[1]], about[2])): folder / name

@@ -247,6 +247,18 @@ def test_names_that_need_quotes(tmp_path):
     assert read(tmp_path / PARCELS)[['a "b"', '01']].to_numpy().tolist() == [[1.5, 2.5]]
 
 
+def test_region_with_the_name_of_a_leading_column(tmp_path):
+    write_lesion(tmp_path, '01', 1.0, regions=('left', 'label'))
+    (fault,) = collect(tmp_path, pattern='*_parcelstats.tsv').faults
+    assert "'label'" in fault
+
+
+def test_pattern_of_a_path(dataset):
+    found = collect(dataset, pattern='sub-0*/*_parcelstats.tsv')
+    assert (found.files, found.participants, found.kinds) == (2, 2, 1)
+    assert read(dataset / PARCELS)['participant_id'].tolist() == ['sub-01', 'sub-02']
+
+
 def test_same_tables_are_left_alone(dataset):
     collect(dataset, matrices=True)
     before = {path: path.stat().st_mtime_ns for path in dataset.glob('group*')}

@@ -318,6 +318,21 @@ def test_token_stays_with_its_site(servers, tmp_path, tracks):
     assert 'Authorization' not in headers
 
 
+@pytest.mark.parametrize(
+    ('url', 'sent'),
+    [
+        ('https://ndownloader.figshare.com/files/1', True),
+        ('https://figshare.com/files/1', True),
+        ('http://figshare.com/files/1', False),
+        ('https://notfigshare.com/files/1', False),
+        ('https://figshare.com.example.org/files/1', False),
+    ],
+)
+def test_token_goes_to_figshare_only(url, sent):
+    assert (locate(connectomes()['dtor985'], url=url, token=TOKEN).token == TOKEN) is sent
+    assert locate(connectomes()['hcp1065'], url=url, token=TOKEN).token is None
+
+
 @pytest.mark.parametrize('answer', ['whole', '401', '403', '404', 'page', '500'])
 def test_token_is_never_shown(site, tmp_path, tracks, answer, capsys, caplog):
     caplog.set_level('DEBUG')
@@ -527,7 +542,14 @@ def test_list(capsys):
 
 
 @pytest.mark.parametrize(
-    'args', [['fetch'], ['fetch', 'dtor'], ['fetch', 'hcp1065', '--url', 'ftp://example.org/a.tck']]
+    'args',
+    [
+        ['fetch'],
+        ['fetch', 'dtor'],
+        ['fetch', 'hcp1065', '--url', 'ftp://example.org/a.tck'],
+        ['fetch', 'hcp1065', '--url', 'http://['],
+        ['fetch', 'hcp1065', '--url', 'a.tck'],
+    ],
 )
 def test_wrong_usage(tmp_path, monkeypatch, capsys, args):
     monkeypatch.setenv('LACUNA_CACHE_DIR', str(tmp_path / 'cache'))
