@@ -131,7 +131,7 @@ def download(
     except ValueError as error:
         message = (
             f'{shown(remote.url)}: the checksum of the file is not the one that its source gives; '
-            'the download was removed, try again'
+            'the download was removed; try again, or name the file with --url if its source has a new version'
         )
         raise InputError(message) from error
     except OSError as error:
