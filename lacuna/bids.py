@@ -143,6 +143,29 @@ def output_name(stem: str, key: str, **entities: str) -> str:
     return '_'.join(parts) + output.extension
 
 
+def parse_output_name(name: str) -> tuple[str, str, str | None] | None:
+    """Stem, key and value of the scope of an output of a mask, from its file name; None for any other file.
+
+    >>> parse_output_name('sub-01_label-lesion_method-snm_space-MNI152NLin6Asym_desc-disconnectionpct.nii.gz')
+    ('sub-01_label-lesion', 'map', 'MNI152NLin6Asym')
+    """
+    for key, pattern in _output_patterns().items():
+        if matched := pattern.fullmatch(name):
+            return matched['stem'], key, matched.groupdict().get('scope')
+    return None
+
+
+@cache
+def _output_patterns() -> dict[str, re.Pattern[str]]:
+    patterns = {}
+    for key, output in outputs().items():
+        if output.level == 'mask':
+            name = output_name('STEM', key, **({output.scope: 'SCOPE'} if output.scope else {}))
+            pattern = re.escape(name).replace('STEM', '(?P<stem>.+)').replace('SCOPE', '(?P<scope>[^_]+)')
+            patterns[key] = re.compile(pattern)
+    return patterns
+
+
 def connectome_tdi_path(label: str, space: str, resolution: int) -> Path:
     """Where in the dataset the full density of a tractogram lies."""
     return Path('connectome', f'tractogram-{label}_space-{space}_res-{resolution}_tdi.nii.gz')

@@ -212,6 +212,11 @@ def differences(on_disk: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[s
     return found
 
 
+def identity(sidecar: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the numbers of a result besides its mask, by its name in words: the same for all of a cohort."""
+    return {name: _dig(sidecar, keys) for keys, name in _IDENTITY.items() if keys[0] != 'Mask'}
+
+
 def _dig(content: Any, keys: Sequence[str]) -> Any:
     for key in keys:
         content = content.get(key) if isinstance(content, Mapping) else None

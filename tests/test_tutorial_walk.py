@@ -1,5 +1,6 @@
 """The walk of the tutorial: a map, then the matrices into the same folder, then a plot of one network."""
 
+import numpy as np
 import pandas as pd
 
 from lacuna.tutorial import write_tutorial
@@ -41,3 +42,14 @@ def test_walk(tmp_path, lacuna_command):
     roi = pd.read_csv(f, sep='\t', index_col=0)
     assert roi['value'].between(0, 100).all()
     assert roi['value'].idxmax().startswith('RH_')
+
+    done = lacuna_command('collect', out)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(f'{out}/group.html\n')
+    table = next(out.glob('group_*_atlas-synthetic100_desc-disconnectionpct_parcelstats.tsv'))
+    group = pd.read_csv(table, sep='\t', index_col='participant_id')
+    assert list(group.index) == ['sub-01', 'sub-02', 'sub-03']
+    np.testing.assert_allclose(group.loc['sub-02', roi.index].astype(float), roi['value'])
+    page = (out / 'group.html').read_text()
+    for label in group.index:
+        assert f'href="{label}.html"' in page

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import lacuna
-from lacuna.cli import convert, index, info, report, run, tutorial
+from lacuna.cli import collect, convert, fetch, index, info, report, run, tutorial
 from lacuna.errors import LacunaError
 
 EXIT_FAILED = 1
@@ -25,8 +25,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--version', action='version', version=f'lacuna {lacuna.__version__}')
     commands = parser.add_subparsers(metavar='COMMAND', required=True)
     run.add_parser(commands)
-    index.add_parser(commands)
+    collect.add_parser(commands)
     report.add_parser(commands)
+    fetch.add_parser(commands)
+    index.add_parser(commands)
     info.add_parser(commands)
     convert.add_parser(commands)
     tutorial.add_parser(commands)

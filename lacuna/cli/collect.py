@@ -1,0 +1,90 @@
+"""``lacuna collect``: group tables from the results of all participants."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lacuna.collect import Collection
+
+_FEW = 10
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``collect`` to the commands."""
+    parser = commands.add_parser(
+        'collect',
+        help='group tables from the results of all participants',
+        description='Write one table for each session, label, atlas and output: a row for each participant, a column '
+        'for each region or statistic. A result that does not fit the others of its table is left out and named; '
+        'the exit code is then 1.',
+    )
+    parser.add_argument(
+        'derivatives', metavar='DERIVATIVES_DIR', type=Path, help='output folder of lacuna run'
+    )
+    parser.add_argument(
+        '--pattern', metavar='GLOB', help='only the results whose names (with a slash: paths) match'
+    )
+    parser.add_argument(
+        '--output-dir', metavar='DIR', type=Path, help='folder of the tables (default: DERIVATIVES_DIR)'
+    )
+    parser.add_argument('--matrices', action='store_true', help='stack the matrices, too (.npz for numpy)')
+    parser.add_argument('--overwrite', action='store_true', help='replace tables that differ')
+    parser.add_argument('--no-report', action='store_false', dest='report', help='leave out group.html')
+    parser.add_argument(
+        '-v',
+        '--verbose',
+        action='count',
+        default=0,
+        help='name all results that were left out, and all tables',
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Collect, say what was found and which tables were made; 1 if a result is missing or was left out."""
+    from lacuna.collect import collect
+    from lacuna.progress import progress_bar
+
+    with progress_bar('collect', unit=' files') as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        found = collect(
+            args.derivatives,
+            args.output_dir,
+            pattern=args.pattern,
+            overwrite=args.overwrite,
+            matrices=args.matrices,
+            progress=progress,
+        )
+    _report(found, everything=args.verbose > 0)
+    if args.report:
+        from lacuna.execution import quiet_environment
+
+        quiet_environment()
+        from lacuna.reports.group import write_group_report
+
+        folder = args.output_dir or args.derivatives
+        print(write_group_report(args.derivatives.absolute(), folder.absolute() / 'group.html'))
+    return 1 if found.faults else 0
+
+
+def _report(found: Collection, *, everything: bool) -> None:
+    print(f'found {found.files} files of {found.participants} participants and {found.kinds} output types')
+    for path, (rows, columns) in found.tables.items():
+        if everything or path in found.written:
+            state = '' if path in found.written else ' (as it was)'
+            print(f'  {path}: {rows} rows, {columns} columns{state}')
+    if same := len(found.tables) - len(found.written):
+        print(f'{same} tables were there already, the same')
+    shown = found.faults if everything else found.faults[:_FEW]
+    for line in shown:
+        print(f'lacuna: {line}', file=sys.stderr)
+    if len(shown) < len(found.faults):
+        print(f'lacuna: and {len(found.faults) - len(shown)} more; -v names all', file=sys.stderr)

@@ -1,0 +1,82 @@
+"""``lacuna fetch``: normative connectomes, ready for a run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import textwrap
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``fetch`` to the commands."""
+    parser = commands.add_parser(
+        'fetch',
+        help='download a normative connectome',
+        description='Download a normative connectome, and make of it NAME.tck with a sidecar that says its space and '
+        'whom to cite. A download that broke off goes on where it stopped.',
+    )
+    parser.add_argument('name', metavar='NAME', nargs='?', help='connectome; --list names them')
+    parser.add_argument('--list', action='store_true', help='list the connectomes, and what is known of them')
+    parser.add_argument(
+        '--output-dir', metavar='DIR', type=Path, help="folder of NAME.tck (default: in Lacuna's cache)"
+    )
+    parser.add_argument('--url', help='address of the file, if its source has moved or is not known')
+    parser.add_argument(
+        '--api-key', metavar='TOKEN', help='personal token of Figshare (default, and safer: FIGSHARE_API_KEY)'
+    )
+    parser.add_argument('--force', action='store_true', help='fetch again what is there')
+    parser.add_argument(
+        '-v', '--verbose', action='count', default=0, help='with -vv, show where errors arise'
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fetch, and say where it is and how to use it."""
+    from tqdm import tqdm
+
+    from lacuna.errors import InputError
+    from lacuna.fetching import connectomes, fetch
+    from lacuna.files import cache_dir
+
+    if args.list:
+        _list()
+        return 0
+    if not args.name:
+        message = f'name a connectome: {", ".join(connectomes())} (--list says what is known of them)'
+        raise InputError(message)
+    folder = args.output_dir or cache_dir() / 'connectomes'
+    there = (folder / f'{args.name}.tck').is_file() and not args.force
+    token = args.api_key or os.environ.get('FIGSHARE_API_KEY') or None
+    current = ''
+    with tqdm(unit='B', unit_scale=True, disable=None, leave=False) as bar:
+
+        def progress(what: str, done: int, total: int | None) -> None:
+            nonlocal current
+            if what != current or done < bar.n:
+                current = what
+                bar.reset(total)
+                bar.set_description(what)
+            bar.update(done - bar.n)
+
+        path = fetch(args.name, folder, url=args.url, token=token, force=args.force, progress=progress)
+    print(f'{path}{" is there already; --force fetches it again" if there else ""}')
+    if not there:
+        print(f'please cite: {connectomes()[args.name].citation}')
+        if licence := connectomes()[args.name].licence:
+            print(f'licence: {licence}')
+    return 0
+
+
+def _list() -> None:
+    from lacuna.fetching import connectomes
+
+    for known in connectomes().values():
+        facts = [f'{known.size / 1e9:.1f} GB'] if known.size else []
+        facts += [known.space, f'licence: {known.licence or "see its page"}']
+        facts += ['needs a token of Figshare'] * (known.api == 'figshare')
+        facts += ['address not known for certain: needs --url'] * known.needs_url
+        print(f'{known.name}: {known.about}')
+        print(textwrap.indent('\n'.join(filter(None, ['; '.join(facts), known.page, known.citation])), '  '))

@@ -1,0 +1,344 @@
+"""Group tables: what was found for each lesion of a dataset, one row each."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+import lacuna
+from lacuna.bids import outputs, sidecar_path
+from lacuna.derivatives import identity
+from lacuna.errors import InputError
+from lacuna.files import json_bytes, read_json, write_if_changed
+from lacuna.results import Result, find_results, is_matrix
+from lacuna.tables import Values, read_matrix, read_statistics, read_values, table_bytes, write_stack
+
+#: the columns that lead each table
+LEADING = ('participant_id', 'session_id', 'label')
+#: what the sidecars of all rows have in common, and that of the table repeats
+_COMMON = ('Space', 'Tractogram', 'Atlas', 'Parameters')
+
+
+@dataclass
+class Collection:
+    """What was collected.
+
+    Attributes
+    ----------
+    files, participants, kinds : int
+        Number of files, of participants they belong to, and of output types (session, label, atlas, output).
+    tables : dict
+        Number of rows and of columns of each table, by its path.
+    written : set of pathlib.Path
+        The tables that were not there before, or not like this.
+    faults : list of str
+        One line for each file that is missing or was left out.
+    """
+
+    files: int
+    participants: int
+    kinds: int
+    tables: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    written: set[Path] = field(default_factory=set)
+    faults: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What one result gives: the columns and values of its table, and of those made of its parts by region.
+
+    Of a matrix, the only value is where it starts in the file of all matrices: a cohort's may not fit into memory.
+    """
+
+    result: Result
+    parts: Mapping[str, Values]
+    identity: Mapping[str, str]
+    common: Mapping[str, Any]
+
+    @property
+    def columns(self) -> tuple[Hashable, ...]:
+        return tuple((part, values.names) for part, values in self.parts.items())
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A table that is ready: its content, or a file that holds it."""
+
+    path: Path
+    shape: tuple[int, int]
+    content: bytes | Path
+    sidecar: Mapping[str, Any]
+
+    def is_there(self) -> bool:
+        if not self.path.is_file():
+            return False
+        if isinstance(self.content, Path):
+            return filecmp.cmp(self.path, self.content, shallow=False)
+        return self.path.read_bytes() == self.content
+
+    def write(self) -> None:
+        if isinstance(self.content, Path):
+            self.content.replace(self.path)
+        else:
+            write_if_changed(self.path, self.content)
+
+
+def collect(
+    root: Path,
+    output_dir: Path | None = None,
+    *,
+    pattern: str | None = None,
+    overwrite: bool = False,
+    matrices: bool = False,
+    progress: Callable[[int, int], object] | None = None,
+) -> Collection:
+    """Write one table for each session, label, atlas and output of a derivative dataset.
+
+    A result that does not fit the others of its table (other regions, another tractogram, atlas or parameters, a
+    number that is not finite) is left out and named. Nothing is written if a table that is there differs.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        The derivative dataset.
+    output_dir : pathlib.Path, optional
+        Folder of the tables; by default `root`.
+    pattern : str, optional
+        Glob on the names of the results (or, with a slash, on their paths below `root`).
+    overwrite : bool
+        Whether tables that differ may be replaced.
+    matrices : bool
+        Whether the matrices are stacked, too (``.npz``).
+    progress : callable, optional
+        Called with the number of files read so far and of all, after each.
+
+    Returns
+    -------
+    Collection
+
+    Raises
+    ------
+    InputError
+        If there is nothing to collect, a result is there twice, or a table that is there differs.
+    """
+    results = [result for result in find_results(root, pattern) if matrices or not is_matrix(result.output)]
+    if not results:
+        matching = f' that matches {pattern!r}' if pattern else ''
+        message = f'nothing to collect in {root}: no table or statistics of a lesion{matching}'
+        raise InputError(message)
+    groups: dict[str, list[Result]] = defaultdict(list)
+    for result in results:
+        groups[result.group].append(result)
+    found = Collection(len(results), len({result.participant for result in results}), len(groups))
+    target = output_dir or root
+    target.mkdir(parents=True, exist_ok=True)
+    missing = _missing(groups)
+    tables: list[_Table] = []
+    done = 0
+    with tempfile.TemporaryDirectory(prefix='.tmp-collect-', dir=target) as folder:
+        for group, members in groups.items():
+            found.faults += [f'missing, though others have theirs: {name}' for name in missing[group]]
+            stack = Path(folder, group)
+            rows = []
+            with stack.open('wb') as stream:
+                for result in members:
+                    try:
+                        rows.append(_read(result, stream))
+                    except InputError as error:
+                        found.faults.append(f'left out: {error}')
+                    done += 1
+                    if progress:
+                        progress(done, len(results))
+            if rows := _agreeing(group, rows, found.faults):
+                tables += _tables(members, rows, missing[group], root, target, stack)
+        _write(tables, found, overwrite=overwrite)
+    return found
+
+
+def _missing(groups: Mapping[str, Sequence[Result]]) -> dict[str, list[str]]:
+    """By group, the files that other participants have of the same session and label."""
+    lesions: dict[str, set[str]] = defaultdict(set)
+    for members in groups.values():
+        for result in members:
+            lesions[result.lesion].add(result.participant)
+    return {
+        group: [
+            group.replace('group', participant, 1) + members[0].output.extension
+            for participant in sorted(lesions[members[0].lesion] - {result.participant for result in members})
+        ]
+        for group, members in groups.items()
+    }
+
+
+def _read(result: Result, stream: BinaryIO) -> _Row:
+    """Read one result; a matrix goes to the end of `stream`."""
+    path = result.path
+    sidecar = read_json(result.made_by) if result.made_by else None
+    if sidecar is None:
+        message = f'{path}: no JSON file beside it says how it was made; run it again'
+        raise InputError(message)
+    if is_matrix(result.output):
+        names, matrix = read_matrix(path)
+        parts = {'': Values(names, (stream.tell(),))}
+        stream.write(matrix.data)
+    elif result.output.extension == '.tsv':
+        parts = {'': read_values(path)}
+    else:
+        parts = read_statistics(path)
+    for values in parts.values():
+        if clash := set(LEADING).intersection(values.names):
+            message = f'{path}: a column would be called {clash.pop()!r} like one of the leading columns'
+            raise InputError(message)
+    return _Row(
+        result,
+        parts,
+        {name: str(value) for name, value in identity(sidecar).items()},
+        {key: sidecar[key] for key in _COMMON if key in sidecar},
+    )
+
+
+def _agreeing(group: str, rows: list[_Row], faults: list[str]) -> list[_Row]:
+    """The rows that have the columns and the provenance of most; the others are added to `faults`."""
+    rows = _like_most(group, rows, lambda row: row.columns, _other_columns, faults)
+    return _like_most(group, rows, lambda row: tuple(row.identity.items()), _other_identity, faults)
+
+
+def _like_most(
+    group: str,
+    rows: list[_Row],
+    key: Callable[[_Row], Hashable],
+    describe: Callable[[_Row, _Row], str],
+    faults: list[str],
+) -> list[_Row]:
+    counts = Counter(map(key, rows))
+    if len(counts) < 2:
+        return rows
+    usual, times = counts.most_common(1)[0]
+    typical = next(row for row in rows if key(row) == usual)
+    others = [row for row in rows if key(row) != usual]
+    if 2 * times <= len(rows):
+        path, rest = others[0].result.path, len(rows) - times
+        faults.append(
+            f'no table {group}: {times} results and {rest} others do not go together '
+            f'({path}: {describe(others[0], typical)}); choose with --pattern'
+        )
+        return []
+    faults += [f'left out: {row.result.path}: {describe(row, typical)}' for row in others]
+    return [row for row in rows if key(row) == usual]
+
+
+def _other_columns(row: _Row, typical: _Row) -> str:
+    own, usual = (
+        dict.fromkeys(name for values in one.parts.values() for name in values.names)
+        for one in (row, typical)
+    )
+    lacks, has = [name for name in usual if name not in own], [name for name in own if name not in usual]
+    found = [f'it lacks {_few(lacks)}'] * bool(lacks) + [f'it has {_few(has)}'] * bool(has)
+    how = ' and '.join(found) or 'the same in another order'
+    return f'other columns than the others ({how}); was it made with another label table?'
+
+
+def _few(names: Sequence[str]) -> str:
+    return ', '.join(names[:3]) + (f', ... ({len(names)} in all)' if len(names) > 3 else '')
+
+
+def _other_identity(row: _Row, typical: _Row) -> str:
+    return '; '.join(
+        f'{name} is {value[:12]}, but {typical.identity[name][:12]} for the others'
+        for name, value in row.identity.items()
+        if value != typical.identity[name]
+    )
+
+
+def _tables(
+    members: Sequence[Result],
+    rows: Sequence[_Row],
+    missing: Sequence[str],
+    root: Path,
+    target: Path,
+    stack: Path,
+) -> Iterator[_Table]:
+    """The table of a group, and one more for each of its parts by region."""
+    output, used = members[0].output, {row.result for row in rows}
+    here, there = target.resolve(), root.resolve()
+    left_out = [result.path.name for result in members if result not in used]
+    sidecar = {
+        'Sources': [_source(row.result.path.relative_to(root), there, here) for row in rows],
+        **rows[0].common,
+        **({'Missing': list(missing)} if missing else {}),
+        **({'LeftOut': left_out} if left_out else {}),
+        'GeneratedBy': [{'Name': 'Lacuna', 'Version': lacuna.__version__}],
+    }
+    for part, (names, _) in rows[0].parts.items():
+        about = {'Description': f'{output.about} One row for each lesion.'}
+        if part:
+            about = {'Description': f'{part} of each region; one row for each lesion.'}
+        elif output.units:
+            about['Units'] = output.units
+        path = target / _file_name(members[0], part)
+        if is_matrix(output):
+            content: Path | bytes = _stacked(rows, names, stack)
+        else:
+            content = table_bytes(
+                (*LEADING, *names), ((*row.result.row, *row.parts[part].values) for row in rows)
+            )
+        yield _Table(path, (len(rows), len(names)), content, {**about, **sidecar})
+
+
+def _file_name(result: Result, part: str) -> str:
+    output = result.output
+    if is_matrix(output):
+        return f'{result.group}.npz'
+    if not part:
+        return f'{result.group}.tsv'
+    by_region = f'desc-{part.replace("_", "")}_{outputs()["roi_disconnection"].suffix}.tsv'
+    return result.group.removesuffix(f'desc-{output.desc}_{output.suffix}') + by_region
+
+
+def _source(path: Path, root: Path, target: Path) -> str:
+    """A BIDS URI if the table lies in the dataset itself, else the path from the table."""
+    if target == root:
+        return f'bids::{path.as_posix()}'
+    return Path(os.path.relpath(root / path, target)).as_posix()
+
+
+def _stacked(rows: Sequence[_Row], names: Sequence[str], stack: Path) -> Path:
+    size = len(names)
+
+    def matrices() -> Iterator[np.ndarray]:
+        with stack.open('rb') as stream:
+            for row in rows:
+                stream.seek(row.parts[''].values[0])
+                yield np.fromfile(stream, float, size * size)
+
+    packed = stack.with_name(f'{stack.name}.npz')
+    cells = zip(*(row.result.row for row in rows), strict=True)
+    labels = {'regions': names, **dict(zip(LEADING, cells, strict=True))}
+    write_stack(packed, 'matrices', matrices(), (len(rows), size, size), labels)
+    return packed
+
+
+def _write(tables: Sequence[_Table], found: Collection, *, overwrite: bool) -> None:
+    new = [table for table in tables if not table.is_there()]
+    if (differing := [table.path for table in new if table.path.exists()]) and not overwrite:
+        message = (
+            f'{differing[0]} is there already and differs from what would be written'
+            f'{f" ({len(differing)} tables in all)" if len(differing) > 1 else ""}; '
+            'name another --output-dir, or --overwrite to replace it'
+        )
+        raise InputError(message)
+    for table in tables:
+        # the table last: one that is there has its sidecar
+        write_if_changed(sidecar_path(table.path), json_bytes(table.sidecar))
+        found.tables[table.path] = table.shape
+    for table in new:
+        table.write()
+        found.written.add(table.path)
