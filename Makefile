@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 EXTRAS ?= dev
+# a file of tests stays in one process: what it prepares is prepared once
+PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 PARCELS = '$(DEMO)'/tutorial/parcellation/synthetic100_space-MNI152NLin6Asym
 
 .PHONY: help setup mrtrix chromium demo test lint types bench clean
