@@ -395,4 +395,6 @@ def _print_result(plan: RunPlan, finished: int) -> None:
         for subject in dict.fromkeys(mask.subject for mask in masks):
             if (page := plan.config.output_dir / f'sub-{subject}.html').is_file() and plan.config.report:
                 print(f'report: {page}')
+    elif plan.config.report:
+        print(f'reports: {plan.config.output_dir}/sub-*.html')
     print(f'{finished} masks done ({finished - len(plan.done)} now); results in {plan.config.output_dir}')
