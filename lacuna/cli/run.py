@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import signal
 import sys
 import zlib
@@ -11,28 +10,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lacuna.cli.words import print_plan, print_result, say_plan, say_tractogram, set_up_logging
 from lacuna.config import ENGINES, ON_EMPTY, RunConfig
 from lacuna.errors import InputError
 from lacuna.progress import progress_bar
 from lacuna.spaces import RESOLUTIONS, SPACES
 
 if TYPE_CHECKING:
-    from lacuna.bids import Target
-    from lacuna.connectomes import Tractogram
     from lacuna.plan import Failure, RunPlan
-
-_LOGGER = logging.getLogger('lacuna')
-#: the outputs whose paths are printed at the end of a run, and how they are called
-_SHOWN = {'map': 'map', 'summary': 'summary', 'disconnection_matrix': 'matrix', 'roi_disconnection': 'table'}
-
-_STEPS = {
-    'index': 'once: build an index of the tractogram, or take that of an earlier run, and find the parcels at the '
-    'ends of its streamlines; for each mask: ask it for the streamlines with a vertex in the mask and for their '
-    'density, divide by the density of the whole tractogram, summarise; join the streamlines with the parcels',
-    'mrtrix': 'once: map the whole tractogram (tckmap), find the parcels at the ends of its streamlines '
-    '(tck2connectome); for each mask: select the streamlines with a vertex in it (tckedit), map them (tckmap), '
-    'divide by the density of the whole tractogram, summarise; join the streamlines with the parcels',
-}
 
 
 def add_parser(commands: Any) -> None:
@@ -148,10 +133,10 @@ def run(args: argparse.Namespace) -> int:
 
     quiet_environment()
     config = make_config(args)
-    _set_up_logging(config.verbose)
+    set_up_logging(config.verbose)
     plan = prepare(config)
     if config.dry_run:
-        _print_plan(plan)
+        print_plan(plan)
         return 1 if plan.failed else 0
     return execute(plan)
 
@@ -191,7 +176,7 @@ def prepare(config: RunConfig) -> RunPlan:
         tractogram = open_tractogram(
             config.connectome_path, config.connectome_space, cache=cache_dir(), progress=bar.update
         )
-    _say_tractogram(tractogram)
+    say_tractogram(tractogram)
 
     def checked(paths: list[Path]) -> Iterable[Path]:
         with progress_bar('checking masks', total=len(paths), unit='mask') as bar:
@@ -210,7 +195,7 @@ def execute(plan: RunPlan) -> int:
 
     config = plan.config
     signal.signal(signal.SIGTERM, _stop)
-    _say_plan(plan)
+    say_plan(plan)
     failures = list(plan.failed)
     write_description(
         config.output_dir,
@@ -235,7 +220,7 @@ def execute(plan: RunPlan) -> int:
         )
     if config.report:
         _make_reports(plan, failures)
-    _print_result(plan, finished)
+    print_result(plan, finished)
     return 1 if failures else 0
 
 
@@ -326,75 +311,3 @@ def _make_reports(plan: RunPlan, failures: list[Failure]) -> None:
 def _stop(*_: object) -> None:
     """What the scheduler of a cluster sends ends a run as Ctrl-C does."""
     raise KeyboardInterrupt
-
-
-def _set_up_logging(verbose: int) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter('%(message)s'))
-    _LOGGER.handlers[:] = [handler]
-    _LOGGER.propagate = False
-    _LOGGER.setLevel(logging.INFO if verbose else logging.WARNING)
-
-
-def _say_tractogram(tractogram: Tractogram) -> None:
-    info = tractogram.info
-    _LOGGER.info('tractogram: %s, %d streamlines in %s', tractogram.path, info.count, tractogram.space)
-    if info.empty or info.single_vertex:
-        _LOGGER.warning(
-            'lacuna: the tractogram %s has %d streamlines without a vertex and %d with only one; they are kept',
-            tractogram.path.name,
-            info.empty,
-            info.single_vertex,
-        )
-
-
-def _say_plan(plan: RunPlan) -> None:
-    for warning in plan.warnings:
-        _LOGGER.warning('lacuna: %s', warning)
-    for skipped in plan.skipped:
-        _LOGGER.warning('lacuna: %s; skipped', skipped.reason)
-    for mask in plan.done:
-        _LOGGER.info('%s: all results are there', mask.path)
-    for job in plan.todo:
-        _LOGGER.info('%s: %s (%s)', job.mask.path, _names(job.missing), job.mask.space)
-    if plan.todo:
-        _LOGGER.info('%s', _STEPS[plan.config.engine])
-
-
-def _names(targets: Iterable[Target]) -> str:
-    """The outputs in words: those of an atlas behind its name."""
-    by_atlas: dict[str | None, list[str]] = {}
-    for key, atlas in targets:
-        by_atlas.setdefault(atlas, []).append(key)
-    return '; '.join((f'{atlas}: ' if atlas else '') + ', '.join(keys) for atlas, keys in by_atlas.items())
-
-
-def _print_plan(plan: RunPlan) -> None:
-    """What a run would do, one mask a line."""
-    rows = [(str(job.mask.path), f'would make: {_names(job.missing)}') for job in plan.todo]
-    rows += [(str(mask.path), 'done') for mask in plan.done]
-    rows += [(str(skipped.path), 'would be skipped: empty') for skipped in plan.skipped]
-    rows += [(str(failure.path), f'would fail: {failure.reason}') for failure in plan.failed]
-    for path, what in sorted(rows):
-        print(f'{path}\t{what}')
-    print(
-        f'{len(plan.todo)} to do, {len(plan.done)} done, {len(plan.skipped)} skipped, {len(plan.failed)} unusable'
-    )
-
-
-def _print_result(plan: RunPlan, finished: int) -> None:
-    """Where the results are; each path for a few masks."""
-    from lacuna.derivatives import mask_outputs
-
-    masks = [*plan.done, *(job.mask for job in plan.todo)]
-    if len(masks) <= 3:
-        for mask in masks:
-            for target, path in mask_outputs(mask, plan.targets(mask.space)).items():
-                if target.key in _SHOWN and (plan.config.output_dir / path).is_file():
-                    print(f'{_SHOWN[target.key]}: {plan.config.output_dir / path}')
-        for subject in dict.fromkeys(mask.subject for mask in masks):
-            if (page := plan.config.output_dir / f'sub-{subject}.html').is_file() and plan.config.report:
-                print(f'report: {page}')
-    elif plan.config.report:
-        print(f'reports: {plan.config.output_dir}/sub-*.html')
-    print(f'{finished} masks done ({finished - len(plan.done)} now); results in {plan.config.output_dir}')
