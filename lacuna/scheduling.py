@@ -78,7 +78,8 @@ def local_plugin(plugin_args: dict[str, Any], *, workers: int, groups: Sequence[
             else:
                 try:
                     result = {'result': node.run(updatehash=updatehash), 'traceback': None}
-                except Exception:  # noqa: BLE001  goes to the crash file
+                except Exception as error:  # noqa: BLE001  goes to the crash file
+                    _raise_interrupt([error])
                     result = {'result': node.result, 'traceback': format_exception(*sys.exc_info())}
                 self._taskresult[task] = {**result, 'taskid': task}
             self._task_obj[task] = node
@@ -109,11 +110,18 @@ def local_plugin(plugin_args: dict[str, Any], *, workers: int, groups: Sequence[
                 gc.freeze()
             self._looks += 1
             super()._send_procs_to_workers(*args, **options)
+            _raise_interrupt(self._run_errors)
             if self.pending_tasks and workers > 1:  # until a job has ended there is nothing to do
                 self._news.wait(_LONGEST_WAIT)
                 self._news.clear()
 
     return LocalPlugin()
+
+
+def _raise_interrupt(errors: Sequence[object]) -> None:
+    """Raise the Ctrl-C that Nipype has taken for the error of a node."""
+    if any('KeyboardInterrupt' in str(error) for error in errors):
+        raise KeyboardInterrupt
 
 
 def _new_pool(workers: int) -> ProcessPoolExecutor:

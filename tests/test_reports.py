@@ -500,14 +500,15 @@ def test_behind_the_workflow_that_computes(toy, tmp_path):
 
     workflow = LiterateWorkflow(name='study', base_dir=str(tmp_path / 'work'))
     workflow.config['execution']['crashdump_dir'] = str(tmp_path)
-    connectome, snm = init_connectome_wf(space=SPACE), init_snm_wf()
+    connectome, snm = init_connectome_wf(space=SPACE), init_snm_wf(most_sampled=1500)
     report = init_snm_report_wf(stem='sub-01_label-lesion', space=SPACE, output_dir=tmp_path / 'out')
     connectome.inputs.inputnode.tracks = snm.inputs.inputnode.tracks = str(toy.tracks)
     report.inputs.inputnode.mask = snm.inputs.inputnode.mask = str(toy.mask)
     snm.inputs.inputnode.streamlines_total = toy.streamlines
     workflow.connect(connectome, 'outputnode.full_tdi', snm, 'inputnode.full_tdi')
+    workflow.connect(connectome, 'outputnode.index', snm, 'inputnode.index')
     workflow.connect(connectome, 'outputnode.full_tdi', report, 'inputnode.full_tdi')
-    for field in ('disconnection_map', 'summary'):
+    for field in ('disconnection_map', 'summary', 'sample'):
         workflow.connect(snm, f'outputnode.{field}', report, f'inputnode.{field}')
     assert audit_graph(workflow) == []
     workflow.run()
@@ -515,4 +516,4 @@ def test_behind_the_workflow_that_computes(toy, tmp_path):
     assert '<td>10 of 30 (33.33 %)</td>' in page
     assert '<td>both (50 % left)</td>' in page
     assert 'crosses the midline (50 % of it on the smaller side)' in page
-    assert page.count('<img ') == 3  # lesion, map, glass brain
+    assert page.count('<img ') == 4  # lesion, map, glass brain, streamlines

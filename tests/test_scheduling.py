@@ -1,0 +1,93 @@
+"""How nodes are run: one group after the other, Ctrl-C, and a worker that dies."""
+
+import pytest
+from nipype.interfaces import utility as niu
+from nipype.interfaces.base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, traits
+from nipype.pipeline import engine as pe
+
+from lacuna.execution import run_workflow
+
+OPTIONS = {'nprocs': 2, 'mem_gb': None}
+
+
+class _InputSpec(BaseInterfaceInputSpec):
+    number = traits.Int(0, usedefault=True)
+
+
+class _OutputSpec(TraitedSpec):
+    number = traits.Int()
+
+
+class Interrupted(SimpleInterface):
+    """Somebody presses Ctrl-C while it works."""
+
+    input_spec = _InputSpec
+    output_spec = _OutputSpec
+
+    def _run_interface(self, runtime):  # noqa: ARG002
+        raise KeyboardInterrupt
+
+
+def add_one(number):
+    return number + 1
+
+
+def die(number):  # noqa: ARG001
+    import os
+    import signal
+
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def group(name, first=add_one):
+    """Two nodes, one behind the other."""
+    workflow = pe.Workflow(name=name)
+    nodes = [
+        pe.Node(niu.Function(function=function, output_names=['number']), name=node)
+        for node, function in (('first', first), ('last', add_one))
+    ]
+    nodes[0].inputs.number = 1
+    workflow.connect(nodes[0], 'number', nodes[1], 'number')
+    return workflow
+
+
+def run(tmp_path, workflow, workers, groups=()):
+    finished = []
+    found = run_workflow(
+        workflow, workers=workers, groups=groups, work_dir=tmp_path, crash_dir=tmp_path / 'crashes',
+        on_finished=finished.append, **OPTIONS,
+    )  # fmt: skip
+    return finished, *found
+
+
+def test_one_group_after_the_other(tmp_path):
+    workflow = pe.Workflow(name='all')
+    workflow.add_nodes([group('a'), group('b'), group('c')])
+    finished, crashes, error = run(tmp_path, workflow, 1, ['all.c', 'all.a', 'all.b'])
+    assert (crashes, error) == ([], None)
+    # two at a time (nprocs), so that the first of the next group may begin before the last of a group
+    assert [name for name in finished if name.endswith('last')] == ['all.c.last', 'all.a.last', 'all.b.last']
+    assert finished.index('all.c.last') < finished.index('all.b.first')
+
+
+@pytest.mark.parametrize(('workers', 'here'), [(1, True), (1, False), (2, True)])
+def test_an_interrupt_is_no_failure_of_a_node(tmp_path, workers, here):
+    """Nipype takes Ctrl-C during a node for an error of that node."""
+    workflow = pe.Workflow(name='all')
+    workflow.add_nodes([
+        group('a'),
+        pe.Node(Interrupted(), name='interrupted', run_without_submitting=here),
+    ])  # fmt: skip
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, workflow, workers)
+
+
+def test_a_worker_that_dies_fails_what_it_did(tmp_path):
+    workflow = pe.Workflow(name='all')
+    workflow.add_nodes([group('a', first=die), group('b'), group('c')])
+    finished, crashes, error = run(tmp_path, workflow, 2, ['all.a', 'all.b', 'all.c'])
+    assert 'all.c.last' in finished
+    assert 'all.a.first' not in finished
+    assert error is not None
+    assert {crash.node for crash in crashes} >= {'all.a.first'}
+    assert all('a worker process was killed' in crash.reason for crash in crashes)
