@@ -168,3 +168,41 @@ class RunConfig:
             if getattr(self, name):
                 words.append(f'--{name.replace("_", "-")}')
         return shlex.join(words)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings that `RunConfig.to_toml` wrote, as plain values.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is no TOML, or holds a setting that there is not, or of another type.
+    """
+    import tomllib
+
+    try:
+        values = tomllib.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        message = f'the settings {path} cannot be read: {reason}'
+        raise InputError(message) from error
+    fields = RunConfig.__dataclass_fields__
+    for name, value in values.items():
+        if name not in fields:
+            message = f"the settings {path} name '{name}', which is no setting of this version"
+            raise InputError(message)
+        if not isinstance(value, _TOML_TYPES[str(fields[name].type).split(' | ')[0].split('[')[0]]):
+            message = f'the settings {path}: {name} is {value!r}; expected {fields[name].type}'
+            raise InputError(message)
+    return values
+
+
+#: how the types of the settings look in TOML
+_TOML_TYPES: dict[str, type | tuple[type, ...]] = {
+    'Path': str,
+    'str': str,
+    'tuple': list,
+    'bool': bool,
+    'int': int,
+    'float': (int, float),
+}

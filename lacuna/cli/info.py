@@ -16,6 +16,10 @@ def add_parser(commands: Any) -> None:
     atlases = topics.add_parser('atlases', help='parcellations', description='Parcellations by name.')
     atlases.add_argument('--atlas-dir', type=Path, metavar='DIR', help='also those of this folder')
     atlases.set_defaults(run=run_atlases)
+    connectomes = topics.add_parser(
+        'connectomes', help='tractograms', description='Normative tractograms by name, and which are here.'
+    )
+    connectomes.set_defaults(run=run_connectomes)
     engines = topics.add_parser('engines', help='what computes', description='What can compute here.')
     engines.set_defaults(run=run_engines)
     cache = topics.add_parser(
@@ -38,6 +42,18 @@ def run_atlases(args: argparse.Namespace) -> int:
                 print(f'  {atlas.name:{width}}  {atlas.space}  {atlas.source}')
     if not found:
         print(f'no atlas found in {templateflow_home()}; set TEMPLATEFLOW_HOME, or use --custom-parcellation')
+    return 0
+
+
+def run_connectomes(_: argparse.Namespace) -> int:
+    """List the tractograms that can be fetched, and those that are here."""
+    from lacuna.fetching import connectomes
+    from lacuna.files import cache_dir
+
+    for known in connectomes().values():
+        path = cache_dir() / 'connectomes' / f'{known.name}.tck'
+        how = 'can be fetched' + (', with --url' if known.needs_url else '')
+        print(f'{known.name:14} {path if path.is_file() else how}: {known.about}')
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import lacuna
 from lacuna.cli import collect, convert, fetch, index, info, report, run, tutorial
@@ -22,7 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog='lacuna',
         description='Structural lesion network mapping: which white-matter connections a lesion cuts.',
     )
-    parser.add_argument('--version', action='version', version=f'lacuna {lacuna.__version__}')
+    parser.add_argument('--version', action=Version)
     commands = parser.add_subparsers(metavar='COMMAND', required=True)
     run.add_parser(commands)
     collect.add_parser(commands)
@@ -35,6 +35,29 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+class Version(argparse.Action):
+    """``--version``: the versions that decide about results."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **_: object) -> None:
+        super().__init__(
+            option_strings, dest, nargs=0, default=argparse.SUPPRESS, help='show the versions that matter'
+        )
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print them and end: other packages are asked only now."""
+        import platform
+        from importlib.metadata import version
+
+        from lacuna.interfaces.mrtrix import mrtrix_version
+
+        print(f'lacuna {lacuna.__version__}')
+        packages = ', '.join(f'{name} {version(name)}' for name in ('numpy', 'numba', 'nipype'))
+        print(
+            f'Python {platform.python_version()}, {packages}, MRtrix3 {mrtrix_version() or "not on the PATH"}'
+        )
+        parser.exit()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -44,8 +67,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         0: all done; 1: at least one mask failed; 2: wrong usage, or input that stops the run before any work.
     """
     args = build_parser().parse_args(argv)
+    return guarded(args.run, args)
+
+
+def guarded(command: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+    """Run a command; an error becomes one line and an exit code."""
     try:
-        return int(args.run(args))
+        return command(args)
     except LacunaError as error:
         if getattr(args, 'verbose', 0) > 1:
             raise

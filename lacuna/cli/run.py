@@ -6,12 +6,12 @@ import argparse
 import signal
 import sys
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lacuna.cli.words import print_plan, print_result, say_plan, say_tractogram, set_up_logging
-from lacuna.config import ENGINES, ON_EMPTY, RunConfig
+from lacuna.config import ENGINES, ON_EMPTY, RunConfig, read_settings
 from lacuna.errors import InputError
 from lacuna.progress import progress_bar
 from lacuna.spaces import RESOLUTIONS, SPACES
@@ -27,15 +27,21 @@ def add_parser(commands: Any) -> None:
     snm = methods.add_parser(
         'snm',
         help='structural network mapping',
-        description='Which streamlines of a normative tractogram each lesion cuts, as a map in percent.',
+        description='Which streamlines of a normative tractogram each lesion cuts: maps, matrices, tables, reports.',
+        argument_default=argparse.SUPPRESS,
         epilog='Exit codes: 0 all done; 1 a mask failed, the others are finished; 2 wrong usage or unusable input.',
     )
     add_arguments(snm)
     snm.set_defaults(run=run)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of a run."""
+def add_arguments(
+    parser: argparse.ArgumentParser, *, participants: Sequence[str] = ('--participant-label',)
+) -> None:
+    """The arguments of a run; the parser's ``argument_default`` has to be SUPPRESS.
+
+    What is not given is not in the namespace: it comes from ``--config``, or is the default of `RunConfig`.
+    """
     parser.add_argument(
         'source', type=Path, metavar='BIDS_DIR|MASK', help='BIDS dataset with masks, or one mask'
     )
@@ -43,23 +49,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--connectome-path',
         type=Path,
-        required=True,
         metavar='TRACTOGRAM',
         help='normative tractogram (.tck, .trk, .trk.gz, .trx)',
     )
+    parser.add_argument(
+        '--config',
+        type=Path,
+        metavar='FILE',
+        help='settings of an earlier run (logs/*/settings.toml of its output); what is given beside it wins',
+    )
 
     chosen = parser.add_argument_group('which masks')
-    chosen.add_argument(
-        '--participant-label', nargs='+', default=[], dest='participants', metavar='L', help='all by default'
-    )
-    chosen.add_argument(
-        '--session-id', nargs='+', default=[], dest='sessions', metavar='S', help='all by default'
-    )
+    chosen.add_argument(*participants, nargs='+', dest='participants', metavar='L', help='all by default')
+    chosen.add_argument('--session-id', nargs='+', dest='sessions', metavar='S', help='all by default')
     chosen.add_argument(
         '--pattern', metavar='GLOB', help="of the masks' names, such as '*label-acuteinfarct_mask.nii.gz'"
     )
     chosen.add_argument(
-        '--on-empty', choices=ON_EMPTY, default='warn', help='for a mask without voxels (%(default)s)'
+        '--on-empty', choices=ON_EMPTY, help=_default('on_empty', 'for a mask without voxels')
     )
 
     spaces = parser.add_argument_group('spaces and numbers')
@@ -71,8 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--output-resolution',
         type=int,
         choices=RESOLUTIONS,
-        default=2,
-        help='of the maps, in mm (%(default)s)',
+        help=_default('output_resolution', 'of the maps, in mm'),
     )
     spaces.add_argument(
         '--tck-upsample', type=int, metavar='N', help="override MRtrix3's rule for the density"
@@ -80,15 +86,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     spaces.add_argument(
         '--engine',
         choices=ENGINES,
-        default=ENGINES[0],
-        help='what computes, with the same results (%(default)s)',
+        help=_default('engine', 'what computes, with the same results'),
     )
 
     atlases = parser.add_argument_group('parcels and connections')
     atlases.add_argument(
         '--parcel-atlases',
         nargs='+',
-        default=[],
         metavar='NAME',
         help="such as schaefer2018parcels100networks7; see 'lacuna info atlases'",
     )
@@ -96,7 +100,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--custom-parcellation',
         nargs=4,
         action='append',
-        default=[],
         dest='custom_parcellations',
         metavar=('NAME', 'NIFTI', 'LABELS', 'SPACE'),
         help='label image, label table and space; may be given several times',
@@ -110,11 +113,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
     how = parser.add_argument_group('how to run')
-    how.add_argument('--nprocs', type=int, default=-1, metavar='N', help='processors; -1 (default) is all')
+    how.add_argument('--nprocs', type=int, metavar='N', help='processors; -1 (default) is all')
     how.add_argument('--mem-gb', type=float, metavar='G', help='memory to use')
-    how.add_argument(
-        '-w', '--work-dir', type=Path, default=Path('work'), help='for what is not finished (%(default)s)'
-    )
+    how.add_argument('-w', '--work-dir', type=Path, help=_default('work_dir', 'for what is not finished'))
     how.add_argument('--overwrite', action='store_true', help='replace results made with other settings')
     how.add_argument('--no-report', action='store_false', dest='report', help='leave out the reports')
     how.add_argument('--dry-run', action='store_true', help='say what would be done, and stop')
@@ -122,7 +123,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '-v',
         '--verbose',
         action='count',
-        default=0,
         help="-v: masks and steps; -vv: Nipype's and MRtrix3's words",
     )
 
@@ -141,17 +141,34 @@ def run(args: argparse.Namespace) -> int:
     return execute(plan)
 
 
+def _default(name: str, text: str) -> str:
+    """A help text with the default of a setting."""
+    return f'{text} ({RunConfig.__dataclass_fields__[name].default})'
+
+
 def make_config(args: argparse.Namespace) -> RunConfig:
-    """The settings that the arguments say, with absolute paths."""
-    values = {name: value for name, value in vars(args).items() if name in RunConfig.__dataclass_fields__}
+    """The settings of ``--config``, if given, and over them what the arguments say; paths are absolute.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, the tractogram is not named, or a value is not possible.
+    """
+    file = getattr(args, 'config', None)
+    values = read_settings(file.expanduser()) if file else {}
+    values |= {name: value for name, value in vars(args).items() if name in RunConfig.__dataclass_fields__}
+    if 'connectome_path' not in values:
+        message = 'name the tractogram with --connectome-path'
+        raise InputError(message)
+    values.setdefault('work_dir', RunConfig.__dataclass_fields__['work_dir'].default)
     for name in ('source', 'output_dir', 'connectome_path', 'work_dir', 'atlas_dir'):
-        if values[name] is not None:
+        if values.get(name) is not None:
             values[name] = Path(values[name]).expanduser().absolute()
     for name in ('participants', 'sessions', 'parcel_atlases'):
-        values[name] = tuple(values[name])
+        values[name] = tuple(values.get(name, ()))
     values['custom_parcellations'] = tuple(
         (name, str(Path(image).absolute()), str(Path(labels).absolute()), space)
-        for name, image, labels, space in values['custom_parcellations']
+        for name, image, labels, space in values.get('custom_parcellations', ())
     )
     return RunConfig(**values)
 
