@@ -55,7 +55,7 @@ def by_volume(bench: Bench, tractogram: Path, lesions: list[Path]) -> dict[float
 
 
 def draw(
-    sizes: dict[int, tuple[float, float]], volumes: dict[float, float], counts: dict[int, float]
+    target: Path, sizes: dict[int, tuple[float, float]], volumes: dict[float, float], counts: dict[int, float]
 ) -> None:
     from matplotlib.figure import Figure
 
@@ -70,7 +70,7 @@ def draw(
     middle.set(xlabel='lesion (ml)', ylabel='select and map (ms)', xlim=(0, None), ylim=(0, None))
     right.plot(list(counts), list(counts.values()), 'o-')
     right.set(xlabel='lesions', ylabel='whole command (s)', xlim=(0, None), ylim=(0, None))
-    figure.savefig(Path(__file__).with_suffix('.png'), dpi=100)
+    figure.savefig(target, dpi=100)
 
 
 def main() -> None:
@@ -122,7 +122,8 @@ def main() -> None:
             small, shared / 'data/lesions', work, [10, 40, 160, 320] if options.full else [10, 20, 40]
         )
         print('whole command, lesions: seconds: ' + ', '.join(f'{n}: {t:.1f}' for n, t in counts.items()))
-        draw(sizes, dict(sorted(volumes.items())), counts)
+        name = 'bench.png' if options.full else 'bench_small.png'
+        draw(Path(__file__).with_name(name), sizes, dict(sorted(volumes.items())), counts)
         if options.large:
             large = make_tractogram(shared, options.large, kept)
             print(
