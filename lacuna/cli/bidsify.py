@@ -1,0 +1,84 @@
+"""``lacuna bidsify``: a BIDS dataset from a folder of masks or a table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lacuna.bidsify import Entry
+
+_FEW = 10
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``bidsify`` to the commands."""
+    parser = commands.add_parser(
+        'bidsify',
+        help='a BIDS dataset from a folder of masks',
+        description='Copy lesion masks into a BIDS dataset that lacuna run reads. The participant is the sub-XXX in '
+        'the name of the file (or of its folder), else all letters and digits of the name. Each mask is checked; '
+        'what is no usable mask is named and left out, and the exit code is then 1. No file is ever overwritten.',
+    )
+    parser.add_argument(
+        'source',
+        metavar='IN',
+        type=Path,
+        help='folder of NIfTI masks, or a table (.csv, .tsv) with the columns subject, path (relative to the table) '
+        'and, if need be, session, label',
+    )
+    parser.add_argument('target', metavar='OUT_DIR', type=Path, help='folder of the dataset')
+    parser.add_argument(
+        '--space',
+        metavar='S',
+        required=True,
+        help='in which the masks are: MNI152NLin6Asym, MNI152NLin2009cAsym',
+    )
+    parser.add_argument('--session', metavar='S', help='session of the masks whose name or row has none')
+    parser.add_argument(
+        '--label',
+        metavar='L',
+        default='lesion',
+        help='label of the masks whose name or row has none (default: lesion)',
+    )
+    parser.add_argument('-v', '--verbose', action='count', default=0, help='name all masks')
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert, and say what became of the masks; 1 if one was left out."""
+    from lacuna.bidsify import MAPPING, bidsify
+    from lacuna.progress import progress_bar
+
+    def progress(entries: list[Entry], what: str) -> Iterable[Entry]:
+        return progress_bar(what, iterable=entries, unit=' masks')
+
+    found = bidsify(
+        args.source,
+        args.target,
+        space=args.space,
+        session=args.session,
+        label=args.label,
+        progress=progress,
+    )
+    if args.verbose:
+        for path in found.written:
+            print(path)
+    _warn([*found.faults, *(f'warning: {line}' for line in found.warnings)], everything=args.verbose > 0)
+    same = f', {len(found.kept)} there already' if found.kept else ''
+    left_out = f', {len(found.faults)} left out' if found.faults else ''
+    print(f'{len(found.written)} masks written{same}{left_out}')
+    if found.written or found.kept:
+        print(f'{args.target / MAPPING} says which is which')
+    return 1 if found.faults else 0
+
+
+def _warn(lines: list[str], *, everything: bool) -> None:
+    shown = lines if everything else lines[:_FEW]
+    for line in shown:
+        print(f'lacuna: {line}', file=sys.stderr)
+    if len(shown) < len(lines):
+        print(f'lacuna: and {len(lines) - len(shown)} more; -v names all', file=sys.stderr)
