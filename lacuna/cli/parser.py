@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 import lacuna
-from lacuna.cli import bidsify, collect, convert, fetch, index, info, report, run, tutorial
+from lacuna.cli import bidsify, check, collect, convert, fetch, index, info, report, run, tutorial
 from lacuna.errors import LacunaError
 
 EXIT_FAILED = 1
@@ -25,6 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--version', action=Version)
     commands = parser.add_subparsers(metavar='COMMAND', required=True)
     bidsify.add_parser(commands)
+    check.add_parser(commands)
     run.add_parser(commands)
     collect.add_parser(commands)
     report.add_parser(commands)

@@ -1,0 +1,63 @@
+"""``lacuna check``: which masks would run; which results are complete."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``check`` to the commands."""
+    parser = commands.add_parser(
+        'check',
+        help='which masks would run; which results are complete',
+        description='A table, a row for each mask. Of a BIDS dataset: space, grid, volume, and why a mask would fail. '
+        'Of an output folder of lacuna run: which results are missing, or older than their mask. Nothing is changed. '
+        'Exit code 0 if all is well, 1 if not.',
+    )
+    parser.add_argument('path', metavar='DIR', type=Path, help='BIDS dataset of masks, or folder of results')
+    parser.add_argument('--output-file', metavar='FILE', type=Path, help='write the table (.tsv), too')
+    parser.add_argument('--mask-space', metavar='S', help='space of the masks, whatever file and name say')
+    parser.add_argument('--pattern', metavar='GLOB', help='only the masks whose names match')
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check, and print the table; 1 if something has to be done."""
+    from lacuna.check import check_masks
+    from lacuna.completeness import check_results, holds_results
+    from lacuna.errors import InputError
+    from lacuna.files import write_if_changed
+    from lacuna.progress import progress_bar
+    from lacuna.tables import table_bytes
+
+    def progress(items: Iterable[Any], total: int) -> Iterable[Any]:
+        return progress_bar('check', iterable=items, total=total, unit=' masks')
+
+    root = args.path.absolute()
+    if not root.is_dir():
+        message = (
+            f'there is no folder {root}: give a BIDS dataset of masks, or an output folder of lacuna run'
+        )
+        raise InputError(message)
+    if holds_results(root):
+        found = check_results(root, pattern=args.pattern, progress=progress)
+    else:
+        found = check_masks(root, mask_space=args.mask_space, pattern=args.pattern, progress=progress)
+    table = table_bytes(found.header, (row.cells for row in found.rows))
+    if args.output_file:
+        write_if_changed(args.output_file, table)
+    print(table.decode(), end='')
+    for note in found.notes:
+        print(f'lacuna: {note}', file=sys.stderr)
+    doubtful = sum(bool(row.warnings) for row in found.rows)
+    # beside the table, not in it: that may go into another program
+    print(
+        f'{len(found.rows)} masks: {len(found.rows) - found.failing} as they should be, {found.failing} not'
+        + (f'; {doubtful} with warnings' if doubtful else ''),
+        file=sys.stderr,
+    )
+    return 1 if found.failing else 0
