@@ -42,7 +42,8 @@ def holds_results(root: Path) -> bool:
         check_dataset(root)
     except InputError:
         return False
-    return True
+    # the masks of the tutorial are made by Lacuna, too; only results say which masks they are of
+    return 'lesions' in _links(root)
 
 
 @dataclass
@@ -91,8 +92,7 @@ def check_results(root: Path, *, pattern: str | None = None, progress: Progress 
         message = f'no result found in {root}' + (f' that matches {pattern!r}' if pattern else '')
         raise InputError(message)
     expected = {*BASIC_TARGETS, *(target for lesion in lesions.values() for target in lesion.found)}
-    links = (read_json(root / 'dataset_description.json') or {}).get('DatasetLinks')
-    look_at = partial(_result_row, root, sorted(expected, key=str), links if isinstance(links, dict) else {})
+    look_at = partial(_result_row, root, sorted(expected, key=str), _links(root))
 
     def look(stem: str) -> Row:
         if stem in lesions:
@@ -101,6 +101,11 @@ def check_results(root: Path, *, pattern: str | None = None, progress: Progress 
 
     found.rows = each_row(look, stems, progress)
     return found
+
+
+def _links(root: Path) -> dict[str, Any]:
+    links = (read_json(root / 'dataset_description.json') or {}).get('DatasetLinks')
+    return links if isinstance(links, dict) else {}
 
 
 def _find_lesions(root: Path) -> dict[str, _Lesion]:

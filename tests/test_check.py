@@ -134,6 +134,13 @@ def test_nothing_to_check(tmp_path, capsys, monkeypatch, arguments, message):
     assert message in capsys.readouterr().err
 
 
+def test_masks_that_lacuna_has_made(tmp_path, capsys):
+    write(tmp_path, f'sub-01_{END}')
+    (tmp_path / 'dataset_description.json').write_text('{"GeneratedBy": [{"Name": "Lacuna"}]}')
+    code, rows = checked(capsys, tmp_path)
+    assert (code, rows[f'sub-01_{END}']['status']) == (0, 'ok')
+
+
 # results
 
 KEYS = ('map', 'summary', 'disconnection_matrix')
