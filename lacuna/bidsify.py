@@ -19,7 +19,7 @@ from typing import Any
 import lacuna
 from lacuna.bids import parse_entities
 from lacuna.errors import InputError, MaskError
-from lacuna.files import json_bytes, read_json, replacing, write_if_changed
+from lacuna.files import json_bytes, read_json, remove_leftovers, replacing, write_if_changed
 from lacuna.masks import read_mask
 from lacuna.processes import available_processors
 from lacuna.spaces import check_space, world_space
@@ -161,6 +161,7 @@ def bidsify(
         raise InputError(message)
     if usable:
         _write_description(target, source)
+        remove_leftovers(entry.target for entry in todo)
         for entry in progress(todo, 'write'):
             _write(entry)
             found.written.append(entry.target)

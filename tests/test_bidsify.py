@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+from pathlib import Path
 
 import nibabel as nb
 import numpy as np
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 
 from lacuna.bids import describe_mask, find_masks
-from lacuna.bidsify import bidsify
+from lacuna.bidsify import bidsify, subject_label
 from lacuna.cli import main
 from lacuna.errors import InputError
 from lacuna.testing import write_mask
@@ -116,6 +117,27 @@ def test_again_changes_nothing(tmp_path, extension):
     before = content(tmp_path / 'out')
     assert main(['bidsify', *arguments]) == 0
     assert content(tmp_path / 'out') == before
+
+
+def test_a_killed_call_goes_on(tmp_path):
+    for given in ('sub-01.nii', 'sub-02.nii.gz'):
+        write(tmp_path / 'in' / given)
+    out = tmp_path / 'out'
+    bidsify(tmp_path / 'in', out, space=SPACE)
+    whole = content(out)
+    half = out / name('02')
+    half.rename(half.with_name(f'.tmp-{half.name}-abc.nii.gz'))
+    (out / 'bidsify.tsv').unlink()
+    found = bidsify(tmp_path / 'in', out, space=SPACE)
+    assert found.written == [half]
+    assert content(out) == whole
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(('folder', 'count'), [('LESYMAP', 66), ('SOOP', 290)])
+def test_names_of_real_lesions_are_unique(shared, folder, count):
+    paths = list((shared / 'data' / 'lesions' / folder).rglob('*.nii.gz'))
+    assert len({subject_label(Path(path.name)) for path in paths}) == len(paths) == count
 
 
 @pytest.mark.parametrize('extension', ['.nii', '.nii.gz'])
