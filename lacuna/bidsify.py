@@ -6,11 +6,9 @@ import csv
 import filecmp
 import gzip
 import hashlib
-import io
-import re
 import shutil
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +18,7 @@ import lacuna
 from lacuna.bids import parse_entities
 from lacuna.errors import InputError, MaskError
 from lacuna.files import json_bytes, read_json, remove_leftovers, replacing, write_if_changed
+from lacuna.listing import NIFTI, checked_label, masks_of_folder, masks_of_table
 from lacuna.masks import read_mask
 from lacuna.processes import available_processors
 from lacuna.spaces import check_space, world_space
@@ -30,10 +29,6 @@ _COLUMNS = ('source', 'target', 'sha256')
 #: not 'Lacuna': that is the mark of results, and these are input
 _GENERATOR = 'Lacuna bidsify'
 _BIDS_VERSION = '1.10.0'
-_EXTENSION = re.compile(r'\.nii(\.gz)?$')
-_LABEL = re.compile('[0-9A-Za-z]+')
-#: parts of a file name that say something else than whose mask it is
-_OTHER_ENTITY = re.compile('(ses|space|label)-[^_-]+')
 _DEFAULT_LABEL = 'lesion'
 #: threads that look at masks; each holds one in memory
 _MOST_READERS = 8
@@ -74,38 +69,6 @@ class Bidsified:
     warnings: list[str] = field(default_factory=list)
 
 
-def subject_label(path: Path) -> str:
-    """Label of a participant, from the path of a mask below the folder that is converted.
-
-    An explicit ``sub-XXX`` in the file name wins, then one in the name of a folder, the nearest first; else all
-    letters and digits of the file name, without its entities ``ses``, ``space`` and ``label``.
-
-    Examples
-    --------
-    >>> subject_label(Path('bwsrsub-1087_lesion.nii.gz'))
-    '1087'
-    >>> subject_label(Path('sub-07/lesion.nii'))
-    '07'
-    >>> subject_label(Path('Subject_003.nii.gz'))
-    'Subject003'
-
-    Raises
-    ------
-    InputError
-        If the name has neither letters nor digits.
-    """
-    stem = _EXTENSION.sub('', path.name)
-    for name in (stem, *(parent.name for parent in path.parents)):
-        if found := re.search('sub-([0-9A-Za-z]+)', name):
-            return found[1]
-    parts = [part for part in stem.split('_') if not _OTHER_ENTITY.fullmatch(part)]
-    label = ''.join(_LABEL.findall(''.join(parts)))
-    if not label:
-        message = f'{path}: the name has no letters or digits for a participant; list it in a table (.csv, .tsv) instead'
-        raise InputError(message)
-    return label
-
-
 def bidsify(
     source: Path,
     target: Path,
@@ -137,9 +100,9 @@ def bidsify(
         If two masks would have one name, or a name is taken by another file; nothing is written then.
     """
     world_space(space)
-    session = session and _checked(session.removeprefix('ses-'), 'session', '--session')
-    label = _checked(label.removeprefix('label-'), 'label', '--label')
-    rows = _rows_of_folder(source, target) if source.is_dir() else _rows_of_table(source)
+    session = session and checked_label(session.removeprefix('ses-'), 'session', '--session')
+    label = checked_label(label.removeprefix('label-'), 'label', '--label')
+    rows = masks_of_folder(source, target) if source.is_dir() else masks_of_table(source)
     entries = []
     for path, shown, entities in rows:
         relative = target_path(
@@ -178,82 +141,6 @@ def target_path(subject: str, session: str | None, space: str, label: str) -> Pa
     folders = [f'sub-{subject}', *([f'ses-{session}'] if session else [])]
     name = '_'.join([*folders, f'space-{space}', f'label-{label}', 'mask.nii.gz'])
     return Path(*folders, 'anat', name)
-
-
-def _checked(value: str, what: str, where: str) -> str:
-    if not _LABEL.fullmatch(value):
-        message = f'{where}: the {what} {value!r} has to be letters and digits'
-        raise InputError(message)
-    return value
-
-
-def _rows_of_folder(source: Path, target: Path) -> list[tuple[Path, str, dict[str, str]]]:
-    if target.exists() and source.samefile(target):
-        message = f'the output folder {target} is the input folder; choose another'
-        raise InputError(message)
-    inside = target.resolve()
-    paths = sorted(
-        path
-        for path in source.rglob('*')
-        if _EXTENSION.search(path.name)
-        and not any(part.startswith('.') for part in path.relative_to(source).parts)
-        and inside not in path.resolve().parents
-        and path.is_file()
-    )
-    if not paths:
-        message = f'no mask found in {source}: no file ends with .nii or .nii.gz'
-        raise InputError(message)
-    rows = []
-    for path in paths:
-        relative = path.relative_to(source)
-        entities = parse_entities(path.name) | {'sub': subject_label(relative)}
-        for key in ('ses', 'label'):
-            if key in entities:
-                _checked(entities[key], key, str(path))
-        rows.append((path, relative.as_posix(), entities))
-    return rows
-
-
-def _rows_of_table(source: Path) -> list[tuple[Path, str, dict[str, str]]]:
-    if source.suffix.lower() not in ('.csv', '.tsv') or not source.is_file():
-        message = f'{source}: give a folder of masks, or a table (.csv or .tsv)'
-        raise InputError(message)
-    try:
-        text = source.read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError as error:
-        message = f'{source}: the table is no UTF-8 text; save it again as such'
-        raise InputError(message) from error
-    head = text.partition('\n')[0]
-    # spreadsheets write semicolons where the comma is the decimal point
-    delimiter = '\t' if source.suffix.lower() == '.tsv' else ';' if ',' not in head and ';' in head else ','
-    lines = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter)
-    columns = [name.strip().lower() for name in next(lines, [])]
-    if missing := {'subject', 'path'} - set(columns):
-        message = (
-            f'{source}: the table has no column {" and ".join(sorted(missing))}; it has {", ".join(columns)}'
-        )
-        raise InputError(message)
-    rows = []
-    for cells in lines:
-        row = {name: cell.strip() for name, cell in zip(columns, cells, strict=False)}
-        if any(row.values()):
-            rows.append(_row(source, f'{source}, line {lines.line_num}', row))
-    if not rows:
-        message = f'{source}: the table lists no mask'
-        raise InputError(message)
-    return rows
-
-
-def _row(source: Path, where: str, row: Mapping[str, str]) -> tuple[Path, str, dict[str, str]]:
-    if not row.get('path'):
-        message = f'{where}: the row has no path'
-        raise InputError(message)
-    entities = {}
-    for column, key in (('subject', 'sub'), ('session', 'ses'), ('label', 'label')):
-        value = row.get(column, '').removeprefix(f'{key}-')
-        if key == 'sub' or value not in ('', 'n/a'):
-            entities[key] = _checked(value, column, where)
-    return source.parent / row['path'], row['path'], entities
 
 
 def _check_collisions(entries: Iterable[Entry]) -> None:
@@ -296,7 +183,7 @@ def _usable(
 
 def _look(entry: Entry, space: str) -> tuple[str | None, str | None]:
     """What keeps a mask out, and what is doubtful about it."""
-    if not _EXTENSION.search(entry.source.name):
+    if not NIFTI.search(entry.source.name):
         return f'{entry.source}: a mask is a NIfTI file (.nii or .nii.gz)', None
     named = parse_entities(entry.source.name).get('space')
     try:

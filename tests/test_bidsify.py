@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 
 from lacuna.bids import describe_mask, find_masks
-from lacuna.bidsify import bidsify, subject_label
+from lacuna.bidsify import bidsify
 from lacuna.cli import main
 from lacuna.errors import InputError
+from lacuna.listing import subject_label
 from lacuna.testing import write_mask
 
 SPACE = 'MNI152NLin6Asym'
