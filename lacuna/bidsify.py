@@ -16,6 +16,7 @@ from typing import Any
 
 import lacuna
 from lacuna.bids import parse_entities
+from lacuna.derivatives import BIDS_VERSION
 from lacuna.errors import InputError, MaskError
 from lacuna.files import json_bytes, read_json, remove_leftovers, replacing, write_if_changed
 from lacuna.listing import NIFTI, checked_label, masks_of_folder, masks_of_table
@@ -28,7 +29,6 @@ MAPPING = 'bidsify.tsv'
 _COLUMNS = ('source', 'target', 'sha256')
 #: not 'Lacuna': that is the mark of results, and these are input
 _GENERATOR = 'Lacuna bidsify'
-_BIDS_VERSION = '1.10.0'
 _DEFAULT_LABEL = 'lesion'
 #: threads that look at masks; each holds one in memory
 _MOST_READERS = 8
@@ -230,7 +230,7 @@ def _write_description(target: Path, source: Path) -> None:
     path = target / 'dataset_description.json'
     description: dict[str, Any] = read_json(path) or {
         'Name': 'Lesion masks',
-        'BIDSVersion': _BIDS_VERSION,
+        'BIDSVersion': BIDS_VERSION,
         'DatasetType': 'derivative',
         'GeneratedBy': [{'Name': _GENERATOR, 'Version': lacuna.__version__}],
     }
