@@ -1,5 +1,7 @@
 """The BIDS-App, settings read back, and what the commands say of themselves."""
 
+import subprocess
+
 import pytest
 from conftest import tree
 
@@ -101,3 +103,15 @@ def test_what_the_commands_say_of_themselves(capsys, monkeypatch):
     assert '==SUPPRESS==' not in capsys.readouterr().out
     assert main(['info', 'connectomes']) == 0
     assert 'hcp1065' in capsys.readouterr().out
+
+
+def test_completion(tmp_path, capsys):
+    """A real bash that has read the script offers the options."""
+    assert main(['completion', 'bash']) == 0
+    script = tmp_path / 'lacuna'
+    script.write_text(capsys.readouterr().out)
+    ask = f"""source {script}
+        COMP_WORDS=(lacuna run snm --output-r) COMP_CWORD=3
+        _shtab_lacuna; echo "${{COMPREPLY[@]}}" """
+    done = subprocess.run(['bash', '-c', ask], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ['--output-resolution']

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 import lacuna
-from lacuna.cli import bidsify, check, collect, convert, fetch, index, info, report, run, tutorial
+from lacuna.cli import bidsify, check, collect, completion, convert, fetch, index, info, report, run, tutorial
 from lacuna.errors import LacunaError
 
 EXIT_FAILED = 1
@@ -34,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     info.add_parser(commands)
     convert.add_parser(commands)
     tutorial.add_parser(commands)
+    completion.add_parser(commands, parser)
     return parser
 
 
