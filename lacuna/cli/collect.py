@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from lacuna.progress import counted, progress_bar
 
 if TYPE_CHECKING:
     from lacuna.collect import Collection
@@ -47,7 +50,6 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Collect, say what was found and which tables were made; 1 if a result is missing or was left out."""
     from lacuna.collect import collect
-    from lacuna.progress import progress_bar
 
     with progress_bar('collect', unit=' files') as bar:
 
@@ -71,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
         from lacuna.reports.group import write_group_report
 
         folder = args.output_dir or args.derivatives
-        print(write_group_report(args.derivatives.absolute(), folder.absolute() / 'group.html'))
+        page = folder.absolute() / 'group.html'
+        print(write_group_report(args.derivatives.absolute(), page, progress=partial(counted, 'group')))
     return 1 if found.faults else 0
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lacuna.errors import InputError
+from lacuna.progress import counted, progress_bar
 
 if TYPE_CHECKING:
     from lacuna.reports.participant import ReportFailure
@@ -59,9 +61,8 @@ def run(args: argparse.Namespace) -> int:
     if args.group:
         from lacuna.reports.group import write_group_report
 
-        print(write_group_report(root, root / 'group.html'))
+        print(write_group_report(root, root / 'group.html', progress=partial(counted, 'group')))
         return 0
-    from lacuna.progress import progress_bar
     from lacuna.reports.participant import make_reports, read_failures
 
     failures = read_failures(root)

@@ -6,14 +6,15 @@ import argparse
 import signal
 import sys
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lacuna.cli.words import print_plan, print_result, say_plan, say_tractogram, set_up_logging
 from lacuna.config import ENGINES, ON_EMPTY, RunConfig, read_settings
 from lacuna.errors import InputError
-from lacuna.progress import progress_bar
+from lacuna.progress import counted, progress_bar
 from lacuna.spaces import RESOLUTIONS, SPACES
 
 if TYPE_CHECKING:
@@ -195,14 +196,14 @@ def prepare(config: RunConfig) -> RunPlan:
         )
     say_tractogram(tractogram)
 
-    def checked(paths: list[Path]) -> Iterable[Path]:
-        with progress_bar('checking masks', total=len(paths), unit='mask') as bar:
-            for path in paths:
-                yield path
-                bar.update(1)
-
     version = mrtrix_version() if config.engine == 'mrtrix' else None
-    return make_plan(config, tractogram, engine_version=version, cache=cache_dir(), progress=checked)
+    return make_plan(
+        config,
+        tractogram,
+        engine_version=version,
+        cache=cache_dir(),
+        progress=partial(counted, 'checking masks'),
+    )
 
 
 def execute(plan: RunPlan) -> int:

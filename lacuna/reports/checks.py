@@ -45,11 +45,7 @@ class LesionFacts:
     @property
     def side(self) -> str:
         """``left``, ``right``, or ``both`` if the smaller share is notable; ``none`` if there is no voxel."""
-        if not self.voxels:
-            return 'none'
-        if self.left_percent > 100 - NOTABLE:
-            return 'left'
-        return 'right' if self.left_percent < NOTABLE else 'both'
+        return side_of(self.left_percent) if self.voxels else 'none'
 
 
 def lesion_facts(
@@ -73,15 +69,27 @@ def lesion_facts(
     62.5
     """
     voxels = np.argwhere(mask)
-    x = voxels @ affine[0, :3] + affine[0, 3]
-    left = np.count_nonzero(x < -1e-3) + 0.5 * np.count_nonzero(np.abs(x) <= 1e-3)
     return LesionFacts(
         voxels=len(voxels),
         components=count_components(mask) if len(voxels) else 0,
         volume_ml=len(voxels) * float(abs(np.linalg.det(affine[:3, :3]))) / 1000,
-        left_percent=100.0 * float(left) / len(voxels) if len(voxels) else 0.0,
+        left_percent=left_share(voxels, affine),
         outside_brain_percent=outside_support_percent(mask, affine, brain, brain_affine),
     )
+
+
+def left_share(voxels: np.ndarray, affine: np.ndarray) -> float:
+    """Percent of the voxels, (n, 3) indices, whose centre is left of x = 0; those on it count half; 0 for none."""
+    x = voxels @ affine[0, :3] + affine[0, 3]
+    left = np.count_nonzero(x < -1e-3) + 0.5 * np.count_nonzero(np.abs(x) <= 1e-3)
+    return 100.0 * float(left) / len(voxels) if len(voxels) else 0.0
+
+
+def side_of(left_percent: float) -> str:
+    """``left``, ``right``, or ``both`` if the smaller share is notable."""
+    if left_percent > 100 - NOTABLE:
+        return 'left'
+    return 'right' if left_percent < NOTABLE else 'both'
 
 
 def check_lesion(facts: LesionFacts) -> list[str]:

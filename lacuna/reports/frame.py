@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lacuna.masks import read_mask
+from lacuna.measures import world_box
 from lacuna.spaces import standard_grid, templateflow_home
 
 #: world position (mm) of the first voxel's centre, and voxels of 1 mm along x, y and z (RAS+)
@@ -81,7 +82,19 @@ def mask_in_frame(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
 
     So no voxel is lost however small the voxels of the mask are; those outside the frame are.
     """
-    frame = to_frame(mask.astype(np.uint8), affine).astype(bool)
+    frame = np.zeros(SHAPE, bool)
+    if not mask.any():
+        return frame
+    # only the box around the mask: most of the frame is far from it
+    low, high = world_box(mask, affine) - ORIGIN
+    first = np.clip(np.floor(low).astype(int) - 1, 0, SHAPE)
+    last = np.clip(np.ceil(high).astype(int) + 2, 0, SHAPE)
+    box = tuple(slice(begin, end) for begin, end in zip(first, last, strict=True))
+    if (last > first).all():
+        part = FRAME_AFFINE.copy()
+        part[:3, 3] += first
+        shape = tuple((last - first).tolist())
+        frame[box] = to_grid(mask.view(np.uint8), affine, shape, part, 0).astype(bool)
     world = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
     index = np.rint(world - ORIGIN).astype(int)
     inside = ((index >= 0) & (index < SHAPE)).all(axis=1)

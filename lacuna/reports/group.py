@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -13,10 +14,10 @@ import numpy as np
 
 from lacuna.files import read_json, write_if_changed
 from lacuna.masks import read_mask
-from lacuna.reports.checks import NOTABLE, lesion_facts
+from lacuna.processes import available_processors
+from lacuna.reports.checks import NOTABLE, left_share, side_of
 from lacuna.reports.figures import map_figure
 from lacuna.reports.frame import (
-    FRAME_AFFINE,
     SHAPE,
     load_image,
     load_template,
@@ -28,6 +29,8 @@ from lacuna.reports.reportlets import read_table
 from lacuna.reports.results import Lesion, find_lesions, participants
 from lacuna.reports.style import drawing, png_bytes, svg_bytes
 
+#: threads that look at lesions; each holds a mask and a map in memory
+_MOST_READERS = 8
 _SORT = """
 'use strict';
 for (const table of document.querySelectorAll('table.sortable')) {
@@ -71,7 +74,47 @@ class GroupRow:
     side: str
 
 
-def write_group_report(derivatives: Path, output: Path) -> Path:
+@dataclass(frozen=True)
+class _Seen:
+    """What was seen of a lesion: its row, flat indices of its voxels in the frame, and its map with the affine."""
+
+    row: GroupRow
+    voxels: np.ndarray | None
+    map: tuple[np.ndarray, np.ndarray] | None
+
+
+@dataclass
+class _Sums:
+    """Sums over the lesions of a space: of masks in the frame, of maps on their own grids."""
+
+    overlap: np.ndarray = field(default_factory=lambda: np.zeros(SHAPE, np.float32))
+    masks: int = 0
+    maps: int = 0
+    totals: dict[tuple[object, ...], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+    def add(self, seen: _Seen) -> None:
+        if seen.voxels is not None:
+            self.overlap.reshape(-1)[seen.voxels] += 1
+            self.masks += 1
+        if seen.map:
+            data, affine = seen.map
+            grid = (data.shape, affine.tobytes())
+            total, _ = self.totals.setdefault(grid, (np.zeros(data.shape), affine))
+            total += data
+            self.maps += 1
+
+    def mean_map(self) -> np.ndarray:
+        """In the frame: each grid is brought there once."""
+        total = sum((to_frame(data, affine) for data, affine in self.totals.values()), np.zeros(SHAPE))
+        return np.asarray(total / self.maps)
+
+
+def write_group_report(
+    derivatives: Path,
+    output: Path,
+    *,
+    progress: Callable[[Sequence[Lesion]], Iterable[Lesion]] = lambda lesions: lesions,
+) -> Path:
     """Write the overview of all lesions in a folder of results.
 
     Parameters
@@ -80,6 +123,8 @@ def write_group_report(derivatives: Path, output: Path) -> Path:
         Root of the derivative dataset.
     output : pathlib.Path
         The page; links to participants are relative to its folder, so it belongs into the dataset.
+    progress : callable
+        Wraps the list of lesions, as ``tqdm`` does.
 
     Returns
     -------
@@ -88,7 +133,13 @@ def write_group_report(derivatives: Path, output: Path) -> Path:
     """
     lesions = [lesion for label in participants(derivatives) for lesion in find_lesions(derivatives, label)]
     sections = []
-    rows = [_row(lesion) for lesion in lesions]
+    rows = []
+    sums: dict[str, _Sums] = {}
+    # most of the time goes into unpacking, which threads do side by side
+    with ThreadPoolExecutor(min(_MOST_READERS, available_processors())) as pool:
+        for lesion, seen in zip(progress(lesions), pool.map(_look, lesions), strict=True):
+            rows.append(seen.row)
+            sums.setdefault(lesion.space, _Sums()).add(seen)
     with drawing():
         if rows:
             figure = distribution_figure([row.volume_ml for row in rows], [row.cut_percent for row in rows])
@@ -96,26 +147,29 @@ def write_group_report(derivatives: Path, output: Path) -> Path:
                 _section('Distributions', 'A mark for each lesion; dashed: the median.', svg_bytes(figure))
             )
             sections.append(f'<section id="Lesions"><h2>Lesions</h2>{_table(rows, output.parent)}</section>')
-        for space in sorted({lesion.space for lesion in lesions}):
-            sections += _map_sections(space, [lesion for lesion in lesions if lesion.space == space])
+        for space in sorted(sums):
+            sections += _map_sections(space, sums[space])
         sections += _atlas_sections(lesions)
     write_if_changed(output, _page(len(lesions), sections).encode())
     return output
 
 
-def _row(lesion: Lesion) -> GroupRow:
+def _look(lesion: Lesion) -> _Seen:
     summary = (read_json(lesion.summary) if lesion.summary else None) or {}
-    side = ''
+    side, voxels = '', None
     if lesion.mask:
-        mask, brain = read_mask(lesion.mask), load_template(lesion.space).brain
-        side = lesion_facts(mask.data, mask.affine, brain, FRAME_AFFINE).side
-    return GroupRow(
+        mask = read_mask(lesion.mask)
+        voxels = np.flatnonzero(mask_in_frame(mask.data, mask.affine)).astype(np.int32)
+        where = np.argwhere(mask.data)
+        side = side_of(left_share(where, mask.affine)) if len(where) else 'none'
+    row = GroupRow(
         lesion,
         float(summary.get('mask_volume_mm3') or 0) / 1000,
         float(summary.get('streamlines_disconnected_pct') or 0),
         float(summary.get('disconnection_mean_pct') or 0),
         side,
     )
+    return _Seen(row, voxels, load_image(lesion.disconnection_map) if lesion.disconnection_map else None)
 
 
 def flagged(rows: Sequence[GroupRow]) -> list[list[str]]:
@@ -150,30 +204,24 @@ def _table(rows: Sequence[GroupRow], folder: Path) -> str:
     )
 
 
-def _map_sections(space: str, lesions: Sequence[Lesion]) -> Iterable[str]:
+def _map_sections(space: str, sums: _Sums) -> Iterable[str]:
     template = load_template(space)
-    overlap, total = np.zeros(SHAPE, np.float32), np.zeros(SHAPE, np.float32)
-    masks = maps = 0
-    for lesion in lesions:
-        if lesion.mask:
-            mask = read_mask(lesion.mask)
-            overlap += mask_in_frame(mask.data, mask.affine)
-            masks += 1
-        if lesion.disconnection_map:
-            total += to_frame(*load_image(lesion.disconnection_map))
-            maps += 1
     where = escape(space)
-    if masks:
+    if sums.masks:
         figure = map_figure(
-            template, overlap, None, highest=max(float(overlap.max()), 1.0), label='lesions (number)'
+            template,
+            sums.overlap,
+            None,
+            highest=max(float(sums.overlap.max()), 1.0),
+            label='lesions (number)',
         )
-        text = f'Number of lesions in each place, of {masks} ({where}).'
+        text = f'Number of lesions in each place, of {sums.masks} ({where}).'
         yield _section('Lesion overlap', text, png_bytes(figure))
-    if maps:
-        mean = total / maps
+    if sums.maps:
+        mean = sums.mean_map().astype(np.float32)
         highest = float(np.percentile(mean[mean > 0], 99)) if mean.any() else 1.0
         figure = map_figure(template, mean, None, highest=max(highest, 0.1))
-        text = f'Mean of {maps} disconnection maps ({where}), with a scale of its own.'
+        text = f'Mean of {sums.maps} disconnection maps ({where}), with a scale of its own.'
         yield _section('Mean disconnection', text, png_bytes(figure))
 
 
