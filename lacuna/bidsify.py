@@ -9,7 +9,6 @@ import hashlib
 import shutil
 import zlib
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from lacuna.errors import InputError, MaskError
 from lacuna.files import json_bytes, read_json, remove_leftovers, replacing, write_if_changed
 from lacuna.listing import NIFTI, checked_label, masks_of_folder, masks_of_table
 from lacuna.masks import read_mask
-from lacuna.processes import available_processors
+from lacuna.processes import side_by_side
 from lacuna.spaces import check_space, world_space
 from lacuna.tables import table_bytes
 
@@ -30,8 +29,6 @@ _COLUMNS = ('source', 'target', 'sha256')
 #: not 'Lacuna': that is the mark of results, and these are input
 _GENERATOR = 'Lacuna bidsify'
 _DEFAULT_LABEL = 'lesion'
-#: threads that look at masks; each holds one in memory
-_MOST_READERS = 8
 
 
 @dataclass(frozen=True)
@@ -169,16 +166,14 @@ def _usable(
     found: Bidsified,
     progress: Callable[[list[Entry], str], Iterable[Entry]],
 ) -> Iterable[Entry]:
-    # most of the time goes into unpacking, which threads do side by side
-    with ThreadPoolExecutor(min(_MOST_READERS, available_processors())) as pool:
-        looks = pool.map(lambda entry: _look(entry, space), entries)
-        for entry, (fault, warning) in zip(progress(entries, 'check'), looks, strict=True):
-            if fault:
-                found.faults.append(fault)
-                continue
-            if warning:
-                found.warnings.append(f'{entry.source}: {warning}')
-            yield entry
+    looks = side_by_side(lambda entry: _look(entry, space), entries)
+    for entry, (fault, warning) in zip(progress(entries, 'check'), looks, strict=True):
+        if fault:
+            found.faults.append(fault)
+            continue
+        if warning:
+            found.warnings.append(f'{entry.source}: {warning}')
+        yield entry
 
 
 def _look(entry: Entry, space: str) -> tuple[str | None, str | None]:

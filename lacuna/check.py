@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -18,15 +17,11 @@ from lacuna.bids import (
     mask_stem,
 )
 from lacuna.errors import InputError, MaskError
-from lacuna.masks import read_mask
-from lacuna.processes import available_processors
+from lacuna.masks import TINY, read_mask
+from lacuna.processes import side_by_side
 from lacuna.spaces import check_space, world_space
 
 OK = 'ok'
-#: a lesion of fewer voxels is more likely a slip of the pen
-_TINY = 10
-#: threads that look at masks; each holds one in memory
-_MOST_READERS = 8
 _HEADER = (
     'path', 'space', 'space_from', 'shape', 'voxel_mm', 'voxels', 'volume_ml', 'status', 'warnings',
 )  # fmt: skip
@@ -72,9 +67,7 @@ def no_progress(items: Iterable[Any], _: int) -> Iterable[Any]:
 
 def each_row(look: Callable[[T], Row], items: list[T], progress: Progress) -> list[Row]:
     """The row of each item, in their order."""
-    # most of the time goes into unpacking, which threads do side by side
-    with ThreadPoolExecutor(min(_MOST_READERS, available_processors())) as pool:
-        return list(progress(pool.map(look, items), len(items)))
+    return list(progress(side_by_side(look, items), len(items)))
 
 
 def check_masks(
@@ -153,7 +146,7 @@ def _mask_row(
 
 
 def _size_warning(voxels: int) -> str | None:
-    if voxels >= _TINY:
+    if voxels >= TINY:
         return None
     return f'tiny: {voxels} voxel{"" if voxels == 1 else "s"}' if voxels else 'empty'
 

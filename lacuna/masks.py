@@ -12,6 +12,9 @@ import numpy as np
 from lacuna.errors import MaskError
 from lacuna.measures import world_box
 
+#: a lesion of fewer voxels is more likely a slip of the pen
+TINY = 10
+
 
 @dataclass(frozen=True)
 class Mask:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +24,7 @@ from lacuna.derivatives import (
 )
 from lacuna.errors import InputError, MaskError
 from lacuna.masks import check_touches, read_mask
-from lacuna.processes import available_processors
+from lacuna.processes import side_by_side
 from lacuna.spaces import check_space, standard_grid
 from lacuna.streamlines.spacing import gap_warning
 
@@ -35,8 +34,6 @@ BASIC_TARGETS = (Target('map'), Target('summary'))
 SAMPLE = Target('sample')
 #: no point of the brain is moved farther than this between standard spaces (mm)
 _MOVES_AT_MOST = 20.0
-#: threads that look at masks; each holds one in memory
-_MOST_READERS = 8
 _MATRICES = ('disconnection_matrix', 'mask_matrix', 'intact_matrix', 'full_matrix', 'matrix_statistics')
 
 
@@ -259,16 +256,14 @@ def _usable_masks(plan: RunPlan, progress: Callable[[list[Path]], Any]) -> list[
     plan.failed[:] = [failure for failure in plan.failed if mask_stem(failure.path) not in in_standard_space]
     check_unique(described)
     usable = []
-    # most of the time goes into unpacking, which threads do side by side
-    with ThreadPoolExecutor(min(_MOST_READERS, available_processors())) as pool:
-        looks = pool.map(lambda mask: _look(mask, plan), described)
-        for _, mask, look in zip(progress([mask.path for mask in described]), described, looks, strict=True):
-            if look.failure:
-                plan.failed.append(Failure(mask.path, look.failure))
-            elif not look.empty or _use_empty(plan, mask.path):
-                usable.append((mask, look.sha256))
-                if look.doubt:
-                    plan.warnings.append(f'{mask.path}: {look.doubt} (space from {mask.space_from})')
+    looks = side_by_side(lambda mask: _look(mask, plan), described)
+    for _, mask, look in zip(progress([mask.path for mask in described]), described, looks, strict=True):
+        if look.failure:
+            plan.failed.append(Failure(mask.path, look.failure))
+        elif not look.empty or _use_empty(plan, mask.path):
+            usable.append((mask, look.sha256))
+            if look.doubt:
+                plan.warnings.append(f'{mask.path}: {look.doubt} (space from {mask.space_from})')
     return usable
 
 

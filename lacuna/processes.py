@@ -9,13 +9,31 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 _PR_SET_PDEATHSIG = 1
+#: threads that look at images; each holds one in memory
+_MOST_READERS = 8
+_Item = TypeVar('_Item')
+_Found = TypeVar('_Found')
 
 
 def available_processors() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def processors(nprocs: int) -> int:
+    """The number that ``--nprocs`` asks for: -1 is all that there are, at least one."""
+    return available_processors() if nprocs == -1 else max(1, nprocs)
+
+
+def side_by_side(look: Callable[[_Item], _Found], items: Iterable[_Item]) -> Iterator[_Found]:
+    """Look at images in threads, for most of the time goes into unpacking; what is found comes in the order of the items."""
+    with ThreadPoolExecutor(min(_MOST_READERS, available_processors())) as pool:
+        yield from pool.map(look, items)
 
 
 def die_with_parent() -> None:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from lacuna.bids import Output, outputs, parse_entities, parse_output_name, sidecar_path
 from lacuna.errors import InputError
-
-_NOT_AVAILABLE = 'n/a'
+from lacuna.tables import NOT_AVAILABLE
 
 
 @dataclass(frozen=True)
@@ -96,8 +95,8 @@ def _results(folder: Path, names: Sequence[str]) -> Iterator[Result]:
             made_by=sidecar_path(path) if output.sidecar else sidecars.get((stem, _atlas(output, scope))),
             row=(
                 participant,
-                f'ses-{entities["ses"]}' if 'ses' in entities else _NOT_AVAILABLE,
-                entities.get('label', _NOT_AVAILABLE),
+                f'ses-{entities["ses"]}' if 'ses' in entities else NOT_AVAILABLE,
+                entities.get('label', NOT_AVAILABLE),
             ),
             lesion=stem.removeprefix(participant),
             group='group' + name.removeprefix(participant).removesuffix(output.extension),

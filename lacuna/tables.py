@@ -17,7 +17,8 @@ import numpy as np
 
 from lacuna.errors import InputError
 
-_NOT_AVAILABLE = 'n/a'
+#: a cell without a value
+NOT_AVAILABLE = 'n/a'
 #: the earliest that a zip archive knows: the same content gives the same file
 _NO_DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -129,7 +130,7 @@ def table_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
     stream = io.StringIO(newline='')
     table = csv.writer(stream, delimiter='\t', lineterminator='\n')
     table.writerow(header)
-    table.writerows([_NOT_AVAILABLE if cell is None else cell for cell in row] for row in rows)
+    table.writerows([NOT_AVAILABLE if cell is None else cell for cell in row] for row in rows)
     return stream.getvalue().encode()
 
 

@@ -21,6 +21,14 @@ def test_walk(tmp_path, lacuna_command):
     )
     assert done.returncode == 0, done.stderr
     assert {path: path.stat().st_mtime_ns for path in maps} == maps
+    pages = {path: path.stat().st_mtime_ns for path in out.glob('sub-*.html')}
+    done = lacuna_command(
+        *first, *atlas, '--compute-disconnectivity-matrix', '--compute-roi-disconnection', cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert {
+        path: path.stat().st_mtime_ns for path in pages
+    } == pages  # nothing is drawn or put together again
     for label in ('01', '02', '03'):
         assert f'report: {out}/sub-{label}.html\n' in done.stdout
         page = (out / f'sub-{label}.html').read_text()

@@ -57,12 +57,12 @@ def run(args: argparse.Namespace) -> int:
     quiet_environment()
     from lacuna.connectomes import Alignment, find_movement, index_beside, open_tractogram
     from lacuna.files import cache_dir
-    from lacuna.processes import available_processors
+    from lacuna.processes import processors
     from lacuna.spaces import standard_grid, world_space
     from lacuna.streamlines.index_build import build_index
     from lacuna.streamlines.index_format import describe
 
-    nprocs = available_processors() if args.nprocs == -1 else max(1, args.nprocs)
+    nprocs = processors(args.nprocs)
     size = args.tractogram.stat().st_size if args.tractogram.is_file() else 0
     with progress_bar('reading the tractogram', total=size, unit='B', unit_scale=True) as bar:
         tractogram = open_tractogram(

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         If the folder holds no results, or not those of a participant.
     """
     from lacuna.execution import quiet_environment
-    from lacuna.processes import available_processors
+    from lacuna.processes import processors
 
     if args.nprocs == 0 or args.nprocs < -1:
         message = f'--nprocs {args.nprocs}: at least 1, or -1 for all processors'
@@ -67,10 +67,11 @@ def run(args: argparse.Namespace) -> int:
 
     failures = read_failures(root)
     labels = _labels(root, args.participants, failures)
-    workers = available_processors() if args.nprocs == -1 else args.nprocs
     failed = 0
     with progress_bar('reports', total=len(labels)) as bar:
-        for label, made in make_reports(root, labels, failures=failures, redraw=True, workers=workers):
+        for label, made in make_reports(
+            root, labels, failures=failures, redraw=True, workers=processors(args.nprocs)
+        ):
             bar.update(1)
             if isinstance(made, Path):
                 print(made)

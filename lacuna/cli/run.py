@@ -252,19 +252,17 @@ def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
         worthwhile_workers,
     )
     from lacuna.plan import Failure
-    from lacuna.processes import available_processors
+    from lacuna.processes import processors
     from lacuna.provenance import write_methods
     from lacuna.workflows.cohort import init_cohort_wf, sink_nodes
 
     config = plan.config
-    processors = available_processors() if config.nprocs == -1 else config.nprocs
-    workers = worthwhile_workers(
-        config.engine, processors, len(plan.todo), config.connectome_path.stat().st_size
-    )
+    nprocs = processors(config.nprocs)
+    workers = worthwhile_workers(config.engine, nprocs, len(plan.todo), config.connectome_path.stat().st_size)
     workflow = init_cohort_wf(
         plan,
-        nprocs=processors,
-        omp_nthreads=max(1, processors // workers),
+        nprocs=nprocs,
+        omp_nthreads=max(1, nprocs // workers),
         mem_gb=min(1.0, config.mem_gb or 1.0),
         show_progress=True,
         # two runs into different folders may share a work folder
@@ -288,7 +286,7 @@ def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
 
         crashes, error = run_workflow(
             workflow,
-            nprocs=processors,
+            nprocs=nprocs,
             workers=workers,
             groups=[sink.removesuffix('.sink') for sink in sinks],
             mem_gb=config.mem_gb,
@@ -311,16 +309,18 @@ def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
 
 
 def _make_reports(plan: RunPlan, failures: list[Failure]) -> None:
-    """The page of each participant; one that cannot be drawn costs no result."""
-    from lacuna.processes import available_processors
-    from lacuna.reports.participant import make_reports, mask_failure
+    """The page of each participant whose results are newer, or who has failures; one that cannot be drawn costs no result."""
+    from lacuna.processes import processors
+    from lacuna.reports.participant import is_current, make_reports, mask_failure
 
     failed = [mask_failure(failure.path, failure.reason) for failure in failures]
-    masks = [*plan.done, *(job.mask for job in plan.todo)]
-    subjects = sorted({mask.subject for mask in masks} | {failure.subject for failure in failed})
-    workers = available_processors() if plan.config.nprocs == -1 else plan.config.nprocs
+    known = {mask.subject for mask in (*plan.done, *(job.mask for job in plan.todo))}
+    root = plan.config.output_dir
+    stale = {subject for subject in known if not is_current(root, subject)}
+    subjects = sorted(stale | {failure.subject for failure in failed})
+    workers = processors(plan.config.nprocs)
     with progress_bar('reports', total=len(subjects)) as bar:
-        for subject, made in make_reports(plan.config.output_dir, subjects, failures=failed, workers=workers):
+        for subject, made in make_reports(root, subjects, failures=failed, workers=workers):
             bar.update(1)
             if isinstance(made, str):
                 print(f'lacuna: sub-{subject}: no report: {made}', file=sys.stderr)

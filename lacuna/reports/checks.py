@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from lacuna.masks import TINY
 from lacuna.measures import count_components, outside_support_percent
 from lacuna.spaces import check_space
 
-#: from how many voxels on a mask is no tiny one
-TINY = 10
 #: from how many groups of voxels on a mask has many
 MANY_COMPONENTS = 10
 #: a share of streamlines counted from fewer than this is coarse

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from html import escape
 from importlib import resources
@@ -14,7 +13,7 @@ import numpy as np
 
 from lacuna.files import read_json, write_if_changed
 from lacuna.masks import read_mask
-from lacuna.processes import available_processors
+from lacuna.processes import side_by_side
 from lacuna.reports.checks import NOTABLE, left_share, side_of
 from lacuna.reports.figures import map_figure
 from lacuna.reports.frame import (
@@ -29,8 +28,6 @@ from lacuna.reports.reportlets import read_table
 from lacuna.reports.results import Lesion, find_lesions, participants
 from lacuna.reports.style import drawing, png_bytes, svg_bytes
 
-#: threads that look at lesions; each holds a mask and a map in memory
-_MOST_READERS = 8
 _SORT = """
 'use strict';
 for (const table of document.querySelectorAll('table.sortable')) {
@@ -135,11 +132,9 @@ def write_group_report(
     sections = []
     rows = []
     sums: dict[str, _Sums] = {}
-    # most of the time goes into unpacking, which threads do side by side
-    with ThreadPoolExecutor(min(_MOST_READERS, available_processors())) as pool:
-        for lesion, seen in zip(progress(lesions), pool.map(_look, lesions), strict=True):
-            rows.append(seen.row)
-            sums.setdefault(lesion.space, _Sums()).add(seen)
+    for lesion, seen in zip(progress(lesions), side_by_side(_look, lesions), strict=True):
+        rows.append(seen.row)
+        sums.setdefault(lesion.space, _Sums()).add(seen)
     with drawing():
         if rows:
             figure = distribution_figure([row.volume_ml for row in rows], [row.cut_percent for row in rows])

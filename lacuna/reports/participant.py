@@ -155,6 +155,15 @@ def make_report(
     return write_page(root, subject, [failure for failure in failures if failure.subject == subject])
 
 
+def is_current(root: Path, subject: str) -> bool:
+    """Whether the page of a participant is there, and newer than all results."""
+    page = root / f'sub-{subject}.html'
+    if not page.is_file():
+        return False
+    written = page.stat().st_mtime
+    return all(_newest(lesion) <= written for lesion in find_lesions(root, subject))
+
+
 def _newest(lesion: Lesion) -> float:
     """When the last of the results was written."""
     paths = [lesion.disconnection_map, lesion.summary, lesion.sample]
