@@ -21,12 +21,12 @@ setup: mrtrix $(VENV)/.installed
 
 # Debian's package, where it is missing and can be installed; else say what follows from it
 mrtrix:
-	@command -v tckedit >/dev/null || tools/install-mrtrix.sh
+	@tools/install-package.sh mrtrix3 '--engine mrtrix will not run, and its tests are skipped.' tckedit
 
 # for the tests of reports only
 chromium:
-	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
-	  command -v google-chrome >/dev/null || tools/install-chromium.sh
+	@tools/install-package.sh chromium 'the tests of reports in a browser are skipped.' \
+	  chromium chromium-browser google-chrome
 
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import fnmatch
 import os
 import tomllib
@@ -24,7 +23,7 @@ from lacuna.bids import (
     sidecar_path,
 )
 from lacuna.check import Check, Progress, Row, each_row, no_progress, one_line
-from lacuna.derivatives import mask_outputs
+from lacuna.derivatives import mask_outputs, read_failures
 from lacuna.errors import InputError, MaskError
 from lacuna.files import read_json
 from lacuna.masks import read_mask
@@ -192,14 +191,7 @@ def _stem(path: Path) -> str:
 
 def _read_failures(root: Path) -> dict[str, tuple[Path | None, str]]:
     """Path and reason of the masks that failed in the last run with failures."""
-    table = root / 'logs' / 'failed_masks.tsv'
-    if not table.is_file():
-        return {}
-    with table.open(newline='', encoding='utf-8') as file:
-        rows = list(csv.reader(file, delimiter='\t', quoting=csv.QUOTE_NONE))[1:]
-    return {
-        _stem(Path(row[0])): (Path(row[0]), one_line(row[1], Path(row[0]))) for row in rows if len(row) > 1
-    }
+    return {_stem(path): (path, one_line(reason, path)) for path, reason in read_failures(root)}
 
 
 def _result_row(

@@ -185,6 +185,15 @@ def figures_dir(root: Path, subject: str) -> Path:
     return root / f'sub-{subject}' / 'figures'
 
 
+def read_failures(root: Path) -> list[tuple[Path, str]]:
+    """Masks and reasons in the table that the last run with failures has left."""
+    table = root / 'logs' / 'failed_masks.tsv'
+    if not table.is_file():
+        return []
+    rows = [line.split('\t', 1) for line in table.read_text(encoding='utf-8').splitlines()[1:]]
+    return [(Path(row[0]), row[1]) for row in rows if len(row) == 2]
+
+
 #: what decides the numbers: the place in the sidecar, and how to call it
 _IDENTITY = {
     ('Tractogram', 'SHA256'): 'content of the tractogram (sha256)',

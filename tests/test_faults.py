@@ -5,9 +5,7 @@ import os
 import subprocess
 
 import pytest
-from conftest import tree
-
-from lacuna.testing import write_toy
+from conftest import tree, write_cohort
 
 MASKS = 10  # enough for workers
 
@@ -27,14 +25,7 @@ def small_disk(tmp_path):
 @pytest.mark.parametrize('nprocs', [1, 2])
 @pytest.mark.parametrize('full', ['output', 'work', 'cache'])
 def test_full_disk(tmp_path, small_disk, lacuna_command, full, nprocs):
-    toy = write_toy(tmp_path)
-    for number in range(2, MASKS + 1):
-        target = (
-            tmp_path
-            / f'bids/sub-{number:02d}/anat/sub-{number:02d}_space-MNI152NLin6Asym_label-lesion_mask.nii.gz'
-        )
-        target.parent.mkdir(parents=True)
-        target.write_bytes(toy.mask.read_bytes())
+    toy = write_cohort(tmp_path, MASKS)
     ballast = small_disk / 'ballast'
     with contextlib.suppress(OSError), ballast.open('wb', buffering=0) as stream:
         while True:

@@ -15,7 +15,7 @@ playwright = pytest.importorskip('playwright.sync_api', reason='playwright is no
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason='Chromium is not on the PATH (tools/install-chromium.sh)'),
+    pytest.mark.skipif(CHROMIUM is None, reason='Chromium is not on the PATH (make chromium)'),
 ]
 STEM = 'sub-01_ses-01_label-lesion'
 

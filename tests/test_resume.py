@@ -6,23 +6,9 @@ import sys
 import time
 
 import pytest
-from conftest import tree
-
-from lacuna.testing import write_toy
+from conftest import tree, write_cohort
 
 pytestmark = pytest.mark.slow
-
-
-def dataset(folder, masks):
-    toy = write_toy(folder)
-    for number in range(2, masks + 1):
-        target = (
-            folder
-            / f'bids/sub-{number:02d}/anat/sub-{number:02d}_space-MNI152NLin6Asym_label-lesion_mask.nii.gz'
-        )
-        target.parent.mkdir(parents=True)
-        target.write_bytes(toy.mask.read_bytes())
-    return toy
 
 
 def command(folder, toy, out, nprocs):
@@ -45,7 +31,7 @@ def results(folder):
 @pytest.mark.parametrize('stop', [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_stopped_in_the_middle(tmp_path, nprocs, stop):
     masks = 12  # enough for workers
-    toy = dataset(tmp_path, masks)
+    toy = write_cohort(tmp_path, masks)
     subprocess.run(command(tmp_path, toy, 'whole', nprocs), check=True, capture_output=True)
     expected = results(tmp_path / 'whole')
     assert len(expected) == 2 * masks + 1

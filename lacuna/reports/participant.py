@@ -14,6 +14,7 @@ from importlib import resources
 from multiprocessing import get_context
 from pathlib import Path
 
+from lacuna import derivatives
 from lacuna.bids import parse_entities
 from lacuna.derivatives import figures_dir
 from lacuna.errors import LacunaError
@@ -71,8 +72,7 @@ def read_failures(root: Path) -> list[ReportFailure]:
         for lesion in find_lesions(root, label)
         if lesion.mask and lesion.disconnection_map and lesion.disconnection_map.stat().st_mtime > when
     }
-    rows = [line.split('\t', 1) for line in table.read_text(encoding='utf-8').splitlines()[1:]]
-    found = [mask_failure(Path(row[0]), row[1]) for row in rows if len(row) == 2]
+    found = [mask_failure(path, reason) for path, reason in derivatives.read_failures(root)]
     return [failure for failure in found if failure.mask.name not in done]
 
 
