@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lacuna.errors import InputError
+from lacuna.files import TEMPORARY
 
 # What each byte of the lock file stands for. It need not be that long.
 _SETTINGS, _TABLES, _FIRST_PARTICIPANT = 0, 1, 2
@@ -108,6 +109,8 @@ class Claim:
         file = self._file
         assert file is not None  # noqa: S101
         if self._try(_SETTINGS):
+            for left in (*self._root.glob(f'{TEMPORARY}*'), *self._root.glob(f'connectome/{TEMPORARY}*')):
+                left.unlink(missing_ok=True)  # by a killed run; nobody writes now
             file.truncate(0)
             file.write(settings.encode())
         fcntl.lockf(file, fcntl.LOCK_SH, 1, _SETTINGS)  # at the same time as others
