@@ -41,24 +41,19 @@ class Trials:
     rng: random.Random = field(default_factory=random.Random)
     kills: int = 0
     finished: int = 0
-    seconds: float = 0.0
     expected: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # not killed, warm and cold: what is right, and how long it takes
-        for _ in range(2):
-            self._clear(cold=not self.expected)
-            started = time.monotonic()
-            _, said = self._run(None)
-            self.seconds = time.monotonic() - started
-            self.expected = self._results()
-            assert self.expected, said
+        self._clear(cold=True)
+        _, said = self._run(kill=False)
+        self.expected = self._results()
+        assert self.expected, said
 
     def until_finished(self) -> None:
         """Kill a fresh run again and again until it ends by itself before it is killed; then it has to be right."""
         self._clear(cold=self.rng.random() < 0.3)
         while True:
-            code, said = self._run(self.rng.uniform(0, 1.1 * self.seconds))
+            code, said = self._run(kill=True)
             found = self._results()
             wrong = {name for name, content in found.items() if self.expected.get(name) != content}
             assert not wrong, f'half-written or different: {wrong}'
@@ -79,8 +74,11 @@ class Trials:
         for name in ('out', 'work', *(['cache'] if cold else [])):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
-    def _run(self, seconds: float | None) -> tuple[int | None, str]:
-        """Exit code and last words; no code if it was killed."""
+    def _run(self, *, kill: bool) -> tuple[int | None, str]:
+        """Exit code and last words; no code if it was killed.
+
+        How fast the machine is does not matter: it is killed when so many files are there, or a moment later.
+        """
         mark = uuid.uuid4().hex
         command = [
             sys.executable, '-m', 'lacuna', 'run', 'snm', self.words[0], str(self._out), *self.words[1:], '--no-report',
@@ -90,22 +88,27 @@ class Trials:
         environment.setdefault('NUMBA_CACHE_DIR', str(self.folder / 'numba'))
         with (self.folder / 'said.txt').open('w+') as said:
             process = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
-            code: int | None = None
-            try:
-                code = process.wait(timeout=seconds)
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
+            if kill:
+                have = len(self._names())
+                until = self.rng.randint(have, round(1.1 * len(self.expected)) + 1)
+                while process.poll() is None and len(self._names()) < until:
+                    time.sleep(0.01)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(self.rng.uniform(0, 4 if until == have else 0.3))
+                if killed := process.poll() is None:
+                    process.send_signal(signal.SIGKILL)
+            code = process.wait()
             _wait_for_children(mark)
             said.seek(0)
-            return code, said.read()
+            return None if kill and killed else code, said.read()
 
     def _results(self) -> dict[str, str]:
-        return {
-            str(path.relative_to(self._out)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in self._out.rglob('*')
-            if path.is_file() and 'logs' not in path.parts and not path.name.startswith('.tmp-')
-        }
+        return {name: hashlib.sha256((self._out / name).read_bytes()).hexdigest() for name in self._names()}
+
+    def _names(self) -> list[str]:
+        """Files under final names."""
+        paths = (path.relative_to(self._out) for path in self._out.rglob('*') if path.is_file())
+        return [str(path) for path in paths if path.parts[0] != 'logs' and not path.name.startswith('.tmp-')]
 
 
 def _wait_for_children(mark: str) -> None:
@@ -135,7 +138,7 @@ def main() -> None:
     end = time.monotonic() + 60 * args.minutes
     with tempfile.TemporaryDirectory() as folder:
         trials = Trials(Path(folder), args.words, random.Random(args.seed))
-        print(f'{len(trials.expected)} files in {trials.seconds:.1f} s', flush=True)
+        print(f'{len(trials.expected)} files', flush=True)
         while time.monotonic() < end:
             trials.until_finished()
             left = (end - time.monotonic()) / 60
