@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lacuna.errors import InputError
-from lacuna.files import TEMPORARY
+from lacuna.files import NO_LOCKS, TEMPORARY
 
 # What each byte of the lock file stands for. It need not be that long.
 _SETTINGS, _TABLES, _FIRST_PARTICIPANT = 0, 1, 2
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 _MOST_NAMED = 5
 
 
@@ -64,7 +63,7 @@ class Claim:
             others = self._agree(settings)
             taken = [subject for subject in subjects if not self._try(_byte(subject))]
         except OSError as error:
-            if error.errno in _NO_LOCKS:  # a file system without locks: nothing can be known of others
+            if error.errno in NO_LOCKS:  # a file system without locks: nothing can be known of others
                 return
             raise
         if others is None and not taken:
@@ -89,7 +88,7 @@ class Claim:
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX, 1, _TABLES)
         except OSError as error:
-            if error.errno not in _NO_LOCKS:
+            if error.errno not in NO_LOCKS:
                 raise
             yield
             return

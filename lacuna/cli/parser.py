@@ -8,7 +8,20 @@ import sys
 from collections.abc import Callable, Sequence
 
 import lacuna
-from lacuna.cli import bidsify, check, collect, completion, convert, fetch, index, info, report, run, tutorial
+from lacuna.cli import (
+    bidsify,
+    check,
+    collect,
+    completion,
+    convert,
+    fetch,
+    index,
+    info,
+    report,
+    run,
+    slurm,
+    tutorial,
+)
 from lacuna.errors import EXIT_USAGE, INTERRUPTED, LacunaError
 
 
@@ -23,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     bidsify.add_parser(commands)
     check.add_parser(commands)
     run.add_parser(commands)
+    slurm.add_parser(commands)
     collect.add_parser(commands)
     report.add_parser(commands)
     fetch.add_parser(commands)
