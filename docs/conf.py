@@ -19,7 +19,6 @@ extensions = [
 ]
 exclude_patterns = ['_build']
 nitpicky = True
-suppress_warnings = ['toc.empty_glob']
 
 html_theme = 'furo'
 html_title = f'Lacuna {release}'
