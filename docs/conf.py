@@ -16,10 +16,28 @@ extensions = [
     'myst_parser',
     'sphinx.ext.autodoc',
     'sphinx.ext.viewcode',
+    'nipype.sphinxext.apidoc',
+    'commandline',
+    'docstrings',
+    'mathml',
+    'outputs',
 ]
 exclude_patterns = ['_build']
 nitpicky = True
+nitpick_ignore_regex = [
+    ('py:class', r'(nipype|niworkflows|numpy|pathlib|traits|h5py)\..*'),  # their pages are not asked over the network
+    ('py:obj', r'[a-z0-9_]+'),  # a parameter
+]
 
+autodoc_default_options = {'members': True, 'member-order': 'bysource', 'show-inheritance': False}
+autodoc_typehints = 'none'  # the docstrings say the types
+default_role = 'py:obj'
+napoleon_use_param = napoleon_use_rtype = napoleon_use_ivar = False
+napoleon_custom_sections = [
+    (section, 'Parameters') for section in ('Inputs', 'Outputs', 'Mandatory Inputs', 'Optional Inputs')
+]
+
+html_math_renderer = 'mathml'
 html_theme = 'furo'
 html_title = f'Lacuna {release}'
 html_show_sphinx = False
