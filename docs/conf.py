@@ -25,16 +25,22 @@ extensions = [
 exclude_patterns = ['_build']
 nitpicky = True
 nitpick_ignore_regex = [
-    ('py:class', r'(nipype|niworkflows|numpy|pathlib|traits|h5py)\..*'),  # their pages are not asked over the network
+    (
+        'py:class',
+        r'(collections|nipype|niworkflows|numpy|pathlib)\..*',
+    ),  # their pages are not asked over the network
+    ('py:class', 'PointTransform|Workflow'),  # imported for the type checker only
     ('py:obj', r'[a-z0-9_]+'),  # a parameter
 ]
 
-autodoc_default_options = {'members': True, 'member-order': 'bysource', 'show-inheritance': False}
-autodoc_typehints = 'none'  # the docstrings say the types
+autodoc_default_options = {'members': True, 'member-order': 'bysource'}
+autodoc_typehints_format = 'short'
+python_maximum_signature_line_length = 100
 default_role = 'py:obj'
 napoleon_use_param = napoleon_use_rtype = napoleon_use_ivar = False
 napoleon_custom_sections = [
-    (section, 'Parameters') for section in ('Inputs', 'Outputs', 'Mandatory Inputs', 'Optional Inputs')
+    (section, 'Parameters')
+    for section in ('Attributes', 'Inputs', 'Outputs', 'Mandatory Inputs', 'Optional Inputs')
 ]
 
 html_math_renderer = 'mathml'

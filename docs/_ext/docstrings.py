@@ -11,5 +11,7 @@ def _drop_graph(_app, _what, _name, _obj, _options, lines):
     """Drop the paragraph ``Workflow Graph``, down to the next line that is not indented."""
     if 'Workflow Graph' in lines:
         start = lines.index('Workflow Graph')
-        after = (i for i, line in enumerate(lines[start + 1 :], start + 1) if line and not line.startswith(' '))
+        after = (
+            i for i, line in enumerate(lines[start + 1 :], start + 1) if line and not line.startswith(' ')
+        )
         del lines[start : next(after, len(lines))]

@@ -15,13 +15,14 @@ class Outputs(SphinxDirective):
     """A row for each kind of file."""
 
     def run(self):
-        """Parse it as the Markdown of the page that asks for it."""
-        rows = [
-            f'| `{file_name(output)}`{" (+ `.json`)" if output.sidecar else ""} '
-            f'| `{output.key}` | {output.about} | {output.units or ""} |'
-            for output in outputs().values()
-        ]
-        return self.parse_text_to_nodes('\n'.join(['| file | key | content | units |', '|---|---|---|---|', *rows]))
+        """Write Markdown, and parse it as part of the page."""
+        lines = ['| file | key | content | units |', '|---|---|---|---|']
+        for output in outputs().values():
+            sidecar = ' (+ `.json`)' if output.sidecar else ''
+            lines.append(
+                f'| `{file_name(output)}`{sidecar} | `{output.key}` | {output.about} | {output.units or ""} |'
+            )
+        return self.parse_text_to_nodes('\n'.join(lines))
 
 
 def file_name(output):
