@@ -17,12 +17,14 @@ extensions = [
     'sphinx.ext.autodoc',
     'sphinx.ext.viewcode',
     'nipype.sphinxext.apidoc',
+    'sphinxcontrib.bibtex',
     'commandline',
     'docstrings',
-    'mathml',
+    'formulas',
     'outputs',
 ]
 exclude_patterns = ['_build']
+bibtex_bibfiles = ['../lacuna/data/boilerplate.bib']
 nitpicky = True
 nitpick_ignore_regex = [
     (
@@ -43,7 +45,7 @@ napoleon_custom_sections = [
     for section in ('Attributes', 'Inputs', 'Outputs', 'Mandatory Inputs', 'Optional Inputs')
 ]
 
-html_math_renderer = 'mathml'
+html_math_renderer = 'svg'
 html_theme = 'furo'
 html_title = f'Lacuna {release}'
 html_show_sphinx = False

@@ -16,12 +16,10 @@ class Outputs(SphinxDirective):
 
     def run(self):
         """Write Markdown, and parse it as part of the page."""
-        lines = ['| file | key | content | units |', '|---|---|---|---|']
+        lines = ['| file | content |', '|---|---|']
         for output in outputs().values():
             sidecar = ' (+ `.json`)' if output.sidecar else ''
-            lines.append(
-                f'| `{file_name(output)}`{sidecar} | `{output.key}` | {output.about} | {output.units or ""} |'
-            )
+            lines.append(f'| `{file_name(output)}`{sidecar} | `{output.key}`: {output.about} |')
         return self.parse_text_to_nodes('\n'.join(lines))
 
 
