@@ -69,5 +69,5 @@ def shown(action):
 
 
 def escaped(text):
-    """Plain text as Markdown."""
-    return re.sub(r'([\\`*_{}\[\]<>#|$])', r'\\\1', text)
+    """Plain text as Markdown; options as code, where two hyphens stay two."""
+    return re.sub(r'--[a-z-]+', r'`\g<0>`', re.sub(r'[\\`*_{}\[\]<>#|$]', r'\\\g<0>', text))
