@@ -15,7 +15,7 @@ help:
 	@echo 'make test    set everything up and run the whole test suite'
 	@echo 'make lint    ruff, and the contracts between the packages'
 	@echo 'make types   the type checker'
-	@echo 'make docs    these pages: docs/_build/html/index.html'
+	@echo 'make docs    build the documentation: docs/_build/html/index.html'
 	@echo 'make bench   compare with plain MRtrix3 commands, in less than ten minutes'
 
 setup: mrtrix $(VENV)/.installed
@@ -64,4 +64,4 @@ bench: setup
 	$(BIN)/python benchmarks/bench.py
 
 clean:
-	rm -rf $(VENV) '$(DEMO)'
+	rm -rf $(VENV) '$(DEMO)' docs/_build
