@@ -44,12 +44,12 @@ class Tractogram:
 
     @property
     def name(self) -> str:
-        """Name for people: the file's, without its extension."""
+        """Name for people, the file's, without its extension."""
         return without_extension(self.path).name
 
     @property
     def label(self) -> str:
-        """The name as a BIDS label: letters and digits only."""
+        """The name as a BIDS label, letters and digits only."""
         return re.sub('[^0-9A-Za-z]', '', self.name) or 'tractogram'
 
 
@@ -97,7 +97,7 @@ class Alignment:
 
     @property
     def content(self) -> list[str]:
-        """What stands for the streamlines in the space: checksums of the tractogram and of what has moved it."""
+        """What stands for the streamlines in the space, the checksums of the tractogram and of what has moved it."""
         return [self.tractogram.info.sha256, *([self.movement.sha256] if self.movement else [])]
 
     @property

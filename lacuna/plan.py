@@ -88,7 +88,7 @@ class RunPlan:
     parcellations : dict
         By space, a list of the atlases asked for.
     movements : dict
-        By source and target space, for those that differ: a `Movement`.
+        By source and target space, for those that differ: a :class:`lacuna.connectomes.Movement`.
     """
 
     config: RunConfig
