@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_TEMPORARY = '.tmp-'
+#: what the name of an unfinished file begins with
+TEMPORARY = '.tmp-'
 
 
 def cache_dir() -> Path:
@@ -31,7 +32,7 @@ def replacing(target: str | Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     # the extension is kept: writers choose the format and the compression by it
     handle, name = tempfile.mkstemp(
-        prefix=f'{_TEMPORARY}{target.name}-', suffix=''.join(target.suffixes), dir=target.parent
+        prefix=f'{TEMPORARY}{target.name}-', suffix=''.join(target.suffixes), dir=target.parent
     )
     os.close(handle)
     temporary = Path(name)
@@ -47,7 +48,7 @@ def replacing(target: str | Path) -> Iterator[Path]:
 def remove_leftovers(targets: Iterable[Path]) -> None:
     """Remove the temporary files that a killed process left beside its targets (nobody else may write them now)."""
     for target in targets:
-        for path in target.parent.glob(f'{_TEMPORARY}{glob.escape(target.name)}-*'):
+        for path in target.parent.glob(f'{TEMPORARY}{glob.escape(target.name)}-*'):
             path.unlink(missing_ok=True)
 
 
