@@ -82,8 +82,10 @@ def browser() -> Iterator[Browser]:
 
 
 if __name__ == '__main__':
-    os.environ.setdefault('MPLBACKEND', 'agg')
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as home:
+        # as in the tests: reports without TemplateFlow's templates, figures without windows
+        os.environ |= {'TEMPLATEFLOW_HOME': f'{home}/templateflow', 'MPLBACKEND': 'agg'}
+        folder = Path(home) / 'study'
         for page in FOLLOWED:
-            follow(page, Path(folder))
-        draw(Path(folder), DOCS / 'images')
+            follow(page, folder)
+        draw(folder, DOCS / 'images')
