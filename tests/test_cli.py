@@ -193,7 +193,7 @@ def test_again_does_nothing(run, tmp_path):
     times = {path: path.stat().st_mtime_ns for path in files(tmp_path / 'out')}
     code, out, _ = run()
     assert code == 0
-    assert '1 masks done (0 now)' in out
+    assert '1 mask done (0 now)' in out
     assert {path: path.stat().st_mtime_ns for path in files(tmp_path / 'out')} == times
 
 
@@ -300,7 +300,7 @@ def test_one_bad_mask(run, toy, tmp_path, change, says):
     bad = add_mask(toy, 'sub-02_space-MNI152NLin6Asym_label-lesion_mask.nii.gz', change)
     code, out, err = run()
     assert code == 1
-    assert '1 masks done (1 now)' in out
+    assert '1 mask done (1 now)' in out
     line = next(line for line in err.splitlines() if str(bad) in line)
     assert says in line
     table = (tmp_path / 'out/logs/failed_masks.tsv').read_text().splitlines()
