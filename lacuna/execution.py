@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lacuna.files import cache_dir
+from lacuna.files import cache_dir, is_writable, private_temporary_dir, user_cache_dir
 from lacuna.scheduling import local_plugin
 
 if TYPE_CHECKING:
@@ -43,7 +43,11 @@ def quiet_environment() -> None:
     os.environ.setdefault('NIPYPE_NO_ET', '1')
     os.environ.setdefault('TEMPLATEFLOW_AUTOUPDATE', 'off')
     # compiled code is kept where we may write, also in containers and read-only installations
-    os.environ.setdefault('NUMBA_CACHE_DIR', str(cache_dir() / 'numba'))
+    cache = cache_dir()
+    own = cache if is_writable(cache) else private_temporary_dir()
+    os.environ.setdefault('NUMBA_CACHE_DIR', str(own / 'numba'))
+    if user_cache_dir() is None:  # matplotlib would warn, or fail without a home
+        os.environ.setdefault('MPLCONFIGDIR', str(own / 'matplotlib'))
 
 
 def quiet_nipype() -> None:
