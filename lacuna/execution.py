@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lacuna.files import cache_dir, is_writable, private_temporary_dir, user_cache_dir
+from lacuna.processes import Usage
 from lacuna.scheduling import local_plugin
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def run_workflow(
     mem_gb: float | None,
     work_dir: Path,
     crash_dir: Path,
-    on_finished: Callable[[str], Any] | None = None,
+    on_finished: Callable[[str, Usage], Any] | None = None,
 ) -> tuple[list[Crash], Exception | None]:
     """Run all nodes; a failure stops only what depends on it.
 
@@ -112,7 +113,7 @@ def run_workflow(
     crash_dir : pathlib.Path
         For the records of failures.
     on_finished : callable, optional
-        Called with the full name of each node that has ended well.
+        Called with the full name of each node that has ended well, and what its group has taken so far.
 
     Returns
     -------
@@ -124,7 +125,7 @@ def run_workflow(
 
     def callback(node: Any, status: str) -> None:
         if status == 'end' and on_finished:
-            on_finished(node.fullname)
+            on_finished(node.fullname, plugin.usage[node.fullname.rpartition('.')[0]])
 
     configure(workflow, crash_dir)
     workflow.base_dir = str(work_dir)

@@ -17,7 +17,7 @@ from lacuna.reports.frame import ORIGIN, SHAPE, load_template, mask_in_frame, to
 from lacuna.reports.group import GroupRow, flagged, write_group_report
 from lacuna.reports.group_figures import by_network_means
 from lacuna.reports.parcels import by_network, read_parcel
-from lacuna.reports.participant import ReportFailure, make_report, read_failures, write_page
+from lacuna.reports.participant import ReportFailure, make_report, write_page
 from lacuna.reports.reportlets import draw_reportlets, publish_reportlets
 from lacuna.reports.results import Lesion, find_lesions
 from lacuna.reports.style import drawing, png_bytes
@@ -353,18 +353,6 @@ def test_a_participant_without_results_gets_a_page_that_says_why(tmp_path):
     assert 'Traceback &lt;module&gt;' in page
     other = make_report(tmp_path / 'out', '08', failures=[failure]).read_text(encoding='utf-8')
     assert 'No lesion of this participant has a result' in other
-
-
-def test_failures_of_finished_masks_are_old(tmp_path):
-    import os
-
-    root = tmp_path / 'out'
-    mask = write_results(root, tmp_path / 'in', sample=False)
-    (root / 'logs').mkdir()
-    table = root / 'logs/failed_masks.tsv'
-    table.write_text(f'mask\treason\n{mask}\tfull disk\n/in/sub-09_mask.nii.gz\tbroken\n')
-    os.utime(table, (1, 1))
-    assert [failure.subject for failure in read_failures(root)] == ['09']
 
 
 def test_methods_and_their_references_are_in_the_page(dataset):

@@ -9,11 +9,7 @@ from collections.abc import Callable, Sequence
 
 import lacuna
 from lacuna.cli import bidsify, check, collect, completion, convert, fetch, index, info, report, run, tutorial
-from lacuna.errors import LacunaError
-
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-_INTERRUPTED = 130
+from lacuna.errors import EXIT_USAGE, INTERRUPTED, LacunaError
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -92,4 +88,4 @@ def guarded(command: Callable[[argparse.Namespace], int], args: argparse.Namespa
         return EXIT_USAGE
     except KeyboardInterrupt:
         print('lacuna: interrupted; the same command goes on where it stopped', file=sys.stderr)
-        return _INTERRUPTED
+        return INTERRUPTED

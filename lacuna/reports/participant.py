@@ -22,7 +22,7 @@ from lacuna.files import write_if_changed
 from lacuna.processes import start_worker
 from lacuna.reports.methods import methods_html, newest_methods
 from lacuna.reports.reportlets import draw_reportlets, publish_reportlets
-from lacuna.reports.results import Lesion, figure_name, find_lesions, participants
+from lacuna.reports.results import Lesion, figure_name, find_lesions
 
 _CRASH = re.compile(r'\(details: (?P<path>.*?\.txt)\)')
 _MOST_OF_A_CRASH = 20_000
@@ -61,19 +61,8 @@ def mask_failure(mask: Path, reason: str) -> ReportFailure:
 
 
 def read_failures(root: Path) -> list[ReportFailure]:
-    """The failures that the last run with any has left, without those of masks that were finished since."""
-    table = root / 'logs' / 'failed_masks.tsv'
-    if not table.is_file():
-        return []
-    when = table.stat().st_mtime
-    done = {
-        lesion.mask.name
-        for label in participants(root)
-        for lesion in find_lesions(root, label)
-        if lesion.mask and lesion.disconnection_map and lesion.disconnection_map.stat().st_mtime > when
-    }
-    found = [mask_failure(path, reason) for path, reason in derivatives.read_failures(root)]
-    return [failure for failure in found if failure.mask.name not in done]
+    """The masks that failed when they were last tried."""
+    return [mask_failure(path, reason) for path, reason in derivatives.read_failures(root)]
 
 
 def make_reports(
