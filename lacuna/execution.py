@@ -39,7 +39,10 @@ class Crash:
 
 
 def quiet_environment() -> None:
-    """Keep nipype and TemplateFlow from asking the network; call before they are imported."""
+    """Keep nipype and TemplateFlow from asking the network, and caches where they can be written.
+
+    Call it before they and the modules with compiled code are imported; every command of Lacuna does.
+    """
     os.environ.setdefault('NO_ET', '1')
     os.environ.setdefault('NIPYPE_NO_ET', '1')
     os.environ.setdefault('TEMPLATEFLOW_AUTOUPDATE', 'off')

@@ -6,6 +6,7 @@
 # Debian's mirror is that of the machine, so are pip's index and certificates. TEMPLATEFLOW_HOME, if it is a folder, is
 # where the templates of the image are taken from.
 set -eu
+unset LACUNA_CACHE_DIR
 
 fail() {
     echo "try-in-chroot: $*" >&2
@@ -98,6 +99,7 @@ run() { # run USER SECTION ARGUMENTS...: as this number of a user, without a hom
     user=$1 name=$2
     shift 2
     chroot --userspec="$user:$user" "$root" env -i PATH=/usr/local/bin:/usr/bin:/bin \
+        ${LACUNA_CACHE_DIR:+"LACUNA_CACHE_DIR=$LACUNA_CACHE_DIR"} \
         /bin/sh -ec ". /run/environment.sh; cd /tmp; exec /bin/sh -e /run/$name.sh \"\$@\"" sh "$@"
 }
 
@@ -109,6 +111,7 @@ user=12345
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp" # nothing that root has left
 mkdir "$root/tmp/data"
 chroot "$root" lacuna tutorial /tmp/data >/dev/null
+chroot "$root" env LACUNA_CACHE_DIR=/tmp/data/cache lacuna index /tmp/data/connectome/synthetic20k.tck
 mount --bind "$root/tmp/data" "$root/data"
 mount -o remount,bind,ro "$root/data"
 chown "$user" "$folder/results"
@@ -119,5 +122,11 @@ run $user runscript /data/bids /results/derivatives participant -w /results/work
     --custom-parcellation synthetic100 "${parcels}_dseg.nii.gz" "${parcels}_dseg.tsv" MNI152NLin6Asym \
     --compute-roi-disconnection --compute-disconnectivity-matrix
 run $user runscript /data/bids /results/derivatives group
+
+step 'a cache that is filled and read-only'
+export LACUNA_CACHE_DIR=/data/cache
+run $user runscript /data/bids /results/again participant -w /results/work --no-report \
+    --connectome-path /data/connectome/synthetic20k.tck
+
 du -shx "$root" | sed 's/\t.*/ in the image/'
 step 'done'

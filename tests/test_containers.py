@@ -68,7 +68,7 @@ def test_both_images_are_made_alike(recipe, instructions):
     (labels,) = [what for name, what in instructions if name == 'LABEL']
     assert dict(re.findall(r'(\S+?)="(.*?)"', labels)) == dict(line.split(' ', 1) for line in recipe.labels)
     ignored = (ROOT / '.dockerignore').read_text().splitlines()
-    assert {line[1:] for line in ignored if line.startswith('!')} == {source for source in files(recipe)}
+    assert {line[1:] for line in ignored if line.startswith('!')} == set(files(recipe))
 
 
 def test_templates_from_a_folder(tmp_path, toy):
@@ -108,7 +108,12 @@ def test_build_and_run_in_a_chroot(tmp_path):
     if (SHARED / 'data/templateflow').is_dir():
         env['TEMPLATEFLOW_HOME'] = str(SHARED / 'data/templateflow')
     done = subprocess.run(
-        [FOLDER / 'try-in-chroot.sh', tmp_path], check=False, capture_output=True, text=True, env=env, timeout=1500
+        [FOLDER / 'try-in-chroot.sh', tmp_path],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=env,
+        timeout=1500,
     )
     said = done.stdout[-4000:] + done.stderr[-4000:]
     assert done.returncode == 0, said

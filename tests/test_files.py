@@ -91,7 +91,9 @@ def test_no_cache_that_others_can_write_to(no_home, tmp_path, theirs):
         no_home.symlink_to(tmp_path / 'elsewhere')
     else:
         no_home.touch(mode=0o600)
-    with pytest.raises(InputError, match=r'lacuna-\d+ is not a folder that only you can write to; remove it, or set'):
+    with pytest.raises(
+        InputError, match=r'lacuna-\d+ is not a folder that only you can write to; remove it, or set'
+    ):
         cache_dir()
 
 
