@@ -47,6 +47,7 @@ mirror=$(apt-get indextargets --format '$(REPO_URI)' \
 
 step "Debian $release"
 mkdir -p "$folder/packages" "$folder/results"
+export DPKG_FORCE=unsafe-io # as in the images of Debian: nobody needs this folder after a power cut
 debootstrap --variant=minbase --cache-dir="$folder/packages" "$release" "$root" "$mirror" >"$folder/debootstrap.log" 2>&1 ||
     fail "debootstrap failed; see $folder/debootstrap.log"
 cp /etc/resolv.conf /etc/hosts "$root/etc/"
@@ -71,7 +72,7 @@ pip_setting() {
 certificates=${PIP_CERT:-$(pip_setting cert)}
 certificates=${certificates:-/etc/ssl/certs/ca-certificates.crt}
 index=${PIP_INDEX_URL:-$(pip_setting index-url)}
-set -- env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+set -- env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root "DPKG_FORCE=$DPKG_FORCE"
 [ -z "$index" ] || set -- "$@" "PIP_INDEX_URL=$index"
 if [ -f "$certificates" ]; then
     cp "$certificates" "$root/run/certificates.crt"
