@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -216,7 +217,10 @@ def _recall(path: Path, cache: Path) -> dict[str, Any]:
 
 
 def _remember(path: Path, cache: Path, what: dict[str, Any]) -> None:
-    write_if_changed(_note(path, cache), json_bytes({'path': str(path), 'stamp': _stamp(path), **what}))
+    with suppress(
+        OSError
+    ):  # a cache that others have filled may be read-only; what is forgotten is found out again
+        write_if_changed(_note(path, cache), json_bytes({'path': str(path), 'stamp': _stamp(path), **what}))
 
 
 def _note(path: Path, cache: Path) -> Path:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lacuna.files import cache_dir, is_writable, private_temporary_dir, user_cache_dir
+from lacuna.files import cache_dir, home_dir, is_writable, private_temporary_dir, user_cache_dir
 from lacuna.processes import Usage
 from lacuna.scheduling import local_plugin
 
@@ -46,6 +46,8 @@ def quiet_environment() -> None:
     os.environ.setdefault('NO_ET', '1')
     os.environ.setdefault('NIPYPE_NO_ET', '1')
     os.environ.setdefault('TEMPLATEFLOW_AUTOUPDATE', 'off')
+    if 'HOME' not in os.environ:  # in a container, say; MRtrix3 and pybids refuse to start without one
+        os.environ['HOME'] = str(home_dir() or private_temporary_dir())
     # compiled code is kept where we may write, also in containers and read-only installations
     cache = cache_dir()
     own = cache if is_writable(cache) else private_temporary_dir()

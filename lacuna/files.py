@@ -29,11 +29,21 @@ def cache_dir() -> Path:
 
 def user_cache_dir() -> Path | None:
     """Lacuna's folder in the user's cache folder; None if there is no home, or it cannot be written to."""
-    try:
-        folder = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache').absolute() / 'lacuna'
-    except RuntimeError:  # HOME is not set, and the system knows no user of this number
+    if given := os.environ.get('XDG_CACHE_HOME'):
+        caches = Path(given).absolute()
+    elif home := home_dir():
+        caches = home / '.cache'
+    else:
         return None
-    return folder if is_writable(folder) else None
+    return caches / 'lacuna' if is_writable(caches / 'lacuna') else None
+
+
+def home_dir() -> Path | None:
+    """The user's home; None if HOME is not set and the system knows no user of this number."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
 
 
 def is_writable(folder: Path) -> bool:

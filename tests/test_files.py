@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 import tempfile
 
 import pytest
@@ -72,6 +73,13 @@ def test_caches_without_a_home(no_home):
     quiet_environment()
     assert os.environ['NUMBA_CACHE_DIR'] == f'{no_home}/numba'
     assert os.environ['MPLCONFIGDIR'] == f'{no_home}/matplotlib'
+
+
+def test_home_is_always_set(monkeypatch):
+    """MRtrix3 and pybids refuse to start without one."""
+    monkeypatch.delenv('HOME')
+    quiet_environment()
+    assert os.environ['HOME'] == pwd.getpwuid(os.getuid()).pw_dir
 
 
 def test_a_cache_that_is_given_and_cannot_be_written(no_home, monkeypatch):

@@ -36,13 +36,6 @@ def test_exclude_leaves_the_others(toy, tmp_path):
     assert edit.count == toy.streamlines - toy.disconnected
 
 
-def test_without_a_home(toy, tmp_path, monkeypatch):
-    """Where HOME is not set, as in many a container, MRtrix3 refuses to start."""
-    monkeypatch.delenv('HOME')
-    edit = run(mrtrix.TCKEdit(in_tracks=[str(toy.tracks)], include=[str(toy.mask)]), tmp_path)
-    assert edit.count == toy.disconnected
-
-
 def test_weights_follow_the_selection(toy, tmp_path):
     """The streamline's number as its weight tells which were selected."""
     numbers = tmp_path / 'numbers.txt'

@@ -6,7 +6,6 @@ MRtrix3's own message.
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
@@ -101,8 +100,6 @@ class MRtrixCommand(CommandLine):
             text=True,
             errors='replace',
             check=False,
-            # MRtrix3 looks for its settings there, and gives up where a container sets no HOME
-            env={'HOME': '/', **os.environ},
             preexec_fn=die_with_parent,
         )
         runtime.stdout, runtime.stderr = clean_message(done.stdout or ''), clean_message(done.stderr or '')
