@@ -1,7 +1,7 @@
 #!/bin/sh
 # Build and test the image of lacuna.def without a container engine: its sections are run in a chroot with Debian's
 # packages, and the result is used as Apptainer would use it: read-only, by a user without a home.
-#   singularity/try-in-chroot.sh FOLDER     as root; the package debootstrap is needed; about three minutes
+#   singularity/try-in-chroot.sh FOLDER     as root; the package debootstrap is needed; some minutes
 # FOLDER keeps the downloaded packages (packages/) and the results of the runs (results/); the rest is removed.
 # Debian's mirror is that of the machine, so are pip's index and certificates. TEMPLATEFLOW_HOME, if it is a folder, is
 # where the templates of the image are taken from.
@@ -21,8 +21,10 @@ if [ "${1-}" != --inside ]; then
     mkdir -p "$1"
     folder=$(realpath "$1")
     rm -rf --one-file-system "$folder/root" "$folder/results"
-    unshare --mount --propagation private --pid --fork --kill-child "$(realpath "$0")" --inside "$folder" && code=0 || code=$?
-    rm -rf --one-file-system "$folder/root"
+    trap 'kill -9 $! 2>/dev/null; wait; rm -rf --one-file-system "$folder/root"' EXIT
+    trap 'exit 130' HUP INT TERM
+    unshare --mount --propagation private --pid --fork --kill-child "$(realpath "$0")" --inside "$folder" &
+    wait $! && code=0 || code=$?
     exit $code
 fi
 
