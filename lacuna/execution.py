@@ -51,7 +51,9 @@ def quiet_environment() -> None:
     # compiled code is kept where we may write, also in containers and read-only installations
     cache = cache_dir()
     own = cache if is_writable(cache) else private_temporary_dir()
-    os.environ.setdefault('NUMBA_CACHE_DIR', str(own / 'numba'))
+    given = os.environ.get('NUMBA_CACHE_DIR')
+    if not given or not is_writable(Path(given).absolute()):  # numba would end with a traceback
+        os.environ['NUMBA_CACHE_DIR'] = str(own / 'numba')
     if user_cache_dir() is None:  # matplotlib would warn, or fail without a home
         os.environ.setdefault('MPLCONFIGDIR', str(own / 'matplotlib'))
 

@@ -89,6 +89,15 @@ def test_a_cache_that_is_given_and_cannot_be_written(no_home, monkeypatch):
     assert os.environ['NUMBA_CACHE_DIR'] == f'{no_home}/numba'
 
 
+def test_the_place_of_compiled_code_can_be_given(no_home, monkeypatch, tmp_path):
+    monkeypatch.setenv('NUMBA_CACHE_DIR', str(tmp_path / 'given'))
+    quiet_environment()
+    assert os.environ['NUMBA_CACHE_DIR'] == str(tmp_path / 'given')
+    monkeypatch.setenv('NUMBA_CACHE_DIR', '/dev/null/numba')  # numba would end with a traceback
+    quiet_environment()
+    assert os.environ['NUMBA_CACHE_DIR'] == f'{no_home}/numba'
+
+
 @pytest.mark.parametrize('theirs', ['open', 'link', 'file'])
 def test_no_cache_that_others_can_write_to(no_home, tmp_path, theirs):
     if theirs == 'open':
