@@ -8,7 +8,7 @@ EXTRAS ?= dev
 PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 PARCELS = '$(DEMO)'/tutorial/parcellation/synthetic100_space-MNI152NLin6Asym
 
-.PHONY: help setup mrtrix chromium demo test lint types docs bench clean
+.PHONY: help setup mrtrix chromium debootstrap demo test lint types docs bench clean
 
 help:
 	@echo 'make demo    set everything up and map three synthetic lesions'
@@ -28,6 +28,10 @@ mrtrix:
 chromium:
 	@tools/install-package.sh chromium 'the tests of reports in a browser are skipped.' \
 	  chromium chromium-browser google-chrome
+
+# for the test that builds and runs the image in a chroot; it needs root too
+debootstrap:
+	@tools/install-package.sh debootstrap 'the test of the container image is skipped.' debootstrap
 
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -53,7 +57,7 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-test: setup chromium
+test: setup chromium debootstrap
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 docs: setup
