@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import re
 import shutil
+import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lacuna.files import cache_dir
+from lacuna.errors import InputError
+from lacuna.files import cache_dir, own_folder
 from lacuna.scheduling import local_plugin
 
 if TYPE_CHECKING:
@@ -42,8 +46,26 @@ def quiet_environment() -> None:
     os.environ.setdefault('NO_ET', '1')
     os.environ.setdefault('NIPYPE_NO_ET', '1')
     os.environ.setdefault('TEMPLATEFLOW_AUTOUPDATE', 'off')
-    # compiled code is kept where we may write, also in containers and read-only installations
-    os.environ.setdefault('NUMBA_CACHE_DIR', str(cache_dir() / 'numba'))
+    if 'NUMBA_CACHE_DIR' not in os.environ:
+        os.environ['NUMBA_CACHE_DIR'] = str(_compiled_code())
+
+
+def _compiled_code() -> Path:
+    """Where compiled code is kept: we may write there, also in containers and read-only installations, and only we."""
+    cache = cache_dir()
+    folder = cache / f'numba-{os.geteuid()}'
+    try:
+        if not cache.exists():
+            own_folder(cache)  # what it holds tells of masks and tractograms
+        if own_folder(folder):
+            return folder
+        reason = 'belongs to somebody else, or others can write there'
+    except OSError as error:
+        reason = error.strerror or str(error)
+    print(f'lacuna: compiled code is not kept in {folder}: it {reason}', file=sys.stderr)
+    temporary = tempfile.mkdtemp(prefix='lacuna-')
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    return Path(temporary)
 
 
 def quiet_nipype() -> None:
@@ -116,12 +138,24 @@ def run_workflow(
         The nodes that failed.
     error : Exception or None
         What the plugin itself raised.
+
+    Raises
+    ------
+    InputError
+        If somebody else could have put something into the folder of the workflow.
     """
 
     def callback(node: Any, status: str) -> None:
         if status == 'end' and on_finished:
             on_finished(node.fullname)
 
+    if not own_folder(folder := work_dir / workflow.name):
+        # Nipype unpickles what it finds there, and a pickle can run anything
+        message = (
+            f'the work folder {folder} belongs to somebody else, or others can write there; '
+            'remove it, or name another with --work-dir'
+        )
+        raise InputError(message)
     configure(workflow, crash_dir)
     workflow.base_dir = str(work_dir)
     plugin_args: dict[str, Any] = {'status_callback': callback, 'n_procs': nprocs}

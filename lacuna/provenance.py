@@ -11,7 +11,7 @@ from pathlib import Path
 
 import lacuna
 from lacuna.config import RunConfig
-from lacuna.files import write_if_changed
+from lacuna.files import shown_name, write_if_changed
 from lacuna.plan import Failure
 
 
@@ -34,7 +34,10 @@ def write_methods(folder: Path, text: str) -> None:
 
 def write_failures(root: Path, failures: Sequence[Failure]) -> Path:
     """Write the table of the masks that failed; returns its path."""
-    lines = ['mask\treason', *(f'{failure.path}\t{" ".join(failure.reason.split())}' for failure in failures)]
+    lines = [
+        'mask\treason',
+        *(f'{shown_name(failure.path)}\t{" ".join(failure.reason.split())}' for failure in failures),
+    ]
     target = root / 'logs' / 'failed_masks.tsv'
     write_if_changed(target, ('\n'.join(lines) + '\n').encode())
     return target

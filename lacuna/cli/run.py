@@ -164,7 +164,7 @@ def make_config(args: argparse.Namespace) -> RunConfig:
     values.setdefault('work_dir', RunConfig.__dataclass_fields__['work_dir'].default)
     for name in ('source', 'output_dir', 'connectome_path', 'work_dir', 'atlas_dir'):
         if values.get(name) is not None:
-            values[name] = Path(values[name]).expanduser().absolute()
+            values[name] = _absolute(values[name])
     for name in ('participants', 'sessions', 'parcel_atlases'):
         values[name] = tuple(values.get(name, ()))
     values['custom_parcellations'] = tuple(
@@ -172,6 +172,14 @@ def make_config(args: argparse.Namespace) -> RunConfig:
         for name, image, labels, space in values.get('custom_parcellations', ())
     )
     return RunConfig(**values)
+
+
+def _absolute(path: str | Path) -> Path:
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:  # ~somebody who is not known
+        message = f'{path}: {error}'
+        raise InputError(message) from error
 
 
 def prepare(config: RunConfig) -> RunPlan:
@@ -215,6 +223,7 @@ def execute(plan: RunPlan) -> int:
     signal.signal(signal.SIGTERM, _stop)
     say_plan(plan)
     failures = list(plan.failed)
+    faults: list[str] = []
     write_description(
         config.output_dir,
         config,
@@ -224,11 +233,12 @@ def execute(plan: RunPlan) -> int:
     )
     if plan.todo:
         log_dir = new_log_dir(config)
-        failures += _run_jobs(plan, log_dir)
+        unfinished, faults = _run_jobs(plan, log_dir)
+        failures += unfinished
         if config.overwrite:
             remove_unused_connectomes(config.output_dir)
-    for failure in failures:
-        print(f'lacuna: {failure.reason}', file=sys.stderr)
+    for reason in (*faults, *(failure.reason for failure in failures)):
+        print(f'lacuna: {reason}', file=sys.stderr)
     finished = len(plan.done) + len(plan.todo) - (len(failures) - len(plan.failed))
     if failures:
         table = write_failures(config.output_dir, failures)
@@ -239,11 +249,14 @@ def execute(plan: RunPlan) -> int:
     if config.report:
         _make_reports(plan, failures)
     print_result(plan, finished)
-    return 1 if failures else 0
+    return 1 if failures or faults else 0
 
 
-def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
-    """Build the workflow of the masks with missing results and run it; returns the masks that failed."""
+def _run_jobs(plan: RunPlan, log_dir: Path) -> tuple[list[Failure], list[str]]:
+    """Build the workflow of the masks with missing results and run it.
+
+    Returns the masks that failed, and what failed besides although all masks are finished.
+    """
     from lacuna.execution import (
         quiet_nipype,
         remove_finished,
@@ -305,7 +318,8 @@ def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
             if cause := next(iter(own or crashes), None):
                 reason = f'{cause.reason} (details: {cause.path})'
             failures.append(Failure(job.mask.path, f'{job.mask.path}: {reason}'))
-    return failures
+    faults = [] if failures else [f'{crash.reason} (details: {crash.path})' for crash in crashes]
+    return failures, faults
 
 
 def _make_reports(plan: RunPlan, failures: list[Failure]) -> None:
