@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lacuna.errors import InputError
 from lacuna.files import cache_dir, own_folder
+from lacuna.processes import Usage
 from lacuna.scheduling import local_plugin
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def run_workflow(
     mem_gb: float | None,
     work_dir: Path,
     crash_dir: Path,
-    on_finished: Callable[[str], Any] | None = None,
+    on_finished: Callable[[str, Usage], Any] | None = None,
 ) -> tuple[list[Crash], Exception | None]:
     """Run all nodes; a failure stops only what depends on it.
 
@@ -130,7 +131,7 @@ def run_workflow(
     crash_dir : pathlib.Path
         For the records of failures.
     on_finished : callable, optional
-        Called with the full name of each node that has ended well.
+        Called with the full name of each node that has ended well, and what its group has taken so far.
 
     Returns
     -------
@@ -147,7 +148,7 @@ def run_workflow(
 
     def callback(node: Any, status: str) -> None:
         if status == 'end' and on_finished:
-            on_finished(node.fullname)
+            on_finished(node.fullname, plugin.usage[node.fullname.rpartition('.')[0]])
 
     if not own_folder(folder := work_dir / workflow.name):
         # Nipype unpickles what it finds there, and a pickle can run anything

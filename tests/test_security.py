@@ -13,7 +13,6 @@ import unicodedata
 import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
-from zlib import crc32
 
 import nibabel as nib
 import numpy as np
@@ -24,6 +23,8 @@ from report_data import write_results
 from lacuna import archives, execution
 from lacuna.bids import describe_mask
 from lacuna.cli import main
+from lacuna.cli.parser import build_parser
+from lacuna.cli.run import _workflow_name, make_config
 from lacuna.config import RunConfig
 from lacuna.errors import InputError, MaskError
 from lacuna.files import cache_dir, own_folder
@@ -326,7 +327,7 @@ def test_nothing_is_unpickled_from_a_work_folder_that_others_can_write(toy, tmp_
     out = tmp_path / 'out'
     name = next(path for path in out.rglob('*disconnectionpct.nii.gz'))
     name.unlink()
-    folder = tmp_path / 'w' / f'lacuna_{crc32(bytes(out)):08x}_wf'
+    folder = tmp_path / 'w' / _workflow_name(make_config(build_parser().parse_args(command)))
     folder.mkdir(parents=True)
     folder.chmod(0o777)
     (folder / 'trap').touch()
