@@ -51,7 +51,7 @@ class Tractogram:
 
     @property
     def label(self) -> str:
-        """The name as a BIDS label: letters and digits only, and not longer than file names may be."""
+        """The name as a BIDS label, letters and digits only, not longer than file names may be."""
         label = re.sub('[^0-9A-Za-z]', '', self.name) or 'tractogram'
         return label if len(label) <= _LONGEST_LABEL else label[:_LONGEST_LABEL] + self.sha256[:8]
 
