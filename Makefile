@@ -8,7 +8,7 @@ EXTRAS ?= dev
 PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 PARCELS = '$(DEMO)'/tutorial/parcellation/synthetic100_space-MNI152NLin6Asym
 
-.PHONY: help setup mrtrix chromium demo test lint types bench clean
+.PHONY: help setup mrtrix chromium slurm demo test lint types bench clean
 
 help:
 	@echo 'make demo    set everything up and map three synthetic lesions'
@@ -27,6 +27,12 @@ mrtrix:
 chromium:
 	@tools/install-package.sh chromium 'the tests of reports in a browser are skipped.' \
 	  chromium chromium-browser google-chrome
+
+# a batch system of our own, started by the tests and ended by them
+slurm:
+	@for part in munge:munged slurm-client:sbatch slurmd:slurmd slurmctld:slurmctld; do \
+	  PATH="$$PATH:/usr/sbin:/sbin" tools/install-package.sh $${part%%:*} 'the tests on SLURM are skipped.' $${part##*:}; \
+	done
 
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -52,7 +58,7 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-test: setup chromium
+test: setup chromium slurm
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 bench: setup

@@ -67,7 +67,7 @@ def local_plugin(plugin_args: dict[str, Any], *, workers: int, groups: Sequence[
                 worker.kill()
 
         def _sort_jobs(self, jobids: Any, scheduler: str = 'tsort') -> Any:  # noqa: ARG002
-            return sorted(jobids, key=lambda job: _rank(self.procs[job].fullname, ranks))
+            return sorted(jobids, key=lambda job: group_rank(self.procs[job].fullname, ranks))
 
         def _submit_job(self, node: Any, updatehash: bool = False) -> int:
             self._taskid += 1
@@ -79,7 +79,7 @@ def local_plugin(plugin_args: dict[str, Any], *, workers: int, groups: Sequence[
                 try:
                     result = {'result': node.run(updatehash=updatehash), 'traceback': None}
                 except Exception as error:  # noqa: BLE001  goes to the crash file
-                    _raise_interrupt([error])
+                    raise_interrupt([error])
                     result = {'result': node.result, 'traceback': format_exception(*sys.exc_info())}
                 self._taskresult[task] = {**result, 'taskid': task}
             self._task_obj[task] = node
@@ -110,7 +110,7 @@ def local_plugin(plugin_args: dict[str, Any], *, workers: int, groups: Sequence[
                 gc.freeze()
             self._looks += 1
             super()._send_procs_to_workers(*args, **options)
-            _raise_interrupt(self._run_errors)
+            raise_interrupt(self._run_errors)
             if self.pending_tasks and workers > 1:  # until a job has ended there is nothing to do
                 self._news.wait(_LONGEST_WAIT)
                 self._news.clear()
@@ -118,7 +118,7 @@ def local_plugin(plugin_args: dict[str, Any], *, workers: int, groups: Sequence[
     return LocalPlugin()
 
 
-def _raise_interrupt(errors: Sequence[object]) -> None:
+def raise_interrupt(errors: Sequence[object]) -> None:
     """Raise the Ctrl-C that Nipype has taken for the error of a node."""
     if any('KeyboardInterrupt' in str(error) for error in errors):
         raise KeyboardInterrupt
@@ -128,10 +128,10 @@ def _new_pool(workers: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(workers, initializer=start_worker, initargs=(str(Path.cwd()),))
 
 
-def _rank(node: str, ranks: dict[str, int]) -> int:
+def group_rank(node: str, ranks: dict[str, int]) -> int:
     """Rank of the group that a node belongs to; -1 outside of all.
 
-    >>> _rank('run.space.sub_2.snm.query', {'run.space.sub_1': 0, 'run.space.sub_2': 1})
+    >>> group_rank('run.space.sub_2.snm.query', {'run.space.sub_1': 0, 'run.space.sub_2': 1})
     1
     """
     name = node

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lacuna.cli.words import print_plan, print_result, say_plan, say_tractogram, set_up_logging
 from lacuna.config import ENGINES, ON_EMPTY, RunConfig, read_settings
 from lacuna.errors import InputError
+from lacuna.plugins import PluginChoice, read_plugin
 from lacuna.progress import counted, progress_bar
 from lacuna.spaces import RESOLUTIONS, SPACES
 
@@ -114,8 +115,16 @@ def add_arguments(
     )
 
     how = parser.add_argument_group('how to run')
-    how.add_argument('--nprocs', type=int, metavar='N', help='processors; -1 (default) is all')
-    how.add_argument('--mem-gb', type=float, metavar='G', help='memory to use')
+    how.add_argument(
+        '--nprocs',
+        type=int,
+        metavar='N',
+        help='processors; -1 (default) is all; on a cluster, of each job that is done once (1)',
+    )
+    how.add_argument('--mem-gb', type=float, metavar='G', help='memory to use; on a cluster, of each job')
+    how.add_argument(
+        '--use-plugin', type=Path, metavar='FILE', help='YAML or TOML: what runs the nodes, such as SLURM'
+    )
     how.add_argument('-w', '--work-dir', type=Path, help=_default('work_dir', 'for what is not finished'))
     how.add_argument('--overwrite', action='store_true', help='replace results made with other settings')
     how.add_argument('--no-report', action='store_false', dest='report', help='leave out the reports')
@@ -162,9 +171,11 @@ def make_config(args: argparse.Namespace) -> RunConfig:
         message = 'name the tractogram with --connectome-path'
         raise InputError(message)
     values.setdefault('work_dir', RunConfig.__dataclass_fields__['work_dir'].default)
-    for name in ('source', 'output_dir', 'connectome_path', 'work_dir', 'atlas_dir'):
+    for name in ('source', 'output_dir', 'connectome_path', 'work_dir', 'atlas_dir', 'use_plugin'):
         if values.get(name) is not None:
             values[name] = Path(values[name]).expanduser().absolute()
+    if values.get('use_plugin'):
+        values = read_plugin(values['use_plugin']).resources | values
     for name in ('participants', 'sessions', 'parcel_atlases'):
         values[name] = tuple(values.get(name, ()))
     values['custom_parcellations'] = tuple(
@@ -176,6 +187,7 @@ def make_config(args: argparse.Namespace) -> RunConfig:
 
 def prepare(config: RunConfig) -> RunPlan:
     """Check everything that can be checked before any work."""
+    from lacuna.batch import check_programs
     from lacuna.connectomes import open_tractogram
     from lacuna.derivatives import check_output_dir
     from lacuna.files import cache_dir
@@ -188,6 +200,8 @@ def prepare(config: RunConfig) -> RunPlan:
             "'apt-get install mrtrix3'), or leave out --engine: the default needs no MRtrix3"
         )
         raise InputError(message)
+    if plugin := _plugin(config):
+        check_programs(plugin.name)
     check_output_dir(config.output_dir, config.source)
     size = config.connectome_path.stat().st_size if config.connectome_path.is_file() else 0
     with progress_bar('reading the tractogram', total=size, unit='B', unit_scale=True) as bar:
@@ -258,7 +272,10 @@ def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
 
     config = plan.config
     nprocs = processors(config.nprocs)
+    plugin = _plugin(config)
     workers = worthwhile_workers(config.engine, nprocs, len(plan.todo), config.connectome_path.stat().st_size)
+    if plugin and plugin.is_cluster:  # a mask is a job: the index answers on one processor, MRtrix3 uses all
+        workers = nprocs if config.engine == 'index' else 1
     workflow = init_cohort_wf(
         plan,
         nprocs=nprocs,
@@ -293,6 +310,7 @@ def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
             work_dir=config.work_dir,
             crash_dir=log_dir,
             on_finished=on_finished,
+            plugin=plugin,
         )
     if len(finished) == len(sinks):
         remove_finished(config.work_dir / workflow.name)
@@ -306,6 +324,10 @@ def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
                 reason = f'{cause.reason} (details: {cause.path})'
             failures.append(Failure(job.mask.path, f'{job.mask.path}: {reason}'))
     return failures
+
+
+def _plugin(config: RunConfig) -> PluginChoice | None:
+    return read_plugin(config.use_plugin) if config.use_plugin else None
 
 
 def _make_reports(plan: RunPlan, failures: list[Failure]) -> None:
