@@ -300,7 +300,7 @@ class ClusterPlugin(DistributedPluginBase):
             return None
         # what was written on another machine may be seen here later
         patience = self._args.get('job_finished_timeout', _JOB_FINISHED_TIMEOUT)
-        if monotonic() - submitted.missed < (patience if state in ('', 'COMPLETED') else _ASK_EVERY):
+        if monotonic() - submitted.missed < (patience if state in ('', 'COMPLETED') else 2 * _LOOK_EVERY):
             return None
         reason = (
             f'{self._system.name} job {task} ended{" as " * bool(state)}{state}: '

@@ -32,7 +32,9 @@ def pytest_collection_modifyitems(items):
 
 def _why_no_slurm() -> str:
     path = f'{os.environ["PATH"]}:/usr/sbin:/sbin'
-    missing = [each for each in ('sbatch', 'slurmctld', 'slurmd', 'munged') if not shutil.which(each, path=path)]
+    missing = [
+        each for each in ('sbatch', 'slurmctld', 'slurmd', 'munged') if not shutil.which(each, path=path)
+    ]
     if missing:
         return f'{", ".join(missing)} not found: SLURM is not installed'
     return 'only root can start a SLURM' if os.geteuid() else ''
