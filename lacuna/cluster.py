@@ -11,6 +11,7 @@ import shlex
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby, zip_longest
 from pathlib import Path
@@ -58,8 +59,9 @@ _MEANINGS = {
     'OUT_OF_MEMORY': "it needed more memory than it had asked for; give more with 'memory_gb' in the plugin file",
     'NODE_FAIL': 'the machine that it ran on went down',
     'PREEMPTED': 'another job took its place',
-    'COMPLETED': 'without a result',
-    '': 'without a result',
+    'COMPLETED': 'it left no result',
+    '': 'it left no result',
+    'FAILED': 'it could not start, or was killed',
 }
 
 
@@ -203,13 +205,21 @@ class ClusterPlugin(DistributedPluginBase):
         self._end_leftovers()
         execution = {**config['execution'], 'poll_sleep_duration': _LOOK_EVERY}
         jobs = gather(graph, self._groups, self._args.get('masks_per_job', 1))
-        return super().run(jobs, {**config, 'execution': execution}, updatehash)
+        try:
+            return super().run(jobs, {**config, 'execution': execution}, updatehash)
+        finally:
+            self.kill_workers()  # nothing is left there if all has ended
 
     def kill_workers(self) -> None:
-        """Cancel all that was submitted."""
-        for submitted in self._jobs.values():
-            submitted.path.unlink(missing_ok=True)  # what has not begun finds nothing to do
-        self._system.cancel_jobs(number for number, each in self._jobs.items() if not each.refusal)
+        """Cancel all that was submitted and has not ended."""
+        if not self._jobs:
+            return
+        for path in self._folder.glob('*.job'):
+            path.unlink(missing_ok=True)  # what has not begun finds nothing to do
+        submitted = [number for number, each in self._jobs.items() if not each.refusal]
+        self._jobs.clear()
+        with suppress(BatchError):  # the next run tries it again
+            self._system.cancel_jobs(submitted)
 
     # submitting
 
@@ -302,10 +312,10 @@ class ClusterPlugin(DistributedPluginBase):
         patience = self._args.get('job_finished_timeout', _JOB_FINISHED_TIMEOUT)
         if monotonic() - submitted.missed < (patience if state in ('', 'COMPLETED') else 2 * _LOOK_EVERY):
             return None
-        reason = (
-            f'{self._system.name} job {task} ended{" as " * bool(state)}{state}: '
-            f'{_MEANINGS.get(state, "it failed")}; its log: {submitted.path.with_suffix(".log")}'
-        )
+        how = f' as {state}' if state else ''
+        meaning = _MEANINGS.get(state, 'it did not finish')
+        log = submitted.path.with_suffix('.log')
+        reason = f'{self._system.name} job {task} ended{how}: {meaning}; its log: {log}'
         return self._finish(submitted, outcomes, reason)
 
     def _look(self) -> None:

@@ -1,9 +1,11 @@
 """The plugin file, jobs, and the batch systems that cannot be had here: by stand-ins that record how they are called."""
 
 import json
+import os
 import shlex
 import subprocess
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -186,6 +188,33 @@ def test_a_job_says_what_became_of_its_parts(tmp_path):
     assert json.loads(outcomes_path(path).read_text())[1] == [None, []]
 
 
+def wait(number):  # noqa: ARG001
+    import time
+    from pathlib import Path
+
+    Path('begun').touch()
+    time.sleep(60)
+
+
+def test_a_job_that_is_ended_from_outside_says_nothing_of_what_it_did(tmp_path):
+    """Nipype would call it an error of the node; whoever asks the batch system gets the right reason."""
+    path = tmp_path / 'x.job'
+    graph = flat(tmp_path, chain('a', add_one), chain('b', wait))
+    write_job(path, [job.parts[0] for job in gather(graph, ['all.a', 'all.b'])], updatehash=False)
+    with subprocess.Popen(
+        [sys.executable, '-m', 'lacuna.jobs', path], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+    ) as job:  # fmt: skip
+        while not (tmp_path / 'all/b/n0/begun').exists():
+            assert job.poll() is None
+            time.sleep(0.05)
+        job.terminate()
+        said = job.communicate(timeout=20)[1]
+    assert job.returncode == 1
+    assert said.endswith('ended from outside\n')
+    assert read_outcomes(path) == [(None, [])]
+
+
 def test_the_start_of_a_job_is_light():
     """Before its nodes are known, nothing of Nipype or of the command line is there."""
     code = 'import lacuna.jobs, sys; print([m for m in ("nipype", "numpy", "nibabel", "lacuna.cli") if m in sys.modules])'
@@ -331,7 +360,7 @@ def test_a_job_that_ends_without_a_result(tmp_path, monkeypatch, lacuna_command)
         '--use-plugin', plugin, '--no-report',
     )  # fmt: skip
     assert done.returncode == 1
-    assert 'PBS job 12 ended: without a result; its log: ' in done.stderr
+    assert 'PBS job 12 ended: it left no result; its log: ' in done.stderr
     assert '1 of 1 masks failed' in done.stderr
 
 
