@@ -30,7 +30,7 @@ chromium:
 
 # a batch system of our own, started by the tests and ended by them
 slurm:
-	@for part in munge:munged slurm-client:sbatch slurmd:slurmd slurmctld:slurmctld; do \
+	@for part in slurmctld:slurmctld slurmd:slurmd slurm-client:sbatch munge:munged; do \
 	  PATH="$$PATH:/usr/sbin:/sbin" tools/install-package.sh $${part%%:*} 'the tests on SLURM are skipped.' $${part##*:}; \
 	done
 
