@@ -8,13 +8,14 @@ EXTRAS ?= dev
 PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 PARCELS = '$(DEMO)'/tutorial/parcellation/synthetic100_space-MNI152NLin6Asym
 
-.PHONY: help setup mrtrix chromium slurm demo test lint types bench clean
+.PHONY: help setup mrtrix chromium slurm demo test lint types docs bench clean
 
 help:
 	@echo 'make demo    set everything up and map three synthetic lesions'
 	@echo 'make test    set everything up and run the whole test suite'
 	@echo 'make lint    ruff, and the contracts between the packages'
 	@echo 'make types   the type checker'
+	@echo 'make docs    build the documentation: docs/_build/html/index.html'
 	@echo 'make bench   compare with plain MRtrix3 commands, in less than ten minutes'
 
 setup: mrtrix $(VENV)/.installed
@@ -61,8 +62,12 @@ types: setup
 test: setup chromium slurm
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+docs: setup
+	$(BIN)/python -m sphinx -W --keep-going --quiet docs docs/_build/html
+	@echo "documentation: $(CURDIR)/docs/_build/html/index.html"
+
 bench: setup
 	$(BIN)/python benchmarks/bench.py
 
 clean:
-	rm -rf $(VENV) '$(DEMO)'
+	rm -rf $(VENV) '$(DEMO)' docs/_build

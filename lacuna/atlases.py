@@ -49,7 +49,7 @@ class Atlas:
 
     @property
     def is_here(self) -> bool:
-        """Whether the files have content: TemplateFlow stands in empty ones for those it can fetch."""
+        """Whether the files have content; TemplateFlow stands in empty ones for those it can fetch."""
         return all(path.is_file() and path.stat().st_size for path in (self.image, self.labels))
 
 

@@ -10,6 +10,7 @@ import os
 import shlex
 import sys
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,7 +29,8 @@ from lacuna.batch import BATCH_SYSTEMS, BatchError, Request
 from lacuna.files import cache_dir
 from lacuna.jobs import Outcome, outcomes_path, read_outcomes, write_job
 from lacuna.plugins import PluginChoice, time_limit
-from lacuna.scheduling import group_rank, raise_interrupt
+from lacuna.processes import Usage
+from lacuna.scheduling import group_of, raise_interrupt
 
 #: seconds between two looks at the folder of the jobs, and between two questions to the batch system
 _LOOK_EVERY, _ASK_EVERY = 0.5, 5.0
@@ -124,9 +126,8 @@ def gather(graph: Any, groups: Sequence[str], masks_per_job: int = 1) -> Any:
     parts: dict[int, list[Any]] = {}
     owner: dict[Any, Any] = {}
     for node in nx.topological_sort(graph):
-        rank = group_rank(node.fullname, ranks)
-        if rank >= 0:
-            parts.setdefault(rank, []).append(node)
+        if group := group_of(node.fullname, ranks):
+            parts.setdefault(ranks[group], []).append(node)
         elif node.run_without_submitting and not node.plugin_args.get('submit'):
             owner[node] = node
         else:
@@ -174,6 +175,11 @@ class ClusterPlugin(DistributedPluginBase):
         Memory of each job; by default, what its nodes say.
     on_status : callable
         Called with a node and ``end`` when it has ended well.
+
+    Attributes
+    ----------
+    usage : dict
+        By group, the `Usage` of its nodes so far.
     """
 
     def __init__(
@@ -185,6 +191,7 @@ class ClusterPlugin(DistributedPluginBase):
         on_status: Callable[[Any, str], Any] = lambda *_: None,
     ) -> None:
         super().__init__(plugin_args={'max_jobs': choice.args.get('max_jobs', np.inf)})
+        self.usage: dict[str, Usage] = defaultdict(Usage)
         self._system = BATCH_SYSTEMS[choice.name]
         self._args = choice.args
         self._groups = groups
@@ -338,6 +345,8 @@ class ClusterPlugin(DistributedPluginBase):
                 outcome = Outcome(
                     0, [*_tail(submitted.path.with_suffix('.log')), f'RuntimeError: {reason}\n']
                 )
+            if group := group_of(part[0].fullname, self._groups):
+                self.usage[group].add(Usage(outcome.seconds, outcome.peak_memory))
             for node in part[: outcome.failed]:
                 self._on_status(node, 'end')
             if outcome.failed is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ class RunConfig:
         Labels; all if empty.
     pattern : str or None
         Glob that the masks' names match.
+    chunk : str or None
+        ``I/N``: only every N-th participant, from the I-th on.
     parcel_atlases : tuple of str
         Names of atlases.
     custom_parcellations : tuple of tuple of str
@@ -76,6 +79,7 @@ class RunConfig:
     participants: tuple[str, ...] = ()
     sessions: tuple[str, ...] = ()
     pattern: str | None = None
+    chunk: str | None = None
     parcel_atlases: tuple[str, ...] = ()
     custom_parcellations: tuple[tuple[str, str, str, str], ...] = ()
     atlas_dir: Path | None = None
@@ -103,6 +107,9 @@ class RunConfig:
             if getattr(self, name) not in choices:
                 message = f'{name} is {getattr(self, name)!r}; choose from {", ".join(map(str, choices))}'
                 raise InputError(message)
+        if self.chunk is not None and not _is_chunk(self.chunk):
+            message = f"chunk is '{self.chunk}'; give I/N, such as 1/4 for the first of four"
+            raise InputError(message)
         for name in ('connectome_space', 'mask_space'):
             if (space := getattr(self, name)) is not None and space not in SPACES:
                 message = f"{name} '{space}' is not supported; choose from {', '.join(SPACES)}"
@@ -125,6 +132,15 @@ class RunConfig:
         if self.tck_upsample is not None and self.tck_upsample < 1:
             message = f'tck_upsample is {self.tck_upsample}; give a whole number from 1'
             raise InputError(message)
+
+    @property
+    def lesions(self) -> Path:
+        """The folder of the masks."""
+        return self.source if self.source.is_dir() else self.source.parent
+
+    def settings(self) -> str:
+        """What has to be the same in runs that share an output folder, whichever masks they have."""
+        return dataclasses.replace(self, source=self.lesions, pattern=None).command_line()
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values (paths as text, None left out)."""
@@ -171,6 +187,16 @@ class RunConfig:
             if getattr(self, name):
                 words.append(f'--{name.replace("_", "-")}')
         return shlex.join(words)
+
+
+def _is_chunk(text: str) -> bool:
+    """Whether a text is I/N, with I from 1 to N.
+
+    >>> [_is_chunk(text) for text in ('1/4', '4/4', '0/4', '5/4', '1/', 'a/b')]
+    [True, True, False, False, False, False]
+    """
+    matched = re.fullmatch(r'(\d{1,9})/(\d{1,9})', text, re.ASCII)
+    return matched is not None and 1 <= int(matched[1]) <= int(matched[2])
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lacuna.errors import InputError, TractogramError
-from lacuna.files import json_bytes, read_json, write_if_changed
+from lacuna.files import json_bytes, make_once, only_one, read_json, write_if_changed
 from lacuna.spaces import Grid, find_transform, world_space
 from lacuna.streamlines.formats import convert, extension, without_extension
 from lacuna.streamlines.tck import TractogramInfo, scan
@@ -44,12 +44,12 @@ class Tractogram:
 
     @property
     def name(self) -> str:
-        """Name for people: the file's, without its extension."""
+        """Name for people, the file's, without its extension."""
         return without_extension(self.path).name
 
     @property
     def label(self) -> str:
-        """The name as a BIDS label: letters and digits only."""
+        """The name as a BIDS label, letters and digits only."""
         return re.sub('[^0-9A-Za-z]', '', self.name) or 'tractogram'
 
 
@@ -97,7 +97,7 @@ class Alignment:
 
     @property
     def content(self) -> list[str]:
-        """What stands for the streamlines in the space: checksums of the tractogram and of what has moved it."""
+        """What stands for the streamlines in the space, the checksums of the tractogram and of what has moved it."""
         return [self.tractogram.info.sha256, *([self.movement.sha256] if self.movement else [])]
 
     @property
@@ -170,9 +170,7 @@ def open_tractogram(
         return Tractogram(path, path, space, info, info.sha256)
     checksum = _checksum(path, cache)
     tracks = cache / 'converted' / f'{checksum[:32]}.tck'
-    if not tracks.is_file():
-        tracks.parent.mkdir(parents=True, exist_ok=True)
-        convert(path, tracks, progress=progress)
+    make_once(tracks, lambda: convert(path, tracks, progress=progress))
     return Tractogram(path, tracks, space, _inspect(tracks, cache, None), checksum)
 
 
@@ -190,14 +188,24 @@ def _sidecar_space(path: Path) -> str:
 
 def _inspect(path: Path, cache: Path, progress: Callable[[int], object] | None) -> TractogramInfo:
     """Scan the file, or take the result of the last scan if the file was not touched since."""
-    known = _recall(path, cache)
-    try:
-        low, high = known['info']['box']
-        return TractogramInfo(**{**known['info'], 'box': (tuple(low), tuple(high))})
-    except (KeyError, TypeError, ValueError):  # nothing there, or written by another version
-        info = scan(path, progress=progress)
-        _remember(path, cache, {'info': dataclasses.asdict(info)})
+    if info := _known_info(path, cache):
         return info
+    with only_one(
+        _note(path, cache).with_suffix('.lock')
+    ):  # other jobs of a cluster wait, and need not read it
+        if not (info := _known_info(path, cache)):
+            info = scan(path, progress=progress)
+            _remember(path, cache, {'info': dataclasses.asdict(info)})
+    return info
+
+
+def _known_info(path: Path, cache: Path) -> TractogramInfo | None:
+    try:
+        known = _recall(path, cache)['info']
+        low, high = known['box']
+        return TractogramInfo(**{**known, 'box': (tuple(low), tuple(high))})
+    except (KeyError, TypeError, ValueError):  # nothing there, or written by another version
+        return None
 
 
 def _checksum(path: Path, cache: Path) -> str:

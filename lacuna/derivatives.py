@@ -18,6 +18,8 @@ from lacuna.errors import InputError
 from lacuna.files import json_bytes, read_json, replacing, write_if_changed
 
 BIDS_VERSION = '1.10.0'
+#: the table of failed masks, below the output folder
+FAILURES = Path('logs', 'failed_masks.tsv')
 
 #: names that BIDS does not know (yet); directory patterns take no trailing slash
 _BIDSIGNORE = """\
@@ -94,10 +96,9 @@ def mask_metadata(
 ) -> dict[str, Any]:
     """What the sidecars of one mask have in common."""
     denominator = connectome_tdi_path(tractogram.label, mask.space, config.output_resolution)
-    root = config.source if config.source.is_dir() else config.source.parent
     return {
         'Sources': [
-            f'bids:lesions:{mask.path.relative_to(root).as_posix()}',
+            f'bids:lesions:{mask.path.relative_to(config.lesions).as_posix()}',
             f'bids:tractogram:{tractogram.path.name}',
             f'bids::{denominator.as_posix()}',
         ],
@@ -186,8 +187,8 @@ def figures_dir(root: Path, subject: str) -> Path:
 
 
 def read_failures(root: Path) -> list[tuple[Path, str]]:
-    """Masks and reasons in the table that the last run with failures has left."""
-    table = root / 'logs' / 'failed_masks.tsv'
+    """The masks that failed when they were last tried, and why."""
+    table = root / FAILURES
     if not table.is_file():
         return []
     rows = [line.split('\t', 1) for line in table.read_text(encoding='utf-8').splitlines()[1:]]
@@ -362,7 +363,6 @@ def write_description(
     InputError
         If the folder cannot be written.
     """
-    lesions = config.source if config.source.is_dir() else config.source.parent
     generated = [
         {'Name': 'Lacuna', 'Version': lacuna.__version__, 'Description': f'engine: {config.engine}'},
     ]
@@ -371,7 +371,7 @@ def write_description(
     earlier = read_json(root / 'dataset_description.json') or {}
     links = {
         **(earlier.get('DatasetLinks') or {}),
-        'lesions': lesions.as_uri(),
+        'lesions': config.lesions.as_uri(),
         'tractogram': tractogram.path.parent.as_uri(),
         **{_link(atlas): atlas.image.parent.as_uri() for atlas in atlases},
     }
@@ -380,7 +380,7 @@ def write_description(
         'BIDSVersion': BIDS_VERSION,
         'DatasetType': 'derivative',
         'GeneratedBy': generated,
-        'SourceDatasets': [{'URL': lesions.as_uri()}],
+        'SourceDatasets': [{'URL': config.lesions.as_uri()}],
         'DatasetLinks': links,
     }
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit, urlunsplit
 
 from lacuna.errors import InputError
+from lacuna.files import only_one
 
 if TYPE_CHECKING:
     import requests
@@ -158,13 +158,12 @@ def check_space(folder: Path, needed: int) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    with (folder / '.lock').open('w') as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            message = f'another download into {folder} is under way; wait for it'
-            raise InputError(message) from error
-        yield
+    try:
+        with only_one(folder / '.lock', wait=False):
+            yield
+    except BlockingIOError as error:
+        message = f'another download into {folder} is under way; wait for it'
+        raise InputError(message) from error
 
 
 class _AgainError(Exception):

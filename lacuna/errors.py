@@ -1,6 +1,13 @@
-"""The errors Lacuna raises on purpose: one clear line each (what, which file, what to do)."""
+"""The errors Lacuna raises on purpose: one clear line each (what, which file, what to do); and exit codes."""
 
 from __future__ import annotations
+
+#: at least one mask failed
+EXIT_FAILED = 1
+#: wrong usage, or input that stops the run before any work
+EXIT_USAGE = 2
+#: by Ctrl-C, or by what a scheduler sends
+INTERRUPTED = 130
 
 
 class LacunaError(Exception):

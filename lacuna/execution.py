@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lacuna.files import cache_dir
 from lacuna.plugins import PluginChoice
+from lacuna.processes import Usage
 from lacuna.scheduling import local_plugin
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def run_workflow(
     mem_gb: float | None,
     work_dir: Path,
     crash_dir: Path,
-    on_finished: Callable[[str], Any] | None = None,
+    on_finished: Callable[[str, Usage], Any] | None = None,
     plugin: PluginChoice | None = None,
 ) -> tuple[list[Crash], Exception | None]:
     """Run all nodes; a failure stops only what depends on it.
@@ -110,7 +111,7 @@ def run_workflow(
     crash_dir : pathlib.Path
         For the records of failures.
     on_finished : callable, optional
-        Called with the full name of each node that has ended well.
+        Called with the full name of each node that has ended well, and what its group has taken so far.
     plugin : lacuna.plugins.PluginChoice, optional
         If that is a cluster, where jobs are submitted instead.
 
@@ -124,7 +125,7 @@ def run_workflow(
 
     def callback(node: Any, status: str) -> None:
         if status == 'end' and on_finished:
-            on_finished(node.fullname)
+            on_finished(node.fullname, runner.usage[node.fullname.rpartition('.')[0]])
 
     configure(workflow, crash_dir)
     workflow.base_dir = str(work_dir)
@@ -144,7 +145,7 @@ def run_workflow(
     except Exception as error:  # noqa: BLE001  each node's own error is in its crash file
         failure = error
     except BaseException:
-        runner.kill_workers()  # else the interpreter would wait for them, or the jobs would go on
+        runner.kill_workers()  # else the interpreter would wait for them
         raise
     crashes = [read_crash(path) for path in sorted(set(crash_dir.glob('crash-*.txt')) - known)]
     return crashes, failure

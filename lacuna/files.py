@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import glob
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_TEMPORARY = '.tmp-'
+#: what a file system answers that has no locks: nothing can be known of other processes
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+#: what the name of an unfinished file begins with
+TEMPORARY = '.tmp-'
 
 
 def cache_dir() -> Path:
@@ -31,7 +36,7 @@ def replacing(target: str | Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     # the extension is kept: writers choose the format and the compression by it
     handle, name = tempfile.mkstemp(
-        prefix=f'{_TEMPORARY}{target.name}-', suffix=''.join(target.suffixes), dir=target.parent
+        prefix=f'{TEMPORARY}{target.name}-', suffix=''.join(target.suffixes), dir=target.parent
     )
     os.close(handle)
     temporary = Path(name)
@@ -44,10 +49,44 @@ def replacing(target: str | Path) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def only_one(lock: Path, *, wait: bool = True) -> Iterator[None]:
+    """Keep other processes out of the same block; the lock ends with its process, however that ends.
+
+    Parameters
+    ----------
+    lock : pathlib.Path
+        File to lock: it is made if missing, and stays.
+    wait : bool
+        Whether to wait for the other process.
+
+    Raises
+    ------
+    BlockingIOError
+        If there is another process and `wait` is False.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open('w') as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+        yield
+
+
+def make_once(target: Path, make: Callable[[], object]) -> None:
+    """Make a file of the cache unless it is there; other processes that want it wait, and find it."""
+    if not target.is_file():
+        with only_one(target.with_suffix('.lock')):
+            if not target.is_file():
+                make()
+
+
 def remove_leftovers(targets: Iterable[Path]) -> None:
     """Remove the temporary files that a killed process left beside its targets (nobody else may write them now)."""
     for target in targets:
-        for path in target.parent.glob(f'{_TEMPORARY}{glob.escape(target.name)}-*'):
+        for path in target.parent.glob(f'{TEMPORARY}{glob.escape(target.name)}-*'):
             path.unlink(missing_ok=True)
 
 

@@ -16,6 +16,7 @@ from traceback import format_exception
 from typing import Any, NamedTuple
 
 from lacuna.files import replacing
+from lacuna.processes import measured
 
 
 class Outcome(NamedTuple):
@@ -27,10 +28,16 @@ class Outcome(NamedTuple):
         Number of the node that failed; those behind it were not run.
     traceback : list of str
         Of its error.
+    seconds : float
+        That it took.
+    peak_memory : int
+        Bytes that it held at most.
     """
 
     failed: int | None = None
     traceback: list[str] = []  # noqa: RUF012  never changed
+    seconds: float = 0.0
+    peak_memory: int = 0
 
 
 def write_job(path: Path, parts: Sequence[Sequence[Any]], updatehash: bool) -> None:
@@ -64,7 +71,9 @@ def run_job(path: Path) -> None:
     parts, updatehash = pickle.loads(path.read_bytes())  # noqa: S301  our own file in the work folder
     outcomes: list[Outcome] = []
     for nodes in parts:
-        outcomes.append(_run_part(nodes, updatehash))
+        with measured() as usage:
+            outcome = _run_part(nodes, updatehash)
+        outcomes.append(outcome._replace(seconds=usage.seconds, peak_memory=usage.peak_memory))
         if stopped.is_set():  # Nipype takes the end of the job for an error of the node
             raise KeyboardInterrupt
         with replacing(outcomes_path(path)) as temporary:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lacuna.atlases import Parcellation, custom_atlas, fetch, find_atlases, read_parcellation
-from lacuna.bids import MaskFile, Target, check_unique, describe_mask, find_masks, mask_stem, sidecar_path
+from lacuna.bids import (
+    MaskFile,
+    Target,
+    check_unique,
+    describe_mask,
+    find_masks,
+    mask_stem,
+    parse_entities,
+    sidecar_path,
+)
 from lacuna.config import RunConfig
 from lacuna.connectomes import Alignment, Movement, Tractogram, digest, find_movement
 from lacuna.derivatives import (
@@ -88,7 +97,7 @@ class RunPlan:
     parcellations : dict
         By space, a list of the atlases asked for.
     movements : dict
-        By source and target space, for those that differ: a `Movement`.
+        By source and target space, for those that differ: a :class:`lacuna.connectomes.Movement`.
     """
 
     config: RunConfig
@@ -160,6 +169,7 @@ def make_plan(
     engine_version: str | None,
     cache: Path,
     progress: Callable[[list[Path]], Any] = iter,
+    claim: Callable[[set[str]], object] = len,
 ) -> RunPlan:
     """Find the masks, check each, and compare with what is in the output folder.
 
@@ -173,6 +183,8 @@ def make_plan(
         Folder of the caches.
     progress : callable
         Wraps the list of masks, as ``tqdm`` does.
+    claim : callable
+        Called with the participants before their results are looked at, so that nobody else writes them meanwhile.
 
     Raises
     ------
@@ -184,27 +196,27 @@ def make_plan(
     if gaps := gap_warning(tractogram.info, config.output_resolution, config.tck_upsample):
         plan.warnings.append(gaps)
     usable = _usable_masks(plan, progress)
-    if plan.failed and not usable and not plan.skipped:
+    # another chunk may have masks that can be used
+    if plan.failed and not usable and not plan.skipped and not config.chunk:
         raise InputError('\n'.join(failure.reason for failure in plan.failed))
-    conflicts: dict[str, list[str]] = {}
     common: dict[str, dict[str, Any]] = {}
     atlases: dict[str, dict[str, dict[str, Any]]] = {}
+    for space in sorted({mask.space for mask, _ in usable}):
+        movement = _find_movement(plan, tractogram.space, space)
+        common[space] = run_metadata(
+            config,
+            tractogram,
+            space,
+            engine_version=engine_version,
+            moved_with={'File': movement.path.name, 'SHA256': movement.sha256} if movement else None,
+        )
+        plan.connectome_metadata[space] = connectome_metadata(config, tractogram, common[space])
+        plan.parcellations[space] = _parcellations(plan, space)
+        atlases[space] = {each.atlas.name: atlas_metadata(each) for each in plan.parcellations[space]}
+    claim({mask.subject for mask, _ in usable})
+    conflicts: dict[str, list[str]] = {}
     own_sidecars = set()
     for mask, sha256 in usable:
-        if mask.space not in common:
-            movement = _find_movement(plan, tractogram.space, mask.space)
-            common[mask.space] = run_metadata(
-                config,
-                tractogram,
-                mask.space,
-                engine_version=engine_version,
-                moved_with={'File': movement.path.name, 'SHA256': movement.sha256} if movement else None,
-            )
-            plan.connectome_metadata[mask.space] = connectome_metadata(config, tractogram, common[mask.space])
-            plan.parcellations[mask.space] = _parcellations(plan, mask.space)
-            atlases[mask.space] = {
-                each.atlas.name: atlas_metadata(each) for each in plan.parcellations[mask.space]
-            }
         metadata = mask_metadata(config, tractogram, mask, sha256, common[mask.space])
         targets = plan.targets(mask.space)
         missing, differing = missing_outputs(config.output_dir, mask, targets, metadata, atlases[mask.space])
@@ -288,16 +300,29 @@ def _look(described: MaskFile, plan: RunPlan) -> _Look:
 
 def _mask_paths(config: RunConfig) -> list[Path]:
     if config.source.is_dir():
-        return find_masks(
+        masks = find_masks(
             config.source,
             participants=config.participants,
             sessions=config.sessions,
             pattern=config.pattern,
         )
+        return chunk_of(masks, config.chunk) if config.chunk else masks
     if not config.source.exists():
         message = f'there is no {config.source}: give a BIDS dataset or a mask (.nii.gz)'
         raise InputError(message)
     return [config.source]
+
+
+def chunk_of(masks: Sequence[Path], chunk: str) -> list[Path]:
+    """The masks of every N-th participant, from the I-th on: what chunk ``I/N`` of a dataset has to do.
+
+    >>> [path.name for path in chunk_of([Path(f'sub-{label}_mask.nii.gz') for label in 'aabcd'], '1/3')]
+    ['sub-a_mask.nii.gz', 'sub-a_mask.nii.gz', 'sub-d_mask.nii.gz']
+    """
+    number, of = map(int, chunk.split('/'))
+    labels = [parse_entities(path.name).get('sub', path.name) for path in masks]
+    mine = set(sorted(set(labels))[number - 1 :: of])
+    return [path for path, label in zip(masks, labels, strict=True) if label in mine]
 
 
 def _only_label(config: RunConfig) -> str | None:

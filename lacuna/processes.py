@@ -1,16 +1,22 @@
-"""How many processors there are, and child processes that do not outlive their parent.
+"""How many processors there are, how much memory work takes, and child processes that do not outlive their parent.
 
 A killed run must not leave commands behind that write into the folder in which the next run has already started.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import resource
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 _PR_SET_PDEATHSIG = 1
@@ -34,6 +40,57 @@ def side_by_side(look: Callable[[_Item], _Found], items: Iterable[_Item]) -> Ite
     """Look at images in threads, for most of the time goes into unpacking; what is found comes in the order of the items."""
     with ThreadPoolExecutor(min(_MOST_READERS, available_processors())) as pool:
         yield from pool.map(look, items)
+
+
+@dataclass
+class Usage:
+    """What work has taken.
+
+    Attributes
+    ----------
+    seconds : float
+        Of all parts of it.
+    peak_memory : int
+        Bytes that the process of one part has held at most.
+    """
+
+    seconds: float = 0.0
+    peak_memory: int = 0
+
+    def add(self, other: Usage) -> None:
+        """Count what another part has taken."""
+        self.seconds += other.seconds
+        self.peak_memory = max(self.peak_memory, other.peak_memory)
+
+
+@contextmanager
+def measured() -> Iterator[Usage]:
+    """Measure what the block takes; known when it has ended."""
+    usage = Usage()
+    _reset_peak_memory()
+    started = time.monotonic()
+    try:
+        yield usage
+    finally:
+        usage.seconds, usage.peak_memory = time.monotonic() - started, _peak_memory()
+
+
+def _reset_peak_memory() -> None:
+    """Begin to measure `_peak_memory` anew. Without effect but on Linux."""
+    with contextlib.suppress(OSError):
+        Path('/proc/self/clear_refs').write_text('5', encoding='ascii')
+
+
+def _peak_memory() -> int:
+    """Bytes of memory that this process has held at most, since `_reset_peak_memory` where that has an effect.
+
+    Pages of an index count as long as they are held, though the system may take them back at any time.
+    """
+    with contextlib.suppress(OSError):
+        for line in Path('/proc/self/status').read_text(encoding='ascii').splitlines():
+            if line.startswith('VmHWM:'):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def die_with_parent() -> None:

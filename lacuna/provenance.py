@@ -1,18 +1,98 @@
-"""What a run leaves in ``logs/``: its settings, the text for a methods section, the masks that failed."""
+"""What a run leaves in ``logs/``: settings, the text for a methods section, what was done when, and what failed."""
 
 from __future__ import annotations
 
+import logging
+import os
+import shlex
 import shutil
+import socket
+import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import lacuna
 from lacuna.config import RunConfig
-from lacuna.files import write_if_changed
-from lacuna.plan import Failure
+from lacuna.derivatives import FAILURES, read_failures
+from lacuna.files import json_bytes, write_if_changed
+from lacuna.plan import Failure, RunPlan
+from lacuna.processes import Usage
+
+_LOGGER = logging.getLogger('lacuna')
+#: seconds between two versions of run.json while masks are finished
+_EVERY = 5.0
+
+
+class RunRecord:
+    """``run.json``: when a run has started and ended, and what became of each mask.
+
+    It is there from the start, so that a run which was killed can be told from one that has ended.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Of this run.
+    plan : lacuna.plan.RunPlan
+    """
+
+    def __init__(self, folder: Path, plan: RunPlan) -> None:
+        self._path = folder / 'run.json'
+        self._written = 0.0
+        self._about: dict[str, Any] = {
+            'lacuna': lacuna.__version__,
+            'command': shlex.join(sys.argv),
+            'host': socket.gethostname(),
+            'pid': os.getpid(),
+            'started': _now(),
+            'finished': None,
+            'status': 'running',
+            'exit_code': None,
+        }
+        self._masks: dict[Path, dict[str, Any]] = {}
+        for mask in plan.done:
+            self.mask(mask.path, 'done before')
+        for skipped in plan.skipped:
+            self.mask(skipped.path, 'skipped', reason=skipped.reason)
+        for failure in plan.failed:
+            self.mask(failure.path, 'failed', reason=failure.reason)
+        for job in plan.todo:
+            self.mask(job.mask.path, 'not finished')
+        self.write()
+
+    def mask(self, path: Path, status: str, usage: Usage | None = None, reason: str | None = None) -> None:
+        """Note what became of a mask."""
+        self._masks[path] = {
+            'status': status,
+            'seconds': round(usage.seconds, 3) if usage else None,
+            'peak_memory_mb': round(usage.peak_memory / 1e6, 1) if usage else None,
+            'reason': reason,
+        }
+
+    def write_now_and_then(self) -> None:
+        """Write the file, unless that was done a moment ago."""
+        if time.monotonic() - self._written > _EVERY:
+            self.write()
+
+    def finish(self, status: str, exit_code: int) -> None:
+        """Note how the run has ended, and write the file."""
+        self._about.update(finished=_now(), status=status, exit_code=exit_code)
+        self.write()
+
+    def write(self) -> None:
+        """Write the file."""
+        self._written = time.monotonic()
+        masks = [{'mask': str(path), **about} for path, about in self._masks.items()]
+        write_if_changed(self._path, json_bytes({**self._about, 'masks': masks}))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec='milliseconds')
 
 
 def new_log_dir(config: RunConfig) -> Path:
@@ -24,6 +104,20 @@ def new_log_dir(config: RunConfig) -> Path:
     return folder
 
 
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Write what Lacuna says into a file, too, with the time."""
+    handler = logging.FileHandler(path, encoding='utf-8')
+    handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(message)s'))
+    handler.handleError = lambda _: None  # type: ignore[assignment, method-assign]  # of a full disk the results tell
+    _LOGGER.addHandler(handler)
+    try:
+        yield
+    finally:
+        _LOGGER.removeHandler(handler)
+        handler.close()
+
+
 def write_methods(folder: Path, text: str) -> None:
     """Write the methods text of a workflow, and the bibliography that it cites."""
     head = f'Structural disconnection was computed with *Lacuna* {lacuna.__version__}, built on *Nipype* [@nipype]. '
@@ -32,9 +126,37 @@ def write_methods(folder: Path, text: str) -> None:
         shutil.copyfile(bibliography, folder / 'CITATION.bib')
 
 
-def write_failures(root: Path, failures: Sequence[Failure]) -> Path:
-    """Write the table of the masks that failed; returns its path."""
-    lines = ['mask\treason', *(f'{failure.path}\t{" ".join(failure.reason.split())}' for failure in failures)]
-    target = root / 'logs' / 'failed_masks.tsv'
+def keep_crash(crash: Path, stem: str, command: str) -> Path:
+    """Name the record of a failed node after its mask, and say in it how to see the failure again."""
+    target = crash.with_name(f'crash-{stem}-{crash.name.removeprefix("crash-")}')
+    crash.rename(target)
+    with target.open('a', encoding='utf-8') as stream:
+        stream.write(f'\n\nTo see it again:\n{command}\n')
+    return target
+
+
+def update_failures(root: Path, looked_at: Collection[Path], failures: Sequence[Failure]) -> Path | None:
+    """Bring the table of failed masks up to date; nobody else may write it meanwhile.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Of the dataset.
+    looked_at : collection of pathlib.Path
+        The masks of this run: what is known of others stays.
+    failures : sequence of lacuna.plan.Failure
+
+    Returns
+    -------
+    pathlib.Path or None
+        The table; None if no failure is left, and no table.
+    """
+    target = root / FAILURES
+    rows = [(path, reason) for path, reason in read_failures(root) if path not in looked_at]
+    rows += [(failure.path, ' '.join(failure.reason.split())) for failure in failures]
+    if not rows:
+        target.unlink(missing_ok=True)
+        return None
+    lines = ['mask\treason', *(f'{path}\t{reason}' for path, reason in sorted(rows))]
     write_if_changed(target, ('\n'.join(lines) + '\n').encode())
     return target

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Container, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -13,7 +14,7 @@ from threading import Event
 from traceback import format_exception
 from typing import Any
 
-from lacuna.processes import start_worker
+from lacuna.processes import Usage, measured, start_worker
 
 #: seconds between two looks at the jobs if none has ended
 _LONGEST_WAIT = 1.0
@@ -34,8 +35,13 @@ def local_plugin(plugin_args: dict[str, Any], *, workers: int, groups: Sequence[
         Processes to run nodes in, which end with this process however it ends; with 1, nodes run here.
     groups : sequence of str
         Full names of sub-workflows; nodes outside come first.
+
+    Returns
+    -------
+    plugin
+        With an attribute ``usage``: by group, the `Usage` of its nodes so far.
     """
-    from nipype.pipeline.plugins.multiproc import MultiProcPlugin, run_node
+    from nipype.pipeline.plugins.multiproc import MultiProcPlugin
 
     ranks = {name: rank for rank, name in enumerate(groups)}
 
@@ -44,6 +50,7 @@ def local_plugin(plugin_args: dict[str, Any], *, workers: int, groups: Sequence[
 
         def __init__(self) -> None:
             super().__init__(plugin_args=plugin_args)
+            self.usage: dict[str, Usage] = defaultdict(Usage)
             self._news = Event()
             self._looks = 0
             self.pool.shutdown()  # no process has been started yet
@@ -67,39 +74,46 @@ def local_plugin(plugin_args: dict[str, Any], *, workers: int, groups: Sequence[
                 worker.kill()
 
         def _sort_jobs(self, jobids: Any, scheduler: str = 'tsort') -> Any:  # noqa: ARG002
-            return sorted(jobids, key=lambda job: group_rank(self.procs[job].fullname, ranks))
+            return sorted(jobids, key=lambda job: ranks.get(group_of(self.procs[job].fullname, ranks), -1))
 
         def _submit_job(self, node: Any, updatehash: bool = False) -> int:
             self._taskid += 1
             task: int = self._taskid
             if workers > 1:
                 future = self._submit(node, updatehash, task)
-                future.add_done_callback(partial(self._ended, task))
+                future.add_done_callback(partial(self._ended, task, node.fullname))
             else:
-                try:
-                    result = {'result': node.run(updatehash=updatehash), 'traceback': None}
-                except Exception as error:  # noqa: BLE001  goes to the crash file
-                    raise_interrupt([error])
-                    result = {'result': node.result, 'traceback': format_exception(*sys.exc_info())}
+                with measured() as usage:
+                    try:
+                        result = {'result': node.run(updatehash=updatehash), 'traceback': None}
+                    except Exception as error:  # noqa: BLE001  goes to the crash file
+                        raise_interrupt([error])
+                        result = {'result': node.result, 'traceback': format_exception(*sys.exc_info())}
                 self._taskresult[task] = {**result, 'taskid': task}
+                self._count(node.fullname, usage)
             self._task_obj[task] = node
             return task
 
         def _submit(self, *job: Any) -> Any:
             try:
-                return self.pool.submit(run_node, *job)
+                return self.pool.submit(_run_node, *job)
             except BrokenProcessPool:  # what its workers did has failed; the others can go on
                 self.pool = _new_pool(workers)
-                return self.pool.submit(run_node, *job)
+                return self.pool.submit(_run_node, *job)
 
-        def _ended(self, task: int, future: Any) -> None:
+        def _count(self, node: str, usage: Usage) -> None:
+            if group := group_of(node, ranks):
+                self.usage[group].add(usage)
+
+        def _ended(self, task: int, node: str, future: Any) -> None:
             if future.cancelled():
                 return
             if isinstance(future.exception(), BrokenProcessPool):
                 said = ['RuntimeError: a worker process was killed; was there enough memory? (see --mem-gb)']
                 self._taskresult[task] = {'result': None, 'traceback': said, 'taskid': task}
             else:
-                self._taskresult[task] = future.result()
+                self._taskresult[task], usage = future.result()
+                self._count(node, usage)
             self._news.set()
 
         def _send_procs_to_workers(self, *args: Any, **options: Any) -> None:
@@ -128,15 +142,22 @@ def _new_pool(workers: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(workers, initializer=start_worker, initargs=(str(Path.cwd()),))
 
 
-def group_rank(node: str, ranks: dict[str, int]) -> int:
-    """Rank of the group that a node belongs to; -1 outside of all.
+def _run_node(node: Any, updatehash: bool, task: int) -> tuple[dict[str, Any], Usage]:
+    """Run a node in a worker; its result as the plugin wants it, and what it has taken."""
+    from nipype.pipeline.plugins.multiproc import run_node
 
-    >>> group_rank('run.space.sub_2.snm.query', {'run.space.sub_1': 0, 'run.space.sub_2': 1})
-    1
+    with measured() as usage:
+        result = run_node(node, updatehash, task)
+    return result, usage
+
+
+def group_of(node: str, groups: Container[str]) -> str:
+    """The group that a node belongs to; empty outside of all.
+
+    >>> group_of('run.space.sub_2.snm.query', ['run.space.sub_1', 'run.space.sub_2'])
+    'run.space.sub_2'
     """
     name = node
-    while name:
-        if name in ranks:
-            return ranks[name]
+    while name and name not in groups:
         name = name.rpartition('.')[0]
-    return -1
+    return name

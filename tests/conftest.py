@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,15 @@ def unpacked(tmp_path_factory, shared):
 def tree(folder: Path) -> set[str]:
     """All files below a folder, by their relative paths."""
     return {str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file()}
+
+
+def commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """A parser and those of all its commands."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from commands(command)
 
 
 def write_cohort(folder: Path, masks: int) -> Toy:

@@ -1,6 +1,7 @@
 """Reports: what is computed for them, the figures, the pages, and the command."""
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from lacuna.reports.frame import ORIGIN, SHAPE, load_template, mask_in_frame, to
 from lacuna.reports.group import GroupRow, flagged, write_group_report
 from lacuna.reports.group_figures import by_network_means
 from lacuna.reports.parcels import by_network, read_parcel
-from lacuna.reports.participant import ReportFailure, make_report, read_failures, write_page
+from lacuna.reports.participant import ReportFailure, is_current, make_report, write_page
 from lacuna.reports.reportlets import draw_reportlets, publish_reportlets
 from lacuna.reports.results import Lesion, find_lesions
 from lacuna.reports.style import drawing, png_bytes
@@ -355,18 +356,6 @@ def test_a_participant_without_results_gets_a_page_that_says_why(tmp_path):
     assert 'No lesion of this participant has a result' in other
 
 
-def test_failures_of_finished_masks_are_old(tmp_path):
-    import os
-
-    root = tmp_path / 'out'
-    mask = write_results(root, tmp_path / 'in', sample=False)
-    (root / 'logs').mkdir()
-    table = root / 'logs/failed_masks.tsv'
-    table.write_text(f'mask\treason\n{mask}\tfull disk\n/in/sub-09_mask.nii.gz\tbroken\n')
-    os.utime(table, (1, 1))
-    assert [failure.subject for failure in read_failures(root)] == ['09']
-
-
 def test_methods_and_their_references_are_in_the_page(dataset):
     run = dataset / 'logs/20250101-000000_x'
     run.mkdir(parents=True)
@@ -456,20 +445,21 @@ def test_a_broken_file_costs_one_report_only(tmp_path, capsys):
     assert 'What needs the mask is left out' in (root / 'sub-01.html').read_text(encoding='utf-8')
 
 
-def test_figures_older_than_the_results_are_drawn_again(tmp_path):
-    import os
-
+def test_figures_of_other_results_are_drawn_again(tmp_path):
+    """Whatever the clock said: the results may be older than their figures, and yet others."""
     root = tmp_path / 'out'
     write_results(root, tmp_path / 'in', 'sub-01_label-lesion', sample=False)
     make_report(root, '01')
+    assert is_current(root, '01')
     figure = root / 'sub-01/figures/sub-01_label-lesion_method-snm_desc-map_figure.png'
     figure.unlink()
     make_report(root, '01')
     assert not figure.exists()  # nothing has changed
-    drawn = next(root.glob('sub-01/figures/*_desc-summary_figure.html'))
-    os.utime(drawn, (1, 1))
+    os.utime(next(root.glob('sub-01/**/*_stats.json')), (1, 1))
+    assert not is_current(root, '01')
     make_report(root, '01')
     assert figure.exists()
+    assert is_current(root, '01')
 
 
 def test_outliers_are_flagged():

@@ -55,7 +55,7 @@ def run(tmp_path, workflow, workers, groups=()):
     finished = []
     found = run_workflow(
         workflow, workers=workers, groups=groups, work_dir=tmp_path, crash_dir=tmp_path / 'crashes',
-        on_finished=finished.append, **OPTIONS,
+        on_finished=lambda node, _: finished.append(node), **OPTIONS,
     )  # fmt: skip
     return finished, *found
 

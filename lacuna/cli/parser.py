@@ -8,12 +8,21 @@ import sys
 from collections.abc import Callable, Sequence
 
 import lacuna
-from lacuna.cli import bidsify, check, collect, completion, convert, fetch, index, info, report, run, tutorial
-from lacuna.errors import LacunaError
-
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-_INTERRUPTED = 130
+from lacuna.cli import (
+    bidsify,
+    check,
+    collect,
+    completion,
+    convert,
+    fetch,
+    index,
+    info,
+    report,
+    run,
+    slurm,
+    tutorial,
+)
+from lacuna.errors import EXIT_USAGE, INTERRUPTED, LacunaError
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -27,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     bidsify.add_parser(commands)
     check.add_parser(commands)
     run.add_parser(commands)
+    slurm.add_parser(commands)
     collect.add_parser(commands)
     report.add_parser(commands)
     fetch.add_parser(commands)
@@ -92,4 +102,4 @@ def guarded(command: Callable[[argparse.Namespace], int], args: argparse.Namespa
         return EXIT_USAGE
     except KeyboardInterrupt:
         print('lacuna: interrupted; the same command goes on where it stopped', file=sys.stderr)
-        return _INTERRUPTED
+        return INTERRUPTED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 import sys
 import zlib
@@ -11,15 +12,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lacuna.cli.words import print_plan, print_result, say_plan, say_tractogram, set_up_logging
+from lacuna.claim import Claim, claiming
+from lacuna.cli.words import print_plan, print_result, say_failures, say_plan, say_tractogram, set_up_logging
 from lacuna.config import ENGINES, ON_EMPTY, RunConfig, read_settings
-from lacuna.errors import InputError
+from lacuna.errors import EXIT_FAILED, INTERRUPTED, InputError
 from lacuna.plugins import PluginChoice, read_plugin
 from lacuna.progress import counted, progress_bar
 from lacuna.spaces import RESOLUTIONS, SPACES
 
 if TYPE_CHECKING:
-    from lacuna.plan import Failure, RunPlan
+    from lacuna.execution import Crash
+    from lacuna.plan import Failure, MaskJob, RunPlan
+    from lacuna.processes import Usage
+    from lacuna.provenance import RunRecord
+
+_LOGGER = logging.getLogger('lacuna')
 
 
 def add_parser(commands: Any) -> None:
@@ -66,6 +73,9 @@ def add_arguments(
     chosen.add_argument('--session-id', nargs='+', dest='sessions', metavar='S', help='all by default')
     chosen.add_argument(
         '--pattern', metavar='GLOB', help="of the masks' names, such as '*label-acuteinfarct_mask.nii.gz'"
+    )
+    chosen.add_argument(
+        '--chunk', metavar='I/N', help='only the I-th of N parts of the participants, for a job of a cluster'
     )
     chosen.add_argument(
         '--on-empty', choices=ON_EMPTY, help=_default('on_empty', 'for a mask without voxels')
@@ -144,11 +154,12 @@ def run(args: argparse.Namespace) -> int:
     quiet_environment()
     config = make_config(args)
     set_up_logging(config.verbose)
-    plan = prepare(config)
     if config.dry_run:
+        plan = prepare(config)
         print_plan(plan)
         return 1 if plan.failed else 0
-    return execute(plan)
+    with claiming(config.output_dir) as claim:
+        return execute(prepare(config, claim), claim)
 
 
 def _default(name: str, text: str) -> str:
@@ -185,8 +196,8 @@ def make_config(args: argparse.Namespace) -> RunConfig:
     return RunConfig(**values)
 
 
-def prepare(config: RunConfig) -> RunPlan:
-    """Check everything that can be checked before any work."""
+def prepare(config: RunConfig, claim: Claim | None = None) -> RunPlan:
+    """Check everything that can be checked before any work; what is to be written is claimed."""
     from lacuna.batch import check_programs
     from lacuna.connectomes import open_tractogram
     from lacuna.derivatives import check_output_dir
@@ -217,18 +228,17 @@ def prepare(config: RunConfig) -> RunPlan:
         engine_version=version,
         cache=cache_dir(),
         progress=partial(counted, 'checking masks'),
+        **({'claim': lambda subjects: claim.take(subjects, config.settings())} if claim else {}),
     )
 
 
-def execute(plan: RunPlan) -> int:
+def execute(plan: RunPlan, claim: Claim) -> int:
     """Do what the plan says is missing; returns the exit code."""
-    from lacuna.derivatives import remove_unused_connectomes, write_description
-    from lacuna.provenance import new_log_dir, write_failures
+    from lacuna.derivatives import write_description
+    from lacuna.provenance import update_failures
 
     config = plan.config
     signal.signal(signal.SIGTERM, _stop)
-    say_plan(plan)
-    failures = list(plan.failed)
     write_description(
         config.output_dir,
         config,
@@ -237,15 +247,16 @@ def execute(plan: RunPlan) -> int:
         atlases=[each.atlas for found in plan.parcellations.values() for each in found],
     )
     if plan.todo:
-        log_dir = new_log_dir(config)
-        failures += _run_jobs(plan, log_dir)
-        if config.overwrite:
-            remove_unused_connectomes(config.output_dir)
-    for failure in failures:
-        print(f'lacuna: {failure.reason}', file=sys.stderr)
+        failures = _run_recorded(plan)
+    else:
+        say_plan(plan)
+        say_failures(failures := plan.failed)
+    looked_at = {mask.path for mask in (*plan.done, *(job.mask for job in plan.todo))}
+    looked_at |= {each.path for each in (*plan.skipped, *plan.failed)}
+    with claim.tables():
+        table = update_failures(config.output_dir, looked_at, failures)
     finished = len(plan.done) + len(plan.todo) - (len(failures) - len(plan.failed))
     if failures:
-        table = write_failures(config.output_dir, failures)
         print(
             f'lacuna: {len(failures)} of {finished + len(failures)} masks failed; see {table}',
             file=sys.stderr,
@@ -256,7 +267,31 @@ def execute(plan: RunPlan) -> int:
     return 1 if failures else 0
 
 
-def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
+def _run_recorded(plan: RunPlan) -> list[Failure]:
+    """Do what is missing, and keep a record of it in ``logs/``; returns the masks that failed."""
+    from lacuna.derivatives import remove_unused_connectomes
+    from lacuna.provenance import RunRecord, logging_to, new_log_dir
+
+    log_dir = new_log_dir(plan.config)
+    with logging_to(log_dir / 'run.log'):
+        record = RunRecord(log_dir, plan)
+        say_plan(plan)
+        status, code = 'error', EXIT_FAILED
+        try:
+            say_failures(failures := [*plan.failed, *_run_jobs(plan, log_dir, record)])
+            status, code = ('some masks failed', EXIT_FAILED) if failures else ('done', 0)
+        except KeyboardInterrupt:
+            status, code = 'interrupted', INTERRUPTED
+            raise
+        finally:
+            _LOGGER.info('%s', status)
+            record.finish(status, code)
+        if plan.config.overwrite:
+            remove_unused_connectomes(plan.config.output_dir)
+    return failures
+
+
+def _run_jobs(plan: RunPlan, log_dir: Path, record: RunRecord) -> list[Failure]:
     """Build the workflow of the masks with missing results and run it; returns the masks that failed."""
     from lacuna.execution import (
         quiet_nipype,
@@ -265,7 +300,6 @@ def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
         stream_commands,
         worthwhile_workers,
     )
-    from lacuna.plan import Failure
     from lacuna.processes import processors
     from lacuna.provenance import write_methods
     from lacuna.workflows.cohort import init_cohort_wf, sink_nodes
@@ -282,8 +316,7 @@ def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
         omp_nthreads=max(1, nprocs // workers),
         mem_gb=min(1.0, config.mem_gb or 1.0),
         show_progress=True,
-        # two runs into different folders may share a work folder
-        name=f'lacuna_{zlib.crc32(bytes(config.output_dir)):08x}_wf',
+        name=_workflow_name(config),
     )
     write_methods(log_dir, workflow.visit_desc())
     if config.verbose > 1:
@@ -291,14 +324,18 @@ def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
     else:
         quiet_nipype()
 
-    sinks = {name: Path(*name.split('.')[:-1]) for name in sink_nodes(plan, workflow)}
+    sinks = dict(zip(sink_nodes(plan, workflow), plan.todo, strict=True))
     finished = set()
     with progress_bar('masks', total=len(plan.todo), unit='mask') as bar:
 
-        def on_finished(node: str) -> None:
+        def on_finished(node: str, usage: Usage) -> None:
             if node in sinks:
                 finished.add(node)
-                remove_finished(config.work_dir / sinks[node])
+                remove_finished(config.work_dir / Path(*node.split('.')[:-1]))
+                path = sinks[node].mask.path
+                record.mask(path, 'done', usage)
+                record.write_now_and_then()
+                _LOGGER.info('%s: done, %.2f s, %.0f MB', path, usage.seconds, usage.peak_memory / 1e6)
                 bar.update(1)
 
         crashes, error = run_workflow(
@@ -316,18 +353,51 @@ def _run_jobs(plan: RunPlan, log_dir: Path) -> list[Failure]:
         remove_finished(config.work_dir / workflow.name)
 
     failures = []
-    for job, sink in zip(plan.todo, sinks, strict=True):
+    for sink, job in sinks.items():
         if sink not in finished:
-            own = [crash for crash in crashes if crash.node.startswith(sink.removesuffix('sink'))]
-            reason = str(error or 'did not finish')
-            if cause := next(iter(own or crashes), None):
-                reason = f'{cause.reason} (details: {cause.path})'
-            failures.append(Failure(job.mask.path, f'{job.mask.path}: {reason}'))
+            failure = _failure_of(job, sink.removesuffix('sink'), config, crashes, error)
+            record.mask(job.mask.path, 'failed', reason=failure.reason)
+            failures.append(failure)
     return failures
 
 
 def _plugin(config: RunConfig) -> PluginChoice | None:
     return read_plugin(config.use_plugin) if config.use_plugin else None
+
+
+def _failure_of(
+    job: MaskJob, nodes: str, config: RunConfig, crashes: Sequence[Crash], error: Exception | None
+) -> Failure:
+    """Why a mask was not finished: its own node, or one that all masks need."""
+    from lacuna.plan import Failure
+    from lacuna.provenance import keep_crash
+
+    path = job.mask.path
+    reason = str(error or 'did not finish')
+    own = [crash for crash in crashes if crash.node.startswith(nodes)]
+    if cause := next(iter(own or crashes), None):
+        details = cause.path
+        if own:
+            again = f'{config.command_line(job.mask.subject)} --nprocs 1 -vv'
+            details = keep_crash(cause.path, job.mask.stem, again)
+        reason = f'{cause.reason} (details: {details})'
+    return Failure(path, f'{path}: {reason}')
+
+
+def _workflow_name(config: RunConfig) -> str:
+    """Name of the workflow, and of its folder: runs at the same time may share a work folder.
+
+    The same command finds what it left there when it was killed.
+    """
+    which = [
+        config.output_dir,
+        config.source,
+        config.participants,
+        config.sessions,
+        config.pattern,
+        config.chunk,
+    ]
+    return f'lacuna_{zlib.crc32(repr(which).encode()):08x}_wf'
 
 
 def _make_reports(plan: RunPlan, failures: list[Failure]) -> None:

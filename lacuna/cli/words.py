@@ -1,4 +1,4 @@
-"""What ``lacuna run`` says: on the terminal before, while and after it works."""
+"""What ``lacuna run`` says: on the terminal and in its log, before, while and after it works."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lacuna.bids import Target
     from lacuna.connectomes import Tractogram
-    from lacuna.plan import RunPlan
+    from lacuna.plan import Failure, RunPlan
 
 _LOGGER = logging.getLogger('lacuna')
 #: the outputs whose paths are printed at the end of a run, and how they are called
@@ -30,9 +30,10 @@ def set_up_logging(verbose: int) -> None:
     """Messages go to standard error, those of Lacuna only."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter('%(message)s'))
+    handler.setLevel(logging.INFO if verbose else logging.WARNING)
     _LOGGER.handlers[:] = [handler]
     _LOGGER.propagate = False
-    _LOGGER.setLevel(logging.INFO if verbose else logging.WARNING)
+    _LOGGER.setLevel(logging.INFO)  # the log of a run holds all
 
 
 def say_tractogram(tractogram: Tractogram) -> None:
@@ -60,6 +61,12 @@ def say_plan(plan: RunPlan) -> None:
         _LOGGER.info('%s: %s (%s)', job.mask.path, _names(job.missing), job.mask.space)
     if plan.todo:
         _LOGGER.info('%s', _STEPS[plan.config.engine])
+
+
+def say_failures(failures: Iterable[Failure]) -> None:
+    """Why masks failed."""
+    for failure in failures:
+        _LOGGER.error('lacuna: %s', failure.reason)
 
 
 def _names(targets: Iterable[Target]) -> str:

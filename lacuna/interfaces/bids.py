@@ -19,7 +19,7 @@ from nipype.interfaces.base import (
 )
 from nipype.interfaces.io import add_traits
 
-from lacuna.bids import Target, describe_mask, outputs
+from lacuna.bids import Target, describe_mask, outputs, sidecar_path
 from lacuna.derivatives import mask_outputs, save, sidecar_for
 from lacuna.files import remove_leftovers
 
@@ -74,7 +74,7 @@ class DerivativesDataSink(SimpleInterface):
         metadata, atlases = _given(inputs.metadata) or {}, _given(inputs.atlases) or {}
         root = Path(inputs.base_directory)
         paths = {target: root / path for target, path in mask_outputs(mask, self._targets).items()}
-        remove_leftovers(paths.values())
+        remove_leftovers([*paths.values(), *map(sidecar_path, paths.values())])
         for target, path in paths.items():
             sidecar = sidecar_for(target, metadata, atlases) if outputs()[target.key].sidecar else None
             save(getattr(inputs, target.field), path, sidecar)

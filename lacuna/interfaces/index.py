@@ -19,7 +19,7 @@ from nipype.interfaces.base import (
 
 from lacuna.connectomes import Alignment, open_tractogram
 from lacuna.endpoints import EndpointTable
-from lacuna.files import cache_dir
+from lacuna.files import cache_dir, make_once
 from lacuna.interfaces.images import save_image
 from lacuna.progress import progress_bar
 from lacuna.spaces import standard_grid
@@ -160,6 +160,11 @@ class _AssignEndpointsInputSpec(BaseInterfaceInputSpec):
     index = Directory(exists=True, mandatory=True, desc='of BuildIndex')
     in_parcels = File(exists=True, mandatory=True, desc='number of the parcel in each voxel, from 1')
     names = File(exists=True, mandatory=True, desc='names of the parcels (JSON list)')
+    out_file = File(
+        'endpoints.npz',
+        usedefault=True,
+        desc='table to write; an absolute path is in a cache, and the file is used if it is there',
+    )
     num_threads = traits.Int(1, usedefault=True, nohash=True, desc='kept equal to the n_procs of the node')
 
 
@@ -181,15 +186,24 @@ class AssignEndpoints(SimpleInterface):
         from lacuna.streamlines.voxels import nifti_affine
 
         inputs = self.inputs
-        index = Index.open(inputs.index, verify=False)
-        image = nb.load(inputs.in_parcels)
-        pairs = assign(
-            index.endpoints,
-            np.asanyarray(image.dataobj),
-            nifti_affine(image.header),
-            nprocs=inputs.num_threads,
-        )
-        names = tuple(json.loads(Path(inputs.names).read_text(encoding='utf-8')))
-        target = Path(runtime.cwd, 'endpoints.npz')
-        self._results['out_file'] = str(EndpointTable.of(pairs, names).save(target))
+        kept = Path(inputs.out_file)
+        target = Path(runtime.cwd, kept)  # an absolute path stays what it is
+
+        def make() -> None:
+            index = Index.open(inputs.index, verify=False)
+            image = nb.load(inputs.in_parcels)
+            pairs = assign(
+                index.endpoints,
+                np.asanyarray(image.dataobj),
+                nifti_affine(image.header),
+                nprocs=inputs.num_threads,
+            )
+            names = tuple(json.loads(Path(inputs.names).read_text(encoding='utf-8')))
+            EndpointTable.of(pairs, names).save(target)
+
+        if kept.is_absolute():
+            make_once(target, make)
+        else:
+            make()
+        self._results['out_file'] = str(target)
         return runtime

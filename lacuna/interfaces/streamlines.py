@@ -7,6 +7,7 @@ from typing import Any
 
 from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, traits
 
+from lacuna.files import make_once
 from lacuna.streamlines.sample import sample_tck
 from lacuna.streamlines.transform import PointTransform, move_tractogram
 
@@ -14,13 +15,17 @@ from lacuna.streamlines.transform import PointTransform, move_tractogram
 class _MoveStreamlinesInputSpec(BaseInterfaceInputSpec):
     in_tracks = File(exists=True, mandatory=True, desc='tractogram (.tck)')
     transform = File(exists=True, mandatory=True, desc='transform of points (ITK composite, .h5)')
-    out_tracks = File('moved.tck', usedefault=True, desc='moved tractogram')
+    out_tracks = File(
+        'moved.tck',
+        usedefault=True,
+        desc='moved tractogram; an absolute path is in a cache, and the file is used if it is there',
+    )
     num_threads = traits.Int(1, usedefault=True, nohash=True, desc='kept equal to the n_procs of the node')
 
 
 class _MoveStreamlinesOutputSpec(TraitedSpec):
     out_tracks = File(exists=True, desc='the tractogram with its vertices in the other space')
-    outside = traits.Int(desc='vertices outside the field of the transform')
+    outside = traits.Int(desc='vertices outside the field of the transform, if the tractogram was moved now')
 
 
 class MoveStreamlines(SimpleInterface):
@@ -30,15 +35,23 @@ class MoveStreamlines(SimpleInterface):
     output_spec = _MoveStreamlinesOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        target = Path(runtime.cwd, self.inputs.out_tracks)  # an absolute path stays what it is
-        target.parent.mkdir(parents=True, exist_ok=True)
-        moved = move_tractogram(
-            Path(self.inputs.in_tracks),
-            target,
-            PointTransform(self.inputs.transform),
-            threads=self.inputs.num_threads,
-        )
-        self._results.update(out_tracks=str(target), outside=moved.outside)
+        kept = Path(self.inputs.out_tracks)
+        target = Path(runtime.cwd, kept)  # an absolute path stays what it is
+
+        def move() -> None:
+            moved = move_tractogram(
+                Path(self.inputs.in_tracks),
+                target,
+                PointTransform(self.inputs.transform),
+                threads=self.inputs.num_threads,
+            )
+            self._results['outside'] = moved.outside
+
+        if kept.is_absolute():
+            make_once(target, move)
+        else:
+            move()
+        self._results['out_tracks'] = str(target)
         return runtime
 
 

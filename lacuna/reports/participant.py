@@ -22,10 +22,12 @@ from lacuna.files import write_if_changed
 from lacuna.processes import start_worker
 from lacuna.reports.methods import methods_html, newest_methods
 from lacuna.reports.reportlets import draw_reportlets, publish_reportlets
-from lacuna.reports.results import Lesion, figure_name, find_lesions, participants
+from lacuna.reports.results import figure_name, find_lesions, results_stamp
 
 _CRASH = re.compile(r'\(details: (?P<path>.*?\.txt)\)')
 _MOST_OF_A_CRASH = 20_000
+#: bytes in which the stamp of a page or figure lies
+_STAMPED = 1000
 _TYPES = {'.png': 'image/png', '.svg': 'image/svg+xml'}
 
 
@@ -61,19 +63,8 @@ def mask_failure(mask: Path, reason: str) -> ReportFailure:
 
 
 def read_failures(root: Path) -> list[ReportFailure]:
-    """The failures that the last run with any has left, without those of masks that were finished since."""
-    table = root / 'logs' / 'failed_masks.tsv'
-    if not table.is_file():
-        return []
-    when = table.stat().st_mtime
-    done = {
-        lesion.mask.name
-        for label in participants(root)
-        for lesion in find_lesions(root, label)
-        if lesion.mask and lesion.disconnection_map and lesion.disconnection_map.stat().st_mtime > when
-    }
-    found = [mask_failure(path, reason) for path, reason in derivatives.read_failures(root)]
-    return [failure for failure in found if failure.mask.name not in done]
+    """The masks that failed when they were last tried."""
+    return [mask_failure(path, reason) for path, reason in derivatives.read_failures(root)]
 
 
 def make_reports(
@@ -148,28 +139,23 @@ def make_report(
     folder = figures_dir(root, subject)
     for lesion in find_lesions(root, subject):
         drawn = folder / figure_name(lesion.stem, 'summary', '.html')
-        if redraw or not drawn.is_file() or drawn.stat().st_mtime < _newest(lesion):
+        if redraw or not _is_stamped(drawn, results_stamp([lesion])):
             with tempfile.TemporaryDirectory() as drafts:
                 publish_reportlets(draw_reportlets(lesion, Path(drafts)), folder)
-            drawn.touch()  # a figure that is the same as before keeps its time
     return write_page(root, subject, [failure for failure in failures if failure.subject == subject])
 
 
 def is_current(root: Path, subject: str) -> bool:
-    """Whether the page of a participant is there, and newer than all results."""
-    page = root / f'sub-{subject}.html'
-    if not page.is_file():
+    """Whether the page of a participant is there, and made of the results as they are now."""
+    return _is_stamped(root / f'sub-{subject}.html', results_stamp(find_lesions(root, subject)))
+
+
+def _is_stamped(path: Path, stamp: str) -> bool:
+    """Whether a file is there and has the stamp near its beginning."""
+    if not path.is_file():
         return False
-    written = page.stat().st_mtime
-    return all(_newest(lesion) <= written for lesion in find_lesions(root, subject))
-
-
-def _newest(lesion: Lesion) -> float:
-    """When the last of the results was written."""
-    paths = [lesion.disconnection_map, lesion.summary, lesion.sample]
-    for atlas in lesion.atlases:
-        paths += [atlas.disconnection_matrix, atlas.mask_matrix, atlas.full_matrix, atlas.roi_disconnection]
-    return max((path.stat().st_mtime for path in paths if path), default=0.0)
+    with path.open('rb') as stream:
+        return stamp.encode() in stream.read(_STAMPED)
 
 
 def write_page(root: Path, subject: str, failures: Sequence[ReportFailure] = ()) -> Path:
@@ -201,7 +187,9 @@ def write_page(root: Path, subject: str, failures: Sequence[ReportFailure] = ())
             )
         report.generate_report()
         page = Path(drafts, target.name).read_text(encoding='utf-8')
-    write_if_changed(target, _with_pictures(page, root).encode())
+    doctype, _, rest = _with_pictures(page, root).partition('\n')
+    stamp = results_stamp(find_lesions(root, subject))
+    write_if_changed(target, f'{doctype}\n{stamp}{rest}'.encode())
     return target
 
 

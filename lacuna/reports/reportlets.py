@@ -16,7 +16,7 @@ from lacuna.files import read_json, remove_leftovers
 from lacuna.masks import Mask, read_mask
 from lacuna.reports import charts, checks, figures
 from lacuna.reports.frame import FRAME_AFFINE, load_image, load_template, mask_in_frame, to_frame
-from lacuna.reports.results import AtlasTables, Lesion, figure_name
+from lacuna.reports.results import AtlasTables, Lesion, figure_name, results_stamp
 from lacuna.reports.style import drawing, png_bytes, svg_bytes
 from lacuna.reports.summary import summary_fragment, viewer_fragment
 from lacuna.reports.viewer import viewer_page
@@ -45,7 +45,8 @@ def draw_reportlets(lesion: Lesion, folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     images = _read(lesion)
-    pages = {figure_name(lesion.stem, 'summary', '.html'): summary_fragment(lesion, _check(lesion, images))}
+    summary = results_stamp([lesion]) + summary_fragment(lesion, _check(lesion, images))
+    pages = {figure_name(lesion.stem, 'summary', '.html'): summary}
     written = []
     with drawing():
         for name, figure in _brain_figures(lesion, images):

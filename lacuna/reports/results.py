@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -175,3 +176,22 @@ def check_dataset(root: Path) -> None:
     if 'Lacuna' not in names:
         message = f'{root} is no folder of results of Lacuna: its dataset_description.json does not name it'
         raise InputError(message)
+
+
+def results_stamp(lesions: Iterable[Lesion]) -> str:
+    """A comment that stands for the results of lesions as they are now.
+
+    Not by when they were written: clocks go wrong, and archives keep the times of what they unpack.
+    """
+    paths = []
+    for lesion in lesions:
+        paths += [lesion.disconnection_map, lesion.summary, lesion.sample]
+        for atlas in lesion.atlases:
+            paths += [
+                atlas.disconnection_matrix,
+                atlas.mask_matrix,
+                atlas.full_matrix,
+                atlas.roi_disconnection,
+            ]
+    known = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path]
+    return f'<!-- of {hashlib.sha256(repr(known).encode()).hexdigest()} -->\n'

@@ -68,7 +68,7 @@ def build_index(
     Returns
     -------
     pathlib.Path
-        The part with the visits, for `Index.open`.
+        The part with the visits, for :meth:`lacuna.streamlines.index.Index.open`.
 
     Raises
     ------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lacuna.errors import StreamlineIndexError
+from lacuna.files import only_one
 
 VERSION = 1
 MANIFEST = 'manifest.json'
@@ -179,9 +179,7 @@ def building(directory: Path, needed: int) -> Iterator[None]:
         If `directory` cannot be written, or the disk is full.
     """
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with (directory / _LOCK).open('w') as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with only_one(directory / _LOCK):
             for left in directory.glob(f'{_UNFINISHED}*'):  # of a build that was killed
                 shutil.rmtree(left, ignore_errors=True)
             yield

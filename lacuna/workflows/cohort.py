@@ -19,7 +19,7 @@ from lacuna.workflows.connectivity import init_parcellation_wf
 from lacuna.workflows.connectome import init_alignment_wf, init_connectome_wf
 from lacuna.workflows.snm import engine_fields, init_snm_wf
 
-#: streamlines of the sample that a report shows: more would only cover each other
+#: streamlines of the sample that a report shows; more would only cover each other
 MOST_SAMPLED = 1500
 
 

@@ -116,11 +116,13 @@ def init_parcellation_wf(
         ])  # fmt: skip
     else:
         table = pe.Node(AssignEndpoints(), name='assign', n_procs=omp_nthreads, mem_gb=mem_gb)
+        if cached_endpoints is not None:
+            table.inputs.out_file = str(cached_endpoints)
         workflow.connect([
             (inputnode, table, [('index', 'index')]),
             (prepare, table, [('out_image', 'in_parcels'), ('names', 'names')]),
         ])  # fmt: skip
-    if cached_endpoints is None:
+    if cached_endpoints is None or engine == 'index':
         workflow.connect([(table, outputnode, [('out_file', 'endpoints')])])
         return workflow
     keep = pe.Node(SaveFile(out_path=str(cached_endpoints)), name='keep', run_without_submitting=True)

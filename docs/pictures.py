@@ -1,0 +1,91 @@
+"""Make the pictures of the documentation anew: ``python docs/pictures.py`` (needs Chromium).
+
+Nothing is drawn by hand: each picture is one that Lacuna, or the Python of a page, makes when the pages are followed.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pages import follow
+from PIL import Image
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+DOCS = Path(__file__).parent
+FIGURES = 'derivatives/sub-01/figures/sub-01_label-lesion_method-snm_'
+#: where each picture comes from, in the folder in which the tutorial was followed: an image is taken as it is
+PICTURES = {
+    'lesion.png': f'{FIGURES}desc-lesion_figure.png',
+    'map.png': f'{FIGURES}desc-map_figure.png',
+    'matrix.png': f'{FIGURES}atlas-synthetic100_desc-matrix_figure.svg',
+    'viewer.png': f'{FIGURES}desc-viewer.html',
+    'report.png': 'derivatives/sub-01.html',
+    'group.png': 'derivatives/group.html',
+    'nilearn-map.png': 'map.png',
+    'nilearn-connections.png': 'connections.png',
+}
+#: the pages whose Python draws some of them
+FOLLOWED = (DOCS / 'tutorial.md', DOCS / 'howto/read-outputs.md')
+CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+WIDTH = 800  # pixels
+#: how much of a page is shown, in pixels
+HEIGHTS = {'report.png': 960, 'viewer.png': 600, 'group.png': 1230}
+
+
+def draw(folder: Path, target: Path) -> None:
+    """Make all pictures from the folder in which the pages of `FOLLOWED` were followed."""
+    target.mkdir(parents=True, exist_ok=True)
+    with browser() as chromium:
+        for name, source in PICTURES.items():
+            path = folder / source
+            image = (
+                Image.open(path) if path.suffix == '.png' else photograph(chromium, path, HEIGHTS.get(name))
+            )
+            paper = Image.new('RGBA', image.size, 'white')
+            paper.alpha_composite(image.convert('RGBA'))
+            paper.thumbnail((WIDTH, paper.height), Image.Resampling.LANCZOS)
+            # 256 colours: a third of the bytes
+            paper.convert('RGB').quantize(256, dither=Image.Dither.NONE).save(target / name, optimize=True)
+
+
+def photograph(chromium: Browser, path: Path, height: int | None) -> Image.Image:
+    """What a browser shows of a file; of a drawing all."""
+    page = chromium.new_page(viewport={'width': WIDTH, 'height': height or WIDTH}, color_scheme='light')
+    page.goto(path.as_uri())
+    page.wait_for_timeout(1500)  # the viewer turns its pictures into textures
+    shot = page.screenshot() if height else page.locator('svg').screenshot()
+    page.close()
+    return Image.open(io.BytesIO(shot))
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Chromium without the network."""
+    from playwright.sync_api import sync_playwright
+
+    # root may run Chromium without its sandbox only; SwiftShader draws WebGL without a graphics card
+    flags = ['--use-angle=swiftshader', '--enable-unsafe-swiftshader']
+    flags += ['--no-sandbox'] if os.geteuid() == 0 else []
+    with sync_playwright() as engine:
+        chromium = engine.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield chromium
+        chromium.close()
+
+
+if __name__ == '__main__':
+    with tempfile.TemporaryDirectory() as home:
+        # as in the tests: reports without TemplateFlow's templates, figures without windows
+        os.environ |= {'TEMPLATEFLOW_HOME': f'{home}/templateflow', 'MPLBACKEND': 'agg'}
+        folder = Path(home) / 'study'
+        for page in FOLLOWED:
+            follow(page, folder)
+        draw(folder, DOCS / 'images')

@@ -1,0 +1,115 @@
+"""Killed at any node and at random times, a run goes on to the same files."""
+
+import os
+import random
+import subprocess
+import sys
+import textwrap
+
+import nibabel as nb
+import pytest
+from conftest import write_cohort
+from kill_and_resume import Trials
+
+from lacuna.testing import world_coordinates, write_mask
+
+pytestmark = pytest.mark.slow
+
+KILLS = 50
+
+
+def words(folder, masks):
+    """A cohort with matrices of four quarters of the toy."""
+    toy = write_cohort(folder, masks)
+    image = nb.load(toy.mask)
+    x, y, _ = world_coordinates(image.shape, image.affine)
+    parcels = 1 + (x > 0).astype(int) + 2 * (y > 10)
+    atlas = write_mask(folder / 'atlas.nii.gz', parcels, image.affine)
+    (folder / 'atlas.txt').write_text('1 a\n2 b\n3 c\n4 d\n')
+    return [
+        str(folder / 'bids'), '--connectome-path', str(toy.tracks), '--compute-disconnectivity-matrix',
+        '--compute-roi-disconnection', '--custom-parcellation', 'quarters', str(atlas), str(folder / 'atlas.txt'),
+        'MNI152NLin6Asym',
+    ]  # fmt: skip
+
+
+def test_killed_at_random_times(tmp_path):
+    trials = Trials(tmp_path, words(tmp_path, 12), random.Random(os.environ.get('PYTEST_XDIST_TESTRUNUID')))
+    while trials.kills < KILLS:
+        trials.until_finished()
+    assert trials.finished >= 1
+
+
+def test_killed_at_each_node(tmp_path):
+    """By a hook in the interpreter: before a node runs, and after it has run but before that is noted."""
+    base = [
+        sys.executable,
+        '-m',
+        'lacuna',
+        'run',
+        'snm',
+        '--no-report',
+        '--nprocs',
+        '1',
+        '-w',
+        str(tmp_path / 'work'),
+    ]
+    source, *options = words(tmp_path, 1)
+    (tmp_path / 'hook').mkdir()
+    (tmp_path / 'hook/sitecustomize.py').write_text(
+        textwrap.dedent("""
+            import os, signal, sys
+
+            class Finder:
+                def find_spec(self, name, path, target=None):
+                    if name == 'lacuna.scheduling':
+                        sys.meta_path.remove(self)
+                        from nipype.pipeline.engine import nodes
+                        true, left = nodes.Node.run, [int(os.environ['KILL_AT'])]
+                        def run(self, *args, **options):
+                            left[0] -= 1
+                            if left[0] == 0:
+                                with open(os.environ['KILLED'], 'w') as stream:
+                                    stream.write(self.fullname.partition('_wf.')[2])
+                            if left[0] == 0 and os.environ['KILL_WHEN'] == 'before':
+                                os.kill(os.getpid(), signal.SIGKILL)
+                            if left[0] == 0:
+                                nodes._save_resultfile = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+                            return true(self, *args, **options)
+                        nodes.Node.run = run
+
+            if 'KILL_AT' in os.environ:
+                sys.meta_path.insert(0, Finder())
+        """)
+    )
+
+    def run(**env):
+        command = [*base, source, str(tmp_path / 'out'), *options]
+        return subprocess.run(
+            command, check=False, capture_output=True, text=True,
+            env={**os.environ, 'PYTHONPATH': str(tmp_path / 'hook'), 'KILLED': str(tmp_path / 'killed'), **env},
+        )  # fmt: skip
+
+    def results():
+        out = tmp_path / 'out'
+        return {
+            str(path.relative_to(out)): path.read_bytes()
+            for path in out.rglob('*')
+            if path.is_file() and 'logs' not in path.parts
+        }
+
+    assert run().returncode == 0
+    expected = results()
+    for when in ('before', 'after'):
+        (tmp_path / 'out').rename(tmp_path / f'out-{when}')
+        killed, at = [], 1
+        cold = {'LACUNA_CACHE_DIR': str(tmp_path / f'cache-{when}')}
+        while (done := run(KILL_AT=str(at), KILL_WHEN=when, **cold)).returncode != 0:
+            assert done.returncode == -9, done.stderr
+            node = (tmp_path / 'killed').read_text()
+            at += node in killed  # some nodes look at what is there in every run
+            killed.append(node)
+        assert results() == expected
+        assert {node.rpartition('.')[2] for node in killed} >= {
+            'build', 'publish', 'assign', 'prepare', 'query', 'ratio', 'summary', 'join', 'sink',
+        }  # fmt: skip
