@@ -57,7 +57,7 @@ class RunConfig:
     mem_gb : float or None
         Memory to use; None for what there is.
     use_plugin : pathlib.Path or None
-        File that says what runs the nodes, see :func:`lacuna.plugins.read_plugin`.
+        File that says what runs the nodes (``--use-plugin``).
     work_dir : pathlib.Path
         For what is not finished.
     report : bool
