@@ -17,6 +17,8 @@ from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
 from lacuna.batch import BATCH_SYSTEMS, BatchError, Request
+from lacuna.cli.parser import build_parser
+from lacuna.cli.run import make_config
 from lacuna.cluster import gather
 from lacuna.errors import InputError
 from lacuna.jobs import outcomes_path, read_outcomes, write_job
@@ -100,6 +102,18 @@ def test_any_plugin_file_is_read_or_refused(tmp_path_factory, content):
         path.write_bytes(content)
         with pytest.raises(InputError):
             read_plugin(path)
+
+
+@pytest.mark.parametrize(
+    ('given', 'nprocs', 'mem_gb'), [((), 4, 7.5), (('--nprocs', '2'), 2, 7.5), (('--mem-gb', '3'), 4, 3)]
+)
+def test_what_is_given_wins_over_the_plugin_file(tmp_path, given, nprocs, mem_gb):
+    path = tmp_path / 'plugin.yml'
+    path.write_text('plugin: MultiProc\nplugin_args: {n_procs: 4, memory_gb: 7.5}')
+    words = ['run', 'snm', 'bids', 'out', '--connectome-path', 't.tck', '--use-plugin', str(path), *given]
+    config = make_config(build_parser().parse_args(words))
+    assert (config.nprocs, config.mem_gb, config.use_plugin) == (nprocs, mem_gb, path)
+    assert 'plugin' not in config.command_line()  # it changes no result
 
 
 def test_a_program_that_is_missing(toy, tmp_path, lacuna_command):
