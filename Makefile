@@ -8,7 +8,7 @@ EXTRAS ?= dev
 PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 PARCELS = '$(DEMO)'/tutorial/parcellation/synthetic100_space-MNI152NLin6Asym
 
-.PHONY: help setup mrtrix chromium slurm demo test lint types docs bench clean
+.PHONY: help setup mrtrix chromium debootstrap slurm demo test lint types docs bench clean
 
 help:
 	@echo 'make demo    set everything up and map three synthetic lesions'
@@ -35,6 +35,10 @@ slurm:
 	  PATH="$$PATH:/usr/sbin:/sbin" tools/install-package.sh $${part%%:*} 'the tests on SLURM are skipped.' $${part##*:}; \
 	done
 
+# for the test that builds and runs the image in a chroot; it needs root too
+debootstrap:
+	@tools/install-package.sh debootstrap 'the test of the container image is skipped.' debootstrap
+
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo 'Python >= 3.11 is needed; name one with PYTHON=...'; exit 1; }
@@ -59,7 +63,7 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-test: setup chromium slurm
+test: setup chromium debootstrap slurm
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 docs: setup

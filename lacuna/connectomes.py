@@ -7,12 +7,13 @@ import hashlib
 import os
 import re
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lacuna.errors import InputError, TractogramError
-from lacuna.files import json_bytes, make_once, only_one, read_json, write_if_changed
+from lacuna.files import is_writable, json_bytes, make_once, only_one, read_json, write_if_changed
 from lacuna.spaces import Grid, find_transform, world_space
 from lacuna.streamlines.formats import convert, extension, without_extension
 from lacuna.streamlines.tck import TractogramInfo, scan
@@ -190,9 +191,9 @@ def _inspect(path: Path, cache: Path, progress: Callable[[int], object] | None) 
     """Scan the file, or take the result of the last scan if the file was not touched since."""
     if info := _known_info(path, cache):
         return info
-    with only_one(
-        _note(path, cache).with_suffix('.lock')
-    ):  # other jobs of a cluster wait, and need not read it
+    lock = _note(path, cache).with_suffix('.lock')
+    # other jobs of a cluster wait, and need not read it; a cache that others have filled may be read-only
+    with only_one(lock) if is_writable(lock.parent) else nullcontext():
         if not (info := _known_info(path, cache)):
             info = scan(path, progress=progress)
             _remember(path, cache, {'info': dataclasses.asdict(info)})
@@ -224,7 +225,8 @@ def _recall(path: Path, cache: Path) -> dict[str, Any]:
 
 
 def _remember(path: Path, cache: Path, what: dict[str, Any]) -> None:
-    write_if_changed(_note(path, cache), json_bytes({'path': str(path), 'stamp': _stamp(path), **what}))
+    with suppress(OSError):  # what is forgotten is found out again
+        write_if_changed(_note(path, cache), json_bytes({'path': str(path), 'stamp': _stamp(path), **what}))
 
 
 def _note(path: Path, cache: Path) -> Path:

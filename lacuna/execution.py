@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lacuna.files import cache_dir
+from lacuna.files import cache_dir, home_dir, is_writable, private_temporary_dir, user_cache_dir
 from lacuna.plugins import PluginChoice
 from lacuna.processes import Usage
 from lacuna.scheduling import local_plugin
@@ -40,12 +40,23 @@ class Crash:
 
 
 def quiet_environment() -> None:
-    """Keep nipype and TemplateFlow from asking the network; call before they are imported."""
+    """Keep nipype and TemplateFlow from asking the network, and caches where they can be written.
+
+    Call it before they and the modules with compiled code are imported; every command of Lacuna does.
+    """
     os.environ.setdefault('NO_ET', '1')
     os.environ.setdefault('NIPYPE_NO_ET', '1')
     os.environ.setdefault('TEMPLATEFLOW_AUTOUPDATE', 'off')
+    if 'HOME' not in os.environ:  # in a container, say; MRtrix3 and pybids refuse to start without one
+        os.environ['HOME'] = str(home_dir() or private_temporary_dir())
     # compiled code is kept where we may write, also in containers and read-only installations
-    os.environ.setdefault('NUMBA_CACHE_DIR', str(cache_dir() / 'numba'))
+    cache = cache_dir()
+    own = cache if is_writable(cache) else private_temporary_dir()
+    given = os.environ.get('NUMBA_CACHE_DIR')
+    if not given or not is_writable(Path(given).absolute()):  # numba would end with a traceback
+        os.environ['NUMBA_CACHE_DIR'] = str(own / 'numba')
+    if user_cache_dir() is None:  # matplotlib would warn, or fail without a home
+        os.environ.setdefault('MPLCONFIGDIR', str(own / 'matplotlib'))
 
 
 def quiet_nipype() -> None:

@@ -22,6 +22,7 @@ from lacuna.archives import ARCHIVES, unpack
 from lacuna.download import Patience, Progress, Remote, check_space, download, read_answer, shown
 from lacuna.errors import InputError, TractogramError
 from lacuna.files import json_bytes, write_if_changed
+from lacuna.spaces import world_space
 from lacuna.streamlines.formats import (
     EXTENSIONS,
     convert,
@@ -59,8 +60,8 @@ class Connectome:
     """
 
     name: str
-    about: str
-    citation: str
+    about: str | None
+    citation: str | None
     licence: str | None
     page: str | None
     space: str
@@ -93,6 +94,7 @@ def fetch(
     folder: Path,
     *,
     url: str | None = None,
+    space: str | None = None,
     token: str | None = None,
     force: bool = False,
     apis: Mapping[str, str] | None = None,
@@ -104,12 +106,14 @@ def fetch(
     Parameters
     ----------
     name : str
-        In the table of connectomes.
+        In the table of connectomes, or another with `url` and `space`.
     folder : pathlib.Path
         Where it goes. What was downloaded stays in a hidden folder in it until the connectome is there, so that the
         next call goes on with it.
     url : str, optional
         Of the file, if its source has moved or is not known.
+    space : str, optional
+        Standard space of a connectome that is not in the table.
     token : str, optional
         Personal token for the API of its source.
     force : bool
@@ -129,16 +133,13 @@ def fetch(
     InputError
         If the connectome is unknown, or cannot be had or converted.
     """
-    if name not in connectomes():
-        message = f'there is no connectome {name!r}; choose from {", ".join(connectomes())}'
-        raise InputError(message)
+    known = _known(name, url, space)
     target = folder / f'{name}.tck'
     if target.is_file() and not force:
         return target
     if token and not (token.isascii() and token.isprintable()):
         message = 'the token holds characters that no token has; copy it again'
         raise InputError(message)
-    known = connectomes()[name]
     patience, progress = patience or Patience(), progress or (lambda *_: None)
     folder.mkdir(parents=True, exist_ok=True)
     remote = locate(known, url=url, token=token, apis=apis, patience=patience)
@@ -156,6 +157,30 @@ def fetch(
     for used in folder.glob(f'.{name}-*-download'):
         shutil.rmtree(used)
     return target
+
+
+def _known(name: str, url: str | None, space: str | None) -> Connectome:
+    """What is known of a connectome: from the table, or from whoever fetches it."""
+    table = connectomes()
+    if name in table:
+        if space is not None and space != table[name].space:
+            message = f'{name} is in {table[name].space}; leave out --space, or give it another name'
+            raise InputError(message)
+        return table[name]
+    if not (url and space):
+        message = (
+            f'there is no connectome {name!r}; choose from {", ".join(table)}, '
+            'or say with --url and --space where yours is, and in which space'
+        )
+        raise InputError(message)
+    if not re.fullmatch(r'\w[\w.-]*', name, re.ASCII):
+        message = f'{name!r} is no name for a file; take letters, digits, hyphens and underscores'
+        raise InputError(message)
+    nothing: dict[str, None] = dict.fromkeys(
+        ('about', 'citation', 'licence', 'page', 'count', 'size', 'sha256')
+    )
+    world_space(space)  # refuses what is not supported
+    return Connectome(name=name, space=space, **nothing, api=None, record=None, url=None)
 
 
 def locate(
@@ -277,9 +302,9 @@ def _convert(known: Connectome, remote: Remote, path: Path, target: Path, progre
             source, bundles = unpack(path, Path(scratch), progress)
         about = {
             'Name': known.name,
-            'Description': known.about,
+            **({'Description': known.about} if known.about else {}),
             'Space': known.space,
-            'ReferencesAndLinks': [known.citation],
+            **({'ReferencesAndLinks': [known.citation]} if known.citation else {}),
             **({'License': known.licence} if known.licence else {}),
             'Sources': [shown(remote.url)],
         }

@@ -7,11 +7,14 @@ import fcntl
 import glob
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from lacuna.errors import InputError
 
 #: what a file system answers that has no locks: nothing can be known of other processes
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
@@ -20,10 +23,56 @@ TEMPORARY = '.tmp-'
 
 
 def cache_dir() -> Path:
-    """Folder of Lacuna's caches: ``LACUNA_CACHE_DIR``, else ``lacuna`` in the user's cache folder."""
+    """Folder of Lacuna's caches: ``LACUNA_CACHE_DIR``, else ``lacuna`` in the user's cache folder.
+
+    Where the user has none to write to, as in many a container, it is a private one among the temporary files.
+    """
     if given := os.environ.get('LACUNA_CACHE_DIR'):
         return Path(given).expanduser().absolute()
-    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache').absolute() / 'lacuna'
+    return user_cache_dir() or private_temporary_dir()
+
+
+def user_cache_dir() -> Path | None:
+    """Lacuna's folder in the user's cache folder; None if there is no home, or it cannot be written to."""
+    if given := os.environ.get('XDG_CACHE_HOME'):
+        caches = Path(given).absolute()
+    elif home := home_dir():
+        caches = home / '.cache'
+    else:
+        return None
+    return caches / 'lacuna' if is_writable(caches / 'lacuna') else None
+
+
+def home_dir() -> Path | None:
+    """The user's home; None if HOME is not set and the system knows no user of this number."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether files can be written into a folder, which need not exist yet."""
+    there = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
+def private_temporary_dir() -> Path:
+    """A folder among the temporary files that only this user can write to; the same one for all processes.
+
+    Raises
+    ------
+    InputError
+        If somebody else's is in its place: what lies in a cache is trusted, compiled code above all.
+    """
+    folder = Path(tempfile.gettempdir()) / f'lacuna-{os.getuid()}'
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        message = f'{folder} is not a folder that only you can write to; remove it, or set LACUNA_CACHE_DIR'
+        raise InputError(message)
+    return folder
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pytest
 from conftest import commands, tree
 from test_workflows import check_toy_map
 
-from lacuna.cli import main
+from lacuna.cli import bidsapp, main
 from lacuna.cli.parser import build_parser
 from lacuna.spaces import standard_grid
 from lacuna.testing import Toy, world_coordinates, write_mask
@@ -193,7 +193,7 @@ def test_again_does_nothing(run, tmp_path):
     times = {path: path.stat().st_mtime_ns for path in files(tmp_path / 'out')}
     code, out, _ = run()
     assert code == 0
-    assert '1 masks done (0 now)' in out
+    assert '1 mask done (0 now)' in out
     assert {path: path.stat().st_mtime_ns for path in files(tmp_path / 'out')} == times
 
 
@@ -300,7 +300,7 @@ def test_one_bad_mask(run, toy, tmp_path, change, says):
     bad = add_mask(toy, 'sub-02_space-MNI152NLin6Asym_label-lesion_mask.nii.gz', change)
     code, out, err = run()
     assert code == 1
-    assert '1 masks done (1 now)' in out
+    assert '1 mask done (1 now)' in out
     line = next(line for line in err.splitlines() if str(bad) in line)
     assert says in line
     table = (tmp_path / 'out/logs/failed_masks.tsv').read_text().splitlines()
@@ -523,6 +523,18 @@ def test_usage_errors_of_the_parser(capsys):
             main(args)
         assert caught.value.code == 2
     assert 'usage: lacuna' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('command', [main, bidsapp.main])
+def test_every_command_keeps_compiled_code_in_the_cache(command, monkeypatch, tmp_path, capsys):
+    """Not only those that compute: numba fails at import where it finds no folder that it can write to."""
+    monkeypatch.setenv('NUMBA_CACHE_DIR', '')
+    monkeypatch.delenv('NUMBA_CACHE_DIR')
+    missing = str(tmp_path / 'nothing')
+    arguments = [missing, missing, 'group'] if command is bidsapp.main else ['collect', missing]
+    assert command(arguments) == 2
+    assert missing in capsys.readouterr().err
+    assert os.environ['NUMBA_CACHE_DIR'] == f'{os.environ["LACUNA_CACHE_DIR"]}/numba'
 
 
 def test_help_is_light():

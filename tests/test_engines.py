@@ -1,6 +1,7 @@
 """The two engines give the same files, and the index behind the default one looks after itself."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -175,6 +176,18 @@ def test_an_index_that_cannot_be_written(run, tmp_path):
     assert 'cannot write the streamline index in' in err
     assert 'Traceback' not in err
     assert len((tmp_path / 'out/logs/failed_masks.tsv').read_text().splitlines()) == 5
+
+
+def test_a_cache_that_takes_no_notes(run):
+    """As where an administrator has filled it: an index that is there serves, though its checksum is computed again."""
+    from lacuna.files import cache_dir
+
+    assert run('first')[0] == 0
+    shutil.rmtree(cache_dir() / 'tractograms')
+    (cache_dir() / 'tractograms').write_text('in the way')
+    before = {path: path.stat().st_mtime_ns for path in indexes()}
+    assert run('second')[0] == 0
+    assert {path: path.stat().st_mtime_ns for path in indexes()} == before
 
 
 def test_index_command(study, lacuna_command):

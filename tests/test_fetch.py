@@ -562,3 +562,23 @@ def test_quiet_without_a_terminal(site, tmp_path, tracks, lacuna_command):
     ran = lacuna_command('fetch', 'hcp1065', '--url', url, '--output-dir', tmp_path / 'c')
     assert ran.returncode == 0
     assert ran.stderr == ''
+
+
+def test_a_tractogram_of_ones_own(site, tmp_path, tracks, capsys):
+    """With its address and space, any other can be fetched."""
+    url = site.add('/mine.tck', tracks)
+    words = ['fetch', 'mine', '--output-dir', str(tmp_path / 'to')]
+    assert main([*words, '--url', url]) == 2
+    assert 'say with --url and --space where yours is' in capsys.readouterr().err
+    assert main([*words, '--url', url, '--space', 'Talairach']) == 2
+    assert 'Talairach' in capsys.readouterr().err
+    assert main([*words, '--url', url, '--space', 'MNI152NLin6Asym']) == 0
+    assert capsys.readouterr().out == f'{tmp_path}/to/mine.tck\n'
+    assert (tmp_path / 'to/mine.tck').stat().st_size > 0
+    about = json.loads((tmp_path / 'to/mine.json').read_text())
+    assert (about['Name'], about['Space']) == ('mine', 'MNI152NLin6Asym')
+    assert 'ReferencesAndLinks' not in about
+    assert main(['fetch', '../mine', '--url', url, '--space', 'MNI152NLin6Asym']) == 2
+    assert 'is no name for a file' in capsys.readouterr().err
+    assert main(['fetch', 'hcp1065', '--url', url, '--space', 'MNI152NLin6Asym']) == 2
+    assert 'leave out --space' in capsys.readouterr().err

@@ -1,12 +1,25 @@
 """Files are written whole or not at all."""
 
 import contextlib
+import os
+import pwd
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
-from lacuna.files import json_bytes, only_one, read_json, replacing, write_if_changed
+from lacuna.errors import InputError
+from lacuna.execution import quiet_environment
+from lacuna.files import (
+    cache_dir,
+    json_bytes,
+    only_one,
+    read_json,
+    replacing,
+    user_cache_dir,
+    write_if_changed,
+)
 
 
 def test_replacing(tmp_path):
@@ -89,3 +102,72 @@ with only_one(Path({str(lock)!r})):
     holder.communicate()
     with only_one(lock, wait=False):
         assert lock.exists()  # and is locked again
+
+
+@pytest.fixture
+def no_home(monkeypatch, tmp_path):
+    """A user without a home, as in many a container; returns the folder that is left for caches."""
+    for name in ('LACUNA_CACHE_DIR', 'XDG_CACHE_HOME', 'NUMBA_CACHE_DIR', 'MPLCONFIGDIR'):
+        monkeypatch.setenv(name, '')  # so that it is put back, whether it was there or not
+        monkeypatch.delenv(name)
+    monkeypatch.setenv('HOME', '/dev/null/nobody')
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    return tmp_path / f'lacuna-{os.getuid()}'
+
+
+def test_caches_without_a_home(no_home):
+    assert user_cache_dir() is None
+    assert cache_dir() == no_home
+    assert no_home.stat().st_mode & 0o777 == 0o700
+    assert cache_dir() == no_home  # again the same
+    quiet_environment()
+    assert os.environ['NUMBA_CACHE_DIR'] == f'{no_home}/numba'
+    assert os.environ['MPLCONFIGDIR'] == f'{no_home}/matplotlib'
+
+
+def test_home_is_always_set(monkeypatch):
+    """MRtrix3 and pybids refuse to start without one."""
+    monkeypatch.delenv('HOME')
+    quiet_environment()
+    assert os.environ['HOME'] == pwd.getpwuid(os.getuid()).pw_dir
+
+
+def test_a_cache_that_is_given_and_cannot_be_written(no_home, monkeypatch):
+    monkeypatch.setenv('LACUNA_CACHE_DIR', '/dev/null/cache')
+    assert str(cache_dir()) == '/dev/null/cache'  # what is wrong with it is said by who writes there
+    quiet_environment()
+    assert os.environ['NUMBA_CACHE_DIR'] == f'{no_home}/numba'
+
+
+def test_the_place_of_compiled_code_can_be_given(no_home, monkeypatch, tmp_path):
+    monkeypatch.setenv('NUMBA_CACHE_DIR', str(tmp_path / 'given'))
+    quiet_environment()
+    assert os.environ['NUMBA_CACHE_DIR'] == str(tmp_path / 'given')
+    monkeypatch.setenv('NUMBA_CACHE_DIR', '/dev/null/numba')  # numba would end with a traceback
+    quiet_environment()
+    assert os.environ['NUMBA_CACHE_DIR'] == f'{no_home}/numba'
+
+
+@pytest.mark.parametrize('theirs', ['open', 'link', 'file'])
+def test_no_cache_that_others_can_write_to(no_home, tmp_path, theirs):
+    if theirs == 'open':
+        no_home.mkdir()
+        no_home.chmod(0o777)
+    elif theirs == 'link':
+        (tmp_path / 'elsewhere').mkdir()
+        no_home.symlink_to(tmp_path / 'elsewhere')
+    else:
+        no_home.touch(mode=0o600)
+    with pytest.raises(
+        InputError, match=r'lacuna-\d+ is not a folder that only you can write to; remove it, or set'
+    ):
+        cache_dir()
+
+
+def test_the_usual_cache(monkeypatch, tmp_path):
+    monkeypatch.delenv('LACUNA_CACHE_DIR')
+    monkeypatch.delenv('XDG_CACHE_HOME', raising=False)
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert cache_dir() == tmp_path / '.cache' / 'lacuna'
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'x'))
+    assert cache_dir() == tmp_path / 'x' / 'lacuna'

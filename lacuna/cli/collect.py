@@ -67,9 +67,6 @@ def run(args: argparse.Namespace) -> int:
         )
     _report(found, everything=args.verbose > 0)
     if args.report:
-        from lacuna.execution import quiet_environment
-
-        quiet_environment()
         from lacuna.reports.group import write_group_report
 
         folder = args.output_dir or args.derivatives

@@ -17,12 +17,18 @@ def add_parser(commands: Any) -> None:
         description='Download a normative connectome, and make of it NAME.tck with a sidecar that says its space and '
         'whom to cite. A download that broke off goes on where it stopped.',
     )
-    parser.add_argument('name', metavar='NAME', nargs='?', help='connectome; --list names them')
+    parser.add_argument(
+        'name',
+        metavar='NAME',
+        nargs='?',
+        help='connectome; --list names them. Any other with --url and --space',
+    )
     parser.add_argument('--list', action='store_true', help='list the connectomes, and what is known of them')
     parser.add_argument(
         '--output-dir', metavar='DIR', type=Path, help="folder of NAME.tck (default: in Lacuna's cache)"
     )
     parser.add_argument('--url', help='address of the file, if its source has moved or is not known')
+    parser.add_argument('--space', help='standard space of a connectome that --list does not name')
     parser.add_argument(
         '--api-key', metavar='TOKEN', help='personal token of Figshare (default, and safer: FIGSHARE_API_KEY)'
     )
@@ -61,12 +67,20 @@ def run(args: argparse.Namespace) -> int:
                 bar.set_description(what)
             bar.update(done - bar.n)
 
-        path = fetch(args.name, folder, url=args.url, token=token, force=args.force, progress=progress)
+        path = fetch(
+            args.name,
+            folder,
+            url=args.url,
+            space=args.space,
+            token=token,
+            force=args.force,
+            progress=progress,
+        )
     print(f'{path}{" is there already; --force fetches it again" if there else ""}')
-    if not there:
-        print(f'please cite: {connectomes()[args.name].citation}')
-        if licence := connectomes()[args.name].licence:
-            print(f'licence: {licence}')
+    if not there and (known := connectomes().get(args.name)):
+        print(f'please cite: {known.citation}')
+        if known.licence:
+            print(f'licence: {known.licence}')
     return 0
 
 

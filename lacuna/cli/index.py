@@ -52,9 +52,6 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Build what is missing, and say where it is and how large."""
-    from lacuna.execution import quiet_environment
-
-    quiet_environment()
     from lacuna.connectomes import Alignment, find_movement, index_beside, open_tractogram
     from lacuna.files import cache_dir
     from lacuna.processes import processors

@@ -23,6 +23,7 @@ from lacuna.cli import (
     tutorial,
 )
 from lacuna.errors import EXIT_USAGE, INTERRUPTED, LacunaError
+from lacuna.execution import quiet_environment
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -86,6 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def guarded(command: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
     """Run a command; an error becomes one line and an exit code."""
     try:
+        quiet_environment()
         return command(args)
     except LacunaError as error:
         if getattr(args, 'verbose', 0) > 1:

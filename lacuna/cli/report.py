@@ -47,13 +47,11 @@ def run(args: argparse.Namespace) -> int:
     InputError
         If the folder holds no results, or not those of a participant.
     """
-    from lacuna.execution import quiet_environment
     from lacuna.processes import processors
 
     if args.nprocs == 0 or args.nprocs < -1:
         message = f'--nprocs {args.nprocs}: at least 1, or -1 for all processors'
         raise InputError(message)
-    quiet_environment()
     from lacuna.reports.results import check_dataset
 
     root = args.output_dir.expanduser().absolute()

@@ -149,9 +149,6 @@ def add_arguments(
 
 def run(args: argparse.Namespace) -> int:
     """Run ``lacuna run snm``; returns the exit code."""
-    from lacuna.execution import quiet_environment
-
-    quiet_environment()
     config = make_config(args)
     set_up_logging(config.verbose)
     if config.dry_run:

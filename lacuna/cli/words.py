@@ -49,10 +49,15 @@ def say_tractogram(tractogram: Tractogram) -> None:
         )
 
 
-def say_plan(plan: RunPlan) -> None:
-    """Warnings, and with -v what is to do for each mask."""
+def say_warnings(plan: RunPlan) -> None:
+    """What is doubtful."""
     for warning in plan.warnings:
         _LOGGER.warning('lacuna: %s', warning)
+
+
+def say_plan(plan: RunPlan) -> None:
+    """Warnings, and with -v what is to do for each mask."""
+    say_warnings(plan)
     for skipped in plan.skipped:
         _LOGGER.warning('lacuna: %s; skipped', skipped.reason)
     for mask in plan.done:
@@ -78,7 +83,8 @@ def _names(targets: Iterable[Target]) -> str:
 
 
 def print_plan(plan: RunPlan) -> None:
-    """What a run would do, one mask a line."""
+    """What a run would do, one mask a line, and what is doubtful."""
+    say_warnings(plan)
     rows = [(str(job.mask.path), f'would make: {_names(job.missing)}') for job in plan.todo]
     rows += [(str(mask.path), 'done') for mask in plan.done]
     rows += [(str(skipped.path), 'would be skipped: empty') for skipped in plan.skipped]
@@ -105,4 +111,6 @@ def print_result(plan: RunPlan, finished: int) -> None:
                 print(f'report: {page}')
     elif plan.config.report:
         print(f'reports: {plan.config.output_dir}/sub-*.html')
-    print(f'{finished} masks done ({finished - len(plan.done)} now); results in {plan.config.output_dir}')
+    print(
+        f'{finished} mask{"s" if finished != 1 else ""} done ({finished - len(plan.done)} now); results in {plan.config.output_dir}'
+    )
