@@ -20,6 +20,7 @@ from lacuna.errors import InputError
 from lacuna.streamlines import tck
 from lacuna.streamlines.formats import EXTENSIONS, iter_blocks, open_tractogram
 
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _TARS = ('.tar', '.tar.gz', '.tgz', '.tar.xz', '.tar.bz2')
 #: Endings of the files that can be unpacked.
 ARCHIVES = ('.zip', *_TARS, '.tck.gz')
@@ -75,6 +76,7 @@ def unpack(path: Path, scratch: Path, progress: Progress) -> tuple[Path, dict[st
         gzip.BadGzipFile,
         zlib.error,
         lzma.LZMAError,
+        RuntimeError,  # encrypted
     ) as error:
         message = f'{path}: the archive cannot be read ({error}); fetch it again'
         path.unlink()
@@ -112,6 +114,9 @@ def _members(path: Path, scratch: Path) -> Iterator[tuple[str, Path]]:
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
                 if not info.is_dir():
+                    if info.compress_type not in _COMPRESSIONS:  # others unpack to gigabytes at once
+                        message = f'{info.filename!r} is compressed in a way that is not supported'
+                        raise zipfile.BadZipFile(message)
                     with archive.open(info) as stream:
                         if found := unpacked(info.filename, stream):
                             yield found

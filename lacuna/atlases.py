@@ -6,7 +6,6 @@ import dataclasses
 import difflib
 import hashlib
 import re
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,8 @@ import numpy as np
 
 from lacuna.bids import parse_entities
 from lacuna.errors import InputError
-from lacuna.labels import read_labels
+from lacuna.labels import LARGEST, read_labels
+from lacuna.masks import is_usable, read_image
 from lacuna.spaces import SPACES, Grid, templateflow_home, world_space
 
 if TYPE_CHECKING:
@@ -244,11 +244,9 @@ def read_parcellation(atlas: Atlas) -> Parcellation:
     labelled = data != 0  # a tenth of the image or so: the rest needs no look
     inside = data[labelled]
     present = np.unique(inside)
-    if not np.isfinite(present).all() or (present != np.rint(present)).any() or (present < 0).any():
-        odd = next(
-            value for value in present if not (np.isfinite(value) and value == np.rint(value) and value >= 0)
-        )
-        message = f'the atlas image {atlas.image} holds {odd:g}; labels are whole numbers from 0'
+    right = (present >= 0) & (present <= LARGEST) & (present == np.rint(present))  # NaN is never
+    if not right.all():
+        message = f'the atlas image {atlas.image} holds {present[~right][0]:g}; labels are whole numbers from 0 to {LARGEST}'
         raise InputError(message)
     unnamed = sorted(set(present.astype(np.int64).tolist()) - set(values.tolist()))
     if unnamed:
@@ -290,22 +288,16 @@ def move_parcellation(parcellation: Parcellation, grid: Grid, transform: PointTr
 
 
 def _read_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    import nibabel as nb
-    from nibabel.filebasedimages import ImageFileError
-
     try:
-        image = nb.load(path)
-        data = np.asanyarray(image.dataobj)
-    except (ImageFileError, OSError, EOFError, zlib.error, ValueError) as error:
-        message = f'the atlas image {path} cannot be read ({str(error).splitlines()[0]})'
+        data, image = read_image(path)
+    except ValueError as error:
+        message = f'the atlas image {path} cannot be read ({error})'
         raise InputError(message) from error
-    while data.ndim > 3 and data.shape[-1] == 1:
-        data = data[..., 0]
     if data.ndim != 3:
         message = f'the atlas image {path} has {data.ndim} dimensions {data.shape}; a label image has three'
         raise InputError(message)
     affine = np.asarray(image.affine, float)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
-        message = f'the affine of the atlas image {path} is zero or singular'
+    if not is_usable(affine):
+        message = f'the affine of the atlas image {path} is zero or singular, or leads far from any head'
         raise InputError(message)
     return data, affine

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lacuna.errors import InputError, MaskError
-from lacuna.files import read_json
+from lacuna.files import check_name, read_json
 from lacuna.spaces import SPACES, world_space
 
-_MASK_NAME = re.compile(r'(?P<stem>.+?)(_mask)?\.nii(\.gz)?')
+_MASK_NAME = re.compile(r'(?P<stem>.+?)(_mask)?\.nii(\.gz)?', re.DOTALL)
 _ENTITY = re.compile(r'([a-zA-Z]+)-([^_-]+)')
 #: what the derivatives of fMRIPrep and its like also call a mask
 _NO_LESION = ('*_desc-brain_mask.nii*', '*_desc-aseg*_mask.nii*', '*_desc-ribbon_mask.nii*')
@@ -291,8 +291,12 @@ def describe_mask(path: Path, *, space: str | None = None, subject: str | None =
     Raises
     ------
     MaskError
-        If the space is not known or not supported.
+        If the space is not known or not supported, or the name cannot stand in a line of text.
     """
+    try:
+        check_name(path)
+    except InputError as error:
+        raise MaskError(str(error)) from error
     entities = parse_entities(path.name)
     stem = mask_stem(path)
     if 'sub' not in entities:

@@ -17,7 +17,7 @@ import lacuna
 from lacuna.bids import parse_entities
 from lacuna.derivatives import BIDS_VERSION
 from lacuna.errors import InputError, MaskError
-from lacuna.files import json_bytes, read_json, remove_leftovers, replacing, write_if_changed
+from lacuna.files import json_bytes, listed, read_json, remove_leftovers, replacing, write_if_changed
 from lacuna.listing import NIFTI, checked_label, masks_of_folder, masks_of_table
 from lacuna.masks import read_mask
 from lacuna.processes import side_by_side
@@ -153,7 +153,7 @@ def _check_collisions(entries: Iterable[Entry]) -> None:
 
 def _check_target(target: Path) -> None:
     path = target / 'dataset_description.json'
-    tools = (read_json(path) or {}).get('GeneratedBy') or []
+    tools = listed(read_json(path) or {}, 'GeneratedBy')
     ours = any(isinstance(tool, dict) and tool.get('Name') == _GENERATOR for tool in tools)
     if path.exists() and not ours:
         message = f'the output folder {target} holds another dataset; choose another'
@@ -229,11 +229,16 @@ def _write_description(target: Path, source: Path) -> None:
         'DatasetType': 'derivative',
         'GeneratedBy': [{'Name': _GENERATOR, 'Version': lacuna.__version__}],
     }
-    sources = description.get('SourceDatasets') or []
+    sources = listed(description, 'SourceDatasets')
     new = {'URL': (source if source.is_dir() else source.parent).absolute().as_uri()}
-    write_if_changed(
-        path, json_bytes({**description, 'SourceDatasets': [*sources, *([] if new in sources else [new])]})
-    )
+    try:
+        content = json_bytes(
+            {**description, 'SourceDatasets': [*sources, *([] if new in sources else [new])]}
+        )
+    except ValueError as error:
+        message = f'{path} holds what is no JSON ({error}); mend or remove it'
+        raise InputError(message) from error
+    write_if_changed(path, content)
     if not (ignored := target / '.bidsignore').exists():
         write_if_changed(ignored, f'{MAPPING}\n'.encode())
 
@@ -243,9 +248,13 @@ def _write_mapping(target: Path, entries: Iterable[Entry]) -> None:
     path = target / MAPPING
     rows: dict[str, tuple[str, ...]] = {}
     if path.is_file():
-        with path.open(newline='', encoding='utf-8') as file:
-            for row in csv.DictReader(file, delimiter='\t'):
-                rows[row['target']] = tuple(row[column] for column in _COLUMNS)
+        try:
+            with path.open(newline='', encoding='utf-8') as file:
+                for row in csv.DictReader(file, delimiter='\t'):
+                    rows[row['target']] = tuple(row[column] for column in _COLUMNS)
+        except (ValueError, KeyError, csv.Error) as error:
+            message = f'{path}: this is no table of bidsify ({error}); remove it'
+            raise InputError(message) from error
     for entry in entries:
         name = entry.target.relative_to(target).as_posix()
         with entry.target.open('rb') as file:

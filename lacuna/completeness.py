@@ -25,7 +25,7 @@ from lacuna.bids import (
 from lacuna.check import Check, Progress, Row, each_row, no_progress, one_line
 from lacuna.derivatives import mask_outputs, read_failures
 from lacuna.errors import InputError, MaskError
-from lacuna.files import read_json
+from lacuna.files import listed, read_json
 from lacuna.masks import read_mask
 from lacuna.plan import BASIC_TARGETS, SAMPLE
 from lacuna.reports.results import check_dataset, resolve_uri
@@ -157,12 +157,16 @@ def _find_asked(root: Path, found: Check) -> dict[str, _Asked]:
         try:
             settings = tomllib.loads(path.read_text(encoding='utf-8'))
             source = Path(settings['source'])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             found.notes.append(
                 f'{path}: the settings cannot be read; what this run was asked for is not known'
             )
             continue
-        choice = {key: settings.get(key) for key in ('participants', 'sessions', 'pattern')}
+        choice: dict[str, Any] = {
+            key: [label for label in listed(settings, key) if isinstance(label, str)]
+            for key in ('participants', 'sessions')
+        }
+        choice['pattern'] = pattern if isinstance(pattern := settings.get('pattern'), str) else None
         skip_empty = settings.get('on_empty') == 'skip'
         if (key := repr((source, choice, skip_empty))) in seen:
             continue
@@ -170,8 +174,8 @@ def _find_asked(root: Path, found: Check) -> dict[str, _Asked]:
         try:
             masks = [source] if not source.is_dir() else find_masks(
                 source,
-                participants=choice['participants'] or (),
-                sessions=choice['sessions'] or (),
+                participants=choice['participants'],
+                sessions=choice['sessions'],
                 pattern=choice['pattern'],
             )  # fmt: skip
         except InputError as error:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lacuna.errors import InputError
+from lacuna.errors import InputError, brief
+from lacuna.files import check_name
 from lacuna.spaces import RESOLUTIONS, SPACES
 
 #: the first is the default
 ENGINES = ('index', 'mrtrix')
+#: points per stored step; each takes time and memory
+_MOST_UPSAMPLE = 1000
 ON_EMPTY = ('warn', 'skip', 'error')
 
 
@@ -126,12 +130,17 @@ class RunConfig:
         if self.nprocs == 0 or self.nprocs < -1:
             message = f'nprocs is {self.nprocs}; give a number of processors, or -1 for all'
             raise InputError(message)
-        if self.mem_gb is not None and self.mem_gb <= 0:
+        if self.mem_gb is not None and not 0 < self.mem_gb < math.inf:
             message = f'mem_gb is {self.mem_gb}; give the gigabytes to use'
             raise InputError(message)
-        if self.tck_upsample is not None and self.tck_upsample < 1:
-            message = f'tck_upsample is {self.tck_upsample}; give a whole number from 1'
+        if self.tck_upsample is not None and not 1 <= self.tck_upsample <= _MOST_UPSAMPLE:
+            message = f'tck_upsample is {self.tck_upsample}; give a whole number from 1 to {_MOST_UPSAMPLE}'
             raise InputError(message)
+        for path in (self.source, self.output_dir, self.connectome_path, self.work_dir, self.atlas_dir):
+            check_name(path or '')
+        for _, image, labels, _ in self.custom_parcellations:
+            check_name(image)
+            check_name(labels)
 
     @property
     def lesions(self) -> Path:
@@ -211,7 +220,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
     try:
         values = tomllib.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # the last: nested a thousandfold
         reason = error.strerror if isinstance(error, OSError) else error
         message = f'the settings {path} cannot be read: {reason}'
         raise InputError(message) from error
@@ -220,17 +229,26 @@ def read_settings(path: Path) -> dict[str, Any]:
         if name not in fields:
             message = f"the settings {path} name '{name}', which is no setting of this version"
             raise InputError(message)
-        if not isinstance(value, _TOML_TYPES[str(fields[name].type).split(' | ')[0].split('[')[0]]):
-            message = f'the settings {path}: {name} is {value!r}; expected {fields[name].type}'
+        if not _is_a(value, str(fields[name].type).removesuffix(' | None')):
+            message = f'the settings {path}: {name} is {brief(value)}; expected {fields[name].type}'
             raise InputError(message)
     return values
+
+
+def _is_a(value: Any, kind: str) -> bool:
+    """Whether a value of TOML is of the type of a setting."""
+    if kind.startswith('tuple[str'):
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if kind.startswith('tuple[tuple'):
+        return isinstance(value, list) and all(_is_a(item, 'tuple[str') and len(item) == 4 for item in value)
+    # True is a number for Python
+    return isinstance(value, _TOML_TYPES[kind]) and (kind == 'bool' or not isinstance(value, bool))
 
 
 #: how the types of the settings look in TOML
 _TOML_TYPES: dict[str, type | tuple[type, ...]] = {
     'Path': str,
     'str': str,
-    'tuple': list,
     'bool': bool,
     'int': int,
     'float': (int, float),

@@ -18,6 +18,8 @@ from lacuna.spaces import Grid, find_transform, world_space
 from lacuna.streamlines.formats import convert, extension, without_extension
 from lacuna.streamlines.tck import TractogramInfo, scan
 
+_LONGEST_LABEL = 80
+
 
 @dataclass(frozen=True)
 class Tractogram:
@@ -50,8 +52,9 @@ class Tractogram:
 
     @property
     def label(self) -> str:
-        """The name as a BIDS label, letters and digits only."""
-        return re.sub('[^0-9A-Za-z]', '', self.name) or 'tractogram'
+        """The name as a BIDS label, letters and digits only, not longer than file names may be."""
+        label = re.sub('[^0-9A-Za-z]', '', self.name) or 'tractogram'
+        return label if len(label) <= _LONGEST_LABEL else label[:_LONGEST_LABEL] + self.sha256[:8]
 
 
 @dataclass(frozen=True)

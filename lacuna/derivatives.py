@@ -15,7 +15,7 @@ from lacuna.bids import MaskFile, Output, Target, connectome_tdi_path, output_na
 from lacuna.config import RunConfig
 from lacuna.connectomes import Tractogram
 from lacuna.errors import InputError
-from lacuna.files import json_bytes, read_json, replacing, write_if_changed
+from lacuna.files import json_bytes, listed, read_json, replacing, write_if_changed
 
 BIDS_VERSION = '1.10.0'
 #: the table of failed masks, below the output folder
@@ -342,7 +342,7 @@ def check_output_dir(root: Path, source: Path) -> None:
         raise InputError(message)
     description = read_json(root / 'dataset_description.json')
     if description is not None and 'Lacuna' not in [
-        tool.get('Name') for tool in description.get('GeneratedBy') or [] if isinstance(tool, dict)
+        tool.get('Name') for tool in listed(description, 'GeneratedBy') if isinstance(tool, dict)
     ]:
         message = f'the output folder {root} holds a dataset that is not of Lacuna; choose another'
         raise InputError(message)
@@ -370,7 +370,7 @@ def write_description(
         generated.append({'Name': 'MRtrix3', 'Version': engine_version})
     earlier = read_json(root / 'dataset_description.json') or {}
     links = {
-        **(earlier.get('DatasetLinks') or {}),
+        **(known if isinstance(known := earlier.get('DatasetLinks'), dict) else {}),
         'lesions': config.lesions.as_uri(),
         'tractogram': tractogram.path.parent.as_uri(),
         **{_link(atlas): atlas.image.parent.as_uri() for atlas in atlases},
@@ -387,6 +387,6 @@ def write_description(
         write_if_changed(root / 'dataset_description.json', json_bytes(description))
         write_if_changed(root / 'README', _README.encode())
         write_if_changed(root / '.bidsignore', _BIDSIGNORE.encode())
-    except OSError as error:
-        message = f'the output folder {root} cannot be written: {error.strerror or error}'
+    except (OSError, ValueError) as error:  # the latter: links that are no JSON, such as NaN
+        message = f'the output folder {root} cannot be written: {getattr(error, "strerror", None) or error}'
         raise InputError(message) from error

@@ -28,3 +28,13 @@ class StreamlineIndexError(InputError):
 
 class MaskError(LacunaError):
     """One mask cannot be used; the others go on (exit code 1)."""
+
+
+def brief(value: object) -> str:
+    """What a file holds, for a message: a damaged one may hold a million characters.
+
+    >>> brief('x' * 1000)
+    "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx..."
+    """
+    text = repr(value)
+    return text if len(text) <= 80 else f'{text[:60]}...'

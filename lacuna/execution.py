@@ -6,12 +6,21 @@ import logging
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lacuna.files import cache_dir, home_dir, is_writable, private_temporary_dir, user_cache_dir
+from lacuna.errors import InputError
+from lacuna.files import (
+    cache_dir,
+    home_dir,
+    is_writable,
+    own_folder,
+    private_temporary_dir,
+    user_cache_dir,
+)
 from lacuna.plugins import PluginChoice
 from lacuna.processes import Usage
 from lacuna.scheduling import local_plugin
@@ -49,14 +58,26 @@ def quiet_environment() -> None:
     os.environ.setdefault('TEMPLATEFLOW_AUTOUPDATE', 'off')
     if 'HOME' not in os.environ:  # in a container, say; MRtrix3 and pybids refuse to start without one
         os.environ['HOME'] = str(home_dir() or private_temporary_dir())
-    # compiled code is kept where we may write, also in containers and read-only installations
-    cache = cache_dir()
-    own = cache if is_writable(cache) else private_temporary_dir()
     given = os.environ.get('NUMBA_CACHE_DIR')
     if not given or not is_writable(Path(given).absolute()):  # numba would end with a traceback
-        os.environ['NUMBA_CACHE_DIR'] = str(own / 'numba')
+        os.environ['NUMBA_CACHE_DIR'] = str(_compiled_code())
     if user_cache_dir() is None:  # matplotlib would warn, or fail without a home
-        os.environ.setdefault('MPLCONFIGDIR', str(own / 'matplotlib'))
+        os.environ.setdefault('MPLCONFIGDIR', str(private_temporary_dir() / 'matplotlib'))
+
+
+def _compiled_code() -> Path:
+    """Where compiled code is kept: we may write there, also in containers and read-only installations, and only we."""
+    cache, name = cache_dir(), f'numba-{os.geteuid()}'
+    if is_writable(cache):
+        if not cache.exists():
+            own_folder(cache)  # what it holds tells of masks and tractograms
+        if own_folder(cache / name):
+            return cache / name
+        print(
+            f'lacuna: compiled code is not kept in {cache / name}: it belongs to somebody else, or others can write there',
+            file=sys.stderr,
+        )
+    return private_temporary_dir() / name
 
 
 def quiet_nipype() -> None:
@@ -132,12 +153,24 @@ def run_workflow(
         The nodes that failed.
     error : Exception or None
         What the plugin itself raised.
+
+    Raises
+    ------
+    InputError
+        If somebody else could have put something into the folder of the workflow.
     """
 
     def callback(node: Any, status: str) -> None:
         if status == 'end' and on_finished:
             on_finished(node.fullname, runner.usage[node.fullname.rpartition('.')[0]])
 
+    if not own_folder(folder := work_dir / workflow.name):
+        # Nipype unpickles what it finds there, and a pickle can run anything
+        message = (
+            f'the work folder {folder} belongs to somebody else, or others can write there; '
+            'remove it, or name another with --work-dir'
+        )
+        raise InputError(message)
     configure(workflow, crash_dir)
     workflow.base_dir = str(work_dir)
     known = set(crash_dir.glob('crash-*.txt')) if crash_dir.is_dir() else set()

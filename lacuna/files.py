@@ -7,6 +7,7 @@ import fcntl
 import glob
 import json
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,6 +21,8 @@ from lacuna.errors import InputError
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 #: what the name of an unfinished file begins with
 TEMPORARY = '.tmp-'
+#: C0, C1, the separators of lines and paragraphs, and what Python makes of bytes that are no UTF-8
+_UNPRINTABLE = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
 
 
 def cache_dir() -> Path:
@@ -65,14 +68,37 @@ def private_temporary_dir() -> Path:
     InputError
         If somebody else's is in its place: what lies in a cache is trusted, compiled code above all.
     """
-    folder = Path(tempfile.gettempdir()) / f'lacuna-{os.getuid()}'
-    with suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+    folder = Path(tempfile.gettempdir()) / f'lacuna-{os.geteuid()}'
+    if not own_folder(folder):
         message = f'{folder} is not a folder that only you can write to; remove it, or set LACUNA_CACHE_DIR'
         raise InputError(message)
     return folder
+
+
+def own_folder(path: Path) -> bool:
+    """Make a folder for what is run or unpickled again later; whether nobody but its owner can put anything there.
+
+    One that is there already, and belongs to somebody else or is open to others, is left as it is.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+        return True
+    return _is_private(path) or not _keeps_permissions(path.parent)
+
+
+def _is_private(path: Path) -> bool:
+    status = path.lstat()
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
+
+
+def _keeps_permissions(folder: Path) -> bool:
+    """Whether the file system knows owners and permissions: those of other operating systems often do not."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder) as probe:
+            return _is_private(Path(probe))
+    except OSError:
+        return True
 
 
 @contextmanager
@@ -145,6 +171,29 @@ def _umask() -> int:
     return mask
 
 
+def shown_name(path: str | Path) -> str:
+    r"""A path for a line of text: what cannot stand there is escaped.
+
+    >>> shown_name('a\tb\udcff')
+    'a\\tb\\udcff'
+    """
+    return _UNPRINTABLE.sub(lambda found: found[0].encode('unicode_escape').decode(), str(path))
+
+
+def check_name(path: str | Path) -> None:
+    """Refuse a path with line breaks, other control characters, or bytes that are no text.
+
+    Such a name cannot stand in tables, sidecars and messages, and could be meant to forge a line of one.
+
+    Raises
+    ------
+    InputError
+    """
+    if (shown := shown_name(path)) != str(path):
+        message = f'{shown}: the name holds control characters, or bytes that are no UTF-8; rename it'
+        raise InputError(message)
+
+
 def write_if_changed(target: str | Path, content: bytes) -> bool:
     """Write `content`, unless the file holds just that already; True if it was written."""
     target = Path(target)
@@ -166,10 +215,16 @@ def json_bytes(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + '\n').encode()
 
 
+def listed(content: Mapping[str, Any], key: str) -> list[Any]:
+    """A list in the object of a JSON file; empty if there is none."""
+    found = content.get(key)
+    return found if isinstance(found, list) else []
+
+
 def read_json(path: str | Path) -> dict[str, Any] | None:
     """The object in a JSON file; None if there is no such file or it holds none."""
     try:
         content = json.loads(Path(path).read_text(encoding='utf-8'))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):  # the last: nested a thousandfold
         return None
     return content if isinstance(content, dict) else None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from lacuna.errors import InputError
+from lacuna.errors import InputError, brief
 
+#: the largest value of a label
+LARGEST = 2**31 - 1
 _COLOURS = re.compile(r'(\s+\d+){3,4}$')  # of a FreeSurfer look-up table
 
 
@@ -30,7 +31,9 @@ def read_labels(path: Path) -> dict[int, str]:
         message = f'cannot read the label table {path}: {error}'
         raise InputError(message) from error
     lines = [line.rstrip() for line in text.splitlines() if line.strip() and not line.startswith('#')]
-    rows = _table_rows(path, lines) if path.suffix == '.tsv' or _has_header(lines) else _text_rows(lines)
+    rows = (
+        _table_rows(path, lines) if path.suffix == '.tsv' or _has_header(lines) else _text_rows(path, lines)
+    )
     labels = [(value, name) for value, name in rows if value != 0]
     if not labels:
         message = f'the label table {path} holds no labels'
@@ -45,32 +48,39 @@ def _has_header(lines: list[str]) -> bool:
 
 
 def _table_rows(path: Path, lines: list[str]) -> list[tuple[int, str]]:
-    table = csv.DictReader(lines, delimiter='\t', quoting=csv.QUOTE_NONE)
-    columns = table.fieldnames or []
+    columns = lines[0].split('\t') if lines else []
     name = next((column for column in ('name', 'label') if column in columns), None)
     if 'index' not in columns or name is None:
-        message = (
-            f"the label table {path} needs the columns 'index' and 'name' (or 'label'); it has {columns}"
-        )
+        message = f"the label table {path} needs the columns 'index' and 'name' (or 'label'); it has {brief(columns)}"
         raise InputError(message)
     rows = []
-    for row in table:
-        value, text = (row['index'] or '').strip(), (row[name] or '').strip()
+    for line in lines[1:]:
+        row = dict(zip(columns, line.split('\t'), strict=False))
+        value, text = row.get('index', '').strip(), row.get(name, '').strip()
         if not re.fullmatch(r'\d+(\.0+)?', value) or not text:
-            message = f'the label table {path} has a row with index {value!r} and name {text!r}'
+            message = f'the label table {path} has a row with index {brief(value)} and name {brief(text)}'
             raise InputError(message)
-        rows.append((int(float(value)), text))
+        rows.append((_label_value(path, value.partition('.')[0]), text))
     return rows
 
 
-def _text_rows(lines: list[str]) -> list[tuple[int, str]]:
+def _text_rows(path: Path, lines: list[str]) -> list[tuple[int, str]]:
     pairs = [re.fullmatch(r'\s*(\d+)[\s,;:]+(\S.*)', line) for line in lines]
     if all(pairs):
-        return [(int(pair[1]), _COLOURS.sub('', pair[2]).strip()) for pair in pairs if pair]
+        return [(_label_value(path, pair[1]), _COLOURS.sub('', pair[2]).strip()) for pair in pairs if pair]
     return [(value, line.strip()) for value, line in enumerate(lines, start=1)]
+
+
+def _label_value(path: Path, text: str) -> int:
+    if len(text) > 15 or int(text) > LARGEST:
+        message = (
+            f'the label table {path} has the value {brief(text)}; labels are whole numbers up to {LARGEST}'
+        )
+        raise InputError(message)
+    return int(text)
 
 
 def _refuse_repeated(path: Path, what: str, items: Iterable[object]) -> None:
     if repeated := [str(item) for item, times in Counter(items).items() if times > 1]:
-        message = f'the label table {path} has a {what} more than once: {", ".join(repeated[:5])}'
+        message = f'the label table {path} has a {what} more than once: {", ".join(item[:60] for item in repeated[:5])}'
         raise InputError(message)

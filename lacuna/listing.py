@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lacuna.bids import parse_entities
-from lacuna.errors import InputError
+from lacuna.errors import InputError, brief
 
 #: the end of the name of a mask
 NIFTI = re.compile(r'\.nii(\.gz)?$')
@@ -67,7 +67,7 @@ def checked_label(value: str, what: str, where: str) -> str:
     InputError
     """
     if not _LABEL.fullmatch(value):
-        message = f'{where}: the {what} {value!r} has to be letters and digits'
+        message = f'{where}: the {what} {brief(value)} has to be letters and digits'
         raise InputError(message)
     return value
 
@@ -125,18 +125,21 @@ def masks_of_table(source: Path) -> list[Listed]:
     head = text.partition('\n')[0]
     # spreadsheets write semicolons where the comma is the decimal point
     delimiter = '\t' if source.suffix.lower() == '.tsv' else ';' if ',' not in head and ';' in head else ','
-    lines = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter)
-    columns = [name.strip().lower() for name in next(lines, [])]
+    try:
+        reader = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter)
+        lines = [(reader.line_num, cells) for cells in reader]
+    except csv.Error as error:
+        message = f'{source}: the table cannot be read ({error})'
+        raise InputError(message) from error
+    columns = [name.strip().lower() for name in (lines[0][1] if lines else [])]
     if missing := {'subject', 'path'} - set(columns):
-        message = (
-            f'{source}: the table has no column {" and ".join(sorted(missing))}; it has {", ".join(columns)}'
-        )
+        message = f'{source}: the table has no column {" and ".join(sorted(missing))}; it has {", ".join(repr(name)[1:-1] for name in columns)[:200]}'
         raise InputError(message)
     rows = []
-    for cells in lines:
+    for number, cells in lines[1:]:
         row = {name: cell.strip() for name, cell in zip(columns, cells, strict=False)}
         if any(row.values()):
-            rows.append(_row(source, f'{source}, line {lines.line_num}', row))
+            rows.append(_row(source, f'{source}, line {number}', row))
     if not rows:
         message = f'{source}: the table lists no mask'
         raise InputError(message)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,11 @@ from lacuna.measures import world_box
 
 #: a lesion of fewer voxels is more likely a slip of the pen
 TINY = 10
+#: of a whole head in steps of 0.2 mm; the header of a damaged file may ask for thirty thousand times as many
+_MOST_VOXELS = 2**30
+#: bytes that a byte of a packed file unpacks to, at most
+_PACKED = 1032
+_PACKED_ENDINGS = ('.gz', '.mgz', '.bz2', '.zst')
 
 
 @dataclass(frozen=True)
@@ -45,26 +51,12 @@ def read_mask(path: str | Path) -> Mask:
         If the file cannot be read, is not 3D, has no usable affine, or holds values other than 0 and 1. An empty
         mask is no error here.
     """
-    import nibabel as nb
-    from nibabel.filebasedimages import ImageFileError
-
     path = Path(path)
     try:
-        image = nb.load(path)
-        data = np.asanyarray(image.dataobj)
-    except (
-        ImageFileError,
-        OSError,
-        EOFError,
-        zlib.error,
-        ValueError,
-        MemoryError,
-    ) as error:
-        message = f'{path}: the mask cannot be read ({str(error).splitlines()[0]}); is the file whole?'
+        data, image = read_image(path)
+    except ValueError as error:
+        message = f'{path}: the mask cannot be read ({error}); is the file whole?'
         raise MaskError(message) from error
-
-    while data.ndim > 3 and data.shape[-1] == 1:
-        data = data[..., 0]
     if data.ndim != 3:
         message = (
             f'{path}: the mask has {data.ndim} dimensions {data.shape}; split it into one 3D mask a file'
@@ -77,6 +69,56 @@ def read_mask(path: str | Path) -> Mask:
     digest = hashlib.sha256(repr((mask.shape, affine.round(6).tolist())).encode())
     digest.update(np.packbits(mask).tobytes())
     return Mask(mask, affine, digest.hexdigest())
+
+
+def read_image(path: Path) -> tuple[np.ndarray, Any]:
+    """Read an image from outside, whose header may say anything.
+
+    Returns
+    -------
+    data : numpy.ndarray
+        Real numbers; axes of length 1 behind the third are left out.
+    image : nibabel.spatialimages.SpatialImage
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read, with the reason in a few words.
+    """
+    import nibabel as nb
+
+    try:
+        image = nb.load(path)
+        _check_size(image)
+        with np.errstate(all='ignore'):  # scaled by a number that is none: refused for its values
+            data = np.asanyarray(image.dataobj)
+    except Exception as error:  # whatever the parsers of all formats raise
+        reason = str(error).strip() or type(error).__name__
+        raise ValueError(reason.splitlines()[0][:200]) from error
+    if data.dtype.kind not in 'buif':
+        message = f'its voxels are of type {data.dtype}'
+        raise ValueError(message)
+    while data.ndim > 3 and data.shape[-1] == 1:
+        data = data[..., 0]
+    return data, image
+
+
+def _check_size(image: Any) -> None:
+    """Refuse an image with more voxels than its file can hold, before they take any memory."""
+    voxels = math.prod(map(int, image.shape))
+    if not 0 < voxels <= _MOST_VOXELS:
+        message = f'its header says {" x ".join(map(str, image.shape))} voxels'
+        raise ValueError(message)
+    file = Path(image.file_map['image'].filename)
+    size = file.stat().st_size * (_PACKED if file.name.lower().endswith(_PACKED_ENDINGS) else 1)
+    if (claimed := voxels * image.dataobj.dtype.itemsize) > size:
+        message = f'its header says {claimed} bytes of voxels, more than are in the file'
+        raise ValueError(message)
+
+
+def is_usable(affine: np.ndarray) -> bool:
+    """Whether an affine of an image says where the voxels are: finite, not singular, and within a kilometre."""
+    return bool((np.abs(affine) < 1e6).all() and abs(np.linalg.det(affine[:3, :3])) >= 1e-6)
 
 
 def has_voxels(path: str | Path) -> bool:
@@ -113,17 +155,12 @@ def _check_affine(path: Path, image: object, affine: np.ndarray) -> None:
     if 'sform_code' in header and header['sform_code'] == 0 and header['qform_code'] == 0:
         message = f'{path}: the mask does not say where it lies (sform and qform codes are 0); set them'
         raise MaskError(message)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
-        message = (
-            f'{path}: the affine of the mask is zero or singular; write the mask again with its right affine'
-        )
+    if not is_usable(affine):
+        message = f'{path}: the affine of the mask is zero or singular, or leads far from any head; write the mask again with its right affine'
         raise MaskError(message)
 
 
 def _check_values(path: Path, data: np.ndarray) -> None:
-    if data.dtype.kind not in 'buif':
-        message = f'{path}: the mask has voxels of type {data.dtype}; expected 0 and 1'
-        raise MaskError(message)
     if data.dtype.kind == 'f' and not np.isfinite(data).all():
         message = f'{path}: the mask holds values that are not finite (NaN or Inf); expected 0 and 1'
         raise MaskError(message)

@@ -20,7 +20,7 @@ from typing import Any
 import lacuna
 from lacuna.config import RunConfig
 from lacuna.derivatives import FAILURES, read_failures
-from lacuna.files import json_bytes, write_if_changed
+from lacuna.files import json_bytes, shown_name, write_if_changed
 from lacuna.plan import Failure, RunPlan
 from lacuna.processes import Usage
 
@@ -152,8 +152,9 @@ def update_failures(root: Path, looked_at: Collection[Path], failures: Sequence[
         The table; None if no failure is left, and no table.
     """
     target = root / FAILURES
-    rows = [(path, reason) for path, reason in read_failures(root) if path not in looked_at]
-    rows += [(failure.path, ' '.join(failure.reason.split())) for failure in failures]
+    seen = {Path(shown_name(path)) for path in looked_at}
+    rows = [(path, reason) for path, reason in read_failures(root) if path not in seen]
+    rows += [(Path(shown_name(failure.path)), ' '.join(failure.reason.split())) for failure in failures]
     if not rows:
         target.unlink(missing_ok=True)
         return None

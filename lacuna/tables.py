@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lacuna.errors import InputError
+from lacuna.errors import InputError, brief
 
 #: a cell without a value
 NOT_AVAILABLE = 'n/a'
@@ -56,7 +56,7 @@ def read_matrix(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
     """
     rows = _rows(path)
     names = tuple(rows[0][1:]) if rows else ()
-    if tuple(row[0] for row in rows[1:]) != names or any(len(row) != len(names) + 1 for row in rows):
+    if any(len(row) != len(names) + 1 for row in rows) or tuple(row[0] for row in rows[1:]) != names:
         message = f'{path}: expected a matrix with the same regions in its rows and columns'
         raise InputError(message)
     numbers = _numbers(path, chain.from_iterable(row[1:] for row in rows[1:]))
@@ -73,7 +73,7 @@ def read_statistics(path: Path) -> dict[str, Values]:
     """
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         message = f'{path}: cannot be read as JSON ({error})'
         raise InputError(message) from error
     if not isinstance(content, dict):
@@ -96,7 +96,11 @@ def _rows(path: Path) -> list[list[str]]:
         message = f'{path}: cannot be read ({error})'
         raise InputError(message) from error
     if '"' in text:
-        return list(csv.reader(io.StringIO(text, newline=''), delimiter='\t'))
+        try:
+            return list(csv.reader(io.StringIO(text, newline=''), delimiter='\t'))
+        except csv.Error as error:
+            message = f'{path}: cannot be read ({error})'
+            raise InputError(message) from error
     return [line.split('\t') for line in text.splitlines()]
 
 
@@ -116,7 +120,7 @@ def _numbers(path: Path, cells: Iterable[str]) -> array[float]:
 def _unique(path: Path, names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        message = f'{path}: the region {twice!r} is there more than once'
+        message = f'{path}: the region {brief(twice)} is there more than once'
         raise InputError(message)
     return names
 

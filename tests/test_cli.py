@@ -534,7 +534,7 @@ def test_every_command_keeps_compiled_code_in_the_cache(command, monkeypatch, tm
     arguments = [missing, missing, 'group'] if command is bidsapp.main else ['collect', missing]
     assert command(arguments) == 2
     assert missing in capsys.readouterr().err
-    assert os.environ['NUMBA_CACHE_DIR'] == f'{os.environ["LACUNA_CACHE_DIR"]}/numba'
+    assert os.environ['NUMBA_CACHE_DIR'] == f'{os.environ["LACUNA_CACHE_DIR"]}/numba-{os.geteuid()}'
 
 
 def test_help_is_light():

@@ -121,7 +121,7 @@ def test_caches_without_a_home(no_home):
     assert no_home.stat().st_mode & 0o777 == 0o700
     assert cache_dir() == no_home  # again the same
     quiet_environment()
-    assert os.environ['NUMBA_CACHE_DIR'] == f'{no_home}/numba'
+    assert os.environ['NUMBA_CACHE_DIR'] == f'{no_home}/numba-{os.geteuid()}'
     assert os.environ['MPLCONFIGDIR'] == f'{no_home}/matplotlib'
 
 
@@ -136,7 +136,7 @@ def test_a_cache_that_is_given_and_cannot_be_written(no_home, monkeypatch):
     monkeypatch.setenv('LACUNA_CACHE_DIR', '/dev/null/cache')
     assert str(cache_dir()) == '/dev/null/cache'  # what is wrong with it is said by who writes there
     quiet_environment()
-    assert os.environ['NUMBA_CACHE_DIR'] == f'{no_home}/numba'
+    assert os.environ['NUMBA_CACHE_DIR'] == f'{no_home}/numba-{os.geteuid()}'
 
 
 def test_the_place_of_compiled_code_can_be_given(no_home, monkeypatch, tmp_path):
@@ -145,7 +145,7 @@ def test_the_place_of_compiled_code_can_be_given(no_home, monkeypatch, tmp_path)
     assert os.environ['NUMBA_CACHE_DIR'] == str(tmp_path / 'given')
     monkeypatch.setenv('NUMBA_CACHE_DIR', '/dev/null/numba')  # numba would end with a traceback
     quiet_environment()
-    assert os.environ['NUMBA_CACHE_DIR'] == f'{no_home}/numba'
+    assert os.environ['NUMBA_CACHE_DIR'] == f'{no_home}/numba-{os.geteuid()}'
 
 
 @pytest.mark.parametrize('theirs', ['open', 'link', 'file'])

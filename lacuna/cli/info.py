@@ -79,7 +79,7 @@ _CACHES = {
     'endpoints': 'parcels at the ends of streamlines',
     'tdi': 'densities of tractograms (engine mrtrix)',
     'tractograms': 'checksums of tractograms',
-    'numba': 'compiled code',
+    'numba*': 'compiled code',
 }
 
 
@@ -91,9 +91,9 @@ def run_cache(_: argparse.Namespace) -> int:
     root = cache_dir()
     print(f'{root} (set LACUNA_CACHE_DIR for another place; what is deleted is made anew)')
     for name, what in _CACHES.items():
-        if (folder := root / name).is_dir():
+        for folder in sorted(root.glob(name)):
             size = sum(path.stat().st_size for path in folder.rglob('*') if path.is_file()) / 1e6
-            print(f'  {name:12} {size:10,.1f} MB  {what}')
+            print(f'  {folder.name:12} {size:10,.1f} MB  {what}')
     for directory in sorted(path for path in (root / 'index').glob('*') if path.is_dir()):
         print(describe(directory))
     return 0

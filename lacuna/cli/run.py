@@ -181,7 +181,7 @@ def make_config(args: argparse.Namespace) -> RunConfig:
     values.setdefault('work_dir', RunConfig.__dataclass_fields__['work_dir'].default)
     for name in ('source', 'output_dir', 'connectome_path', 'work_dir', 'atlas_dir', 'use_plugin'):
         if values.get(name) is not None:
-            values[name] = Path(values[name]).expanduser().absolute()
+            values[name] = _absolute(values[name])
     if values.get('use_plugin'):
         values = read_plugin(values['use_plugin']).resources | values
     for name in ('participants', 'sessions', 'parcel_atlases'):
@@ -191,6 +191,14 @@ def make_config(args: argparse.Namespace) -> RunConfig:
         for name, image, labels, space in values.get('custom_parcellations', ())
     )
     return RunConfig(**values)
+
+
+def _absolute(path: str | Path) -> Path:
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:  # ~somebody who is not known
+        message = f'{path}: {error}'
+        raise InputError(message) from error
 
 
 def prepare(config: RunConfig, claim: Claim | None = None) -> RunPlan:
@@ -244,10 +252,11 @@ def execute(plan: RunPlan, claim: Claim) -> int:
         atlases=[each.atlas for found in plan.parcellations.values() for each in found],
     )
     if plan.todo:
-        failures = _run_recorded(plan)
+        failures, faults = _run_recorded(plan)
     else:
         say_plan(plan)
         say_failures(failures := plan.failed)
+        faults = []
     looked_at = {mask.path for mask in (*plan.done, *(job.mask for job in plan.todo))}
     looked_at |= {each.path for each in (*plan.skipped, *plan.failed)}
     with claim.tables():
@@ -261,11 +270,11 @@ def execute(plan: RunPlan, claim: Claim) -> int:
     if config.report:
         _make_reports(plan, failures)
     print_result(plan, finished)
-    return 1 if failures else 0
+    return 1 if failures or faults else 0
 
 
-def _run_recorded(plan: RunPlan) -> list[Failure]:
-    """Do what is missing, and keep a record of it in ``logs/``; returns the masks that failed."""
+def _run_recorded(plan: RunPlan) -> tuple[list[Failure], list[str]]:
+    """Do what is missing, and keep a record of it in ``logs/``; returns what `_run_jobs` does."""
     from lacuna.derivatives import remove_unused_connectomes
     from lacuna.provenance import RunRecord, logging_to, new_log_dir
 
@@ -275,8 +284,16 @@ def _run_recorded(plan: RunPlan) -> list[Failure]:
         say_plan(plan)
         status, code = 'error', EXIT_FAILED
         try:
-            say_failures(failures := [*plan.failed, *_run_jobs(plan, log_dir, record)])
-            status, code = ('some masks failed', EXIT_FAILED) if failures else ('done', 0)
+            unfinished, faults = _run_jobs(plan, log_dir, record)
+            say_failures(failures := [*plan.failed, *unfinished])
+            for fault in faults:
+                _LOGGER.error('lacuna: %s', fault)
+            status, code = ('done', 0)
+            if failures or faults:
+                status, code = (
+                    'some masks failed' if failures else 'something besides the masks failed',
+                    EXIT_FAILED,
+                )
         except KeyboardInterrupt:
             status, code = 'interrupted', INTERRUPTED
             raise
@@ -285,11 +302,14 @@ def _run_recorded(plan: RunPlan) -> list[Failure]:
             record.finish(status, code)
         if plan.config.overwrite:
             remove_unused_connectomes(plan.config.output_dir)
-    return failures
+    return failures, faults
 
 
-def _run_jobs(plan: RunPlan, log_dir: Path, record: RunRecord) -> list[Failure]:
-    """Build the workflow of the masks with missing results and run it; returns the masks that failed."""
+def _run_jobs(plan: RunPlan, log_dir: Path, record: RunRecord) -> tuple[list[Failure], list[str]]:
+    """Build the workflow of the masks with missing results and run it.
+
+    Returns the masks that failed, and what failed besides although all masks are finished.
+    """
     from lacuna.execution import (
         quiet_nipype,
         remove_finished,
@@ -355,7 +375,8 @@ def _run_jobs(plan: RunPlan, log_dir: Path, record: RunRecord) -> list[Failure]:
             failure = _failure_of(job, sink.removesuffix('sink'), config, crashes, error)
             record.mask(job.mask.path, 'failed', reason=failure.reason)
             failures.append(failure)
-    return failures
+    faults = [] if failures else [f'{crash.reason} (details: {crash.path})' for crash in crashes]
+    return failures, faults
 
 
 def _plugin(config: RunConfig) -> PluginChoice | None:

@@ -24,6 +24,8 @@ from lacuna.streamlines.tck import TractogramInfo
 
 #: Endings of the files that can be read.
 EXTENSIONS = ('.tck', '.trk', '.trk.gz', '.trx')
+#: more than any tractogram has
+_MOST_STREAMLINES = 2**28
 
 
 @dataclass(frozen=True)
@@ -224,7 +226,8 @@ def _read_sidecar(tractogram: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(path.read_text('utf-8'))
-    except (OSError, ValueError) as error:
+        json.dumps(content, allow_nan=False, ensure_ascii=False).encode()  # what it holds is written again
+    except (OSError, ValueError, RecursionError) as error:
         message = (
             f'{path}: the sidecar of the tractogram is not readable as JSON ({error}); mend or remove it'
         )
@@ -285,9 +288,12 @@ def read_bundles(path: str | Path) -> dict[str, np.ndarray]:
     try:
         with Path(path).open(encoding='utf-8', newline='') as stream:
             for row in csv.DictReader(stream, delimiter='\t'):
-                first = int(row['first'])
-                runs.setdefault(row['bundle'], []).append(np.arange(first, first + int(row['count'])))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+                first, count = int(row['first']), int(row['count'])
+                if not 0 <= first <= first + count <= _MOST_STREAMLINES:
+                    message = f'a run of {count} streamlines from {first}'
+                    raise ValueError(message)
+                runs.setdefault(row['bundle'], []).append(np.arange(first, first + count))
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         message = f'cannot read the bundles of {path}: expected the columns bundle, first and count ({error})'
         raise TractogramError(message) from error
     return {name: np.concatenate(parts) for name, parts in runs.items()}

@@ -5,6 +5,7 @@ The answers are those of ``tckedit -include`` and ``tckmap`` of MRtrix3 on the t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lacuna.errors import StreamlineIndexError
+from lacuna.errors import InputError, StreamlineIndexError
 from lacuna.spaces import Grid
 from lacuna.streamlines import index_format
 from lacuna.streamlines.density import add_visits, add_weighted_visits, step_table
@@ -74,7 +75,7 @@ class Index:
             self.upsample: int = self._density['upsample']
             self._table = step_table(voxel_lookup(self.grid.affine, self.grid.shape))
             self._map(selection, density)
-        except (KeyError, ValueError, TypeError, IndexError) as error:
+        except (KeyError, ValueError, TypeError, IndexError, OverflowError, InputError) as error:
             raise index_format.damaged(self.directory) from error
 
     @classmethod
@@ -144,8 +145,31 @@ class Index:
             )
             for segment in self._density['segments']
         ]
-        if len(self.vertices) != self.streamlines or len(self.endpoints) != self.streamlines:
+        if not self._fits():
             raise index_format.damaged(self.directory)
+
+    def _fits(self) -> bool:
+        """Whether the arrays are as long as compiled code, which does not look, takes them to be."""
+        return (
+            len(self.vertices) == len(self.endpoints) == len(self.lengths) == self.streamlines
+            and all(
+                len(segment.box) == 6
+                and (segment.box >= 0).all()
+                and len(segment.blocks) == math.prod(segment.box[3:].tolist()) + 1
+                for segment in self._selections
+            )
+            and all(
+                type(segment.base) is int
+                and 0 <= segment.base <= len(self._codes)
+                and len(segment.starts) == segment.count + 1
+                for segment in self._densities
+            )
+            and all(
+                type(first) is int and type(count) is int and first >= 0
+                for first, count in [(segment.first, segment.count) for segment in self._selections]
+                + [(segment.first, segment.count) for segment in self._densities]
+            )
+        )
 
     def select(self, mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
         """Streamlines with a vertex in a mask, as ``tckedit -include`` selects them.
@@ -312,7 +336,14 @@ class Index:
 
 
 def _grid(facts: dict[str, Any]) -> Grid:
-    return Grid(facts['space'], facts['resolution'], tuple(facts['shape']), np.array(facts['affine'], float))
+    grid = Grid(facts['space'], facts['resolution'], tuple(facts['shape']), np.array(facts['affine'], float))
+    if (
+        not all(type(size) is int and size > 0 for size in grid.shape)
+        or not (np.abs(grid.affine) < 1e6).all()
+    ):
+        message = 'a grid of no voxels, or far from any head'
+        raise ValueError(message)
+    return grid
 
 
 def _piece(array: np.ndarray, where: list[int]) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from lacuna.errors import StreamlineIndexError
+from lacuna.errors import StreamlineIndexError, brief
 from lacuna.files import only_one
 
 VERSION = 1
@@ -24,6 +24,19 @@ _LOCK = '.lock'
 _UNFINISHED = '.building-'
 _REBUILD = 'delete the folder and run again to rebuild it'
 _CHUNK = 2**24
+#: the arrays of each part; compiled code relies on their types
+_DTYPES = {
+    'selection': {
+        'endpoints': '<f4',
+        'lengths': '<f4',
+        'vertices': '<u4',
+        'blocks': '<u4',
+        'rows': '<u2',
+        'loose_ids': '<u4',
+        'loose_points': '<f4',
+    },
+    'density': {'starts': '<u4', 'codes': '|u1', 'total': '<u4'},
+}
 
 
 class PartWriter:
@@ -104,18 +117,22 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         message = f'there is no finished streamline index in {folder}; build it first'
         raise StreamlineIndexError(message) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         message = f'the streamline index {folder} cannot be read ({error}); {_REBUILD}'
         raise StreamlineIndexError(message) from error
     if not isinstance(body, dict) or body.get('format') != _MAGIC:
         message = f'{folder} holds no streamline index; {_REBUILD}'
         raise StreamlineIndexError(message)
     if body.get('version') != VERSION:
-        message = f'{folder} has version {body.get("version")}, this program needs {VERSION}; {_REBUILD}'
+        message = (
+            f'{folder} has version {brief(body.get("version"))}, this program needs {VERSION}; {_REBUILD}'
+        )
         raise StreamlineIndexError(message)
     if body.get('checksum') != _body_checksum(body) or body.get('kind') != kind:
         message = f'the manifest of the streamline index {folder} is damaged; {_REBUILD}'
         raise StreamlineIndexError(message)
+    if not _has_arrays(body):
+        raise damaged(folder)
     for name, entry in body['arrays'].items():
         path = folder / f'{name}.bin'
         size = path.stat().st_size if path.is_file() else None
@@ -124,6 +141,18 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
             message = f'the streamline index is damaged: {path} {found}; {_REBUILD}'
             raise StreamlineIndexError(message)
     return body
+
+
+def _has_arrays(body: dict[str, Any]) -> bool:
+    """Whether the manifest names the arrays of its kind, with their types, and the tractogram."""
+    arrays, source = body.get('arrays'), body.get('source')
+    return (
+        isinstance(arrays, dict)
+        and all(isinstance(entry, dict) and type(entry.get('bytes')) is int for entry in arrays.values())
+        and {name: entry.get('dtype') for name, entry in arrays.items()} == _DTYPES.get(body['kind'])
+        and isinstance(source, dict)
+        and isinstance(source.get('sha256'), str)
+    )
 
 
 def verify_arrays(folder: Path, manifest: dict[str, Any]) -> None:
@@ -144,7 +173,7 @@ def verify_arrays(folder: Path, manifest: dict[str, Any]) -> None:
         except OSError as error:
             message = f'the streamline index cannot be read: {path}: {error.strerror or error}; {_REBUILD}'
             raise StreamlineIndexError(message) from error
-        if found != entry['crc32']:
+        if found != entry.get('crc32'):
             message = f'the streamline index is damaged: {path} does not match its checksum; {_REBUILD}'
             raise StreamlineIndexError(message)
 
@@ -202,8 +231,10 @@ def describe(directory: Path) -> str:
         grids = [
             read_manifest(path.parent, 'density')['grid'] for path in directory.glob(f'density-*/{MANIFEST}')
         ]
+        words = sorted(f'{grid["space"]} {grid["resolution"]} mm' for grid in grids)
+        name, count = selection['source']['name'], int(selection['streamlines'])
     except StreamlineIndexError as error:
         return f'{error} ({size:,.0f} MB)'
-    words = sorted(f'{grid["space"]} {grid["resolution"]} mm' for grid in grids)
-    name, count = selection['source']['name'], selection['streamlines']
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return f'{damaged(directory)} ({size:,.0f} MB)'
     return f'index of {name}: {count:,} streamlines; {", ".join(words)}; {size:,.0f} MB; {directory}'

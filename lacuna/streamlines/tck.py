@@ -14,7 +14,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from lacuna.errors import TractogramError
+from lacuna.errors import TractogramError, brief
+from lacuna.streamlines._files import LONGEST_STREAMLINE
 
 _MAGIC = b'mrtrix tracks'
 _DATATYPES = {
@@ -28,6 +29,10 @@ _DATATYPES = {
 _OWN_FIELDS = ('count', 'datatype', 'file')
 _LONGEST_HEADER = 16 * 2**20
 _BLOCK_ROWS = 2**21
+#: mm; coordinates beyond are no positions in a head but other bytes read as numbers
+_FARTHEST = 1e6
+#: mm; each step is divided into parts of a third of a voxel
+_LONGEST_STEP = 1000.0
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ def _parse_header(path: Path, stream: BinaryIO, size: int) -> TckHeader:
     if stream.readline(len(_MAGIC) + 2).strip() != _MAGIC:
         message = f"{path} is no .tck file: its first line is not 'mrtrix tracks'"
         raise TractogramError(message)
-    fields: dict[str, str] = {}
+    values: dict[str, list[str]] = {}
     key = ''
     while (line := stream.readline(_LONGEST_HEADER)).strip() != b'END':
         if not line or stream.tell() > _LONGEST_HEADER:
@@ -120,29 +125,43 @@ def _parse_header(path: Path, stream: BinaryIO, size: int) -> TckHeader:
         name, colon, value = line.decode('utf-8', 'replace').strip().partition(':')
         if colon:
             key = name.strip()
-            fields[key] = f'{fields[key]}\n{value.strip()}' if key in fields else value.strip()
+            values.setdefault(key, []).append(value.strip())
         elif key:  # a long value that goes on
-            fields[key] += f'\n{name}'
+            values[key].append(name)
+    fields = {key: '\n'.join(lines) for key, lines in values.items()}
 
     where, _, offset_text = fields.get('file', '').partition(' ')
-    if where != '.' or not offset_text.strip().isdecimal():
-        message = f"{path}: the header's 'file' field is {fields.get('file')!r}, expected '. OFFSET'"
+    offset = _whole_number(offset_text.strip())
+    if where != '.' or offset is None:
+        message = f"{path}: the header's 'file' field is {brief(fields.get('file'))}, expected '. OFFSET'"
         raise TractogramError(message)
-    offset = int(offset_text)
     if not stream.tell() <= offset <= size:
         message = f'{path}: the header says that the data start at byte {offset}, the file has {size} bytes'
         raise TractogramError(message)
     if (datatype := fields.get('datatype', '')) not in _DATATYPES:
-        message = f'{path}: datatype {datatype!r} is not supported; expected one of {", ".join(_DATATYPES)}'
+        message = (
+            f'{path}: datatype {brief(datatype)} is not supported; expected one of {", ".join(_DATATYPES)}'
+        )
+        raise TractogramError(message)
+    step_size = _positive_float(fields.get('step_size', ''))
+    if step_size and step_size > _LONGEST_STEP:
+        message = (
+            f'{path}: the header says that the vertices are {step_size:g} mm apart; correct its step_size'
+        )
         raise TractogramError(message)
     return TckHeader(
         path=path,
         offset=offset,
         dtype=np.dtype(_DATATYPES[datatype]),
-        count=int(fields['count']) if fields.get('count', '').isdecimal() else None,
-        step_size=_positive_float(fields.get('step_size', '')),
+        count=_whole_number(fields.get('count', '')),
+        step_size=step_size,
         fields=fields,
     )
+
+
+def _whole_number(text: str) -> int | None:
+    # Python refuses to convert thousands of digits
+    return int(text) if text.isdecimal() and len(text) < 20 else None
 
 
 def _positive_float(text: str) -> float | None:
@@ -197,10 +216,14 @@ def iter_blocks(
                 if len(chunk) % row_bytes:
                     message = f'{header.path} is truncated: it ends within a vertex; get it again'
                     raise TractogramError(message)
-                fresh = np.frombuffer(chunk, header.dtype).reshape(-1, 3).astype(np.float32, copy=False)
+                with np.errstate(over='ignore'):  # what is not finite then is refused
+                    fresh = np.frombuffer(chunk, header.dtype).reshape(-1, 3).astype(np.float32, copy=False)
                 table = np.concatenate([pending, fresh]) if len(pending) else fresh
                 points, lengths, pending, ended = _split(table, header, found)
                 found += len(lengths)
+                if len(pending) > LONGEST_STREAMLINE:
+                    message = f'{header.path} is corrupt: streamline {found} (counted from 0) has no end; get it again'
+                    raise TractogramError(message)
                 if len(lengths):
                     yield points, lengths
     except OSError as error:
@@ -285,6 +308,12 @@ def scan(path: str | Path, *, progress: Callable[[int], object] | None = None) -
             # column by column: numpy is slow at reducing rows of three
             low = np.minimum(low, [column.min() for column in points.T])
             high = np.maximum(high, [column.max() for column in points.T])
+            if max(-low.min(), high.max()) > _FARTHEST:
+                message = (
+                    f'{header.path}: vertices lie {max(-low.min(), high.max()):.3g} mm from the origin; '
+                    'the file is corrupt or not in millimetres'
+                )
+                raise TractogramError(message)
             inside = np.ones(len(points) - 1, bool)
             inside[np.cumsum(lengths[lengths > 0])[:-1] - 1] = False  # steps from one streamline to the next
             steps = np.diff(points, axis=0)

@@ -23,6 +23,8 @@ from lacuna.streamlines._files import BLOCK_VERTICES, LONGEST_STREAMLINE, Progre
 
 _HEADER_BYTES = 1000
 _WORD = 4
+#: to read at a time, however many scalars the header says each vertex has
+_MOST_BYTES = 2**26
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def _world_affine(path: Path, fields: np.void) -> np.ndarray:
     fault = ''
     if int(fields['version']) < 2:
         fault = f'the header is of version {int(fields["version"])}, which has no voxel-to-RAS matrix'
-    elif not np.isfinite(matrix).all() or matrix[3, 3] == 0 or np.linalg.det(matrix[:3, :3]) == 0:
+    elif not (np.abs(matrix) < 1e6).all() or matrix[3, 3] == 0 or np.linalg.det(matrix[:3, :3]) == 0:
         fault = 'the voxel-to-RAS matrix in the header is absent (zero) or singular'
     elif not (np.isfinite(fields['voxel_sizes']).all() and (fields['voxel_sizes'] > 0).all()):
         fault = f'the voxel sizes in the header are {fields["voxel_sizes"].tolist()}'
@@ -122,7 +124,16 @@ def _world_affine(path: Path, fields: np.void) -> np.ndarray:
         'dimensions': fields['dimensions'].astype(int),
         'voxel_to_rasmm': matrix,
     }
-    return np.asarray(get_affine_trackvis_to_rasmm(header), float)
+    try:
+        with np.errstate(all='ignore'):
+            affine = np.asarray(get_affine_trackvis_to_rasmm(header), float)
+    except (TypeError, ValueError) as error:  # axes that cannot be told apart
+        message = f'{path}: the voxel-to-RAS matrix in the header is singular; {advice}'
+        raise TractogramError(message) from error
+    if not np.isfinite(affine).all():
+        message = f'{path}: the matrix, sizes and dimensions in the header lead nowhere; {advice}'
+        raise TractogramError(message)
+    return affine
 
 
 @contextmanager
@@ -173,7 +184,7 @@ def iter_blocks(
     told = 0
     with _opened(header.path) as (raw, stream, _):
         stream.read(_HEADER_BYTES)
-        while chunk := stream.read(vertices * per_point * _WORD):
+        while chunk := stream.read(min(vertices * per_point * _WORD, _MOST_BYTES)):
             pending += chunk
             words = np.frombuffer(pending, f'{header.byte_order}f4', len(pending) // _WORD).astype(
                 '=f4', copy=False

@@ -17,7 +17,7 @@ from typing import IO
 
 import numpy as np
 
-from lacuna.errors import TractogramError
+from lacuna.errors import TractogramError, brief
 from lacuna.streamlines._files import BLOCK_VERTICES, LONGEST_STREAMLINE, Progress, check_finite
 
 _FLOATS = {'float16': '<f2', 'float32': '<f4', 'float64': '<f8'}
@@ -30,6 +30,7 @@ _INTEGERS = {
     'uint8': '<u1',
 }
 _LONGEST_HEADER = 2**20
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _OFFSETS_AT_A_TIME = 2**16
 
 
@@ -64,7 +65,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
             yield archive
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         # RuntimeError, with its child NotImplementedError: encrypted, or compressed in a way that is not supported
-        message = f'{path} is truncated, corrupt or no .trx file: {error}; get it again'
+        message = f'{path} is truncated, corrupt or no .trx file: {str(error)[:200]}; get it again'
         raise TractogramError(message) from error
     except OSError as error:
         message = f'cannot read the tractogram {path}: {error.strerror or error}'
@@ -81,11 +82,17 @@ def read_header(path: str | Path) -> TrxHeader:
     """
     path = Path(path)
     with _opened(path) as archive:
-        sizes = {info.filename: info.file_size for info in archive.infolist()}
+        members = archive.infolist()
+        sizes = {info.filename: info.file_size for info in members}
+        if packed := next((info for info in members if info.compress_type not in _COMPRESSIONS), None):
+            # the others may unpack to gigabytes at once
+            message = f'{path}: {brief(packed.filename)} is compressed in a way that .trx files are not; save it again'
+            raise TractogramError(message)
         if not 0 < sizes.get('header.json', 0) <= _LONGEST_HEADER:
             message = f'{path} is no .trx file: it has no header.json, or one without end'
             raise TractogramError(message)
-        text = archive.read('header.json')
+        with archive.open('header.json') as stream:
+            text = stream.read(_LONGEST_HEADER)  # not all that is there: the size may be a lie
     try:
         header = json.loads(text)
         count, vertices = (int(header[key]) for key in ('NB_STREAMLINES', 'NB_VERTICES'))
@@ -121,7 +128,7 @@ def read_header(path: str | Path) -> TrxHeader:
 def _member(path: Path, sizes: dict[str, int], start: str, types: dict[str, str]) -> str:
     found = [name for name in sizes if name.startswith(start)]
     if len(found) != 1 or found[0].removeprefix(start) not in types:
-        message = f'{path} is no valid .trx: expected one {start}({"|".join(types)}), found {found or "none"}'
+        message = f'{path} is no valid .trx: expected one {start}({"|".join(types)}), found {brief(found) if found else "none"}'
         raise TractogramError(message)
     return found[0]
 
@@ -187,8 +194,8 @@ def iter_blocks(
                     found += len(part)
                     if progress:
                         progress(
-                            packed * (read + len(points)) // header.vertices
-                            - packed * read // header.vertices
+                            packed * (read + len(points)) // max(header.vertices, 1)
+                            - packed * read // max(header.vertices, 1)
                         )
                     read += len(points)
             positions.read(1)  # at the end: compares the checksum
@@ -247,7 +254,7 @@ def read_groups(header: TrxHeader) -> dict[str, np.ndarray]:
                     indices = np.unique(_read(stream, member, items))
                 fault = bool(items) and not 0 <= int(indices[0]) <= int(indices[-1]) < header.count
             if fault:
-                message = f'{header.path}: group {name!r} names streamlines that the file does not have; it is corrupt'
+                message = f'{header.path}: group {brief(name)} names streamlines that the file does not have; it is corrupt'
                 raise TractogramError(message)
             groups[name] = indices.astype(np.int64)
     return groups

@@ -8,6 +8,7 @@ from pathlib import Path
 import numba
 import numpy as np
 
+from lacuna.errors import StreamlineIndexError
 from lacuna.streamlines.masks import MaskOnLattice
 from lacuna.streamlines.tck import read_header
 from lacuna.streamlines.voxels import flat_voxel
@@ -42,7 +43,7 @@ def mark_crossing(
     nprocs : int
         Threads.
     """
-    table = _rows(tractogram)
+    table = _rows(tractogram, first_rows, vertices)
     native = table.dtype == np.dtype('<f4')
     at = mask.lookup
 
@@ -65,15 +66,18 @@ def read_vertices(
     tractogram: Path, first_rows: np.ndarray, vertices: np.ndarray, ids: np.ndarray
 ) -> list[np.ndarray]:
     """The vertices of some streamlines, each (n, 3) float32 in world mm; arguments as of `mark_crossing`."""
-    table = _rows(tractogram)
+    table = _rows(tractogram, first_rows, vertices)
     rows, lengths = first_rows[ids], vertices[ids].astype(np.int64)
     return [table[row : row + n].astype(np.float32) for row, n in zip(rows, lengths, strict=True)]
 
 
-def _rows(tractogram: Path) -> np.ndarray:
+def _rows(tractogram: Path, first_rows: np.ndarray, vertices: np.ndarray) -> np.ndarray:
     """The data section of a ``.tck``, mapped: vertices, and NaN behind each streamline."""
     header = read_header(tractogram)
     count = (tractogram.stat().st_size - header.offset) // (3 * header.dtype.itemsize)
+    if len(vertices) and int(first_rows[-1]) + int(vertices[-1]) > count:
+        message = f'the streamline index is damaged: it has more vertices than {tractogram}; delete it and run again'
+        raise StreamlineIndexError(message)
     return np.asarray(np.memmap(tractogram, header.dtype, 'r', header.offset, (count, 3)))
 
 
