@@ -8,7 +8,7 @@ EXTRAS ?= dev
 PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 PARCELS = '$(DEMO)'/tutorial/parcellation/synthetic100_space-MNI152NLin6Asym
 
-.PHONY: help setup mrtrix chromium debootstrap demo test lint types docs bench clean
+.PHONY: help setup mrtrix chromium debootstrap slurm demo test lint types docs bench clean
 
 help:
 	@echo 'make demo    set everything up and map three synthetic lesions'
@@ -28,6 +28,12 @@ mrtrix:
 chromium:
 	@tools/install-package.sh chromium 'the tests of reports in a browser are skipped.' \
 	  chromium chromium-browser google-chrome
+
+# a batch system of our own, started by the tests and ended by them
+slurm:
+	@for part in slurmctld:slurmctld slurmd:slurmd slurm-client:sbatch munge:munged; do \
+	  PATH="$$PATH:/usr/sbin:/sbin" tools/install-package.sh $${part%%:*} 'the tests on SLURM are skipped.' $${part##*:}; \
+	done
 
 # for the test that builds and runs the image in a chroot; it needs root too
 debootstrap:
@@ -57,7 +63,7 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-test: setup chromium debootstrap
+test: setup chromium debootstrap slurm
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 docs: setup

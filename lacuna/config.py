@@ -60,6 +60,8 @@ class RunConfig:
         Processors to use; -1 for all.
     mem_gb : float or None
         Memory to use; None for what there is.
+    use_plugin : pathlib.Path or None
+        File that says what runs the nodes (``--use-plugin``).
     work_dir : pathlib.Path
         For what is not finished.
     report : bool
@@ -93,6 +95,7 @@ class RunConfig:
     on_empty: str = 'warn'
     nprocs: int = -1
     mem_gb: float | None = None
+    use_plugin: Path | None = None
     work_dir: Path = Path('work')
     report: bool = True
     overwrite: bool = False

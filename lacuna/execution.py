@@ -21,6 +21,7 @@ from lacuna.files import (
     private_temporary_dir,
     user_cache_dir,
 )
+from lacuna.plugins import PluginChoice
 from lacuna.processes import Usage
 from lacuna.scheduling import local_plugin
 
@@ -122,6 +123,7 @@ def run_workflow(
     work_dir: Path,
     crash_dir: Path,
     on_finished: Callable[[str, Usage], Any] | None = None,
+    plugin: PluginChoice | None = None,
 ) -> tuple[list[Crash], Exception | None]:
     """Run all nodes; a failure stops only what depends on it.
 
@@ -133,15 +135,17 @@ def run_workflow(
     workers : int
         Processes to work in; 1 for this one.
     groups : sequence of str
-        Full names of sub-workflows, to be finished in this order.
+        Full names of sub-workflows, to be finished in this order; on a cluster, each is one job.
     mem_gb : float or None
-        Memory that the scheduler may hand out.
+        Memory that the scheduler may hand out; on a cluster, that of each job.
     work_dir : pathlib.Path
         For unfinished results; a killed run goes on from there.
     crash_dir : pathlib.Path
         For the records of failures.
     on_finished : callable, optional
         Called with the full name of each node that has ended well, and what its group has taken so far.
+    plugin : lacuna.plugins.PluginChoice, optional
+        If that is a cluster, where jobs are submitted instead.
 
     Returns
     -------
@@ -158,7 +162,7 @@ def run_workflow(
 
     def callback(node: Any, status: str) -> None:
         if status == 'end' and on_finished:
-            on_finished(node.fullname, plugin.usage[node.fullname.rpartition('.')[0]])
+            on_finished(node.fullname, runner.usage[node.fullname.rpartition('.')[0]])
 
     if not own_folder(folder := work_dir / workflow.name):
         # Nipype unpickles what it finds there, and a pickle can run anything
@@ -169,18 +173,23 @@ def run_workflow(
         raise InputError(message)
     configure(workflow, crash_dir)
     workflow.base_dir = str(work_dir)
-    plugin_args: dict[str, Any] = {'status_callback': callback, 'n_procs': nprocs}
-    if mem_gb is not None:
-        plugin_args['memory_gb'] = mem_gb
     known = set(crash_dir.glob('crash-*.txt')) if crash_dir.is_dir() else set()
     failure: Exception | None = None
-    plugin = local_plugin(plugin_args, workers=workers, groups=groups)
+    if plugin is not None and plugin.is_cluster:
+        from lacuna.cluster import ClusterPlugin
+
+        runner: Any = ClusterPlugin(plugin, groups=groups, memory_gb=mem_gb, on_status=callback)
+    else:
+        plugin_args: dict[str, Any] = {'status_callback': callback, 'n_procs': nprocs}
+        if mem_gb is not None:
+            plugin_args['memory_gb'] = mem_gb
+        runner = local_plugin(plugin_args, workers=workers, groups=groups)
     try:
-        workflow.run(plugin)
+        workflow.run(runner)
     except Exception as error:  # noqa: BLE001  each node's own error is in its crash file
         failure = error
     except BaseException:
-        plugin.kill_workers()  # else the interpreter would wait for them
+        runner.kill_workers()  # else the interpreter would wait for them
         raise
     crashes = [read_crash(path) for path in sorted(set(crash_dir.glob('crash-*.txt')) - known)]
     return crashes, failure

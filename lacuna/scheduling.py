@@ -74,7 +74,7 @@ def local_plugin(plugin_args: dict[str, Any], *, workers: int, groups: Sequence[
                 worker.kill()
 
         def _sort_jobs(self, jobids: Any, scheduler: str = 'tsort') -> Any:  # noqa: ARG002
-            return sorted(jobids, key=lambda job: ranks.get(_group(self.procs[job].fullname, ranks), -1))
+            return sorted(jobids, key=lambda job: ranks.get(group_of(self.procs[job].fullname, ranks), -1))
 
         def _submit_job(self, node: Any, updatehash: bool = False) -> int:
             self._taskid += 1
@@ -87,7 +87,7 @@ def local_plugin(plugin_args: dict[str, Any], *, workers: int, groups: Sequence[
                     try:
                         result = {'result': node.run(updatehash=updatehash), 'traceback': None}
                     except Exception as error:  # noqa: BLE001  goes to the crash file
-                        _raise_interrupt([error])
+                        raise_interrupt([error])
                         result = {'result': node.result, 'traceback': format_exception(*sys.exc_info())}
                 self._taskresult[task] = {**result, 'taskid': task}
                 self._count(node.fullname, usage)
@@ -102,7 +102,7 @@ def local_plugin(plugin_args: dict[str, Any], *, workers: int, groups: Sequence[
                 return self.pool.submit(_run_node, *job)
 
         def _count(self, node: str, usage: Usage) -> None:
-            if group := _group(node, ranks):
+            if group := group_of(node, ranks):
                 self.usage[group].add(usage)
 
         def _ended(self, task: int, node: str, future: Any) -> None:
@@ -124,7 +124,7 @@ def local_plugin(plugin_args: dict[str, Any], *, workers: int, groups: Sequence[
                 gc.freeze()
             self._looks += 1
             super()._send_procs_to_workers(*args, **options)
-            _raise_interrupt(self._run_errors)
+            raise_interrupt(self._run_errors)
             if self.pending_tasks and workers > 1:  # until a job has ended there is nothing to do
                 self._news.wait(_LONGEST_WAIT)
                 self._news.clear()
@@ -132,7 +132,7 @@ def local_plugin(plugin_args: dict[str, Any], *, workers: int, groups: Sequence[
     return LocalPlugin()
 
 
-def _raise_interrupt(errors: Sequence[object]) -> None:
+def raise_interrupt(errors: Sequence[object]) -> None:
     """Raise the Ctrl-C that Nipype has taken for the error of a node."""
     if any('KeyboardInterrupt' in str(error) for error in errors):
         raise KeyboardInterrupt
@@ -151,10 +151,10 @@ def _run_node(node: Any, updatehash: bool, task: int) -> tuple[dict[str, Any], U
     return result, usage
 
 
-def _group(node: str, groups: Container[str]) -> str:
+def group_of(node: str, groups: Container[str]) -> str:
     """The group that a node belongs to; empty outside of all.
 
-    >>> _group('run.space.sub_2.snm.query', ['run.space.sub_1', 'run.space.sub_2'])
+    >>> group_of('run.space.sub_2.snm.query', ['run.space.sub_1', 'run.space.sub_2'])
     'run.space.sub_2'
     """
     name = node

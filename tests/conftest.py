@@ -22,11 +22,24 @@ quiet_environment()  # numba's cache stays what it is here: compiling anew for e
 
 
 def pytest_collection_modifyitems(items):
+    no_slurm = _why_no_slurm()
     for item in items:
+        if no_slurm and item.get_closest_marker('slurm'):
+            item.add_marker(pytest.mark.skip(reason=no_slurm))
         if item.get_closest_marker('mrtrix') and shutil.which('tckedit') is None:
             item.add_marker(pytest.mark.skip(reason='MRtrix3 is not on the PATH'))
         if item.get_closest_marker('shared') and not SHARED.is_dir():
             item.add_marker(pytest.mark.skip(reason='the shared test data is not beside the checkout'))
+
+
+def _why_no_slurm() -> str:
+    path = f'{os.environ["PATH"]}:/usr/sbin:/sbin'
+    missing = [
+        each for each in ('sbatch', 'slurmctld', 'slurmd', 'munged') if not shutil.which(each, path=path)
+    ]
+    if missing:
+        return f'{", ".join(missing)} not found: SLURM is not installed'
+    return 'only root can start a SLURM' if os.geteuid() else ''
 
 
 @pytest.fixture(autouse=True)

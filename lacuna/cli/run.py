@@ -16,6 +16,7 @@ from lacuna.claim import Claim, claiming
 from lacuna.cli.words import print_plan, print_result, say_failures, say_plan, say_tractogram, set_up_logging
 from lacuna.config import ENGINES, ON_EMPTY, RunConfig, read_settings
 from lacuna.errors import EXIT_FAILED, INTERRUPTED, InputError
+from lacuna.plugins import PluginChoice, read_plugin
 from lacuna.progress import counted, progress_bar
 from lacuna.spaces import RESOLUTIONS, SPACES
 
@@ -124,8 +125,16 @@ def add_arguments(
     )
 
     how = parser.add_argument_group('how to run')
-    how.add_argument('--nprocs', type=int, metavar='N', help='processors; -1 (default) is all')
-    how.add_argument('--mem-gb', type=float, metavar='G', help='memory to use')
+    how.add_argument(
+        '--nprocs',
+        type=int,
+        metavar='N',
+        help='processors; -1 (default) is all; on a cluster, of each job that is done once (1)',
+    )
+    how.add_argument('--mem-gb', type=float, metavar='G', help='memory to use; on a cluster, of each job')
+    how.add_argument(
+        '--use-plugin', type=Path, metavar='FILE', help='YAML or TOML: what runs the nodes, such as SLURM'
+    )
     how.add_argument('-w', '--work-dir', type=Path, help=_default('work_dir', 'for what is not finished'))
     how.add_argument('--overwrite', action='store_true', help='replace results made with other settings')
     how.add_argument('--no-report', action='store_false', dest='report', help='leave out the reports')
@@ -170,9 +179,11 @@ def make_config(args: argparse.Namespace) -> RunConfig:
         message = 'name the tractogram with --connectome-path'
         raise InputError(message)
     values.setdefault('work_dir', RunConfig.__dataclass_fields__['work_dir'].default)
-    for name in ('source', 'output_dir', 'connectome_path', 'work_dir', 'atlas_dir'):
+    for name in ('source', 'output_dir', 'connectome_path', 'work_dir', 'atlas_dir', 'use_plugin'):
         if values.get(name) is not None:
             values[name] = _absolute(values[name])
+    if values.get('use_plugin'):
+        values = read_plugin(values['use_plugin']).resources | values
     for name in ('participants', 'sessions', 'parcel_atlases'):
         values[name] = tuple(values.get(name, ()))
     values['custom_parcellations'] = tuple(
@@ -192,6 +203,7 @@ def _absolute(path: str | Path) -> Path:
 
 def prepare(config: RunConfig, claim: Claim | None = None) -> RunPlan:
     """Check everything that can be checked before any work; what is to be written is claimed."""
+    from lacuna.batch import check_programs
     from lacuna.connectomes import open_tractogram
     from lacuna.derivatives import check_output_dir
     from lacuna.files import cache_dir
@@ -204,6 +216,8 @@ def prepare(config: RunConfig, claim: Claim | None = None) -> RunPlan:
             "'apt-get install mrtrix3'), or leave out --engine: the default needs no MRtrix3"
         )
         raise InputError(message)
+    if plugin := _plugin(config):
+        check_programs(plugin.name)
     check_output_dir(config.output_dir, config.source)
     size = config.connectome_path.stat().st_size if config.connectome_path.is_file() else 0
     with progress_bar('reading the tractogram', total=size, unit='B', unit_scale=True) as bar:
@@ -309,7 +323,10 @@ def _run_jobs(plan: RunPlan, log_dir: Path, record: RunRecord) -> tuple[list[Fai
 
     config = plan.config
     nprocs = processors(config.nprocs)
+    plugin = _plugin(config)
     workers = worthwhile_workers(config.engine, nprocs, len(plan.todo), config.connectome_path.stat().st_size)
+    if plugin and plugin.is_cluster:  # a mask is a job: the index answers on one processor, MRtrix3 uses all
+        workers = nprocs if config.engine == 'index' else 1
     workflow = init_cohort_wf(
         plan,
         nprocs=nprocs,
@@ -347,6 +364,7 @@ def _run_jobs(plan: RunPlan, log_dir: Path, record: RunRecord) -> tuple[list[Fai
             work_dir=config.work_dir,
             crash_dir=log_dir,
             on_finished=on_finished,
+            plugin=plugin,
         )
     if len(finished) == len(sinks):
         remove_finished(config.work_dir / workflow.name)
@@ -359,6 +377,10 @@ def _run_jobs(plan: RunPlan, log_dir: Path, record: RunRecord) -> tuple[list[Fai
             failures.append(failure)
     faults = [] if failures else [f'{crash.reason} (details: {crash.path})' for crash in crashes]
     return failures, faults
+
+
+def _plugin(config: RunConfig) -> PluginChoice | None:
+    return read_plugin(config.use_plugin) if config.use_plugin else None
 
 
 def _failure_of(

@@ -95,6 +95,8 @@ def init_connectome_wf(
             # here, and not in a worker, Ctrl-C can still remove what is unfinished
             run_without_submitting=True,
         )
+        # but on a cluster: the machine that one submits from is for light work
+        build.plugin_args = {'submit': True}
         if index_directory is not None:
             build.inputs.directory = str(index_directory)
         if tck_upsample is not None:
