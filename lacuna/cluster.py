@@ -194,7 +194,7 @@ class ClusterPlugin(DistributedPluginBase):
         self.usage: dict[str, Usage] = defaultdict(Usage)
         self._system = BATCH_SYSTEMS[choice.name]
         self._args = choice.args
-        self._groups = groups
+        self._groups, self._known = groups, frozenset(groups)
         self._memory_gb = memory_gb
         self._on_status = on_status
         self._jobs: dict[str, _Submitted] = {}
@@ -345,7 +345,7 @@ class ClusterPlugin(DistributedPluginBase):
                 outcome = Outcome(
                     0, [*_tail(submitted.path.with_suffix('.log')), f'RuntimeError: {reason}\n']
                 )
-            if group := group_of(part[0].fullname, self._groups):
+            if group := group_of(part[0].fullname, self._known):
                 self.usage[group].add(Usage(outcome.seconds, outcome.peak_memory))
             for node in part[: outcome.failed]:
                 self._on_status(node, 'end')

@@ -23,7 +23,7 @@ from lacuna.files import (
 )
 from lacuna.plugins import PluginChoice
 from lacuna.processes import Usage
-from lacuna.scheduling import local_plugin
+from lacuna.scheduling import group_of, local_plugin
 
 if TYPE_CHECKING:
     from nipype.pipeline.engine import Workflow
@@ -162,8 +162,9 @@ def run_workflow(
 
     def callback(node: Any, status: str) -> None:
         if status == 'end' and on_finished:
-            on_finished(node.fullname, runner.usage[node.fullname.rpartition('.')[0]])
+            on_finished(node.fullname, runner.usage[group_of(node.fullname, known_groups)])
 
+    known_groups = frozenset(groups)
     if not own_folder(folder := work_dir / workflow.name):
         # Nipype unpickles what it finds there, and a pickle can run anything
         message = (

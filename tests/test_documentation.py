@@ -17,7 +17,7 @@ DOCS = Path(__file__).parents[1] / 'docs'
 HOWTO = sorted(path.stem for path in (DOCS / 'howto').glob('*.md') if path.stem != 'index')
 PAGES = [DOCS / 'tutorial.md', *(DOCS / f'howto/{name}.md' for name in HOWTO)]
 #: how-to pages whose commands cannot be run here; all others have some that are
-READ_ONLY = {'clusters', 'from-other-tools'}
+READ_ONLY = {'from-other-tools'}
 
 
 def wait_for_port(port: int) -> None:

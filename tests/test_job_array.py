@@ -70,6 +70,7 @@ def test_the_jobs_together_make_everything(script, tmp_path):
         (['--jobs', '2', '--time', 'tomorrow'], [], '--time tomorrow'),
         (['--jobs', '2', '--sbatch', 'long'], [], 'give an option of sbatch'),
         (['--jobs', '2'], ['--chunk', '1/2'], 'leave out --chunk'),
+        (['--jobs', '2'], ['--use-plugin', 'slurm.yml'], 'leave out --use-plugin'),
         (['--jobs', '2'], ['--output-resolution', '2', '--mask-space', 'Talairach'], 'is not supported'),
     ],
 )

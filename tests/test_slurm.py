@@ -271,3 +271,43 @@ def test_only_so_many_jobs_are_allowed(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert len(study.maps()) == MASKS
+
+
+def test_as_an_array(tmp_path):
+    """One job of the array is cancelled: what is missing is said, the others can be collected, and it is run again."""
+    study = Study(tmp_path)
+    study.add_atlas()
+    lacuna = [sys.executable, '-m', 'lacuna']
+    words = study.command()[5:]
+    # a cold cache, which the jobs share: one builds the index, the others wait for it
+    cold = {**os.environ, 'LACUNA_CACHE_DIR': str(tmp_path / 'cache')}
+    script = ask(*lacuna, 'slurm', '--jobs', str(MASKS), '--cpus', '1', '--time', '5', *words)
+    (tmp_path / 'job.sh').write_text(script)
+    slow = script.replace('\nexec', '\n[ "$SLURM_ARRAY_TASK_ID" != 2 ] || sleep 100\nexec')
+    (tmp_path / 'slow.sh').write_text(slow)
+    submit = ['sbatch', '--parsable', '--wait']
+    with subprocess.Popen(
+        [*submit, tmp_path / 'slow.sh'], env=cold, stdout=subprocess.PIPE, text=True
+    ) as array:
+        number = array.stdout.readline().strip()
+        wait_for(lambda: len(study.maps()) == MASKS - 1)
+        ask('scancel', f'{number}_2')
+    assert array.returncode != 0
+    assert len(list((tmp_path / 'cache/index').iterdir())) == 1
+
+    check = subprocess.run([*lacuna, 'check', study.output], capture_output=True, text=True, check=False)
+    assert check.returncode == 1
+    assert [line.split('\t')[0] for line in check.stdout.splitlines() if 'missing: no results' in line] == [
+        'sub-02_label-lesion'
+    ]
+    ask(*lacuna, 'collect', study.output, '--no-report', '--output-dir', tmp_path / 'group')
+    (table,) = (tmp_path / 'group').glob('*_desc-disconnectionpct_parcelstats.tsv')
+    assert [line.split('\t')[0] for line in table.read_text().splitlines()[1:]] == ['sub-01', 'sub-03']
+
+    again = subprocess.run([*submit, '--array=2', tmp_path / 'job.sh'], env=cold, check=False)
+    assert again.returncode == 0
+    assert subprocess.run([*lacuna, 'check', study.output], capture_output=True, check=False).returncode == 0
+    by_array = study.results()
+    shutil.rmtree(study.output)
+    subprocess.run(study.command(), check=True, capture_output=True)
+    assert study.results() == by_array

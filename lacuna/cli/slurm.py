@@ -35,7 +35,7 @@ def add_parser(commands: Any) -> None:
         'slurm',
         help='write the script of a job array',
         usage='lacuna slurm --jobs N [--cpus N] [--time T] [--sbatch OPTION] BIDS_DIR OUTPUT_DIR ...',
-        description='Print a SLURM script that does in several jobs what "lacuna run snm" does: '
+        description='Print a SLURM script that does in several jobs what lacuna run snm does: '
         'lacuna slurm --jobs 20 BIDS_DIR OUTPUT_DIR --connectome-path ... > job.sh; sbatch job.sh',
     )
     parser.add_argument('--jobs', type=int, required=True, metavar='N', help='parts of the participants')
@@ -52,7 +52,7 @@ def add_parser(commands: Any) -> None:
         'words',
         nargs=argparse.REMAINDER,
         metavar='...',
-        help='the arguments of "lacuna run snm"; the memory of each job is that of --mem-gb',
+        help='the arguments of lacuna run snm; the memory of each job is that of --mem-gb',
     )
     parser.set_defaults(run=run)
 
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     parser = argparse.ArgumentParser(prog='lacuna slurm', argument_default=argparse.SUPPRESS, add_help=False)
     run_command.add_arguments(parser)
     given = parser.parse_args(args.words)
-    for name in ('chunk', 'nprocs', 'dry_run'):
+    for name in ('chunk', 'nprocs', 'use_plugin', 'dry_run'):
         if hasattr(given, name):
             message = f'leave out --{name.replace("_", "-")}: the script says to each job what it has to do'
             raise InputError(message)
