@@ -67,8 +67,8 @@ def read_plugin(path: Path) -> PluginChoice:
     if not isinstance(content, dict) or not isinstance(content.get('plugin'), str):
         message = f"the plugin file {path} does not name a plugin; write for example 'plugin: SLURM'"
         raise InputError(message)
-    if unknown := [str(key)[:50] for key in content if key not in ('plugin', 'plugin_args')]:
-        message = f"the plugin file {path} has '{unknown[0]}'; it may have 'plugin' and 'plugin_args' only"
+    if unknown := [reprlib.repr(key) for key in content if key not in ('plugin', 'plugin_args')]:
+        message = f"the plugin file {path} has {unknown[0]}; it may have 'plugin' and 'plugin_args' only"
         raise InputError(message)
     name = _plugin_name(path, content['plugin'])
     args = content.get('plugin_args')
@@ -81,7 +81,7 @@ def read_plugin(path: Path) -> PluginChoice:
     for key, value in args.items():
         if key not in allowed:
             message = (
-                f"the plugin file {path}: {name} knows no '{str(key)[:50]}'"
+                f'the plugin file {path}: {name} knows no {reprlib.repr(key)}'
                 f'{_meant(str(key)[:50], allowed)}; it knows {", ".join(sorted(allowed)) or "no settings"}'
             )
             raise InputError(message)
@@ -138,7 +138,7 @@ def _plugin_name(path: Path, given: str) -> str:
         )
         raise InputError(message)
     message = (
-        f"the plugin file {path}: there is no plugin '{given[:50]}'{_meant(wanted[:50], names)}; "
+        f'the plugin file {path}: there is no plugin {reprlib.repr(given)}{_meant(wanted[:50], names)}; '
         f'choose from {", ".join(_ARGS)}'
     )
     raise InputError(message)

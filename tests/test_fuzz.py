@@ -30,7 +30,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from test_formats import make_streamlines, trk_bytes, write_trx
 
-from lacuna import atlases, bids, bidsify, connectomes, labels, masks, tables
+from lacuna import atlases, bids, bidsify, connectomes, labels, masks, plugins, tables
 from lacuna.cli.run import make_config
 from lacuna.errors import LacunaError
 from lacuna.spaces import Grid
@@ -660,6 +660,52 @@ def test_settings(folder, content):
         assert all(len(words) == 4 for words in config.custom_parcellations)
         config.connectome_path.exists()
         config.to_toml()
+
+
+# ---------------------------------------------------------------- plugin files
+
+
+PLUGIN_NAMES = st.sampled_from(
+    ['SLURM', 'slurm', 'Condor', 'PBS', 'MultiProc', 'SLURMGraph', 'Slurn', '']
+) | st.text(max_size=20)
+PLUGIN_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=30)
+    | st.sampled_from(['1:00:00', "a 'b"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+PLUGIN_KEYS = st.sampled_from(
+    ['n_procs', 'memory_gb', 'time', 'sbatch_args', 'qsub_args', 'max_jobs', 'template']
+) | st.text(max_size=9)
+PLUGINS = st.fixed_dictionaries(
+    {'plugin': PLUGIN_NAMES},
+    optional={'plugin_args': st.dictionaries(PLUGIN_KEYS, PLUGIN_VALUES, max_size=4) | PLUGIN_VALUES},
+)
+
+
+@FUZZ
+@given(
+    content=st.binary(max_size=300)
+    | PLUGINS.map(lambda words: json.dumps(words).encode())  # JSON is YAML
+    | PLUGINS.flatmap(lambda words: mutated(json.dumps(words).encode())),
+    ending=st.sampled_from(['.yml', '.toml']),
+)
+@example(content=b'!!python/object/apply:os.system ["touch pwned"]', ending='.yml')
+@example(content=b'plugin: SLURM\nplugin_args: {n_procs: !!python/name:os.system}', ending='.yml')
+@example(content=b'a: &a [x]\nb: &b [*a, *a]\nplugin: [*b, *b]', ending='.yml')
+@example(content=b'[' * 5000, ending='.yml')
+@example(content=b'plugin: ' + b'x' * 200_000, ending='.yml')
+def test_plugin_files(folder, content, ending):
+    path = folder / f'plugin{ending}'
+    path.write_bytes(content)
+    with survives():
+        choice = plugins.read_plugin(path)
+        assert choice.name in {'Linear', 'MultiProc', 'SLURM', 'SGE', 'PBS', 'LSF', 'Condor'}
+        assert all(0 < value < np.inf for value in choice.resources.values())
 
 
 # ---------------------------------------------------------------- the index
