@@ -172,7 +172,7 @@ def run_workflow(
             'remove it, or name another with --work-dir'
         )
         raise InputError(message)
-    configure(workflow, crash_dir)
+    configure(workflow, crash_dir, most_gb=mem_gb)
     workflow.base_dir = str(work_dir)
     known = set(crash_dir.glob('crash-*.txt')) if crash_dir.is_dir() else set()
     failure: Exception | None = None
@@ -196,8 +196,8 @@ def run_workflow(
     return crashes, failure
 
 
-def configure(workflow: Workflow, crash_dir: Path) -> None:
-    """Set Nipype up for this workflow and its nodes only."""
+def configure(workflow: Workflow, crash_dir: Path, *, most_gb: float | None = None) -> None:
+    """Set Nipype up for this workflow and its nodes only; a node that wants more memory than `most_gb` runs alone."""
     settings = {
         'crashdump_dir': str(crash_dir),
         'crashfile_format': 'txt',
@@ -209,6 +209,8 @@ def configure(workflow: Workflow, crash_dir: Path) -> None:
     workflow.config['execution'].update(settings)
     for name in workflow.list_node_names():
         node = workflow.get_node(name)
+        if most_gb is not None:
+            node._mem_gb = min(node._mem_gb, most_gb)
         node.config = {
             **(node.config or {}),
             'execution': {**(node.config or {}).get('execution', {}), **settings},

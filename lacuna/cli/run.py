@@ -331,7 +331,6 @@ def _run_jobs(plan: RunPlan, log_dir: Path, record: RunRecord) -> tuple[list[Fai
         plan,
         nprocs=nprocs,
         omp_nthreads=max(1, nprocs // workers),
-        mem_gb=min(1.0, config.mem_gb or 1.0),
         show_progress=True,
         name=_workflow_name(config),
     )

@@ -17,6 +17,7 @@ from lacuna.interfaces.connectivity import NumberStreamlines
 from lacuna.plan import BASIC_TARGETS, SAMPLE, MaskJob, RunPlan
 from lacuna.workflows.connectivity import init_parcellation_wf
 from lacuna.workflows.connectome import init_alignment_wf, init_connectome_wf
+from lacuna.workflows.memory import of_streamlines
 from lacuna.workflows.snm import engine_fields, init_snm_wf
 
 #: streamlines of the sample that a report shows; more would only cover each other
@@ -28,7 +29,7 @@ def init_cohort_wf(
     *,
     nprocs: int = 1,
     omp_nthreads: int = 1,
-    mem_gb: float = 1.0,
+    mem_gb: float | None = None,
     show_progress: bool = False,
     name: str = 'lacuna_wf',
 ) -> Workflow:
@@ -41,13 +42,14 @@ def init_cohort_wf(
         Threads of what is done once, before the masks.
     omp_nthreads : int
         Threads for each mask.
-    mem_gb : float
-        Memory of each node.
+    mem_gb : float, optional
+        Memory of the nodes that look at streamlines; by default, what so many need.
     show_progress : bool
         Whether the build of an index shows a bar on a terminal.
     name : str
     """
     workflow = Workflow(name=name)
+    mem_gb = of_streamlines(plan.tractogram.info.count) if mem_gb is None else mem_gb
     for space in sorted({job.mask.space for job in plan.todo}):
         jobs = [job for job in plan.todo if job.mask.space == space]
         part = init_space_wf(
@@ -100,7 +102,7 @@ def init_space_wf(
             target_space=space,
             transform=aligned.movement.path,
             cached_tracks=aligned.tracks,
-            **shared,
+            omp_nthreads=nprocs,
         )
         workflow.connect([(tractogram, alignment, [('tracks', 'inputnode.tracks')])])
         tracks, field = alignment, 'outputnode.tracks'

@@ -12,6 +12,7 @@ from lacuna.interfaces.bids import SaveFile
 from lacuna.interfaces.connectivity import Connectivity, MakeEndpointTable, PrepareParcellation
 from lacuna.interfaces.index import AssignEndpoints
 from lacuna.interfaces.mrtrix import TCK2Connectome
+from lacuna.workflows.memory import SMALL
 
 CONNECTIVITY_FIELDS = (
     'disconnection_matrix',
@@ -64,7 +65,7 @@ def init_parcellation_wf(
     omp_nthreads : int
         Threads of each node.
     mem_gb : float
-        Memory of each node.
+        Memory of the nodes that look at streamlines, see :mod:`lacuna.workflows.memory`.
     name : str
 
     Inputs
@@ -95,7 +96,7 @@ def init_parcellation_wf(
         return workflow
 
     prepare = pe.Node(
-        PrepareParcellation(space=atlas_space or space, name=atlas), name='prepare', mem_gb=mem_gb
+        PrepareParcellation(space=atlas_space or space, name=atlas), name='prepare', mem_gb=SMALL
     )
     if atlas_transform is not None:
         prepare.inputs.transform, prepare.inputs.target_space = str(atlas_transform), space

@@ -13,6 +13,7 @@ from lacuna.interfaces.images import GridTemplate
 from lacuna.interfaces.index import BuildIndex
 from lacuna.interfaces.mrtrix import TCKMap
 from lacuna.interfaces.streamlines import MoveStreamlines
+from lacuna.workflows.memory import MOVING, of_build
 
 
 def init_connectome_wf(
@@ -61,7 +62,7 @@ def init_connectome_wf(
     omp_nthreads : int
         Threads of each node.
     mem_gb : float
-        Memory of each node.
+        Memory of ``tckmap``, with the engine ``mrtrix``.
     name : str
 
     Inputs
@@ -91,7 +92,7 @@ def init_connectome_wf(
             BuildIndex(space=space, resolution=resolution, show_progress=show_progress),
             name='build',
             n_procs=omp_nthreads,
-            mem_gb=mem_gb,
+            mem_gb=of_build(omp_nthreads),
             # here, and not in a worker, Ctrl-C can still remove what is unfinished
             run_without_submitting=True,
         )
@@ -138,7 +139,6 @@ def init_alignment_wf(
     transform: Path,
     cached_tracks: Path | None = None,
     omp_nthreads: int = 1,
-    mem_gb: float = 1.0,
     name: str = 'alignment_wf',
 ) -> Workflow:
     """The streamlines of a tractogram in another space: moved once, instead of every lesion.
@@ -166,8 +166,6 @@ def init_alignment_wf(
         has to stand for the content of tractogram and transform: nothing is compared.
     omp_nthreads : int
         Threads to move with.
-    mem_gb : float
-        Memory of the node.
     name : str
 
     Inputs
@@ -192,7 +190,7 @@ def init_alignment_wf(
         outputnode.inputs.tracks = str(cached_tracks)
         return workflow
     move = pe.Node(
-        MoveStreamlines(transform=str(transform)), name='move', n_procs=omp_nthreads, mem_gb=mem_gb
+        MoveStreamlines(transform=str(transform)), name='move', n_procs=omp_nthreads, mem_gb=MOVING
     )
     if cached_tracks is not None:
         move.inputs.out_tracks = str(cached_tracks)  # too large to be written twice

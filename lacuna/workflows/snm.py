@@ -10,6 +10,7 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.interfaces.images import DisconnectionMap, PrepareMask, SummaryStatistics
 from lacuna.workflows.connectivity import CONNECTIVITY_FIELDS, init_connectivity_wf
+from lacuna.workflows.memory import SMALL
 from lacuna.workflows.selection import ENGINE_FIELDS, init_selection_wf
 
 
@@ -55,7 +56,7 @@ def init_snm_wf(
     omp_nthreads : int
         Threads of the selection.
     mem_gb : float
-        Memory of each node.
+        Memory of the nodes that look at streamlines, see :mod:`lacuna.workflows.memory`.
     name : str
 
     Inputs
@@ -101,7 +102,7 @@ def init_snm_wf(
     results += [f'{field}_{atlas}' for atlas in atlases for field in CONNECTIVITY_FIELDS]
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=results), name='outputnode')
-    prepare = pe.Node(PrepareMask(), name='prepare', mem_gb=min(0.5, mem_gb))
+    prepare = pe.Node(PrepareMask(), name='prepare', mem_gb=SMALL)
     if tractogram_box is not None:
         prepare.inputs.tractogram_box = tractogram_box
     selection = init_selection_wf(
@@ -122,7 +123,7 @@ def init_snm_wf(
         (selection, outputnode, [(f'outputnode.{field}', field) for field in ('selected', 'mask_tdi', 'sample')]),
     ])  # fmt: skip
     if density:
-        part = init_density_wf(mem_gb=mem_gb)
+        part = init_density_wf()
         workflow.connect([
             (inputnode, part, [('full_tdi', 'inputnode.full_tdi'),
                                ('streamlines_total', 'inputnode.streamlines_total')]),
@@ -132,7 +133,7 @@ def init_snm_wf(
             (part, outputnode, [(f'outputnode.{field}', field) for field in ('disconnection_map', 'summary')]),
         ])  # fmt: skip
     for atlas in atlases:
-        part = init_connectivity_wf(mem_gb=min(0.5, mem_gb), name=f'connectivity_{atlas}_wf')
+        part = init_connectivity_wf(mem_gb=mem_gb, name=f'connectivity_{atlas}_wf')
         workflow.connect([
             (inputnode, part, [(f'endpoints_{atlas}', 'inputnode.endpoints')]),
             (selection, part, [('outputnode.selected', 'inputnode.selected')]),
@@ -146,7 +147,7 @@ def engine_fields(engine: str, atlases: Sequence[str]) -> tuple[str, ...]:
     return ENGINE_FIELDS[engine] if engine == 'index' or atlases else ()
 
 
-def init_density_wf(*, mem_gb: float = 1.0, name: str = 'density_wf') -> Workflow:
+def init_density_wf(*, name: str = 'density_wf') -> Workflow:
     """The disconnection map of the streamlines that a lesion cuts, and its summary.
 
     Workflow Graph
@@ -160,8 +161,7 @@ def init_density_wf(*, mem_gb: float = 1.0, name: str = 'density_wf') -> Workflo
 
     Parameters
     ----------
-    mem_gb, name
-        See :func:`init_snm_wf`.
+    name : str
 
     Inputs
     ------
@@ -186,8 +186,8 @@ def init_density_wf(*, mem_gb: float = 1.0, name: str = 'density_wf') -> Workflo
     fields = ['mask', 'mask_tdi', 'streamlines_disconnected', 'full_tdi', 'streamlines_total']
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=['disconnection_map', 'summary']), name='outputnode')
-    ratio = pe.Node(DisconnectionMap(), name='ratio', mem_gb=min(0.5, mem_gb))
-    summary = pe.Node(SummaryStatistics(), name='summary', mem_gb=min(0.5, mem_gb))
+    ratio = pe.Node(DisconnectionMap(), name='ratio', mem_gb=SMALL)
+    summary = pe.Node(SummaryStatistics(), name='summary', mem_gb=SMALL)
     workflow.connect([
         (inputnode, ratio, [('mask_tdi', 'mask_tdi'), ('full_tdi', 'full_tdi')]),
         (inputnode, summary, [('mask', 'in_mask'), ('full_tdi', 'full_tdi'),
