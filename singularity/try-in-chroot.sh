@@ -113,9 +113,9 @@ step '%runscript, as a user that the image does not know'
 user=12345
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp" # nothing that root has left
 mkdir "$root/tmp/data"
-set -- env -i PATH=/usr/local/bin:/usr/bin:/bin LACUNA_CACHE_DIR=/tmp/data/cache
+set -- env -i PATH=/usr/local/bin:/usr/bin:/bin
 chroot "$root" "$@" lacuna tutorial /tmp/data >/dev/null
-chroot "$root" "$@" lacuna index /tmp/data/connectome/synthetic20k.tck
+chroot "$root" "$@" LACUNA_CACHE_DIR=/tmp/data/cache lacuna index /tmp/data/connectome/synthetic20k.tck
 mount --bind "$root/tmp/data" "$root/data"
 mount -o remount,bind,ro "$root/data"
 chown "$user" "$folder/results"

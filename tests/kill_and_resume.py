@@ -89,12 +89,14 @@ class Trials:
         with (self.folder / 'said.txt').open('w+') as said:
             process = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
             if kill:
-                have = len(self._names())
-                until = self.rng.randint(have, round(1.1 * len(self.expected)) + 1)
+                have, total = len(self._names()), len(self.expected)
+                until = have + self.rng.randint(0, total // 4)
+                if self.rng.random() < 0.15:
+                    until = total + 1  # it may end by itself
                 while process.poll() is None and len(self._names()) < until:
                     time.sleep(0.01)
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(self.rng.uniform(0, 4 if until == have else 0.3))
+                    process.wait(self.rng.uniform(0, 2 if until == have else 0.3))
                 if killed := process.poll() is None:
                     process.send_signal(signal.SIGKILL)
             code = process.wait()

@@ -58,7 +58,7 @@ def test_the_jobs_together_make_everything(script, tmp_path):
             text=True,
             check=True,
         )
-        assert f'{masks} masks done ({masks} now)' in done.stdout
+        assert f'done ({masks} now)' in done.stdout
     maps = [name for name in tree(tmp_path / 'out') if name.endswith('_desc-disconnectionpct.nii.gz')]
     assert len(maps) == MASKS
 

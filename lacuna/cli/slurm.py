@@ -36,7 +36,7 @@ def add_parser(commands: Any) -> None:
         help='write the script of a job array',
         usage='lacuna slurm --jobs N [--cpus N] [--time T] [--sbatch OPTION] BIDS_DIR OUTPUT_DIR ...',
         description='Print a SLURM script that does in several jobs what lacuna run snm does: '
-        'lacuna slurm --jobs 20 BIDS_DIR OUTPUT_DIR --connectome-path ... > job.sh; sbatch job.sh',
+        'lacuna slurm --jobs 20 BIDS_DIR OUTPUT_DIR --connectome-path TRACTOGRAM > job.sh; sbatch job.sh',
     )
     parser.add_argument('--jobs', type=int, required=True, metavar='N', help='parts of the participants')
     parser.add_argument('--cpus', type=int, default=2, metavar='N', help='processors of each job (2)')
