@@ -128,7 +128,8 @@ def write_methods(folder: Path, text: str) -> None:
 
 def keep_crash(crash: Path, stem: str, command: str) -> Path:
     """Name the record of a failed node after its mask, and say in it how to see the failure again."""
-    target = crash.with_name(f'crash-{stem}-{crash.name.removeprefix("crash-")}')
+    # no name of a file may be longer than 255 bytes
+    target = crash.with_name(f'crash-{stem[:100]}-{crash.name.removeprefix("crash-")}')
     crash.rename(target)
     with target.open('a', encoding='utf-8') as stream:
         stream.write(f'\n\nTo see it again:\n{command}\n')

@@ -288,12 +288,12 @@ def _run_recorded(plan: RunPlan) -> tuple[list[Failure], list[str]]:
             say_failures(failures := [*plan.failed, *unfinished])
             for fault in faults:
                 _LOGGER.error('lacuna: %s', fault)
-            status, code = ('done', 0)
-            if failures or faults:
-                status, code = (
-                    'some masks failed' if failures else 'something besides the masks failed',
-                    EXIT_FAILED,
-                )
+            if failures:
+                status = 'some masks failed'
+            elif faults:
+                status = 'something besides the masks failed'
+            else:
+                status, code = 'done', 0
         except KeyboardInterrupt:
             status, code = 'interrupted', INTERRUPTED
             raise
