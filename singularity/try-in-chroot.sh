@@ -115,6 +115,7 @@ mount -t tmpfs -o mode=1777 tmpfs "$root/tmp" # nothing that root has left
 mkdir "$root/tmp/data"
 set -- env -i PATH=/usr/local/bin:/usr/bin:/bin
 chroot "$root" "$@" lacuna tutorial /tmp/data >/dev/null
+mkdir "$root/tmp/data/cache" # for all: one that Lacuna makes is private
 chroot "$root" "$@" LACUNA_CACHE_DIR=/tmp/data/cache lacuna index /tmp/data/connectome/synthetic20k.tck
 mount --bind "$root/tmp/data" "$root/data"
 mount -o remount,bind,ro "$root/data"

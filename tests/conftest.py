@@ -22,6 +22,9 @@ quiet_environment()  # numba's cache stays what it is here: compiling anew for e
 
 
 def pytest_collection_modifyitems(items):
+    # files with slow tests first: each stays in one process, and the last should not be a long one
+    slow = {item.path for item in items if item.get_closest_marker('slow')}
+    items.sort(key=lambda item: item.path not in slow)
     no_slurm = _why_no_slurm()
     for item in items:
         if no_slurm and item.get_closest_marker('slurm'):
