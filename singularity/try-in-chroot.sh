@@ -21,7 +21,7 @@ if [ "${1-}" != --inside ]; then
     mkdir -p "$1"
     folder=$(realpath "$1")
     rm -rf --one-file-system "$folder/root" "$folder/results"
-    trap 'kill -9 $! 2>/dev/null; wait; rm -rf --one-file-system "$folder/root"' EXIT
+    trap 'kill -9 $! 2>/dev/null || true; wait; rm -rf --one-file-system "$folder/root"' EXIT
     trap 'exit 130' HUP INT TERM
     unshare --mount --propagation private --pid --fork --kill-child "$(realpath "$0")" --inside "$folder" &
     wait $! && code=0 || code=$?
