@@ -390,10 +390,10 @@ class ClusterPlugin(DistributedPluginBase):
 def job_script(path: Path, environment: dict[str, str], template: str = '') -> str:
     """The script of a job.
 
-    >>> print(job_script(Path('/work/my masks/a.job'), {'HOME': '/home/me'}), end='')  # doctest: +ELLIPSIS
+    >>> print(job_script(Path('/scratch/my masks/a.job'), {'HOME': '/home/me'}), end='')  # doctest: +ELLIPSIS
     #!/bin/sh
     export HOME=/home/me
-    exec ... -P -m lacuna.jobs '/work/my masks/a.job'
+    exec ... -P -m lacuna.jobs '/scratch/my masks/a.job'
     """
     head = Path(template).read_text(encoding='utf-8') if template and Path(template).is_file() else template
     lines = [] if head.startswith('#!') else ['#!/bin/sh']
