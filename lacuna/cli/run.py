@@ -418,7 +418,7 @@ def _workflow_name(config: RunConfig) -> str:
 
 
 def _make_reports(plan: RunPlan, failures: list[Failure]) -> None:
-    """The page of each participant whose results are newer, or who has failures; one that cannot be drawn costs no result."""
+    """The page of each participant whose results have changed, or who has failures; one that cannot be drawn costs no result."""
     from lacuna.processes import processors
     from lacuna.reports.participant import is_current, make_reports, mask_failure
 
