@@ -158,6 +158,16 @@ def make_once(target: Path, make: Callable[[], object]) -> None:
                 make()
 
 
+def kept_or_made(folder: str | Path, name: str | Path, make: Callable[[Path], object]) -> Path:
+    """The file of a node: an absolute name is in a cache and made once, any other in the folder and made now."""
+    target = Path(folder, name)
+    if Path(name).is_absolute():
+        make_once(target, lambda: make(target))
+    else:
+        make(target)
+    return target
+
+
 def remove_leftovers(targets: Iterable[Path]) -> None:
     """Remove the temporary files that a killed process left beside its targets (nobody else may write them now)."""
     for target in targets:

@@ -19,7 +19,7 @@ from nipype.interfaces.base import (
 
 from lacuna.connectomes import Alignment, open_tractogram
 from lacuna.endpoints import EndpointTable
-from lacuna.files import cache_dir, make_once
+from lacuna.files import cache_dir, kept_or_made
 from lacuna.interfaces.images import save_image
 from lacuna.progress import progress_bar
 from lacuna.spaces import standard_grid
@@ -186,10 +186,8 @@ class AssignEndpoints(SimpleInterface):
         from lacuna.streamlines.voxels import nifti_affine
 
         inputs = self.inputs
-        kept = Path(inputs.out_file)
-        target = Path(runtime.cwd, kept)  # an absolute path stays what it is
 
-        def make() -> None:
+        def make(target: Path) -> None:
             index = Index.open(inputs.index, verify=False)
             image = nb.load(inputs.in_parcels)
             pairs = assign(
@@ -201,9 +199,5 @@ class AssignEndpoints(SimpleInterface):
             names = tuple(json.loads(Path(inputs.names).read_text(encoding='utf-8')))
             EndpointTable.of(pairs, names).save(target)
 
-        if kept.is_absolute():
-            make_once(target, make)
-        else:
-            make()
-        self._results['out_file'] = str(target)
+        self._results['out_file'] = str(kept_or_made(runtime.cwd, inputs.out_file, make))
         return runtime

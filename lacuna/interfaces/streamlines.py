@@ -7,7 +7,7 @@ from typing import Any
 
 from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, traits
 
-from lacuna.files import make_once
+from lacuna.files import kept_or_made
 from lacuna.streamlines.sample import sample_tck
 from lacuna.streamlines.transform import PointTransform, move_tractogram
 
@@ -35,10 +35,7 @@ class MoveStreamlines(SimpleInterface):
     output_spec = _MoveStreamlinesOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        kept = Path(self.inputs.out_tracks)
-        target = Path(runtime.cwd, kept)  # an absolute path stays what it is
-
-        def move() -> None:
+        def move(target: Path) -> None:
             moved = move_tractogram(
                 Path(self.inputs.in_tracks),
                 target,
@@ -47,11 +44,7 @@ class MoveStreamlines(SimpleInterface):
             )
             self._results['outside'] = moved.outside
 
-        if kept.is_absolute():
-            make_once(target, move)
-        else:
-            move()
-        self._results['out_tracks'] = str(target)
+        self._results['out_tracks'] = str(kept_or_made(runtime.cwd, self.inputs.out_tracks, move))
         return runtime
 
 
