@@ -38,6 +38,8 @@ class Output:
     extension : str
     sidecar : bool
         Whether a JSON file of the same name goes with it.
+    recorded_with : str
+        Key of the output in whose sidecar its size and checksum are: itself if it has one.
     units : str or None
     about : str
     """
@@ -49,6 +51,7 @@ class Output:
     suffix: str | None
     extension: str
     sidecar: bool
+    recorded_with: str
     units: str | None
     about: str
 
@@ -57,7 +60,7 @@ class Output:
 def outputs() -> Mapping[str, Output]:
     """The table of all outputs, by key."""
     text = resources.files('lacuna').joinpath('data/outputs.json').read_text(encoding='utf-8')
-    return {key: Output(key=key, **row) for key, row in json.loads(text).items()}
+    return {key: Output(**{'key': key, 'recorded_with': key, **row}) for key, row in json.loads(text).items()}
 
 
 class Target(NamedTuple):
@@ -70,6 +73,11 @@ class Target(NamedTuple):
     def field(self) -> str:
         """Its name as a field of a node."""
         return f'{self.key}_{self.atlas}' if self.atlas else self.key
+
+    @property
+    def recorded_with(self) -> Target:
+        """The output of the same mask in whose sidecar its size and checksum are."""
+        return self._replace(key=outputs()[self.key].recorded_with)
 
 
 @dataclass(frozen=True)

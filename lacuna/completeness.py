@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,11 +27,14 @@ from lacuna.derivatives import mask_outputs, read_failures
 from lacuna.errors import InputError, MaskError
 from lacuna.files import listed, read_json
 from lacuna.masks import read_mask
-from lacuna.plan import BASIC_TARGETS, SAMPLE
-from lacuna.reports.results import check_dataset, resolve_uri
+from lacuna.plan import BASIC_TARGETS, SAMPLE, only_label
+from lacuna.reports.results import check_dataset
+from lacuna.saving import damage
+from lacuna.sources import CHANGED, MaskSource, is_lesions_link, mask_source, read_links, resolve_uri
 from lacuna.spaces import SPACES
 
 COMPLETE = 'complete'
+_MISSING = 'missing'
 _HEADER = ('lesion', 'mask', 'outputs', 'expected', 'version', 'status', 'warnings')
 
 
@@ -42,7 +45,7 @@ def holds_results(root: Path) -> bool:
     except InputError:
         return False
     # the masks of the tutorial are made by Lacuna, too; only results say which masks they are of
-    return 'lesions' in _links(root)
+    return any(map(is_lesions_link, read_links(root)))
 
 
 @dataclass
@@ -62,8 +65,30 @@ class _Asked(NamedTuple):
     skip_empty: bool
 
 
-def check_results(root: Path, *, pattern: str | None = None, progress: Progress = no_progress) -> Check:
-    """What of the results of each mask is complete, missing, stale or of another version.
+class Absent(NamedTuple):
+    """A mask that a run was asked for, or that has failed, and of which there is no result.
+
+    Attributes
+    ----------
+    stem : str
+        What would lead the names of its results.
+    path : pathlib.Path or None
+    status : str
+        Why, as far as it is known.
+    fails : bool
+        Whether that is not as it should be: an empty mask may be left out on purpose.
+    """
+
+    stem: str
+    path: Path | None
+    status: str
+    fails: bool = True
+
+
+def check_results(
+    root: Path, *, pattern: str | None = None, verify: bool = False, progress: Progress = no_progress
+) -> Check:
+    """What of the results of each mask is complete, missing, damaged, stale or of another version.
 
     What is expected of a mask is what there is of any other. The masks that runs were asked for are looked up by the
     settings in ``logs/``.
@@ -73,6 +98,8 @@ def check_results(root: Path, *, pattern: str | None = None, progress: Progress 
     root : pathlib.Path
     pattern : str, optional
         Glob on what leads the names of the results.
+    verify : bool
+        Whether to compare the checksums of all files, too, and not only their sizes.
     progress : callable
         Wraps what is looked at; its second argument is how many there are.
 
@@ -83,28 +110,50 @@ def check_results(root: Path, *, pattern: str | None = None, progress: Progress 
     """
     found = Check(_HEADER)
     lesions = _find_lesions(root)
-    asked = _find_asked(root, found)
-    failures = _read_failures(root)
+    asked = _find_asked(root, found.notes)
+    failures = _read_failures(root, asked)
     stems = sorted({*lesions, *asked, *failures})
     stems = [stem for stem in stems if pattern is None or fnmatch.fnmatch(stem, pattern)]
     if not stems:
         message = f'no result found in {root}' + (f' that matches {pattern!r}' if pattern else '')
         raise InputError(message)
+    links = read_links(root)
     expected = {*BASIC_TARGETS, *(target for lesion in lesions.values() for target in lesion.found)}
-    look_at = partial(_result_row, root, sorted(expected, key=str), _links(root))
+    densities = _check_densities(root, lesions.values(), links, verify)
+    look_at = partial(_result_row, root, sorted(expected, key=str), links, densities, verify)
 
     def look(stem: str) -> Row:
         if stem in lesions:
             return look_at(lesions[stem], failures.get(stem, (None, ''))[1])
-        return _without_results(stem, len(expected), asked.get(stem), failures.get(stem))
+        absent = _absent(stem, asked.get(stem), failures.get(stem))
+        path = str(absent.path) if absent.path else None
+        return Row((stem, path, 0, len(expected), None, absent.status, None), absent.fails)
 
     found.rows = each_row(look, stems, progress)
     return found
 
 
-def _links(root: Path) -> dict[str, Any]:
-    links = (read_json(root / 'dataset_description.json') or {}).get('DatasetLinks')
-    return links if isinstance(links, dict) else {}
+def find_absent(root: Path, stems: Collection[str]) -> tuple[list[Absent], list[str]]:
+    """The masks of which there is no result: those that failed, and what else runs were asked for.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+    stems : collection of str
+        What leads the names of the results that there are.
+
+    Returns
+    -------
+    absent : list of Absent
+        In the order of their names.
+    notes : list of str
+        What could not be found out.
+    """
+    notes: list[str] = []
+    asked = _find_asked(root, notes)
+    failures = _read_failures(root, asked)
+    names = sorted({*asked, *failures} - set(stems))
+    return [_absent(stem, asked.get(stem), failures.get(stem)) for stem in names], notes
 
 
 def _find_lesions(root: Path) -> dict[str, _Lesion]:
@@ -149,7 +198,7 @@ def _as_mask(lesion: _Lesion) -> MaskFile:
     )
 
 
-def _find_asked(root: Path, found: Check) -> dict[str, _Asked]:
+def _find_asked(root: Path, notes: list[str]) -> dict[str, _Asked]:
     """Masks that the runs were asked for, by what leads the names of their results."""
     asked: dict[str, _Asked] = {}
     seen = set()
@@ -158,9 +207,7 @@ def _find_asked(root: Path, found: Check) -> dict[str, _Asked]:
             settings = tomllib.loads(path.read_text(encoding='utf-8'))
             source = Path(settings['source'])
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            found.notes.append(
-                f'{path}: the settings cannot be read; what this run was asked for is not known'
-            )
+            notes.append(f'{path}: the settings cannot be read; what this run was asked for is not known')
             continue
         choice: dict[str, Any] = {
             key: [label for label in listed(settings, key) if isinstance(label, str)]
@@ -179,35 +226,65 @@ def _find_asked(root: Path, found: Check) -> dict[str, _Asked]:
                 pattern=choice['pattern'],
             )  # fmt: skip
         except InputError as error:
-            found.notes.append(f'what a run was asked for is not known: {error}')
+            notes.append(f'what a run was asked for is not known: {error}')
             continue
-        asked.update((_stem(mask), _Asked(mask, skip_empty)) for mask in masks)
+        subject = only_label(choice['participants'])
+        asked.update((_stem(mask, subject), _Asked(mask, skip_empty)) for mask in masks)
     return asked
 
 
-def _stem(path: Path) -> str:
+def _stem(path: Path, subject: str | None = None) -> str:
     try:
         # the space plays no part in the stem: any will do
-        return describe_mask(path, space=SPACES[0]).stem
+        return describe_mask(path, space=SPACES[0], subject=subject).stem
     except MaskError:
         return path.name
 
 
-def _read_failures(root: Path) -> dict[str, tuple[Path | None, str]]:
-    """Path and reason of the masks that failed in the last run with failures."""
-    return {_stem(path): (path, one_line(reason, path)) for path, reason in read_failures(root)}
+def _read_failures(root: Path, asked: Mapping[str, _Asked]) -> dict[str, tuple[Path | None, str]]:
+    """Path and reason of the masks that failed when they were last tried."""
+    stems = {each.path: stem for stem, each in asked.items()}
+    return {
+        stems.get(path) or _stem(path): (path, one_line(reason, path)) for path, reason in read_failures(root)
+    }
+
+
+def _check_densities(
+    root: Path, lesions: Iterable[_Lesion], links: Mapping[str, Any], verify: bool
+) -> dict[str, str]:
+    """What is wrong with the densities that results were divided by, by their URIs."""
+    sidecars = (sidecar for lesion in lesions for sidecar in lesion.sidecars.values())
+    problems = {}
+    for uri in sorted({str(sidecar['Denominator']) for sidecar in sidecars if sidecar.get('Denominator')}):
+        path = resolve_uri(root, uri, links)
+        if path is None or not path.is_file():
+            problems[uri] = _MISSING
+        elif found := damage(path, read_json(sidecar_path(path)) or {}, verify=verify):
+            problems[uri] = found
+    return problems
 
 
 def _result_row(
-    root: Path, expected: list[Target], links: Mapping[str, Any], lesion: _Lesion, failure: str
+    root: Path,
+    expected: list[Target],
+    links: Mapping[str, Any],
+    densities: Mapping[str, str],
+    verify: bool,
+    lesion: _Lesion,
+    failure: str,
 ) -> Row:
     paths = mask_outputs(_as_mask(lesion), expected)
     missing = [path.name for target, path in paths.items() if target not in lesion.found]
-    missing += [
-        str(uri)
-        for uri in dict.fromkeys(sidecar.get('Denominator') for sidecar in lesion.sidecars.values())
-        if uri and not ((path := resolve_uri(root, uri, links)) and path.is_file())
-    ]
+    damaged = {}
+    for target, path in lesion.found.items():
+        if problem := damage(path, lesion.sidecars.get(target.recorded_with, {}), verify=verify):
+            damaged[target] = f'{path.name} ({problem})'
+    broken = [damaged[target] for target in expected if target in damaged]
+    for uri in dict.fromkeys(str(sidecar.get('Denominator')) for sidecar in lesion.sidecars.values()):
+        if problem := densities.get(uri):
+            (missing if problem == _MISSING else broken).append(
+                uri if problem == _MISSING else f'{uri} ({problem})'
+            )
     mask, stale, warning = _compare_with_mask(root, links, lesion)
     versions = sorted({str(_dig(each, 'SoftwareVersions', 'Lacuna')) for each in lesion.sidecars.values()})
     other = [version for version in versions if version != lacuna.__version__]
@@ -215,13 +292,14 @@ def _result_row(
     if other:
         warnings.append(f'made with Lacuna {", ".join(other)}; this is {lacuna.__version__}')
     problems = [f'missing: {", ".join(missing)}'] if missing else []
+    problems += [f'damaged: {", ".join(broken)}'] if broken else []
     problems += [f'stale: {stale}'] if stale else []
     # what failed once may have been made since
     problems += [f'failed: {failure}'] if failure and problems else []
     cells = (
         lesion.stem,
         str(mask) if mask else None,
-        sum(target in lesion.found for target in expected),
+        sum(target in lesion.found and target not in damaged for target in expected),
         len(expected),
         ', '.join(versions) or None,
         '; '.join(problems) or COMPLETE,
@@ -234,38 +312,29 @@ def _compare_with_mask(
     root: Path, links: Mapping[str, Any], lesion: _Lesion
 ) -> tuple[Path | None, str | None, str | None]:
     """The mask that results were made of, in what they are stale, and why that could not be seen."""
-    sources = (source for each in lesion.sidecars.values() for source in each.get('Sources') or ())
-    uri = next((source for source in sources if str(source).startswith('bids:lesions:')), None)
-    path = resolve_uri(root, uri, links)
-    if path is None or not path.is_file():
-        where = (
-            f'is not where the sidecars say: {path or uri}' if uri else 'is not known: no sidecar names it'
-        )
-        return None, None, f'the mask {where}'
-    try:
-        sha256 = read_mask(path).sha256
-    except MaskError as error:
-        return path, f'the mask cannot be used any more: {one_line(str(error), path)}', None
-    stale = [
-        target.field
-        for target, sidecar in sorted(lesion.sidecars.items(), key=str)
-        if _dig(sidecar, 'Mask', 'SHA256') != sha256
-    ]
-    return path, f'the mask has changed since {", ".join(stale)}' if stale else None, None
+    sources: dict[MaskSource, list[str]] = {}
+    for target, sidecar in sorted(lesion.sidecars.items(), key=str):
+        sources.setdefault(mask_source(root, sidecar, links), []).append(target.field)
+    found = [(source.read(), made) for source, made in sources.items()] or [(MaskSource().read(), [])]
+    path = next((mask.path for mask, _ in found if mask.path), None)
+    stale = []
+    for mask, made in found:
+        if mask.path and mask.problem:
+            since = f' {", ".join(made)}' if mask.problem == CHANGED else ''
+            stale.append(f'the mask {mask.problem}{since}')
+    gone = dict.fromkeys(f'the mask {mask.problem}' for mask, _ in found if mask.path is None)
+    return path, '; '.join(stale) or None, '; '.join(gone) or None
 
 
-def _without_results(
-    stem: str, expected: int, asked: _Asked | None, failure: tuple[Path | None, str] | None
-) -> Row:
+def _absent(stem: str, asked: _Asked | None, failure: tuple[Path | None, str] | None) -> Absent:
     path, reason = failure or (asked.path if asked else None, '')
-    status, fails = f'failed: {reason}' if reason else 'missing: no results', True
     if asked and not reason:
         try:
             if asked.skip_empty and not read_mask(asked.path).data.any():
-                status, fails = 'left out: the mask is empty', False
+                return Absent(stem, path, 'left out: the mask is empty', fails=False)
         except MaskError as error:
-            status = f'missing: {one_line(str(error), asked.path)}'
-    return Row((stem, str(path) if path else None, 0, expected, None, status, None), fails)
+            return Absent(stem, path, f'missing: {one_line(str(error), asked.path)}')
+    return Absent(stem, path, f'failed: {reason}' if reason else 'missing: no results')
 
 
 def _dig(content: Any, *keys: str) -> Any:

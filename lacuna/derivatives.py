@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import filecmp
 import os
-import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,9 @@ from lacuna.bids import MaskFile, Output, Target, connectome_tdi_path, output_na
 from lacuna.config import RunConfig
 from lacuna.connectomes import Tractogram
 from lacuna.errors import InputError
-from lacuna.files import json_bytes, listed, read_json, replacing, write_if_changed
+from lacuna.files import json_bytes, listed, read_json, remove_leftovers, write_if_changed
+from lacuna.saving import FILES, damage, file_record, place
+from lacuna.sources import LESIONS, is_lesions_link, link_name, read_links
 
 BIDS_VERSION = '1.10.0'
 #: the table of failed masks, below the output folder
@@ -80,26 +80,31 @@ def run_metadata(
 
 
 def connectome_metadata(
-    config: RunConfig, tractogram: Tractogram, common: Mapping[str, Any]
+    config: RunConfig, tractogram: Tractogram, common: Mapping[str, Any], links: Mapping[str, str]
 ) -> dict[str, Any]:
     """Sidecar of the full density of a tractogram."""
     return {
         **_about(outputs()['full_tdi']),
-        'Sources': [f'bids:tractogram:{tractogram.path.name}'],
+        'Sources': [_uri(links, 'tractogram', tractogram.path)],
         **common,
         'CommandLine': config.command_line(),
     }
 
 
 def mask_metadata(
-    config: RunConfig, tractogram: Tractogram, mask: MaskFile, mask_sha256: str, common: Mapping[str, Any]
+    config: RunConfig,
+    tractogram: Tractogram,
+    mask: MaskFile,
+    mask_sha256: str,
+    common: Mapping[str, Any],
+    links: Mapping[str, str],
 ) -> dict[str, Any]:
-    """What the sidecars of one mask have in common."""
+    """What the sidecars of one mask have in common; `links` are those of the dataset so far."""
     denominator = connectome_tdi_path(tractogram.label, mask.space, config.output_resolution)
     return {
         'Sources': [
-            f'bids:lesions:{mask.path.relative_to(config.lesions).as_posix()}',
-            f'bids:tractogram:{tractogram.path.name}',
+            _uri(links, LESIONS, mask.path, config.lesions),
+            _uri(links, 'tractogram', tractogram.path),
             f'bids::{denominator.as_posix()}',
         ],
         **common,
@@ -107,6 +112,12 @@ def mask_metadata(
         'Mask': {'SHA256': mask_sha256, 'Space': mask.space, 'SpaceFrom': mask.space_from},
         'CommandLine': config.command_line(mask.subject),
     }
+
+
+def _uri(links: Mapping[str, str], base: str, path: Path, folder: Path | None = None) -> str:
+    """BIDS URI of a source, by the link to its folder."""
+    folder = folder or path.parent
+    return f'bids:{link_name(links, base, folder)}:{path.relative_to(folder).as_posix()}'
 
 
 def _about(output: Output) -> dict[str, Any]:
@@ -136,7 +147,7 @@ def sidecar_for(
     return sidecar
 
 
-def atlas_metadata(parcellation: Parcellation) -> dict[str, Any]:
+def atlas_metadata(parcellation: Parcellation, links: Mapping[str, str]) -> dict[str, Any]:
     """What sidecars say of an atlas."""
     atlas = parcellation.atlas
     return {
@@ -145,7 +156,9 @@ def atlas_metadata(parcellation: Parcellation) -> dict[str, Any]:
         'Space': atlas.space,
         'Parcels': len(parcellation.names),
         'SHA256': parcellation.sha256,
-        'Sources': [f'bids:{_link(atlas)}:{path.name}' for path in (atlas.image, atlas.labels)],
+        'Sources': [
+            _uri(links, _link(atlas), path, atlas.image.parent) for path in (atlas.image, atlas.labels)
+        ],
     }
 
 
@@ -154,20 +167,48 @@ def _link(atlas: Atlas) -> str:
     return f'atlas-{atlas.name}'
 
 
-def save(source: str | Path, target: Path, sidecar: Mapping[str, Any] | None = None) -> Path:
-    """Put a file, and its sidecar, under its final name: whole, and only if it is not there as it should be.
+def save_outputs(
+    root: Path,
+    mask: MaskFile,
+    sources: Mapping[Target, str | Path],
+    metadata: Mapping[str, Any],
+    atlases: Mapping[str, Mapping[str, Any]],
+) -> list[Path]:
+    """Put outputs of one mask under their final names, each whole or not at all, with their sidecars.
+
+    Sidecars have the size and the checksum of their file, and of those beside it that have no sidecar.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Of the dataset.
+    mask : lacuna.bids.MaskFile
+    sources : mapping
+        The file of each output.
+    metadata, atlases : mapping
+        See `sidecar_for`.
 
     Returns
     -------
-    pathlib.Path
-        The target.
+    list of pathlib.Path
+        In the order of the sources.
     """
-    if not (target.is_file() and filecmp.cmp(source, target, shallow=False)):
-        with replacing(target) as temporary:
-            shutil.copyfile(source, temporary)
-    if sidecar is not None:
-        write_if_changed(sidecar_path(target), json_bytes(sidecar))
-    return target
+    paths = {target: root / path for target, path in mask_outputs(mask, sources).items()}
+    holders = list(dict.fromkeys(target.recorded_with for target in sources))
+    sidecars = {each: sidecar_path(root / path) for each, path in mask_outputs(mask, holders).items()}
+    remove_leftovers([*paths.values(), *sidecars.values()])
+    before = {holder: read_json(path) for holder, path in sidecars.items()}
+    records: dict[Target, dict[str, Any]] = {holder: {} for holder in holders}
+    for target, path in paths.items():
+        records[target.recorded_with][path.name] = file_record(sources[target])
+        place(sources[target], path, sidecars.get(target))
+    for holder, path in sidecars.items():
+        content = sidecar_for(holder, metadata, atlases) if holder in sources else before[holder]
+        if content is not None:
+            known = (before[holder] or {}).get(FILES)
+            files = {**(known if isinstance(known, dict) else {}), **records[holder]}
+            write_if_changed(path, json_bytes({**content, FILES: dict(sorted(files.items()))}))
+    return list(paths.values())
 
 
 def mask_outputs(mask: MaskFile, targets: Iterable[Target]) -> dict[Target, Path]:
@@ -261,18 +302,22 @@ def missing_outputs(
     Returns
     -------
     missing : list of Target
-        The outputs that are absent.
+        The outputs that are absent or damaged.
     differing : list of str
         The differences of those present, in words.
     """
     missing = []
     differing: dict[str, None] = {}
+    targets = list(targets)
+    holders = dict.fromkeys(target.recorded_with for target in targets)
+    sidecars = {
+        each: read_json(sidecar_path(root / path)) for each, path in mask_outputs(mask, holders).items()
+    }
     for target, relative in mask_outputs(mask, targets).items():
-        path = root / relative
-        sidecar = read_json(sidecar_path(path)) if outputs()[target.key].sidecar else {}
-        if not path.is_file() or sidecar is None:
+        path, sidecar = root / relative, sidecars[target.recorded_with]
+        if sidecar is None or not path.is_file() or damage(path, sidecar):
             missing.append(target)
-        elif sidecar:
+        elif target in sidecars:
             differing |= dict.fromkeys(differences(sidecar, sidecar_for(target, metadata, atlases)))
     return missing, list(differing)
 
@@ -356,37 +401,52 @@ def write_description(
     engine_version: str | None,
     atlases: Iterable[Atlas] = (),
 ) -> None:
-    """Write ``dataset_description.json``, ``README`` and ``.bidsignore``; links of earlier runs are kept.
+    """Write ``dataset_description.json``, ``README`` and ``.bidsignore``.
+
+    Links of earlier runs are kept as they are, and so is what somebody has added; a ``README`` or ``.bidsignore`` that
+    is there is not touched.
 
     Raises
     ------
     InputError
         If the folder cannot be written.
     """
+    earlier = read_json(root / 'dataset_description.json') or {}
+    links = read_links(root)
+    for base, folder in (
+        (LESIONS, config.lesions),
+        ('tractogram', tractogram.path.parent),
+        *((_link(atlas), atlas.image.parent) for atlas in atlases),
+    ):
+        links[link_name(links, base, folder)] = folder.as_uri()
     generated = [
         {'Name': 'Lacuna', 'Version': lacuna.__version__, 'Description': f'engine: {config.engine}'},
     ]
     if engine_version:
         generated.append({'Name': 'MRtrix3', 'Version': engine_version})
-    earlier = read_json(root / 'dataset_description.json') or {}
-    links = {
-        **(known if isinstance(known := earlier.get('DatasetLinks'), dict) else {}),
-        'lesions': config.lesions.as_uri(),
-        'tractogram': tractogram.path.parent.as_uri(),
-        **{_link(atlas): atlas.image.parent.as_uri() for atlas in atlases},
-    }
+    own = {tool['Name'] for tool in generated}
     description = {
         'Name': 'Lacuna: structural lesion network mapping',
+        **earlier,  # what somebody has added stays
         'BIDSVersion': BIDS_VERSION,
         'DatasetType': 'derivative',
-        'GeneratedBy': generated,
-        'SourceDatasets': [{'URL': config.lesions.as_uri()}],
+        'GeneratedBy': [
+            *generated,
+            *(
+                tool
+                for tool in listed(earlier, 'GeneratedBy')
+                if isinstance(tool, dict) and tool.get('Name') not in own
+            ),
+        ],
+        'SourceDatasets': [{'URL': uri} for name, uri in links.items() if is_lesions_link(name)],
         'DatasetLinks': links,
     }
     try:
         write_if_changed(root / 'dataset_description.json', json_bytes(description))
-        write_if_changed(root / 'README', _README.encode())
-        write_if_changed(root / '.bidsignore', _BIDSIGNORE.encode())
+        if not any(root.glob('README*')):
+            write_if_changed(root / 'README', _README.encode())
+        if not (root / '.bidsignore').exists():
+            write_if_changed(root / '.bidsignore', _BIDSIGNORE.encode())
     except (OSError, ValueError) as error:  # the latter: links that are no JSON, such as NaN
         message = f'the output folder {root} cannot be written: {getattr(error, "strerror", None) or error}'
         raise InputError(message) from error

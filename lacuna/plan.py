@@ -14,6 +14,7 @@ from lacuna.bids import (
     MaskFile,
     Target,
     check_unique,
+    connectome_tdi_path,
     describe_mask,
     find_masks,
     mask_stem,
@@ -34,6 +35,8 @@ from lacuna.derivatives import (
 from lacuna.errors import InputError, MaskError
 from lacuna.masks import check_touches, read_mask
 from lacuna.processes import side_by_side
+from lacuna.saving import is_whole
+from lacuna.sources import read_links
 from lacuna.spaces import check_space, standard_grid
 from lacuna.streamlines.spacing import gap_warning
 
@@ -92,6 +95,8 @@ class RunPlan:
     skipped : list of Failure
         Masks left out on purpose.
     warnings : list of str
+    unpublished : list of str
+        Spaces whose full density is not in the dataset, or damaged.
     connectome_metadata : dict
         By space.
     parcellations : dict
@@ -109,6 +114,7 @@ class RunPlan:
     failed: list[Failure] = field(default_factory=list)
     skipped: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    unpublished: list[str] = field(default_factory=list)
     connectome_metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
     parcellations: dict[str, list[Parcellation]] = field(default_factory=dict)
     movements: dict[tuple[str, str], Movement] = field(default_factory=dict)
@@ -199,9 +205,15 @@ def make_plan(
     # another chunk may have masks that can be used
     if plan.failed and not usable and not plan.skipped and not config.chunk:
         raise InputError('\n'.join(failure.reason for failure in plan.failed))
+    spaces = sorted({mask.space for mask, _ in usable})
+    for space in spaces:
+        _find_movement(plan, tractogram.space, space)
+        plan.parcellations[space] = _parcellations(plan, space)
+    claim({mask.subject for mask, _ in usable})
+    links = read_links(config.output_dir)
     common: dict[str, dict[str, Any]] = {}
     atlases: dict[str, dict[str, dict[str, Any]]] = {}
-    for space in sorted({mask.space for mask, _ in usable}):
+    for space in spaces:
         movement = _find_movement(plan, tractogram.space, space)
         common[space] = run_metadata(
             config,
@@ -210,14 +222,16 @@ def make_plan(
             engine_version=engine_version,
             moved_with={'File': movement.path.name, 'SHA256': movement.sha256} if movement else None,
         )
-        plan.connectome_metadata[space] = connectome_metadata(config, tractogram, common[space])
-        plan.parcellations[space] = _parcellations(plan, space)
-        atlases[space] = {each.atlas.name: atlas_metadata(each) for each in plan.parcellations[space]}
-    claim({mask.subject for mask, _ in usable})
+        plan.connectome_metadata[space] = connectome_metadata(config, tractogram, common[space], links)
+        atlases[space] = {each.atlas.name: atlas_metadata(each, links) for each in plan.parcellations[space]}
+        if not is_whole(
+            config.output_dir / connectome_tdi_path(tractogram.label, space, config.output_resolution)
+        ):
+            plan.unpublished.append(space)
     conflicts: dict[str, list[str]] = {}
     own_sidecars = set()
     for mask, sha256 in usable:
-        metadata = mask_metadata(config, tractogram, mask, sha256, common[mask.space])
+        metadata = mask_metadata(config, tractogram, mask, sha256, common[mask.space], links)
         targets = plan.targets(mask.space)
         missing, differing = missing_outputs(config.output_dir, mask, targets, metadata, atlases[mask.space])
         own_sidecars.add(sidecar_path(config.output_dir / mask_outputs(mask, BASIC_TARGETS)[Target('map')]))
@@ -260,7 +274,8 @@ def _usable_masks(plan: RunPlan, progress: Callable[[list[Path]], Any]) -> list[
     described: list[MaskFile] = []
     for path in _mask_paths(config):
         try:
-            described.append(describe_mask(path, space=config.mask_space, subject=_only_label(config)))
+            subject = only_label(config.participants)
+            described.append(describe_mask(path, space=config.mask_space, subject=subject))
         except MaskError as error:
             plan.failed.append(Failure(path, str(error)))
     # a mask in the native space beside the same one in MNI space is what pipelines leave: no failure
@@ -325,9 +340,9 @@ def chunk_of(masks: Sequence[Path], chunk: str) -> list[Path]:
     return [path for path, label in zip(masks, labels, strict=True) if label in mine]
 
 
-def _only_label(config: RunConfig) -> str | None:
+def only_label(participants: Sequence[str]) -> str | None:
     """The participant asked for, for a single mask whose name has none."""
-    return config.participants[0].removeprefix('sub-') if len(config.participants) == 1 else None
+    return participants[0].removeprefix('sub-') if len(participants) == 1 else None
 
 
 def _use_empty(plan: RunPlan, path: Path) -> bool:

@@ -15,13 +15,19 @@ def add_parser(commands: Any) -> None:
         'check',
         help='which masks would run; which results are complete',
         description='A table, a row for each mask. Of a BIDS dataset: space, grid, volume, and why a mask would fail. '
-        'Of an output folder of lacuna run: which results are missing, or older than their mask. Nothing is changed. '
+        'Of an output folder of lacuna run: which results are missing, damaged, or not of the mask as it is now. '
+        'Nothing is changed. '
         'Exit code 0 if all is well, 1 if not.',
     )
     parser.add_argument('path', metavar='DIR', type=Path, help='BIDS dataset of masks, or folder of results')
     parser.add_argument('--output-file', metavar='FILE', type=Path, help='write the table (.tsv), too')
     parser.add_argument('--mask-space', metavar='S', help='space of the masks, whatever file and name say')
     parser.add_argument('--pattern', metavar='GLOB', help='only the masks whose names match')
+    parser.add_argument(
+        '--verify',
+        action='store_true',
+        help='of results: compare the checksum of each file, too, and not only its size',
+    )
     parser.set_defaults(run=run)
 
 
@@ -44,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         )
         raise InputError(message)
     if holds_results(root):
-        found = check_results(root, pattern=args.pattern, progress=progress)
+        found = check_results(root, pattern=args.pattern, verify=args.verify, progress=progress)
     else:
         found = check_masks(root, mask_space=args.mask_space, pattern=args.pattern, progress=progress)
     table = table_bytes(found.header, (row.cells for row in found.rows))

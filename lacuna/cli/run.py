@@ -251,7 +251,7 @@ def execute(plan: RunPlan, claim: Claim) -> int:
         engine_version=plan.engine_version,
         atlases=[each.atlas for found in plan.parcellations.values() for each in found],
     )
-    if plan.todo:
+    if plan.todo or plan.unpublished:
         failures, faults = _run_recorded(plan)
     else:
         say_plan(plan)
@@ -324,7 +324,8 @@ def _run_jobs(plan: RunPlan, log_dir: Path, record: RunRecord) -> tuple[list[Fai
     config = plan.config
     nprocs = processors(config.nprocs)
     plugin = _plugin(config)
-    workers = worthwhile_workers(config.engine, nprocs, len(plan.todo), config.connectome_path.stat().st_size)
+    masks = max(len(plan.todo), 1)  # none if only the density has to be made again
+    workers = worthwhile_workers(config.engine, nprocs, masks, config.connectome_path.stat().st_size)
     if plugin and plugin.is_cluster:  # a mask is a job: the index answers on one processor, MRtrix3 uses all
         workers = nprocs if config.engine == 'index' else 1
     workflow = init_cohort_wf(
@@ -419,10 +420,12 @@ def _workflow_name(config: RunConfig) -> str:
 
 def _make_reports(plan: RunPlan, failures: list[Failure]) -> None:
     """The page of each participant whose results have changed, or who has failures; one that cannot be drawn costs no result."""
+    from lacuna.plan import only_label
     from lacuna.processes import processors
     from lacuna.reports.participant import is_current, make_reports, mask_failure
 
-    failed = [mask_failure(failure.path, failure.reason) for failure in failures]
+    label = only_label(plan.config.participants)
+    failed = [mask_failure(failure.path, failure.reason, label) for failure in failures]
     known = {mask.subject for mask in (*plan.done, *(job.mask for job in plan.todo))}
     root = plan.config.output_dir
     stale = {subject for subject in known if not is_current(root, subject)}

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from lacuna.bids import connectome_tdi_path
+
 if TYPE_CHECKING:
     from lacuna.bids import Target
     from lacuna.connectomes import Tractogram
@@ -86,6 +88,12 @@ def print_plan(plan: RunPlan) -> None:
     """What a run would do, one mask a line, and what is doubtful."""
     say_warnings(plan)
     rows = [(str(job.mask.path), f'would make: {_names(job.missing)}') for job in plan.todo]
+    tractogram, resolution = plan.tractogram.label, plan.config.output_resolution
+    rows += [
+        (connectome_tdi_path(tractogram, space, resolution).as_posix(), 'would make: full_tdi')
+        for space in plan.unpublished
+        if not any(job.mask.space == space for job in plan.todo)
+    ]
     rows += [(str(mask.path), 'done') for mask in plan.done]
     rows += [(str(skipped.path), 'would be skipped: empty') for skipped in plan.skipped]
     rows += [(str(failure.path), f'would fail: {failure.reason}') for failure in plan.failed]

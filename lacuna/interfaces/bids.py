@@ -19,9 +19,9 @@ from nipype.interfaces.base import (
 )
 from nipype.interfaces.io import add_traits
 
-from lacuna.bids import Target, describe_mask, outputs, sidecar_path
-from lacuna.derivatives import mask_outputs, save, sidecar_for
-from lacuna.files import remove_leftovers
+from lacuna.bids import Target, describe_mask
+from lacuna.derivatives import save_outputs
+from lacuna.saving import save
 
 
 def _given(value: Any) -> Any:
@@ -72,13 +72,9 @@ class DerivativesDataSink(SimpleInterface):
         inputs = self.inputs
         mask = describe_mask(Path(inputs.source_file), space=inputs.space, subject=_given(inputs.subject))
         metadata, atlases = _given(inputs.metadata) or {}, _given(inputs.atlases) or {}
-        root = Path(inputs.base_directory)
-        paths = {target: root / path for target, path in mask_outputs(mask, self._targets).items()}
-        remove_leftovers([*paths.values(), *map(sidecar_path, paths.values())])
-        for target, path in paths.items():
-            sidecar = sidecar_for(target, metadata, atlases) if outputs()[target.key].sidecar else None
-            save(getattr(inputs, target.field), path, sidecar)
-        self._results['out_files'] = [str(path) for path in paths.values()]
+        files = {target: getattr(inputs, target.field) for target in self._targets}
+        paths = save_outputs(Path(inputs.base_directory), mask, files, metadata, atlases)
+        self._results['out_files'] = [str(path) for path in paths]
         return runtime
 
 

@@ -23,6 +23,7 @@ from nipype.interfaces.io import add_traits
 from lacuna.derivatives import figures_dir
 from lacuna.reports.reportlets import draw_reportlets, publish_reportlets
 from lacuna.reports.results import AtlasTables, Lesion
+from lacuna.sources import MaskSource
 
 #: what of an atlas is drawn; each is an input ``<name>_<atlas>``
 REPORT_TABLES = ('disconnection_matrix', 'mask_matrix', 'full_matrix', 'roi_disconnection')
@@ -80,7 +81,7 @@ class DrawReportlets(SimpleInterface):
         lesion = Lesion(
             stem=inputs.stem,
             space=inputs.space,
-            mask=_path(inputs.mask),
+            mask=MaskSource((Path(inputs.mask),)),
             disconnection_map=_path(inputs.disconnection_map),
             full_tdi=_path(inputs.full_tdi),
             summary=_path(inputs.summary),

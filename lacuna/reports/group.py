@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from lacuna.files import read_json, write_if_changed
-from lacuna.masks import read_mask
 from lacuna.processes import side_by_side
 from lacuna.reports.checks import NOTABLE, left_share, side_of
 from lacuna.reports.figures import map_figure
@@ -61,7 +60,7 @@ class GroupRow:
     lesion : Lesion
     volume_ml, cut_percent, mean_percent : float
     side : str
-        Nothing if the mask is gone.
+        Nothing if the mask is gone, or not that which the map was made of.
     """
 
     lesion: Lesion
@@ -152,8 +151,7 @@ def write_group_report(
 def _look(lesion: Lesion) -> _Seen:
     summary = (read_json(lesion.summary) if lesion.summary else None) or {}
     side, voxels = '', None
-    if lesion.mask:
-        mask = read_mask(lesion.mask)
+    if mask := lesion.mask.read().mask:
         voxels = np.flatnonzero(mask_in_frame(mask.data, mask.affine)).astype(np.int32)
         where = np.argwhere(mask.data)
         side = side_of(left_share(where, mask.affine)) if len(where) else 'none'

@@ -49,8 +49,8 @@ class ReportFailure:
     subject: str
 
 
-def mask_failure(mask: Path, reason: str) -> ReportFailure:
-    """A failure, of the participant that the name of the mask says.
+def mask_failure(mask: Path, reason: str, subject: str | None = None) -> ReportFailure:
+    """A failure, of the participant that the name of the mask says, or else of `subject`.
 
     >>> mask_failure(Path('sub-01_mask.nii.gz'), 'empty').subject, mask_failure(Path('my_lesion.nii'), 'empty').subject
     ('01', 'mylesion')
@@ -58,7 +58,7 @@ def mask_failure(mask: Path, reason: str) -> ReportFailure:
     label = parse_entities(mask.name).get('sub')
     if label is None:  # as in the names of the results of such a mask
         bare = re.sub(r'(_mask)?\.nii(\.gz)?$', '', mask.name)
-        label = re.sub('[^0-9A-Za-z]', '', bare) or 'lesion'
+        label = subject or re.sub('[^0-9A-Za-z]', '', bare) or 'lesion'
     return ReportFailure(mask, reason, label)
 
 

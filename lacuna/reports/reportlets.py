@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lacuna.derivatives import save
-from lacuna.errors import MaskError
 from lacuna.files import read_json, remove_leftovers
-from lacuna.masks import Mask, read_mask
+from lacuna.masks import Mask
 from lacuna.reports import charts, checks, figures
 from lacuna.reports.frame import FRAME_AFFINE, load_image, load_template, mask_in_frame, to_frame
 from lacuna.reports.results import AtlasTables, Lesion, figure_name, results_stamp
 from lacuna.reports.style import drawing, png_bytes, svg_bytes
 from lacuna.reports.summary import summary_fragment, viewer_fragment
 from lacuna.reports.viewer import viewer_page
+from lacuna.saving import save
+from lacuna.sources import FoundMask
 from lacuna.streamlines.tck import iter_blocks, read_header
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def draw_reportlets(lesion: Lesion, folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     images = _read(lesion)
-    summary = results_stamp([lesion]) + summary_fragment(lesion, _check(lesion, images))
+    summary = results_stamp([lesion]) + summary_fragment(lesion, images.found.path, _check(lesion, images))
     pages = {figure_name(lesion.stem, 'summary', '.html'): summary}
     written = []
     with drawing():
@@ -85,42 +85,35 @@ def publish_reportlets(paths: Iterable[Path], folder: Path) -> list[Path]:
 class _Images:
     """What is drawn of a lesion, read once."""
 
-    mask: Mask | None
-    problem: str
+    found: FoundMask
     percent: tuple[np.ndarray, np.ndarray] | None
     streamlines: list[np.ndarray]
 
+    @property
+    def mask(self) -> Mask | None:
+        return self.found.mask
+
 
 def _read(lesion: Lesion) -> _Images:
-    mask, problem = None, ''
-    if lesion.mask is None:
-        problem = 'The mask is not where it was when the map was made: what needs it is left out.'
-    else:
-        try:
-            mask = read_mask(lesion.mask)
-        except MaskError as error:  # it was sound when the map was made
-            problem = f'What needs the mask is left out: {error}.'
+    found = lesion.mask.read()
     percent = load_image(lesion.disconnection_map) if lesion.disconnection_map else None
     streamlines: list[np.ndarray] = []
     if lesion.sample:
         for points, sizes in iter_blocks(read_header(lesion.sample)):
             streamlines += [line for line in np.split(points, np.cumsum(sizes)[:-1]) if len(line)]
-    return _Images(mask, problem, percent, streamlines)
+    return _Images(found, percent, streamlines)
 
 
 def _check(lesion: Lesion, images: _Images) -> tuple[checks.LesionFacts | None, list[str]]:
     """The facts about the mask, and all that the checks find."""
     found, facts, mask = [], None, images.mask
     if mask is None:
-        found.append(images.problem)
+        found.append(f'The mask {images.found.problem}; what needs it is left out.')
     else:
         brain = load_template(lesion.space).brain
         facts = checks.lesion_facts(mask.data, mask.affine, brain, FRAME_AFFINE)
         found += checks.check_lesion(facts)
         found += checks.check_space_of(lesion.space, mask.data.shape, mask.affine, lesion.metadata)
-        made_from = lesion.metadata.get('Mask')
-        if isinstance(made_from, dict) and made_from.get('SHA256') not in (None, mask.sha256):
-            found.append('The mask has changed since the map was made: run again.')
         found += checks.check_spacing(images.streamlines, mask.affine)
     found += checks.check_summary((read_json(lesion.summary) if lesion.summary else None) or {})
     if images.percent and lesion.full_tdi:

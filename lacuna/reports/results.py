@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
 
 from lacuna.bids import output_name, parse_entities, sidecar_path
 from lacuna.derivatives import figures_dir
 from lacuna.errors import InputError
 from lacuna.files import read_json
+from lacuna.sources import MaskSource, mask_source, read_links, resolve_uri
 
 _MAP_END = '_desc-disconnectionpct.nii.gz'
 
@@ -45,8 +45,8 @@ class Lesion:
         The name that leads all outputs.
     space : str
         Of the map, the sample and (by its sidecar) the mask.
-    mask : pathlib.Path or None
-        None if it is not where the sidecar says.
+    mask : lacuna.sources.MaskSource
+        Reads the mask, and gives back only that which the map was made of.
     disconnection_map, full_tdi, summary, sample : pathlib.Path or None
         Map in percent, its denominator, statistics, and streamlines (``.tck``) of those cut.
     atlases : tuple of AtlasTables
@@ -56,7 +56,7 @@ class Lesion:
 
     stem: str
     space: str
-    mask: Path | None = None
+    mask: MaskSource = field(default_factory=MaskSource)
     disconnection_map: Path | None = None
     full_tdi: Path | None = None
     summary: Path | None = None
@@ -95,12 +95,11 @@ def find_lesions(root: Path, subject: str) -> list[Lesion]:
     subject : str
         Label, without ``sub-``.
     """
-    description = read_json(root / 'dataset_description.json') or {}
-    links = description.get('DatasetLinks')
+    links = read_links(root)
     folder = root / f'sub-{subject}'
     maps = [path for path in folder.rglob(f'*_method-snm_space-*{_MAP_END}') if path.is_file()]
     return sorted(
-        (_lesion(root, path, links if isinstance(links, dict) else {}) for path in maps),
+        (_lesion(root, path, links) for path in maps),
         key=lambda lesion: lesion.stem,
     )
 
@@ -113,11 +112,10 @@ def _lesion(root: Path, path: Path, links: Mapping[str, Any]) -> Lesion:
         parse_entities(table.name).get('atlas')
         for table in path.parent.glob(f'{stem}_method-snm_atlas-*.tsv')
     }
-    sources = metadata.get('Sources')
     return Lesion(
         stem=stem,
         space=space,
-        mask=_existing(resolve_uri(root, _first(sources, 'bids:lesions:'), links)),
+        mask=mask_source(root, metadata, links),
         disconnection_map=path,
         full_tdi=_existing(resolve_uri(root, metadata.get('Denominator'), links)),
         summary=_existing(path.with_name(output_name(stem, 'summary'))),
@@ -134,29 +132,6 @@ def _tables(folder: Path, stem: str, atlas: str) -> AtlasTables:
     return AtlasTables(
         atlas, **{key: _existing(folder / output_name(stem, key, atlas=atlas)) for key in keys}
     )
-
-
-def _first(sources: object, prefix: str) -> str | None:
-    if not isinstance(sources, Sequence):
-        return None
-    return next((str(source) for source in sources if str(source).startswith(prefix)), None)
-
-
-def resolve_uri(root: Path, uri: object, links: Mapping[str, Any]) -> Path | None:
-    """The file that a BIDS URI names; None if the dataset that it is in is not known.
-
-    >>> resolve_uri(Path('/out'), 'bids:lesions:sub-01/m.nii', {'lesions': 'file:///in'})
-    PosixPath('/in/sub-01/m.nii')
-    >>> resolve_uri(Path('/out'), 'bids::tdi.nii.gz', {})
-    PosixPath('/out/tdi.nii.gz')
-    """
-    parts = str(uri).split(':', 2)
-    if len(parts) != 3 or parts[0] != 'bids':
-        return None
-    if not parts[1]:
-        return root / parts[2]
-    link = urlparse(str(links.get(parts[1], '')))
-    return Path(unquote(link.path), parts[2]) if link.scheme == 'file' else None
 
 
 def _existing(path: Path | None) -> Path | None:

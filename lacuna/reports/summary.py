@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from lacuna.files import read_json
@@ -12,14 +13,16 @@ from lacuna.reports.frame import load_template
 from lacuna.reports.results import Lesion
 
 
-def summary_fragment(lesion: Lesion, checked: tuple[LesionFacts | None, list[str]]) -> str:
+def summary_fragment(lesion: Lesion, mask: Path | None, checked: tuple[LesionFacts | None, list[str]]) -> str:
     """Numbers of a lesion as a table, and what the checks found.
 
     Parameters
     ----------
     lesion : Lesion
+    mask : pathlib.Path or None
+        None if it is gone.
     checked : tuple
-        Facts about the mask (None if it is gone), and sentences.
+        Facts about the mask (None if it cannot be used), and sentences.
 
     Returns
     -------
@@ -27,7 +30,7 @@ def summary_fragment(lesion: Lesion, checked: tuple[LesionFacts | None, list[str
         HTML, with all that comes from files escaped.
     """
     facts, warnings = checked
-    rows = [('Mask', lesion.mask.name if lesion.mask else 'not found')]
+    rows = [('Mask', mask.name if mask else 'not found')]
     summary = (read_json(lesion.summary) if lesion.summary else None) or {}
     rows += _lesion_rows(facts, summary) + _tractogram_rows(lesion.metadata, summary)
     rows.append(('Space', lesion.space))

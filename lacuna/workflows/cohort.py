@@ -50,7 +50,7 @@ def init_cohort_wf(
     """
     workflow = Workflow(name=name)
     mem_gb = of_streamlines(plan.tractogram.info.count) if mem_gb is None else mem_gb
-    for space in sorted({job.mask.space for job in plan.todo}):
+    for space in sorted({*plan.unpublished, *(job.mask.space for job in plan.todo)}):
         jobs = [job for job in plan.todo if job.mask.space == space]
         part = init_space_wf(
             plan,
