@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import filecmp
 import os
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,15 +13,25 @@ from typing import Any, BinaryIO
 import numpy as np
 
 import lacuna
-from lacuna.bids import outputs, sidecar_path
+from lacuna import longtable
+from lacuna.bids import outputs
+from lacuna.completeness import Absent, find_absent
 from lacuna.derivatives import identity
 from lacuna.errors import InputError
-from lacuna.files import json_bytes, read_json, write_if_changed
-from lacuna.results import Result, find_results, is_matrix
-from lacuna.tables import Values, read_matrix, read_statistics, read_values, table_bytes, write_stack
+from lacuna.files import read_json
+from lacuna.grouptable import LEADING, GroupTable, write_tables
+from lacuna.longtable import long_rows
+from lacuna.results import Result, find_results, is_matrix, leading_cells, matches
+from lacuna.tables import (
+    NOT_AVAILABLE,
+    Values,
+    read_matrix,
+    read_statistics,
+    read_values,
+    table_bytes,
+    write_stack,
+)
 
-#: the columns that lead each table
-LEADING = ('participant_id', 'session_id', 'label')
 #: what the sidecars of all rows have in common, and that of the table repeats
 _COMMON = ('Space', 'Tractogram', 'Atlas', 'Parameters')
 
@@ -39,8 +48,12 @@ class Collection:
         Number of rows and of columns of each table, by its path.
     written : set of pathlib.Path
         The tables that were not there before, or not like this.
+    missing : list of str
+        One line for each mask without results, and for each file that others have; rows of ``n/a`` in the tables.
     faults : list of str
-        One line for each file that is missing or was left out.
+        One line for each file that was left out.
+    notes : list of str
+        What could not be found out.
     """
 
     files: int
@@ -48,7 +61,9 @@ class Collection:
     kinds: int
     tables: dict[Path, tuple[int, int]] = field(default_factory=dict)
     written: set[Path] = field(default_factory=set)
+    missing: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -68,29 +83,6 @@ class _Row:
         return tuple((part, values.names) for part, values in self.parts.items())
 
 
-@dataclass(frozen=True)
-class _Table:
-    """A table that is ready: its content, or a file that holds it."""
-
-    path: Path
-    shape: tuple[int, int]
-    content: bytes | Path
-    sidecar: Mapping[str, Any]
-
-    def is_there(self) -> bool:
-        if not self.path.is_file():
-            return False
-        if isinstance(self.content, Path):
-            return filecmp.cmp(self.path, self.content, shallow=False)
-        return self.path.read_bytes() == self.content
-
-    def write(self) -> None:
-        if isinstance(self.content, Path):
-            self.content.replace(self.path)
-        else:
-            write_if_changed(self.path, self.content)
-
-
 def collect(
     root: Path,
     output_dir: Path | None = None,
@@ -98,12 +90,14 @@ def collect(
     pattern: str | None = None,
     overwrite: bool = False,
     matrices: bool = False,
+    long: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> Collection:
     """Write one table for each session, label, atlas and output of a derivative dataset.
 
-    A result that does not fit the others of its table (other regions, another tractogram, atlas or parameters, a
-    number that is not finite) is left out and named. Nothing is written if a table that is there differs.
+    A mask that failed, or that has no result for another reason, is a row of ``n/a``. A result that does not fit the
+    others of its table (other regions, another tractogram, atlas or parameters, a number that is not finite) is left
+    out and named. Nothing is written if a table that is there differs by more than new rows.
 
     Parameters
     ----------
@@ -117,6 +111,8 @@ def collect(
         Whether tables that differ may be replaced.
     matrices : bool
         Whether the matrices are stacked, too (``.npz``).
+    long : bool
+        Whether all is written into one long table, too.
     progress : callable, optional
         Called with the number of files read so far and of all, after each.
 
@@ -129,7 +125,13 @@ def collect(
     InputError
         If there is nothing to collect, a result is there twice, or a table that is there differs.
     """
-    results = [result for result in find_results(root, pattern) if matrices or not is_matrix(result.output)]
+    there = find_results(root)
+    results = [
+        result
+        for result in there
+        if (matrices or not is_matrix(result.output))
+        and (not pattern or matches(result.path.relative_to(root), pattern))
+    ]
     if not results:
         matching = f' that matches {pattern!r}' if pattern else ''
         message = f'nothing to collect in {root}: no table or statistics of a lesion{matching}'
@@ -138,14 +140,28 @@ def collect(
     for result in results:
         groups[result.group].append(result)
     found = Collection(len(results), len({result.participant for result in results}), len(groups))
+    absent, found.notes = find_absent(root, {result.stem for result in there})
+    absent = [each for each in absent if each.fails]
+    missing = _missing(groups, [each.stem for each in absent], pattern)
+    wanted = set().union(*missing.values())
+    found.missing += [
+        f'{each.status.partition(":")[0]}: {each.path or each.stem}{_reason(each)}'
+        for each in absent
+        if each.stem in wanted or not pattern
+    ]
+    without = {each.stem for each in absent}
     target = output_dir or root
     target.mkdir(parents=True, exist_ok=True)
-    missing = _missing(groups)
-    tables: list[_Table] = []
+    tables: list[GroupTable] = []
     done = 0
     with tempfile.TemporaryDirectory(prefix='.tmp-collect-', dir=target) as folder:
         for group, members in groups.items():
-            found.faults += [f'missing, though others have theirs: {name}' for name in missing[group]]
+            names = _file_names(group, members[0], missing[group])
+            found.missing += [
+                f'missing, though others have theirs: {name}'
+                for stem, name in names.items()
+                if stem not in without
+            ]
             stack = Path(folder, group)
             rows = []
             with stack.open('wb') as stream:
@@ -158,24 +174,51 @@ def collect(
                     if progress:
                         progress(done, len(results))
             if rows := _agreeing(group, rows, found.faults):
-                tables += _tables(members, rows, missing[group], root, target, stack)
-        _write(tables, found, overwrite=overwrite)
+                tables += _tables(members, rows, names, root, target, stack, long=long)
+        if long and (table := _long_table(tables, target, Path(folder))):
+            tables.append(table)
+        found.written = write_tables(tables, overwrite=overwrite)
+        found.tables = {table.path: table.shape for table in tables}
     return found
 
 
-def _missing(groups: Mapping[str, Sequence[Result]]) -> dict[str, list[str]]:
-    """By group, the files that other participants have of the same session and label."""
+def _reason(absent: Absent) -> str:
+    reason = absent.status.partition(': ')[2]
+    return f': {reason}' if reason else ''
+
+
+def _missing(
+    groups: Mapping[str, Sequence[Result]], without: Iterable[str], pattern: str | None
+) -> dict[str, list[str]]:
+    """By group, what leads the names of the results that it lacks.
+
+    Those are of lesions with other results of the same session and label, and of masks without any.
+    """
     lesions: dict[str, set[str]] = defaultdict(set)
     for members in groups.values():
         for result in members:
-            lesions[result.lesion].add(result.participant)
-    return {
-        group: [
-            group.replace('group', participant, 1) + members[0].output.extension
-            for participant in sorted(lesions[members[0].lesion] - {result.participant for result in members})
+            lesions[result.lesion].add(result.stem)
+    for stem in without:
+        lesions[stem.removeprefix(stem.split('_', 1)[0])].add(stem)
+    missing = {}
+    for group, members in groups.items():
+        lacking = sorted(lesions[members[0].lesion] - {result.stem for result in members})
+        names = _file_names(group, members[0], lacking)
+        missing[group] = [
+            stem for stem, name in names.items() if not pattern or matches(_folder(stem) / name, pattern)
         ]
-        for group, members in groups.items()
-    }
+    return missing
+
+
+def _file_names(group: str, member: Result, stems: Iterable[str]) -> dict[str, str]:
+    """Names of the files that a group lacks, by what leads them."""
+    end = group.removeprefix('group' + member.lesion) + member.output.extension
+    return {stem: stem + end for stem in stems}
+
+
+def _folder(stem: str) -> Path:
+    participant, session, _ = leading_cells(stem)
+    return Path(participant, session if session != NOT_AVAILABLE else '', 'anat')
 
 
 def _read(result: Result, stream: BinaryIO) -> _Row:
@@ -261,11 +304,13 @@ def _other_identity(row: _Row, typical: _Row) -> str:
 def _tables(
     members: Sequence[Result],
     rows: Sequence[_Row],
-    missing: Sequence[str],
+    missing: Mapping[str, str],
     root: Path,
     target: Path,
     stack: Path,
-) -> Iterator[_Table]:
+    *,
+    long: bool,
+) -> Iterator[GroupTable]:
     """The table of a group, and one more for each of its parts by region."""
     output, used = members[0].output, {row.result for row in rows}
     here, there = target.resolve(), root.resolve()
@@ -273,7 +318,7 @@ def _tables(
     sidecar = {
         'Sources': [_source(row.result.path.relative_to(root), there, here) for row in rows],
         **rows[0].common,
-        **({'Missing': list(missing)} if missing else {}),
+        **({'Missing': list(missing.values())} if missing else {}),
         **({'LeftOut': left_out} if left_out else {}),
         'GeneratedBy': [{'Name': 'Lacuna', 'Version': lacuna.__version__}],
     }
@@ -285,12 +330,48 @@ def _tables(
             about['Units'] = output.units
         path = target / _file_name(members[0], part)
         if is_matrix(output):
-            content: Path | bytes = _stacked(rows, names, stack)
-        else:
-            content = table_bytes(
-                (*LEADING, *names), ((*row.result.row, *row.parts[part].values) for row in rows)
+            yield GroupTable(
+                path, (len(rows), len(names)), _stacked(rows, names, stack), {**about, **sidecar}
             )
-        yield _Table(path, (len(rows), len(names)), content, {**about, **sidecar})
+            continue
+        lesions: list[tuple[str, Sequence[Any] | None]] = [
+            *((row.result.stem, row.parts[part].values) for row in rows),
+            *((stem, None) for stem in missing),
+        ]
+        lesions.sort(key=lambda lesion: leading_cells(lesion[0]))
+        nothing = [None] * len(names)
+        content = table_bytes(
+            (*LEADING, *names),
+            ((*leading_cells(stem), *(nothing if values is None else values)) for stem, values in lesions),
+        )
+        if long:
+            lines = long_rows(members[0], part, names, lesions)
+            stack.with_name(f'{path.name}.long').write_bytes(table_bytes((), lines).partition(b'\n')[2])
+        yield GroupTable(path, (len(lesions), len(names)), content, {**about, **sidecar})
+
+
+def _long_table(tables: Sequence[GroupTable], target: Path, folder: Path) -> GroupTable | None:
+    """All tables in one, from the parts that were written for each."""
+    parts = sorted(folder.glob('*.long'))
+    if not parts:
+        return None
+    content, lines = folder / longtable.NAME, 0
+    with content.open('wb') as stream:
+        stream.write(table_bytes(longtable.HEADER, ()))
+        for part in parts:
+            text = part.read_bytes()
+            lines += text.count(b'\n')
+            stream.write(text)
+    wide = sorted(
+        (table for table in tables if table.path.suffix == '.tsv'), key=lambda table: table.path.name
+    )
+    sidecar = {
+        'Description': 'All numbers of the group tables: a row for each lesion and feature.',
+        'Sources': [table.path.name for table in wide],
+        'GeneratedBy': [{'Name': 'Lacuna', 'Version': lacuna.__version__}],
+    }
+    shape = (lines, len(longtable.HEADER))
+    return GroupTable(target / longtable.NAME, shape, content, sidecar, len(longtable.HEADER) - 1)
 
 
 def _file_name(result: Result, part: str) -> str:
@@ -324,21 +405,3 @@ def _stacked(rows: Sequence[_Row], names: Sequence[str], stack: Path) -> Path:
     labels = {'regions': names, **dict(zip(LEADING, cells, strict=True))}
     write_stack(packed, 'matrices', matrices(), (len(rows), size, size), labels)
     return packed
-
-
-def _write(tables: Sequence[_Table], found: Collection, *, overwrite: bool) -> None:
-    new = [table for table in tables if not table.is_there()]
-    if (differing := [table.path for table in new if table.path.exists()]) and not overwrite:
-        message = (
-            f'{differing[0]} is there already and differs from what would be written'
-            f'{f" ({len(differing)} tables in all)" if len(differing) > 1 else ""}; '
-            'name another --output-dir, or --overwrite to replace it'
-        )
-        raise InputError(message)
-    for table in tables:
-        # the table last: one that is there has its sidecar
-        write_if_changed(sidecar_path(table.path), json_bytes(table.sidecar))
-        found.tables[table.path] = table.shape
-    for table in new:
-        table.write()
-        found.written.add(table.path)

@@ -44,6 +44,11 @@ class Result:
         """With ``sub-``."""
         return self.row[0]
 
+    @property
+    def stem(self) -> str:
+        """What leads the names of all results of this lesion."""
+        return self.participant + self.lesion
+
 
 def find_results(root: Path, pattern: str | None = None) -> list[Result]:
     """The tables, statistics and matrices of all lesions, in the order of participants and names.
@@ -61,14 +66,29 @@ def find_results(root: Path, pattern: str | None = None) -> list[Result]:
         for parent, _, names in os.walk(folder):
             for result in _results(Path(parent), names):
                 name = result.path.name
-                where = result.path.relative_to(root).as_posix() if pattern and '/' in pattern else name
-                if pattern and not fnmatch.fnmatch(where, pattern):
+                if pattern and not matches(result.path.relative_to(root), pattern):
                     continue
                 if other := found.get(name):
                     message = f'{name} is there twice: {other.path} and {result.path}; remove one of them'
                     raise InputError(message)
                 found[name] = result
     return sorted(found.values(), key=lambda result: (result.row, result.path.name))
+
+
+def matches(path: Path, pattern: str) -> bool:
+    """Whether the name of a file matches a glob; its path below the dataset, if there is a slash in the pattern."""
+    return fnmatch.fnmatch(path.as_posix() if '/' in pattern else path.name, pattern)
+
+
+def leading_cells(stem: str) -> tuple[str, str, str]:
+    """Participant, session and label of a lesion; ``n/a`` where its name has none.
+
+    >>> leading_cells('sub-01_label-lesion')
+    ('sub-01', 'n/a', 'lesion')
+    """
+    entities = parse_entities(stem)
+    session = f'ses-{entities["ses"]}' if 'ses' in entities else NOT_AVAILABLE
+    return f'sub-{entities["sub"]}', session, entities.get('label', NOT_AVAILABLE)
 
 
 def _results(folder: Path, names: Sequence[str]) -> Iterator[Result]:
@@ -87,17 +107,13 @@ def _results(folder: Path, names: Sequence[str]) -> Iterator[Result]:
             continue
         stem, key, scope = about
         output, path = outputs()[key], folder / name
-        entities = parse_entities(stem)
-        participant = f'sub-{entities["sub"]}'
+        row = leading_cells(stem)
+        participant = row[0]
         yield Result(
             path=path,
             output=output,
             made_by=sidecar_path(path) if output.sidecar else sidecars.get((stem, _atlas(output, scope))),
-            row=(
-                participant,
-                f'ses-{entities["ses"]}' if 'ses' in entities else NOT_AVAILABLE,
-                entities.get('label', NOT_AVAILABLE),
-            ),
+            row=row,
             lesion=stem.removeprefix(participant),
             group='group' + name.removeprefix(participant).removesuffix(output.extension),
         )

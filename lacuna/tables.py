@@ -8,7 +8,7 @@ import json
 import math
 import zipfile
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,19 +31,24 @@ class Values(NamedTuple):
 
 
 def read_values(path: Path) -> Values:
-    """The regions and values of a table of parcels.
+    """The regions and values of a table of parcels; a cell ``n/a`` is NaN.
 
     Raises
     ------
     InputError
-        If it is no such table, a region is there twice, or a value is no finite number.
+        If it is no such table, a region is there twice, or a value is neither a finite number nor ``n/a``.
     """
     rows = _rows(path)
     if not rows or rows[0] != ['region', 'value'] or any(len(row) != 2 for row in rows):
         message = f'{path}: expected a table with the columns region and value'
         raise InputError(message)
     names = tuple(row[0] for row in rows[1:])
-    return Values(_unique(path, names), _numbers(path, (row[1] for row in rows[1:])))
+    cells = [row[1] for row in rows[1:]]
+    numbers = _numbers(path, (cell for cell in cells if cell != NOT_AVAILABLE))
+    if len(numbers) < len(cells):
+        known = iter(numbers)
+        numbers = array('d', (math.nan if cell == NOT_AVAILABLE else next(known) for cell in cells))
+    return Values(_unique(path, names), numbers)
 
 
 def read_matrix(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
@@ -126,7 +131,7 @@ def _unique(path: Path, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def table_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    """A tab-separated table; what is not there is ``n/a``.
+    """A tab-separated table; what is not there (None, NaN) is ``n/a``.
 
     >>> table_bytes(['participant_id', 'value'], [['sub-01', 2.5], ['sub-02', None]])
     b'participant_id\\tvalue\\nsub-01\\t2.5\\nsub-02\\tn/a\\n'
@@ -134,7 +139,8 @@ def table_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
     stream = io.StringIO(newline='')
     table = csv.writer(stream, delimiter='\t', lineterminator='\n')
     table.writerow(header)
-    table.writerows([NOT_AVAILABLE if cell is None else cell for cell in row] for row in rows)
+    # of all that may be in a cell, only NaN is not equal to itself
+    table.writerows([NOT_AVAILABLE if cell is None or cell != cell else cell for cell in row] for row in rows)  # noqa: PLR0124
     return stream.getvalue().encode()
 
 
@@ -167,6 +173,54 @@ def write_stack(
             np.lib.format.write_array_header_2_0(stream, header)
             for matrix in matrices:
                 stream.write(np.ascontiguousarray(matrix, '<f8').data)
+
+
+#: a row of a table or stack: what tells whose it is, and what it holds
+Item = tuple[tuple[str, ...], Any]
+
+
+def table_items(lines: Iterable[str], leading: int) -> Iterator[Item]:
+    """The rows of a table by their leading cells, the header first."""
+    rows = (line.rstrip('\n').split('\t') for line in lines)
+    yield (), next(rows, [])
+    for row in rows:
+        yield tuple(row[:leading]), row[leading:]
+
+
+def stack_items(path: Path, name: str, leading: Sequence[str], common: str) -> Iterator[Item]:
+    """The matrices that `write_stack` wrote by their labels, one after the other; first what they have in common."""
+    with zipfile.ZipFile(path) as archive:
+        texts = {}
+        for label in (*leading, common):
+            with archive.open(_entry(label)) as stream:
+                texts[label] = np.lib.format.read_array(stream, allow_pickle=False).tolist()
+        yield (), texts[common]
+        with archive.open(_entry(name)) as stream:
+            np.lib.format.read_magic(stream)
+            shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+            size = math.prod(shape[1:]) * dtype.itemsize
+            for key in zip(*(texts[label] for label in leading), strict=True):
+                yield key, stream.read(size)
+
+
+def only_adds(old: Iterable[Item], new: Iterable[Item]) -> bool:
+    """Whether all rows of a table are in another, in the same order and with the same values.
+
+    A row without any value may have got some.
+
+    >>> old = [((), ['a']), (('sub-01',), ['1']), (('sub-03',), ['n/a'])]
+    >>> only_adds(old, [*old[:2], (('sub-02',), ['2']), (('sub-03',), ['3'])])
+    True
+    >>> only_adds(old, [*old[:1], (('sub-01',), ['2']), old[2]])
+    False
+    """
+    rest = iter(new)
+    for key, values in old:
+        now = next((found for other, found in rest if other == key), None)
+        blank = isinstance(values, list) and key and not set(values) - {NOT_AVAILABLE}
+        if now is None or (now != values and not blank):
+            return False
+    return True
 
 
 def _entry(name: str) -> zipfile.ZipInfo:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lacuna.errors import InputError
 from lacuna.progress import counted, progress_bar
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ def add_parser(commands: Any) -> None:
         'collect',
         help='group tables from the results of all participants',
         description='Write one table for each session, label, atlas and output: a row for each participant, a column '
-        'for each region or statistic. A result that does not fit the others of its table is left out and named; '
-        'the exit code is then 1.',
+        'for each region or statistic. A mask that failed is a row of n/a; a result that does not fit the others of '
+        'its table is left out. Both are named, and the exit code is then 1. New rows are added to tables that are '
+        'there.',
     )
     parser.add_argument(
         'derivatives', metavar='DERIVATIVES_DIR', type=Path, help='output folder of lacuna run'
@@ -35,7 +37,15 @@ def add_parser(commands: Any) -> None:
         '--output-dir', metavar='DIR', type=Path, help='folder of the tables (default: DERIVATIVES_DIR)'
     )
     parser.add_argument('--matrices', action='store_true', help='stack the matrices, too (.npz for numpy)')
-    parser.add_argument('--overwrite', action='store_true', help='replace tables that differ')
+    parser.add_argument(
+        '--long', action='store_true', help='write one long table, too: a row for each lesion and feature'
+    )
+    parser.add_argument(
+        '--allow-missing', action='store_true', help='exit code 0 though masks failed or results are missing'
+    )
+    parser.add_argument(
+        '--overwrite', action='store_true', help='replace tables that differ by more than new rows'
+    )
     parser.add_argument('--no-report', action='store_false', dest='report', help='leave out group.html')
     parser.add_argument(
         '-v',
@@ -63,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
             pattern=args.pattern,
             overwrite=args.overwrite,
             matrices=args.matrices,
+            long=args.long,
             progress=progress,
         )
     _report(found, everything=args.verbose > 0)
@@ -71,8 +82,11 @@ def run(args: argparse.Namespace) -> int:
 
         folder = args.output_dir or args.derivatives
         page = folder.absolute() / 'group.html'
-        print(write_group_report(args.derivatives.absolute(), page, progress=partial(counted, 'group')))
-    return 1 if found.faults else 0
+        try:
+            print(write_group_report(args.derivatives.absolute(), page, progress=partial(counted, 'group')))
+        except InputError as error:  # the tables are there
+            print(f'lacuna: {error}', file=sys.stderr)
+    return 1 if found.faults or (found.missing and not args.allow_missing) else 0
 
 
 def _report(found: Collection, *, everything: bool) -> None:
@@ -83,8 +97,9 @@ def _report(found: Collection, *, everything: bool) -> None:
             print(f'  {path}: {rows} rows, {columns} columns{state}')
     if same := len(found.tables) - len(found.written):
         print(f'{same} tables were there already, the same')
-    shown = found.faults if everything else found.faults[:_FEW]
-    for line in shown:
-        print(f'lacuna: {line}', file=sys.stderr)
-    if len(shown) < len(found.faults):
-        print(f'lacuna: and {len(found.faults) - len(shown)} more; -v names all', file=sys.stderr)
+    for lines in (found.notes, found.missing, found.faults):
+        shown = lines if everything else lines[:_FEW]
+        for line in shown:
+            print(f'lacuna: {line}', file=sys.stderr)
+        if len(shown) < len(lines):
+            print(f'lacuna: and {len(lines) - len(shown)} more; -v names all', file=sys.stderr)

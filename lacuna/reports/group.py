@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lacuna.errors import InputError
 from lacuna.files import read_json, write_if_changed
 from lacuna.processes import side_by_side
 from lacuna.reports.checks import NOTABLE, left_share, side_of
@@ -26,6 +27,7 @@ from lacuna.reports.group_figures import distribution_figure, heat_figure, outli
 from lacuna.reports.reportlets import read_table
 from lacuna.reports.results import Lesion, find_lesions, participants
 from lacuna.reports.style import drawing, png_bytes, svg_bytes
+from lacuna.reports.summary import warnings_html
 
 _SORT = """
 'use strict';
@@ -51,6 +53,11 @@ for (const table of document.querySelectorAll('table.sortable')) {
 """
 
 
+_TITLE = '<title>Lacuna: all lesions</title>'
+#: bytes in which the title of a page of ours lies
+_HEAD = 1000
+
+
 @dataclass(frozen=True)
 class GroupRow:
     """A lesion in the table.
@@ -72,9 +79,10 @@ class GroupRow:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What was seen of a lesion: its row, flat indices of its voxels in the frame, and its map with the affine."""
+    """What was seen of a lesion: its row, why its mask cannot be drawn, flat indices of its voxels in the frame, and its map with the affine."""
 
     row: GroupRow
+    problem: str
     voxels: np.ndarray | None
     map: tuple[np.ndarray, np.ndarray] | None
 
@@ -126,14 +134,29 @@ def write_group_report(
     -------
     pathlib.Path
         `output`.
+
+    Raises
+    ------
+    InputError
+        If there is a page in its place that is not one of Lacuna's.
     """
+    if output.exists() and not _is_ours(output):
+        message = (
+            f'{output} is not a page of Lacuna, and stays as it is; rename it to get the page of all lesions'
+        )
+        raise InputError(message)
     lesions = [lesion for label in participants(derivatives) for lesion in find_lesions(derivatives, label)]
     sections = []
     rows = []
+    problems: list[str] = []
     sums: dict[str, _Sums] = {}
     for lesion, seen in zip(progress(lesions), side_by_side(_look, lesions), strict=True):
         rows.append(seen.row)
+        if seen.problem:
+            problems.append(f'{lesion.stem}: the mask {seen.problem}; it is not drawn.')
         sums.setdefault(lesion.space, _Sums()).add(seen)
+    if problems:
+        sections.append(warnings_html(problems))
     with drawing():
         if rows:
             figure = distribution_figure([row.volume_ml for row in rows], [row.cut_percent for row in rows])
@@ -148,10 +171,16 @@ def write_group_report(
     return output
 
 
+def _is_ours(page: Path) -> bool:
+    with page.open('rb') as stream:
+        return _TITLE.encode() in stream.read(_HEAD)
+
+
 def _look(lesion: Lesion) -> _Seen:
     summary = (read_json(lesion.summary) if lesion.summary else None) or {}
     side, voxels = '', None
-    if mask := lesion.mask.read().mask:
+    mask, problem = lesion.mask.read()[1:]
+    if mask:
         voxels = np.flatnonzero(mask_in_frame(mask.data, mask.affine)).astype(np.int32)
         where = np.argwhere(mask.data)
         side = side_of(left_share(where, mask.affine)) if len(where) else 'none'
@@ -162,7 +191,9 @@ def _look(lesion: Lesion) -> _Seen:
         float(summary.get('disconnection_mean_pct') or 0),
         side,
     )
-    return _Seen(row, voxels, load_image(lesion.disconnection_map) if lesion.disconnection_map else None)
+    return _Seen(
+        row, problem, voxels, load_image(lesion.disconnection_map) if lesion.disconnection_map else None
+    )
 
 
 def flagged(rows: Sequence[GroupRow]) -> list[list[str]]:
@@ -249,7 +280,8 @@ def _page(count: int, sections: Sequence[str]) -> str:
     body = '\n'.join(sections) or '<p class="box bad">There is no lesion with a result.</p>'
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Lacuna: all lesions</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'{_TITLE}'
         f'<link rel="icon" href="data:,"><style>{css}</style></head><body><nav><strong>Lacuna: all lesions</strong>'
         '</nav><main><h1>Lacuna: all lesions</h1>'
         f'<p>{count} lesion{"" if count == 1 else "s"}.</p>{body}</main><script>{_SORT}</script></body></html>\n'

@@ -21,6 +21,7 @@ from lacuna.reports.viewer import viewer_page
 from lacuna.saving import save
 from lacuna.sources import FoundMask
 from lacuna.streamlines.tck import iter_blocks, read_header
+from lacuna.tables import NOT_AVAILABLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,7 +175,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
     # a parcel may be called NA
     table = pd.read_csv(path, sep='\t', dtype={'region': str}, keep_default_na=False)
-    return table.set_index(table.columns[0]).astype(float)
+    return table.set_index(table.columns[0]).replace(NOT_AVAILABLE, np.nan).astype(float)
 
 
 def _write(path: Path, content: bytes) -> Path:
