@@ -17,6 +17,7 @@ from lacuna.bids import (
     Target,
     describe_mask,
     find_masks,
+    mask_stem,
     outputs,
     parse_entities,
     parse_output_name,
@@ -219,18 +220,24 @@ def _find_asked(root: Path, notes: list[str]) -> dict[str, _Asked]:
             continue
         seen.add(key)
         try:
-            masks = [source] if not source.is_dir() else find_masks(
-                source,
-                participants=choice['participants'],
-                sessions=choice['sessions'],
-                pattern=choice['pattern'],
-            )  # fmt: skip
+            masks = _asked_masks(source, choice)
         except InputError as error:
             notes.append(f'what a run was asked for is not known: {error}')
             continue
         subject = only_label(choice['participants'])
         asked.update((_stem(mask, subject), _Asked(mask, skip_empty)) for mask in masks)
     return asked
+
+
+def _asked_masks(source: Path, choice: Mapping[str, Any]) -> list[Path]:
+    if source.is_dir():
+        return find_masks(source, **choice)
+    try:
+        mask_stem(source)
+    except MaskError:
+        message = f'there is no folder {source} any more'
+        raise InputError(message) from None
+    return [source]
 
 
 def _stem(path: Path, subject: str | None = None) -> str:

@@ -192,10 +192,10 @@ def stack_items(path: Path, name: str, leading: Sequence[str], common: str) -> I
     with zipfile.ZipFile(path) as archive:
         texts = {}
         for label in (*leading, common):
-            with archive.open(_entry(label)) as stream:
+            with archive.open(f'{label}.npy') as stream:
                 texts[label] = np.lib.format.read_array(stream, allow_pickle=False).tolist()
         yield (), texts[common]
-        with archive.open(_entry(name)) as stream:
+        with archive.open(f'{name}.npy') as stream:
             np.lib.format.read_magic(stream)
             shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
             size = math.prod(shape[1:]) * dtype.itemsize

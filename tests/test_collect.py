@@ -20,6 +20,7 @@ PARCELS = 'group_ses-01_label-infarct_method-snm_atlas-toy2_desc-disconnectionpc
 SUMMARY = 'group_ses-01_label-infarct_method-snm_desc-summarystatistics_stats.tsv'
 STATISTICS = 'group_ses-01_label-infarct_method-snm_atlas-toy2_desc-matrixstatistics_stats.tsv'
 LOSS = 'group_ses-01_label-infarct_method-snm_atlas-toy2_desc-degreeloss_parcelstats.tsv'
+LONG = 'group_method-snm_desc-long_stats.tsv'
 STACK = 'group_ses-01_label-infarct_method-snm_atlas-toy2_desc-disconnectionpct_connmatrix.npz'
 
 
@@ -209,8 +210,11 @@ def test_missing_file_is_named(dataset):
     path = next(dataset.glob('sub-02/**/*_parcelstats.tsv'))
     path.unlink()
     found = collect(dataset)
-    assert found.faults == [f'missing, though others have theirs: {path.name}']
-    assert read(dataset / PARCELS)['participant_id'].tolist() == ['sub-01', 'sub-10']
+    assert found.missing == [f'missing, though others have theirs: {path.name}']
+    assert found.faults == []
+    table = read(dataset / PARCELS)
+    assert table['participant_id'].tolist() == ['sub-01', 'sub-02', 'sub-10']
+    assert table['left'].isna().tolist() == [False, True, False]
     assert json.loads((dataset / PARCELS).with_suffix('.json').read_text())['Missing'] == [path.name]
 
 
@@ -266,16 +270,127 @@ def test_same_tables_are_left_alone(dataset):
     assert {path: path.stat().st_mtime_ns for path in dataset.glob('group*')} == before
 
 
-def test_other_tables_need_overwrite(dataset):
-    collect(dataset)
-    before = (dataset / PARCELS).read_bytes()
+def test_new_participants_need_no_overwrite(dataset):
+    collect(dataset, matrices=True, long=True)
     write_lesion(dataset, '04', 3.0)
-    with pytest.raises(InputError, match='--overwrite'):
-        collect(dataset)
-    assert (dataset / PARCELS).read_bytes() == before
-    collect(dataset, overwrite=True)
+    found = collect(dataset, matrices=True, long=True)
+    assert found.written == set(found.tables)
     assert read(dataset / PARCELS)['left'].tolist() == [25.0, 0.0, 3.0, 12.5]
+    with np.load(dataset / STACK, allow_pickle=False) as stack:
+        assert stack['matrices'][:, 0, 1].tolist() == [25.0, 0.0, 3.0, 12.5]
     assert not list(dataset.glob('.tmp-*'))
+
+
+@pytest.mark.parametrize('name', [PARCELS, STACK, LONG])
+def test_other_tables_need_overwrite(dataset, name):
+    collect(dataset, matrices=True, long=True)
+    before = {path: path.read_bytes() for path in dataset.glob('group*')}
+    write_lesion(dataset, '02', 3.0)
+    for path in before:
+        if path.name not in (name, Path(name).with_suffix('.json').name):
+            path.unlink()
+    with pytest.raises(InputError, match='--overwrite'):
+        collect(dataset, matrices=True, long=True)
+    assert (dataset / name).read_bytes() == before[dataset / name]
+    collect(dataset, matrices=True, long=True, overwrite=True)
+    assert read(dataset / PARCELS)['left'].tolist() == [25.0, 3.0, 12.5]
+    assert not list(dataset.glob('.tmp-*'))
+
+
+def test_what_is_no_table_is_not_replaced(dataset):
+    collect(dataset, matrices=True)
+    (dataset / STACK).write_bytes(b'something else')
+    with pytest.raises(InputError, match='--overwrite'):
+        collect(dataset, matrices=True)
+
+
+def fail(dataset, stem='sub-03_ses-01_label-infarct'):
+    """As a run notes a mask that failed."""
+    mask = dataset.parent / f'{stem}_mask.nii.gz'
+    table = dataset / 'logs' / 'failed_masks.tsv'
+    table.parent.mkdir()
+    table.write_text(f'mask\treason\n{mask}\t{mask}: not binary\n')
+    return mask
+
+
+def test_mask_that_failed_is_a_row_without_values(dataset, capsys):
+    mask = fail(dataset)
+    assert main(['collect', str(dataset), '--no-report']) == 1
+    assert capsys.readouterr().err == f'lacuna: failed: {mask}: not binary\n'
+    for name in (PARCELS, SUMMARY, STATISTICS, LOSS):
+        table = pd.read_csv(dataset / name, sep='\t', keep_default_na=False)
+        assert table['participant_id'].tolist() == ['sub-01', 'sub-02', 'sub-03', 'sub-10']
+        assert table.iloc[2].tolist() == ['sub-03', 'ses-01', 'infarct', *['n/a'] * (len(table.columns) - 3)]
+    assert json.loads((dataset / PARCELS).with_suffix('.json').read_text())['Missing'] == [
+        'sub-03_ses-01_label-infarct_method-snm_atlas-toy2_desc-disconnectionpct_parcelstats.tsv'
+    ]
+    assert main(['collect', str(dataset), '--no-report', '--allow-missing']) == 0
+    write_lesion(dataset, '03', 50.0)  # it has been made good
+    assert main(['collect', str(dataset), '--no-report']) == 0
+    assert read(dataset / PARCELS)['left'].tolist() == [25.0, 0.0, 50.0, 12.5]
+
+
+def test_allowing_what_is_missing_allows_nothing_else(dataset):
+    fail(dataset)
+    write_lesion(dataset, '04', 3.0, atlas='c' * 64)
+    assert main(['collect', str(dataset), '--no-report', '--allow-missing']) == 1
+
+
+def test_failed_mask_of_a_label_of_its_own_is_only_named(dataset):
+    mask = fail(dataset, 'sub-03_ses-01_label-tumour')
+    found = collect(dataset)
+    assert found.missing == [f'failed: {mask}: not binary']
+    assert read(dataset / PARCELS)['participant_id'].tolist() == ['sub-01', 'sub-02', 'sub-10']
+    assert collect(dataset, pattern='*infarct*').missing == []
+
+
+def test_masks_that_runs_were_asked_for(dataset):
+    bids = dataset.parent / 'bids'
+    for subject in ('01', '05'):
+        path = (
+            bids / f'sub-{subject}/ses-01/anat/sub-{subject}_ses-01_space-{SPACE}_label-infarct_mask.nii.gz'
+        )
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b'')
+    settings = dataset / 'logs' / 'one' / 'settings.toml'
+    settings.parent.mkdir(parents=True)
+    settings.write_text(f"source = '{bids}'\n")
+    found = collect(dataset)
+    assert found.missing == [f'missing: {path}: no results']
+    assert read(dataset / PARCELS)['participant_id'].tolist() == ['sub-01', 'sub-02', 'sub-05', 'sub-10']
+
+
+def test_parcels_without_a_value(dataset):
+    path = next(dataset.glob('sub-02/**/*_parcelstats.tsv'))
+    path.write_text('region\tvalue\nleft\t7.5\nright\tn/a\n')
+    found = collect(dataset, pattern='*_parcelstats.tsv')
+    assert found.faults == found.missing == []
+    table = pd.read_csv(dataset / PARCELS, sep='\t', keep_default_na=False)
+    assert table['left'].tolist() == [25.0, 7.5, 12.5]
+    assert table['right'].tolist() == ['26.0', 'n/a', '13.5']
+
+
+def test_one_long_table(tmp_path):
+    root = tmp_path / 'out'
+    for subject, value in (('01', 25.0), ('02', 0.0)):
+        write_lesion(root, subject, value, regions=('LH_Vis_1', 'RH_Vis_1'))
+    fail(root)
+    assert main(['collect', str(root), '--long', '--no-report', '--allow-missing']) == 0
+    table = pd.read_csv(root / LONG, sep='\t', keep_default_na=False)
+    assert list(table) == ['participant', 'session', 'label', 'run', 'hemisphere', 'feature', 'value']
+    assert not table.duplicated(['participant', 'session', 'label', 'run', 'feature']).any()
+    region = table[table['feature'] == f'{ATLAS}.disconnectionpct.RH_Vis_1']
+    assert region.to_numpy().tolist() == [
+        [f'sub-{subject}', 'ses-01', 'infarct', 'n/a', 'R', f'{ATLAS}.disconnectionpct.RH_Vis_1', value]
+        for subject, value in (('01', '26.0'), ('02', '1.0'), ('03', 'n/a'))
+    ]
+    mean = table[table['feature'] == 'disconnection_mean_pct']
+    assert mean['value'].tolist() == ['25.0', '0.0', 'n/a']
+    assert set(mean['hemisphere']) == {'n/a'}
+    assert 'most_affected_parcel' not in ' '.join(table['feature'])
+    assert len(table) == 3 * (
+        2 + 2 + 2 + 2
+    )  # statistics of lesion and matrix, degrees and percent of two parcels
 
 
 def test_command(dataset, capsys):
