@@ -14,8 +14,8 @@ from lacuna.bids import (
     MaskFile,
     Target,
     check_unique,
+    contradictions,
     describe_mask,
-    find_masks,
     mask_stem,
     parse_entities,
     sidecar_path,
@@ -31,7 +31,8 @@ from lacuna.derivatives import (
     missing_outputs,
     run_metadata,
 )
-from lacuna.errors import InputError, MaskError
+from lacuna.errors import InputError, MaskError, brief
+from lacuna.inputs import LABEL, find_masks, labels_of, refuse_labels
 from lacuna.masks import check_touches, read_mask
 from lacuna.processes import side_by_side
 from lacuna.spaces import check_space, standard_grid
@@ -195,6 +196,8 @@ def make_plan(
     plan = RunPlan(config, tractogram, engine_version, cache)
     if gaps := gap_warning(tractogram.info, config.output_resolution, config.tck_upsample):
         plan.warnings.append(gaps)
+    if tractogram.contradiction:
+        plan.warnings.append(f'{tractogram.contradiction}: {tractogram.space} is used')
     usable = _usable_masks(plan, progress)
     # another chunk may have masks that can be used
     if plan.failed and not usable and not plan.skipped and not config.chunk:
@@ -264,9 +267,10 @@ def _usable_masks(plan: RunPlan, progress: Callable[[list[Path]], Any]) -> list[
         except MaskError as error:
             plan.failed.append(Failure(path, str(error)))
     # a mask in the native space beside the same one in MNI space is what pipelines leave: no failure
-    in_standard_space = {mask.stem for mask in described}
+    in_standard_space = {mask_stem(mask.path) for mask in described}
     plan.failed[:] = [failure for failure in plan.failed if mask_stem(failure.path) not in in_standard_space]
     check_unique(described)
+    plan.warnings.extend(contradictions(described))
     usable = []
     looks = side_by_side(lambda mask: _look(mask, plan), described)
     for _, mask, look in zip(progress([mask.path for mask in described]), described, looks, strict=True):
@@ -305,11 +309,13 @@ def _mask_paths(config: RunConfig) -> list[Path]:
             participants=config.participants,
             sessions=config.sessions,
             pattern=config.pattern,
+            filter_file=config.bids_filter_file,
         )
         return chunk_of(masks, config.chunk) if config.chunk else masks
     if not config.source.exists():
         message = f'there is no {config.source}: give a BIDS dataset or a mask (.nii.gz)'
         raise InputError(message)
+    refuse_labels((config.source, label) for label in labels_of(Path(config.source.name)))
     return [config.source]
 
 
@@ -327,7 +333,13 @@ def chunk_of(masks: Sequence[Path], chunk: str) -> list[Path]:
 
 def _only_label(config: RunConfig) -> str | None:
     """The participant asked for, for a single mask whose name has none."""
-    return config.participants[0].removeprefix('sub-') if len(config.participants) == 1 else None
+    if len(config.participants) != 1:
+        return None
+    label = config.participants[0].removeprefix('sub-')
+    if not config.source.is_dir() and not LABEL.fullmatch(label):
+        message = f'the participant {brief(label)} has to be letters and digits'
+        raise InputError(message)
+    return label
 
 
 def _use_empty(plan: RunPlan, path: Path) -> bool:

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lacuna.bids import describe_mask, find_masks
+from lacuna.bids import describe_mask
 from lacuna.bidsify import bidsify
 from lacuna.cli import main
 from lacuna.errors import InputError
+from lacuna.inputs import find_masks
 from lacuna.listing import subject_label
 from lacuna.testing import write_mask
 
@@ -171,7 +172,7 @@ def test_bad_mask_is_named_and_others_written(tmp_path, capsys):
     assert main(['bidsify', str(tmp_path / 'in'), str(tmp_path / 'out'), '--space', SPACE]) == 1
     said = capsys.readouterr()
     assert 'sub-02.nii.gz: the mask is not binary: it holds 3' in said.err
-    assert 'its name says MNI152NLin2009cAsym' in said.err
+    assert '--space says MNI152NLin6Asym, its name MNI152NLin2009cAsym' in said.err
     assert 'sub-04.nii.gz: the mask is empty' in said.err
     assert 'sub-05.nii.gz: the mask cannot be read' in said.err
     assert '2 masks written, 3 left out' in said.out
