@@ -15,6 +15,7 @@ from typing import Any
 
 from lacuna.bids import NIFTI, parse_entities
 from lacuna.errors import InputError, brief
+from lacuna.spaces import SPACES
 
 #: what BIDS takes for a label
 LABEL = re.compile('[0-9A-Za-z]+')
@@ -276,26 +277,25 @@ def refuse_labels(labelled: Iterable[tuple[Path, str]]) -> None:
             bad.setdefault(label, []).append(path)
     if not bad:
         return
-    rows = []
+    others = ' The other participants can be run with --participant-label.' if taken else ''
+    rows: list[tuple[str, ...]] = []
     spaces = set()
     for label, masks in bad.items():
         new = _free_label(label, taken)
-        for path in masks:
-            entities = parse_entities(NIFTI.sub('', path.name).replace('.', ''))
-            spaces.add(entities.get('space', 'SPACE'))
+        entities = {path: parse_entities(NIFTI.sub('', path.name).replace('.', '')) for path in masks}
+        standard = [path for path in masks if entities[path].get('space') in SPACES]
+        for path in standard or masks:  # what lies beside these in the native space is not used
+            names = entities[path]
+            spaces.add(names.get('space', 'SPACE'))
             rows.append(
-                (
-                    new,
-                    entities.get('ses', ''),
-                    entities.get('label') or entities.get('desc', ''),
-                    path.absolute(),
-                )
+                (new, names.get('ses', ''), names.get('label') or names.get('desc', ''), str(path.absolute()))
             )
     text = io.StringIO()
     csv.writer(text, lineterminator='\n').writerows([('subject', 'session', 'label', 'path'), *rows])
     message = (
-        f'{_shown(bad)}. Save these lines as rename.csv, change the names if you like, and use the dataset that '
-        f"'lacuna bidsify rename.csv NEW_DIR --space {spaces.pop() if len(spaces) == 1 else 'SPACE'}' makes:\n{text.getvalue().rstrip()}"
+        f'{_shown(bad)}.{others} Save these lines as rename.csv, change the names if you like, and use the dataset that '
+        f"'lacuna bidsify rename.csv NEW_DIR --space {spaces.pop() if len(spaces) == 1 else 'SPACE'}' makes:\n"
+        f'{text.getvalue().rstrip()}'
     )
     raise InputError(message)
 

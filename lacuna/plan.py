@@ -171,8 +171,9 @@ def make_plan(
     cache: Path,
     progress: Callable[[list[Path]], Any] = iter,
     claim: Callable[[set[str]], object] = len,
+    paths: Sequence[Path] | None = None,
 ) -> RunPlan:
-    """Find the masks, check each, and compare with what is in the output folder.
+    """Check each mask, and compare with what is in the output folder.
 
     Parameters
     ----------
@@ -186,6 +187,8 @@ def make_plan(
         Wraps the list of masks, as ``tqdm`` does.
     claim : callable
         Called with the participants before their results are looked at, so that nobody else writes them meanwhile.
+    paths : sequence of pathlib.Path, optional
+        What `mask_paths` has found.
 
     Raises
     ------
@@ -198,7 +201,7 @@ def make_plan(
         plan.warnings.append(gaps)
     if tractogram.contradiction:
         plan.warnings.append(f'{tractogram.contradiction}: {tractogram.space} is used')
-    usable = _usable_masks(plan, progress)
+    usable = _usable_masks(plan, mask_paths(config) if paths is None else paths, progress)
     # another chunk may have masks that can be used
     if plan.failed and not usable and not plan.skipped and not config.chunk:
         raise InputError('\n'.join(failure.reason for failure in plan.failed))
@@ -258,10 +261,12 @@ def _parcellations(plan: RunPlan, space: str) -> list[Parcellation]:
     return [read_parcellation(fetch(atlas)) for atlas in found]
 
 
-def _usable_masks(plan: RunPlan, progress: Callable[[list[Path]], Any]) -> list[tuple[MaskFile, str]]:
+def _usable_masks(
+    plan: RunPlan, paths: Sequence[Path], progress: Callable[[list[Path]], Any]
+) -> list[tuple[MaskFile, str]]:
     config = plan.config
     described: list[MaskFile] = []
-    for path in _mask_paths(config):
+    for path in paths:
         try:
             described.append(describe_mask(path, space=config.mask_space, subject=_only_label(config)))
         except MaskError as error:
@@ -302,7 +307,14 @@ def _look(described: MaskFile, plan: RunPlan) -> _Look:
     return _Look(mask.sha256, not mask.data.any(), doubt)
 
 
-def _mask_paths(config: RunConfig) -> list[Path]:
+def mask_paths(config: RunConfig) -> list[Path]:
+    """The masks that a run is asked for.
+
+    Raises
+    ------
+    InputError
+        If there are none, or a participant's label is none that BIDS allows.
+    """
     if config.source.is_dir():
         masks = find_masks(
             config.source,

@@ -85,6 +85,35 @@ def test_dataset_is_what_run_reads(tmp_path):
     assert (tmp_path / 'out' / '.bidsignore').read_text() == 'bidsify.tsv\n'
 
 
+def test_folders_say_whose_masks_of_one_name_are(tmp_path):
+    for number, given in enumerate(
+        ('P-01/lesion.nii.gz', 'P02/ses-1/lesion.nii.gz', 'P02/ses-2/anat/lesion.nii.gz')
+    ):
+        write(tmp_path / 'in' / 'study' / given, at=number)
+        write(tmp_path / 'in' / 'study' / given.replace('lesion', 'T1'), value=7)
+    write(tmp_path / 'in' / 'P3_lesion.nii.gz', at=3)
+    found = bidsify(tmp_path / 'in', tmp_path / 'out', space=SPACE, pattern='*lesion.nii.gz')
+    wanted = [name('P3lesion'), name('P01'), name('P02', session='1'), name('P02', session='2')]
+    assert found.written == [tmp_path / 'out' / each for each in wanted]
+    assert [int(nb.load(path).get_fdata()[:, 0, 0].argmax()) for path in found.written] == [3, 0, 1, 2]
+    assert not found.faults
+
+
+def test_pattern(tmp_path):
+    for given in ('a/x.nii.gz', 'a/y.nii.gz', 'b/z.nii.gz'):
+        write(tmp_path / 'in' / given)
+    (tmp_path / 'in' / 'list.csv').write_text('subject,path\n1,a/x.nii.gz\n2,a/y.nii.gz\n3,b/z.nii.gz\n')
+    for number, (pattern, count) in enumerate((('a/*', 2), ('z*', 1))):
+        for source in ('in', 'in/list.csv'):
+            target = tmp_path / f'{number}{source.replace("/", "-")}'
+            words = ['bidsify', str(tmp_path / source), str(target), '--space', SPACE, '--pattern', pattern]
+            assert main(words) == 0
+            assert len(find_masks(target)) == count
+    for source in ('in', 'in/list.csv'):
+        with pytest.raises(InputError, match=r"that matches 'q\*'"):
+            bidsify(tmp_path / source, tmp_path / 'none', space=SPACE, pattern='q*')
+
+
 def test_plain_nifti_is_packed_the_same_each_time(tmp_path):
     source = write(tmp_path / 'in' / 'sub-01.nii')
     for out in ('one', 'two'):

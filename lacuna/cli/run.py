@@ -217,7 +217,7 @@ def prepare(config: RunConfig, claim: Claim | None = None) -> RunPlan:
     from lacuna.derivatives import check_output_dir
     from lacuna.files import cache_dir
     from lacuna.interfaces.mrtrix import missing_commands, mrtrix_version
-    from lacuna.plan import make_plan
+    from lacuna.plan import make_plan, mask_paths
 
     if config.engine == 'mrtrix' and (missing := missing_commands()):
         message = (
@@ -228,6 +228,7 @@ def prepare(config: RunConfig, claim: Claim | None = None) -> RunPlan:
     if plugin := _plugin(config):
         check_programs(plugin.name)
     check_output_dir(config.output_dir, config.source)
+    paths = mask_paths(config)  # before the tractogram is read, which may take minutes
     size = config.connectome_path.stat().st_size if config.connectome_path.is_file() else 0
     with progress_bar('reading the tractogram', total=size, unit='B', unit_scale=True) as bar:
         tractogram = open_tractogram(
@@ -242,6 +243,7 @@ def prepare(config: RunConfig, claim: Claim | None = None) -> RunPlan:
         engine_version=version,
         cache=cache_dir(),
         progress=partial(counted, 'checking masks'),
+        paths=paths,
         **({'claim': lambda subjects: claim.take(subjects, config.settings())} if claim else {}),
     )
 
