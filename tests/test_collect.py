@@ -190,10 +190,10 @@ def test_no_table_of_two_halves(tmp_path):
 
 def test_parcels_without_a_connection_stay_without_a_value(dataset):
     for path in dataset.glob('sub-*/**/*_parcelstats.tsv'):
-        path.write_text(path.read_text().replace('right\t2.0', 'right\tn/a'))
+        path.write_text(path.read_text().replace('right\t26.0', 'right\tn/a'))
     assert not collect(dataset, pattern='*_parcelstats.tsv').faults
     rows = [line.split('\t') for line in (dataset / PARCELS).read_text().splitlines()]
-    assert rows[1][-2:] == ['1.0', 'n/a']
+    assert rows[1][-2:] == ['25.0', 'n/a']
     right = read(dataset / PARCELS)['right']
     assert right.dtype == float
     assert right.isna().tolist() == [True, False, False]
