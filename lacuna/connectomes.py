@@ -101,7 +101,7 @@ class Alignment:
 
     @property
     def content(self) -> list[str]:
-        """What stands for the streamlines in the space: the checksum of the tractogram, or that and what has moved it."""
+        """What stands for the streamlines in the space (checksum of the tractogram, and what has moved it)."""
         if self.movement is None:
             return [self.tractogram.info.sha256]
         from lacuna.streamlines.transform import move_key

@@ -13,7 +13,7 @@ import numpy as np
 from lacuna.files import replacing
 from lacuna.measures import connectivity
 
-#: of what is kept of the endpoints: part of the key in the cache, to be raised when content or assignment change
+#: version of endpoint tables, a part of their key in the cache; to be raised when content or assignment change
 VERSION = 2
 #: percent of the ends in no parcel from which on it is doubtful whether atlas and tractogram belong together
 MANY_UNASSIGNED = 50.0
