@@ -142,7 +142,8 @@ def collect(
     found = Collection(len(results), len({result.participant for result in results}), len(groups))
     absent, found.notes = find_absent(root, {result.stem for result in there})
     absent = [each for each in absent if each.fails]
-    missing = _missing(groups, [each.stem for each in absent], pattern)
+    named = [each.stem for each in absent if each.stem.startswith('sub-')]
+    missing = _missing(groups, named, pattern)
     wanted = set().union(*missing.values())
     found.missing += [
         f'{each.status.partition(":")[0]}: {each.path or each.stem}{_reason(each)}'
@@ -199,7 +200,7 @@ def _missing(
         for result in members:
             lesions[result.lesion].add(result.stem)
     for stem in without:
-        lesions[stem.removeprefix(stem.split('_', 1)[0])].add(stem)
+        lesions[stem.removeprefix(leading_cells(stem)[0])].add(stem)
     missing = {}
     for group, members in groups.items():
         lacking = sorted(lesions[members[0].lesion] - {result.stem for result in members})

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lacuna.bids import Output, outputs, parse_entities, parse_output_name, sidecar_path
 from lacuna.errors import InputError
+from lacuna.inputs import refuse_results, written_label
 from lacuna.tables import NOT_AVAILABLE
 
 
@@ -72,6 +73,7 @@ def find_results(root: Path, pattern: str | None = None) -> list[Result]:
                     message = f'{name} is there twice: {other.path} and {result.path}; remove one of them'
                     raise InputError(message)
                 found[name] = result
+    refuse_results((result.participant.removeprefix('sub-') for result in found.values()), root)
     return sorted(found.values(), key=lambda result: (result.row, result.path.name))
 
 
@@ -88,7 +90,7 @@ def leading_cells(stem: str) -> tuple[str, str, str]:
     """
     entities = parse_entities(stem)
     session = f'ses-{entities["ses"]}' if 'ses' in entities else NOT_AVAILABLE
-    return f'sub-{entities["sub"]}', session, entities.get('label', NOT_AVAILABLE)
+    return f'sub-{written_label(stem)}', session, entities.get('label', NOT_AVAILABLE)
 
 
 def _results(folder: Path, names: Sequence[str]) -> Iterator[Result]:

@@ -31,7 +31,7 @@ class Values(NamedTuple):
 
 
 def read_values(path: Path) -> Values:
-    """The regions and values of a table of parcels; a cell ``n/a`` is NaN.
+    """The regions and values of a table of parcels; NaN where a cell is ``n/a``.
 
     Raises
     ------
@@ -44,10 +44,10 @@ def read_values(path: Path) -> Values:
         raise InputError(message)
     names = tuple(row[0] for row in rows[1:])
     cells = [row[1] for row in rows[1:]]
-    numbers = _numbers(path, (cell for cell in cells if cell != NOT_AVAILABLE))
-    if len(numbers) < len(cells):
-        known = iter(numbers)
-        numbers = array('d', (math.nan if cell == NOT_AVAILABLE else next(known) for cell in cells))
+    numbers = _numbers(path, ('0' if cell == NOT_AVAILABLE else cell for cell in cells))
+    for place, cell in enumerate(cells):
+        if cell == NOT_AVAILABLE:
+            numbers[place] = math.nan
     return Values(_unique(path, names), numbers)
 
 
@@ -139,9 +139,12 @@ def table_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
     stream = io.StringIO(newline='')
     table = csv.writer(stream, delimiter='\t', lineterminator='\n')
     table.writerow(header)
-    # of all that may be in a cell, only NaN is not equal to itself
-    table.writerows([NOT_AVAILABLE if cell is None or cell != cell else cell for cell in row] for row in rows)  # noqa: PLR0124
+    table.writerows([NOT_AVAILABLE if _is_missing(cell) else cell for cell in row] for row in rows)
     return stream.getvalue().encode()
+
+
+def _is_missing(cell: object) -> bool:
+    return cell is None or (isinstance(cell, float) and math.isnan(cell))
 
 
 def write_stack(

@@ -170,12 +170,14 @@ def _atlas_figures(atlas: AtlasTables) -> list[tuple[str, Callable[[], Figure]]]
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A table whose first column holds the names of the parcels, as text."""
+    """A table whose first column holds the names of the parcels, as text; NaN where a value is ``n/a``."""
     import pandas as pd
 
     # a parcel may be called NA
-    table = pd.read_csv(path, sep='\t', dtype={'region': str}, keep_default_na=False)
-    return table.set_index(table.columns[0]).replace(NOT_AVAILABLE, np.nan).astype(float)
+    table = pd.read_csv(
+        path, sep='\t', dtype={'region': str}, keep_default_na=False, na_values=[NOT_AVAILABLE]
+    )
+    return table.set_index(table.columns[0]).astype(float)
 
 
 def _write(path: Path, content: bytes) -> Path:
