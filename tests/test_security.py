@@ -497,9 +497,9 @@ def test_the_pages_of_a_participant_and_a_group(tmp_path):
 
 def test_the_viewer(monkeypatch):
     """A title, and a key within the scene, that would end the script in which they stand."""
-    monkeypatch.setattr(viewer, '_light', lambda _: ([], EVIL))
+    monkeypatch.setattr(viewer, '_packed', lambda _: {'unit': EVIL})
     text = viewer_page(EVIL, 'MNI152NLin6Asym', mask=None, percent=None)
     page = check_page(text)
     assert '&lt;script&gt;alert(1)' in text
     scene = next(script for script in page.scripts if script.startswith('{"volumes"'))
-    assert json.loads(scene)['spacing'] == EVIL  # whole: no byte of it ended the element
+    assert json.loads(scene)['streamlines']['unit'] == EVIL  # whole: no byte of it ended the element

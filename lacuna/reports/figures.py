@@ -159,7 +159,7 @@ def streamline_figure(
         plane = [other for other in range(3) if other != axis]
         axes.add_collection(
             LineCollection(
-                list(segments[..., plane]), colors=colours, linewidths=0.45, alpha=0.45, capstyle='round'
+                list(segments[..., plane]), colors=colours, linewidths=0.55, alpha=0.5, capstyle='round'
             )
         )
         if lesion is not None and lesion.any():

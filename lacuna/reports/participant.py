@@ -271,6 +271,6 @@ def _with_alternatives(page: str) -> str:
         file = found['path'].rsplit('/', 1)[-1]
         what = parse_entities(file).get('desc', 'figure')
         text = escape(f'{what}: {file.split("_method-snm", 1)[0]}', quote=True)
-        return f'alt="{text}" src="{found["path"]}"'
+        return f'alt="{text}" {found[0]}'
 
     return re.sub(r'src="\./(?P<path>[^"]+\.(?:png|svg))"', name, page)
