@@ -15,7 +15,7 @@ from report_data import SPACE, streamlines, write_results
 
 from lacuna.cli import main
 from lacuna.reports.participant import is_current, make_report
-from lacuna.reports.viewer import viewer_page
+from lacuna.reports.viewer import viewer_page, viewer_scripts
 from lacuna.streamlines.sample import SPACING, median_spacing, read_sample, write_sample
 from lacuna.streamlines.tck import read_header, write_tck
 from lacuna.testing import write_toy
@@ -135,6 +135,13 @@ def test_both_engines_draw_the_same_sample(toy, tmp_path):
     one, other = (next((tmp_path / engine).rglob('*_tractogram.tck')) for engine in ('index', 'mrtrix'))
     assert len(read_sample(one)[0]) == 10
     assert one.read_bytes() == other.read_bytes()
+
+
+def test_the_script_is_named_after_its_version():
+    scripts = {name: script for name, script in viewer_scripts(SPACE).items() if 'niivue' in name}
+    ((name, script),) = scripts.items()
+    assert f'version:"{name.removeprefix("niivue-").removesuffix(".js")}"'.encode() in script
+    assert b'Redistribution and use in source and binary forms' in script
 
 
 @pytest.mark.parametrize('far', [80.0, 5000.0])
