@@ -101,8 +101,12 @@ class Alignment:
 
     @property
     def content(self) -> list[str]:
-        """What stands for the streamlines in the space, the checksums of the tractogram and of what has moved it."""
-        return [self.tractogram.info.sha256, *([self.movement.sha256] if self.movement else [])]
+        """What stands for the streamlines in the space (checksum of the tractogram, and what has moved it)."""
+        if self.movement is None:
+            return [self.tractogram.info.sha256]
+        from lacuna.streamlines.transform import move_key
+
+        return [move_key(self.tractogram.info.sha256, self.movement.sha256)]
 
     @property
     def tracks(self) -> Path:

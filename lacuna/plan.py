@@ -31,6 +31,7 @@ from lacuna.derivatives import (
     missing_outputs,
     run_metadata,
 )
+from lacuna.endpoints import VERSION, Coverage
 from lacuna.errors import InputError, MaskError
 from lacuna.masks import check_touches, read_mask
 from lacuna.processes import side_by_side
@@ -147,8 +148,17 @@ class RunPlan:
         movement = self.movements.get((space, parcellation.atlas.space))
         moved = movement.sha256 if movement else None
         content, engine = self.alignment(space).content, self.engine_version or self.config.engine
-        decides = [content, parcellation.sha256, moved, engine]
+        decides = [VERSION, content, parcellation.sha256, moved, engine]
         return self.cache / 'endpoints' / f'{digest(decides)}.npz'
+
+    def doubts_of_endpoints(self) -> list[str]:
+        """What is doubtful about the atlases, as far as the ends of the streamlines are known, and not said yet."""
+        doubts: list[str] = []
+        for space, parcellations in self.parcellations.items():
+            for each in parcellations:
+                if coverage := Coverage.load(self.cached_endpoints(each, space)):
+                    doubts += coverage.doubts(each.atlas.name, space)
+        return [doubt for doubt in dict.fromkeys(doubts) if doubt not in self.warnings]
 
     def targets(self, space: str) -> list[Target]:
         """All outputs of a mask of this space."""
@@ -213,6 +223,7 @@ def make_plan(
         plan.connectome_metadata[space] = connectome_metadata(config, tractogram, common[space])
         plan.parcellations[space] = _parcellations(plan, space)
         atlases[space] = {each.atlas.name: atlas_metadata(each) for each in plan.parcellations[space]}
+    plan.warnings.extend(plan.doubts_of_endpoints())
     claim({mask.subject for mask, _ in usable})
     conflicts: dict[str, list[str]] = {}
     own_sidecars = set()
@@ -252,7 +263,13 @@ def _parcellations(plan: RunPlan, space: str) -> list[Parcellation]:
     found = find_atlases(config.parcel_atlases, space, custom=custom, folder=config.atlas_dir)
     for atlas in found:
         _find_movement(plan, space, atlas.space)
-    return [read_parcellation(fetch(atlas)) for atlas in found]
+    parcellations = [read_parcellation(fetch(atlas)) for atlas in found]
+    for each in parcellations:
+        doubt = check_space(each.atlas.space, each.index.shape, each.affine)
+        message = f'the atlas {each.atlas.name} ({each.atlas.image}): {doubt}'
+        if doubt and message not in plan.warnings:  # of each space in which there are masks
+            plan.warnings.append(message)
+    return parcellations
 
 
 def _usable_masks(plan: RunPlan, progress: Callable[[list[Path]], Any]) -> list[tuple[MaskFile, str]]:

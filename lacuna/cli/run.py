@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lacuna.claim import Claim, claiming
-from lacuna.cli.words import print_plan, print_result, say_failures, say_plan, say_tractogram, set_up_logging
+from lacuna.cli.words import (
+    print_plan,
+    print_result,
+    say_doubts,
+    say_failures,
+    say_plan,
+    say_tractogram,
+    set_up_logging,
+)
 from lacuna.config import ENGINES, ON_EMPTY, REPORTS, RunConfig, read_settings
 from lacuna.errors import EXIT_FAILED, INTERRUPTED, InputError
 from lacuna.plugins import PluginChoice, read_plugin
@@ -295,6 +303,7 @@ def _run_recorded(plan: RunPlan) -> tuple[list[Failure], list[str]]:
         try:
             unfinished, faults = _run_jobs(plan, log_dir, record)
             say_failures(failures := [*plan.failed, *unfinished])
+            say_doubts(plan)
             for fault in faults:
                 _LOGGER.error('lacuna: %s', fault)
             if failures:

@@ -21,6 +21,7 @@ from lacuna.reports.style import drawing, png_bytes, svg_bytes
 from lacuna.reports.summary import summary_fragment, viewer_fragment
 from lacuna.reports.viewer import SCRIPTS, viewer_page, viewer_scripts
 from lacuna.streamlines.sample import read_sample
+from lacuna.tables import NOT_AVAILABLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -190,11 +191,13 @@ def _atlas_figures(atlas: AtlasTables) -> list[tuple[str, Callable[[], Figure]]]
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A table whose first column holds the names of the parcels, as text."""
+    """A table whose first column holds the names of the parcels, as text; NaN where a value is ``n/a``."""
     import pandas as pd
 
     # a parcel may be called NA
-    table = pd.read_csv(path, sep='\t', dtype={'region': str}, keep_default_na=False)
+    table = pd.read_csv(
+        path, sep='\t', dtype={'region': str}, keep_default_na=False, na_values=[NOT_AVAILABLE]
+    )
     return table.set_index(table.columns[0]).astype(float)
 
 

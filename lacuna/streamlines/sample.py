@@ -9,7 +9,7 @@ import numpy as np
 
 from lacuna.streamlines.tck import iter_blocks, read_header, write_tck
 
-#: mm between the vertices of a sample: on a curve with a radius of 1 cm, 0.2 mm off at most
+#: mm between the vertices of a sample: few are off the line by as much as a pixel of the pictures (half a mm)
 SPACING = 4.0
 #: header field with the spacing before vertices were left out; not ``step_size``, which decides how MRtrix3 upsamples
 _SPACING_FIELD = 'vertex_spacing'
