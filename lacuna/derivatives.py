@@ -25,11 +25,14 @@ FAILURES = Path('logs', 'failed_masks.tsv')
 _BIDSIGNORE = """\
 **/*_method-snm_*
 **/figures
+assets
 connectome
 logs
 sub-*.html
 group.html
 """
+#: what an earlier version wrote: not the user's
+_EARLIER_BIDSIGNORE = _BIDSIGNORE.replace('assets\n', '').encode()
 
 _README = """\
 Structural disconnection by lesions, computed with Lacuna.
@@ -40,7 +43,7 @@ sub-*/**/*_connmatrix.tsv, *_parcelstats.tsv, *_desc-matrixstatistics_stats.json
     and for parcels, of an atlas
 connectome/*_tdi.nii.gz   number of streamlines of the whole tractogram in each voxel: the denominator of the maps
 logs/   settings, methods text and failures of each run
-sub-*.html, sub-*/figures/   reports: open them in a browser ('lacuna report' makes them again)
+sub-*.html, sub-*/figures/, assets/   reports: open the first in a browser ('lacuna report' makes them again)
 
 The JSON file beside each image says how it was made.
 """
@@ -445,8 +448,9 @@ def write_description(
         write_if_changed(root / 'dataset_description.json', json_bytes(description))
         if not any(root.glob('README*')):
             write_if_changed(root / 'README', _README.encode())
-        if not (root / '.bidsignore').exists():
-            write_if_changed(root / '.bidsignore', _BIDSIGNORE.encode())
+        ignore = root / '.bidsignore'
+        if not ignore.exists() or ignore.read_bytes() == _EARLIER_BIDSIGNORE:
+            write_if_changed(ignore, _BIDSIGNORE.encode())
     except (OSError, ValueError) as error:  # the latter: links that are no JSON, such as NaN
         message = f'the output folder {root} cannot be written: {getattr(error, "strerror", None) or error}'
         raise InputError(message) from error
