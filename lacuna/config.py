@@ -19,6 +19,8 @@ ENGINES = ('index', 'mrtrix')
 #: points per stored step; each takes time and memory
 _MOST_UPSAMPLE = 1000
 ON_EMPTY = ('warn', 'skip', 'error')
+#: the first is the default
+REPORTS = ('full', 'light', 'none')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +68,9 @@ class RunConfig:
         File that says what runs the nodes (``--use-plugin``).
     work_dir : pathlib.Path
         For what is not finished.
-    report : bool
-        Whether to make a page for each participant.
+    report : str
+        Page of each participant: ``full``, ``light`` (without the viewer, and the sample of streamlines that it shows)
+        or ``none``.
     overwrite, dry_run : bool
     verbose : int
 
@@ -100,7 +103,7 @@ class RunConfig:
     mem_gb: float | None = None
     use_plugin: Path | None = None
     work_dir: Path = Path('work')
-    report: bool = True
+    report: str = REPORTS[0]
     overwrite: bool = False
     dry_run: bool = False
     verbose: int = 0
@@ -109,6 +112,7 @@ class RunConfig:
         for name, choices in (
             ('engine', ENGINES),
             ('on_empty', ON_EMPTY),
+            ('report', REPORTS),
             ('output_resolution', RESOLUTIONS),
         ):
             if getattr(self, name) not in choices:
@@ -238,6 +242,8 @@ def read_settings(path: Path) -> dict[str, Any]:
         reason = error.strerror if isinstance(error, OSError) else error
         message = f'the settings {path} cannot be read: {reason}'
         raise InputError(message) from error
+    if isinstance(given := values.get('report'), bool):  # as written until there was a choice
+        values['report'] = REPORTS[0] if given else 'none'
     fields = RunConfig.__dataclass_fields__
     for name, value in values.items():
         if name not in fields:
