@@ -6,7 +6,6 @@ import argparse
 import logging
 import sys
 import zlib
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from lacuna.cli.words import (
     say_tractogram,
     set_up_logging,
 )
-from lacuna.config import ENGINES, ON_EMPTY, RunConfig, read_settings
+from lacuna.config import ENGINES, ON_EMPTY, REPORTS, RunConfig, read_settings
 from lacuna.errors import EXIT_FAILED, INTERRUPTED, InputError
 from lacuna.files import cache_dir
 from lacuna.plugins import PluginChoice, read_plugin
@@ -54,9 +53,7 @@ def add_parser(commands: Any) -> None:
     snm.set_defaults(run=run)
 
 
-def add_arguments(
-    parser: argparse.ArgumentParser, *, participants: Sequence[str] = ('--participant-label',)
-) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of a run; the parser's ``argument_default`` has to be SUPPRESS.
 
     What is not given is not in the namespace: it comes from ``--config``, or is the default of `RunConfig`.
@@ -74,15 +71,26 @@ def add_arguments(
     parser.add_argument(
         '--config',
         type=Path,
-        metavar='FILE',
-        help='settings of an earlier run (logs/*/settings.toml of its output); what is given beside it wins',
+        metavar='OUTPUT_DIR|FILE',
+        help='settings of the last run into a folder, or of any (logs/*/settings.toml); what is given beside it wins',
     )
 
     chosen = parser.add_argument_group('which masks')
-    chosen.add_argument(*participants, nargs='+', dest='participants', metavar='L', help='all by default')
-    chosen.add_argument('--session-id', nargs='+', dest='sessions', metavar='S', help='all by default')
+    # both spellings, as in fMRIPrep
+    for option, name, metavar in (
+        ('participant-label', 'participants', 'L'),
+        ('session-id', 'sessions', 'S'),
+    ):
+        spellings = (f'--{option}', f'--{option.replace("-", "_")}')
+        chosen.add_argument(*spellings, nargs='+', dest=name, metavar=metavar, help='all by default')
     chosen.add_argument(
         '--pattern', metavar='GLOB', help="of the masks' names, such as '*label-acuteinfarct_mask.nii.gz'"
+    )
+    chosen.add_argument(
+        '--bids-filter-file',
+        type=Path,
+        metavar='FILE',
+        help='JSON with what pybids is asked for, such as {"mask": {"session": "01", "desc": "lesion"}}',
     )
     chosen.add_argument(
         '--chunk', metavar='I/N', help='only the I-th of N parts of the participants, for a job of a cluster'
@@ -153,7 +161,16 @@ def add_arguments(
         'run, below TMPDIR (on a cluster, or with --engine mrtrix: OUTPUT_DIR/.work)',
     )
     how.add_argument('--overwrite', action='store_true', help='replace results made with other settings')
-    how.add_argument('--no-report', action='store_false', dest='report', help='leave out the reports')
+    how.add_argument(
+        '--report',
+        choices=REPORTS,
+        help=_default(
+            'report', 'of each participant; light: without the viewer and its sample of streamlines'
+        ),
+    )
+    how.add_argument(
+        '--no-report', action='store_const', const='none', dest='report', help='the same as --report none'
+    )
     how.add_argument('--dry-run', action='store_true', help='say what would be done, and stop')
     how.add_argument(
         '-v',
@@ -199,8 +216,8 @@ def make_config(args: argparse.Namespace) -> RunConfig:
     if 'connectome_path' not in values:
         message = 'name the tractogram with --connectome-path'
         raise InputError(message)
-    for name in ('source', 'output_dir', 'connectome_path', 'work_dir', 'atlas_dir', 'use_plugin'):
-        if values.get(name) is not None:
+    for name, setting in RunConfig.__dataclass_fields__.items():
+        if str(setting.type).startswith('Path') and values.get(name) is not None:
             values[name] = _absolute(values[name])
     if values.get('use_plugin'):
         values = read_plugin(values['use_plugin']).resources | values
@@ -227,7 +244,7 @@ def prepare(config: RunConfig, claim: Claim | None = None) -> RunPlan:
     from lacuna.connectomes import open_tractogram
     from lacuna.derivatives import check_output_dir
     from lacuna.interfaces.mrtrix import missing_commands, mrtrix_version
-    from lacuna.plan import make_plan
+    from lacuna.plan import make_plan, mask_paths
 
     if config.engine == 'mrtrix' and (missing := missing_commands()):
         message = (
@@ -238,6 +255,7 @@ def prepare(config: RunConfig, claim: Claim | None = None) -> RunPlan:
     if plugin := _plugin(config):
         check_programs(plugin.name)
     check_output_dir(config.output_dir, config.source)
+    paths = mask_paths(config)  # before the tractogram is read, which may take minutes
     size = config.connectome_path.stat().st_size if config.connectome_path.is_file() else 0
     with progress_bar('reading the tractogram', total=size, unit='B', unit_scale=True) as bar:
         tractogram = open_tractogram(
@@ -252,6 +270,7 @@ def prepare(config: RunConfig, claim: Claim | None = None) -> RunPlan:
         engine_version=version,
         cache=cache_dir(),
         progress=partial(counted, 'checking masks'),
+        paths=paths,
         **({'claim': lambda subjects: claim.take(subjects, config.settings())} if claim else {}),
     )
 
@@ -287,7 +306,7 @@ def execute(plan: RunPlan, claim: Claim) -> int:
             f'lacuna: {len(failures)} of {finished + len(failures)} masks failed; see {table}',
             file=sys.stderr,
         )
-    if config.report:
+    if config.report != 'none':
         _make_reports(plan, failures)
     print_result(plan, finished)
     return 1 if failures or faults else 0
@@ -425,6 +444,7 @@ def _workflow_name(config: RunConfig) -> str:
         config.participants,
         config.sessions,
         config.pattern,
+        config.bids_filter_file,
         config.chunk,
     ]
     return f'lacuna_{zlib.crc32(repr(which).encode()):08x}_wf'
@@ -437,12 +457,12 @@ def _make_reports(plan: RunPlan, failures: list[Failure]) -> None:
 
     failed = [mask_failure(failure.path, failure.reason) for failure in failures]
     known = {mask.subject for mask in (*plan.done, *(job.mask for job in plan.todo))}
-    root = plan.config.output_dir
-    stale = {subject for subject in known if not is_current(root, subject)}
+    root, viewer = plan.config.output_dir, plan.config.report == 'full'
+    stale = {subject for subject in known if not is_current(root, subject, viewer=viewer)}
     subjects = sorted(stale | {failure.subject for failure in failed})
     workers = processors(plan.config.nprocs)
     with progress_bar('reports', total=len(subjects)) as bar:
-        for subject, made in make_reports(root, subjects, failures=failed, workers=workers):
+        for subject, made in make_reports(root, subjects, failures=failed, viewer=viewer, workers=workers):
             bar.update(1)
             if isinstance(made, str):
                 print(f'lacuna: sub-{subject}: no report: {made}', file=sys.stderr)

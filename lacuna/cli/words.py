@@ -127,9 +127,10 @@ def print_result(plan: RunPlan, finished: int) -> None:
                 if target.key in _SHOWN and (root / path).is_file():
                     print(f'{_SHOWN[target.key]}: {root / path}')
         for subject in dict.fromkeys(mask.subject for mask in masks):
-            if (page := root / f'sub-{subject}.html').is_file() and plan.config.report:
+            page = root / f'sub-{subject}.html'
+            if page.is_file() and plan.config.report != 'none':
                 print(f'report: {page}')
-    elif plan.config.report and masks:
+    elif plan.config.report != 'none' and masks:
         print(f'reports: {root}/sub-*.html')
     print(
         f'{finished} mask{"s" if finished != 1 else ""} done ({finished - len(plan.done)} now); results in {root}'
