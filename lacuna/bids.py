@@ -16,7 +16,7 @@ from lacuna.errors import InputError, MaskError
 from lacuna.files import check_name, read_json
 from lacuna.spaces import SPACES, world_space
 
-_MASK_NAME = re.compile(r'(?P<stem>.+?)(_mask)?\.nii(\.gz)?', re.DOTALL)
+_MASK_NAME = re.compile(r'(?P<stem>.+?)(_mask)?\.(nii(\.gz)?|img)', re.DOTALL)
 _ENTITY = re.compile(r'([a-zA-Z]+)-([^_-]+)')
 #: what the derivatives of fMRIPrep and its like also call a mask
 _NO_LESION = ('*_desc-brain_mask.nii*', '*_desc-aseg*_mask.nii*', '*_desc-ribbon_mask.nii*')
@@ -247,7 +247,7 @@ def _indexed_masks(root: Path, participants: Sequence[str], sessions: Sequence[s
     ignore = [
         re.compile(r'^/(code|sourcedata|derivatives|stimuli|models)(/|$)'),
         re.compile(r'/\.'),
-        re.compile(r'^(?!.*_mask\.nii(\.gz)?$).*\.[^/]*$'),  # every file but the masks
+        re.compile(r'^(?!.*_mask\.(nii(\.gz)?|img)$).*\.[^/]*$'),  # every file but the masks
     ]
     if participants:
         ignore.append(re.compile(rf'^/(?!sub-({"|".join(map(re.escape, participants))})(/|$))'))
@@ -272,7 +272,7 @@ def mask_stem(path: Path) -> str:
     """
     matched = _MASK_NAME.fullmatch(path.name)
     if not matched:
-        message = f'{path}: a mask is a NIfTI file (.nii or .nii.gz)'
+        message = f'{path}: a mask is a NIfTI file (.nii, .nii.gz, or the .img of a pair with .hdr)'
         raise MaskError(message)
     return '_'.join(part for part in matched['stem'].split('_') if not part.startswith('space-'))
 

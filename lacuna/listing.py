@@ -13,7 +13,7 @@ from lacuna.bids import parse_entities
 from lacuna.errors import InputError, brief
 
 #: the end of the name of a mask
-NIFTI = re.compile(r'\.nii(\.gz)?$')
+NIFTI = re.compile(r'\.(nii(\.gz)?|img)$')
 _LABEL = re.compile('[0-9A-Za-z]+')
 #: parts of a file name that say something else than whose mask it is
 _OTHER_ENTITY = re.compile('(ses|space|label)-[^_-]+')

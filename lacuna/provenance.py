@@ -55,6 +55,8 @@ class RunRecord:
             'exit_code': None,
         }
         self._masks: dict[Path, dict[str, Any]] = {}
+        self._about['warnings'] = plan.warnings
+        self._warnings = plan.mask_warnings
         for mask in plan.done:
             self.mask(mask.path, 'done before')
         for skipped in plan.skipped:
@@ -72,6 +74,7 @@ class RunRecord:
             'seconds': round(usage.seconds, 3) if usage else None,
             'peak_memory_mb': round(usage.peak_memory / 1e6, 1) if usage else None,
             'reason': reason,
+            'warnings': self._warnings.get(path, []),
         }
 
     def write_now_and_then(self) -> None:

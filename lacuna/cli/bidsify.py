@@ -44,6 +44,12 @@ def add_parser(commands: Any) -> None:
         default='lesion',
         help='label of the masks whose name or row has none (default: lesion)',
     )
+    parser.add_argument(
+        '--binarize',
+        type=float,
+        metavar='T',
+        help='for masks that are not 0 and 1: values above T are lesion',
+    )
     parser.add_argument('-v', '--verbose', action='count', default=0, help='name all masks')
     parser.set_defaults(run=run)
 
@@ -62,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
         space=args.space,
         session=args.session,
         label=args.label,
+        binarize=args.binarize,
         progress=progress,
     )
     if args.verbose:

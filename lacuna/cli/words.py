@@ -53,6 +53,8 @@ def say_warnings(plan: RunPlan) -> None:
     """What is doubtful."""
     for warning in plan.warnings:
         _LOGGER.warning('lacuna: %s', warning)
+    for path, found in plan.mask_warnings.items():
+        _LOGGER.warning('lacuna: %s: %s', path, '; '.join(found))
 
 
 def say_plan(plan: RunPlan) -> None:
