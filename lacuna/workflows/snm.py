@@ -55,7 +55,7 @@ def init_snm_wf(
     binarize : float, optional
         Values of the mask above it are lesion; by default, the mask has to be 0 and 1.
     warnings : sequence of str
-        What is doubtful about mask and tractogram, for the summary; see :mod:`lacuna.plausibility`.
+        What is doubtful about mask and tractogram, for the summary; see ``lacuna.plausibility``.
     omp_nthreads : int
         Threads of the selection.
     mem_gb : float
