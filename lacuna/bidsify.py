@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import lacuna
-from lacuna.bids import parse_entities, sidecar_path
+from lacuna.bids import NIFTI, mask_sidecar, sidecar_path
 from lacuna.derivatives import BIDS_VERSION
 from lacuna.errors import InputError, MaskError
 from lacuna.files import json_bytes, listed, read_json, remove_leftovers, replacing, write_if_changed
-from lacuna.listing import NIFTI, checked_label, masks_of_folder, masks_of_table
+from lacuna.listing import checked_label, masks_of_folder, masks_of_table
 from lacuna.masks import Mask, check_threshold, check_touches, read_mask
 from lacuna.plausibility import mask_doubts
 from lacuna.processes import side_by_side
-from lacuna.spaces import world_space
+from lacuna.spaces import settle_space, space_in_name, world_space
 from lacuna.tables import table_bytes
 
 MAPPING = 'bidsify.tsv'
@@ -83,6 +83,7 @@ def bidsify(
     session: str | None = None,
     label: str = _DEFAULT_LABEL,
     binarize: float | None = None,
+    pattern: str | None = None,
     progress: Callable[[list[Entry], str], Iterable[Entry]] = lambda entries, _: entries,
 ) -> Bidsified:
     """Copy masks into a BIDS dataset.
@@ -100,6 +101,8 @@ def bidsify(
         Of the masks whose name or row has none.
     binarize : float, optional
         Values above it are lesion: the masks are then written as 0 and 1, and a sidecar says so.
+    pattern : str, optional
+        Glob on the names of the masks (or, with a slash, on their paths below the folder, or in the table).
     progress : callable
         Wraps a list of masks; its second argument says what is done with them.
 
@@ -112,7 +115,7 @@ def bidsify(
     check_threshold(binarize)
     session = session and checked_label(session.removeprefix('ses-'), 'session', '--session')
     label = checked_label(label.removeprefix('label-'), 'label', '--label')
-    rows = masks_of_folder(source, target) if source.is_dir() else masks_of_table(source)
+    rows = masks_of_folder(source, target, pattern) if source.is_dir() else masks_of_table(source, pattern)
     entries = []
     for path, shown, entities in rows:
         relative = target_path(
@@ -196,12 +199,14 @@ def _look(entry: Entry, space: str) -> tuple[str | None, str | None]:
             f'{entry.source}: a mask is a NIfTI file (.nii, .nii.gz, or the .img of a pair with .hdr)',
             None,
         )
-    named = parse_entities(entry.source.name).get('space')
-    try:
-        if named and world_space(named) != world_space(space):
-            return f'{entry.source}: its name says {named}, --space {space}; convert it on its own', None
-    except InputError as error:
-        return f'{entry.source}: {error} (in its name)', None
+    claims = [
+        (space, '--space'),
+        (mask_sidecar(entry.source).get('Space'), 'its sidecar'),
+        (space_in_name(entry.source), 'its name'),
+    ]
+    settled = settle_space(claims)
+    if settled and settled.contradiction:
+        return f'{entry.source}: {settled.contradiction}; convert it on its own', None
     try:
         mask = read_mask(entry.source, entry.binarize)
         check_touches(entry.source, mask)

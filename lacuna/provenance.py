@@ -54,9 +54,9 @@ class RunRecord:
             'status': 'running',
             'exit_code': None,
         }
+        self._warnings = plan.warnings  # there may be more at the end
         self._masks: dict[Path, dict[str, Any]] = {}
-        self._about['warnings'] = plan.warnings
-        self._warnings = plan.mask_warnings
+        self._mask_warnings = plan.mask_warnings
         for mask in plan.done:
             self.mask(mask.path, 'done before')
         for skipped in plan.skipped:
@@ -74,7 +74,7 @@ class RunRecord:
             'seconds': round(usage.seconds, 3) if usage else None,
             'peak_memory_mb': round(usage.peak_memory / 1e6, 1) if usage else None,
             'reason': reason,
-            'warnings': self._warnings.get(path, []),
+            'warnings': self._mask_warnings.get(path, []),
         }
 
     def write_now_and_then(self) -> None:
@@ -91,7 +91,7 @@ class RunRecord:
         """Write the file."""
         self._written = time.monotonic()
         masks = [{'mask': str(path), **about} for path, about in self._masks.items()]
-        write_if_changed(self._path, json_bytes({**self._about, 'masks': masks}))
+        write_if_changed(self._path, json_bytes({**self._about, 'warnings': self._warnings, 'masks': masks}))
 
 
 def _now() -> str:

@@ -17,10 +17,10 @@ from lacuna.plausibility import inspect_mask
 from lacuna.reports import charts, checks, figures
 from lacuna.reports.frame import ORIGIN, SHAPE, load_template, mask_in_frame, to_frame
 from lacuna.reports.group import GroupRow, flagged, write_group_report
-from lacuna.reports.group_figures import by_network_means
+from lacuna.reports.group_figures import by_network_means, heat_figure
 from lacuna.reports.parcels import by_network, read_parcel
 from lacuna.reports.participant import ReportFailure, is_current, make_report, write_page
-from lacuna.reports.reportlets import draw_reportlets, publish_reportlets
+from lacuna.reports.reportlets import draw_reportlets, publish_reportlets, read_table
 from lacuna.reports.results import Lesion, find_lesions
 from lacuna.reports.style import drawing, png_bytes
 from lacuna.testing import audit_graph
@@ -214,6 +214,24 @@ def test_means_of_networks():
     assert by_network_means(table).iloc[0].to_dict() == {
         'Visual (L)': 10, 'Visual (R)': 30, 'Default (L)': 20, 'Default (R)': 40, 'other': 7,
     }  # fmt: skip
+
+
+def test_no_value_is_not_zero(tmp_path):
+    path = tmp_path / 'x.tsv'
+    path.write_text('region\tvalue\nNA\t5.0\nb\tn/a\nc\t0.0\n')
+    values = read_table(path)['value']
+    assert values.index.tolist() == ['NA', 'b', 'c']
+    assert values.isna().tolist() == [False, True, False]
+    assert list(charts.top_parcels(values).index) == ['NA']
+    table = pd.DataFrame([[10.0, np.nan, np.nan, np.nan, 7.0]], columns=PARCELS)
+    means = by_network_means(table).iloc[0]
+    assert means['Visual (L)'] == 10
+    assert means[['Visual (R)', 'Default (L)']].isna().all()
+    with drawing():
+        unknown, known = heat_figure(pd.DataFrame([values, values * 2])).axes[0].images
+    # grey where there is no value, white where nothing is lost
+    assert (~np.ma.getmaskarray(unknown.get_array())).tolist() == [[False, True, False]] * 2
+    assert np.ma.getmaskarray(known.get_array()).tolist() == [[False, True, True]] * 2
 
 
 def test_figures_are_the_same_when_made_again(dataset, tmp_path, monkeypatch):

@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lacuna.claim import Claim, claiming
-from lacuna.cli.words import print_plan, print_result, say_failures, say_plan, say_tractogram, set_up_logging
+from lacuna.cli.words import (
+    print_plan,
+    print_result,
+    say_doubts,
+    say_failures,
+    say_plan,
+    say_tractogram,
+    set_up_logging,
+)
 from lacuna.config import ENGINES, ON_EMPTY, RunConfig, read_settings
 from lacuna.errors import EXIT_FAILED, INTERRUPTED, InputError
 from lacuna.plugins import PluginChoice, read_plugin
@@ -44,9 +52,7 @@ def add_parser(commands: Any) -> None:
     snm.set_defaults(run=run)
 
 
-def add_arguments(
-    parser: argparse.ArgumentParser, *, participants: Sequence[str] = ('--participant-label',)
-) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of a run; the parser's ``argument_default`` has to be SUPPRESS.
 
     What is not given is not in the namespace: it comes from ``--config``, or is the default of `RunConfig`.
@@ -64,15 +70,26 @@ def add_arguments(
     parser.add_argument(
         '--config',
         type=Path,
-        metavar='FILE',
-        help='settings of an earlier run (logs/*/settings.toml of its output); what is given beside it wins',
+        metavar='OUTPUT_DIR|FILE',
+        help='settings of the last run into a folder, or of any (logs/*/settings.toml); what is given beside it wins',
     )
 
     chosen = parser.add_argument_group('which masks')
-    chosen.add_argument(*participants, nargs='+', dest='participants', metavar='L', help='all by default')
-    chosen.add_argument('--session-id', nargs='+', dest='sessions', metavar='S', help='all by default')
+    # both spellings, as in fMRIPrep
+    for option, name, metavar in (
+        ('participant-label', 'participants', 'L'),
+        ('session-id', 'sessions', 'S'),
+    ):
+        spellings = (f'--{option}', f'--{option.replace("-", "_")}')
+        chosen.add_argument(*spellings, nargs='+', dest=name, metavar=metavar, help='all by default')
     chosen.add_argument(
         '--pattern', metavar='GLOB', help="of the masks' names, such as '*label-acuteinfarct_mask.nii.gz'"
+    )
+    chosen.add_argument(
+        '--bids-filter-file',
+        type=Path,
+        metavar='FILE',
+        help='JSON with what pybids is asked for, such as {"mask": {"session": "01", "desc": "lesion"}}',
     )
     chosen.add_argument(
         '--chunk', metavar='I/N', help='only the I-th of N parts of the participants, for a job of a cluster'
@@ -185,8 +202,8 @@ def make_config(args: argparse.Namespace) -> RunConfig:
         message = 'name the tractogram with --connectome-path'
         raise InputError(message)
     values.setdefault('work_dir', RunConfig.__dataclass_fields__['work_dir'].default)
-    for name in ('source', 'output_dir', 'connectome_path', 'work_dir', 'atlas_dir', 'use_plugin'):
-        if values.get(name) is not None:
+    for name, setting in RunConfig.__dataclass_fields__.items():
+        if str(setting.type).startswith('Path') and values.get(name) is not None:
             values[name] = _absolute(values[name])
     if values.get('use_plugin'):
         values = read_plugin(values['use_plugin']).resources | values
@@ -214,7 +231,7 @@ def prepare(config: RunConfig, claim: Claim | None = None) -> RunPlan:
     from lacuna.derivatives import check_output_dir
     from lacuna.files import cache_dir
     from lacuna.interfaces.mrtrix import missing_commands, mrtrix_version
-    from lacuna.plan import make_plan
+    from lacuna.plan import make_plan, mask_paths
 
     if config.engine == 'mrtrix' and (missing := missing_commands()):
         message = (
@@ -225,6 +242,7 @@ def prepare(config: RunConfig, claim: Claim | None = None) -> RunPlan:
     if plugin := _plugin(config):
         check_programs(plugin.name)
     check_output_dir(config.output_dir, config.source)
+    paths = mask_paths(config)  # before the tractogram is read, which may take minutes
     size = config.connectome_path.stat().st_size if config.connectome_path.is_file() else 0
     with progress_bar('reading the tractogram', total=size, unit='B', unit_scale=True) as bar:
         tractogram = open_tractogram(
@@ -239,6 +257,7 @@ def prepare(config: RunConfig, claim: Claim | None = None) -> RunPlan:
         engine_version=version,
         cache=cache_dir(),
         progress=partial(counted, 'checking masks'),
+        paths=paths,
         **({'claim': lambda subjects: claim.take(subjects, config.settings())} if claim else {}),
     )
 
@@ -292,6 +311,7 @@ def _run_recorded(plan: RunPlan) -> tuple[list[Failure], list[str]]:
         try:
             unfinished, faults = _run_jobs(plan, log_dir, record)
             say_failures(failures := [*plan.failed, *unfinished])
+            say_doubts(plan)
             for fault in faults:
                 _LOGGER.error('lacuna: %s', fault)
             if failures:
@@ -418,6 +438,7 @@ def _workflow_name(config: RunConfig) -> str:
         config.participants,
         config.sessions,
         config.pattern,
+        config.bids_filter_file,
         config.chunk,
     ]
     return f'lacuna_{zlib.crc32(repr(which).encode()):08x}_wf'

@@ -57,6 +57,13 @@ def say_warnings(plan: RunPlan) -> None:
         _LOGGER.warning('lacuna: %s: %s', path, '; '.join(found))
 
 
+def say_doubts(plan: RunPlan) -> None:
+    """What is doubtful only after the work is done; it is added to the warnings of the plan."""
+    for doubt in (doubts := plan.doubts_of_endpoints()):
+        _LOGGER.warning('lacuna: %s', doubt)
+    plan.warnings.extend(doubts)
+
+
 def say_plan(plan: RunPlan) -> None:
     """Warnings, and with -v what is to do for each mask."""
     say_warnings(plan)

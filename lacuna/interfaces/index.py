@@ -190,14 +190,15 @@ class AssignEndpoints(SimpleInterface):
         def make(target: Path) -> None:
             index = Index.open(inputs.index, verify=False)
             image = nb.load(inputs.in_parcels)
+            parcels = np.asanyarray(image.dataobj)
             pairs = assign(
                 index.endpoints,
-                np.asanyarray(image.dataobj),
+                parcels,
                 nifti_affine(image.header),
                 nprocs=inputs.num_threads,
             )
             names = tuple(json.loads(Path(inputs.names).read_text(encoding='utf-8')))
-            EndpointTable.of(pairs, names).save(target)
+            EndpointTable.of(pairs, names, parcels).save(target)
 
         self._results['out_file'] = str(kept_or_made(runtime.cwd, inputs.out_file, make))
         return runtime

@@ -22,6 +22,7 @@ from lacuna.reports.style import drawing, png_bytes, svg_bytes
 from lacuna.reports.summary import summary_fragment, viewer_fragment
 from lacuna.reports.viewer import viewer_page
 from lacuna.streamlines.tck import iter_blocks, read_header
+from lacuna.tables import NOT_AVAILABLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -177,11 +178,13 @@ def _atlas_figures(atlas: AtlasTables) -> list[tuple[str, Callable[[], Figure]]]
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A table whose first column holds the names of the parcels, as text."""
+    """A table whose first column holds the names of the parcels, as text; NaN where a value is ``n/a``."""
     import pandas as pd
 
     # a parcel may be called NA
-    table = pd.read_csv(path, sep='\t', dtype={'region': str}, keep_default_na=False)
+    table = pd.read_csv(
+        path, sep='\t', dtype={'region': str}, keep_default_na=False, na_values=[NOT_AVAILABLE]
+    )
     return table.set_index(table.columns[0]).astype(float)
 
 
