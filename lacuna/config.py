@@ -20,6 +20,8 @@ ENGINES = ('index', 'mrtrix')
 #: points per stored step; each takes time and memory
 _MOST_UPSAMPLE = 1000
 ON_EMPTY = ('warn', 'skip', 'error')
+#: the first is the default
+REPORTS = ('full', 'light', 'none')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +71,9 @@ class RunConfig:
         File that says what runs the nodes (``--use-plugin``).
     work_dir : pathlib.Path
         For what is not finished.
-    report : bool
-        Whether to make a page for each participant.
+    report : str
+        Page of each participant: ``full``, ``light`` (without the viewer, and the sample of streamlines that it shows)
+        or ``none``.
     overwrite, dry_run : bool
     verbose : int
 
@@ -104,7 +107,7 @@ class RunConfig:
     mem_gb: float | None = None
     use_plugin: Path | None = None
     work_dir: Path = Path('work')
-    report: bool = True
+    report: str = REPORTS[0]
     overwrite: bool = False
     dry_run: bool = False
     verbose: int = 0
@@ -113,6 +116,7 @@ class RunConfig:
         for name, choices in (
             ('engine', ENGINES),
             ('on_empty', ON_EMPTY),
+            ('report', REPORTS),
             ('output_resolution', RESOLUTIONS),
         ):
             if getattr(self, name) not in choices:
@@ -244,6 +248,8 @@ def read_settings(path: Path) -> dict[str, Any]:
         reason = error.strerror if isinstance(error, OSError) else error
         message = f'the settings {path} cannot be read: {reason}'
         raise InputError(message) from error
+    if isinstance(given := values.get('report'), bool):  # as written until there was a choice
+        values['report'] = REPORTS[0] if given else 'none'
     fields = RunConfig.__dataclass_fields__
     for name, value in values.items():
         if name not in fields:

@@ -166,7 +166,7 @@ class RunPlan:
         keys += ['roi_disconnection'] if config.compute_roi_disconnection else []
         return [
             *BASIC_TARGETS,
-            *([SAMPLE] if config.report else []),
+            *([SAMPLE] if config.report == 'full' else []),
             *(Target(key, each.atlas.name) for each in self.parcellations[space] for key in keys),
         ]
 

@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             pattern=None,
             matrices=False,
             overwrite=getattr(args, 'overwrite', False),
-            report=getattr(args, 'report', True),
+            report=getattr(args, 'report', 'full') != 'none',
             verbose=getattr(args, 'verbose', 0),
         ),
     )

@@ -22,7 +22,7 @@ from lacuna.cli.words import (
     say_tractogram,
     set_up_logging,
 )
-from lacuna.config import ENGINES, ON_EMPTY, RunConfig, read_settings
+from lacuna.config import ENGINES, ON_EMPTY, REPORTS, RunConfig, read_settings
 from lacuna.errors import EXIT_FAILED, INTERRUPTED, InputError
 from lacuna.plugins import PluginChoice, read_plugin
 from lacuna.progress import counted, progress_bar
@@ -160,7 +160,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument('-w', '--work-dir', type=Path, help=_default('work_dir', 'for what is not finished'))
     how.add_argument('--overwrite', action='store_true', help='replace results made with other settings')
-    how.add_argument('--no-report', action='store_false', dest='report', help='leave out the reports')
+    how.add_argument(
+        '--report',
+        choices=REPORTS,
+        help=_default(
+            'report', 'of each participant; light: without the viewer and its sample of streamlines'
+        ),
+    )
+    how.add_argument(
+        '--no-report', action='store_const', const='none', dest='report', help='the same as --report none'
+    )
     how.add_argument('--dry-run', action='store_true', help='say what would be done, and stop')
     how.add_argument(
         '-v',
@@ -292,7 +301,7 @@ def execute(plan: RunPlan, claim: Claim) -> int:
             f'lacuna: {len(failures)} of {finished + len(failures)} masks failed; see {table}',
             file=sys.stderr,
         )
-    if config.report:
+    if config.report != 'none':
         _make_reports(plan, failures)
     print_result(plan, finished)
     return 1 if failures or faults else 0
@@ -451,12 +460,12 @@ def _make_reports(plan: RunPlan, failures: list[Failure]) -> None:
 
     failed = [mask_failure(failure.path, failure.reason) for failure in failures]
     known = {mask.subject for mask in (*plan.done, *(job.mask for job in plan.todo))}
-    root = plan.config.output_dir
-    stale = {subject for subject in known if not is_current(root, subject)}
+    root, viewer = plan.config.output_dir, plan.config.report == 'full'
+    stale = {subject for subject in known if not is_current(root, subject, viewer=viewer)}
     subjects = sorted(stale | {failure.subject for failure in failed})
     workers = processors(plan.config.nprocs)
     with progress_bar('reports', total=len(subjects)) as bar:
-        for subject, made in make_reports(root, subjects, failures=failed, workers=workers):
+        for subject, made in make_reports(root, subjects, failures=failed, viewer=viewer, workers=workers):
             bar.update(1)
             if isinstance(made, str):
                 print(f'lacuna: sub-{subject}: no report: {made}', file=sys.stderr)

@@ -116,9 +116,11 @@ def print_result(plan: RunPlan, finished: int) -> None:
                 if target.key in _SHOWN and (plan.config.output_dir / path).is_file():
                     print(f'{_SHOWN[target.key]}: {plan.config.output_dir / path}')
         for subject in dict.fromkeys(mask.subject for mask in masks):
-            if (page := plan.config.output_dir / f'sub-{subject}.html').is_file() and plan.config.report:
+            if (
+                page := plan.config.output_dir / f'sub-{subject}.html'
+            ).is_file() and plan.config.report != 'none':
                 print(f'report: {page}')
-    elif plan.config.report:
+    elif plan.config.report != 'none':
         print(f'reports: {plan.config.output_dir}/sub-*.html')
     print(
         f'{finished} mask{"s" if finished != 1 else ""} done ({finished - len(plan.done)} now); results in {plan.config.output_dir}'

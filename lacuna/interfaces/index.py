@@ -132,8 +132,7 @@ class QueryIndex(SimpleInterface):
         import nibabel as nb
 
         from lacuna.streamlines.index import Index
-        from lacuna.streamlines.sample import spread
-        from lacuna.streamlines.tck import write_tck
+        from lacuna.streamlines.sample import spread, write_sample
         from lacuna.streamlines.voxels import nifti_affine
 
         inputs = self.inputs
@@ -151,7 +150,7 @@ class QueryIndex(SimpleInterface):
             )
         if inputs.most_sampled:
             sample = Path(runtime.cwd, 'sample.tck')
-            write_tck(sample, index.read(ids[spread(len(ids), inputs.most_sampled)]) if len(ids) else [])
+            write_sample(sample, index.read(ids[spread(len(ids), inputs.most_sampled)]) if len(ids) else [])
             self._results['sample'] = str(sample)
         return runtime
 

@@ -1,12 +1,18 @@
-"""Some streamlines of many, evenly spread, to look at."""
+"""Some streamlines of many, evenly spread and with few vertices, to look at."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from lacuna.streamlines.tck import iter_blocks, read_header, write_tck
+
+#: mm between the vertices of a sample: few are off the line by as much as a pixel of the pictures (half a mm)
+SPACING = 4.0
+#: header field with the spacing before vertices were left out; not ``step_size``, which decides how MRtrix3 upsamples
+_SPACING_FIELD = 'vertex_spacing'
 
 
 def spread(count: int, most: int) -> np.ndarray:
@@ -18,8 +24,70 @@ def spread(count: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
+def thinned(streamline: np.ndarray, spacing: float = SPACING) -> np.ndarray:
+    """A streamline with vertices at least `spacing` mm apart along it; both ends are kept.
+
+    >>> line = np.zeros((11, 3))
+    >>> line[:, 0] = range(11)
+    >>> thinned(line, 4.0)[:, 0].tolist()
+    [0.0, 4.0, 8.0, 10.0]
+    """
+    if len(streamline) < 3:
+        return streamline
+    steps = np.linalg.norm(np.diff(streamline, axis=0), axis=1)
+    passed = np.floor(np.concatenate([[0.0], np.cumsum(steps)]) / spacing + 1e-6)
+    keep = np.concatenate([[True], np.diff(passed) > 0])
+    keep[-1] = True
+    return streamline[keep]
+
+
+def median_spacing(streamlines: Iterable[np.ndarray]) -> float | None:
+    """Median distance (mm) of successive vertices; None if no streamline has two.
+
+    >>> median_spacing([np.array([[0.0, 0, 0], [0, 4, 0]])]), median_spacing([np.zeros((1, 3))])
+    (4.0, None)
+    """
+    steps = [np.linalg.norm(np.diff(line, axis=0), axis=1) for line in streamlines if len(line) > 1]
+    return float(np.median(np.concatenate(steps))) if steps else None
+
+
+def write_sample(target: str | Path, streamlines: Sequence[np.ndarray]) -> None:
+    """Write streamlines with only as many vertices as one can see; the header says how far apart they were.
+
+    Parameters
+    ----------
+    target : path
+        A ``.tck``.
+    streamlines : sequence of numpy.ndarray
+        Each (vertices, 3), world mm.
+    """
+    spacing = median_spacing(streamlines)
+    fields = {} if spacing is None else {_SPACING_FIELD: f'{spacing:.4g}'}
+    write_tck(target, map(thinned, streamlines), **fields)
+
+
+def read_sample(path: str | Path) -> tuple[list[np.ndarray], float | None]:
+    """The streamlines of a sample, with few vertices, and how far apart (mm) their vertices were before some were left out.
+
+    Raises
+    ------
+    TractogramError
+        If the file cannot be read.
+    """
+    header = read_header(path)
+    streamlines: list[np.ndarray] = []
+    for points, sizes in iter_blocks(header):
+        streamlines += [line for line in np.split(points, np.cumsum(sizes)[:-1]) if len(line)]
+    if _SPACING_FIELD not in header.fields:  # of an earlier version, with all vertices, or without any
+        return [thinned(line) for line in streamlines], median_spacing(streamlines)
+    try:
+        return streamlines, float(header.fields[_SPACING_FIELD])
+    except ValueError:  # somebody has edited the header
+        return streamlines, None
+
+
 def sample_tck(source: str | Path, target: str | Path, most: int) -> None:
-    """Write at most `most` streamlines of a ``.tck``, evenly over their order, to another one.
+    """Write at most `most` streamlines of a ``.tck``, evenly over their order, as a sample.
 
     Raises
     ------
@@ -36,4 +104,4 @@ def sample_tck(source: str | Path, target: str | Path, most: int) -> None:
         here = wanted[(wanted >= first) & (wanted < first + len(lengths))] - first
         chosen += [points[ends[number] - lengths[number] : ends[number]].copy() for number in here]
         first += len(lengths)
-    write_tck(target, chosen)
+    write_sample(target, chosen)
