@@ -29,6 +29,8 @@ from lacuna.files import listed, read_json
 from lacuna.inputs import find_masks, refuse_results, written_label
 from lacuna.masks import read_mask
 from lacuna.plan import BASIC_TARGETS, SAMPLE, only_label
+from lacuna.plausibility import mask_doubts
+from lacuna.reports.checks import check_tractogram
 from lacuna.reports.results import check_dataset
 from lacuna.saving import damage
 from lacuna.sources import CHANGED, MaskSource, is_lesions_link, mask_source, read_links, resolve_uri
@@ -64,6 +66,7 @@ class _Asked(NamedTuple):
 
     path: Path
     skip_empty: bool
+    binarize: float | None
 
 
 class Absent(NamedTuple):
@@ -131,6 +134,9 @@ def check_results(
         return Row((stem, path, 0, len(expected), None, absent.status, None), absent.fails)
 
     found.rows = each_row(look, stems, progress)
+    # once, and not for each mask
+    doubts = (check_tractogram(each) for lesion in lesions.values() for each in lesion.sidecars.values())
+    found.notes += dict.fromkeys(doubt for found_of_one in doubts for doubt in found_of_one)
     return found
 
 
@@ -219,6 +225,7 @@ def _find_asked(root: Path, notes: list[str]) -> dict[str, _Asked]:
         filters = settings.get('bids_filter_file')
         choice['filter_file'] = Path(filters) if isinstance(filters, str) else None
         skip_empty = settings.get('on_empty') == 'skip'
+        binarize = float(at) if isinstance(at := settings.get('binarize'), int | float) else None
         if (key := repr((source, choice, skip_empty))) in seen:
             continue
         seen.add(key)
@@ -228,7 +235,7 @@ def _find_asked(root: Path, notes: list[str]) -> dict[str, _Asked]:
             notes.append(f'what a run was asked for is not known: {error}')
             continue
         subject = only_label(choice['participants'])
-        asked.update((_stem(mask, subject), _Asked(mask, skip_empty)) for mask in masks)
+        asked.update((_stem(mask, subject), _Asked(mask, skip_empty, binarize)) for mask in masks)
     return asked
 
 
@@ -295,10 +302,10 @@ def _result_row(
             (missing if problem == _MISSING else broken).append(
                 uri if problem == _MISSING else f'{uri} ({problem})'
             )
-    mask, stale, warning = _compare_with_mask(root, links, lesion)
+    mask, stale, doubts = _compare_with_mask(root, links, lesion)
     versions = sorted({str(_dig(each, 'SoftwareVersions', 'Lacuna')) for each in lesion.sidecars.values()})
     other = [version for version in versions if version != lacuna.__version__]
-    warnings = [warning] if warning else []
+    warnings = list(doubts)
     if other:
         warnings.append(f'made with Lacuna {", ".join(other)}; this is {lacuna.__version__}')
     problems = [f'missing: {", ".join(missing)}'] if missing else []
@@ -320,8 +327,8 @@ def _result_row(
 
 def _compare_with_mask(
     root: Path, links: Mapping[str, Any], lesion: _Lesion
-) -> tuple[Path | None, str | None, str | None]:
-    """The mask that results were made of, in what they are stale, and why that could not be seen."""
+) -> tuple[Path | None, str | None, tuple[str, ...]]:
+    """The mask that results were made of, in what they are stale, and what is doubtful about it."""
     sources: dict[MaskSource, list[str]] = {}
     for target, sidecar in sorted(lesion.sidecars.items(), key=str):
         sources.setdefault(mask_source(root, sidecar, links), []).append(target.field)
@@ -333,14 +340,16 @@ def _compare_with_mask(
             since = f' {", ".join(made)}' if mask.problem == CHANGED else ''
             stale.append(f'the mask {mask.problem}{since}')
     gone = dict.fromkeys(f'the mask {mask.problem}' for mask, _ in found if mask.path is None)
-    return path, '; '.join(stale) or None, '; '.join(gone) or None
+    usable = next((mask.mask for mask, _ in found if mask.mask), None)
+    doubts = mask_doubts(usable, str(lesion.space)) if usable and lesion.space in SPACES else ()
+    return path, '; '.join(stale) or None, (*gone, *doubts)
 
 
 def _absent(stem: str, asked: _Asked | None, failure: tuple[Path | None, str] | None) -> Absent:
     path, reason = failure or (asked.path if asked else None, '')
     if asked and not reason:
         try:
-            if asked.skip_empty and not read_mask(asked.path).data.any():
+            if asked.skip_empty and not read_mask(asked.path, asked.binarize).data.any():
                 return Absent(stem, path, 'left out: the mask is empty', fails=False)
         except MaskError as error:
             return Absent(stem, path, f'missing: {one_line(str(error), asked.path)}')

@@ -67,6 +67,13 @@ def resolve_uri(root: Path, uri: object, links: Mapping[str, Any]) -> Path | Non
     return Path(unquote(link.path), parts[2]) if link.scheme == 'file' else None
 
 
+def binarized_at(sidecar: Mapping[str, Any]) -> float | None:
+    """The value above which a mask was taken as lesion, from the sidecar of a result; None if it is 0 and 1."""
+    parameters = sidecar.get('Parameters')
+    value = parameters.get('Binarize') if isinstance(parameters, Mapping) else None
+    return float(value) if isinstance(value, int | float) else None
+
+
 class FoundMask(NamedTuple):
     """The mask of a lesion, or what is wrong with it.
 
@@ -95,10 +102,13 @@ class MaskSource:
         Where it should be, and where else a file of its name might be.
     sha256 : str or None
         Checksum of the mask that the results were made of; None if the file was given, and needs no comparison.
+    binarize : float or None
+        Above which values it was lesion, if it is not of 0 and 1.
     """
 
     paths: tuple[Path, ...] = ()
     sha256: str | None = None
+    binarize: float | None = None
 
     def read(self) -> FoundMask:
         """Read the mask. Only the one that the results were made of is ever given back."""
@@ -109,7 +119,7 @@ class MaskSource:
             if not path.is_file():
                 continue
             try:
-                mask = read_mask(path)
+                mask = read_mask(path, self.binarize)
             except MaskError as error:
                 reason = ' '.join(str(error).removeprefix(f'{path}: ').split())
                 problems.append(FoundMask(path, None, f'cannot be used any more: {reason}'))
@@ -142,5 +152,5 @@ def mask_source(root: Path, sidecar: Mapping[str, Any], links: Mapping[str, Any]
         if scheme == 'bids' and is_lesions_link(name):
             others = [link for link in links if is_lesions_link(link) and link != name]
             places = (resolve_uri(root, f'bids:{link}:{path}', links) for link in (name, *others))
-            return MaskSource(tuple(dict.fromkeys(filter(None, places))), sha256)
+            return MaskSource(tuple(dict.fromkeys(filter(None, places))), sha256, binarized_at(sidecar))
     return MaskSource((), sha256)

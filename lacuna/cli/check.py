@@ -28,6 +28,12 @@ def add_parser(commands: Any) -> None:
         action='store_true',
         help='of results: compare the checksum of each file, too, and not only its size',
     )
+    parser.add_argument(
+        '--binarize',
+        type=float,
+        metavar='T',
+        help='for masks that are not 0 and 1: values above T are lesion',
+    )
     parser.set_defaults(run=run)
 
 
@@ -52,7 +58,13 @@ def run(args: argparse.Namespace) -> int:
     if holds_results(root):
         found = check_results(root, pattern=args.pattern, verify=args.verify, progress=progress)
     else:
-        found = check_masks(root, mask_space=args.mask_space, pattern=args.pattern, progress=progress)
+        found = check_masks(
+            root,
+            mask_space=args.mask_space,
+            pattern=args.pattern,
+            binarize=args.binarize,
+            progress=progress,
+        )
     table = table_bytes(found.header, (row.cells for row in found.rows))
     if args.output_file:
         write_if_changed(args.output_file, table)

@@ -13,8 +13,8 @@ import numpy as np
 
 from lacuna.errors import InputError
 from lacuna.files import read_json, write_if_changed
+from lacuna.plausibility import NOTABLE, inspect_mask
 from lacuna.processes import side_by_side
-from lacuna.reports.checks import NOTABLE, left_share, side_of
 from lacuna.reports.figures import map_figure
 from lacuna.reports.frame import (
     SHAPE,
@@ -182,8 +182,7 @@ def _look(lesion: Lesion) -> _Seen:
     mask, problem = lesion.mask.read()[1:]
     if mask:
         voxels = np.flatnonzero(mask_in_frame(mask.data, mask.affine)).astype(np.int32)
-        where = np.argwhere(mask.data)
-        side = side_of(left_share(where, mask.affine)) if len(where) else 'none'
+        side = inspect_mask(mask.data, mask.affine).side
     row = GroupRow(
         lesion,
         float(summary.get('mask_volume_mm3') or 0) / 1000,

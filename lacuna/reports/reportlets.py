@@ -12,8 +12,9 @@ import numpy as np
 
 from lacuna.files import read_json, remove_leftovers, write_if_changed
 from lacuna.masks import Mask
+from lacuna.plausibility import MaskFacts, inspect_mask, mask_doubts
 from lacuna.reports import charts, checks, figures
-from lacuna.reports.frame import FRAME_AFFINE, load_image, load_template, mask_in_frame, to_frame
+from lacuna.reports.frame import load_image, load_template, mask_in_frame, to_frame
 from lacuna.reports.results import AtlasTables, Lesion, figure_name, results_stamp
 from lacuna.reports.style import drawing, png_bytes, svg_bytes
 from lacuna.reports.summary import summary_fragment, viewer_fragment
@@ -120,17 +121,17 @@ def _read(lesion: Lesion) -> _Images:
     return _Images(found, percent, streamlines, spacing)
 
 
-def _check(lesion: Lesion, images: _Images) -> tuple[checks.LesionFacts | None, list[str]]:
+def _check(lesion: Lesion, images: _Images) -> tuple[MaskFacts | None, list[str]]:
     """The facts about the mask, and all that the checks find."""
     found, facts, mask = [], None, images.mask
     if mask is None:
         found.append(f'The mask {images.found.problem}; what needs it is left out.')
     else:
-        brain = load_template(lesion.space).brain
-        facts = checks.lesion_facts(mask.data, mask.affine, brain, FRAME_AFFINE)
-        found += checks.check_lesion(facts)
-        found += checks.check_space_of(lesion.space, mask.data.shape, mask.affine, lesion.metadata)
+        facts = inspect_mask(mask.data, mask.affine)
+        found += map(checks.sentence, mask_doubts(mask, lesion.space))
+        found += checks.check_mask(facts) + checks.check_space_of(lesion.space, lesion.metadata)
         found += checks.check_spacing(images.spacing, mask.affine)
+    found += map(checks.sentence, checks.check_tractogram(lesion.metadata))
     found += checks.check_summary((read_json(lesion.summary) if lesion.summary else None) or {})
     if images.percent and lesion.full_tdi:
         full_tdi, _ = load_image(lesion.full_tdi)
