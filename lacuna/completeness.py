@@ -28,12 +28,12 @@ from lacuna.errors import InputError, MaskError
 from lacuna.files import listed, read_json
 from lacuna.inputs import find_masks, refuse_results, written_label
 from lacuna.masks import read_mask
+from lacuna.origins import CHANGED, MaskSource, is_lesions_link, mask_source, read_links, resolve_uri
 from lacuna.plan import BASIC_TARGETS, SAMPLE, only_label
 from lacuna.plausibility import mask_doubts
 from lacuna.reports.checks import check_tractogram
 from lacuna.reports.results import check_dataset
 from lacuna.saving import damage
-from lacuna.sources import CHANGED, MaskSource, is_lesions_link, mask_source, read_links, resolve_uri
 from lacuna.spaces import SPACES
 
 COMPLETE = 'complete'

@@ -14,8 +14,8 @@ from lacuna.config import RunConfig
 from lacuna.connectomes import Tractogram
 from lacuna.errors import InputError
 from lacuna.files import json_bytes, listed, read_json, remove_leftovers, write_if_changed
+from lacuna.origins import LESIONS, is_lesions_link, link_name, read_links
 from lacuna.saving import FILES, damage, file_record, place
-from lacuna.sources import LESIONS, is_lesions_link, link_name, read_links
 
 BIDS_VERSION = '1.10.0'
 #: the table of failed masks, below the output folder

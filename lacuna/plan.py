@@ -34,10 +34,10 @@ from lacuna.endpoints import VERSION, Coverage
 from lacuna.errors import InputError, MaskError, brief
 from lacuna.inputs import LABEL, find_masks, labels_of, refuse_labels
 from lacuna.masks import check_touches, read_mask
+from lacuna.origins import read_links
 from lacuna.plausibility import mask_doubts, tractogram_doubt
 from lacuna.processes import side_by_side
 from lacuna.saving import is_whole
-from lacuna.sources import read_links
 from lacuna.spaces import check_space, standard_grid
 from lacuna.streamlines.spacing import gap_warning
 

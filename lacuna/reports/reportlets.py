@@ -12,6 +12,7 @@ import numpy as np
 
 from lacuna.files import read_json, remove_leftovers, write_if_changed
 from lacuna.masks import Mask
+from lacuna.origins import FoundMask
 from lacuna.plausibility import MaskFacts, inspect_mask, mask_doubts
 from lacuna.reports import charts, checks, figures
 from lacuna.reports.frame import load_image, load_template, mask_in_frame, to_frame
@@ -20,7 +21,6 @@ from lacuna.reports.style import drawing, png_bytes, svg_bytes
 from lacuna.reports.summary import summary_fragment, viewer_fragment
 from lacuna.reports.viewer import SCRIPTS, viewer_page, viewer_scripts
 from lacuna.saving import save
-from lacuna.sources import FoundMask
 from lacuna.streamlines.sample import read_sample
 from lacuna.tables import NOT_AVAILABLE
 

@@ -12,7 +12,7 @@ from lacuna.bids import output_name, parse_entities, sidecar_path
 from lacuna.derivatives import figures_dir
 from lacuna.errors import InputError
 from lacuna.files import read_json
-from lacuna.sources import MaskSource, mask_source, read_links, resolve_uri
+from lacuna.origins import MaskSource, mask_source, read_links, resolve_uri
 
 _MAP_END = '_desc-disconnectionpct.nii.gz'
 
@@ -45,7 +45,7 @@ class Lesion:
         The name that leads all outputs.
     space : str
         Of the map, the sample and (by its sidecar) the mask.
-    mask : lacuna.sources.MaskSource
+    mask : lacuna.origins.MaskSource
         Reads the mask, and gives back only that which the map was made of.
     disconnection_map, full_tdi, summary, sample : pathlib.Path or None
         Map in percent, its denominator, statistics, and streamlines (``.tck``) of those cut.
