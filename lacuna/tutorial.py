@@ -239,7 +239,9 @@ def _write_bids(paths: TutorialPaths) -> None:
         }
         _write_json(path.with_name(path.name.replace('.nii.gz', '.json')), sidecar)
         rows.append((path.name.split('_')[0], lesion.side, lesion.territory))
-    _write_tsv(paths.directory / 'participants.tsv', ('participant_id', 'lesion_side', 'lesion_territory'), rows)
+    _write_tsv(
+        paths.directory / 'participants.tsv', ('participant_id', 'lesion_side', 'lesion_territory'), rows
+    )
     _write_json(
         paths.directory / 'participants.json',
         {
