@@ -161,10 +161,10 @@ def _remember(path: Path) -> None:
 
 def _found(known: Connectome, remote: Remote) -> str:
     """What a source has, and whether that looks like what was looked for."""
-    size = f'{remote.size / 1e9:.1f} GB' if remote.size else 'of a size that is not said'
+    size = f'{remote.size / 1e6:,.0f} MB' if remote.size else 'of a size that is not said'
     line = f'found {remote.name}, {size}: {shown(remote.url)}'
     if remote.size and known.size and not 1 / _ODD_SIZE < remote.size / known.size < _ODD_SIZE:
-        line += f' (about {known.size / 1e9:.1f} GB were expected: see whether it is what you want)'
+        line += f' (about {known.size / 1e6:,.0f} MB were expected: see whether it is what you want)'
     return line
 
 

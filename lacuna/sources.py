@@ -192,7 +192,7 @@ def _search_osf(known: Connectome, api: str, patience: Patience | None) -> Remot
         message = f'what OSF answers on its project {known.project} cannot be understood; {known.other_ways}'
         raise InputError(message) from None
     except InputError as error:
-        message = f'{known.name} could not be looked up in {where}: {error}. Else {known.other_ways}'
+        message = f'{known.name} could not be looked up in {where} ({error}); {known.other_ways}'
         raise InputError(message) from error
     if addresses:
         message = f'{where} holds more than one {known.name}: {", ".join(addresses)}; choose one with --url'

@@ -121,7 +121,8 @@ WAYS = [
 ]
 
 
-def test_not_there(site, tmp_path, addresses, capsys):
+@pytest.mark.usefixtures('addresses')
+def test_not_there(site, tmp_path, capsys):
     """One line: what was looked at, and what works instead."""
     osf_project(site, OTHERS | {'dtor985_25pct.tck': b'x'})
     assert main(['fetch', NAME, '--output-dir', str(tmp_path / 'to')]) == 2
@@ -195,7 +196,8 @@ def test_file_of_the_article_is_known_by_its_number(site, tmp_path, tracks):
         found(site, tmp_path, 'dtor985', token='t', force=True)  # noqa: S106
 
 
-def test_a_part_is_drawn_while_it_is_converted(site, tmp_path, tracks, addresses, monkeypatch, capsys):
+@pytest.mark.usefixtures('addresses')
+def test_a_part_is_drawn_while_it_is_converted(site, tmp_path, tracks, monkeypatch, capsys):
     figshare(site, tracks)
     monkeypatch.setenv('FIGSHARE_API_KEY', 't')
     folder = tmp_path / 'to'
@@ -236,7 +238,8 @@ def test_bundles_of_a_part(site, tmp_path, tracks):
 # ---------------------------------------------------------------- by its name
 
 
-def test_fetched_connectome_is_found_by_its_name(site, tmp_path, tracks, addresses, monkeypatch, capsys):
+@pytest.mark.usefixtures('addresses')
+def test_fetched_connectome_is_found_by_its_name(site, tmp_path, tracks, monkeypatch, capsys):
     """Wherever it went, from any folder."""
     osf_project(site, {'dtor985_10pct.tck': tracks})
     monkeypatch.chdir(tmp_path)
@@ -266,7 +269,7 @@ def test_any_fetched_connectome_has_a_name(site, tmp_path, tracks):
     assert connectome_path('mine.v2') == path
 
 
-def test_run_and_index_take_the_name(site, tmp_path, toy, capsys):
+def test_run_and_index_take_the_name(site, tmp_path, toy):
     url = site.add('/toy.tck', toy.tracks.read_bytes())
     fetch('mine', tmp_path / 'far', url=url, space='MNI152NLin6Asym', patience=QUICK)
     words = ['--no-report', '-w', str(tmp_path / 'w'), '--nprocs', '1']
