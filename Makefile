@@ -8,11 +8,12 @@ EXTRAS ?= dev
 PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist loadfile --durations 25
 PARCELS = '$(DEMO)'/tutorial/sourcedata/parcellation/synthetic100_space-MNI152NLin6Asym
 
-.PHONY: help setup mrtrix chromium debootstrap slurm demo test lint types docs bench clean
+.PHONY: help setup mrtrix chromium debootstrap slurm demo test soak lint types docs bench clean
 
 help:
 	@echo 'make demo    set everything up and map three synthetic lesions'
 	@echo 'make test    set everything up and run the whole test suite'
+	@echo 'make soak    the long trials: fifty kills, and the image built and run in a chroot'
 	@echo 'make lint    ruff, and the contracts between the packages'
 	@echo 'make types   the type checker'
 	@echo 'make docs    build the documentation: docs/_build/html/index.html'
@@ -63,8 +64,11 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-test: setup chromium debootstrap slurm
+test: setup chromium slurm
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+soak: setup debootstrap
+	LACUNA_SOAK=1 $(BIN)/python -m pytest -m soak --durations 0
 
 docs: setup
 	$(BIN)/python -m sphinx -W --keep-going --quiet docs docs/_build/html

@@ -29,6 +29,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if no_slurm and item.get_closest_marker('slurm'):
             item.add_marker(pytest.mark.skip(reason=no_slurm))
+        if item.get_closest_marker('soak') and not os.environ.get('LACUNA_SOAK'):
+            item.add_marker(pytest.mark.skip(reason='takes minutes: make soak'))
         if item.get_closest_marker('mrtrix') and shutil.which('tckedit') is None:
             item.add_marker(pytest.mark.skip(reason='MRtrix3 is not on the PATH'))
         if item.get_closest_marker('shared') and not SHARED.is_dir():

@@ -101,6 +101,20 @@ def test_templates_from_a_folder(tmp_path, toy):
 
 
 @pytest.mark.slow
+@pytest.mark.mrtrix
+def test_what_the_image_is_tested_with(tmp_path):
+    """The image's own test passes with this installation, in an empty environment without a home folder."""
+    environment = {'PATH': f'{BIN}:/usr/bin:/bin', 'TMPDIR': str(tmp_path), 'PYTHONPATH': str(ROOT)}
+    environment |= {name: os.environ[name] for name in ('NUMBA_CACHE_DIR',) if name in os.environ}
+    done = subprocess.run(
+        ['sh', FOLDER / 'test.sh'], check=False, capture_output=True, text=True, env=environment, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith('the image works\n')
+
+
+@pytest.mark.slow
+@pytest.mark.soak
 def test_build_and_run_in_a_chroot(tmp_path):
     if os.getuid() != 0 or subprocess.run(['unshare', '--mount', 'true'], check=False).returncode:
         pytest.skip('needs root that may mount')

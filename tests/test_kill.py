@@ -15,8 +15,6 @@ from lacuna.testing import world_coordinates, write_mask
 
 pytestmark = pytest.mark.slow
 
-KILLS = 50
-
 
 def words(folder, masks):
     """A cohort with matrices of four quarters of the toy."""
@@ -33,14 +31,16 @@ def words(folder, masks):
     ]  # fmt: skip
 
 
-def test_killed_at_random_times(tmp_path):
+@pytest.mark.parametrize('kills', [8, pytest.param(50, marks=pytest.mark.soak)])
+def test_killed_at_random_times(tmp_path, kills):
     trials = Trials(tmp_path, words(tmp_path, 10), random.Random(os.environ.get('PYTEST_XDIST_TESTRUNUID')))
-    while trials.kills < KILLS:
+    while trials.kills < kills:
         trials.until_finished()
     assert trials.finished >= 1
 
 
-def test_killed_at_each_node(tmp_path):
+@pytest.mark.parametrize('when', ['before', pytest.param('after', marks=pytest.mark.soak)])
+def test_killed_at_each_node(tmp_path, when):
     """By a hook in the interpreter: before a node runs, and after it has run but before that is noted."""
     base = [
         sys.executable,
@@ -107,11 +107,10 @@ def test_killed_at_each_node(tmp_path):
     assert {node.rpartition('.')[2] for node in nodes} >= {
         'build', 'publish', 'assign', 'prepare', 'query', 'ratio', 'summary', 'join', 'sink',
     }  # fmt: skip
-    for when in ('before', 'after'):
-        (tmp_path / 'out').rename(tmp_path / f'out-{when}')
-        for node in nodes:  # each run goes on from what the one before has left
-            done = run(when, KILL_AT=node, KILL_WHEN=when)
-            assert (done.returncode, begun.read_text().split()[-1]) == (-9, node), done.stderr
-        done = run(when)
-        assert done.returncode == 0, done.stderr
-        assert results() == expected
+    (tmp_path / 'out').rename(tmp_path / 'out-whole')
+    for node in nodes:  # each run goes on from what the one before has left
+        done = run('second', KILL_AT=node, KILL_WHEN=when)
+        assert (done.returncode, begun.read_text().split()[-1]) == (-9, node), done.stderr
+    done = run('second')
+    assert done.returncode == 0, done.stderr
+    assert results() == expected
