@@ -55,7 +55,8 @@ def main() -> None:
         once = seconds(
             [*connectome, args.tracks, parcels, folder / 'full.csv', '-out_assignments', assignments]
         )
-        table = EndpointTable.of(np.loadtxt(assignments, dtype=np.int32, comments='#'), parcellation.names)
+        pairs = np.loadtxt(assignments, dtype=np.int32, comments='#')
+        table = EndpointTable.of(pairs, parcellation.names, parcellation.index)
         cut = folder / 'cut.tck'
         weights = ['-tck_weights_in', numbers, '-tck_weights_out', folder / 'cut.txt']
         subprocess.run(['tckedit', '-quiet', '-include', args.lesion, args.tracks, cut, *weights], check=True)

@@ -236,18 +236,22 @@ def read_parcellation(atlas: Atlas) -> Parcellation:
     Raises
     ------
     InputError
-        If a file is unreadable, the image is not 3D, holds values that are no labels, or labels without a name.
+        If a file is unreadable, the image is not 3D, does not say where it lies, is 0 everywhere, or holds values
+        that are no labels, or labels without a name.
     """
-    labels = read_labels(atlas.labels)
     data, affine = _read_image(atlas.image)
-    values = np.array(list(labels), np.int64)
     labelled = data != 0  # a tenth of the image or so: the rest needs no look
     inside = data[labelled]
     present = np.unique(inside)
+    if not len(present):
+        message = f'the atlas image {atlas.image} holds no label: it is 0 everywhere'
+        raise InputError(message)
     right = (present >= 0) & (present <= LARGEST) & (present == np.rint(present))  # NaN is never
     if not right.all():
         message = f'the atlas image {atlas.image} holds {present[~right][0]:g}; labels are whole numbers from 0 to {LARGEST}'
         raise InputError(message)
+    labels = read_labels(atlas.labels, present.astype(np.int64).tolist())
+    values = np.array(list(labels), np.int64)
     unnamed = sorted(set(present.astype(np.int64).tolist()) - set(values.tolist()))
     if unnamed:
         few = ', '.join(map(str, unnamed[:8])) + (', ...' if len(unnamed) > 8 else '')
@@ -299,5 +303,13 @@ def _read_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
     affine = np.asarray(image.affine, float)
     if not is_usable(affine):
         message = f'the affine of the atlas image {path} is zero or singular, or leads far from any head'
+        raise InputError(message)
+    header = image.header
+    unsaid = 'sform_code' in header and header['sform_code'] == 0 and header['qform_code'] == 0
+    if unsaid or np.allclose(affine, np.eye(4)):
+        why = 'sform and qform codes are 0' if unsaid else 'its affine is the identity'
+        message = (
+            f'the atlas image {path} does not say where it lies ({why}); write it again with its right affine'
+        )
         raise InputError(message)
     return data, affine

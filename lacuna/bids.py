@@ -1,25 +1,25 @@
-"""Find lesion masks in BIDS datasets, and name what is made from them."""
+"""What the name of a lesion mask and the files beside it say, and how what is made from it is named."""
 
 from __future__ import annotations
 
-import fnmatch
+import glob
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lacuna.errors import InputError, MaskError
 from lacuna.files import check_name, read_json
-from lacuna.spaces import SPACES, world_space
+from lacuna.spaces import SPACES, Settled, settle_space
 
-_MASK_NAME = re.compile(r'(?P<stem>.+?)(_mask)?\.nii(\.gz)?', re.DOTALL)
+_MASK_NAME = re.compile(r'(?P<stem>.+?)(_(?P<suffix>mask|roi|lesion))?\.nii(\.gz)?', re.DOTALL)
+#: the end of the name of an image
+NIFTI = re.compile(r'\.nii(\.gz)?$')
 _ENTITY = re.compile(r'([a-zA-Z]+)-([^_-]+)')
-#: what the derivatives of fMRIPrep and its like also call a mask
-_NO_LESION = ('*_desc-brain_mask.nii*', '*_desc-aseg*_mask.nii*', '*_desc-ribbon_mask.nii*')
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class MaskFile:
     ----------
     path : pathlib.Path
     stem : str
-        The name that leads all outputs: that of the file without ``space`` and suffix.
+        The name that leads all outputs: that of the file without ``space``, ``desc`` and suffix.
     subject : str
         Label, without ``sub-``.
     session : str or None
@@ -89,6 +89,8 @@ class MaskFile:
         The supported space of its coordinates.
     space_from : str
         Where that comes from, in words.
+    contradiction : str or None
+        What option, sidecar and name say of the space, if they do not agree.
     """
 
     path: Path
@@ -97,6 +99,7 @@ class MaskFile:
     session: str | None
     space: str
     space_from: str
+    contradiction: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -176,94 +179,13 @@ def sidecar_path(path: Path) -> Path:
     return path.with_name(path.name.split('.', 1)[0] + '.json')
 
 
-def find_masks(
-    root: Path,
-    *,
-    participants: Sequence[str] = (),
-    sessions: Sequence[str] = (),
-    pattern: str | None = None,
-) -> list[Path]:
-    """Lesion masks of a BIDS dataset, in the order of their names.
-
-    Only the folders asked for are looked into.
-
-    Parameters
-    ----------
-    root : pathlib.Path
-    participants, sessions : sequence of str
-        Labels, with or without ``sub-`` and ``ses-``; all if empty.
-    pattern : str, optional
-        Glob on the file name (or, with a slash, on the path below `root`). Without it, all masks but those of the
-        brain and of FreeSurfer's segmentation.
-
-    Raises
-    ------
-    InputError
-        If a participant or session does not exist, or no mask is found.
-    """
-    wanted = _labels(participants, 'sub-')
-    present = {path.name.removeprefix('sub-') for path in root.glob('sub-*') if path.is_dir()}
-    if unknown := [label for label in wanted if label not in present]:
-        message = f'there is no participant {", ".join(unknown)} in {root}; it has {_few(sorted(present))}'
-        raise InputError(message)
-
-    found = [
-        path
-        for path in _indexed_masks(root, wanted, _labels(sessions, 'ses-'))
-        if _matches(path, root, pattern)
-    ]
-    if not found:
-        where = (
-            f'matches {pattern!r}'
-            if pattern
-            else "is named like 'sub-01_space-MNI152NLin6Asym_label-lesion_mask.nii.gz'"
-        )
-        which = ' of the participants and sessions asked for' if wanted or sessions else ''
-        message = f'no mask found in {root}: no file{which} {where}'
-        raise InputError(message)
-    return sorted(found)
-
-
-def _labels(given: Iterable[str], prefix: str) -> list[str]:
-    return [label.removeprefix(prefix) for label in given]
-
-
-def _few(names: Sequence[str]) -> str:
-    return (
-        ', '.join(names[:8]) + (f', ... ({len(names)} in all)' if len(names) > 8 else '') if names else 'none'
-    )
-
-
-def _matches(path: Path, root: Path, pattern: str | None) -> bool:
-    if pattern is None:
-        return not any(fnmatch.fnmatch(path.name, other) for other in _NO_LESION)
-    return fnmatch.fnmatch(str(path.relative_to(root)) if '/' in pattern else path.name, pattern)
-
-
-def _indexed_masks(root: Path, participants: Sequence[str], sessions: Sequence[str]) -> list[Path]:
-    """Masks that pybids finds when it is kept from reading anything else."""
-    from bids import BIDSLayout, BIDSLayoutIndexer
-
-    ignore = [
-        re.compile(r'^/(code|sourcedata|derivatives|stimuli|models)(/|$)'),
-        re.compile(r'/\.'),
-        re.compile(r'^(?!.*_mask\.nii(\.gz)?$).*\.[^/]*$'),  # every file but the masks
-    ]
-    if participants:
-        ignore.append(re.compile(rf'^/(?!sub-({"|".join(map(re.escape, participants))})(/|$))'))
-    if sessions:
-        ignore.append(re.compile(rf'^/[^/]*/ses-(?!({"|".join(map(re.escape, sessions))})(/|$))'))
-    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignore)
-    layout = BIDSLayout(root, validate=False, indexer=indexer)
-    query = {'session': list(sessions)} if sessions else {}
-    return [Path(path) for path in layout.get(suffix='mask', return_type='filename', **query)]
-
-
 def mask_stem(path: Path) -> str:
-    """Name of a mask without ``space``, suffix and extension.
+    """Name of a mask without ``space``, suffix and extension: that of the same mask in any space.
 
     >>> mask_stem(Path('sub-01_space-MNI152NLin6Asym_label-lesion_mask.nii.gz'))
     'sub-01_label-lesion'
+    >>> mask_stem(Path('sub-01_label-lesion_roi.nii.gz')), mask_stem(Path('P1_lesion.nii'))
+    ('sub-01_label-lesion', 'P1_lesion')
 
     Raises
     ------
@@ -274,17 +196,21 @@ def mask_stem(path: Path) -> str:
     if not matched:
         message = f'{path}: a mask is a NIfTI file (.nii or .nii.gz)'
         raise MaskError(message)
-    return '_'.join(part for part in matched['stem'].split('_') if not part.startswith('space-'))
+    stem = matched['stem']
+    # in a name of no participant, all but this makes one
+    if matched['suffix'] not in (None, 'mask') and 'sub' not in parse_entities(path.name):
+        stem = f'{stem}_{matched["suffix"]}'
+    return '_'.join(part for part in stem.split('_') if not part.startswith('space-'))
 
 
 def describe_mask(path: Path, *, space: str | None = None, subject: str | None = None) -> MaskFile:
-    """What the name of a mask and the JSON file beside it say.
+    """What the name of a mask and the JSON files that go with it say.
 
     Parameters
     ----------
     path : pathlib.Path
     space : str, optional
-        Overrides what file and name say.
+        Overrides what files and name say.
     subject : str, optional
         Label of a mask whose name has none; by default made from the name.
 
@@ -299,37 +225,81 @@ def describe_mask(path: Path, *, space: str | None = None, subject: str | None =
         raise MaskError(str(error)) from error
     entities = parse_entities(path.name)
     stem = mask_stem(path)
-    if 'sub' not in entities:
+    if 'sub' in entities:
+        # that of the outputs says what they are
+        stem = '_'.join(part for part in stem.split('_') if not part.startswith('desc-'))
+    else:
         subject = subject or re.sub('[^0-9A-Za-z]', '', stem) or 'lesion'
         stem = f'sub-{subject}'
-    space, source = _mask_space(path, entities, space)
+    settled = _mask_space(path, entities, space)
     return MaskFile(
         path=path,
         stem=stem,
         subject=entities.get('sub') or str(subject),
         session=entities.get('ses'),
-        space=space,
-        space_from=source,
+        space=settled.space,
+        space_from=settled.source,
+        contradiction=settled.contradiction,
     )
 
 
-def _mask_space(path: Path, entities: Mapping[str, str], given: str | None) -> tuple[str, str]:
-    sidecar = read_json(sidecar_path(path)) or {}
-    candidates = [
-        (given, '--mask-space'),
-        (sidecar.get('Space'), "the sidecar's Space"),
-        (sidecar.get('SpatialReference'), "the sidecar's SpatialReference"),
-        (entities.get('space'), "the name's space entity"),
+def _mask_space(path: Path, entities: Mapping[str, str], given: str | None) -> Settled:
+    sidecar = mask_sidecar(path)
+    try:
+        settled = settle_space(
+            [
+                (given, '--mask-space'),
+                (sidecar.get('Space'), "the sidecar's Space"),
+                (sidecar.get('SpatialReference'), "the sidecar's SpatialReference"),
+                (entities.get('space'), "the name's space entity"),
+            ]
+        )
+    except InputError as error:
+        message = f'{path}: {error}'
+        raise MaskError(message) from error
+    if settled is None:
+        message = (
+            f'{path}: the space of the mask is not known; name it with --mask-space ({", ".join(SPACES)})'
+        )
+        raise MaskError(message)
+    return settled
+
+
+def mask_sidecar(path: Path) -> dict[str, Any]:
+    """What the JSON files say that go with a mask by the inheritance principle of BIDS.
+
+    They lie in the folder of the mask or in one above it, up to that of the dataset, and have no entity that the mask
+    lacks: ``mask.json``, ``space-MNI152NLin6Asym_mask.json``, ``sub-01/sub-01_mask.json``. What is nearer wins.
+    """
+    folders = [path.parent]
+    if participant := next((each for each in path.parents if each.name.startswith('sub-')), None):
+        folders = [*reversed(path.relative_to(participant.parent).parents)]
+        folders = [participant.parent / folder for folder in folders]
+    own, wanted = sidecar_path(path), parse_entities(path.name).items()
+    suffix = NIFTI.sub('', path.name).rpartition('_')[2]
+    found: dict[str, Any] = {}
+    for folder in folders:
+        general = [
+            each
+            for pattern in (f'{glob.escape(suffix)}.json', f'*_{glob.escape(suffix)}.json')
+            for each in folder.glob(pattern)
+            if each != own and parse_entities(each.name).items() <= wanted
+        ]
+        for each in sorted(general, key=lambda other: len(parse_entities(other.name))):
+            found |= read_json(each) or {}
+    return found | (read_json(own) or {})
+
+
+def contradictions(masks: Iterable[MaskFile]) -> list[str]:
+    """Each contradiction about the space of masks once: how many masks have it, and one of them."""
+    having: dict[str, list[MaskFile]] = {}
+    for mask in masks:
+        if mask.contradiction:
+            having.setdefault(mask.contradiction, []).append(mask)
+    return [
+        f'{what}: {found[0].space} is used ({len(found)} mask{"" if len(found) == 1 else "s"}, such as {found[0].path})'
+        for what, found in having.items()
     ]
-    for name, source in candidates:
-        if isinstance(name, str) and name:
-            try:
-                return world_space(name), source
-            except InputError as error:
-                message = f'{path}: {error} ({source})'
-                raise MaskError(message) from error
-    message = f'{path}: the space of the mask is not known; name it with --mask-space ({", ".join(SPACES)})'
-    raise MaskError(message)
 
 
 def check_unique(masks: Iterable[MaskFile]) -> None:
@@ -342,8 +312,15 @@ def check_unique(masks: Iterable[MaskFile]) -> None:
     seen: dict[str, MaskFile] = {}
     for mask in masks:
         if (other := seen.setdefault(mask.stem, mask)) is not mask:
+            one, two = (parse_entities(each.path.name).get('desc') for each in (other, mask))
+            choose = f"such as --pattern '*desc-{one or two}_*'" if one != two else 'or rename one of them'
             message = (
                 f'two masks have one name for their results ({mask.stem}): {other.path.name} and {mask.path.name}; '
-                'choose one with --pattern'
+                f'choose one with --pattern, {choose}'
+                + (
+                    ", or tell them apart by label- ('desc-' names what is made of a mask)"
+                    if one != two
+                    else ''
+                )
             )
             raise InputError(message)

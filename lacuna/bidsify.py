@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import lacuna
-from lacuna.bids import parse_entities
+from lacuna.bids import NIFTI, mask_sidecar
 from lacuna.derivatives import BIDS_VERSION
 from lacuna.errors import InputError, MaskError
 from lacuna.files import json_bytes, listed, read_json, remove_leftovers, replacing, write_if_changed
-from lacuna.listing import NIFTI, checked_label, masks_of_folder, masks_of_table
+from lacuna.listing import checked_label, masks_of_folder, masks_of_table
 from lacuna.masks import read_mask
 from lacuna.processes import side_by_side
-from lacuna.spaces import check_space, world_space
+from lacuna.spaces import check_space, settle_space, space_in_name, world_space
 from lacuna.tables import table_bytes
 
 MAPPING = 'bidsify.tsv'
@@ -73,6 +73,7 @@ def bidsify(
     space: str,
     session: str | None = None,
     label: str = _DEFAULT_LABEL,
+    pattern: str | None = None,
     progress: Callable[[list[Entry], str], Iterable[Entry]] = lambda entries, _: entries,
 ) -> Bidsified:
     """Copy masks into a BIDS dataset.
@@ -88,6 +89,8 @@ def bidsify(
         In which all masks are.
     session, label : str, optional
         Of the masks whose name or row has none.
+    pattern : str, optional
+        Glob on the names of the masks (or, with a slash, on their paths below the folder, or in the table).
     progress : callable
         Wraps a list of masks; its second argument says what is done with them.
 
@@ -99,7 +102,7 @@ def bidsify(
     world_space(space)
     session = session and checked_label(session.removeprefix('ses-'), 'session', '--session')
     label = checked_label(label.removeprefix('label-'), 'label', '--label')
-    rows = masks_of_folder(source, target) if source.is_dir() else masks_of_table(source)
+    rows = masks_of_folder(source, target, pattern) if source.is_dir() else masks_of_table(source, pattern)
     entries = []
     for path, shown, entities in rows:
         relative = target_path(
@@ -180,12 +183,14 @@ def _look(entry: Entry, space: str) -> tuple[str | None, str | None]:
     """What keeps a mask out, and what is doubtful about it."""
     if not NIFTI.search(entry.source.name):
         return f'{entry.source}: a mask is a NIfTI file (.nii or .nii.gz)', None
-    named = parse_entities(entry.source.name).get('space')
-    try:
-        if named and world_space(named) != world_space(space):
-            return f'{entry.source}: its name says {named}, --space {space}; convert it on its own', None
-    except InputError as error:
-        return f'{entry.source}: {error} (in its name)', None
+    claims = [
+        (space, '--space'),
+        (mask_sidecar(entry.source).get('Space'), 'its sidecar'),
+        (space_in_name(entry.source), 'its name'),
+    ]
+    settled = settle_space(claims)
+    if settled and settled.contradiction:
+        return f'{entry.source}: {settled.contradiction}; convert it on its own', None
     try:
         mask = read_mask(entry.source)
     except MaskError as error:

@@ -12,11 +12,12 @@ import numpy as np
 from lacuna.bids import (
     MaskFile,
     check_unique,
+    contradictions,
     describe_mask,
-    find_masks,
     mask_stem,
 )
 from lacuna.errors import InputError, MaskError
+from lacuna.inputs import find_masks
 from lacuna.masks import TINY, read_mask
 from lacuna.processes import side_by_side
 from lacuna.spaces import check_space, world_space
@@ -47,7 +48,7 @@ class Check:
     header : tuple of str
     rows : list of Row
     notes : list of str
-        What could not be checked.
+        What could not be checked, and what is doubtful in several rows.
     """
 
     header: tuple[str, ...]
@@ -113,14 +114,16 @@ def check_masks(
         except InputError as error:
             reasons.update((mask.path, str(error)) for mask in masks)
 
+    in_standard_space = {mask_stem(path) for path in described}
+
     def look(path: Path) -> Row:
-        if path not in described and mask_stem(path) in same_name:
+        if path not in described and mask_stem(path) in in_standard_space:
             # what pipelines leave beside the mask in standard space: a run passes it over, too
             reason = 'left out: the same mask is there in a standard space'
             return _mask_row(root, path, None, reason, fails=False)
         return _mask_row(root, path, described.get(path), reasons.get(path))
 
-    return Check(_HEADER, each_row(look, paths, progress))
+    return Check(_HEADER, each_row(look, paths, progress), contradictions(described.values()))
 
 
 def _mask_row(
@@ -139,7 +142,8 @@ def _mask_row(
         volume = voxels * abs(np.linalg.det(mask.affine[:3, :3])) / 1000
         grid = (_by(mask.data.shape), _by(sizes), voxels, f'{volume:.6g}')
         doubt = check_space(described.space, mask.data.shape, mask.affine) if described else None
-        warnings = tuple(filter(None, (_size_warning(voxels), doubt)))
+        contradiction = described.contradiction if described else None
+        warnings = tuple(filter(None, (_size_warning(voxels), doubt, contradiction)))
     status = one_line(reason, path) if reason else OK
     cells = (path.relative_to(root).as_posix(), *space, *grid, status, '; '.join(warnings) or None)
     return Row(cells, bool(reason) and fails, warnings)

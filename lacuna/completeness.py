@@ -16,7 +16,6 @@ from lacuna.bids import (
     MaskFile,
     Target,
     describe_mask,
-    find_masks,
     outputs,
     parse_entities,
     parse_output_name,
@@ -26,6 +25,7 @@ from lacuna.check import Check, Progress, Row, each_row, no_progress, one_line
 from lacuna.derivatives import mask_outputs, read_failures
 from lacuna.errors import InputError, MaskError
 from lacuna.files import listed, read_json
+from lacuna.inputs import find_masks, refuse_results, written_label
 from lacuna.masks import read_mask
 from lacuna.plan import BASIC_TARGETS, SAMPLE
 from lacuna.reports.results import check_dataset, resolve_uri
@@ -117,6 +117,7 @@ def _find_lesions(root: Path) -> dict[str, _Lesion]:
                     stem, key, scope = about
                     target = Target(key, scope if outputs()[key].scope == 'atlas' else None)
                     _add(lesions.setdefault(stem, _Lesion(stem)), target, Path(parent, name))
+    refuse_results(filter(None, map(written_label, lesions)), root)
     # where nothing of a lesion says its space, it is that of the others
     spaces = [lesion.space for lesion in lesions.values() if lesion.space]
     for lesion in lesions.values():
@@ -167,17 +168,14 @@ def _find_asked(root: Path, found: Check) -> dict[str, _Asked]:
             for key in ('participants', 'sessions')
         }
         choice['pattern'] = pattern if isinstance(pattern := settings.get('pattern'), str) else None
+        filters = settings.get('bids_filter_file')
+        choice['filter_file'] = Path(filters) if isinstance(filters, str) else None
         skip_empty = settings.get('on_empty') == 'skip'
         if (key := repr((source, choice, skip_empty))) in seen:
             continue
         seen.add(key)
         try:
-            masks = [source] if not source.is_dir() else find_masks(
-                source,
-                participants=choice['participants'],
-                sessions=choice['sessions'],
-                pattern=choice['pattern'],
-            )  # fmt: skip
+            masks = [source] if not source.is_dir() else find_masks(source, **choice)
         except InputError as error:
             found.notes.append(f'what a run was asked for is not known: {error}')
             continue

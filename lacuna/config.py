@@ -12,13 +12,15 @@ from typing import Any
 
 from lacuna.errors import InputError, brief
 from lacuna.files import check_name
-from lacuna.spaces import RESOLUTIONS, SPACES
+from lacuna.spaces import RESOLUTIONS, world_space
 
 #: the first is the default
 ENGINES = ('index', 'mrtrix')
 #: points per stored step; each takes time and memory
 _MOST_UPSAMPLE = 1000
 ON_EMPTY = ('warn', 'skip', 'error')
+#: the first is the default
+REPORTS = ('full', 'light', 'none')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,8 @@ class RunConfig:
         Labels; all if empty.
     pattern : str or None
         Glob that the masks' names match.
+    bids_filter_file : pathlib.Path or None
+        JSON that says what pybids is asked for.
     chunk : str or None
         ``I/N``: only every N-th participant, from the I-th on.
     parcel_atlases : tuple of str
@@ -64,8 +68,9 @@ class RunConfig:
         File that says what runs the nodes (``--use-plugin``).
     work_dir : pathlib.Path
         For what is not finished.
-    report : bool
-        Whether to make a page for each participant.
+    report : str
+        Page of each participant: ``full``, ``light`` (without the viewer, and the sample of streamlines that it shows)
+        or ``none``.
     overwrite, dry_run : bool
     verbose : int
 
@@ -83,6 +88,7 @@ class RunConfig:
     participants: tuple[str, ...] = ()
     sessions: tuple[str, ...] = ()
     pattern: str | None = None
+    bids_filter_file: Path | None = None
     chunk: str | None = None
     parcel_atlases: tuple[str, ...] = ()
     custom_parcellations: tuple[tuple[str, str, str, str], ...] = ()
@@ -97,7 +103,7 @@ class RunConfig:
     mem_gb: float | None = None
     use_plugin: Path | None = None
     work_dir: Path = Path('work')
-    report: bool = True
+    report: str = REPORTS[0]
     overwrite: bool = False
     dry_run: bool = False
     verbose: int = 0
@@ -106,6 +112,7 @@ class RunConfig:
         for name, choices in (
             ('engine', ENGINES),
             ('on_empty', ON_EMPTY),
+            ('report', REPORTS),
             ('output_resolution', RESOLUTIONS),
         ):
             if getattr(self, name) not in choices:
@@ -115,9 +122,8 @@ class RunConfig:
             message = f"chunk is '{self.chunk}'; give I/N, such as 1/4 for the first of four"
             raise InputError(message)
         for name in ('connectome_space', 'mask_space'):
-            if (space := getattr(self, name)) is not None and space not in SPACES:
-                message = f"{name} '{space}' is not supported; choose from {', '.join(SPACES)}"
-                raise InputError(message)
+            if (space := getattr(self, name)) is not None:
+                world_space(space, name)
         wanted = self.compute_disconnectivity_matrix or self.compute_roi_disconnection
         if wanted != bool(self.parcel_atlases or self.custom_parcellations):
             message = (
@@ -136,7 +142,8 @@ class RunConfig:
         if self.tck_upsample is not None and not 1 <= self.tck_upsample <= _MOST_UPSAMPLE:
             message = f'tck_upsample is {self.tck_upsample}; give a whole number from 1 to {_MOST_UPSAMPLE}'
             raise InputError(message)
-        for path in (self.source, self.output_dir, self.connectome_path, self.work_dir, self.atlas_dir):
+        paths = (self.source, self.output_dir, self.connectome_path, self.work_dir, self.atlas_dir)
+        for path in (*paths, self.bids_filter_file):
             check_name(path or '')
         for _, image, labels, _ in self.custom_parcellations:
             check_name(image)
@@ -149,7 +156,9 @@ class RunConfig:
 
     def settings(self) -> str:
         """What has to be the same in runs that share an output folder, whichever masks they have."""
-        return dataclasses.replace(self, source=self.lesions, pattern=None).command_line()
+        return dataclasses.replace(
+            self, source=self.lesions, pattern=None, bids_filter_file=None
+        ).command_line()
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values (paths as text, None left out)."""
@@ -179,6 +188,7 @@ class RunConfig:
             '--mask-space': self.mask_space,
             '--participant-label': participant,
             '--pattern': self.pattern,
+            '--bids-filter-file': self.bids_filter_file,
             '--output-resolution': self.output_resolution,
             '--tck-upsample': self.tck_upsample,
             '--engine': self.engine if self.engine != ENGINES[0] else None,
@@ -211,19 +221,29 @@ def _is_chunk(text: str) -> bool:
 def read_settings(path: Path) -> dict[str, Any]:
     """The settings that `RunConfig.to_toml` wrote, as plain values.
 
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file; or an output folder, for the settings of its last run.
+
     Raises
     ------
     InputError
-        If the file cannot be read, is no TOML, or holds a setting that there is not, or of another type.
+        If the file cannot be read, is no TOML, or holds a setting that there is not, or of another type; or the folder
+        has none.
     """
     import tomllib
 
+    if path.is_dir():
+        path = _newest_settings(path)
     try:
         values = tomllib.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError, RecursionError) as error:  # the last: nested a thousandfold
         reason = error.strerror if isinstance(error, OSError) else error
         message = f'the settings {path} cannot be read: {reason}'
         raise InputError(message) from error
+    if isinstance(given := values.get('report'), bool):  # as written until there was a choice
+        values['report'] = REPORTS[0] if given else 'none'
     fields = RunConfig.__dataclass_fields__
     for name, value in values.items():
         if name not in fields:
@@ -233,6 +253,17 @@ def read_settings(path: Path) -> dict[str, Any]:
             message = f'the settings {path}: {name} is {brief(value)}; expected {fields[name].type}'
             raise InputError(message)
     return values
+
+
+def _newest_settings(folder: Path) -> Path:
+    """Those of the last run into an output folder: the name of its log begins with the time, to a second."""
+    found = [*folder.glob('logs/*/settings.toml'), *folder.glob('settings.toml')]
+    if not found:
+        message = (
+            f'{folder} holds no settings of a run (logs/*/settings.toml); give its output folder, or the file'
+        )
+        raise InputError(message)
+    return max(found, key=lambda path: (path.parent.name.partition('_')[0], path.stat().st_mtime_ns))
 
 
 def _is_a(value: Any, kind: str) -> bool:

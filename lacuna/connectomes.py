@@ -14,7 +14,7 @@ from typing import Any
 
 from lacuna.errors import InputError, TractogramError
 from lacuna.files import is_writable, json_bytes, make_once, only_one, read_json, write_if_changed
-from lacuna.spaces import Grid, find_transform, world_space
+from lacuna.spaces import Grid, Settled, find_transform, settle_space, space_in_name
 from lacuna.streamlines.formats import convert, extension, without_extension
 from lacuna.streamlines.tck import TractogramInfo, scan
 
@@ -37,6 +37,8 @@ class Tractogram:
         Of `tracks`.
     sha256 : str
         Checksum of `path`.
+    contradiction : str or None
+        What option, sidecar and name say of the space, if they do not agree.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class Tractogram:
     space: str
     info: TractogramInfo
     sha256: str
+    contradiction: str | None = None
 
     @property
     def name(self) -> str:
@@ -101,8 +104,12 @@ class Alignment:
 
     @property
     def content(self) -> list[str]:
-        """What stands for the streamlines in the space, the checksums of the tractogram and of what has moved it."""
-        return [self.tractogram.info.sha256, *([self.movement.sha256] if self.movement else [])]
+        """What stands for the streamlines in the space (checksum of the tractogram, and what has moved it)."""
+        if self.movement is None:
+            return [self.tractogram.info.sha256]
+        from lacuna.streamlines.transform import move_key
+
+        return [move_key(self.tractogram.info.sha256, self.movement.sha256)]
 
     @property
     def tracks(self) -> Path:
@@ -152,7 +159,7 @@ def open_tractogram(
     path : pathlib.Path
         A ``.tck``, or a ``.trk``, ``.trk.gz`` or ``.trx``, which is converted once and kept in the cache.
     space : str or None
-        Name of the space; None to read it from the sidecar (``.json``) beside the file.
+        Name of the space; None to take it from the sidecar (``.json``) beside the file, or from the file's name.
     cache : pathlib.Path
         Where the result of the pass over the file is kept, so that the next run need not repeat it.
     progress : callable, optional
@@ -168,21 +175,26 @@ def open_tractogram(
         message = f'there is no tractogram {path}'
         raise TractogramError(message)
     kind = extension(path)
-    space = world_space(space or _sidecar_space(path))
+    settled = _settle_space(path, space)
     if kind == '.tck':
         info = _inspect(path, cache, progress)
-        return Tractogram(path, path, space, info, info.sha256)
+        return Tractogram(path, path, settled.space, info, info.sha256, settled.contradiction)
     checksum = _checksum(path, cache)
     tracks = cache / 'converted' / f'{checksum[:32]}.tck'
     make_once(tracks, lambda: convert(path, tracks, progress=progress))
-    return Tractogram(path, tracks, space, _inspect(tracks, cache, None), checksum)
+    info = _inspect(tracks, cache, None)
+    return Tractogram(path, tracks, settled.space, info, checksum, settled.contradiction)
 
 
-def _sidecar_space(path: Path) -> str:
+def _settle_space(path: Path, given: str | None) -> Settled:
     sidecar = without_extension(path).with_name(f'{without_extension(path).name}.json')
-    content = read_json(sidecar) or {}
-    if isinstance(space := content.get('Space'), str):
-        return space
+    claims = [
+        (given, '--connectome-space'),
+        ((read_json(sidecar) or {}).get('Space'), f"Space in the tractogram's {sidecar.name}"),
+        (space_in_name(path), "the tractogram's name"),
+    ]
+    if settled := settle_space(claims):
+        return settled
     message = (
         f'the space of the tractogram {path} is not known: name it with --connectome-space, '
         f'or write {{"Space": "MNI152NLin6Asym"}} (or another) to {sidecar.name} beside it'

@@ -25,6 +25,7 @@ FAILURES = Path('logs', 'failed_masks.tsv')
 _BIDSIGNORE = """\
 **/*_method-snm_*
 **/figures
+assets
 connectome
 logs
 sub-*.html
@@ -40,7 +41,7 @@ sub-*/**/*_connmatrix.tsv, *_parcelstats.tsv, *_desc-matrixstatistics_stats.json
     and for parcels, of an atlas
 connectome/*_tdi.nii.gz   number of streamlines of the whole tractogram in each voxel: the denominator of the maps
 logs/   settings, methods text and failures of each run
-sub-*.html, sub-*/figures/   reports: open them in a browser ('lacuna report' makes them again)
+sub-*.html, sub-*/figures/, assets/   reports: open the first in a browser ('lacuna report' makes them again)
 
 The JSON file beside each image says how it was made.
 """

@@ -21,7 +21,7 @@ from lacuna.files import cache_dir, json_bytes, read_json, write_if_changed
 from lacuna.sources import Connectome, connectomes, locate
 from lacuna.spaces import world_space
 from lacuna.streamlines.formats import EXTENSIONS, convert, read_bundles, without_extension
-from lacuna.streamlines.sample import Subsample
+from lacuna.streamlines.subsample import Subsample
 
 _NAME = re.compile(r'\w[\w.-]*', re.ASCII)
 #: packed streamlines grow about so many times, and there are two of them for a moment

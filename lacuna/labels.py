@@ -1,86 +1,364 @@
-"""Label tables of parcellations, in the forms in which they are found."""
+"""Label tables of parcellations: tolerant of the forms in which they are found, strict about what they say.
+
+A table that could be read in two ways is refused: a name that moves by one parcel is not seen in any result.
+"""
 
 from __future__ import annotations
 
+import csv
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import Literal, NamedTuple, NoReturn
 
 from lacuna.errors import InputError, brief
 
 #: the largest value of a label
 LARGEST = 2**31 - 1
-_COLOURS = re.compile(r'(\s+\d+){3,4}$')  # of a FreeSurfer look-up table
+
+#: headings of columns, in lower case: of values, of names, and those that are used for both
+_VALUES = (
+    'index',
+    'value',
+    'label_index',
+    'label_id',
+    'label_value',
+    'idx',
+    'id',
+    'number',
+    'no',
+    'no.',
+)
+_NAMES = (
+    'name',
+    'label_name',
+    'labelname',
+    'roi_name',
+    'region_name',
+    'label name',
+    'roi name',
+    'region name',
+)
+_EITHER = ('label', 'roi', 'region', 'parcel', 'structure')
+#: between the columns of a table, and behind a value
+_DELIMITERS = ('\t', ';', '|', ',')
+_SEPARATORS = (*_DELIMITERS, ':')
+#: not there, in a table of BIDS
+_NO_NAMES = ('', 'n/a')
+
+_NUMBER = re.compile(r'[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?', re.IGNORECASE)
+_WHOLE = re.compile(r'\d{1,15}(\.0*)?')
+_HEX = re.compile(r'#[0-9a-fA-F]{3,8}')
+_TOKEN = re.compile(r'"[^"]*"|\S+')
+
+_Kind = Literal['name', 'pair', 'numbered', 'colours', 'itksnap', 'separated', 'other']
+_KINDS: dict[_Kind, str] = {
+    'name': 'no value',
+    'pair': 'a value and a name',
+    'numbered': 'a value, a name and a second value',
+    'colours': 'a value, a name and a colour',
+    'itksnap': 'the columns of ITK-SNAP',
+    'separated': 'a value and a separator',
+    'other': 'columns that no header names',
+}
+#: lines that cannot be read, even if all are alike
+_ODD: set[_Kind] = {'separated', 'other'}
 
 
-def read_labels(path: Path) -> dict[int, str]:
+class _Line(NamedTuple):
+    """A line with content, and where it stands in the file (from 1)."""
+
+    number: int
+    text: str
+
+
+class _Plain(NamedTuple):
+    """A line of a table without a header: its values (which may be two), its name, and all behind the first value."""
+
+    kind: _Kind
+    values: tuple[str, ...]
+    name: str
+    rest: str
+
+
+class _Rows(NamedTuple):
+    """A table: the lines, their names, and the values by where they stand; there may be more than one of these."""
+
+    lines: list[_Line]
+    names: list[str]
+    values: dict[str, list[str]]
+
+
+def read_labels(path: Path, image_labels: Collection[int] = ()) -> dict[int, str]:
     """Names of the labels, by value, in ascending order; 0 is background and left out.
 
-    Understands tables with a header (tab separated, columns ``index`` and ``name`` or ``label``), text with
-    ``value name`` on each line, and text with one name a line for the labels 1, 2, 3, ...
+    Understands tables with a header (separated by tabs, commas, semicolons, ``|`` or blanks, with a column such as
+    ``index`` and one such as ``name`` or ``label``, in any order and case), the same without a header (value, name
+    and perhaps a colour), colour tables of FreeSurfer, label files of ITK-SNAP, those of AAL
+    (``1 Precentral_L 2001``), ``value name`` on each line, and names alone, one a line, for the labels 1, 2, 3, ...
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    image_labels : collection of int
+        The labels that the image holds: they decide which of two columns of values is meant, and whether names alone
+        can be those of the image.
 
     Raises
     ------
     InputError
-        If the file cannot be read, a value or a name is there twice, or there are no labels.
+        If the file cannot be read, a line is not like the others, a value is no whole number from 0, a value or a
+        name is there twice, names alone are not as many as the labels of the image, or there are no labels.
     """
-    try:
-        text = path.read_text(encoding='utf-8-sig')
-    except (OSError, UnicodeDecodeError) as error:
-        message = f'cannot read the label table {path}: {error}'
-        raise InputError(message) from error
-    lines = [line.rstrip() for line in text.splitlines() if line.strip() and not line.startswith('#')]
-    rows = (
-        _table_rows(path, lines) if path.suffix == '.tsv' or _has_header(lines) else _text_rows(path, lines)
-    )
-    labels = [(value, name) for value, name in rows if value != 0]
+    present = {int(value) for value in image_labels} - {0}
+    lines = _content(path)
+    rows = _with_header(path, lines) or _without_header(path, lines, present)
+    values = _chosen(path, rows, present)
+    labels: dict[int, str] = {}
+    at: dict[object, _Line] = {}
+    for line, value, found in zip(rows.lines, values, rows.names, strict=True):
+        if value == 0:
+            continue
+        name = ' '.join(found.split())  # nothing that ends a line, or a cell
+        if not name.isprintable():
+            _refuse(path, line, f'the name {brief(name)} holds characters that cannot be printed')
+        if name.lower() in _NO_NAMES:
+            _refuse(path, line, f'the value {value} has no name')
+        for what, item in (('value', value), ('name', name)):
+            if first := at.get(item):
+                _refuse(path, line, f'the {what} {brief(str(item))} is in line {first.number} already')
+            at[item] = line
+        labels[value] = name
     if not labels:
         message = f'the label table {path} holds no labels'
         raise InputError(message)
-    _refuse_repeated(path, 'value', (value for value, _ in labels))
-    _refuse_repeated(path, 'name', (name for _, name in labels))
-    return dict(sorted(labels))
+    return dict(sorted(labels.items()))
 
 
-def _has_header(lines: list[str]) -> bool:
-    return bool(lines) and 'index' in lines[0].split('\t')
+def _refuse(path: Path, line: _Line, why: str) -> NoReturn:
+    message = f'the label table {path}, line {line.number}: {why}'
+    raise InputError(message)
 
 
-def _table_rows(path: Path, lines: list[str]) -> list[tuple[int, str]]:
-    columns = lines[0].split('\t') if lines else []
-    name = next((column for column in ('name', 'label') if column in columns), None)
-    if 'index' not in columns or name is None:
-        message = f"the label table {path} needs the columns 'index' and 'name' (or 'label'); it has {brief(columns)}"
+def _content(path: Path) -> list[_Line]:
+    """The lines with content; those that start with # have none."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        message = f'cannot read the label table {path}: {error}'
+        raise InputError(message) from error
+    try:
+        text = raw.decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        code = 'UTF-16' if raw.startswith((b'\xff\xfe', b'\xfe\xff')) else 'not UTF-8'
+        message = f'cannot read the label table {path}: it is {code}; save it as UTF-8 text'
+        raise InputError(message) from error
+    if '\0' in text:
+        message = f'cannot read the label table {path}: it is no text; save it as UTF-8 text'
         raise InputError(message)
-    rows = []
-    for line in lines[1:]:
-        row = dict(zip(columns, line.split('\t'), strict=False))
-        value, text = row.get('index', '').strip(), row.get(name, '').strip()
-        if not re.fullmatch(r'\d+(\.0+)?', value) or not text:
-            message = f'the label table {path} has a row with index {brief(value)} and name {brief(text)}'
-            raise InputError(message)
-        rows.append((_label_value(path, value.partition('.')[0]), text))
-    return rows
+    if text.lstrip().startswith(('<', '{', '[')):
+        message = f'cannot read the label table {path}: it is XML or JSON; write a table with the columns index and name'
+        raise InputError(message)
+    numbered = [_Line(number, line) for number, line in enumerate(re.split(r'\r\n?|\n', text), start=1)]
+    lines = [line for line in numbered if line.text.strip() and not line.text.lstrip().startswith('#')]
+    if lines and re.fullmatch('sep=.', lines[0].text.strip()):  # what Excel writes, or asks for
+        del lines[0]
+    if not lines:
+        message = f'the label table {path} holds no labels'
+        raise InputError(message)
+    return lines
 
 
-def _text_rows(path: Path, lines: list[str]) -> list[tuple[int, str]]:
-    pairs = [re.fullmatch(r'\s*(\d+)[\s,;:]+(\S.*)', line) for line in lines]
-    if all(pairs):
-        return [(_label_value(path, pair[1]), _COLOURS.sub('', pair[2]).strip()) for pair in pairs if pair]
-    return [(value, line.strip()) for value, line in enumerate(lines, start=1)]
+def _cells(line: str, delimiter: str | None) -> list[str]:
+    """The cells of a line, without quotes; a line with a quote that does not end is one cell."""
+    if delimiter is None:
+        return [token.strip('"') for token in _TOKEN.findall(line)]
+    try:
+        (cells,) = csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True)
+    except csv.Error:
+        return [line]
+    return [cell.strip() for cell in cells]
 
 
-def _label_value(path: Path, text: str) -> int:
-    if len(text) > 15 or int(text) > LARGEST:
+# -- with a header
+
+
+def _with_header(path: Path, lines: list[_Line]) -> _Rows | None:
+    """The table, if its first line names a column of values and one of names."""
+    for delimiter in (*_DELIMITERS, None):
+        header = [cell.casefold() for cell in _cells(lines[0].text, delimiter)]
+        known = [cell for cell in header if cell in _VALUES + _NAMES + _EITHER]
+        if len(known) >= 2 and not set(known) <= set(_VALUES) and not set(known) <= set(_NAMES):
+            break
+    else:
+        return None
+    if twice := next((cell for cell in known if known.count(cell) > 1), None):
+        _refuse(path, lines[0], f'two columns are called {brief(twice)}')
+    rows = [(line, _row(path, line, header, delimiter)) for line in lines[1:]]
+    rows = [(line, row) for line, row in rows if any(row.values())]
+
+    def column(word: str) -> list[str]:
+        return [row.get(word, '') for _, row in rows]
+
+    # a word that is used for both says values if numbers stand below it, and there are other names
+    numbers = [word for word in _EITHER if word in known and all(map(_is_number, column(word)))]
+    names = [word for word in (*_NAMES, *_EITHER) if word in known and word not in numbers] or numbers[-1:]
+    values = [word for word in (*_VALUES, *numbers) if word in known and word not in names]
+    if not values or not names:
+        _refuse(
+            path,
+            lines[0],
+            f'one column of values and one of names are needed, index and name; it has {brief(header)}',
+        )
+    return _Rows([line for line, _ in rows], column(names[0]), {brief(word): column(word) for word in values})
+
+
+def _row(path: Path, line: _Line, header: Sequence[str], delimiter: str | None) -> dict[str, str]:
+    cells = _cells(line.text, delimiter)
+    while len(cells) > len(header) and not cells[-1]:
+        cells.pop()
+    if delimiter is None and header[-1] in _NAMES + _EITHER:
+        cells[len(header) - 1 :] = [' '.join(cells[len(header) - 1 :])]
+    if len(cells) > len(header) or (delimiter is None and len(cells) < len(header)):
+        quotes = ' (a name with the separator in it needs quotes)' if len(cells) > len(header) else ''
+        _refuse(path, line, f'it has {len(cells)} columns, the header has {len(header)}{quotes}')
+    return dict(zip(header, cells, strict=False))
+
+
+# -- without a header
+
+
+def _without_header(path: Path, lines: list[_Line], present: set[int]) -> _Rows:
+    delimiter = next(
+        (each for each in _SEPARATORS if all(_is_split(line.text, each) for line in lines)), None
+    )
+    plain = [_classified(line.text, delimiter) for line in lines]
+    kinds = Counter(row.kind for row in plain)
+    mixed = len(kinds) > 1 or len({row.name for row in plain}) < len(plain)
+    if delimiter is None and set(kinds) <= {'numbered', 'pair'} and mixed:
+        # a number behind the name is a value if all lines have one, as in AAL's; else it belongs to the name
+        plain = [_Plain('pair', row.values[:1], row.rest, row.rest) for row in plain]
+        kinds = Counter(row.kind for row in plain)
+    if len(kinds) > 1 or set(kinds) <= _ODD:
+        usual = max(kinds, key=lambda kind: (kinds[kind], kind != 'name'))
+        line, odd = next(
+            pair for pair in zip(lines, plain, strict=True) if pair[1].kind != usual or usual in _ODD
+        )
+        others = f', unlike the other lines, which have {_KINDS[usual]}' if len(kinds) > 1 else ''
+        hint = 'give each line a value and a name, or the table a header such as index and name'
+        _refuse(path, line, f'{brief(line.text.strip())} has {_KINDS[odd.kind]}{others}; {hint}')
+    if 'name' in kinds:
+        return _names_alone(path, lines, present)
+    values = {'first': [row.values[0] for row in plain]}
+    if 'numbered' in kinds:
+        values['last'] = [row.values[1] for row in plain]
+    return _Rows(lines, [row.name for row in plain], values)
+
+
+def _is_split(text: str, delimiter: str) -> bool:
+    """Whether a value comes before the first delimiter."""
+    cells = _cells(text, delimiter)
+    return len(cells) > 1 and _is_number(cells[0])
+
+
+def _classified(text: str, delimiter: str | None) -> _Plain:
+    value, *rest = _cells(text, delimiter)
+    while rest and not rest[-1]:
+        rest.pop()
+    if not _is_number(value):
+        separated = any(_is_split(text, each) for each in _SEPARATORS)
+        return _Plain('separated' if separated else 'name', (), text.strip(), '')
+    if delimiter is None and len(rest) == 7 and all(map(_is_number, rest[:6])):
+        return _Plain('itksnap', (value,), rest[6], '')
+    if not rest or (len(rest) > 1 and _is_number(rest[0])):
+        return _Plain('other', (value,), '', '')
+    # of blanks, any number may belong to the name
+    behind = (
+        len(rest) - 1
+        if delimiter
+        else _trailing(rest[1:], lambda cell: _is_number(cell) or bool(_HEX.fullmatch(cell)))
+    )
+    name, extra = ' '.join(rest[: len(rest) - behind]), rest[len(rest) - behind :]
+    whole = ' '.join(rest)
+    if not extra:
+        return _Plain('pair', (value,), name, whole)
+    if _is_colour(extra):
+        return _Plain('colours', (value,), name, whole)
+    if len(extra) == 1 and len(rest) == 2 and _is_number(extra[0]):
+        return _Plain('numbered', (value, extra[0]), name, whole)
+    return _Plain('other' if delimiter else 'pair', (value,), whole, whole)
+
+
+def _trailing(cells: Sequence[str], fits: Callable[[str], bool]) -> int:
+    """How many of the last cells fit."""
+    return next((count for count, cell in enumerate(reversed(cells)) if not fits(cell)), len(cells))
+
+
+def _is_colour(cells: Sequence[str]) -> bool:
+    if len(cells) == 1:
+        return bool(_HEX.fullmatch(cells[0]))
+    return len(cells) in (3, 4) and all(_is_number(cell) and 0 <= float(cell) <= 255 for cell in cells)
+
+
+def _names_alone(path: Path, lines: list[_Line], present: set[int]) -> _Rows:
+    names = [line.text.strip().strip('"') for line in lines]
+    if names[0].casefold() in _VALUES + _NAMES + _EITHER:
+        _refuse(
+            path,
+            lines[0],
+            f'{brief(names[0])} is a header, but there is no column of values; add one called index',
+        )
+    for delimiter in _DELIMITERS:
+        columns = {len(_cells(line.text, delimiter)) for line in lines}
+        if len(columns) == 1 and columns != {1}:
+            _refuse(
+                path, lines[0], 'there is no column of values; add one, and a header such as index and name'
+            )
+    if present != set(range(1, len(names) + 1)):
+        holds = f'holds {len(present)}, up to {max(present)}' if present else 'is not known to hold any'
         message = (
-            f'the label table {path} has the value {brief(text)}; labels are whole numbers up to {LARGEST}'
+            f'the label table {path} has {len(names)} names without values: they can only be those of the labels 1 to '
+            f'{len(names)}, but the image {holds}; write the value before each name'
         )
         raise InputError(message)
-    return int(text)
+    return _Rows(lines, names, {'': [str(value) for value in range(1, len(names) + 1)]})
 
 
-def _refuse_repeated(path: Path, what: str, items: Iterable[object]) -> None:
-    if repeated := [str(item) for item, times in Counter(items).items() if times > 1]:
-        message = f'the label table {path} has a {what} more than once: {", ".join(item[:60] for item in repeated[:5])}'
+# -- values
+
+
+def _is_number(text: str) -> bool:
+    return bool(_NUMBER.fullmatch(text))
+
+
+def _chosen(path: Path, rows: _Rows, present: set[int]) -> list[int]:
+    """The values: of two columns, that to which the labels of the image belong; else the first."""
+    (first, cells), *others = rows.values.items()
+    for line, cell in zip(rows.lines, cells, strict=True):
+        if not _is_label(cell):
+            _refuse(
+                path,
+                line,
+                f'the value {brief(cell)} is no label; labels are whole numbers from 0 to {LARGEST}',
+            )
+    possible = {first: _whole_numbers(cells)}
+    for word, more in others:
+        if all(map(_is_label, more)) and len(set(more)) == len(more):
+            possible[word] = _whole_numbers(more)
+    fitting = {word: values for word, values in possible.items() if present <= set(values)}
+    if present and len({tuple(values) for values in fitting.values()}) > 1:
+        message = (
+            f'the label table {path} has more than one column of values to which the labels of the image could belong '
+            f'({", ".join(fitting)}), and they differ; leave one'
+        )
         raise InputError(message)
+    return next(iter((fitting or possible).values()))
+
+
+def _is_label(text: str) -> bool:
+    return bool(_WHOLE.fullmatch(text)) and int(text.partition('.')[0]) <= LARGEST
+
+
+def _whole_numbers(cells: Sequence[str]) -> list[int]:
+    return [int(cell.partition('.')[0]) for cell in cells]

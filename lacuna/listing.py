@@ -5,18 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-from lacuna.bids import parse_entities
+from lacuna.bids import NIFTI, parse_entities
 from lacuna.errors import InputError, brief
+from lacuna.inputs import LABEL, file_label, matches, refuse_labels, written_label
 
-#: the end of the name of a mask
-NIFTI = re.compile(r'\.nii(\.gz)?$')
-_LABEL = re.compile('[0-9A-Za-z]+')
 #: parts of a file name that say something else than whose mask it is
 _OTHER_ENTITY = re.compile('(ses|space|label)-[^_-]+')
+_FOLDER_OF_SESSION = re.compile('ses-([0-9A-Za-z]+)')
+#: folders that say nothing of whose mask it is
+_NO_PARTICIPANT = re.compile('ses-.*|anat|dwi|func|perf')
 
 
 class Listed(NamedTuple):
@@ -30,8 +32,8 @@ class Listed(NamedTuple):
 def subject_label(path: Path) -> str:
     """Label of a participant, from the path of a mask below the folder that is converted.
 
-    An explicit ``sub-XXX`` in the file name wins, then one in the name of a folder, the nearest first; else all
-    letters and digits of the file name, without its entities ``ses``, ``space`` and ``label``.
+    An explicit ``sub-XXX`` in the file name wins, then one in the name of a folder, the nearest first, as it is
+    written; else all letters and digits of the file name, without its entities ``ses``, ``space`` and ``label``.
 
     Examples
     --------
@@ -47,16 +49,25 @@ def subject_label(path: Path) -> str:
     InputError
         If the name has neither letters nor digits.
     """
+    if explicit := _explicit_label(path):
+        return explicit
     stem = NIFTI.sub('', path.name)
-    for name in (stem, *(parent.name for parent in path.parents)):
-        if found := re.search('sub-([0-9A-Za-z]+)', name):
-            return found[1]
     parts = [part for part in stem.split('_') if not _OTHER_ENTITY.fullmatch(part)]
-    label = ''.join(_LABEL.findall(''.join(parts)))
+    label = ''.join(LABEL.findall(''.join(parts)))
     if not label:
         message = f'{path}: the name has no letters or digits for a participant; list it in a table (.csv, .tsv) instead'
         raise InputError(message)
     return label
+
+
+def _explicit_label(path: Path) -> str | None:
+    """What stands behind ``sub-`` in the name of the file, or of the nearest folder that has it."""
+    if label := file_label(path):
+        return label
+    for parent in path.parents:
+        if found := re.search('sub-.+', parent.name):
+            return found[0].removeprefix('sub-') if found.start() == 0 else written_label(found[0])
+    return None
 
 
 def checked_label(value: str, what: str, where: str) -> str:
@@ -66,19 +77,27 @@ def checked_label(value: str, what: str, where: str) -> str:
     ------
     InputError
     """
-    if not _LABEL.fullmatch(value):
+    if not LABEL.fullmatch(value):
         message = f'{where}: the {what} {brief(value)} has to be letters and digits'
         raise InputError(message)
     return value
 
 
-def masks_of_folder(source: Path, target: Path) -> list[Listed]:
+def masks_of_folder(source: Path, target: Path, pattern: str | None = None) -> list[Listed]:
     """The NIfTI files below a folder, but those in the folder that they go to.
+
+    Where several share a name, as in ``P01/lesion.nii.gz`` and ``P02/lesion.nii.gz``, the folder says whose they are.
+
+    Parameters
+    ----------
+    source, target : pathlib.Path
+    pattern : str, optional
+        Glob on the names (or, with a slash, on the paths below `source`).
 
     Raises
     ------
     InputError
-        If there are none, or a name gives no label.
+        If there are none, or a name gives no label, or one that BIDS does not allow.
     """
     if target.exists() and source.samefile(target):
         message = f'the output folder {target} is the input folder; choose another'
@@ -90,15 +109,21 @@ def masks_of_folder(source: Path, target: Path) -> list[Listed]:
         if NIFTI.search(path.name)
         and not any(part.startswith('.') for part in path.relative_to(source).parts)
         and inside not in path.resolve().parents
+        and (pattern is None or matches(path.relative_to(source), pattern))
         and path.is_file()
     )
     if not paths:
-        message = f'no mask found in {source}: no file ends with .nii or .nii.gz'
+        which = f' that matches {pattern!r}' if pattern else ''
+        message = f'no mask found in {source}: no file{which} ends with .nii or .nii.gz'
         raise InputError(message)
+    explicit = [(path, _explicit_label(path.relative_to(source))) for path in paths]
+    refuse_labels((path, label) for path, label in explicit if label)
+    by_folder = _labels_of_folders([path.relative_to(source) for path, label in explicit if not label])
     rows = []
     for path in paths:
         relative = path.relative_to(source)
-        entities = parse_entities(path.name) | {'sub': subject_label(relative)}
+        entities = _session_of_folder(relative) | parse_entities(path.name)
+        entities['sub'] = by_folder.get(relative) or subject_label(relative)
         for key in ('ses', 'label'):
             if key in entities:
                 checked_label(entities[key], key, str(path))
@@ -106,8 +131,40 @@ def masks_of_folder(source: Path, target: Path) -> list[Listed]:
     return rows
 
 
-def masks_of_table(source: Path) -> list[Listed]:
+def _labels_of_folders(paths: Iterable[Path]) -> dict[Path, str]:
+    """Labels for the files whose name another file has, too: the letters and digits of the folders that differ.
+
+    >>> {str(path): label for path, label in _labels_of_folders(map(Path, ('x/P-1/a.nii', 'x/P-2/a.nii', 'x/b.nii'))).items()}
+    {'x/P-1/a.nii': 'P1', 'x/P-2/a.nii': 'P2'}
+    """
+    sharing: dict[str, list[Path]] = {}
+    for path in paths:
+        sharing.setdefault(path.name, []).append(path)
+    labels = {}
+    for same in sharing.values():
+        folders = {
+            path: [part for part in path.parts[:-1] if not _NO_PARTICIPANT.fullmatch(part)] for path in same
+        }
+        levels = [set(level) for level in zip_longest(*folders.values())]
+        for path, parts in folders.items() if len(same) > 1 else ():
+            differing = [part for part, level in zip(parts, levels, strict=False) if len(level) > 1]
+            labels[path] = ''.join(LABEL.findall(''.join(differing or parts)))
+    return {path: label for path, label in labels.items() if label}
+
+
+def _session_of_folder(path: Path) -> dict[str, str]:
+    found = (_FOLDER_OF_SESSION.fullmatch(parent.name) for parent in path.parents)
+    return next(({'ses': session[1]} for session in found if session), {})
+
+
+def masks_of_table(source: Path, pattern: str | None = None) -> list[Listed]:
     """The rows of a table with the columns ``subject`` and ``path`` and, if need be, ``session`` and ``label``.
+
+    Parameters
+    ----------
+    source : pathlib.Path
+    pattern : str, optional
+        Glob on the names (or, with a slash, on the paths in the table).
 
     Raises
     ------
@@ -140,8 +197,9 @@ def masks_of_table(source: Path) -> list[Listed]:
         row = {name: cell.strip() for name, cell in zip(columns, cells, strict=False)}
         if any(row.values()):
             rows.append(_row(source, f'{source}, line {number}', row))
+    rows = [row for row in rows if pattern is None or matches(Path(row.shown), pattern)]
     if not rows:
-        message = f'{source}: the table lists no mask'
+        message = f'{source}: the table lists no mask' + (f' that matches {pattern!r}' if pattern else '')
         raise InputError(message)
     return rows
 

@@ -199,12 +199,16 @@ def connectivity(pairs: np.ndarray, parcels: int, selected: np.ndarray | None = 
 
 
 def roi_disconnection(mask_matrix: np.ndarray, full_matrix: np.ndarray) -> np.ndarray:
-    """Percent of each parcel's streamlines that pass through the mask: a ratio of sums, 0 where there is none.
+    """Percent of each parcel's streamlines that pass through the mask: a ratio of sums.
 
-    >>> roi_disconnection(np.array([[0, 1], [1, 0]]), np.array([[0, 4], [4, 0]]))
-    array([25., 25.])
+    A parcel that no streamline joins to another has none: it is not spared, nothing is known of it.
+
+    >>> full = np.array([[0, 4, 0], [4, 0, 0], [0, 0, 0]])
+    >>> roi_disconnection(full // 4, full)
+    array([25., 25., nan])
     """
-    return disconnection_percent(mask_matrix.sum(axis=1), full_matrix.sum(axis=1))
+    full = full_matrix.sum(axis=1)
+    return np.where(full > 0, disconnection_percent(mask_matrix.sum(axis=1), full), np.nan)
 
 
 def matrix_statistics(
@@ -236,7 +240,7 @@ def matrix_statistics(
     percent = disconnection_percent(cut, full)[full > 0]
     edges, affected = int(percent.size), int(np.count_nonzero(cut))
     loss = (full_matrix > 0).sum(axis=1) - (full_matrix - mask_matrix > 0).sum(axis=1)
-    roi = roi_disconnection(mask_matrix, full_matrix)
+    roi = np.nan_to_num(roi_disconnection(mask_matrix, full_matrix))
     worst = max(range(len(names)), key=lambda parcel: (roi[parcel], mask_matrix[parcel].sum()), default=None)
     return {
         'parcels': len(names),

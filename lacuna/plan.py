@@ -14,8 +14,8 @@ from lacuna.bids import (
     MaskFile,
     Target,
     check_unique,
+    contradictions,
     describe_mask,
-    find_masks,
     mask_stem,
     parse_entities,
     sidecar_path,
@@ -31,7 +31,9 @@ from lacuna.derivatives import (
     missing_outputs,
     run_metadata,
 )
-from lacuna.errors import InputError, MaskError
+from lacuna.endpoints import VERSION, Coverage
+from lacuna.errors import InputError, MaskError, brief
+from lacuna.inputs import LABEL, find_masks, labels_of, refuse_labels
 from lacuna.masks import check_touches, read_mask
 from lacuna.processes import side_by_side
 from lacuna.spaces import check_space, standard_grid
@@ -147,8 +149,17 @@ class RunPlan:
         movement = self.movements.get((space, parcellation.atlas.space))
         moved = movement.sha256 if movement else None
         content, engine = self.alignment(space).content, self.engine_version or self.config.engine
-        decides = [content, parcellation.sha256, moved, engine]
+        decides = [VERSION, content, parcellation.sha256, moved, engine]
         return self.cache / 'endpoints' / f'{digest(decides)}.npz'
+
+    def doubts_of_endpoints(self) -> list[str]:
+        """What is doubtful about the atlases, as far as the ends of the streamlines are known, and not said yet."""
+        doubts: list[str] = []
+        for space, parcellations in self.parcellations.items():
+            for each in parcellations:
+                if coverage := Coverage.load(self.cached_endpoints(each, space)):
+                    doubts += coverage.doubts(each.atlas.name, space)
+        return [doubt for doubt in dict.fromkeys(doubts) if doubt not in self.warnings]
 
     def targets(self, space: str) -> list[Target]:
         """All outputs of a mask of this space."""
@@ -157,7 +168,7 @@ class RunPlan:
         keys += ['roi_disconnection'] if config.compute_roi_disconnection else []
         return [
             *BASIC_TARGETS,
-            *([SAMPLE] if config.report else []),
+            *([SAMPLE] if config.report == 'full' else []),
             *(Target(key, each.atlas.name) for each in self.parcellations[space] for key in keys),
         ]
 
@@ -170,8 +181,9 @@ def make_plan(
     cache: Path,
     progress: Callable[[list[Path]], Any] = iter,
     claim: Callable[[set[str]], object] = len,
+    paths: Sequence[Path] | None = None,
 ) -> RunPlan:
-    """Find the masks, check each, and compare with what is in the output folder.
+    """Check each mask, and compare with what is in the output folder.
 
     Parameters
     ----------
@@ -185,6 +197,8 @@ def make_plan(
         Wraps the list of masks, as ``tqdm`` does.
     claim : callable
         Called with the participants before their results are looked at, so that nobody else writes them meanwhile.
+    paths : sequence of pathlib.Path, optional
+        What `mask_paths` has found.
 
     Raises
     ------
@@ -195,7 +209,9 @@ def make_plan(
     plan = RunPlan(config, tractogram, engine_version, cache)
     if gaps := gap_warning(tractogram.info, config.output_resolution, config.tck_upsample):
         plan.warnings.append(gaps)
-    usable = _usable_masks(plan, progress)
+    if tractogram.contradiction:
+        plan.warnings.append(f'{tractogram.contradiction}: {tractogram.space} is used')
+    usable = _usable_masks(plan, mask_paths(config) if paths is None else paths, progress)
     # another chunk may have masks that can be used
     if plan.failed and not usable and not plan.skipped and not config.chunk:
         raise InputError('\n'.join(failure.reason for failure in plan.failed))
@@ -213,6 +229,7 @@ def make_plan(
         plan.connectome_metadata[space] = connectome_metadata(config, tractogram, common[space])
         plan.parcellations[space] = _parcellations(plan, space)
         atlases[space] = {each.atlas.name: atlas_metadata(each) for each in plan.parcellations[space]}
+    plan.warnings.extend(plan.doubts_of_endpoints())
     claim({mask.subject for mask, _ in usable})
     conflicts: dict[str, list[str]] = {}
     own_sidecars = set()
@@ -252,21 +269,30 @@ def _parcellations(plan: RunPlan, space: str) -> list[Parcellation]:
     found = find_atlases(config.parcel_atlases, space, custom=custom, folder=config.atlas_dir)
     for atlas in found:
         _find_movement(plan, space, atlas.space)
-    return [read_parcellation(fetch(atlas)) for atlas in found]
+    parcellations = [read_parcellation(fetch(atlas)) for atlas in found]
+    for each in parcellations:
+        doubt = check_space(each.atlas.space, each.index.shape, each.affine)
+        message = f'the atlas {each.atlas.name} ({each.atlas.image}): {doubt}'
+        if doubt and message not in plan.warnings:  # of each space in which there are masks
+            plan.warnings.append(message)
+    return parcellations
 
 
-def _usable_masks(plan: RunPlan, progress: Callable[[list[Path]], Any]) -> list[tuple[MaskFile, str]]:
+def _usable_masks(
+    plan: RunPlan, paths: Sequence[Path], progress: Callable[[list[Path]], Any]
+) -> list[tuple[MaskFile, str]]:
     config = plan.config
     described: list[MaskFile] = []
-    for path in _mask_paths(config):
+    for path in paths:
         try:
             described.append(describe_mask(path, space=config.mask_space, subject=_only_label(config)))
         except MaskError as error:
             plan.failed.append(Failure(path, str(error)))
     # a mask in the native space beside the same one in MNI space is what pipelines leave: no failure
-    in_standard_space = {mask.stem for mask in described}
+    in_standard_space = {mask_stem(mask.path) for mask in described}
     plan.failed[:] = [failure for failure in plan.failed if mask_stem(failure.path) not in in_standard_space]
     check_unique(described)
+    plan.warnings.extend(contradictions(described))
     usable = []
     looks = side_by_side(lambda mask: _look(mask, plan), described)
     for _, mask, look in zip(progress([mask.path for mask in described]), described, looks, strict=True):
@@ -298,18 +324,27 @@ def _look(described: MaskFile, plan: RunPlan) -> _Look:
     return _Look(mask.sha256, not mask.data.any(), doubt)
 
 
-def _mask_paths(config: RunConfig) -> list[Path]:
+def mask_paths(config: RunConfig) -> list[Path]:
+    """The masks that a run is asked for.
+
+    Raises
+    ------
+    InputError
+        If there are none, or a participant's label is none that BIDS allows.
+    """
     if config.source.is_dir():
         masks = find_masks(
             config.source,
             participants=config.participants,
             sessions=config.sessions,
             pattern=config.pattern,
+            filter_file=config.bids_filter_file,
         )
         return chunk_of(masks, config.chunk) if config.chunk else masks
     if not config.source.exists():
         message = f'there is no {config.source}: give a BIDS dataset or a mask (.nii.gz)'
         raise InputError(message)
+    refuse_labels((config.source, label) for label in labels_of(Path(config.source.name)))
     return [config.source]
 
 
@@ -327,7 +362,13 @@ def chunk_of(masks: Sequence[Path], chunk: str) -> list[Path]:
 
 def _only_label(config: RunConfig) -> str | None:
     """The participant asked for, for a single mask whose name has none."""
-    return config.participants[0].removeprefix('sub-') if len(config.participants) == 1 else None
+    if len(config.participants) != 1:
+        return None
+    label = config.participants[0].removeprefix('sub-')
+    if not config.source.is_dir() and not LABEL.fullmatch(label):
+        message = f'the participant {brief(label)} has to be letters and digits'
+        raise InputError(message)
+    return label
 
 
 def _use_empty(plan: RunPlan, path: Path) -> bool:

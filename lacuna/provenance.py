@@ -54,6 +54,7 @@ class RunRecord:
             'status': 'running',
             'exit_code': None,
         }
+        self._warnings = plan.warnings  # there may be more at the end
         self._masks: dict[Path, dict[str, Any]] = {}
         for mask in plan.done:
             self.mask(mask.path, 'done before')
@@ -88,7 +89,7 @@ class RunRecord:
         """Write the file."""
         self._written = time.monotonic()
         masks = [{'mask': str(path), **about} for path, about in self._masks.items()]
-        write_if_changed(self._path, json_bytes({**self._about, 'masks': masks}))
+        write_if_changed(self._path, json_bytes({**self._about, 'warnings': self._warnings, 'masks': masks}))
 
 
 def _now() -> str:

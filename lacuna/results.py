@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lacuna.bids import Output, outputs, parse_entities, parse_output_name, sidecar_path
 from lacuna.errors import InputError
+from lacuna.inputs import refuse_results, written_label
 from lacuna.tables import NOT_AVAILABLE
 
 
@@ -68,6 +69,7 @@ def find_results(root: Path, pattern: str | None = None) -> list[Result]:
                     message = f'{name} is there twice: {other.path} and {result.path}; remove one of them'
                     raise InputError(message)
                 found[name] = result
+    refuse_results((result.participant.removeprefix('sub-') for result in found.values()), root)
     return sorted(found.values(), key=lambda result: (result.row, result.path.name))
 
 
@@ -88,7 +90,7 @@ def _results(folder: Path, names: Sequence[str]) -> Iterator[Result]:
         stem, key, scope = about
         output, path = outputs()[key], folder / name
         entities = parse_entities(stem)
-        participant = f'sub-{entities["sub"]}'
+        participant = f'sub-{written_label(stem)}'
         yield Result(
             path=path,
             output=output,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +24,23 @@ _WORLD_SPACE = {
 
 #: names that ``--mask-space`` and ``--connectome-space`` take
 SPACES = tuple(_WORLD_SPACE)
+
+# What people call a space of which there is more than one, in small letters and without what separates words.
+_AMBIGUOUS = re.compile(
+    '(fsl|spm|icbm)?(mni|mni152|icbm|icbm152|fsl|spm|spm8|spm12|mnispace|mni152lin|mni152nlin)(1mm|2mm)?'
+)
+_WHICH = (
+    f"may be either of two spaces; say which: '{SPACES[0]}' (the templates of FSL and SPM; grids of 182 x 218 x 182, "
+    "91 x 109 x 91 or 181 x 217 x 181 voxels) or 'MNI152NLin2009cAsym' (that of fMRIPrep, and of ICBM since 2009; "
+    '193 x 229 x 193, 97 x 115 x 97 or 197 x 233 x 189 voxels). Look up the template that the images were normalized to, '
+    "or their grid ('lacuna check' shows that of masks)"
+)
+_SYMMETRIC = re.compile('MNI152NLin(2009[abc]|6)Sym', re.IGNORECASE)
+_NO_WAY_FROM = (
+    'is symmetric, and TemplateFlow has no transform from it to a space that is supported. Move the images to '
+    'MNI152NLin2009cAsym: with a transform of your own, or by registering that template to the one of MNI152NLin2009cAsym '
+    '(antsRegistration; then antsApplyTransforms -n NearestNeighbor), and name that space'
+)
 
 RESOLUTIONS = (1, 2)
 
@@ -72,8 +92,10 @@ class Grid:
     affine: np.ndarray
 
 
-def world_space(name: str) -> str:
+def world_space(name: str, what: str = 'space') -> str:
     """Name of the supported space in which coordinates of space `name` are valid.
+
+    `what` is how an error calls it.
 
     >>> world_space('MNI152NLin2009aAsym')
     'MNI152NLin2009cAsym'
@@ -81,13 +103,94 @@ def world_space(name: str) -> str:
     Raises
     ------
     InputError
-        If `name` is no supported space.
+        If `name` is no supported space, or the name of more than one.
     """
-    try:
+    if name in _WORLD_SPACE:
         return _WORLD_SPACE[name]
-    except KeyError:
-        message = f"space '{name}' is not supported; choose from {', '.join(SPACES)}"
-        raise InputError(message) from None
+    if is_ambiguous(name):
+        message = f"{what} '{name}' {_WHICH}"
+    elif _SYMMETRIC.fullmatch(name):
+        message = f"{what} '{name}' {_NO_WAY_FROM}"
+    else:
+        meant = next((space for space in SPACES if space.casefold() == name.casefold()), None)
+        choice = f"did you mean '{meant}'?" if meant else f'choose from {", ".join(SPACES)}'
+        message = f"{what} '{name}' is not supported; {choice}"
+    raise InputError(message)
+
+
+def is_ambiguous(name: str) -> bool:
+    """Whether people call more than one space so.
+
+    >>> [is_ambiguous(name) for name in ('MNI152', 'mni', 'SPM12', 'ICBM 152', 'MNI152NLin6Asym', 'MNI305')]
+    [True, True, True, True, False, False]
+    """
+    return bool(_AMBIGUOUS.fullmatch(re.sub('[^0-9a-z]', '', name.casefold())))
+
+
+def space_in_name(path: Path) -> str | None:
+    """The space that a file name has as its entity.
+
+    >>> space_in_name(Path('sub-01_space-MNI152NLin6Asym_label-lesion_mask.nii.gz'))
+    'MNI152NLin6Asym'
+    """
+    found = re.findall('(?:^|_)space-([^_.-]+)', path.name)
+    return found[-1] if found else None
+
+
+class Settled(NamedTuple):
+    """The space of a file.
+
+    Attributes
+    ----------
+    space : str
+        The supported space in which its coordinates are valid.
+    source : str
+        Where that comes from, in words.
+    contradiction : str or None
+        What another source says instead, if one does.
+    """
+
+    space: str
+    source: str
+    contradiction: str | None
+
+
+def settle_space(claims: Iterable[tuple[object, str]]) -> Settled | None:
+    """The space that the first of several sources names, and whether the others agree; None if none names any.
+
+    Parameters
+    ----------
+    claims : iterable of tuple
+        What each source has for a name (or nothing, or no text), and the source in words; what counts most comes first.
+
+    Raises
+    ------
+    InputError
+        If the first name is no supported space.
+
+    Examples
+    --------
+    >>> claims = [('MNI152NLin6Asym', '--mask-space'), (None, 'the sidecar'), ('MNI152NLin2009cAsym', 'the name')]
+    >>> settle_space(claims).contradiction
+    '--mask-space says MNI152NLin6Asym, the name MNI152NLin2009cAsym'
+    """
+    named = [(name, source) for name, source in claims if isinstance(name, str) and name]
+    if not named:
+        return None
+    (first, source), *others = named
+    try:
+        space = world_space(first)
+    except InputError as error:
+        message = f'{error} ({source})'
+        raise InputError(message) from error
+    against = [
+        f'{other_source} {name}'
+        for name, other_source in others
+        # a name of more than one space agrees with each of them
+        if _WORLD_SPACE.get(name, name) != space and not is_ambiguous(name)
+    ]
+    contradiction = f'{source} says {first}, {" and ".join(against)}' if against else None
+    return Settled(space, source, contradiction)
 
 
 def standard_grid(space: str, resolution: int) -> Grid:

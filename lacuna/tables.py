@@ -31,19 +31,24 @@ class Values(NamedTuple):
 
 
 def read_values(path: Path) -> Values:
-    """The regions and values of a table of parcels.
+    """The regions and values of a table of parcels; NaN where a cell is ``n/a``.
 
     Raises
     ------
     InputError
-        If it is no such table, a region is there twice, or a value is no finite number.
+        If it is no such table, a region is there twice, or a value is neither a finite number nor ``n/a``.
     """
     rows = _rows(path)
     if not rows or rows[0] != ['region', 'value'] or any(len(row) != 2 for row in rows):
         message = f'{path}: expected a table with the columns region and value'
         raise InputError(message)
     names = tuple(row[0] for row in rows[1:])
-    return Values(_unique(path, names), _numbers(path, (row[1] for row in rows[1:])))
+    cells = [row[1] for row in rows[1:]]
+    numbers = _numbers(path, ('0' if cell == NOT_AVAILABLE else cell for cell in cells))
+    for place, cell in enumerate(cells):
+        if cell == NOT_AVAILABLE:
+            numbers[place] = math.nan
+    return Values(_unique(path, names), numbers)
 
 
 def read_matrix(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
@@ -126,7 +131,7 @@ def _unique(path: Path, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def table_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    """A tab-separated table; what is not there is ``n/a``.
+    """A tab-separated table; what is not there (None, NaN) is ``n/a``.
 
     >>> table_bytes(['participant_id', 'value'], [['sub-01', 2.5], ['sub-02', None]])
     b'participant_id\\tvalue\\nsub-01\\t2.5\\nsub-02\\tn/a\\n'
@@ -134,8 +139,12 @@ def table_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
     stream = io.StringIO(newline='')
     table = csv.writer(stream, delimiter='\t', lineterminator='\n')
     table.writerow(header)
-    table.writerows([NOT_AVAILABLE if cell is None else cell for cell in row] for row in rows)
+    table.writerows([NOT_AVAILABLE if _is_missing(cell) else cell for cell in row] for row in rows)
     return stream.getvalue().encode()
+
+
+def _is_missing(cell: object) -> bool:
+    return cell is None or (isinstance(cell, float) and math.isnan(cell))
 
 
 def write_stack(

@@ -8,13 +8,13 @@ from lacuna.bids import (
     check_unique,
     connectome_tdi_path,
     describe_mask,
-    find_masks,
     output_name,
     outputs,
     parse_entities,
     sidecar_path,
 )
 from lacuna.errors import InputError, MaskError
+from lacuna.inputs import find_masks
 
 SPACE = 'space-MNI152NLin6Asym'
 
@@ -119,7 +119,7 @@ def test_only_what_is_asked_for_is_read(tmp_path, monkeypatch):
         (f'sub-01_{SPACE}_mask.nii', 'sub-01', '01', None),
         (
             f'sub-r1s2_ses-1_{SPACE}_label-L_desc-T1lesion_mask.nii.gz',
-            'sub-r1s2_ses-1_label-L_desc-T1lesion',
+            'sub-r1s2_ses-1_label-L',
             'r1s2',
             '1',
         ),

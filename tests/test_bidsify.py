@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lacuna.bids import describe_mask, find_masks
+from lacuna.bids import describe_mask
 from lacuna.bidsify import bidsify
 from lacuna.cli import main
 from lacuna.errors import InputError
+from lacuna.inputs import find_masks
 from lacuna.listing import subject_label
 from lacuna.testing import write_mask
 
@@ -82,6 +83,35 @@ def test_dataset_is_what_run_reads(tmp_path):
     assert description['GeneratedBy'][0]['Name'] == 'Lacuna bidsify'
     # a table that BIDS does not know: its validator has to look away
     assert (tmp_path / 'out' / '.bidsignore').read_text() == 'bidsify.tsv\n'
+
+
+def test_folders_say_whose_masks_of_one_name_are(tmp_path):
+    for number, given in enumerate(
+        ('P-01/lesion.nii.gz', 'P02/ses-1/lesion.nii.gz', 'P02/ses-2/anat/lesion.nii.gz')
+    ):
+        write(tmp_path / 'in' / 'study' / given, at=number)
+        write(tmp_path / 'in' / 'study' / given.replace('lesion', 'T1'), value=7)
+    write(tmp_path / 'in' / 'P3_lesion.nii.gz', at=3)
+    found = bidsify(tmp_path / 'in', tmp_path / 'out', space=SPACE, pattern='*lesion.nii.gz')
+    wanted = [name('P3lesion'), name('P01'), name('P02', session='1'), name('P02', session='2')]
+    assert found.written == [tmp_path / 'out' / each for each in wanted]
+    assert [int(nb.load(path).get_fdata()[:, 0, 0].argmax()) for path in found.written] == [3, 0, 1, 2]
+    assert not found.faults
+
+
+def test_pattern(tmp_path):
+    for given in ('a/x.nii.gz', 'a/y.nii.gz', 'b/z.nii.gz'):
+        write(tmp_path / 'in' / given)
+    (tmp_path / 'in' / 'list.csv').write_text('subject,path\n1,a/x.nii.gz\n2,a/y.nii.gz\n3,b/z.nii.gz\n')
+    for number, (pattern, count) in enumerate((('a/*', 2), ('z*', 1))):
+        for source in ('in', 'in/list.csv'):
+            target = tmp_path / f'{number}{source.replace("/", "-")}'
+            words = ['bidsify', str(tmp_path / source), str(target), '--space', SPACE, '--pattern', pattern]
+            assert main(words) == 0
+            assert len(find_masks(target)) == count
+    for source in ('in', 'in/list.csv'):
+        with pytest.raises(InputError, match=r"that matches 'q\*'"):
+            bidsify(tmp_path / source, tmp_path / 'none', space=SPACE, pattern='q*')
 
 
 def test_plain_nifti_is_packed_the_same_each_time(tmp_path):
@@ -171,7 +201,7 @@ def test_bad_mask_is_named_and_others_written(tmp_path, capsys):
     assert main(['bidsify', str(tmp_path / 'in'), str(tmp_path / 'out'), '--space', SPACE]) == 1
     said = capsys.readouterr()
     assert 'sub-02.nii.gz: the mask is not binary: it holds 3' in said.err
-    assert 'its name says MNI152NLin2009cAsym' in said.err
+    assert '--space says MNI152NLin6Asym, its name MNI152NLin2009cAsym' in said.err
     assert 'sub-04.nii.gz: the mask is empty' in said.err
     assert 'sub-05.nii.gz: the mask cannot be read' in said.err
     assert '2 masks written, 3 left out' in said.out

@@ -188,7 +188,18 @@ def test_no_table_of_two_halves(tmp_path):
     assert 'sub-02' in found.faults[0]
 
 
-@pytest.mark.parametrize('bad', ['nan', 'inf', '', 'x'])
+def test_parcels_without_a_connection_stay_without_a_value(dataset):
+    for path in dataset.glob('sub-*/**/*_parcelstats.tsv'):
+        path.write_text(path.read_text().replace('right\t26.0', 'right\tn/a'))
+    assert not collect(dataset, pattern='*_parcelstats.tsv').faults
+    rows = [line.split('\t') for line in (dataset / PARCELS).read_text().splitlines()]
+    assert rows[1][-2:] == ['25.0', 'n/a']
+    right = read(dataset / PARCELS)['right']
+    assert right.dtype == float
+    assert right.isna().tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize('bad', ['nan', 'inf', '', 'x', 'NA'])
 def test_number_that_is_none(dataset, bad):
     path = next(dataset.glob('sub-02/**/*_parcelstats.tsv'))
     path.write_text(path.read_text().replace('1.0', bad))

@@ -12,8 +12,9 @@ import pytest
 from conftest import tree
 
 from lacuna.cli import main
-from lacuna.endpoints import EndpointTable
+from lacuna.endpoints import Coverage, EndpointTable
 from lacuna.measures import connectivity, matrix_statistics, roi_disconnection
+from lacuna.spaces import standard_grid
 from lacuna.testing import audit_graph, world_coordinates, write_mask
 from lacuna.workflows.connectivity import CONNECTIVITY_FIELDS, init_connectivity_wf, init_parcellation_wf
 from lacuna.workflows.snm import init_snm_wf
@@ -34,6 +35,20 @@ def test_roi_is_a_ratio_of_sums():
     full = np.array([[0, 10, 90], [10, 0, 0], [90, 0, 0]])
     cut = np.array([[0, 10, 0], [10, 0, 0], [0, 0, 0]])
     assert roi_disconnection(cut, full).tolist() == [10, 100, 0]  # the mean of the ratios would be 50
+
+
+def test_roi_without_a_connection_is_not_spared():
+    full = np.array([[0, 4, 0], [4, 0, 0], [0, 0, 0]])
+    np.testing.assert_array_equal(roi_disconnection(full, full), [100, 100, np.nan])
+    empty = np.zeros((2, 2), int)
+    assert np.isnan(roi_disconnection(empty, empty)).all()
+    statistics = matrix_statistics(mask_matrix=empty, full_matrix=empty, names='ab', streamlines_unassigned=0)
+    assert statistics['most_affected_parcel'] is None
+    first = np.array([[0, 0, 0], [0, 0, 4], [0, 4, 0]])  # the parcel without a connection comes first
+    statistics = matrix_statistics(
+        mask_matrix=first, full_matrix=first, names='abc', streamlines_unassigned=0
+    )
+    assert statistics['most_affected_parcel'] == 'b'
 
 
 def test_statistics_by_hand():
@@ -69,11 +84,23 @@ def test_most_affected_of_equals_loses_most():
 
 
 def test_table_survives_the_disk(tmp_path):
-    table = EndpointTable.of(PAIRS, ('a', 'b', 'ü', 'd'))
+    table = EndpointTable.of(PAIRS, ('a', 'b', 'ü', 'd'), np.array([[[0, 1, 2, 4]]]))
     loaded = EndpointTable.load(table.save(tmp_path / 'x.npz'))
     assert loaded.names == table.names
     np.testing.assert_array_equal(loaded.pairs, PAIRS)
     assert loaded.unassigned(np.array([0, 4, 5])) == 2
+    # of 14 ends, three are in no parcel; 'ü' has no voxel, and in 'd' none ends
+    for coverage in (Coverage.load(tmp_path / 'x.npz'), loaded.coverage):
+        assert coverage.ends.tolist() == [3, 3, 4, 4, 0]
+        assert coverage.unassigned_pct == pytest.approx(300 / 14)
+        assert coverage.unreached == ['d']
+        assert [
+            doubt.startswith('the atlas toy: no streamline ends in 1 of its 3')
+            for doubt in coverage.doubts('toy', SPACE)
+        ] == [True]
+    (tmp_path / 'x.npz').write_bytes(b'PK')
+    assert Coverage.load(tmp_path / 'x.npz') is None
+    assert Coverage.load(tmp_path / 'absent.npz') is None
 
 
 def test_graphs_are_sound(tmp_path):
@@ -197,17 +224,26 @@ def test_first_the_map_then_the_matrices(run, parcels, tmp_path):
     roi = pd.read_csv(out / f'{STEM}_atlas-toy_desc-disconnectionpct_parcelstats.tsv', sep='\t', index_col=0)
     assert roi.columns.tolist() == ['value']
     assert roi.index.name == 'region'
-    assert roi['value'].to_dict() == {
+    assert roi['value'].drop('absent').to_dict() == {
         'start': pytest.approx(100 * 10 / 15),
-        'absent': 0,
         'low': 100,
         'high': 0,
     }
+    assert roi.values.flatten().dtype == float  # what people plot
+    assert np.isnan(roi.loc['absent', 'value'])
+    assert (
+        'absent\tn/a'
+        in (out / f'{STEM}_atlas-toy_desc-disconnectionpct_parcelstats.tsv').read_text().splitlines()
+    )
     statistics = json.loads((out / f'{STEM}_atlas-toy_desc-matrixstatistics_stats.json').read_text())
     assert statistics['degree_loss'] == {'start': 1, 'absent': 0, 'low': 1, 'high': 0}
     assert (statistics['edges'], statistics['edges_affected']) == (2, 1)
     assert statistics['most_affected_parcel'] == 'low'
     assert statistics['streamlines_unassigned'] == 0
+    assert (
+        statistics['endpoints_unassigned_pct'] == 25
+    )  # the other half of the streamlines have one end in no parcel
+    assert statistics['parcels_unreached'] == 0
     assert f'table: {out / STEM}_atlas-toy_desc-disconnectionpct_parcelstats.tsv' in said
     sidecar = json.loads((out / f'{STEM}_atlas-toy_desc-disconnectionpct_parcelstats.json').read_text())
     assert sidecar['Units'] == 'percent'
@@ -275,6 +311,89 @@ def test_atlas_in_another_space_without_a_transform(run, parcels, tmp_path, monk
         True,
     )
     assert not (tmp_path / 'out').exists()
+
+
+def warnings_of_last_run(out):
+    return json.loads(max(out.glob('logs/*/run.json')).read_text())['warnings']
+
+
+@pytest.mark.mrtrix
+@pytest.mark.parametrize('engine', ['index', 'mrtrix'])
+def test_atlas_that_the_streamlines_do_not_reach(run, parcels, tmp_path, engine):
+    """Said when the endpoints are assigned, before the next run, in its log, and with the statistics."""
+    image = nb.load(parcels[2])
+    data = np.asanyarray(image.dataobj).copy()
+    data[data > 2] = 0
+    data[2:4, 2:4, 2:4] = 4  # far from all streamlines
+    write_mask(parcels[2], data, image.affine, 'int16')
+    code, _, err = run(*parcels, *BOTH, '--engine', engine)
+    assert code == 0, err
+    doubts = [line.removeprefix('lacuna: ') for line in err.splitlines() if 'the atlas toy' in line]
+    assert len(doubts) == 2
+    assert '50 %' in doubts[0]
+    assert '1 of its 2 parcels (absent)' in doubts[1]
+    assert [doubt for doubt in warnings_of_last_run(tmp_path / 'out') if 'the atlas toy' in doubt] == doubts
+    statistics = json.loads(
+        (tmp_path / 'out' / f'{STEM}_atlas-toy_desc-matrixstatistics_stats.json').read_text()
+    )
+    assert (statistics['endpoints_unassigned_pct'], statistics['parcels_unreached']) == (50, 1)
+
+    _, _, err = run(*parcels, *BOTH, '--engine', engine, '--dry-run', out='other')
+    assert [line for line in err.splitlines() if 'the atlas toy' in line] == [
+        f'lacuna: {doubt}' for doubt in doubts
+    ]
+    code, _, err = run(*parcels, *BOTH, '--engine', engine, out='other')
+    assert (code, err.count('the atlas toy')) == (0, 2)
+
+
+def test_atlas_of_another_grid_is_said_once(run, tmp_path):
+    grid = standard_grid('MNI152NLin2009cAsym', 2)
+    image = write_mask(tmp_path / 'atlas.nii.gz', np.ones(grid.shape), grid.affine, 'int16')
+    (tmp_path / 'atlas.tsv').write_text('index\tname\n1\tall\n')
+    atlas = ('--custom-parcellation', 'mine', image, tmp_path / 'atlas.tsv')
+    code, _, err = run(*atlas, SPACE, *BOTH)
+    assert code == 0, err
+    assert err.count('are a grid of MNI152NLin2009cAsym') == 1
+    assert any(str(image) in doubt for doubt in warnings_of_last_run(tmp_path / 'out'))
+
+
+def test_atlas_that_lies_nowhere_stops_the_run(run, tmp_path):
+    for number, (data, affine) in enumerate(
+        [(np.ones((9, 9, 9)), np.eye(4)), (np.zeros((9, 9, 9)), np.diag([2.0, 2, 2, 1]))]
+    ):
+        image = write_mask(tmp_path / f'atlas{number}.nii.gz', data, affine, 'int16')
+        (tmp_path / 'atlas.tsv').write_text('index\tname\n1\tall\n')
+        code, _, err = run('--custom-parcellation', 'mine', image, tmp_path / 'atlas.tsv', SPACE, *BOTH)
+        assert (code, str(image) in err, err.count('\n')) == (2, True, 1)
+        assert not (tmp_path / 'out').exists()
+
+
+def test_what_is_kept_is_named_after_how_it_is_made(toy, parcels, tmp_path, monkeypatch):
+    """Endpoint tables and moved streamlines of another version of Lacuna are not taken."""
+    from lacuna.cli.parser import build_parser
+    from lacuna.cli.run import make_config
+    from lacuna.connectomes import Alignment, Movement, open_tractogram
+    from lacuna.plan import make_plan
+
+    words = [
+        'run',
+        'snm',
+        tmp_path / 'bids',
+        tmp_path / 'out',
+        '--connectome-path',
+        toy.tracks,
+        *parcels,
+        *BOTH,
+    ]
+    config = make_config(build_parser().parse_args([str(word) for word in words]))
+    tractogram = open_tractogram(toy.tracks, config.connectome_space, cache=tmp_path)
+    plan = make_plan(config, tractogram, engine_version=None, cache=tmp_path)
+    moved = Alignment(tractogram, 'MNI152NLin2009cAsym', Movement(tmp_path / 'x.h5', 'a' * 64), tmp_path)
+    before = plan.cached_endpoints(plan.parcellations[SPACE][0], SPACE), moved.tracks, moved.content
+    monkeypatch.setattr('lacuna.plan.VERSION', 0)
+    monkeypatch.setattr('lacuna.streamlines.transform._VERSION', 0)
+    after = plan.cached_endpoints(plan.parcellations[SPACE][0], SPACE), moved.tracks, moved.content
+    assert all(old != new for old, new in zip(before, after, strict=True))
 
 
 # ---- real tractograms, lesions and atlases against plain commands ----
@@ -358,7 +477,7 @@ def test_equal_to_plain_commands(tractogram, space, unpacked, shared, tmp_path, 
             np.testing.assert_allclose(percent, expected, rtol=1e-6)
             roi = pd.read_csv(f'{stem}disconnectionpct_parcelstats.tsv', sep='\t', index_col=0)['value']
             sums = full.sum(axis=1)
-            expected = np.divide(100 * cut.sum(axis=1), sums, out=np.zeros_like(sums), where=sums > 0)
+            expected = np.divide(100 * cut.sum(axis=1), sums, out=np.full(sums.shape, np.nan), where=sums > 0)
             np.testing.assert_allclose(roi, expected, rtol=1e-6)
             statistics = json.loads((tmp_path / f'{stem}matrixstatistics_stats.json').read_text())
             loss = (full > 0).sum(axis=1) - (full - cut > 0).sum(axis=1)

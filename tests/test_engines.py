@@ -118,7 +118,7 @@ def test_without_mrtrix(study, tmp_path, lacuna_command):
     assert done.returncode == 0, done.stderr
     table = next((tmp_path / 'out/sub-01').rglob('*parcelstats.tsv')).read_text().splitlines()
     # 9 of the 15 long lines end in the right parcel (y = 0, 4, 8), 6 of them are cut
-    assert table == ['region\tvalue', f'right\t{600 / 9}', f'left\t{600 / 9}', 'nowhere\t0.0']
+    assert table == ['region\tvalue', f'right\t{600 / 9}', f'left\t{600 / 9}', 'nowhere\tn/a']
     done = lacuna_command('info', 'engines', PATH='/nowhere')
     assert 'mrtrix  not available' in done.stdout
     assert 'index   available' in done.stdout

@@ -553,7 +553,7 @@ def test_convert_command(tmp_path, capsys):
     with pytest.raises(InputError, match='--force'):
         run_command(tmp_path / 'a.trx', tmp_path / 'a.tck')
     assert run_command(tmp_path / 'a.trx', tmp_path / 'a.tck', '--force') == 0
-    with pytest.raises(InputError, match="space 'MNI' is not supported"):
+    with pytest.raises(InputError, match="space 'MNI' may be either of two"):
         run_command(tmp_path / 'a.trx', tmp_path / 'b.tck', '--space', 'MNI')
 
 

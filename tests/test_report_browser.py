@@ -121,6 +121,32 @@ def test_the_viewer_draws_and_obeys(opened, pages):
     assert page.evaluate('lacunaViewer.nv.frac2mm(lacunaViewer.nv.scene.crosshairPos)[0]') < -20
 
 
+def test_results_can_be_moved_and_what_is_left_behind_is_said(opened, pages, tmp_path):
+    """A copy of the folder works, without the original; a page copied with its figures only shows all but the viewer."""
+    moved = tmp_path / 'somewhere else' / 'résultats #1'
+    shutil.copytree(pages, moved)
+    page = opened(moved / 'sub-01.html')
+    assert min(natural_sizes(page)) > 0
+    page.get_by_role('button', name='Open the viewer here').click()
+    page.frame_locator('iframe').locator('#said', has_text='Left is left').wait_for(timeout=60_000)
+    scripts = page.frames[1].evaluate('[...document.scripts].map((script) => script.src).filter(Boolean)')
+    assert len(scripts) == 2
+    assert all(script.startswith((moved / 'assets').as_uri()) for script in scripts)
+
+
+def test_a_page_with_its_figures_only(browser, pages, tmp_path):
+    shutil.copy(pages / 'sub-01.html', tmp_path)
+    shutil.copytree(pages / 'sub-01/figures', tmp_path / 'sub-01/figures')
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.goto((tmp_path / 'sub-01.html').as_uri())
+    assert min(natural_sizes(page)) > 0
+    page.goto((tmp_path / f'sub-01/figures/{STEM}_method-snm_desc-viewer.html').as_uri())
+    page.wait_for_function('lacunaViewer.ready || lacunaViewer.error', timeout=60_000)
+    assert '"assets"' in page.locator('#said').text_content()
+    context.close()
+
+
 def test_where_the_viewer_puts_things(opened, pages):
     """The percentages that the browser reads at places of the map, and the extent of the streamlines."""
     page = opened(pages / f'sub-01/figures/{STEM}_method-snm_desc-viewer.html')

@@ -15,7 +15,7 @@ from lacuna.errors import InputError
 from lacuna.fetching import connectome_path, fetch, fetched
 from lacuna.files import read_json
 from lacuna.streamlines.formats import read_bundles
-from lacuna.streamlines.sample import Subsample
+from lacuna.streamlines.subsample import Subsample
 from lacuna.streamlines.tck import scan, write_tck
 
 QUICK = Patience(timeout=2.0, attempts=2, first_wait=0.01)

@@ -115,8 +115,52 @@ def test_bad_affines(affine):
 
 
 def test_unknown_space():
-    with pytest.raises(InputError, match="space 'MNI' is not supported; choose from"):
-        spaces.check_space('MNI', (10, 10, 10), np.eye(4))
+    with pytest.raises(InputError, match="space 'MNI305' is not supported; choose from"):
+        spaces.check_space('MNI305', (10, 10, 10), np.eye(4))
+    with pytest.raises(InputError, match=f"did you mean '{N6}'"):
+        spaces.world_space(N6.lower())
+
+
+@pytest.mark.parametrize(
+    'name',
+    ['MNI152', 'mni152', 'MNI', 'FSL', 'fsl', 'SPM', 'SPM12', 'ICBM', 'icbm152', 'MNI152_2mm', 'mni space'],
+)
+def test_a_name_of_two_spaces_is_asked_back(name):
+    with pytest.raises(InputError) as caught:
+        spaces.world_space(name)
+    said = str(caught.value)
+    assert f"'{name}'" in said
+    assert f"'{N6}'" in said
+    assert f"'{N2009}'" in said
+    assert '182 x 218 x 182' in said  # how to find out
+    assert '\n' not in said
+
+
+@pytest.mark.parametrize('letter', 'abc')
+def test_symmetric_templates_are_refused_with_a_way_out(letter):
+    name = f'MNI152NLin2009{letter}Sym'
+    with pytest.raises(
+        InputError, match=f"'{name}' is symmetric, and TemplateFlow has no transform"
+    ) as caught:
+        spaces.world_space(name)
+    assert 'antsApplyTransforms' in str(caught.value)
+
+
+def test_sources_of_a_space_are_compared():
+    settled = spaces.settle_space(
+        [(None, 'a'), ({'no': 'text'}, 'b'), (N6, 'option'), (N2009, 'file'), (N6, 'name')]
+    )
+    assert settled == (N6, 'option', f'option says {N6}, file {N2009}')
+    # one world; and a name of two spaces contradicts neither
+    assert spaces.settle_space([('MNI152NLin2009aAsym', 'a'), (N2009, 'b'), ('MNI152', 'c')]) == (
+        N2009,
+        'a',
+        None,
+    )
+    assert spaces.settle_space([(N6, 'a'), ('T1w', 'b')]).contradiction == f'a says {N6}, b T1w'
+    assert spaces.settle_space([(None, 'a')]) is None
+    with pytest.raises(InputError, match=r'two spaces.*\(b\)'):
+        spaces.settle_space([('', 'a'), ('MNI152', 'b'), (N6, 'c')])
 
 
 @pytest.mark.shared

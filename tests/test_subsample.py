@@ -11,7 +11,7 @@ from lacuna.cli import main
 from lacuna.errors import InputError, TractogramError
 from lacuna.files import read_json
 from lacuna.streamlines import formats, tck
-from lacuna.streamlines.sample import Subsample
+from lacuna.streamlines.subsample import Subsample
 
 COUNT = 203
 

@@ -32,7 +32,7 @@ def test_walk(tmp_path, lacuna_command):
     for label in ('01', '02', '03'):
         assert f'report: {out}/sub-{label}.html\n' in done.stdout
         page = (out / f'sub-{label}.html').read_text()
-        assert page.count('src="data:image/') >= 7
+        assert page.count(f'src="./sub-{label}/figures/') >= 7
         assert list((out / f'sub-{label}/figures').glob('*_desc-viewer.html'))
         assert list((out / f'sub-{label}/figures').glob('*_desc-disconnected_tractogram.tck'))
 

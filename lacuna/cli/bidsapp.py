@@ -19,7 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument('--version', action=Version)
-    run.add_arguments(parser, participants=('--participant-label', '--participant_label'))
+    run.add_arguments(parser)
     parser.add_argument('analysis_level', choices=('participant', 'group'), help='what to do')
     return parser
 
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             pattern=None,
             matrices=False,
             overwrite=getattr(args, 'overwrite', False),
-            report=getattr(args, 'report', True),
+            report=getattr(args, 'report', 'full') != 'none',
             verbose=getattr(args, 'verbose', 0),
         ),
     )

@@ -20,7 +20,8 @@ def add_parser(commands: Any) -> None:
         'bidsify',
         help='a BIDS dataset from a folder of masks',
         description='Copy lesion masks into a BIDS dataset that lacuna run reads. The participant is the sub-XXX in '
-        'the name of the file (or of its folder), else all letters and digits of the name. Each mask is checked; '
+        'the name of the file (or of its folder), else all letters and digits of the name, or of the folder where '
+        'several files share a name (P01/lesion.nii.gz, P02/lesion.nii.gz). Each mask is checked; '
         'what is no usable mask is named and left out, and the exit code is then 1. No file is ever overwritten.',
     )
     parser.add_argument(
@@ -44,6 +45,11 @@ def add_parser(commands: Any) -> None:
         default='lesion',
         help='label of the masks whose name or row has none (default: lesion)',
     )
+    parser.add_argument(
+        '--pattern',
+        metavar='GLOB',
+        help="only the files whose names (with a slash: paths) match, such as '*lesion*.nii.gz'",
+    )
     parser.add_argument('-v', '--verbose', action='count', default=0, help='name all masks')
     parser.set_defaults(run=run)
 
@@ -62,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
         space=args.space,
         session=args.session,
         label=args.label,
+        pattern=args.pattern,
         progress=progress,
     )
     if args.verbose:

@@ -10,7 +10,7 @@ from lacuna.errors import InputError
 from lacuna.progress import progress_bar
 
 if TYPE_CHECKING:
-    from lacuna.streamlines.sample import Subsample
+    from lacuna.streamlines.subsample import Subsample
     from lacuna.streamlines.tck import TractogramInfo
 
 
@@ -56,7 +56,7 @@ def subsample_of(args: argparse.Namespace) -> Subsample | None:
     InputError
         If they are not possible.
     """
-    from lacuna.streamlines.sample import Subsample
+    from lacuna.streamlines.subsample import Subsample
 
     if args.fraction is not None:
         return Subsample(args.fraction, args.seed or 0)

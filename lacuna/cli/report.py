@@ -35,6 +35,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar='N',
         help='participants at a time; -1 is one a processor (%(default)s)',
     )
+    parser.add_argument(
+        '--report',
+        choices=('full', 'light'),
+        default='full',
+        help='light: without the viewers (%(default)s)',
+    )
     parser.add_argument('--group', action='store_true', help='write group.html, an overview of all, instead')
     parser.set_defaults(run=run)
 
@@ -68,7 +74,12 @@ def run(args: argparse.Namespace) -> int:
     failed = 0
     with progress_bar('reports', total=len(labels)) as bar:
         for label, made in make_reports(
-            root, labels, failures=failures, redraw=True, workers=processors(args.nprocs)
+            root,
+            labels,
+            failures=failures,
+            redraw=True,
+            viewer=args.report == 'full',
+            workers=processors(args.nprocs),
         ):
             bar.update(1)
             if isinstance(made, Path):

@@ -13,8 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lacuna.claim import Claim, claiming
-from lacuna.cli.words import print_plan, print_result, say_failures, say_plan, say_tractogram, set_up_logging
-from lacuna.config import ENGINES, ON_EMPTY, RunConfig, read_settings
+from lacuna.cli.words import (
+    print_plan,
+    print_result,
+    say_doubts,
+    say_failures,
+    say_plan,
+    say_tractogram,
+    set_up_logging,
+)
+from lacuna.config import ENGINES, ON_EMPTY, REPORTS, RunConfig, read_settings
 from lacuna.errors import EXIT_FAILED, INTERRUPTED, InputError
 from lacuna.plugins import PluginChoice, read_plugin
 from lacuna.progress import counted, progress_bar
@@ -44,9 +52,7 @@ def add_parser(commands: Any) -> None:
     snm.set_defaults(run=run)
 
 
-def add_arguments(
-    parser: argparse.ArgumentParser, *, participants: Sequence[str] = ('--participant-label',)
-) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of a run; the parser's ``argument_default`` has to be SUPPRESS.
 
     What is not given is not in the namespace: it comes from ``--config``, or is the default of `RunConfig`.
@@ -64,15 +70,26 @@ def add_arguments(
     parser.add_argument(
         '--config',
         type=Path,
-        metavar='FILE',
-        help='settings of an earlier run (logs/*/settings.toml of its output); what is given beside it wins',
+        metavar='OUTPUT_DIR|FILE',
+        help='settings of the last run into a folder, or of any (logs/*/settings.toml); what is given beside it wins',
     )
 
     chosen = parser.add_argument_group('which masks')
-    chosen.add_argument(*participants, nargs='+', dest='participants', metavar='L', help='all by default')
-    chosen.add_argument('--session-id', nargs='+', dest='sessions', metavar='S', help='all by default')
+    # both spellings, as in fMRIPrep
+    for option, name, metavar in (
+        ('participant-label', 'participants', 'L'),
+        ('session-id', 'sessions', 'S'),
+    ):
+        spellings = (f'--{option}', f'--{option.replace("-", "_")}')
+        chosen.add_argument(*spellings, nargs='+', dest=name, metavar=metavar, help='all by default')
     chosen.add_argument(
         '--pattern', metavar='GLOB', help="of the masks' names, such as '*label-acuteinfarct_mask.nii.gz'"
+    )
+    chosen.add_argument(
+        '--bids-filter-file',
+        type=Path,
+        metavar='FILE',
+        help='JSON with what pybids is asked for, such as {"mask": {"session": "01", "desc": "lesion"}}',
     )
     chosen.add_argument(
         '--chunk', metavar='I/N', help='only the I-th of N parts of the participants, for a job of a cluster'
@@ -137,7 +154,16 @@ def add_arguments(
     )
     how.add_argument('-w', '--work-dir', type=Path, help=_default('work_dir', 'for what is not finished'))
     how.add_argument('--overwrite', action='store_true', help='replace results made with other settings')
-    how.add_argument('--no-report', action='store_false', dest='report', help='leave out the reports')
+    how.add_argument(
+        '--report',
+        choices=REPORTS,
+        help=_default(
+            'report', 'of each participant; light: without the viewer and its sample of streamlines'
+        ),
+    )
+    how.add_argument(
+        '--no-report', action='store_const', const='none', dest='report', help='the same as --report none'
+    )
     how.add_argument('--dry-run', action='store_true', help='say what would be done, and stop')
     how.add_argument(
         '-v',
@@ -182,8 +208,8 @@ def make_config(args: argparse.Namespace) -> RunConfig:
         raise InputError(message)
     values['connectome_path'] = connectome_path(values['connectome_path'])
     values.setdefault('work_dir', RunConfig.__dataclass_fields__['work_dir'].default)
-    for name in ('source', 'output_dir', 'connectome_path', 'work_dir', 'atlas_dir', 'use_plugin'):
-        if values.get(name) is not None:
+    for name, setting in RunConfig.__dataclass_fields__.items():
+        if str(setting.type).startswith('Path') and values.get(name) is not None:
             values[name] = _absolute(values[name])
     if values.get('use_plugin'):
         values = read_plugin(values['use_plugin']).resources | values
@@ -211,7 +237,7 @@ def prepare(config: RunConfig, claim: Claim | None = None) -> RunPlan:
     from lacuna.derivatives import check_output_dir
     from lacuna.files import cache_dir
     from lacuna.interfaces.mrtrix import missing_commands, mrtrix_version
-    from lacuna.plan import make_plan
+    from lacuna.plan import make_plan, mask_paths
 
     if config.engine == 'mrtrix' and (missing := missing_commands()):
         message = (
@@ -222,6 +248,7 @@ def prepare(config: RunConfig, claim: Claim | None = None) -> RunPlan:
     if plugin := _plugin(config):
         check_programs(plugin.name)
     check_output_dir(config.output_dir, config.source)
+    paths = mask_paths(config)  # before the tractogram is read, which may take minutes
     size = config.connectome_path.stat().st_size if config.connectome_path.is_file() else 0
     with progress_bar('reading the tractogram', total=size, unit='B', unit_scale=True) as bar:
         tractogram = open_tractogram(
@@ -236,6 +263,7 @@ def prepare(config: RunConfig, claim: Claim | None = None) -> RunPlan:
         engine_version=version,
         cache=cache_dir(),
         progress=partial(counted, 'checking masks'),
+        paths=paths,
         **({'claim': lambda subjects: claim.take(subjects, config.settings())} if claim else {}),
     )
 
@@ -270,7 +298,7 @@ def execute(plan: RunPlan, claim: Claim) -> int:
             f'lacuna: {len(failures)} of {finished + len(failures)} masks failed; see {table}',
             file=sys.stderr,
         )
-    if config.report:
+    if config.report != 'none':
         _make_reports(plan, failures)
     print_result(plan, finished)
     return 1 if failures or faults else 0
@@ -289,6 +317,7 @@ def _run_recorded(plan: RunPlan) -> tuple[list[Failure], list[str]]:
         try:
             unfinished, faults = _run_jobs(plan, log_dir, record)
             say_failures(failures := [*plan.failed, *unfinished])
+            say_doubts(plan)
             for fault in faults:
                 _LOGGER.error('lacuna: %s', fault)
             if failures:
@@ -415,6 +444,7 @@ def _workflow_name(config: RunConfig) -> str:
         config.participants,
         config.sessions,
         config.pattern,
+        config.bids_filter_file,
         config.chunk,
     ]
     return f'lacuna_{zlib.crc32(repr(which).encode()):08x}_wf'
@@ -427,12 +457,12 @@ def _make_reports(plan: RunPlan, failures: list[Failure]) -> None:
 
     failed = [mask_failure(failure.path, failure.reason) for failure in failures]
     known = {mask.subject for mask in (*plan.done, *(job.mask for job in plan.todo))}
-    root = plan.config.output_dir
-    stale = {subject for subject in known if not is_current(root, subject)}
+    root, viewer = plan.config.output_dir, plan.config.report == 'full'
+    stale = {subject for subject in known if not is_current(root, subject, viewer=viewer)}
     subjects = sorted(stale | {failure.subject for failure in failed})
     workers = processors(plan.config.nprocs)
     with progress_bar('reports', total=len(subjects)) as bar:
-        for subject, made in make_reports(root, subjects, failures=failed, workers=workers):
+        for subject, made in make_reports(root, subjects, failures=failed, viewer=viewer, workers=workers):
             bar.update(1)
             if isinstance(made, str):
                 print(f'lacuna: sub-{subject}: no report: {made}', file=sys.stderr)

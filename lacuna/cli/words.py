@@ -55,6 +55,13 @@ def say_warnings(plan: RunPlan) -> None:
         _LOGGER.warning('lacuna: %s', warning)
 
 
+def say_doubts(plan: RunPlan) -> None:
+    """What is doubtful only after the work is done; it is added to the warnings of the plan."""
+    for doubt in (doubts := plan.doubts_of_endpoints()):
+        _LOGGER.warning('lacuna: %s', doubt)
+    plan.warnings.extend(doubts)
+
+
 def say_plan(plan: RunPlan) -> None:
     """Warnings, and with -v what is to do for each mask."""
     say_warnings(plan)
@@ -107,9 +114,11 @@ def print_result(plan: RunPlan, finished: int) -> None:
                 if target.key in _SHOWN and (plan.config.output_dir / path).is_file():
                     print(f'{_SHOWN[target.key]}: {plan.config.output_dir / path}')
         for subject in dict.fromkeys(mask.subject for mask in masks):
-            if (page := plan.config.output_dir / f'sub-{subject}.html').is_file() and plan.config.report:
+            if (
+                page := plan.config.output_dir / f'sub-{subject}.html'
+            ).is_file() and plan.config.report != 'none':
                 print(f'report: {page}')
-    elif plan.config.report:
+    elif plan.config.report != 'none':
         print(f'reports: {plan.config.output_dir}/sub-*.html')
     print(
         f'{finished} mask{"s" if finished != 1 else ""} done ({finished - len(plan.done)} now); results in {plan.config.output_dir}'

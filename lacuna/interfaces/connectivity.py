@@ -24,6 +24,7 @@ from lacuna.interfaces.images import save_image
 from lacuna.measures import disconnection_percent, matrix_statistics, roi_disconnection
 from lacuna.spaces import standard_grid
 from lacuna.streamlines.transform import PointTransform
+from lacuna.tables import NOT_AVAILABLE
 
 #: MRtrix3 reads weights as float32, which holds whole numbers up to this one
 MOST_STREAMLINES = 2**24
@@ -69,6 +70,7 @@ class PrepareParcellation(SimpleInterface):
 
 class _MakeEndpointTableInputSpec(BaseInterfaceInputSpec):
     assignments = File(exists=True, mandatory=True, desc='of tck2connectome -out_assignments')
+    in_parcels = File(exists=True, mandatory=True, desc='number of the parcel in each voxel, from 1')
     names = File(exists=True, mandatory=True, desc='of PrepareParcellation')
 
 
@@ -83,12 +85,14 @@ class MakeEndpointTable(SimpleInterface):
     output_spec = _MakeEndpointTableOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
+        import nibabel as nb
         import pandas as pd
 
         pairs = pd.read_csv(self.inputs.assignments, sep=r'\s+', header=None, comment='#', dtype=np.int32)
         names = tuple(json.loads(Path(self.inputs.names).read_text(encoding='utf-8')))
         target = Path(runtime.cwd, 'endpoints.npz')
-        self._results['out_file'] = str(EndpointTable.of(pairs.to_numpy(), names).save(target))
+        parcels = np.asanyarray(nb.load(self.inputs.in_parcels).dataobj)
+        self._results['out_file'] = str(EndpointTable.of(pairs.to_numpy(), names, parcels).save(target))
         return runtime
 
 
@@ -178,7 +182,7 @@ def write_connectivity(table: EndpointTable, selected: np.ndarray, folder: Path)
         frame.to_csv(paths[key], sep='\t', index_label='region')
     paths['roi_disconnection'] = str(folder / 'roi_disconnection.tsv')
     frame = pd.DataFrame({'region': table.names, 'value': roi_disconnection(cut, full)})
-    frame.to_csv(paths['roi_disconnection'], sep='\t', index=False)
+    frame.to_csv(paths['roi_disconnection'], sep='\t', index=False, na_rep=NOT_AVAILABLE)
     statistics = matrix_statistics(
         mask_matrix=cut,
         full_matrix=full,
@@ -186,5 +190,5 @@ def write_connectivity(table: EndpointTable, selected: np.ndarray, folder: Path)
         streamlines_unassigned=table.unassigned(selected),
     )
     target = folder / 'matrix_statistics.json'
-    target.write_bytes(json_bytes(statistics))
+    target.write_bytes(json_bytes({**statistics, **table.coverage.statistics()}))
     return {**paths, 'matrix_statistics': str(target)}

@@ -132,8 +132,7 @@ class QueryIndex(SimpleInterface):
         import nibabel as nb
 
         from lacuna.streamlines.index import Index
-        from lacuna.streamlines.sample import spread
-        from lacuna.streamlines.tck import write_tck
+        from lacuna.streamlines.sample import spread, write_sample
         from lacuna.streamlines.voxels import nifti_affine
 
         inputs = self.inputs
@@ -151,7 +150,7 @@ class QueryIndex(SimpleInterface):
             )
         if inputs.most_sampled:
             sample = Path(runtime.cwd, 'sample.tck')
-            write_tck(sample, index.read(ids[spread(len(ids), inputs.most_sampled)]) if len(ids) else [])
+            write_sample(sample, index.read(ids[spread(len(ids), inputs.most_sampled)]) if len(ids) else [])
             self._results['sample'] = str(sample)
         return runtime
 
@@ -190,14 +189,15 @@ class AssignEndpoints(SimpleInterface):
         def make(target: Path) -> None:
             index = Index.open(inputs.index, verify=False)
             image = nb.load(inputs.in_parcels)
+            parcels = np.asanyarray(image.dataobj)
             pairs = assign(
                 index.endpoints,
-                np.asanyarray(image.dataobj),
+                parcels,
                 nifti_affine(image.header),
                 nprocs=inputs.num_threads,
             )
             names = tuple(json.loads(Path(inputs.names).read_text(encoding='utf-8')))
-            EndpointTable.of(pairs, names).save(target)
+            EndpointTable.of(pairs, names, parcels).save(target)
 
         self._results['out_file'] = str(kept_or_made(runtime.cwd, inputs.out_file, make))
         return runtime

@@ -40,6 +40,7 @@ class _DrawReportletsInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
     full_tdi = File(exists=True, desc='density of all streamlines, on the grid of the map')
     summary = File(exists=True, desc='statistics (JSON)')
     sample = File(exists=True, desc='some of the streamlines cut (.tck)')
+    viewer = traits.Bool(True, usedefault=True, desc='whether to write the viewer')
     metadata = traits.Dict(traits.Str, traits.Any, desc='what the sidecars of the mask have in common')
 
 
@@ -88,7 +89,7 @@ class DrawReportlets(SimpleInterface):
             atlases=tuple(tables),
             metadata=inputs.metadata if isdefined(inputs.metadata) else {},
         )
-        paths = draw_reportlets(lesion, Path(runtime.cwd))
+        paths = draw_reportlets(lesion, Path(runtime.cwd), viewer=inputs.viewer)
         self._results['out_files'] = [str(path) for path in paths]
         return runtime
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,19 +150,22 @@ def check_denominators(percent: np.ndarray, full_tdi: np.ndarray) -> list[str]:
     ]
 
 
-def check_spacing(streamlines: Sequence[np.ndarray], affine: np.ndarray) -> list[str]:
+def check_spacing(spacing: float | None, affine: np.ndarray) -> list[str]:
     """Whether vertices lie so far apart that a streamline may cross the mask without one in it.
 
-    >>> check_spacing([np.array([[0.0, 0, 0], [0, 4, 0]])], np.eye(4))
+    Parameters
+    ----------
+    spacing : float or None
+        Median distance of successive vertices, mm; None if nothing says it.
+    affine : numpy.ndarray
+        Of the mask.
+
+    >>> check_spacing(4.0, np.eye(4))
     ['Vertices are sparse, 4.0 mm apart (voxels of the mask: 1.0 mm): streamlines may pass unseen.']
     """
-    steps = [np.linalg.norm(np.diff(line, axis=0), axis=1) for line in streamlines if len(line) > 1]
-    if not steps:
-        return []
-    spacing = float(np.median(np.concatenate(steps)))
     edge = float(np.linalg.norm(affine[:3, :3], axis=0).min())
     # a line through a voxel is on average some two thirds of its edge long
-    if spacing <= 2 * edge:
+    if spacing is None or spacing <= 2 * edge:
         return []
     return [
         f'Vertices are sparse, {spacing:.1f} mm apart (voxels of the mask: {edge:.1f} mm): streamlines may pass unseen.'

@@ -159,7 +159,7 @@ def streamline_figure(
         plane = [other for other in range(3) if other != axis]
         axes.add_collection(
             LineCollection(
-                list(segments[..., plane]), colors=colours, linewidths=0.45, alpha=0.45, capstyle='round'
+                list(segments[..., plane]), colors=colours, linewidths=0.55, alpha=0.5, capstyle='round'
             )
         )
         if lesion is not None and lesion.any():
@@ -170,23 +170,6 @@ def streamline_figure(
     return figure
 
 
-def thinned(streamline: np.ndarray, spacing: float = 2.5) -> np.ndarray:
-    """A streamline with vertices at least `spacing` mm apart along it; both ends are kept.
-
-    >>> line = np.zeros((11, 3))
-    >>> line[:, 0] = range(11)
-    >>> thinned(line, 4.0)[:, 0].tolist()
-    [0.0, 4.0, 8.0, 10.0]
-    """
-    if len(streamline) < 3:
-        return streamline
-    steps = np.linalg.norm(np.diff(streamline, axis=0), axis=1)
-    passed = np.floor(np.concatenate([[0.0], np.cumsum(steps)]) / spacing + 1e-6)
-    keep = np.concatenate([[True], np.diff(passed) > 0])
-    keep[-1] = True
-    return streamline[keep]
-
-
 def direction_segments(streamlines: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """The pieces of streamlines, (pieces, 2, 3), and the colour of the direction of each, (pieces, 3).
 
@@ -194,7 +177,7 @@ def direction_segments(streamlines: Sequence[np.ndarray]) -> tuple[np.ndarray, n
     >>> pieces.shape, colours.tolist()
     ((1, 2, 3), [[0.0, 1.0, 0.0]])
     """
-    lines = [line for line in map(thinned, streamlines) if len(line) > 1]
+    lines = [line for line in streamlines if len(line) > 1]
     if not lines:
         return np.empty((0, 2, 3)), np.empty((0, 3))
     pieces = np.concatenate([np.stack([line[:-1], line[1:]], axis=1) for line in lines]).astype(float)

@@ -232,7 +232,8 @@ def _atlas_sections(lesions: Sequence[Lesion]) -> Iterable[str]:
         }
         if columns:
             table = pd.DataFrame(columns).T
-            text = f'Percent of the streamlines of each parcel ({escape(name)}) that pass through the lesion (white: none); '
+            text = f'Percent of the streamlines of each parcel ({escape(name)}) that pass through the lesion (white: none; '
+            text += 'grey: no streamline joins it to another parcel); '
             text += 'means of networks where there are more than 60 parcels with known networks.'
             yield _section('Parcels', text, svg_bytes(heat_figure(table)))
 

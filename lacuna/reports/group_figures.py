@@ -80,6 +80,8 @@ def _bins(count: int) -> int:
 def by_network_means(table: pd.DataFrame) -> pd.DataFrame:
     """Mean of the parcels of each network and hemisphere; the table as it is if names tell no networks.
 
+    A parcel without a value (NaN) plays no part.
+
     >>> import pandas as pd
     >>> by_network_means(pd.DataFrame([[10.0, 20.0, 5.0]], columns=['LH_Vis_1', 'LH_Vis_2', 'RH_Vis_1']))
        Visual (L)  Visual (R)
@@ -101,14 +103,17 @@ def heat_figure(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table : pandas.DataFrame
-        Lesions in rows, parcels in columns.
+        Lesions in rows, parcels in columns; NaN is drawn grey.
     """
     averaged = len(table.columns) > _MOST_COLUMNS
     shown = by_network_means(table) if averaged else table
     width = 9.5
     figure = new_figure(width, 1.9 + 0.2 * min(max(len(shown), 4), _MOST_ROWS))
     axes = figure.add_subplot()
-    values = np.ma.masked_equal(shown.to_numpy(float), 0)
+    numbers = shown.to_numpy(float)
+    values = np.ma.masked_invalid(np.ma.masked_equal(numbers, 0))
+    unknown = np.ma.masked_array(np.ones(numbers.shape), ~np.isnan(numbers))
+    axes.imshow(unknown, cmap='Greys', vmin=-1, vmax=9, aspect='auto', interpolation='nearest')
     image = axes.imshow(values, cmap=PERCENT, vmin=0, vmax=100, aspect='auto', interpolation='nearest')
     names = [name if averaged else labelled(read_parcel(str(name))) for name in shown.columns]
     every = -(-len(names) // _MOST_COLUMNS)

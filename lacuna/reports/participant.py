@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +12,7 @@ from html import escape
 from importlib import resources
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from lacuna import derivatives
 from lacuna.bids import parse_entities
@@ -28,7 +28,6 @@ _CRASH = re.compile(r'\(details: (?P<path>.*?\.txt)\)')
 _MOST_OF_A_CRASH = 20_000
 #: bytes in which the stamp of a page or figure lies
 _STAMPED = 1000
-_TYPES = {'.png': 'image/png', '.svg': 'image/svg+xml'}
 
 
 @dataclass(frozen=True)
@@ -73,13 +72,14 @@ def make_reports(
     *,
     failures: Sequence[ReportFailure] = (),
     redraw: bool = False,
+    viewer: bool = True,
     workers: int = 1,
 ) -> Iterator[tuple[str, Path | str]]:
     """Make the pages of several participants; one that cannot be made is no reason to leave out the others.
 
     Parameters
     ----------
-    root, failures, redraw
+    root, failures, redraw, viewer
         See `make_report`.
     subjects : sequence of str
         Labels, without ``sub-``.
@@ -92,7 +92,7 @@ def make_reports(
     made : pathlib.Path or str
         The page, or in words why there is none.
     """
-    make = partial(_try_report, root, failures, redraw)
+    make = partial(_try_report, root, failures=failures, redraw=redraw, viewer=viewer)
     if workers == 1 or len(subjects) == 1:
         yield from zip(subjects, map(make, subjects), strict=True)
         return
@@ -105,18 +105,23 @@ def make_reports(
         yield from zip(subjects, pool.map(make, subjects), strict=True)
 
 
-def _try_report(root: Path, failures: Sequence[ReportFailure], redraw: bool, subject: str) -> Path | str:
+def _try_report(root: Path, subject: str, **options: Any) -> Path | str:
     from nibabel.filebasedimages import ImageFileError
 
     try:
-        return make_report(root, subject, failures=failures, redraw=redraw)
+        return make_report(root, subject, **options)
     # what somebody has changed, removed or filled since the run
     except (LacunaError, ImageFileError, OSError, EOFError, ValueError, KeyError) as error:
         return ' '.join(str(error).split()) or type(error).__name__
 
 
 def make_report(
-    root: Path, subject: str, *, failures: Iterable[ReportFailure] = (), redraw: bool = False
+    root: Path,
+    subject: str,
+    *,
+    failures: Iterable[ReportFailure] = (),
+    redraw: bool = False,
+    viewer: bool = True,
 ) -> Path:
     """Draw what is missing of a participant's figures, and write the page.
 
@@ -130,6 +135,8 @@ def make_report(
         Those of other participants are left out.
     redraw : bool
         Draw also the figures that are there and newer than the results.
+    viewer : bool
+        False leaves out the viewers.
 
     Returns
     -------
@@ -139,15 +146,17 @@ def make_report(
     folder = figures_dir(root, subject)
     for lesion in find_lesions(root, subject):
         drawn = folder / figure_name(lesion.stem, 'summary', '.html')
-        if redraw or not _is_stamped(drawn, results_stamp([lesion])):
+        if redraw or not _is_stamped(drawn, results_stamp([lesion], viewer=viewer)):
             with tempfile.TemporaryDirectory() as drafts:
-                publish_reportlets(draw_reportlets(lesion, Path(drafts)), folder)
-    return write_page(root, subject, [failure for failure in failures if failure.subject == subject])
+                publish_reportlets(draw_reportlets(lesion, Path(drafts), viewer=viewer), folder)
+    own = [failure for failure in failures if failure.subject == subject]
+    return write_page(root, subject, own, viewer=viewer)
 
 
-def is_current(root: Path, subject: str) -> bool:
+def is_current(root: Path, subject: str, *, viewer: bool = True) -> bool:
     """Whether the page of a participant is there, and made of the results as they are now."""
-    return _is_stamped(root / f'sub-{subject}.html', results_stamp(find_lesions(root, subject)))
+    stamp = results_stamp(find_lesions(root, subject), viewer=viewer)
+    return _is_stamped(root / f'sub-{subject}.html', stamp)
 
 
 def _is_stamped(path: Path, stamp: str) -> bool:
@@ -158,10 +167,26 @@ def _is_stamped(path: Path, stamp: str) -> bool:
         return stamp.encode() in stream.read(_STAMPED)
 
 
-def write_page(root: Path, subject: str, failures: Sequence[ReportFailure] = ()) -> Path:
-    """Put the page of a participant together from the figures that are there.
+def write_page(
+    root: Path, subject: str, failures: Sequence[ReportFailure] = (), *, viewer: bool = True
+) -> Path:
+    """Put the page of a participant together from the figures that are there; it shows them from their folder.
 
-    Pictures are part of the page; only the viewers stay files of their own.
+    Parameters
+    ----------
+    root : pathlib.Path
+        Of the derivative dataset.
+    subject : str
+        Label, without ``sub-``.
+    failures : sequence of ReportFailure
+        Those of the participant.
+    viewer : bool
+        Whether the figures were drawn with viewers.
+
+    Returns
+    -------
+    pathlib.Path
+        ``sub-<label>.html``.
     """
     from nireports.assembler.report import Report
 
@@ -187,8 +212,8 @@ def write_page(root: Path, subject: str, failures: Sequence[ReportFailure] = ())
             )
         report.generate_report()
         page = Path(drafts, target.name).read_text(encoding='utf-8')
-    doctype, _, rest = _with_pictures(page, root).partition('\n')
-    stamp = results_stamp(find_lesions(root, subject))
+    doctype, _, rest = _with_alternatives(page).partition('\n')
+    stamp = results_stamp(find_lesions(root, subject), viewer=viewer)
     write_if_changed(target, f'{doctype}\n{stamp}{rest}'.encode())
     return target
 
@@ -239,14 +264,13 @@ def _failures(failures: Sequence[ReportFailure]) -> str:
     return '<p>These masks failed; their results are missing or those of an earlier run.</p>' + ''.join(parts)
 
 
-def _with_pictures(page: str, root: Path) -> str:
-    """The page with its pictures in it, so that it can be moved and sent as one file."""
+def _with_alternatives(page: str) -> str:
+    """The page with words for those who do not see its pictures."""
 
-    def embed(found: re.Match[str]) -> str:
-        path = root / found['path']
-        content = base64.b64encode(path.read_bytes()).decode()
-        what = parse_entities(path.name).get('desc', 'figure')
-        text = escape(f'{what}: {path.name.split("_method-snm", 1)[0]}', quote=True)
-        return f'alt="{text}" src="data:{_TYPES[path.suffix]};base64,{content}"'
+    def name(found: re.Match[str]) -> str:
+        file = found['path'].rsplit('/', 1)[-1]
+        what = parse_entities(file).get('desc', 'figure')
+        text = escape(f'{what}: {file.split("_method-snm", 1)[0]}', quote=True)
+        return f'alt="{text}" {found[0]}'
 
-    return re.sub(r'src="\./(?P<path>[^"]+\.(?:png|svg))"', embed, page)
+    return re.sub(r'src="\./(?P<path>[^"]+\.(?:png|svg))"', name, page)

@@ -12,15 +12,16 @@ import numpy as np
 
 from lacuna.derivatives import save
 from lacuna.errors import MaskError
-from lacuna.files import read_json, remove_leftovers
+from lacuna.files import read_json, remove_leftovers, write_if_changed
 from lacuna.masks import Mask, read_mask
 from lacuna.reports import charts, checks, figures
 from lacuna.reports.frame import FRAME_AFFINE, load_image, load_template, mask_in_frame, to_frame
 from lacuna.reports.results import AtlasTables, Lesion, figure_name, results_stamp
 from lacuna.reports.style import drawing, png_bytes, svg_bytes
 from lacuna.reports.summary import summary_fragment, viewer_fragment
-from lacuna.reports.viewer import viewer_page
-from lacuna.streamlines.tck import iter_blocks, read_header
+from lacuna.reports.viewer import SCRIPTS, viewer_page, viewer_scripts
+from lacuna.streamlines.sample import read_sample
+from lacuna.tables import NOT_AVAILABLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,14 +31,16 @@ if TYPE_CHECKING:
 _SMALL = 40.0
 
 
-def draw_reportlets(lesion: Lesion, folder: Path) -> list[Path]:
-    """Draw all figures of a lesion under their final names, and write its viewer.
+def draw_reportlets(lesion: Lesion, folder: Path, *, viewer: bool = True) -> list[Path]:
+    """Draw all figures of a lesion under their final names, and write its viewer with the scripts that it needs.
 
     Parameters
     ----------
     lesion : Lesion
         What of it is missing is left out, and the summary says so.
     folder : pathlib.Path
+    viewer : bool
+        False leaves out the viewer.
 
     Returns
     -------
@@ -45,7 +48,7 @@ def draw_reportlets(lesion: Lesion, folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     images = _read(lesion)
-    summary = results_stamp([lesion]) + summary_fragment(lesion, _check(lesion, images))
+    summary = results_stamp([lesion], viewer=viewer) + summary_fragment(lesion, _check(lesion, images))
     pages = {figure_name(lesion.stem, 'summary', '.html'): summary}
     written = []
     with drawing():
@@ -55,30 +58,44 @@ def draw_reportlets(lesion: Lesion, folder: Path) -> list[Path]:
             for name, figure in _atlas_figures(atlas):
                 path = folder / figure_name(lesion.stem, name, '.svg', atlas=atlas.name)
                 written.append(_write(path, svg_bytes(figure())))
-    viewer = f'{lesion.stem}_method-snm_desc-viewer.html'
-    pages[viewer] = viewer_page(
-        lesion.stem,
-        lesion.space,
-        mask=(images.mask.data, images.mask.affine) if images.mask else None,
-        percent=images.percent,
-        streamlines=images.streamlines,
-    )
-    pages[figure_name(lesion.stem, 'view', '.html')] = viewer_fragment(lesion, viewer)
+    if viewer:
+        page = _viewer_name(lesion.stem)
+        pages[page] = viewer_page(
+            lesion.stem,
+            lesion.space,
+            mask=(images.mask.data, images.mask.affine) if images.mask else None,
+            percent=images.percent,
+            streamlines=images.streamlines,
+        )
+        pages[figure_name(lesion.stem, 'view', '.html')] = viewer_fragment(lesion, page)
+        written += [_write(folder / name, script) for name, script in viewer_scripts(lesion.space).items()]
     return written + [_write(folder / name, text.encode()) for name, text in pages.items()]
 
 
 def publish_reportlets(paths: Iterable[Path], folder: Path) -> list[Path]:
-    """Put the figures of a lesion under their final names, each whole or not at all; older ones of it are removed."""
+    """Put the figures of a lesion under their final names, each whole or not at all; older ones of it are removed.
+
+    Scripts go to a folder that all participants share, unless they are there.
+    """
     paths = list(paths)
+    scripts = [path for path in paths if path.suffix == '.js']
+    paths = [path for path in paths if path not in scripts]
     targets = [folder / path.name for path in paths]
     remove_leftovers(targets)
     for source, target in zip(paths, targets, strict=True):
         save(source, target)
     for stem in {path.name.split('_method-snm', 1)[0] for path in paths}:
-        for path in folder.glob(f'{stem}_method-snm_*_figure.*'):
+        for path in (*folder.glob(f'{stem}_method-snm_*_figure.*'), folder / _viewer_name(stem)):
             if path not in targets:
-                path.unlink()
-    return targets
+                path.unlink(missing_ok=True)
+    shared = folder.parents[1] / SCRIPTS
+    for script in scripts:
+        write_if_changed(shared / script.name, script.read_bytes())
+    return targets + [shared / script.name for script in scripts]
+
+
+def _viewer_name(stem: str) -> str:
+    return f'{stem}_method-snm_desc-viewer.html'
 
 
 @dataclass(frozen=True)
@@ -89,6 +106,7 @@ class _Images:
     problem: str
     percent: tuple[np.ndarray, np.ndarray] | None
     streamlines: list[np.ndarray]
+    spacing: float | None
 
 
 def _read(lesion: Lesion) -> _Images:
@@ -101,11 +119,8 @@ def _read(lesion: Lesion) -> _Images:
         except MaskError as error:  # it was sound when the map was made
             problem = f'What needs the mask is left out: {error}.'
     percent = load_image(lesion.disconnection_map) if lesion.disconnection_map else None
-    streamlines: list[np.ndarray] = []
-    if lesion.sample:
-        for points, sizes in iter_blocks(read_header(lesion.sample)):
-            streamlines += [line for line in np.split(points, np.cumsum(sizes)[:-1]) if len(line)]
-    return _Images(mask, problem, percent, streamlines)
+    streamlines, spacing = read_sample(lesion.sample) if lesion.sample else ([], None)
+    return _Images(mask, problem, percent, streamlines, spacing)
 
 
 def _check(lesion: Lesion, images: _Images) -> tuple[checks.LesionFacts | None, list[str]]:
@@ -121,7 +136,7 @@ def _check(lesion: Lesion, images: _Images) -> tuple[checks.LesionFacts | None, 
         made_from = lesion.metadata.get('Mask')
         if isinstance(made_from, dict) and made_from.get('SHA256') not in (None, mask.sha256):
             found.append('The mask has changed since the map was made: run again.')
-        found += checks.check_spacing(images.streamlines, mask.affine)
+        found += checks.check_spacing(images.spacing, mask.affine)
     found += checks.check_summary((read_json(lesion.summary) if lesion.summary else None) or {})
     if images.percent and lesion.full_tdi:
         full_tdi, _ = load_image(lesion.full_tdi)
@@ -176,11 +191,13 @@ def _atlas_figures(atlas: AtlasTables) -> list[tuple[str, Callable[[], Figure]]]
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A table whose first column holds the names of the parcels, as text."""
+    """A table whose first column holds the names of the parcels, as text; NaN where a value is ``n/a``."""
     import pandas as pd
 
     # a parcel may be called NA
-    table = pd.read_csv(path, sep='\t', dtype={'region': str}, keep_default_na=False)
+    table = pd.read_csv(
+        path, sep='\t', dtype={'region': str}, keep_default_na=False, na_values=[NOT_AVAILABLE]
+    )
     return table.set_index(table.columns[0]).astype(float)
 
 

@@ -178,8 +178,8 @@ def check_dataset(root: Path) -> None:
         raise InputError(message)
 
 
-def results_stamp(lesions: Iterable[Lesion]) -> str:
-    """A comment that stands for the results of lesions as they are now.
+def results_stamp(lesions: Iterable[Lesion], *, viewer: bool = True) -> str:
+    """A comment that stands for the results of lesions as they are now, and for pages with or without a viewer.
 
     Not by when they were written: clocks go wrong, and archives keep the times of what they unpack.
     """
@@ -194,4 +194,5 @@ def results_stamp(lesions: Iterable[Lesion]) -> str:
                 atlas.roi_disconnection,
             ]
     known = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path]
+    known += [] if viewer else [('no viewer', 0, 0)]
     return f'<!-- of {hashlib.sha256(repr(known).encode()).hexdigest()} -->\n'

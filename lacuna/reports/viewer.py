@@ -1,26 +1,45 @@
-"""One page with everything of a lesion in three dimensions, that needs nothing but a browser."""
+"""A page with everything of a lesion in three dimensions, and the scripts that the pages of a folder share.
+
+The scripts are plain ones: a browser loads neither modules nor data from a page that is a file on disk.
+"""
 
 from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import html
 import json
-import tempfile
 from collections.abc import Sequence
+from functools import cache
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lacuna.reports.figures import thinned
 from lacuna.reports.frame import template_on_grid
 from lacuna.reports.style import PERCENT
-from lacuna.streamlines.tck import write_tck
 
-#: vertices that the streamlines may have together: one that is 10 cm long has 41 of them
-_MOST_VERTICES = 60_000
+#: folder of the scripts in that of the results
+SCRIPTS = 'assets'
+#: the version is in the name: results may be added with another one
+_NIIVUE = 'niivue-0.69.0.js'
+
+
+@cache
+def viewer_scripts(space: str) -> dict[str, bytes]:
+    """What all viewers of a space have in common, by file name: NiiVue, and the template.
+
+    The name of the template holds its checksum: it is another one on a machine with TemplateFlow than on one without.
+    """
+    files = resources.files('lacuna').joinpath('data')
+    niivue, licence = (files.joinpath(name).read_bytes() for name in ('niivue.umd.js', 'niivue.LICENSE'))
+    template = _nifti(*template_on_grid(space))
+    digest = hashlib.sha256(template.encode()).hexdigest()[:8]
+    return {
+        _NIIVUE: b'/*\n' + licence + b'*/\n' + niivue,
+        f'template-{space}-{digest}.js': f"window.lacunaTemplate = '{template}';\n".encode(),
+    }
 
 
 def viewer_page(
@@ -33,6 +52,8 @@ def viewer_page(
 ) -> str:
     """The page: template, mask, disconnection map and streamlines, to be rotated, sliced and switched off.
 
+    It belongs in ``sub-<label>/figures``, and `viewer_scripts` two folders up in `SCRIPTS`.
+
     Parameters
     ----------
     title : str
@@ -41,14 +62,16 @@ def viewer_page(
     mask, percent : tuple of numpy.ndarray or None
         Voxels and affine.
     streamlines : sequence of numpy.ndarray
-        Each (vertices, 3), world mm. Vertices are thinned to some millimetres.
+        Each (vertices, 3), world mm.
 
     Returns
     -------
     str
         HTML.
     """
-    volumes = [_volume('template', *template_on_grid(space), colormap='gray', low=0, high=255, opacity=1)]
+    volumes: list[dict[str, Any]] = [
+        {'key': 'template', 'data': None, 'colormap': 'gray', 'low': 0, 'high': 255, 'opacity': 1}
+    ]
     if percent is not None:
         halves = np.rint(np.asarray(percent[0], float) * 2)
         # what is there stays visible, however small
@@ -65,34 +88,37 @@ def viewer_page(
         )
         middle = np.argwhere(mask[0]).mean(axis=0)
         centre = [round(float(value), 1) for value in mask[1][:3, :3] @ middle + mask[1][:3, 3]]
-    lines, spacing = _light(streamlines)
+    packed = _packed(streamlines)
     note = 'Left is left. Drag to rotate or move, scroll to slice or zoom. Streamlines are coloured by direction '
-    note += f'(red: left-right, green: front-back, blue: up-down); {len(lines)} are shown.'
-    if not lines:
+    note += f'(red: left-right, green: front-back, blue: up-down); {len(streamlines)} are shown.'
+    if not packed:
         note = 'Left is left. Drag to rotate or move, scroll to slice or zoom. There is no sample of streamlines.'
     scene = {
         'volumes': volumes,
-        'streamlines': _tck(lines) if lines else None,
-        'spacing': spacing,
+        'streamlines': packed,
         'centre': centre,
         'azimuth': 110 if centre[0] < 0 else 250,
         'note': note,
     }
-    files = resources.files('lacuna').joinpath('data')
-    page, niivue, licence = (
-        files.joinpath(name).read_text(encoding='utf-8')
-        for name in ('viewer.html', 'niivue.umd.js', 'niivue.LICENSE')
-    )
+    page = resources.files('lacuna').joinpath('data', 'viewer.html').read_text(encoding='utf-8')
+    scripts = ''.join(f'<script src="../../{SCRIPTS}/{name}"></script>\n' for name in viewer_scripts(space))
     # a '<' in JSON could end the script that it stands in
     data = json.dumps(scene, allow_nan=False).replace('<', '\\u003c')
-    page = page.replace('@@TITLE@@', html.escape(title)).replace('@@SCENE@@', data)
-    return page.replace('@@LICENCE@@', licence).replace('@@NIIVUE@@', niivue)
+    return (
+        page.replace('@@SCRIPTS@@', scripts)
+        .replace('@@TITLE@@', html.escape(title))
+        .replace('@@SCENE@@', data)
+    )
 
 
 def _volume(
     key: str, data: np.ndarray, affine: np.ndarray, *, slope: float = 1.0, **shown: Any
 ) -> dict[str, Any]:
-    """A NIfTI as text, and how to show it."""
+    return {'key': key, 'data': _nifti(data, affine, slope), **shown}
+
+
+def _nifti(data: np.ndarray, affine: np.ndarray, slope: float = 1.0) -> str:
+    """A compressed NIfTI as text."""
     import nibabel as nb
 
     image = nb.Nifti1Image(data, affine)
@@ -103,8 +129,7 @@ def _volume(
     header['vox_offset'] = 352
     # nibabel would divide by the slope; the numbers are already the stored ones
     content = header.binaryblock + b'\0' * 4 + data.astype(header.get_data_dtype()).tobytes(order='F')
-    packed = gzip.compress(content, 9, mtime=0)
-    return {'key': key, 'data': base64.b64encode(packed).decode(), **shown}
+    return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
 
 
 def _cropped(mask: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -117,18 +142,16 @@ def _cropped(mask: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return mask[tuple(slice(first, last) for first, last in zip(low, high, strict=True))], moved
 
 
-def _light(streamlines: Sequence[np.ndarray]) -> tuple[list[np.ndarray], float]:
-    """Streamlines with few vertices, and how far these are apart."""
-    spacing = 2.5
-    while True:
-        lines = [line for line in (thinned(one, spacing) for one in streamlines) if len(line) > 1]
-        if sum(map(len, lines)) <= _MOST_VERTICES or spacing > 20:
-            return lines, spacing
-        spacing *= 1.5
-
-
-def _tck(lines: Sequence[np.ndarray]) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, 'sample.tck')
-        write_tck(path, lines)
-        return base64.b64encode(path.read_bytes()).decode()
+def _packed(streamlines: Sequence[np.ndarray]) -> dict[str, Any] | None:
+    """Streamlines as text: lengths, and positions as whole numbers of a unit so small that none is seen to move."""
+    lines = [line for line in streamlines if len(line) > 1]
+    if not lines:
+        return None
+    positions = np.concatenate(lines).astype(float)
+    unit = max(float(np.abs(positions).max()) / np.iinfo(np.int16).max, 0.01)
+    lengths = np.array([len(line) for line in lines], '<u4')
+    return {
+        'unit': unit,
+        'lengths': base64.b64encode(lengths.tobytes()).decode(),
+        'positions': base64.b64encode(np.rint(positions / unit).astype('<i2').tobytes()).decode(),
+    }

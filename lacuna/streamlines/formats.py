@@ -20,7 +20,7 @@ from lacuna.errors import InputError, TractogramError
 from lacuna.files import json_bytes, replacing, write_if_changed
 from lacuna.streamlines import tck, trk, trx
 from lacuna.streamlines._files import BLOCK_VERTICES, Progress, replacing_tractogram
-from lacuna.streamlines.sample import Subsample
+from lacuna.streamlines.subsample import Subsample
 from lacuna.streamlines.tck import TractogramInfo
 
 #: Endings of the files that can be read.

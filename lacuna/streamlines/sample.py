@@ -1,15 +1,18 @@
-"""Some streamlines of many: evenly spread, to look at; or drawn at random, to compute with."""
+"""Some streamlines of many, evenly spread and with few vertices, to look at."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from lacuna.errors import InputError, TractogramError
 from lacuna.streamlines.tck import iter_blocks, read_header, write_tck
+
+#: mm between the vertices of a sample: few are off the line by as much as a pixel of the pictures (half a mm)
+SPACING = 4.0
+#: header field with the spacing before vertices were left out; not ``step_size``, which decides how MRtrix3 upsamples
+_SPACING_FIELD = 'vertex_spacing'
 
 
 def spread(count: int, most: int) -> np.ndarray:
@@ -21,8 +24,70 @@ def spread(count: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
+def thinned(streamline: np.ndarray, spacing: float = SPACING) -> np.ndarray:
+    """A streamline with vertices at least `spacing` mm apart along it; both ends are kept.
+
+    >>> line = np.zeros((11, 3))
+    >>> line[:, 0] = range(11)
+    >>> thinned(line, 4.0)[:, 0].tolist()
+    [0.0, 4.0, 8.0, 10.0]
+    """
+    if len(streamline) < 3:
+        return streamline
+    steps = np.linalg.norm(np.diff(streamline, axis=0), axis=1)
+    passed = np.floor(np.concatenate([[0.0], np.cumsum(steps)]) / spacing + 1e-6)
+    keep = np.concatenate([[True], np.diff(passed) > 0])
+    keep[-1] = True
+    return streamline[keep]
+
+
+def median_spacing(streamlines: Iterable[np.ndarray]) -> float | None:
+    """Median distance (mm) of successive vertices; None if no streamline has two.
+
+    >>> median_spacing([np.array([[0.0, 0, 0], [0, 4, 0]])]), median_spacing([np.zeros((1, 3))])
+    (4.0, None)
+    """
+    steps = [np.linalg.norm(np.diff(line, axis=0), axis=1) for line in streamlines if len(line) > 1]
+    return float(np.median(np.concatenate(steps))) if steps else None
+
+
+def write_sample(target: str | Path, streamlines: Sequence[np.ndarray]) -> None:
+    """Write streamlines with only as many vertices as one can see; the header says how far apart they were.
+
+    Parameters
+    ----------
+    target : path
+        A ``.tck``.
+    streamlines : sequence of numpy.ndarray
+        Each (vertices, 3), world mm.
+    """
+    spacing = median_spacing(streamlines)
+    fields = {} if spacing is None else {_SPACING_FIELD: f'{spacing:.4g}'}
+    write_tck(target, map(thinned, streamlines), **fields)
+
+
+def read_sample(path: str | Path) -> tuple[list[np.ndarray], float | None]:
+    """The streamlines of a sample, with few vertices, and how far apart (mm) their vertices were before some were left out.
+
+    Raises
+    ------
+    TractogramError
+        If the file cannot be read.
+    """
+    header = read_header(path)
+    streamlines: list[np.ndarray] = []
+    for points, sizes in iter_blocks(header):
+        streamlines += [line for line in np.split(points, np.cumsum(sizes)[:-1]) if len(line)]
+    if _SPACING_FIELD not in header.fields:  # of an earlier version, with all vertices, or without any
+        return [thinned(line) for line in streamlines], median_spacing(streamlines)
+    try:
+        return streamlines, float(header.fields[_SPACING_FIELD])
+    except ValueError:  # somebody has edited the header
+        return streamlines, None
+
+
 def sample_tck(source: str | Path, target: str | Path, most: int) -> None:
-    """Write at most `most` streamlines of a ``.tck``, evenly over their order, to another one.
+    """Write at most `most` streamlines of a ``.tck``, evenly over their order, as a sample.
 
     Raises
     ------
@@ -39,99 +104,4 @@ def sample_tck(source: str | Path, target: str | Path, most: int) -> None:
         here = wanted[(wanted >= first) & (wanted < first + len(lengths))] - first
         chosen += [points[ends[number] - lengths[number] : ends[number]].copy() for number in here]
         first += len(lengths)
-    write_tck(target, chosen)
-
-
-@dataclass(frozen=True)
-class Subsample:
-    """A random part of the streamlines of a tractogram.
-
-    Of N streamlines, ``round(fraction * N)`` are drawn without replacement, each set of them as likely as any other,
-    and stay in their order. The same fraction, seed and N give the same numbers of streamlines, whatever the format.
-
-    Attributes
-    ----------
-    fraction : float
-        Above 0, at most 1.
-    seed : int
-        Of the random numbers, 0 or more.
-
-    Raises
-    ------
-    InputError
-        If a value is not one of those possible.
-    """
-
-    fraction: float
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.fraction <= 1:
-            message = f'the fraction is {self.fraction:g}; give a number above 0, such as 0.1, and at most 1'
-            raise InputError(message)
-        if self.seed < 0:
-            message = f'the seed is {self.seed}; give a whole number from 0 on'
-            raise InputError(message)
-
-    def size(self, count: int) -> int:
-        """How many of `count` streamlines are drawn."""
-        return round(self.fraction * count)
-
-    def draw(self, count: int) -> Callable[[int], np.ndarray]:
-        """A function that says of the next so many of `count` streamlines which of them are drawn.
-
-        >>> take = Subsample(0.5, seed=1).draw(6)
-        >>> take(4), take(2)
-        (array([False, False,  True, False]), array([ True,  True]))
-        """
-        # Selection sampling (Knuth, algorithm S): one number for each streamline in the order of the file, so that
-        # neither the memory nor the result depends on how the file is divided into blocks.
-        random = np.random.Generator(np.random.PCG64(self.seed))
-        wanted, left = self.size(count), count
-
-        def take(size: int) -> np.ndarray:
-            nonlocal wanted, left
-            drawn = np.zeros(size, bool)
-            for place, number in enumerate(random.random(size).tolist()):
-                if number * (left - place) < wanted:
-                    drawn[place] = True
-                    wanted -= 1
-            left -= size
-            return drawn
-
-        return take
-
-    def of_blocks(
-        self, blocks: Iterable[tuple[np.ndarray, np.ndarray]], count: int, source: Path
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Those drawn of the streamlines in the blocks (points, and number of vertices of each) of a tractogram.
-
-        Raises
-        ------
-        TractogramError
-            If there are not `count` streamlines.
-        """
-        take = self.draw(count)
-        found = 0
-        for points, lengths in blocks:
-            found += len(lengths)
-            if found > count:
-                break
-            drawn = take(len(lengths))
-            yield points[np.repeat(drawn, lengths)], lengths[drawn]
-        if found != count:
-            message = (
-                f'{source}: its header says {count} streamlines, and there are {"more" if found > count else found}; '
-                'convert it as a whole first'
-            )
-            raise TractogramError(message)
-
-    def of_bundles(self, bundles: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
-        """The numbers that the streamlines of bundles have among those drawn.
-
-        >>> Subsample(0.5, seed=1).of_bundles({'AF_L': np.array([1, 2, 3]), 'CST_L': np.array([4, 5])}, 6)
-        {'AF_L': array([0]), 'CST_L': array([1, 2])}
-        """
-        drawn = self.draw(count)(count)
-        number = np.cumsum(drawn) - 1
-        return {name: number[rows[drawn[rows]]] for name, rows in bundles.items()}
+    write_sample(target, chosen)

@@ -26,6 +26,7 @@ from lacuna.streamlines.field import DisplacementField
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 #: spline orders of the interpolation: 3 as nitransforms does it, 1 as ITK and MRtrix3 do
 _ORDERS = (1, 3)
+_ORDER = 3
 #: changes when moved points would: part of `move_key`
 _VERSION = 1
 _BLOCK_ROWS = 2**18
@@ -67,7 +68,7 @@ class PointTransform:
         If the file cannot be read, is no transform, or holds one that is not supported.
     """
 
-    def __init__(self, path: str | Path, *, order: int = 3) -> None:
+    def __init__(self, path: str | Path, *, order: int = _ORDER) -> None:
         if order not in _ORDERS:
             message = f'order {order} is not supported; choose from {_ORDERS}'
             raise ValueError(message)
@@ -183,9 +184,9 @@ class Moved:
     outside: int
 
 
-def move_key(tractogram_sha256: str, transform: PointTransform) -> str:
-    """Name for a moved tractogram in a cache: depends on what is in the tractogram and the transform, on nothing else."""
-    text = f'{_VERSION} {tractogram_sha256} {transform.sha256} {transform.order}'
+def move_key(tractogram_sha256: str, transform_sha256: str, order: int = _ORDER) -> str:
+    """What stands for a moved tractogram: depends on content of tractogram and transform, and on how points are moved."""
+    text = f'{_VERSION} {tractogram_sha256} {transform_sha256} {order}'
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

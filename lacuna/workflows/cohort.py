@@ -21,7 +21,7 @@ from lacuna.workflows.memory import of_streamlines
 from lacuna.workflows.snm import engine_fields, init_snm_wf
 
 #: streamlines of the sample that a report shows; more would only cover each other
-MOST_SAMPLED = 1500
+MOST_SAMPLED = 1000
 
 
 def init_cohort_wf(

@@ -113,7 +113,7 @@ def init_parcellation_wf(
             (inputnode, assign, [('tracks', 'in_tracks')]),
             (prepare, assign, [('out_image', 'in_parcels')]),
             (assign, table, [('out_assignments', 'assignments')]),
-            (prepare, table, [('names', 'names')]),
+            (prepare, table, [('out_image', 'in_parcels'), ('names', 'names')]),
         ])  # fmt: skip
     else:
         table = pe.Node(AssignEndpoints(), name='assign', n_procs=omp_nthreads, mem_gb=mem_gb)

@@ -20,6 +20,7 @@ def init_snm_report_wf(
     space: str,
     output_dir: Path | str,
     atlases: Sequence[str] = (),
+    viewer: bool = True,
     metadata: Mapping[str, Any] | None = None,
     mem_gb: float = 1.0,
     name: str = 'snm_report_wf',
@@ -47,6 +48,8 @@ def init_snm_report_wf(
         The figures go to ``sub-<label>/figures`` in it.
     atlases : sequence of str
         Names (letters and digits) of the parcellations whose tables are given.
+    viewer : bool
+        False leaves out the viewer.
     metadata : mapping, optional
         The sidecar of the map: tractogram, versions, where the space of the mask comes from.
     mem_gb : float
@@ -75,7 +78,7 @@ def init_snm_report_wf(
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=['out_files']), name='outputnode')
     draw = pe.Node(
-        DrawReportlets(atlases=atlases, stem=stem, space=space, metadata=dict(metadata or {})),
+        DrawReportlets(atlases=atlases, stem=stem, space=space, viewer=viewer, metadata=dict(metadata or {})),
         name='draw',
         mem_gb=mem_gb,
     )
