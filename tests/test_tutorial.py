@@ -13,9 +13,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from lacuna.bids import find_masks
 from lacuna.cli.tutorial import add_parser
 from lacuna.errors import InputError
+from lacuna.inputs import find_masks
 from lacuna.spaces import standard_grid
 from lacuna.streamlines.tck import scan
 from lacuna.tutorial import tutorial_paths, write_tutorial
