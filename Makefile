@@ -52,7 +52,7 @@ demo: setup
 	@mkdir -p '$(DEMO)'
 	$(BIN)/lacuna tutorial '$(DEMO)/tutorial'
 	$(BIN)/lacuna run snm '$(DEMO)/tutorial' '$(DEMO)/derivatives' \
-	  --connectome-path '$(DEMO)/tutorial/sourcedata/connectome/synthetic20k.tck' -w '$(DEMO)/work' \
+	  --connectome-path '$(DEMO)/tutorial/sourcedata/connectome/synthetic20k.tck' -v \
 	  --custom-parcellation synthetic100 $(PARCELS)_dseg.nii.gz $(PARCELS)_dseg.tsv MNI152NLin6Asym \
 	  --compute-roi-disconnection --compute-disconnectivity-matrix
 

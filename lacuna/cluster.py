@@ -7,13 +7,12 @@ done once for all masks is a job too, so that the machine one submits from has n
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, zip_longest
 from pathlib import Path
 from time import monotonic, sleep
@@ -23,14 +22,13 @@ from typing import Any
 import networkx as nx
 import numpy as np
 from nipype.pipeline.plugins.base import DistributedPluginBase
-from nipype.pipeline.plugins.tools import report_crash
 
 from lacuna.batch import BATCH_SYSTEMS, BatchError, Request
 from lacuna.files import cache_dir
-from lacuna.jobs import Outcome, outcomes_path, read_outcomes, write_job
+from lacuna.jobs import Outcome, job_script, outcomes_path, read_outcomes, write_job
 from lacuna.plugins import PluginChoice, time_limit
 from lacuna.processes import Usage
-from lacuna.scheduling import group_of, raise_interrupt
+from lacuna.scheduling import Crash, KeepsCrashes, crash_reason, group_of, raise_interrupt, write_crash
 
 #: seconds between two looks at the folder of the jobs, and between two questions to the batch system
 _LOOK_EVERY, _ASK_EVERY = 0.5, 5.0
@@ -38,6 +36,8 @@ _LOOK_EVERY, _ASK_EVERY = 0.5, 5.0
 _LEAST_MEMORY = 1.0
 #: seconds in which the jobs of a killed run have to end
 _END_WITHIN = 90.0
+#: and those of a run that is stopped, before its work files are removed; else the next run does that
+_CANCELLED_WITHIN = 20.0
 #: settings, by default
 _MAX_TRIES, _RETRY_TIMEOUT, _JOB_FINISHED_TIMEOUT = 3, 5.0, 30.0
 #: what decides where results, caches and programs are found; most batch systems hand on all, some sites forbid it
@@ -159,7 +159,7 @@ def _bundles(groups: Sequence[str], numbers: Sequence[int], size: int) -> Iterat
             yield members[start : start + size]
 
 
-class ClusterPlugin(DistributedPluginBase):
+class ClusterPlugin(KeepsCrashes, DistributedPluginBase):
     """Submits jobs to a batch system, and waits for them.
 
     Nipype's own plugins for SLURM and others submit each node, through a shell; they ask for each job on its own, take
@@ -180,6 +180,7 @@ class ClusterPlugin(DistributedPluginBase):
     ----------
     usage : dict
         By group, the `Usage` of its nodes so far.
+    crashes : list of lacuna.scheduling.Crash
     """
 
     def __init__(
@@ -192,6 +193,8 @@ class ClusterPlugin(DistributedPluginBase):
     ) -> None:
         super().__init__(plugin_args={'max_jobs': choice.args.get('max_jobs', np.inf)})
         self.usage: dict[str, Usage] = defaultdict(Usage)
+        self.crashes = []
+        self._parts_failed: list[Crash] = []
         self._system = BATCH_SYSTEMS[choice.name]
         self._args = choice.args
         self._groups, self._known = groups, frozenset(groups)
@@ -223,10 +226,22 @@ class ClusterPlugin(DistributedPluginBase):
             return
         for path in self._folder.glob('*.job'):
             path.unlink(missing_ok=True)  # what has not begun finds nothing to do
-        submitted = [number for number, each in self._jobs.items() if not each.refusal]
+        submitted = {number for number, each in self._jobs.items() if not each.refusal}
         self._jobs.clear()
         with suppress(BatchError):  # the next run tries it again
             self._system.cancel_jobs(submitted)
+            if not self._still_there(submitted, _CANCELLED_WITHIN):
+                for path in self._folder.glob('*.id'):
+                    path.unlink()
+
+    def _still_there(self, numbers: set[str], seconds: float) -> set[str]:
+        """Wait for the end of jobs; returns those that are still there after so many seconds."""
+        deadline = monotonic() + seconds
+        while (unfinished := self._system.unfinished()) is None or numbers & unfinished:
+            if monotonic() > deadline:
+                return numbers & (unfinished or numbers)
+            sleep(1)
+        return set()
 
     # submitting
 
@@ -264,10 +279,11 @@ class ClusterPlugin(DistributedPluginBase):
         has some tries for the first job, and one for each that follows.
         """
         path = self._folder / f'{job.name[:100]}-{uuid.uuid4().hex[:8]}.job'
-        write_job(path, job.parts, updatehash)
         try:
+            write_job(path, job.parts, updatehash)
             number = self._system.run(self._request(job, path), self._args)
-        except BatchError as error:
+            self._note(path, number)
+        except (BatchError, OSError) as error:  # no room for the file of a job is no end of the run
             _remove(path)
             waiting = any(not each.refusal for each in self._jobs.values())
             self._refusals += not waiting
@@ -277,9 +293,16 @@ class ClusterPlugin(DistributedPluginBase):
             self._jobs[path.name] = _Submitted(job, path, monotonic(), refusal=str(error))
             return path.name
         self._refusals = 0
-        path.with_suffix('.id').write_text(f'{self._system.name} {number}\n', encoding='utf-8')
         self._jobs[number] = _Submitted(job, path, monotonic())
         return number
+
+    def _note(self, path: Path, number: str) -> None:
+        """Write down the number of a job, by which the next run finds what a killed one has left."""
+        try:
+            path.with_suffix('.id').write_text(f'{self._system.name} {number}\n', encoding='utf-8')
+        except OSError:
+            self._system.cancel_jobs([number])
+            raise
 
     def _request(self, job: Job, path: Path) -> Request:
         script = path.with_suffix('.sh')
@@ -350,7 +373,10 @@ class ClusterPlugin(DistributedPluginBase):
             for node in part[: outcome.failed]:
                 self._on_status(node, 'end')
             if outcome.failed is not None:
-                report_crash(part[outcome.failed], traceback=outcome.traceback)
+                path = write_crash(part[outcome.failed], outcome.traceback)
+                stopped = frozenset(_names([part[outcome.failed :]]))
+                reason = crash_reason(''.join(outcome.traceback))
+                self._parts_failed.append(Crash(part[outcome.failed].fullname, reason, path, stopped))
                 failures += outcome.traceback
         _remove(submitted.path, log=not failures)
         return {'result': None, 'traceback': failures}
@@ -358,6 +384,19 @@ class ClusterPlugin(DistributedPluginBase):
     def _report_crash(self, node: Any, result: dict[str, Any] | None = None) -> str:
         # those of jobs have been written, one for each part
         return '' if isinstance(node, Job) else super()._report_crash(node, result)
+
+    def _names(self, node: Any) -> list[str]:
+        return _names(node.parts) if isinstance(node, Job) else super()._names(node)
+
+    def _keep_crash(self, failed: dict[str, Any], traceback: list[str]) -> None:
+        if not self._parts_failed:  # a node that ran here, or a job whose answer cannot be read
+            super()._keep_crash(failed, traceback)
+            return
+        job, *dependents = failed['dependents']
+        assert job is failed['node']  # noqa: S101
+        behind = {name for each in dependents for name in self._names(each)}
+        self.crashes += [replace(crash, stopped=crash.stopped | behind) for crash in self._parts_failed]
+        self._parts_failed.clear()
 
     def _clear_task(self, task: str) -> None:
         del self._jobs[task]
@@ -374,34 +413,16 @@ class ClusterPlugin(DistributedPluginBase):
         unfinished = self._system.unfinished() if numbers else set()
         if unfinished is None or numbers & unfinished:
             self._system.cancel_jobs(numbers & (unfinished or numbers))
-            deadline = monotonic() + _END_WITHIN
-            while (unfinished := self._system.unfinished()) is None or numbers & unfinished:
-                if monotonic() > deadline:
-                    left = ', '.join(sorted(numbers & (unfinished or numbers)))
-                    message = (
-                        f'jobs of an earlier run do not end ({self._system.name} {left}); cancel them first'
-                    )
-                    raise BatchError(message)
-                sleep(1)
+            if left := self._still_there(numbers, _END_WITHIN):
+                named = f'{self._system.name} {", ".join(sorted(left))}'
+                message = f'jobs of an earlier run do not end ({named}); cancel them first'
+                raise BatchError(message)
         for path in self._folder.iterdir():
             path.unlink()
 
 
-def job_script(path: Path, environment: dict[str, str], template: str = '') -> str:
-    """The script of a job.
-
-    >>> print(job_script(Path('/scratch/my masks/a.job'), {'HOME': '/home/me'}), end='')  # doctest: +ELLIPSIS
-    #!/bin/sh
-    export HOME=/home/me
-    exec ... -P -m lacuna.jobs '/scratch/my masks/a.job'
-    """
-    head = Path(template).read_text(encoding='utf-8') if template and Path(template).is_file() else template
-    lines = [] if head.startswith('#!') else ['#!/bin/sh']
-    lines += [head.rstrip('\n')] if head else []
-    lines += [f'export {name}={shlex.quote(value)}' for name, value in environment.items()]
-    # -P: what lies in the folder one submits from is not imported
-    lines += [shlex.join(['exec', sys.executable, '-P', '-m', 'lacuna.jobs', str(path)]), '']
-    return '\n'.join(lines)
+def _names(parts: Sequence[Sequence[Any]]) -> list[str]:
+    return [node.fullname for part in parts for node in part]
 
 
 def _remove(path: Path, *, log: bool = True) -> None:

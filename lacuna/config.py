@@ -66,8 +66,8 @@ class RunConfig:
         Memory to use; None for what there is.
     use_plugin : pathlib.Path or None
         File that says what runs the nodes (``--use-plugin``).
-    work_dir : pathlib.Path
-        For what is not finished.
+    work_dir : pathlib.Path or None
+        For what is not finished; None for a folder that goes with the run.
     report : str
         Page of each participant: ``full``, ``light`` (without the viewer, and the sample of streamlines that it shows)
         or ``none``.
@@ -102,7 +102,7 @@ class RunConfig:
     nprocs: int = -1
     mem_gb: float | None = None
     use_plugin: Path | None = None
-    work_dir: Path = Path('work')
+    work_dir: Path | None = None
     report: str = REPORTS[0]
     overwrite: bool = False
     dry_run: bool = False

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
-import re
 import shutil
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,29 +22,13 @@ from lacuna.files import (
 )
 from lacuna.plugins import PluginChoice
 from lacuna.processes import Usage
-from lacuna.scheduling import group_of, local_plugin
+from lacuna.scheduling import Crash, group_of, local_plugin
 
 if TYPE_CHECKING:
     from nipype.pipeline.engine import Workflow
 
-
-@dataclass(frozen=True)
-class Crash:
-    """A node that failed.
-
-    Attributes
-    ----------
-    node : str
-        Its full name in the workflow.
-    reason : str
-        The message of the error.
-    path : pathlib.Path
-        File with the traceback and the inputs of the node.
-    """
-
-    node: str
-    reason: str
-    path: Path
+#: bytes: a disk with less is as good as full, for a file that did not fit is gone again
+_NO_ROOM = 100e6
 
 
 def quiet_environment() -> None:
@@ -139,7 +122,7 @@ def run_workflow(
     mem_gb : float or None
         Memory that the scheduler may hand out; on a cluster, that of each job.
     work_dir : pathlib.Path
-        For unfinished results; a killed run goes on from there.
+        For unfinished results; a run of the same name goes on from there.
     crash_dir : pathlib.Path
         For the records of failures.
     on_finished : callable, optional
@@ -152,7 +135,7 @@ def run_workflow(
     crashes : list of Crash
         The nodes that failed.
     error : Exception or None
-        What the plugin itself raised.
+        What the plugin itself raised: the run has ended before its time.
 
     Raises
     ------
@@ -174,7 +157,6 @@ def run_workflow(
         raise InputError(message)
     configure(workflow, crash_dir, most_gb=mem_gb)
     workflow.base_dir = str(work_dir)
-    known = set(crash_dir.glob('crash-*.txt')) if crash_dir.is_dir() else set()
     failure: Exception | None = None
     if plugin is not None and plugin.is_cluster:
         from lacuna.cluster import ClusterPlugin
@@ -187,13 +169,13 @@ def run_workflow(
         runner = local_plugin(plugin_args, workers=workers, groups=groups)
     try:
         workflow.run(runner)
-    except Exception as error:  # noqa: BLE001  each node's own error is in its crash file
+    except Exception as error:  # noqa: BLE001  not of a node: those are in the crashes
+        runner.kill_workers()
         failure = error
     except BaseException:
         runner.kill_workers()  # else the interpreter would wait for them
         raise
-    crashes = [read_crash(path) for path in sorted(set(crash_dir.glob('crash-*.txt')) - known)]
-    return crashes, failure
+    return runner.crashes, failure
 
 
 def configure(workflow: Workflow, crash_dir: Path, *, most_gb: float | None = None) -> None:
@@ -217,27 +199,31 @@ def configure(workflow: Workflow, crash_dir: Path, *, most_gb: float | None = No
         }
 
 
-def read_crash(path: Path) -> Crash:
-    """What a crash file says, in one line."""
-    text = path.read_text(encoding='utf-8', errors='replace')
-    node = re.search(r'^Node: (\S+)', text, re.MULTILINE)
-    return Crash(node[1] if node else path.stem, crash_reason(text), path)
-
-
-def crash_reason(text: str) -> str:
-    r"""The message of the error that a traceback ends with, in one line.
-
-    >>> crash_reason('Traceback (most recent call last):\n  File "x"\n\tlacuna.errors.MaskError: m.nii: not 3D\n')
-    'm.nii: not 3D'
-    """
-    errors = list(
-        re.finditer(r'^\s*(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Fault)\b:?', text, re.MULTILINE)
-    )
-    said = text[errors[-1].end() :] if errors else text[-500:]
-    said = said.partition('When creating this crashfile')[0]
-    return ' '.join(said.split()) or (errors[-1][0].strip() if errors else 'unknown')
-
-
 def remove_finished(folder: Path) -> None:
     """Remove the working files of what is finished: selected streamlines are large, and nothing needs them again."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def full_disk(reason: str, folders: Mapping[str, Path]) -> str | None:
+    """Which folders lie on a disk that is full, if that is what an error says.
+
+    Parameters
+    ----------
+    reason : str
+        Message of the error.
+    folders : mapping
+        By the names that people know them by.
+
+    Returns
+    -------
+    str or None
+        Such as ``the work folder /tmp/x``; None if the error says something else, or none of these disks is full.
+    """
+    if not any(os.strerror(number).lower() in reason.lower() for number in (errno.ENOSPC, errno.EDQUOT)):
+        return None
+    full = []
+    for name, folder in folders.items():
+        there = next(each for each in (folder, *folder.parents) if each.exists())
+        if shutil.disk_usage(there).free < _NO_ROOM:
+            full.append(f'{name} {folder}')
+    return ' and '.join(full) or None

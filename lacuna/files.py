@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lacuna.errors import InputError
 
@@ -70,7 +70,7 @@ def private_temporary_dir() -> Path:
     """
     folder = Path(tempfile.gettempdir()) / f'lacuna-{os.geteuid()}'
     if not own_folder(folder):
-        message = f'{folder} is not a folder that only you can write to; remove it, or set LACUNA_CACHE_DIR'
+        message = f'{folder} is not a folder that only you can write to; remove it, or set TMPDIR'
         raise InputError(message)
     return folder
 
@@ -125,7 +125,7 @@ def replacing(target: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def only_one(lock: Path, *, wait: bool = True) -> Iterator[None]:
+def only_one(lock: Path, *, wait: bool = True, passing: bool = False) -> Iterator[bool]:
     """Keep other processes out of the same block; the lock ends with its process, however that ends.
 
     Parameters
@@ -134,6 +134,13 @@ def only_one(lock: Path, *, wait: bool = True) -> Iterator[None]:
         File to lock: it is made if missing, and stays.
     wait : bool
         Whether to wait for the other process.
+    passing : bool
+        Whether the file is removed at the end of the block.
+
+    Yields
+    ------
+    bool
+        Whether others are certainly kept out; a file system without locks cannot tell.
 
     Raises
     ------
@@ -141,13 +148,50 @@ def only_one(lock: Path, *, wait: bool = True) -> Iterator[None]:
         If there is another process and `wait` is False.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open('w') as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
-        yield
+    while True:
+        with lock.open('a') as stream:
+            certain = locked(stream, wait=wait)
+            if not _is_at(stream, lock):
+                continue  # it was removed while we waited: another process may have made, and locked, a new one
+            try:
+                yield certain
+            finally:
+                if passing:
+                    lock.unlink(missing_ok=True)
+            return
+
+
+def locked(stream: IO[Any], *, wait: bool, shared: bool = False) -> bool:
+    """Lock an open file, until it is closed; False if the file system has no locks.
+
+    Parameters
+    ----------
+    stream : file
+    wait : bool
+        Whether to wait for the other process.
+    shared : bool
+        Whether others may lock it in the same way.
+
+    Raises
+    ------
+    BlockingIOError
+        If there is another process and `wait` is False.
+    """
+    try:
+        fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        return False
+    return True
+
+
+def _is_at(stream: IO[Any], path: Path) -> bool:
+    """Whether a path is that of an open file."""
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def make_once(target: Path, make: Callable[[], object]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -44,6 +45,23 @@ def write_job(path: Path, parts: Sequence[Sequence[Any]], updatehash: bool) -> N
     """Write down what a job has to do: in each part, nodes to be run in this order."""
     with replacing(path) as temporary:
         temporary.write_bytes(pickle.dumps((parts, updatehash)))
+
+
+def job_script(path: Path, environment: dict[str, str], template: str = '') -> str:
+    """The script of a job.
+
+    >>> print(job_script(Path('/scratch/my masks/a.job'), {'HOME': '/home/me'}), end='')  # doctest: +ELLIPSIS
+    #!/bin/sh
+    export HOME=/home/me
+    exec ... -P -m lacuna.jobs '/scratch/my masks/a.job'
+    """
+    head = Path(template).read_text(encoding='utf-8') if template and Path(template).is_file() else template
+    lines = [] if head.startswith('#!') else ['#!/bin/sh']
+    lines += [head.rstrip('\n')] if head else []
+    lines += [f'export {name}={shlex.quote(value)}' for name, value in environment.items()]
+    # -P: what lies in the folder one submits from is not imported
+    lines += [shlex.join(['exec', sys.executable, '-P', '-m', 'lacuna.jobs', str(path)]), '']
+    return '\n'.join(lines)
 
 
 def outcomes_path(path: Path) -> Path:

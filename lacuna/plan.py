@@ -214,7 +214,7 @@ def make_plan(
     usable = _usable_masks(plan, mask_paths(config) if paths is None else paths, progress)
     # another chunk may have masks that can be used
     if plan.failed and not usable and not plan.skipped and not config.chunk:
-        raise InputError('\n'.join(failure.reason for failure in plan.failed))
+        raise InputError('\n'.join(_reasons(plan.failed)))
     common: dict[str, dict[str, Any]] = {}
     atlases: dict[str, dict[str, dict[str, Any]]] = {}
     for space in sorted({mask.space for mask, _ in usable}):
@@ -381,6 +381,23 @@ def _use_empty(plan: RunPlan, path: Path) -> bool:
     else:
         plan.warnings.append(f'{message}: its map is 0 everywhere')
     return plan.config.on_empty == 'warn'
+
+
+def _reasons(failures: Sequence[Failure]) -> list[str]:
+    """Why masks failed, each reason once: with the first of them, and how many more there are.
+
+    >>> _reasons([Failure(Path('a.nii'), 'a.nii: empty'), Failure(Path('b.nii'), 'b.nii: empty')])
+    ['a.nii: empty (and 1 more mask)']
+    """
+    having: dict[str, list[Failure]] = {}
+    for failure in failures:
+        having.setdefault(failure.reason.removeprefix(f'{failure.path}: '), []).append(failure)
+    more = {reason: len(found) - 1 for reason, found in having.items()}
+    return [
+        found[0].reason
+        + (f' (and {more[reason]} more mask{"" if more[reason] == 1 else "s"})' if more[reason] else '')
+        for reason, found in having.items()
+    ]
 
 
 def _conflict_message(conflicts: dict[str, list[str]]) -> str:

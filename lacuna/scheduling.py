@@ -3,22 +3,115 @@
 from __future__ import annotations
 
 import gc
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Container, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Event
-from traceback import format_exception
-from typing import Any
+from traceback import format_exc, format_exception
+from typing import TYPE_CHECKING, Any
 
 from lacuna.processes import Usage, measured, start_worker
 
 #: seconds between two looks at the jobs if none has ended
 _LONGEST_WAIT = 1.0
 _LOOKS_PER_FREEZE = 20
+
+if TYPE_CHECKING:
+    _Plugin = Any
+else:
+    _Plugin = object
+
+
+@dataclass(frozen=True)
+class Crash:
+    """A node that failed.
+
+    Attributes
+    ----------
+    node : str
+        Its full name in the workflow.
+    reason : str
+        The message of the error.
+    path : pathlib.Path or None
+        File with the traceback and the inputs of the node; None if it could not be written.
+    stopped : frozenset of str
+        Full names of the nodes that were not finished because of it: its own, and those that depend on it.
+    """
+
+    node: str
+    reason: str
+    path: Path | None
+    stopped: frozenset[str]
+
+
+class KeepsCrashes(_Plugin):
+    """For a plugin of Nipype: it keeps what failed, and what was not run because of that, in ``crashes``.
+
+    Nipype writes it into files, and raises one of the errors at the end: which node was stopped by which can then only
+    be guessed. What `run` raises is an error of the plugin itself.
+    """
+
+    crashes: list[Crash]
+
+    def _report_crash(self, node: Any, result: dict[str, Any] | None = None) -> str:
+        """Write a crash file; without room for one, the other nodes can go on all the same."""
+        return str(write_crash(node, _lines(result)) or '')
+
+    def _clean_queue(self, jobid: int, graph: Any, result: dict[str, Any] | None = None) -> Any:
+        result = result or {'result': None, 'traceback': format_exc()}
+        failed = super()._clean_queue(jobid, graph, result)
+        self._keep_crash(failed, _lines(result))
+        return failed
+
+    def _keep_crash(self, failed: dict[str, Any], traceback: list[str]) -> None:
+        path = Path(failed['crashfile']) if failed['crashfile'] else None
+        stopped = frozenset(name for node in failed['dependents'] for name in self._names(node))
+        name, *_ = self._names(failed['node'])
+        self.crashes.append(Crash(name, crash_reason(''.join(traceback)), path, stopped))
+
+    def _names(self, node: Any) -> list[str]:
+        """Full names of what a node of the graph stands for."""
+        return [node.fullname]
+
+    def _postrun_check(self) -> None:
+        super()._postrun_check()
+        raise_interrupt(self._run_errors)
+        self._run_errors.clear()
+
+
+def write_crash(node: Any, traceback: list[str]) -> Path | None:
+    """Write the record of a node that failed; None if that is not possible, on a full disk say."""
+    from nipype.pipeline.plugins.tools import report_crash
+
+    try:
+        return Path(report_crash(node, traceback=traceback))
+    except OSError:
+        return None
+
+
+def _lines(result: dict[str, Any] | None) -> list[str]:
+    """The traceback of a result: Nipype has it as lines, or as a text."""
+    traceback = (result or {}).get('traceback') or format_exc()
+    return traceback.splitlines(keepends=True) if isinstance(traceback, str) else list(traceback)
+
+
+def crash_reason(text: str) -> str:
+    r"""The message of the error that a traceback ends with, in one line.
+
+    >>> crash_reason('Traceback (most recent call last):\n  File "x"\n\tlacuna.errors.MaskError: m.nii: not 3D\n')
+    'm.nii: not 3D'
+    """
+    errors = list(
+        re.finditer(r'^\s*(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Fault)\b:?', text, re.MULTILINE)
+    )
+    said = text[errors[-1].end() :] if errors else text[-500:]
+    return ' '.join(said.split()) or (errors[-1][0].strip() if errors else 'unknown')
 
 
 def local_plugin(plugin_args: dict[str, Any], *, workers: int, groups: Sequence[str] = ()) -> Any:
@@ -39,18 +132,19 @@ def local_plugin(plugin_args: dict[str, Any], *, workers: int, groups: Sequence[
     Returns
     -------
     plugin
-        With an attribute ``usage``: by group, the `Usage` of its nodes so far.
+        With the attributes ``usage``: by group, the `Usage` of its nodes so far; and ``crashes``.
     """
     from nipype.pipeline.plugins.multiproc import MultiProcPlugin
 
     ranks = {name: rank for rank, name in enumerate(groups)}
 
-    class LocalPlugin(MultiProcPlugin):
+    class LocalPlugin(KeepsCrashes, MultiProcPlugin):
         pool: Any
 
         def __init__(self) -> None:
             super().__init__(plugin_args=plugin_args)
             self.usage: dict[str, Usage] = defaultdict(Usage)
+            self.crashes = []
             self._news = Event()
             self._looks = 0
             self.pool.shutdown()  # no process has been started yet
@@ -70,8 +164,11 @@ def local_plugin(plugin_args: dict[str, Any], *, workers: int, groups: Sequence[
                 gc.unfreeze()
 
         def kill_workers(self) -> None:
-            for worker in self.pool._processes.values():
+            workers = list((self.pool._processes or {}).values())
+            for worker in workers:
                 worker.kill()
+            for worker in workers:  # none writes any more when its files are removed
+                worker.join()
 
         def _sort_jobs(self, jobids: Any, scheduler: str = 'tsort') -> Any:  # noqa: ARG002
             return sorted(jobids, key=lambda job: ranks.get(group_of(self.procs[job].fullname, ranks), -1))
@@ -80,16 +177,12 @@ def local_plugin(plugin_args: dict[str, Any], *, workers: int, groups: Sequence[
             self._taskid += 1
             task: int = self._taskid
             if workers > 1:
-                future = self._submit(node, updatehash, task)
+                future = self._submit(node, updatehash)
                 future.add_done_callback(partial(self._ended, task, node.fullname))
             else:
-                with measured() as usage:
-                    try:
-                        result = {'result': node.run(updatehash=updatehash), 'traceback': None}
-                    except Exception as error:  # noqa: BLE001  goes to the crash file
-                        raise_interrupt([error])
-                        result = {'result': node.result, 'traceback': format_exception(*sys.exc_info())}
-                self._taskresult[task] = {**result, 'taskid': task}
+                result, usage = _run_node(node, updatehash)
+                raise_interrupt([result['traceback']])
+                self._taskresult[task] = result
                 self._count(node.fullname, usage)
             self._task_obj[task] = node
             return task
@@ -106,14 +199,18 @@ def local_plugin(plugin_args: dict[str, Any], *, workers: int, groups: Sequence[
                 self.usage[group].add(usage)
 
         def _ended(self, task: int, node: str, future: Any) -> None:
+            # what is raised here nobody would hear, and the run would wait for a result for ever
             if future.cancelled():
-                return
-            if isinstance(future.exception(), BrokenProcessPool):
-                said = ['RuntimeError: a worker process was killed; was there enough memory? (see --mem-gb)']
-                self._taskresult[task] = {'result': None, 'traceback': said, 'taskid': task}
+                result = _failed(['RuntimeError: it was cancelled'])
+            elif isinstance(error := future.exception(), BrokenProcessPool):
+                said = 'RuntimeError: a worker process was killed; was there enough memory? (see --mem-gb)'
+                result = _failed([said])
+            elif error:
+                result = _failed(format_exception(error))
             else:
-                self._taskresult[task], usage = future.result()
+                result, usage = future.result()
                 self._count(node, usage)
+            self._taskresult[task] = result
             self._news.set()
 
         def _send_procs_to_workers(self, *args: Any, **options: Any) -> None:
@@ -142,13 +239,21 @@ def _new_pool(workers: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(workers, initializer=start_worker, initargs=(str(Path.cwd()),))
 
 
-def _run_node(node: Any, updatehash: bool, task: int) -> tuple[dict[str, Any], Usage]:
-    """Run a node in a worker; its result as the plugin wants it, and what it has taken."""
-    from nipype.pipeline.plugins.multiproc import run_node
+def _run_node(node: Any, updatehash: bool) -> tuple[dict[str, Any], Usage]:
+    """Run a node; its result as the plugin wants it, and what it has taken.
 
+    Nipype's own function reads the result of a node that has failed, which on a full disk is not there.
+    """
     with measured() as usage:
-        result = run_node(node, updatehash, task)
+        try:
+            result = {'result': node.run(updatehash=updatehash), 'traceback': None}
+        except Exception:  # noqa: BLE001  goes to the crash file
+            result = _failed(format_exception(*sys.exc_info()))
     return result, usage
+
+
+def _failed(traceback: list[str]) -> dict[str, Any]:
+    return {'result': None, 'traceback': traceback}
 
 
 def group_of(node: str, groups: Container[str]) -> str:

@@ -6,6 +6,7 @@ import subprocess
 import nibabel as nb
 import numpy as np
 import pytest
+from conftest import write_cohort
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -270,6 +271,27 @@ def test_the_streamlines_are_moved_once(shared, unpacked, home, tmp_path, lacuna
     (tmp_path / 'cache/index').rename(tmp_path / 'elsewhere')
     assert lacuna_command(*command, '--overwrite', **env).returncode == 0
     assert moved.stat().st_mtime_ns == made
+
+
+@pytest.mark.shared
+def test_a_mask_is_told_what_stopped_it(home, tmp_path, lacuna_command):
+    """Of two spaces, the index of one cannot be made, nor the streamlines of the other be moved."""
+    toy = write_cohort(tmp_path, 2)
+    other = tmp_path / f'bids/sub-02/anat/sub-02_space-{NLIN6}_label-lesion_mask.nii.gz'
+    other = other.rename(other.with_name(other.name.replace(NLIN6, C2009)))
+    for name in ('index', 'moved'):
+        (tmp_path / 'cache').mkdir(exist_ok=True)
+        (tmp_path / 'cache' / name).write_text('in the way of the folder')
+    done = lacuna_command(
+        'run', 'snm', '--no-report', tmp_path / 'bids', tmp_path / 'out', '--connectome-path', toy.tracks, '--nprocs', 1,
+        TEMPLATEFLOW_HOME=str(home), LACUNA_CACHE_DIR=str(tmp_path / 'cache'),
+    )  # fmt: skip
+    assert done.returncode == 1
+    reasons = dict(
+        line.split('\t') for line in (tmp_path / 'out/logs/failed_masks.tsv').read_text().splitlines()[1:]
+    )
+    assert f'{tmp_path}/cache/index' in reasons[str(toy.mask)]
+    assert f'{tmp_path}/cache/moved' in reasons[str(other)]
 
 
 @pytest.mark.shared

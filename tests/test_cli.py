@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nibabel as nb
@@ -65,7 +67,7 @@ def without_logs(names):
 
 
 def test_first_run(run, tmp_path):
-    code, out, err = run()
+    code, _, err = run()
     assert code == 0, err
     assert without_logs(tree(tmp_path / 'out')) == {
         MAP,
@@ -86,8 +88,50 @@ def test_first_run(run, tmp_path):
         '.lock',
     }
     check_toy_map(nb.load(tmp_path / 'out' / MAP))
-    assert str(tmp_path / 'out' / MAP) in out
     assert not list((tmp_path / 'work').iterdir())  # nothing is left of what is finished
+
+
+def test_what_is_said_at_the_end(run, toy, tmp_path):
+    """A line for each lesion, of what its summary says; paths only with -v."""
+    grid = standard_grid('MNI152NLin2009cAsym', 1)
+    _, _, z = world_coordinates(grid.shape, grid.affine)
+    name = 'sub-02_space-MNI152NLin6Asym_label-lesion_mask.nii.gz'
+    write_mask(toy.mask.parents[2] / 'sub-02/anat' / name, (z > 0) & (z < 20), grid.affine)
+    _, out, err = run()
+    summary = json.loads((tmp_path / 'out' / SUMMARY).read_text())
+    rows = [line.split() for line in out.splitlines()[:3]]
+    assert rows[0] == ['lesion', 'ml', '%', 'cut', 'warnings']
+    volume, cut = summary['mask_volume_mm3'] / 1000, summary['streamlines_disconnected_pct']
+    assert rows[1] == ['sub-01_label-lesion', f'{volume:.2f}', f'{cut:.2f}', '0']
+    assert rows[2][0] == 'sub-02_label-lesion'
+    assert int(rows[2][3]) >= 1  # the grid is another template's
+    assert 'sub-02' in err
+    assert MAP not in out
+    _, out, _ = run('-v')
+    assert f'map: {tmp_path / "out" / MAP}\n' in out
+    assert out.splitlines()[0].split()[0] == 'lesion'
+
+
+def test_of_many_lesions_the_first_are_shown(run, toy):
+    for number in range(2, 24):
+        add_mask(
+            toy, f'sub-{number:02d}_space-MNI152NLin6Asym_label-lesion_mask.nii.gz', subject=f'{number:02d}'
+        )
+    out = run()[1].splitlines()
+    assert [line.split()[0] for line in out[1:21]] == [
+        f'sub-{number:02d}_label-lesion' for number in range(1, 21)
+    ]
+    assert out[21] == 'and 3 more'
+
+
+def test_a_run_in_a_thread(run):
+    """It sets no handler of signals, which only the first thread may; and one that does puts back what was there."""
+    before = signal.getsignal(signal.SIGTERM)
+    with ThreadPoolExecutor(1) as pool:
+        code, _, err = pool.submit(run).result()
+    assert code == 0, err
+    assert run('--overwrite')[0] == 0
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_sidecar_says_how(run, toy, tmp_path):
@@ -436,10 +480,14 @@ def test_short_streamlines_are_said(run, toy):
     from lacuna.streamlines.tck import write_tck
     from lacuna.testing import toy_streamlines
 
-    write_tck(toy.tracks, [*toy_streamlines(), [], [[0, 0, 0]]])
-    code, _, err = run()
+    write_tck(toy.tracks, [*toy_streamlines(), [[0, 0, 0]]])
+    code, _, err = run('-v')
     assert code == 0
-    assert '1 streamlines without a vertex and 1 with only one' in err
+    assert err.count('1 with only one') == 1
+    assert 'without a vertex' not in err
+    write_tck(toy.tracks, [*toy_streamlines(), [], [], [[0, 0, 0]]])
+    assert '2 without a vertex, 1 with only one' in run('-v', '--overwrite')[2]
+    assert run('--overwrite')[2] == ''
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,7 @@ def test_index_command(study, lacuna_command):
     done = lacuna_command('index', study.tracks, '--resolution', '1', '2')
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f'index of toy.tck: 30 streamlines; {SPACE} 1 mm, {SPACE} 2 mm; ')
-    listed = lacuna_command('info', 'cache').stdout
+    listed = lacuna_command('cache').stdout
     assert done.stdout in listed
     assert 'streamline indexes' in listed
     assert len(indexes()) == 3

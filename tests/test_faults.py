@@ -56,6 +56,43 @@ def test_full_disk(tmp_path, small_disk, lacuna_command, full, nprocs):
     assert len(list(place['output'].rglob('*_desc-disconnectionpct.nii.gz'))) == MASKS
 
 
+@pytest.mark.parametrize('nprocs', [1, 2])
+def test_disk_that_fills_up_during_a_run(tmp_path, small_disk, nprocs):
+    """It ends by itself, with one line for all masks that are not finished, and goes on when there is room."""
+    toy = write_cohort(tmp_path, MASKS)
+    subprocess.run(['mount', '-o', 'remount,size=60m', small_disk], check=True)
+    words = [
+        sys.executable, '-m', 'lacuna', 'run', 'snm', '--no-report', tmp_path / 'bids', tmp_path / 'out', '--connectome-path',
+        toy.tracks, '-w', small_disk / 'work', '--nprocs', str(nprocs),
+    ]  # fmt: skip
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not list((tmp_path / 'out').rglob('*_stats.json')):
+        time.sleep(0.01)
+    ballast = small_disk / 'ballast'
+    with ballast.open('wb', buffering=0) as stream:
+        while process.poll() is None:  # what the run removes makes room again
+            try:
+                stream.write(bytes(2**20))
+            except OSError:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.01)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1, err
+    assert err.lower().count('no space left') == 1, err
+    (line,) = [line for line in err.splitlines() if 'no space left' in line.lower()]
+    assert f'the work folder {small_disk}/work' in line
+    assert len(err.splitlines()) == 2  # that, and how many have failed
+    made = len(list((tmp_path / 'out').rglob('*_desc-disconnectionpct.nii.gz')))
+    assert 1 <= made < MASKS
+    assert f'{made} mask' in out
+
+    ballast.unlink()
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
+    assert (done.returncode, f'{MASKS} masks done ({MASKS - made} now)' in done.stdout) == (0, True), (
+        done.stderr
+    )
+
+
 @pytest.fixture
 def cohort_command(tmp_path, lacuna_command):
     """``lacuna run snm`` on a small cohort."""

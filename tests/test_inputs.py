@@ -319,6 +319,17 @@ def test_spaces_that_need_a_word(toy, tmp_path, options, capsys, name):
     assert main(['run', 'snm', bids, out, *options, '--mask-space', SPACE, '--dry-run']) == 0
 
 
+def test_a_dataset_in_such_a_space_is_answered_once(tmp_path, options, capsys):
+    root = tmp_path / 'atlas'
+    for label in ('r001s001', 'r001s002', 'r001s003'):
+        name = f'sub-{label}_ses-1_space-MNI152NLin2009aSym_label-L_desc-T1lesion_mask.nii.gz'
+        touch(root, f'sub-{label}/ses-1/anat/{name}')
+    assert main(['run', 'snm', str(root), str(tmp_path / 'out'), *options]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if 'symmetric' in line]
+    assert 'sub-r001s001' in line
+    assert '(and 2 more masks)' in line
+
+
 # options
 
 

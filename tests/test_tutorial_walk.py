@@ -23,7 +23,7 @@ def test_walk(tmp_path, lacuna_command):
     assert {path: path.stat().st_mtime_ns for path in maps} == maps
     pages = {path: path.stat().st_mtime_ns for path in out.glob('sub-*.html')}
     done = lacuna_command(
-        *first, *atlas, '--compute-disconnectivity-matrix', '--compute-roi-disconnection', cwd=tmp_path
+        *first, *atlas, '--compute-disconnectivity-matrix', '--compute-roi-disconnection', '-v', cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     assert {

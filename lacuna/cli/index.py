@@ -57,6 +57,14 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Build what is missing, and say where it is and how large."""
+    from lacuna.caches import using
+    from lacuna.files import cache_dir
+
+    with using(cache_dir()):
+        return _build(args)
+
+
+def _build(args: argparse.Namespace) -> int:
     from lacuna.connectomes import Alignment, find_movement, index_beside, open_tractogram
     from lacuna.fetching import connectome_path
     from lacuna.files import cache_dir

@@ -22,10 +22,6 @@ def add_parser(commands: Any) -> None:
     connectomes.set_defaults(run=run_connectomes)
     engines = topics.add_parser('engines', help='what computes', description='What can compute here.')
     engines.set_defaults(run=run_engines)
-    cache = topics.add_parser(
-        'cache', help='what is kept between runs', description='What is kept between runs, where, how large.'
-    )
-    cache.set_defaults(run=run_cache)
 
 
 def run_atlases(args: argparse.Namespace) -> int:
@@ -68,32 +64,4 @@ def run_engines(_: argparse.Namespace) -> int:
     print(
         f'mrtrix  {"not available: MRtrix3 is not on the PATH" if missing else f"MRtrix3 {mrtrix_version()}"}'
     )
-    return 0
-
-
-#: the folders of the cache, and what they hold
-_CACHES = {
-    'index': 'streamline indexes',
-    'moved': 'tractograms in another space',
-    'converted': 'tractograms as .tck',
-    'endpoints': 'parcels at the ends of streamlines',
-    'tdi': 'densities of tractograms (engine mrtrix)',
-    'tractograms': 'checksums of tractograms',
-    'numba*': 'compiled code',
-}
-
-
-def run_cache(_: argparse.Namespace) -> int:
-    """List what the cache holds; all of it can be deleted, and is then made anew."""
-    from lacuna.files import cache_dir
-    from lacuna.streamlines.index_format import describe
-
-    root = cache_dir()
-    print(f'{root} (set LACUNA_CACHE_DIR for another place; what is deleted is made anew)')
-    for name, what in _CACHES.items():
-        for folder in sorted(root.glob(name)):
-            size = sum(path.stat().st_size for path in folder.rglob('*') if path.is_file()) / 1e6
-            print(f'  {folder.name:12} {size:10,.1f} MB  {what}')
-    for directory in sorted(path for path in (root / 'index').glob('*') if path.is_dir()):
-        print(describe(directory))
     return 0

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import lacuna
 from lacuna.cli import (
     bidsify,
+    cache,
     check,
     collect,
     completion,
@@ -43,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     fetch.add_parser(commands)
     index.add_parser(commands)
     info.add_parser(commands)
+    cache.add_parser(commands)
     convert.add_parser(commands)
     tutorial.add_parser(commands)
     completion.add_parser(commands, parser)

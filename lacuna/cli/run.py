@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
 import sys
 import zlib
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lacuna.caches import using
 from lacuna.claim import Claim, claiming
+from lacuna.cli.failures import Reasons
 from lacuna.cli.words import (
     print_plan,
     print_result,
@@ -24,13 +24,14 @@ from lacuna.cli.words import (
 )
 from lacuna.config import ENGINES, ON_EMPTY, REPORTS, RunConfig, read_settings
 from lacuna.errors import EXIT_FAILED, INTERRUPTED, InputError
+from lacuna.files import cache_dir
 from lacuna.plugins import PluginChoice, read_plugin
+from lacuna.processes import stopped_by_sigterm
 from lacuna.progress import counted, progress_bar
 from lacuna.spaces import RESOLUTIONS, SPACES
 
 if TYPE_CHECKING:
-    from lacuna.execution import Crash
-    from lacuna.plan import Failure, MaskJob, RunPlan
+    from lacuna.plan import Failure, RunPlan
     from lacuna.processes import Usage
     from lacuna.provenance import RunRecord
 
@@ -152,7 +153,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         '--use-plugin', type=Path, metavar='FILE', help='YAML or TOML: what runs the nodes, such as SLURM'
     )
-    how.add_argument('-w', '--work-dir', type=Path, help=_default('work_dir', 'for what is not finished'))
+    how.add_argument(
+        '-w',
+        '--work-dir',
+        type=Path,
+        help='for what is not finished, and kept if the run is stopped; by default a folder that goes with the '
+        'run, below TMPDIR (on a cluster, or with --engine mrtrix: OUTPUT_DIR/.work)',
+    )
     how.add_argument('--overwrite', action='store_true', help='replace results made with other settings')
     how.add_argument(
         '--report',
@@ -177,11 +184,16 @@ def run(args: argparse.Namespace) -> int:
     """Run ``lacuna run snm``; returns the exit code."""
     config = make_config(args)
     set_up_logging(config.verbose)
+    with using(cache_dir()):
+        return _run(config)
+
+
+def _run(config: RunConfig) -> int:
     if config.dry_run:
         plan = prepare(config)
         print_plan(plan)
         return 1 if plan.failed else 0
-    with claiming(config.output_dir) as claim:
+    with stopped_by_sigterm(), claiming(config.output_dir) as claim:
         return execute(prepare(config, claim), claim)
 
 
@@ -207,7 +219,6 @@ def make_config(args: argparse.Namespace) -> RunConfig:
         message = 'name the tractogram with --connectome-path'
         raise InputError(message)
     values['connectome_path'] = connectome_path(values['connectome_path'])
-    values.setdefault('work_dir', RunConfig.__dataclass_fields__['work_dir'].default)
     for name, setting in RunConfig.__dataclass_fields__.items():
         if str(setting.type).startswith('Path') and values.get(name) is not None:
             values[name] = _absolute(values[name])
@@ -235,7 +246,6 @@ def prepare(config: RunConfig, claim: Claim | None = None) -> RunPlan:
     from lacuna.batch import check_programs
     from lacuna.connectomes import open_tractogram
     from lacuna.derivatives import check_output_dir
-    from lacuna.files import cache_dir
     from lacuna.interfaces.mrtrix import missing_commands, mrtrix_version
     from lacuna.plan import make_plan, mask_paths
 
@@ -272,9 +282,10 @@ def execute(plan: RunPlan, claim: Claim) -> int:
     """Do what the plan says is missing; returns the exit code."""
     from lacuna.derivatives import write_description
     from lacuna.provenance import update_failures
+    from lacuna.workfolders import remove_of_dead_runs
 
     config = plan.config
-    signal.signal(signal.SIGTERM, _stop)
+    remove_of_dead_runs(config.output_dir)
     write_description(
         config.output_dir,
         config,
@@ -308,6 +319,7 @@ def _run_recorded(plan: RunPlan) -> tuple[list[Failure], list[str]]:
     """Do what is missing, and keep a record of it in ``logs/``; returns what `_run_jobs` does."""
     from lacuna.derivatives import remove_unused_connectomes
     from lacuna.provenance import RunRecord, logging_to, new_log_dir
+    from lacuna.workfolders import hidden_below, temporary_folder, work_folder
 
     log_dir = new_log_dir(plan.config)
     with logging_to(log_dir / 'run.log'):
@@ -315,7 +327,14 @@ def _run_recorded(plan: RunPlan) -> tuple[list[Failure], list[str]]:
         say_plan(plan)
         status, code = 'error', EXIT_FAILED
         try:
-            unfinished, faults = _run_jobs(plan, log_dir, record)
+            name = _workflow_name(plan.config)
+            plugin = _plugin(plan.config)
+            large = plan.config.engine == 'mrtrix' or (plugin is not None and plugin.is_cluster)
+            base = plan.config.work_dir or (
+                hidden_below(plan.config.output_dir) if large else temporary_folder()
+            )
+            with work_folder(base, name, keep=plan.config.work_dir is not None):
+                unfinished, faults = _run_jobs(plan, base, log_dir, record)
             say_failures(failures := [*plan.failed, *unfinished])
             say_doubts(plan)
             for fault in faults:
@@ -337,7 +356,9 @@ def _run_recorded(plan: RunPlan) -> tuple[list[Failure], list[str]]:
     return failures, faults
 
 
-def _run_jobs(plan: RunPlan, log_dir: Path, record: RunRecord) -> tuple[list[Failure], list[str]]:
+def _run_jobs(
+    plan: RunPlan, work_dir: Path, log_dir: Path, record: RunRecord
+) -> tuple[list[Failure], list[str]]:
     """Build the workflow of the masks with missing results and run it.
 
     Returns the masks that failed, and what failed besides although all masks are finished.
@@ -379,7 +400,7 @@ def _run_jobs(plan: RunPlan, log_dir: Path, record: RunRecord) -> tuple[list[Fai
         def on_finished(node: str, usage: Usage) -> None:
             if node in sinks:
                 finished.add(node)
-                remove_finished(config.work_dir / Path(*node.split('.')[:-1]))
+                remove_finished(work_dir / Path(*node.split('.')[:-1]))
                 path = sinks[node].mask.path
                 record.mask(path, 'done', usage)
                 record.write_now_and_then()
@@ -392,45 +413,27 @@ def _run_jobs(plan: RunPlan, log_dir: Path, record: RunRecord) -> tuple[list[Fai
             workers=workers,
             groups=[sink.removesuffix('.sink') for sink in sinks],
             mem_gb=config.mem_gb,
-            work_dir=config.work_dir,
+            work_dir=work_dir,
             crash_dir=log_dir,
             on_finished=on_finished,
             plugin=plugin,
         )
     if len(finished) == len(sinks):
-        remove_finished(config.work_dir / workflow.name)
+        remove_finished(work_dir / workflow.name)
 
-    failures = []
+    reasons, failures = Reasons(plan, work_dir), []
     for sink, job in sinks.items():
         if sink not in finished:
-            failure = _failure_of(job, sink.removesuffix('sink'), config, crashes, error)
+            cause = next((crash for crash in crashes if sink in crash.stopped), None)
+            failure = reasons.of_mask(job, sink.removesuffix('sink'), cause or error)
             record.mask(job.mask.path, 'failed', reason=failure.reason)
             failures.append(failure)
-    faults = [] if failures else [f'{crash.reason} (details: {crash.path})' for crash in crashes]
-    return failures, faults
+    besides = [reasons.of_crash(crash, crash.path) for crash in crashes if crash.stopped.isdisjoint(sinks)]
+    return failures, [each for each in besides if not any(each in failure.reason for failure in failures)]
 
 
 def _plugin(config: RunConfig) -> PluginChoice | None:
     return read_plugin(config.use_plugin) if config.use_plugin else None
-
-
-def _failure_of(
-    job: MaskJob, nodes: str, config: RunConfig, crashes: Sequence[Crash], error: Exception | None
-) -> Failure:
-    """Why a mask was not finished: its own node, or one that all masks need."""
-    from lacuna.plan import Failure
-    from lacuna.provenance import keep_crash
-
-    path = job.mask.path
-    reason = str(error or 'did not finish')
-    own = [crash for crash in crashes if crash.node.startswith(nodes)]
-    if cause := next(iter(own or crashes), None):
-        details = cause.path
-        if own:
-            again = f'{config.command_line(job.mask.subject)} --nprocs 1 -vv'
-            details = keep_crash(cause.path, job.mask.stem, again)
-        reason = f'{cause.reason} (details: {details})'
-    return Failure(path, f'{path}: {reason}')
 
 
 def _workflow_name(config: RunConfig) -> str:
@@ -466,8 +469,3 @@ def _make_reports(plan: RunPlan, failures: list[Failure]) -> None:
             bar.update(1)
             if isinstance(made, str):
                 print(f'lacuna: sub-{subject}: no report: {made}', file=sys.stderr)
-
-
-def _stop(*_: object) -> None:
-    """What the scheduler of a cluster sends ends a run as Ctrl-C does."""
-    raise KeyboardInterrupt

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lacuna.bids import Target
+    from pathlib import Path
+
+    from lacuna.bids import MaskFile, Target
     from lacuna.connectomes import Tractogram
     from lacuna.plan import Failure, RunPlan
 
 _LOGGER = logging.getLogger('lacuna')
-#: the outputs whose paths are printed at the end of a run, and how they are called
+#: lesions in the table at the end of a run
+_MOST_ROWS = 20
+#: the outputs whose paths are printed at the end of a run with -v, and how they are called
 _SHOWN = {'map': 'map', 'summary': 'summary', 'disconnection_matrix': 'matrix', 'roi_disconnection': 'table'}
 
 _STEPS = {
@@ -40,13 +44,13 @@ def say_tractogram(tractogram: Tractogram) -> None:
     """What the tractogram holds."""
     info = tractogram.info
     _LOGGER.info('tractogram: %s, %d streamlines in %s', tractogram.path, info.count, tractogram.space)
-    if info.empty or info.single_vertex:
-        _LOGGER.warning(
-            'lacuna: the tractogram %s has %d streamlines without a vertex and %d with only one; they are kept',
-            tractogram.path.name,
-            info.empty,
-            info.single_vertex,
-        )
+    short = [
+        f'{count} {what}'
+        for count, what in ((info.empty, 'without a vertex'), (info.single_vertex, 'with only one'))
+        if count
+    ]
+    if short:
+        _LOGGER.info('it has streamlines that are short: %s; they are kept', ', '.join(short))
 
 
 def say_warnings(plan: RunPlan) -> None:
@@ -76,9 +80,15 @@ def say_plan(plan: RunPlan) -> None:
 
 
 def say_failures(failures: Iterable[Failure]) -> None:
-    """Why masks failed."""
+    """Why masks failed; one line for those with the same cause."""
+    by_cause: dict[str, list[Failure]] = {}
     for failure in failures:
-        _LOGGER.error('lacuna: %s', failure.reason)
+        by_cause.setdefault(failure.reason.removeprefix(f'{failure.path}: '), []).append(failure)
+    for cause, those in by_cause.items():
+        if len(those) == 1:
+            _LOGGER.error('lacuna: %s', those[0].reason)
+        else:
+            _LOGGER.error('lacuna: %s and %d more: %s', those[0].path, len(those) - 1, cause)
 
 
 def _names(targets: Iterable[Target]) -> str:
@@ -104,22 +114,50 @@ def print_plan(plan: RunPlan) -> None:
 
 
 def print_result(plan: RunPlan, finished: int) -> None:
-    """Where the results are; each path for a few masks."""
+    """What was found, one lesion a line, and where the results are; with -v each path."""
     from lacuna.derivatives import mask_outputs
 
+    root = plan.config.output_dir
     masks = [*plan.done, *(job.mask for job in plan.todo)]
-    if len(masks) <= 3:
+    outputs = {mask: mask_outputs(mask, plan.targets(mask.space)) for mask in masks}
+    _print_table(plan, {mask: {target.key: path for target, path in outputs[mask].items()} for mask in masks})
+    if plan.config.verbose:
         for mask in masks:
-            for target, path in mask_outputs(mask, plan.targets(mask.space)).items():
-                if target.key in _SHOWN and (plan.config.output_dir / path).is_file():
-                    print(f'{_SHOWN[target.key]}: {plan.config.output_dir / path}')
+            for target, path in outputs[mask].items():
+                if target.key in _SHOWN and (root / path).is_file():
+                    print(f'{_SHOWN[target.key]}: {root / path}')
         for subject in dict.fromkeys(mask.subject for mask in masks):
-            if (
-                page := plan.config.output_dir / f'sub-{subject}.html'
-            ).is_file() and plan.config.report != 'none':
+            page = root / f'sub-{subject}.html'
+            if page.is_file() and plan.config.report != 'none':
                 print(f'report: {page}')
-    elif plan.config.report != 'none':
-        print(f'reports: {plan.config.output_dir}/sub-*.html')
+    elif plan.config.report != 'none' and masks:
+        print(f'reports: {root}/sub-*.html')
     print(
-        f'{finished} mask{"s" if finished != 1 else ""} done ({finished - len(plan.done)} now); results in {plan.config.output_dir}'
+        f'{finished} mask{"s" if finished != 1 else ""} done ({finished - len(plan.done)} now); results in {root}'
     )
+
+
+def _print_table(plan: RunPlan, outputs: Mapping[MaskFile, Mapping[str, Path]]) -> None:
+    """The lesions that are finished, with their numbers from the summaries."""
+    from lacuna.files import read_json
+
+    rows = []
+    for mask, paths in outputs.items():
+        if summary := read_json(plan.config.output_dir / paths['summary']):
+            volume, cut = summary.get('mask_volume_mm3'), summary.get('streamlines_disconnected_pct')
+            numbers = (volume / 1000 if volume is not None else None, cut)
+            shown = ['n/a' if number is None else f'{number:.2f}' for number in numbers]
+            rows.append((mask.stem, *shown, str(_count_warnings(plan, mask))))
+    if not rows:
+        return
+    head = ('lesion', 'ml', '% cut', 'warnings')
+    shown_rows = [head, *rows[:_MOST_ROWS]]
+    widths = [max(map(len, column)) for column in zip(*shown_rows, strict=True)]
+    for name, *cells in shown_rows:
+        print('  '.join([f'{name:{widths[0]}}', *(map(str.rjust, cells, widths[1:]))]))
+    if len(rows) > _MOST_ROWS:
+        print(f'and {len(rows) - _MOST_ROWS} more')
+
+
+def _count_warnings(plan: RunPlan, mask: MaskFile) -> int:
+    return sum(warning.startswith(f'{mask.path}: ') for warning in plan.warnings)

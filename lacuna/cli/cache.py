@@ -1,0 +1,83 @@
+"""``lacuna cache``: what is kept between runs, how large it is, and away with it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from lacuna.errors import InputError
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``cache`` to the commands."""
+    parser = commands.add_parser(
+        'cache',
+        help='what is kept between runs, and removing it',
+        description='What is kept between runs, where, and how large it is. All of it but fetched connectomes is '
+        'made anew when it is needed.',
+    )
+    parser.add_argument(
+        '--clear',
+        action='store_true',
+        help='remove it, unless a run is using it; fetched connectomes are kept',
+    )
+    parser.add_argument(
+        '--older-than', type=float, metavar='DAYS', help='only what was neither read nor written for so long'
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """List what the cache holds, or remove it; returns the exit code."""
+    from lacuna.caches import clearing
+    from lacuna.files import cache_dir
+
+    days = args.older_than or 0.0
+    if not 0 <= days < float('inf'):
+        message = f'--older-than {args.older_than}: give a number of days'
+        raise InputError(message)
+    root = cache_dir()
+    if not args.clear:
+        _list(root, days)
+        return 0
+    if not root.is_dir():
+        print(f'removed: 0 bytes; there is no {root}')
+        return 0
+    with clearing(root):
+        return _clear(root, days)
+
+
+def _list(root: Path, days: float) -> None:
+    from lacuna.caches import FETCHED, KINDS, entries, shown_size
+    from lacuna.streamlines.index_format import describe
+
+    print(f'{root} (set LACUNA_CACHE_DIR for another place)')
+    total = 0
+    for kind, what in (*KINDS.items(), (FETCHED, 'fetched tractograms (--clear leaves them)')):
+        if found := entries(root, kind, unused_days=days):
+            size = sum(entry.size for entry in found)
+            total += size
+            print(f'  {kind.removesuffix("*"):12} {shown_size(size):>12}  {what}')
+    print(f'  {"total":12} {shown_size(total):>12}')
+    for entry in entries(root, 'index', unused_days=days):
+        print(describe(entry.path))
+
+
+def _clear(root: Path, days: float) -> int:
+    from lacuna.caches import KINDS, entries, remove, shown_size
+
+    size = left = 0
+    for kind in KINDS:
+        for entry in entries(root, kind, unused_days=days):
+            try:
+                remove(entry)
+            except OSError as error:
+                left += 1
+                reason = error.strerror or error
+                print(f'lacuna: {entry.path} cannot be removed: {reason}', file=sys.stderr)
+            else:
+                size += entry.size
+    print(f'removed: {shown_size(size)} from {root}')
+    return 1 if left else 0
