@@ -16,9 +16,9 @@ from lacuna.errors import InputError, MaskError
 from lacuna.files import check_name, read_json
 from lacuna.spaces import SPACES, Settled, settle_space
 
-_MASK_NAME = re.compile(r'(?P<stem>.+?)(_(?P<suffix>mask|roi|lesion))?\.nii(\.gz)?', re.DOTALL)
-#: the end of the name of an image
-NIFTI = re.compile(r'\.nii(\.gz)?$')
+_MASK_NAME = re.compile(r'(?P<stem>.+?)(_(?P<suffix>mask|roi|lesion))?\.(nii(\.gz)?|img)', re.DOTALL)
+#: the end of the name of an image; an .img has a .hdr beside it
+NIFTI = re.compile(r'\.(nii(\.gz)?|img)$')
 _ENTITY = re.compile(r'([a-zA-Z]+)-([^_-]+)')
 
 
@@ -194,7 +194,7 @@ def mask_stem(path: Path) -> str:
     """
     matched = _MASK_NAME.fullmatch(path.name)
     if not matched:
-        message = f'{path}: a mask is a NIfTI file (.nii or .nii.gz)'
+        message = f'{path}: a mask is a NIfTI file (.nii, .nii.gz, or the .img of a pair with .hdr)'
         raise MaskError(message)
     stem = matched['stem']
     # in a name of no participant, all but this makes one

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import lacuna
-from lacuna.bids import NIFTI, mask_sidecar
+from lacuna.bids import NIFTI, mask_sidecar, sidecar_path
 from lacuna.derivatives import BIDS_VERSION
 from lacuna.errors import InputError, MaskError
 from lacuna.files import json_bytes, listed, read_json, remove_leftovers, replacing, write_if_changed
 from lacuna.listing import checked_label, masks_of_folder, masks_of_table
-from lacuna.masks import read_mask
+from lacuna.masks import Mask, check_threshold, check_touches, read_mask
+from lacuna.plausibility import mask_doubts
 from lacuna.processes import side_by_side
-from lacuna.spaces import check_space, settle_space, space_in_name, world_space
+from lacuna.spaces import settle_space, space_in_name, world_space
 from lacuna.tables import table_bytes
 
 MAPPING = 'bidsify.tsv'
@@ -40,11 +41,19 @@ class Entry:
     source, target : pathlib.Path
     shown : str
         The source, as the mapping table names it: relative to the folder, or as the table has it.
+    binarize : float or None
+        Values above it are lesion.
     """
 
     source: Path
     target: Path
     shown: str
+    binarize: float | None = None
+
+    @property
+    def is_copied(self) -> bool:
+        """Whether the content of the file stays as it is."""
+        return self.binarize is None and not self.source.name.endswith('.img')
 
 
 @dataclass
@@ -73,6 +82,7 @@ def bidsify(
     space: str,
     session: str | None = None,
     label: str = _DEFAULT_LABEL,
+    binarize: float | None = None,
     pattern: str | None = None,
     progress: Callable[[list[Entry], str], Iterable[Entry]] = lambda entries, _: entries,
 ) -> Bidsified:
@@ -89,6 +99,8 @@ def bidsify(
         In which all masks are.
     session, label : str, optional
         Of the masks whose name or row has none.
+    binarize : float, optional
+        Values above it are lesion: the masks are then written as 0 and 1, and a sidecar says so.
     pattern : str, optional
         Glob on the names of the masks (or, with a slash, on their paths below the folder, or in the table).
     progress : callable
@@ -100,6 +112,7 @@ def bidsify(
         If two masks would have one name, or a name is taken by another file; nothing is written then.
     """
     world_space(space)
+    check_threshold(binarize)
     session = session and checked_label(session.removeprefix('ses-'), 'session', '--session')
     label = checked_label(label.removeprefix('label-'), 'label', '--label')
     rows = masks_of_folder(source, target, pattern) if source.is_dir() else masks_of_table(source, pattern)
@@ -108,7 +121,7 @@ def bidsify(
         relative = target_path(
             entities['sub'], entities.get('ses') or session, space, entities.get('label') or label
         )
-        entries.append(Entry(path, target / relative, shown))
+        entries.append(Entry(path, target / relative, shown, binarize))
     _check_collisions(entries)
     _check_target(target)
     found = Bidsified()
@@ -182,7 +195,10 @@ def _usable(
 def _look(entry: Entry, space: str) -> tuple[str | None, str | None]:
     """What keeps a mask out, and what is doubtful about it."""
     if not NIFTI.search(entry.source.name):
-        return f'{entry.source}: a mask is a NIfTI file (.nii or .nii.gz)', None
+        return (
+            f'{entry.source}: a mask is a NIfTI file (.nii, .nii.gz, or the .img of a pair with .hdr)',
+            None,
+        )
     claims = [
         (space, '--space'),
         (mask_sidecar(entry.source).get('Space'), 'its sidecar'),
@@ -192,16 +208,20 @@ def _look(entry: Entry, space: str) -> tuple[str | None, str | None]:
     if settled and settled.contradiction:
         return f'{entry.source}: {settled.contradiction}; convert it on its own', None
     try:
-        mask = read_mask(entry.source)
+        mask = read_mask(entry.source, entry.binarize)
+        check_touches(entry.source, mask)
     except MaskError as error:
         return str(error), None
-    empty = None if mask.data.any() else 'the mask is empty'
-    doubt = check_space(space, mask.data.shape, mask.affine)
-    return None, '; '.join(filter(None, (empty, doubt)))
+    return None, '; '.join(mask_doubts(mask, space))
 
 
 def _same(entry: Entry) -> bool:
     """Whether the file that is there holds what would be written."""
+    if not entry.is_copied:
+        try:
+            return read_mask(entry.target).sha256 == read_mask(entry.source, entry.binarize).sha256
+        except MaskError:
+            return False
     if entry.source.name.endswith('.gz'):
         return filecmp.cmp(entry.source, entry.target, shallow=False)
     try:
@@ -212,6 +232,15 @@ def _same(entry: Entry) -> bool:
 
 
 def _write(entry: Entry) -> None:
+    if entry.binarize is not None:
+        about = {
+            'Description': f'Lesion mask: values above {entry.binarize:g} of {entry.shown}.',
+            'Threshold': entry.binarize,
+        }
+        write_if_changed(sidecar_path(entry.target), json_bytes(about))
+    if not entry.is_copied:
+        _write_mask(entry.target, read_mask(entry.source, entry.binarize))
+        return
     with replacing(entry.target) as temporary:
         if entry.source.name.endswith('.gz'):
             shutil.copyfile(entry.source, temporary)
@@ -223,6 +252,21 @@ def _write(entry: Entry) -> None:
             gzip.GzipFile(filename='', mode='wb', fileobj=raw, mtime=0) as packed,
         ):
             shutil.copyfileobj(plain, packed)
+
+
+def _write_mask(target: Path, mask: Mask) -> None:
+    import nibabel as nb
+
+    image = nb.Nifti1Image(mask.data.astype('uint8'), mask.affine)
+    image.header.set_xyzt_units('mm')
+    image.set_sform(mask.affine, code=4)
+    image.set_qform(None, code=0)
+    with (
+        replacing(target) as temporary,
+        temporary.open('wb') as raw,
+        gzip.GzipFile(filename='', mode='wb', fileobj=raw, mtime=0) as packed,
+    ):
+        packed.write(image.to_bytes())
 
 
 def _write_description(target: Path, source: Path) -> None:

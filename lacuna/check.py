@@ -18,9 +18,10 @@ from lacuna.bids import (
 )
 from lacuna.errors import InputError, MaskError
 from lacuna.inputs import find_masks
-from lacuna.masks import TINY, read_mask
+from lacuna.masks import check_threshold, check_touches, read_mask
+from lacuna.plausibility import mask_doubts
 from lacuna.processes import side_by_side
-from lacuna.spaces import check_space, world_space
+from lacuna.spaces import world_space
 
 OK = 'ok'
 _HEADER = (
@@ -76,6 +77,7 @@ def check_masks(
     *,
     mask_space: str | None = None,
     pattern: str | None = None,
+    binarize: float | None = None,
     progress: Progress = no_progress,
 ) -> Check:
     """Which masks of a BIDS dataset would run: what can be seen without the tractogram.
@@ -87,6 +89,8 @@ def check_masks(
         Space of the masks, whatever file and name say.
     pattern : str, optional
         Glob on the names of the masks.
+    binarize : float, optional
+        Values above it are lesion.
     progress : callable
         Wraps what is looked at; its second argument is how many there are.
 
@@ -95,6 +99,7 @@ def check_masks(
     InputError
         If there is no mask, or the space is not supported.
     """
+    check_threshold(binarize)
     if mask_space:
         world_space(mask_space)
     described: dict[Path, MaskFile] = {}
@@ -120,39 +125,41 @@ def check_masks(
         if path not in described and mask_stem(path) in in_standard_space:
             # what pipelines leave beside the mask in standard space: a run passes it over, too
             reason = 'left out: the same mask is there in a standard space'
-            return _mask_row(root, path, None, reason, fails=False)
-        return _mask_row(root, path, described.get(path), reasons.get(path))
+            return _mask_row(root, path, None, reason, binarize, fails=False)
+        return _mask_row(root, path, described.get(path), reasons.get(path), binarize)
 
     return Check(_HEADER, each_row(look, paths, progress), contradictions(described.values()))
 
 
 def _mask_row(
-    root: Path, path: Path, described: MaskFile | None, reason: str | None, *, fails: bool = True
+    root: Path,
+    path: Path,
+    described: MaskFile | None,
+    reason: str | None,
+    binarize: float | None,
+    *,
+    fails: bool = True,
 ) -> Row:
     space = (described.space, described.space_from) if described else (None, None)
     grid: tuple[str | int | None, ...] = (None,) * 4
     warnings: tuple[str, ...] = ()
+    mask = None
     try:
-        mask = read_mask(path)
+        mask = read_mask(path, binarize)
+        check_touches(path, mask)
     except MaskError as error:
         reason = reason or str(error)
-    else:
+    if mask:
         sizes = np.linalg.norm(mask.affine[:3, :3], axis=0)
         voxels = int(mask.data.sum())
         volume = voxels * abs(np.linalg.det(mask.affine[:3, :3])) / 1000
         grid = (_by(mask.data.shape), _by(sizes), voxels, f'{volume:.6g}')
-        doubt = check_space(described.space, mask.data.shape, mask.affine) if described else None
-        contradiction = described.contradiction if described else None
-        warnings = tuple(filter(None, (_size_warning(voxels), doubt, contradiction)))
+        if described and fails:
+            contradiction = (described.contradiction,) if described.contradiction else ()
+            warnings = (*mask_doubts(mask, described.space), *contradiction)
     status = one_line(reason, path) if reason else OK
     cells = (path.relative_to(root).as_posix(), *space, *grid, status, '; '.join(warnings) or None)
     return Row(cells, bool(reason) and fails, warnings)
-
-
-def _size_warning(voxels: int) -> str | None:
-    if voxels >= TINY:
-        return None
-    return f'tiny: {voxels} voxel{"" if voxels == 1 else "s"}' if voxels else 'empty'
 
 
 def _by(values: Iterable[float]) -> str:

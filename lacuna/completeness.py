@@ -22,12 +22,14 @@ from lacuna.bids import (
     sidecar_path,
 )
 from lacuna.check import Check, Progress, Row, each_row, no_progress, one_line
-from lacuna.derivatives import mask_outputs, read_failures
+from lacuna.derivatives import binarized_at, mask_outputs, read_failures
 from lacuna.errors import InputError, MaskError
 from lacuna.files import listed, read_json
 from lacuna.inputs import find_masks, refuse_results, written_label
 from lacuna.masks import read_mask
 from lacuna.plan import BASIC_TARGETS, SAMPLE
+from lacuna.plausibility import mask_doubts
+from lacuna.reports.checks import check_tractogram
 from lacuna.reports.results import check_dataset, resolve_uri
 from lacuna.spaces import SPACES
 
@@ -60,6 +62,7 @@ class _Asked(NamedTuple):
 
     path: Path
     skip_empty: bool
+    binarize: float | None
 
 
 def check_results(root: Path, *, pattern: str | None = None, progress: Progress = no_progress) -> Check:
@@ -99,6 +102,9 @@ def check_results(root: Path, *, pattern: str | None = None, progress: Progress 
         return _without_results(stem, len(expected), asked.get(stem), failures.get(stem))
 
     found.rows = each_row(look, stems, progress)
+    # once, and not for each mask
+    doubts = (check_tractogram(each) for lesion in lesions.values() for each in lesion.sidecars.values())
+    found.notes += dict.fromkeys(doubt for found_of_one in doubts for doubt in found_of_one)
     return found
 
 
@@ -171,6 +177,7 @@ def _find_asked(root: Path, found: Check) -> dict[str, _Asked]:
         filters = settings.get('bids_filter_file')
         choice['filter_file'] = Path(filters) if isinstance(filters, str) else None
         skip_empty = settings.get('on_empty') == 'skip'
+        binarize = float(at) if isinstance(at := settings.get('binarize'), int | float) else None
         if (key := repr((source, choice, skip_empty))) in seen:
             continue
         seen.add(key)
@@ -179,7 +186,7 @@ def _find_asked(root: Path, found: Check) -> dict[str, _Asked]:
         except InputError as error:
             found.notes.append(f'what a run was asked for is not known: {error}')
             continue
-        asked.update((_stem(mask), _Asked(mask, skip_empty)) for mask in masks)
+        asked.update((_stem(mask), _Asked(mask, skip_empty, binarize)) for mask in masks)
     return asked
 
 
@@ -206,10 +213,10 @@ def _result_row(
         for uri in dict.fromkeys(sidecar.get('Denominator') for sidecar in lesion.sidecars.values())
         if uri and not ((path := resolve_uri(root, uri, links)) and path.is_file())
     ]
-    mask, stale, warning = _compare_with_mask(root, links, lesion)
+    mask, stale, doubts = _compare_with_mask(root, links, lesion)
     versions = sorted({str(_dig(each, 'SoftwareVersions', 'Lacuna')) for each in lesion.sidecars.values()})
     other = [version for version in versions if version != lacuna.__version__]
-    warnings = [warning] if warning else []
+    warnings = list(doubts)
     if other:
         warnings.append(f'made with Lacuna {", ".join(other)}; this is {lacuna.__version__}')
     problems = [f'missing: {", ".join(missing)}'] if missing else []
@@ -230,8 +237,8 @@ def _result_row(
 
 def _compare_with_mask(
     root: Path, links: Mapping[str, Any], lesion: _Lesion
-) -> tuple[Path | None, str | None, str | None]:
-    """The mask that results were made of, in what they are stale, and why that could not be seen."""
+) -> tuple[Path | None, str | None, tuple[str, ...]]:
+    """The mask that results were made of, in what they are stale, and what is doubtful about it."""
     sources = (source for each in lesion.sidecars.values() for source in each.get('Sources') or ())
     uri = next((source for source in sources if str(source).startswith('bids:lesions:')), None)
     path = resolve_uri(root, uri, links)
@@ -239,17 +246,21 @@ def _compare_with_mask(
         where = (
             f'is not where the sidecars say: {path or uri}' if uri else 'is not known: no sidecar names it'
         )
-        return None, None, f'the mask {where}'
+        return None, None, (f'the mask {where}',)
     try:
-        sha256 = read_mask(path).sha256
+        mask = read_mask(
+            path,
+            next((at for each in lesion.sidecars.values() if (at := binarized_at(each)) is not None), None),
+        )
     except MaskError as error:
-        return path, f'the mask cannot be used any more: {one_line(str(error), path)}', None
+        return path, f'the mask cannot be used any more: {one_line(str(error), path)}', ()
     stale = [
         target.field
         for target, sidecar in sorted(lesion.sidecars.items(), key=str)
-        if _dig(sidecar, 'Mask', 'SHA256') != sha256
+        if _dig(sidecar, 'Mask', 'SHA256') != mask.sha256
     ]
-    return path, f'the mask has changed since {", ".join(stale)}' if stale else None, None
+    doubts = mask_doubts(mask, str(lesion.space)) if lesion.space in SPACES else ()
+    return path, f'the mask has changed since {", ".join(stale)}' if stale else None, doubts
 
 
 def _without_results(
@@ -259,7 +270,7 @@ def _without_results(
     status, fails = f'failed: {reason}' if reason else 'missing: no results', True
     if asked and not reason:
         try:
-            if asked.skip_empty and not read_mask(asked.path).data.any():
+            if asked.skip_empty and not read_mask(asked.path, asked.binarize).data.any():
                 status, fails = 'left out: the mask is empty', False
         except MaskError as error:
             status = f'missing: {one_line(str(error), asked.path)}'

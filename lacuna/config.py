@@ -12,6 +12,7 @@ from typing import Any
 
 from lacuna.errors import InputError, brief
 from lacuna.files import check_name
+from lacuna.masks import check_threshold
 from lacuna.spaces import RESOLUTIONS, world_space
 
 #: the first is the default
@@ -58,6 +59,8 @@ class RunConfig:
         Edge of the voxels of the maps in mm.
     tck_upsample : int or None
         Overrides MRtrix3's rule for the upsampling of streamlines.
+    binarize : float or None
+        Values of the masks above it are lesion; None for masks that are 0 and 1.
     on_empty : str
         What to do with a mask without voxels: ``warn`` (map of zeros), ``skip`` or ``error``.
     nprocs : int
@@ -98,6 +101,7 @@ class RunConfig:
     engine: str = ENGINES[0]
     output_resolution: int = 2
     tck_upsample: int | None = None
+    binarize: float | None = None
     on_empty: str = 'warn'
     nprocs: int = -1
     mem_gb: float | None = None
@@ -139,6 +143,7 @@ class RunConfig:
         if self.mem_gb is not None and not 0 < self.mem_gb < math.inf:
             message = f'mem_gb is {self.mem_gb}; give the gigabytes to use'
             raise InputError(message)
+        check_threshold(self.binarize)
         if self.tck_upsample is not None and not 1 <= self.tck_upsample <= _MOST_UPSAMPLE:
             message = f'tck_upsample is {self.tck_upsample}; give a whole number from 1 to {_MOST_UPSAMPLE}'
             raise InputError(message)
@@ -188,6 +193,7 @@ class RunConfig:
             '--mask-space': self.mask_space,
             '--participant-label': participant,
             '--pattern': self.pattern,
+            '--binarize': self.binarize,
             '--bids-filter-file': self.bids_filter_file,
             '--output-resolution': self.output_resolution,
             '--tck-upsample': self.tck_upsample,

@@ -69,9 +69,14 @@ def run_metadata(
             'Space': tractogram.space,
             'SHA256': tractogram.sha256,
             'StreamlineCount': tractogram.info.count,
+            'VerticesInsideBrainPercent': tractogram.info.brain_pct,
             **({'MovedWith': dict(moved_with)} if moved_with else {}),
         },
-        'Parameters': {'OutputResolution': resolution, 'TckUpsample': config.tck_upsample or 'automatic'},
+        'Parameters': {
+            'OutputResolution': resolution,
+            'TckUpsample': config.tck_upsample or 'automatic',
+            **({} if config.binarize is None else {'Binarize': config.binarize}),
+        },
         'SoftwareVersions': {
             'Lacuna': lacuna.__version__,
             'Engine': config.engine,
@@ -196,6 +201,7 @@ def read_failures(root: Path) -> list[tuple[Path, str]]:
     return [(Path(row[0]), row[1]) for row in rows if len(row) == 2]
 
 
+_BINARIZE = ('Parameters', 'Binarize')
 #: what decides the numbers: the place in the sidecar, and how to call it
 _IDENTITY = {
     ('Tractogram', 'SHA256'): 'content of the tractogram (sha256)',
@@ -206,7 +212,10 @@ _IDENTITY = {
     ('Parameters', 'OutputResolution'): 'output resolution (mm)',
     ('Parameters', 'TckUpsample'): 'upsampling of streamlines',
     ('Atlas', 'SHA256'): 'content of the atlas (sha256)',
+    _BINARIZE: 'value above which a mask is lesion',
 }
+#: what is meant where a sidecar does not say it
+_UNSAID: dict[tuple[str, ...], Any] = {_BINARIZE: 'none'}
 
 
 def differences(on_disk: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
@@ -217,7 +226,7 @@ def differences(on_disk: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[s
     """
     found = []
     for keys, name in _IDENTITY.items():
-        old, new = _dig(on_disk, keys), _dig(wanted, keys)
+        old, new = (_dig(sidecar, keys, _UNSAID.get(keys)) for sidecar in (on_disk, wanted))
         if new is not None and old != new:
             found.append(f'{name}: {_short(old)} on disk, {_short(new)} now')
     return found
@@ -225,13 +234,21 @@ def differences(on_disk: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[s
 
 def identity(sidecar: Mapping[str, Any]) -> dict[str, Any]:
     """What decides the numbers of a result besides its mask, by its name in words: the same for all of a cohort."""
-    return {name: _dig(sidecar, keys) for keys, name in _IDENTITY.items() if keys[0] != 'Mask'}
+    return {
+        name: _dig(sidecar, keys, _UNSAID.get(keys)) for keys, name in _IDENTITY.items() if keys[0] != 'Mask'
+    }
 
 
-def _dig(content: Any, keys: Sequence[str]) -> Any:
+def binarized_at(sidecar: Mapping[str, Any]) -> float | None:
+    """The value above which a mask was taken as lesion, from the sidecar of a result; None if it is 0 and 1."""
+    value = _dig(sidecar, _BINARIZE)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _dig(content: Any, keys: Sequence[str], unsaid: Any = None) -> Any:
     for key in keys:
         content = content.get(key) if isinstance(content, Mapping) else None
-    return content
+    return unsaid if content is None else content
 
 
 def _short(value: Any) -> str:

@@ -19,8 +19,8 @@ from lacuna.spaces import SPACES
 
 #: what BIDS takes for a label
 LABEL = re.compile('[0-9A-Za-z]+')
-_MASK = r'(?:[^/]*_(?:mask|lesion)|[^/]*lesion[^/]*_roi)\.nii(?:\.gz)?'
-_IMAGE = r'[^/]*\.nii(?:\.gz)?'
+_MASK = r'(?:[^/]*_(?:mask|lesion)|[^/]*lesion[^/]*_roi)\.(?:nii(?:\.gz)?|img)'
+_IMAGE = r'[^/]*\.(?:nii(?:\.gz)?|img)'
 #: what the derivatives of fMRIPrep and its like also call a mask
 _NO_LESION = ('*_desc-brain_mask.nii*', '*_desc-aseg*_mask.nii*', '*_desc-ribbon_mask.nii*')
 #: the only query of a filter file, and what it may hold besides entities

@@ -54,6 +54,8 @@ def summary_statistics(
     percent: np.ndarray,
     full_tdi: np.ndarray,
     grid_affine: np.ndarray,
+    brain: np.ndarray,
+    brain_affine: np.ndarray,
     streamlines_total: int,
     streamlines_disconnected: int,
 ) -> dict[str, Any]:
@@ -71,6 +73,10 @@ def summary_statistics(
         Density of the whole tractogram, on the grid of `percent`.
     grid_affine : numpy.ndarray
         4 x 4, voxels of `percent` to world mm.
+    brain : numpy.ndarray
+        (x, y, z) bool.
+    brain_affine : numpy.ndarray
+        4 x 4, voxels of `brain` to world mm.
     streamlines_total, streamlines_disconnected : int
 
     Returns
@@ -79,14 +85,14 @@ def summary_statistics(
         ``mask_components`` counts groups of voxels that share a face, an edge or a corner;
         ``mask_outside_support_pct`` is the share of the mask's voxel centres in voxels that no streamline visits.
     """
-    box = _box(mask)
-    mask, mask_affine = mask[box], _moved_origin(mask_affine, box)
+    mask, mask_affine = lesion_part(mask, mask_affine)
     voxels = int(np.count_nonzero(mask))
     affected = percent[percent > 0]
     return {
         'mask_voxels': voxels,
         'mask_volume_mm3': voxels * round(float(abs(np.linalg.det(mask_affine[:3, :3]))), 9),
         'mask_components': count_components(mask),
+        'mask_outside_brain_pct': outside_support_percent(mask, mask_affine, brain, brain_affine),
         'mask_outside_support_pct': outside_support_percent(mask, mask_affine, full_tdi, grid_affine),
         'streamlines_total': streamlines_total,
         'streamlines_disconnected': streamlines_disconnected,
@@ -154,11 +160,12 @@ def _box(mask: np.ndarray) -> tuple[slice, ...]:
     return tuple(box)
 
 
-def _moved_origin(affine: np.ndarray, box: tuple[slice, ...]) -> np.ndarray:
-    """The affine of a part of an image."""
+def lesion_part(mask: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The part of a mask that holds all of its voxels, and its affine."""
+    box = _box(mask)
     moved = affine.copy()
     moved[:3, 3] += affine[:3, :3] @ [part.start for part in box]
-    return moved
+    return mask[box], moved
 
 
 def _percent(part: int, whole: int) -> float:

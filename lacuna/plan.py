@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from lacuna.atlases import Parcellation, custom_atlas, fetch, find_atlases, read_parcellation
 from lacuna.bids import (
     MaskFile,
@@ -35,6 +33,7 @@ from lacuna.endpoints import VERSION, Coverage
 from lacuna.errors import InputError, MaskError, brief
 from lacuna.inputs import LABEL, find_masks, labels_of, refuse_labels
 from lacuna.masks import check_touches, read_mask
+from lacuna.plausibility import mask_doubts, tractogram_doubt
 from lacuna.processes import side_by_side
 from lacuna.spaces import check_space, standard_grid
 from lacuna.streamlines.spacing import gap_warning
@@ -43,8 +42,6 @@ from lacuna.streamlines.spacing import gap_warning
 BASIC_TARGETS = (Target('map'), Target('summary'))
 #: what the report shows besides
 SAMPLE = Target('sample')
-#: no point of the brain is moved farther than this between standard spaces (mm)
-_MOVES_AT_MOST = 20.0
 _MATRICES = ('disconnection_matrix', 'mask_matrix', 'intact_matrix', 'full_matrix', 'matrix_statistics')
 
 
@@ -61,12 +58,15 @@ class MaskJob:
         What their sidecars have in common.
     atlases : dict
         What their sidecars say of each atlas.
+    warnings : tuple of str
+        What is doubtful about the mask and the tractogram.
     """
 
     mask: MaskFile
     missing: tuple[Target, ...]
     metadata: dict[str, Any]
     atlases: dict[str, dict[str, Any]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,9 @@ class RunPlan:
     skipped : list of Failure
         Masks left out on purpose.
     warnings : list of str
+        What is doubtful about all that the masks share: tractogram, atlases.
+    mask_warnings : dict
+        What is doubtful about a mask: a list of texts by the path of the mask, for those about which something is.
     connectome_metadata : dict
         By space.
     parcellations : dict
@@ -111,6 +114,7 @@ class RunPlan:
     failed: list[Failure] = field(default_factory=list)
     skipped: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    mask_warnings: dict[Path, list[str]] = field(default_factory=dict)
     connectome_metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
     parcellations: dict[str, list[Parcellation]] = field(default_factory=dict)
     movements: dict[tuple[str, str], Movement] = field(default_factory=dict)
@@ -125,12 +129,6 @@ class RunPlan:
         """Folder of the streamline index for a space."""
         grid = standard_grid(space, self.config.output_resolution)
         return self.alignment(space).index_directory(grid, self.config.tck_upsample)
-
-    def box(self, space: str) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-        """Smallest and greatest coordinates (mm) that the streamlines can have in a space."""
-        margin = _MOVES_AT_MOST if space != self.tractogram.space else 0.0
-        (x0, y0, z0), (x1, y1, z1) = self.tractogram.info.box
-        return (x0 - margin, y0 - margin, z0 - margin), (x1 + margin, y1 + margin, z1 + margin)
 
     def cached_tdi(self, space: str) -> Path:
         """Where the full density for a space is kept, by all that decides its content."""
@@ -209,6 +207,8 @@ def make_plan(
     plan = RunPlan(config, tractogram, engine_version, cache)
     if gaps := gap_warning(tractogram.info, config.output_resolution, config.tck_upsample):
         plan.warnings.append(gaps)
+    if misplaced := tractogram_doubt(tractogram.info.brain_pct):
+        plan.warnings.append(f'{tractogram.path}: {misplaced}')
     if tractogram.contradiction:
         plan.warnings.append(f'{tractogram.contradiction}: {tractogram.space} is used')
     usable = _usable_masks(plan, mask_paths(config) if paths is None else paths, progress)
@@ -243,7 +243,10 @@ def make_plan(
         elif differing:
             conflicts[mask.path.name] = differing
         if missing:
-            plan.todo.append(MaskJob(mask, tuple(missing), metadata, atlases[mask.space]))
+            warnings = [*plan.mask_warnings.get(mask.path, ()), mask.contradiction, misplaced]
+            plan.todo.append(
+                MaskJob(mask, tuple(missing), metadata, atlases[mask.space], tuple(filter(None, warnings)))
+            )
         else:
             plan.done.append(mask)
     if not config.overwrite:
@@ -300,8 +303,8 @@ def _usable_masks(
             plan.failed.append(Failure(mask.path, look.failure))
         elif not look.empty or _use_empty(plan, mask.path):
             usable.append((mask, look.sha256))
-            if look.doubt:
-                plan.warnings.append(f'{mask.path}: {look.doubt} (space from {mask.space_from})')
+            if look.doubts:
+                plan.mask_warnings.setdefault(mask.path, []).extend(look.doubts)
     return usable
 
 
@@ -310,18 +313,18 @@ class _Look(NamedTuple):
 
     sha256: str = ''
     empty: bool = False
-    doubt: str | None = None
+    doubts: tuple[str, ...] = ()
     failure: str | None = None
 
 
 def _look(described: MaskFile, plan: RunPlan) -> _Look:
     try:
-        mask = read_mask(described.path)
-        check_touches(described.path, mask, np.array(plan.box(described.space)))
+        mask = read_mask(described.path, plan.config.binarize)
+        check_touches(described.path, mask)
     except MaskError as error:
         return _Look(failure=str(error))
-    doubt = check_space(described.space, mask.data.shape, mask.affine)
-    return _Look(mask.sha256, not mask.data.any(), doubt)
+    doubts = mask_doubts(mask, described.space, described.space_from)
+    return _Look(mask.sha256, not mask.data.any(), doubts)
 
 
 def mask_paths(config: RunConfig) -> list[Path]:
@@ -372,14 +375,12 @@ def _only_label(config: RunConfig) -> str | None:
 
 
 def _use_empty(plan: RunPlan, path: Path) -> bool:
-    """Whether an empty mask is used; says what becomes of it."""
+    """Whether an empty mask is used; notes those that are not."""
     message = f'{path}: the mask is empty'
     if plan.config.on_empty == 'error':
         plan.failed.append(Failure(path, message))
     elif plan.config.on_empty == 'skip':
         plan.skipped.append(Failure(path, message))
-    else:
-        plan.warnings.append(f'{message}: its map is 0 everywhere')
     return plan.config.on_empty == 'warn'
 
 

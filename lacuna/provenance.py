@@ -56,6 +56,7 @@ class RunRecord:
         }
         self._warnings = plan.warnings  # there may be more at the end
         self._masks: dict[Path, dict[str, Any]] = {}
+        self._mask_warnings = plan.mask_warnings
         for mask in plan.done:
             self.mask(mask.path, 'done before')
         for skipped in plan.skipped:
@@ -73,6 +74,7 @@ class RunRecord:
             'seconds': round(usage.seconds, 3) if usage else None,
             'peak_memory_mb': round(usage.peak_memory / 1e6, 1) if usage else None,
             'reason': reason,
+            'warnings': self._mask_warnings.get(path, []),
         }
 
     def write_now_and_then(self) -> None:

@@ -70,6 +70,10 @@ _KNOWN_GRIDS = {
 _BRAIN = np.array([[-72.0, -107.0, -71.0], [72.0, 74.0, 82.0]])
 
 
+# Edges of a voxel that differ more are those of slices.
+_LONGEST_TO_SHORTEST = 1.6
+
+
 @dataclass(frozen=True)
 class Grid:
     """A voxel grid in world millimetres (RAS+).
@@ -263,6 +267,26 @@ def check_space(name: str, shape: tuple[int, ...], affine: np.ndarray) -> str | 
             f'({", ".join(f"{value:g}" for value in corner)})' for corner in np.round((low, high), 1)
         )
         return f'declared as {name}, but its world box {box} mm lies {place}'
+    return None
+
+
+def looks_native(shape: tuple[int, ...], affine: np.ndarray) -> str | None:
+    """Why a grid looks like that of a scan rather than one of a standard space; None if it does not.
+
+    >>> looks_native((256, 256, 30), np.diag([0.9, 0.9, 5, 1]))
+    'voxels of 0.9 x 0.9 x 5 mm'
+    >>> looks_native((91, 109, 91), standard_grid('MNI152NLin6Asym', 2).affine)
+    """
+    axes = _axes(affine)
+    if axes is None:
+        return 'it is oblique'
+    edges = np.abs(affine[range(3), axes])
+    if edges.max() > _LONGEST_TO_SHORTEST * edges.min():
+        return f'voxels of {" x ".join(f"{edge:.3g}" for edge in edges)} mm'
+    # those of standard spaces start at whole, half or quarter millimetres
+    first = affine[:3, 3]
+    if np.abs(4 * first - np.rint(4 * first)).max() > 0.04 and _recognise(shape[:3], affine) is None:
+        return f'its first voxel lies at ({", ".join(f"{value:.5g}" for value in first)}) mm'
     return None
 
 

@@ -69,7 +69,7 @@ def test_what_would_fail(tmp_path, capsys):
     status = {name[:6]: row['status'] for name, row in rows.items()}
     assert code == 1
     assert status['sub-01'] == 'ok'
-    assert status['sub-02'] == 'the mask is not binary: it holds 3; make it 0 and 1 (one mask a file)'
+    assert status['sub-02'].startswith('the mask is not binary: it holds 3; make it 0 and 1')
     assert status['sub-03'].startswith('the space of the mask is not known')
     assert status['sub-04'].startswith("space 'T1w' is not supported")
     assert status['sub-05'].startswith('the mask cannot be read')
@@ -81,18 +81,26 @@ def test_what_would_fail(tmp_path, capsys):
     assert code == 0
     assert [row['space_from'] for row in rows.values()] == ['--mask-space'] * 3
 
+    code, rows = checked(capsys, tmp_path, '--binarize', '2', '--pattern', 'sub-02_*')
+    assert (code, rows[f'sub-02_{END}']['voxels']) == (0, '20')
+    assert main(['check', str(tmp_path), '--binarize', 'nan']) == 2
+
 
 def test_warnings_are_no_failures(tmp_path, capsys):
     write(tmp_path, f'sub-01_{END}', voxels=9)
     write(tmp_path, f'sub-02_{END}', voxels=1)
     write(tmp_path, f'sub-03_{END}', voxels=0)
     grid = standard_grid(OTHER, 2)
-    write(tmp_path, f'sub-04_{END}', shape=grid.shape, affine=grid.affine)
+    data = np.zeros(grid.shape)
+    data[40:45, 40:45, 40] = 1
+    write_mask(tmp_path / 'sub-04' / 'anat' / f'sub-04_{END}', data, grid.affine)
     write(tmp_path, f'sub-05_{END}', voxels=10)
     code, rows = checked(capsys, tmp_path)
     warnings = [row['warnings'] for row in rows.values()]
     assert code == 0
-    assert warnings[:3] == ['tiny: 9 voxels', 'tiny: 1 voxel', 'empty']
+    assert 'only 9 voxels' in warnings[0]
+    assert 'only 1 voxel:' in warnings[1]
+    assert warnings[2].startswith('the mask is empty')
     assert warnings[3].startswith(f'declared as {SPACE}, but 97 x 115 x 97 voxels')
     assert warnings[4] == 'n/a'
 

@@ -154,6 +154,7 @@ def test_sidecar_says_how(run, toy, tmp_path):
         'Space': 'MNI152NLin6Asym',
         'SHA256': checksum,
         'StreamlineCount': 30,
+        'VerticesInsideBrainPercent': 100.0,
     }
     assert sidecar['SoftwareVersions']['Engine'] == 'index'
     assert sidecar['SoftwareVersions']['MRtrix3'] == 'not used'

@@ -98,11 +98,80 @@ def test_no_image(tmp_path):
         read_mask(tmp_path / 'absent.nii.gz')
 
 
-def test_off_the_tractogram(tmp_path):
-    mask = read_mask(write_mask(tmp_path / 'm.nii', block(), AFFINE))  # voxels 1 and 2: 0.5 to 2.5 mm
-    check_touches('m.nii', mask, np.array([[2.4, -9, -9], [9, 9, 9]]))
-    with pytest.raises(MaskError, match=r'\(0, 0, 0\) to \(2, 2, 2\) mm, the tractogram at \(3, -9, -9\)'):
-        check_touches('m.nii', mask, np.array([[2.6, -9, -9], [9, 9, 9]]))
+def test_off_the_brain(tmp_path):
+    """The box of the brain ends at x = 75 mm; voxels 1 and 2 of the mask are 0.5 to 2.5 mm from its origin."""
+    affine = AFFINE.copy()
+    affine[0, 3] = 74
+    check_touches('m.nii', read_mask(write_mask(tmp_path / 'm.nii', block(), affine)))
+    affine[0, 3] = 75
+    mask = read_mask(write_mask(tmp_path / 'm.nii', block(), affine))
+    with pytest.raises(MaskError, match=r'\(76, 0, 0\) to \(78, 2, 2\) mm, the brain at \(-75, -109, -73\)'):
+        check_touches('m.nii', mask)
+
+
+@pytest.mark.parametrize('high', [0.9995, 1.0005, 1.0000000591])
+def test_values_that_nearly_are_0_and_1(tmp_path, high):
+    data = np.where(block() > 0, high, 0.0004)
+    mask = read_mask(write_mask(tmp_path / 'm.nii', data, AFFINE, 'float64'))
+    assert np.array_equal(mask.data, block() > 0)
+    assert mask.sha256 == read_mask(write_mask(tmp_path / 'plain.nii', block(), AFFINE)).sha256
+    assert 'taken as 0 and 1' in mask.notes[0]
+    assert read_mask(tmp_path / 'plain.nii').notes == ()
+
+
+def test_spm_writes_a_factor(tmp_path):
+    """As SPM does: bytes up to 255, and a slope of 1/255 in the header."""
+    image = nb.Nifti1Image(block().astype('uint8') * 255, AFFINE)
+    image.header.set_slope_inter(1 / 255, 0)
+    image.set_sform(AFFINE, code=2)
+    image.to_filename(tmp_path / 'm.nii')
+    content = bytearray((tmp_path / 'm.nii').read_bytes())
+    content[112:116] = np.float32(1 / 255).tobytes()
+    content[352:] = (block().astype('uint8') * 255).tobytes('F')
+    (tmp_path / 'm.nii').write_bytes(content)
+    assert read_mask(tmp_path / 'm.nii').data.sum() == 8
+
+
+def test_nan_outside_the_brain_is_0(tmp_path):
+    affine = np.diag([10.0, 10, 10, 1])
+    affine[:3, 3] = -120
+    data = np.zeros((25, 25, 25))
+    data[12, 12, 12] = 1
+    data[:, :, 0] = np.nan  # z = -120 mm
+    mask = read_mask(write_mask(tmp_path / 'm.nii', data, affine, 'float32'))
+    assert mask.data.sum() == 1
+    assert mask.notes == ('625 voxels outside the brain are NaN, taken as 0',)
+    data[12, 11, 12] = np.nan
+    with pytest.raises(MaskError, match='NaN in the brain'):
+        read_mask(write_mask(tmp_path / 'm.nii', data, affine, 'float32'))
+
+
+@pytest.mark.parametrize(('threshold', 'voxels'), [(0, 4), (0.5, 2), (0.75, 1), (1, 0), (-1, 120)])
+def test_binarize(tmp_path, threshold, voxels):
+    """A value is lesion if it is above the threshold."""
+    data = np.zeros((4, 5, 6))
+    data[0, 0, :4] = 0.25, 0.5, 0.75, 1
+    path = write_mask(tmp_path / 'm.nii', data, AFFINE, 'float32')
+    with pytest.raises(MaskError, match='--binarize'):
+        read_mask(path)
+    assert read_mask(path, threshold).data.sum() == voxels
+
+
+def test_pair_of_files(tmp_path):
+    image = nb.Nifti1Pair(block().astype('uint8'), AFFINE)
+    image.set_sform(AFFINE, code=2)
+    nb.save(image, tmp_path / 'm.img')
+    expected = read_mask(write_mask(tmp_path / 'm.nii', block(), AFFINE)).sha256
+    assert read_mask(tmp_path / 'm.img').sha256 == expected
+    (tmp_path / 'm.hdr').unlink()
+    with pytest.raises(MaskError, match=r'm\.hdr'):
+        read_mask(tmp_path / 'm.img')
+
+
+def test_analyze_does_not_say_which_side_is_left(tmp_path):
+    nb.save(nb.AnalyzeImage(block().astype('uint8'), AFFINE), tmp_path / 'm.img')
+    with pytest.raises(MaskError, match='which side is left; convert it to NIfTI'):
+        read_mask(tmp_path / 'm.img')
 
 
 @pytest.mark.shared

@@ -37,6 +37,8 @@ def test_summary():
         percent=percent,
         full_tdi=full_tdi,
         grid_affine=np.diag([1.0, 1, -3, 1]),
+        brain=np.ones((2, 2, 2), bool),
+        brain_affine=np.diag([1.0, 1, -3, 1]),
         streamlines_total=8,
         streamlines_disconnected=2,
     )
@@ -44,6 +46,7 @@ def test_summary():
         'mask_voxels': 3,
         'mask_volume_mm3': 9.0,
         'mask_components': 2,
+        'mask_outside_brain_pct': pytest.approx(100 / 3),
         'mask_outside_support_pct': pytest.approx(100 / 3),
         'streamlines_total': 8,
         'streamlines_disconnected': 2,
@@ -62,6 +65,8 @@ def test_summary_of_nothing():
         percent=np.zeros((2, 2, 2)),
         full_tdi=np.ones((2, 2, 2)),
         grid_affine=np.eye(4),
+        brain=np.ones((2, 2, 2), bool),
+        brain_affine=np.eye(4),
         streamlines_total=8,
         streamlines_disconnected=0,
     )

@@ -38,6 +38,7 @@ def test_wheel(tmp_path):
         'entry_points.txt',
         'licenses/LICENSE',
         'licenses/lacuna/data/niivue.LICENSE',
+        'licenses/lacuna/data/brain.LICENSE',
         'RECORD',
     }
 

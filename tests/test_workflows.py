@@ -47,7 +47,7 @@ def test_graphs_are_sound(plan, tmp_path):
     for engine in ENGINES:
         for atlases in ((), ('toy',)):
             workflow = init_snm_wf(
-                engine=engine, atlases=atlases, tck_upsample=2, tractogram_box=((0, 0, 0), (1, 1, 1))
+                engine=engine, atlases=atlases, tck_upsample=2, binarize=0.5, warnings=['tiny']
             )
             assert audit_graph(workflow) == []
         assert audit_graph(init_cohort_wf(with_engine(plan, engine))) == []

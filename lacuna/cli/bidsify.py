@@ -46,6 +46,12 @@ def add_parser(commands: Any) -> None:
         help='label of the masks whose name or row has none (default: lesion)',
     )
     parser.add_argument(
+        '--binarize',
+        type=float,
+        metavar='T',
+        help='for masks that are not 0 and 1: values above T are lesion',
+    )
+    parser.add_argument(
         '--pattern',
         metavar='GLOB',
         help="only the files whose names (with a slash: paths) match, such as '*lesion*.nii.gz'",
@@ -68,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
         space=args.space,
         session=args.session,
         label=args.label,
+        binarize=args.binarize,
         pattern=args.pattern,
         progress=progress,
     )

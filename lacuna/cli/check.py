@@ -22,6 +22,12 @@ def add_parser(commands: Any) -> None:
     parser.add_argument('--output-file', metavar='FILE', type=Path, help='write the table (.tsv), too')
     parser.add_argument('--mask-space', metavar='S', help='space of the masks, whatever file and name say')
     parser.add_argument('--pattern', metavar='GLOB', help='only the masks whose names match')
+    parser.add_argument(
+        '--binarize',
+        type=float,
+        metavar='T',
+        help='for masks that are not 0 and 1: values above T are lesion',
+    )
     parser.set_defaults(run=run)
 
 
@@ -46,7 +52,13 @@ def run(args: argparse.Namespace) -> int:
     if holds_results(root):
         found = check_results(root, pattern=args.pattern, progress=progress)
     else:
-        found = check_masks(root, mask_space=args.mask_space, pattern=args.pattern, progress=progress)
+        found = check_masks(
+            root,
+            mask_space=args.mask_space,
+            pattern=args.pattern,
+            binarize=args.binarize,
+            progress=progress,
+        )
     table = table_bytes(found.header, (row.cells for row in found.rows))
     if args.output_file:
         write_if_changed(args.output_file, table)

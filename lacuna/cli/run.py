@@ -96,6 +96,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--chunk', metavar='I/N', help='only the I-th of N parts of the participants, for a job of a cluster'
     )
     chosen.add_argument(
+        '--binarize',
+        type=float,
+        metavar='T',
+        help='for masks that are not 0 and 1: values above T are lesion',
+    )
+    chosen.add_argument(
         '--on-empty', choices=ON_EMPTY, help=_default('on_empty', 'for a mask without voxels')
     )
 

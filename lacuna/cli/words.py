@@ -57,6 +57,8 @@ def say_warnings(plan: RunPlan) -> None:
     """What is doubtful."""
     for warning in plan.warnings:
         _LOGGER.warning('lacuna: %s', warning)
+    for path, found in plan.mask_warnings.items():
+        _LOGGER.warning('lacuna: %s: %s', path, '; '.join(found))
 
 
 def say_doubts(plan: RunPlan) -> None:
@@ -147,7 +149,7 @@ def _print_table(plan: RunPlan, outputs: Mapping[MaskFile, Mapping[str, Path]]) 
             volume, cut = summary.get('mask_volume_mm3'), summary.get('streamlines_disconnected_pct')
             numbers = (volume / 1000 if volume is not None else None, cut)
             shown = ['n/a' if number is None else f'{number:.2f}' for number in numbers]
-            rows.append((mask.stem, *shown, str(_count_warnings(plan, mask))))
+            rows.append((mask.stem, *shown, str(len(plan.mask_warnings.get(mask.path, ())))))
     if not rows:
         return
     head = ('lesion', 'ml', '% cut', 'warnings')
@@ -157,7 +159,3 @@ def _print_table(plan: RunPlan, outputs: Mapping[MaskFile, Mapping[str, Path]]) 
         print('  '.join([f'{name:{widths[0]}}', *(map(str.rjust, cells, widths[1:]))]))
     if len(rows) > _MOST_ROWS:
         print(f'and {len(rows) - _MOST_ROWS} more')
-
-
-def _count_warnings(plan: RunPlan, mask: MaskFile) -> int:
-    return sum(warning.startswith(f'{mask.path}: ') for warning in plan.warnings)

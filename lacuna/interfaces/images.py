@@ -15,6 +15,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
+from lacuna.brain import brain
 from lacuna.files import json_bytes, replacing
 from lacuna.masks import check_touches, read_mask
 from lacuna.measures import disconnection_percent, summary_statistics
@@ -67,11 +68,7 @@ class GridTemplate(SimpleInterface):
 
 class _PrepareMaskInputSpec(BaseInterfaceInputSpec):
     in_file = File(exists=True, mandatory=True, desc='lesion mask, on any grid of its space')
-    tractogram_box = traits.Tuple(
-        traits.Tuple(traits.Float, traits.Float, traits.Float),
-        traits.Tuple(traits.Float, traits.Float, traits.Float),
-        desc='smallest and greatest coordinates of the streamlines (mm); a mask outside is refused',
-    )
+    binarize = traits.Float(desc='values above it are lesion; by default, the mask has to be 0 and 1')
 
 
 class PrepareMask(SimpleInterface):
@@ -80,16 +77,16 @@ class PrepareMask(SimpleInterface):
     Raises
     ------
     lacuna.errors.MaskError
-        If it is no usable mask, or does not touch the tractogram's box. An empty mask is passed on.
+        If it is no usable mask, or lies beside the brain. An empty mask is passed on.
     """
 
     input_spec = _PrepareMaskInputSpec
     output_spec = _ImageOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        mask = read_mask(self.inputs.in_file)
-        if isdefined(self.inputs.tractogram_box):
-            check_touches(self.inputs.in_file, mask, np.array(self.inputs.tractogram_box))
+        binarize = self.inputs.binarize if isdefined(self.inputs.binarize) else None
+        mask = read_mask(self.inputs.in_file, binarize)
+        check_touches(self.inputs.in_file, mask)
         # not compressed: read several times, and removed when the mask is finished
         target = Path(runtime.cwd, 'mask.nii')
         self._results['out_file'] = save_image(target, mask.data.astype(np.uint8), mask.affine)
@@ -124,6 +121,7 @@ class _SummaryStatisticsInputSpec(BaseInterfaceInputSpec):
     full_tdi = File(exists=True, mandatory=True, desc='density of all streamlines')
     streamlines_total = traits.Int(mandatory=True, desc='streamlines of the tractogram')
     streamlines_disconnected = traits.Int(mandatory=True, desc='streamlines with a vertex in the mask')
+    warnings = traits.List(traits.Str, desc='what is doubtful about the mask and the tractogram, in words')
 
 
 class _SummaryStatisticsOutputSpec(TraitedSpec):
@@ -146,9 +144,12 @@ class SummaryStatistics(SimpleInterface):
             percent=percent,
             full_tdi=full_tdi,
             grid_affine=grid_affine,
+            brain=brain().data,
+            brain_affine=brain().affine,
             streamlines_total=self.inputs.streamlines_total,
             streamlines_disconnected=self.inputs.streamlines_disconnected,
         )
+        statistics['warnings'] = '; '.join(self.inputs.warnings) or None
         target = Path(runtime.cwd, 'summary.json')
         target.write_bytes(json_bytes(statistics))
         self._results['out_file'] = str(target)

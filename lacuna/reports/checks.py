@@ -3,132 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from lacuna.masks import TINY
-from lacuna.measures import count_components, outside_support_percent
-from lacuna.spaces import check_space
+from lacuna.plausibility import NOTABLE, MaskFacts, percent_text, tractogram_doubt
 
 #: from how many groups of voxels on a mask has many
 MANY_COMPONENTS = 10
 #: a share of streamlines counted from fewer than this is coarse
 SMALL_DENOMINATOR = 5
-#: percent of a mask's voxels from which on the smaller side, or what is outside, counts
-NOTABLE = 5.0
 _SAID = ("the sidecar's Space", "the sidecar's SpatialReference", "the name's space entity", '--mask-space')
 
 
-@dataclass(frozen=True)
-class LesionFacts:
-    """Numbers about a lesion that the summary and the checks share.
+def check_mask(facts: MaskFacts) -> list[str]:
+    """What else is worth a look at a mask, besides what is doubtful about it.
 
-    Attributes
-    ----------
-    voxels, components : int
-    volume_ml : float
-    left_percent : float
-        Share of the volume left of x = 0.
-    outside_brain_percent : float
-        Share of the voxels whose centre is outside the template's brain.
+    >>> check_mask(MaskFacts(500, 0.5, 80.0, 0.0, 0.1))
+    ['The mask crosses the midline (20 % of it on the smaller side).']
     """
-
-    voxels: int
-    components: int
-    volume_ml: float
-    left_percent: float
-    outside_brain_percent: float
-
-    @property
-    def side(self) -> str:
-        """``left``, ``right``, or ``both`` if the smaller share is notable; ``none`` if there is no voxel."""
-        return side_of(self.left_percent) if self.voxels else 'none'
+    if facts.side != 'both':
+        return []
+    smaller = min(facts.left_percent, 100 - facts.left_percent)
+    return [f'The mask crosses the midline ({percent_text(smaller)} of it on the smaller side).']
 
 
-def lesion_facts(
-    mask: np.ndarray, affine: np.ndarray, brain: np.ndarray, brain_affine: np.ndarray
-) -> LesionFacts:
-    """Measure a lesion.
-
-    Parameters
-    ----------
-    mask, brain : numpy.ndarray
-        (x, y, z) bool.
-    affine, brain_affine : numpy.ndarray
-        4 x 4, voxels to world mm.
-
-    Examples
-    --------
-    >>> mask = np.ones((4, 1, 1), bool)
-    >>> affine = np.eye(4)
-    >>> affine[0, 3] = -2
-    >>> lesion_facts(mask, affine, mask, affine).left_percent
-    62.5
-    """
-    voxels = np.argwhere(mask)
-    return LesionFacts(
-        voxels=len(voxels),
-        components=count_components(mask) if len(voxels) else 0,
-        volume_ml=len(voxels) * float(abs(np.linalg.det(affine[:3, :3]))) / 1000,
-        left_percent=left_share(voxels, affine),
-        outside_brain_percent=outside_support_percent(mask, affine, brain, brain_affine),
-    )
-
-
-def left_share(voxels: np.ndarray, affine: np.ndarray) -> float:
-    """Percent of the voxels, (n, 3) indices, whose centre is left of x = 0; those on it count half; 0 for none."""
-    x = voxels @ affine[0, :3] + affine[0, 3]
-    left = np.count_nonzero(x < -1e-3) + 0.5 * np.count_nonzero(np.abs(x) <= 1e-3)
-    return 100.0 * float(left) / len(voxels) if len(voxels) else 0.0
-
-
-def side_of(left_percent: float) -> str:
-    """``left``, ``right``, or ``both`` if the smaller share is notable."""
-    if left_percent > 100 - NOTABLE:
-        return 'left'
-    return 'right' if left_percent < NOTABLE else 'both'
-
-
-def check_lesion(facts: LesionFacts) -> list[str]:
-    """Checks of the mask alone."""
-    found = []
-    if facts.voxels == 0:
-        return ['The mask is empty.']
-    if facts.voxels < TINY:
-        found.append(f'The mask has only {_count(facts.voxels, "voxel")}: a shift by one changes the result.')
-    if facts.components >= MANY_COMPONENTS:
-        found.append(f'The mask consists of {facts.components} pieces; are specks among them?')
-    if facts.outside_brain_percent >= 1:
-        found.append(
-            f"{_percent(facts.outside_brain_percent)} of the mask lies outside the template's brain."
-        )
-    if facts.side == 'both':
-        smaller = min(facts.left_percent, 100 - facts.left_percent)
-        found.append(f'The mask crosses the midline ({_percent(smaller)} of it on the smaller side).')
-    return found
-
-
-def check_space_of(
-    space: str, shape: tuple[int, ...], affine: np.ndarray, metadata: Mapping[str, Any]
-) -> list[str]:
-    """Whether the space of the mask was said, and whether its grid agrees."""
-    found = []
+def check_space_of(space: str, metadata: Mapping[str, Any]) -> list[str]:
+    """Whether the space of the mask was said."""
     said = metadata.get('Mask')
     source = said.get('SpaceFrom') if isinstance(said, Mapping) else None
     if metadata and source not in _SAID:  # none: a workflow that does not tell
-        found.append(f'The space of the mask ({space}) was guessed ({source or "nothing says from what"}).')
-    if problem := check_space(space, shape, affine):
-        found.append(f'The mask may be in another space: {problem}.')
-    return found
+        return [f'The space of the mask ({space}) was guessed ({source or "nothing says from what"}).']
+    return []
+
+
+def check_tractogram(metadata: Mapping[str, Any]) -> list[str]:
+    """What is doubtful about the tractogram that results were made with, from a sidecar, in words."""
+    said = metadata.get('Tractogram')
+    inside = said.get('VerticesInsideBrainPercent') if isinstance(said, Mapping) else None
+    doubt = tractogram_doubt(inside) if isinstance(inside, int | float) else None
+    return [doubt] if doubt else []
+
+
+def sentence(doubt: str) -> str:
+    """What is doubtful about an input, as a sentence.
+
+    >>> sentence('the mask is empty')
+    'The mask is empty.'
+    """
+    return doubt[:1].upper() + doubt[1:] + ('' if doubt.endswith('?') else '.')
 
 
 def check_summary(summary: Mapping[str, Any]) -> list[str]:
     """Checks of the statistics of a run."""
     found = []
+    if int(pieces := summary.get('mask_components') or 0) >= MANY_COMPONENTS:
+        found.append(f'The mask consists of {pieces} pieces; are specks among them?')
     if (outside := float(summary.get('mask_outside_support_pct') or 0)) >= NOTABLE:
-        found.append(f'{_percent(outside)} of the mask lies where the tractogram has no streamline.')
+        found.append(f'{percent_text(outside)} of the mask lies where the tractogram has no streamline.')
     if summary.get('streamlines_disconnected') == 0:
         found.append('No streamline has a vertex in the mask: nothing is disconnected.')
     return found
@@ -146,7 +78,7 @@ def check_denominators(percent: np.ndarray, full_tdi: np.ndarray) -> list[str]:
     if share < 10:
         return []
     return [
-        f'{_percent(share)} of the affected voxels have fewer than {SMALL_DENOMINATOR} streamlines: coarse percentages.'
+        f'{percent_text(share)} of the affected voxels have fewer than {SMALL_DENOMINATOR} streamlines: coarse percentages.'
     ]
 
 
@@ -170,11 +102,3 @@ def check_spacing(spacing: float | None, affine: np.ndarray) -> list[str]:
     return [
         f'Vertices are sparse, {spacing:.1f} mm apart (voxels of the mask: {edge:.1f} mm): streamlines may pass unseen.'
     ]
-
-
-def _percent(value: float) -> str:
-    return f'{value:.0f} %' if value >= 10 or value == round(value) else f'{value:.1f} %'
-
-
-def _count(number: int, what: str) -> str:
-    return f'{number} {what}' + ('' if number == 1 else 's')

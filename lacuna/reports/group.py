@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from lacuna.derivatives import binarized_at
 from lacuna.files import read_json, write_if_changed
 from lacuna.masks import read_mask
+from lacuna.plausibility import NOTABLE, inspect_mask
 from lacuna.processes import side_by_side
-from lacuna.reports.checks import NOTABLE, left_share, side_of
 from lacuna.reports.figures import map_figure
 from lacuna.reports.frame import (
     SHAPE,
@@ -153,10 +154,9 @@ def _look(lesion: Lesion) -> _Seen:
     summary = (read_json(lesion.summary) if lesion.summary else None) or {}
     side, voxels = '', None
     if lesion.mask:
-        mask = read_mask(lesion.mask)
+        mask = read_mask(lesion.mask, binarized_at(lesion.metadata))
         voxels = np.flatnonzero(mask_in_frame(mask.data, mask.affine)).astype(np.int32)
-        where = np.argwhere(mask.data)
-        side = side_of(left_share(where, mask.affine)) if len(where) else 'none'
+        side = inspect_mask(mask.data, mask.affine).side
     row = GroupRow(
         lesion,
         float(summary.get('mask_volume_mm3') or 0) / 1000,

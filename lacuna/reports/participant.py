@@ -56,7 +56,7 @@ def mask_failure(mask: Path, reason: str) -> ReportFailure:
     """
     label = parse_entities(mask.name).get('sub')
     if label is None:  # as in the names of the results of such a mask
-        bare = re.sub(r'(_mask)?\.nii(\.gz)?$', '', mask.name)
+        bare = re.sub(r'(_mask)?\.(nii(\.gz)?|img)$', '', mask.name)
         label = re.sub('[^0-9A-Za-z]', '', bare) or 'lesion'
     return ReportFailure(mask, reason, label)
 

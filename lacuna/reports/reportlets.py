@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lacuna.derivatives import save
+from lacuna.derivatives import binarized_at, save
 from lacuna.errors import MaskError
 from lacuna.files import read_json, remove_leftovers, write_if_changed
 from lacuna.masks import Mask, read_mask
+from lacuna.plausibility import MaskFacts, inspect_mask, mask_doubts
 from lacuna.reports import charts, checks, figures
-from lacuna.reports.frame import FRAME_AFFINE, load_image, load_template, mask_in_frame, to_frame
+from lacuna.reports.frame import load_image, load_template, mask_in_frame, to_frame
 from lacuna.reports.results import AtlasTables, Lesion, figure_name, results_stamp
 from lacuna.reports.style import drawing, png_bytes, svg_bytes
 from lacuna.reports.summary import summary_fragment, viewer_fragment
@@ -115,7 +116,7 @@ def _read(lesion: Lesion) -> _Images:
         problem = 'The mask is not where it was when the map was made: what needs it is left out.'
     else:
         try:
-            mask = read_mask(lesion.mask)
+            mask = read_mask(lesion.mask, binarized_at(lesion.metadata))
         except MaskError as error:  # it was sound when the map was made
             problem = f'What needs the mask is left out: {error}.'
     percent = load_image(lesion.disconnection_map) if lesion.disconnection_map else None
@@ -123,20 +124,20 @@ def _read(lesion: Lesion) -> _Images:
     return _Images(mask, problem, percent, streamlines, spacing)
 
 
-def _check(lesion: Lesion, images: _Images) -> tuple[checks.LesionFacts | None, list[str]]:
+def _check(lesion: Lesion, images: _Images) -> tuple[MaskFacts | None, list[str]]:
     """The facts about the mask, and all that the checks find."""
     found, facts, mask = [], None, images.mask
     if mask is None:
         found.append(images.problem)
     else:
-        brain = load_template(lesion.space).brain
-        facts = checks.lesion_facts(mask.data, mask.affine, brain, FRAME_AFFINE)
-        found += checks.check_lesion(facts)
-        found += checks.check_space_of(lesion.space, mask.data.shape, mask.affine, lesion.metadata)
+        facts = inspect_mask(mask.data, mask.affine)
+        found += map(checks.sentence, mask_doubts(mask, lesion.space))
+        found += checks.check_mask(facts) + checks.check_space_of(lesion.space, lesion.metadata)
         made_from = lesion.metadata.get('Mask')
         if isinstance(made_from, dict) and made_from.get('SHA256') not in (None, mask.sha256):
             found.append('The mask has changed since the map was made: run again.')
         found += checks.check_spacing(images.spacing, mask.affine)
+    found += map(checks.sentence, checks.check_tractogram(lesion.metadata))
     found += checks.check_summary((read_json(lesion.summary) if lesion.summary else None) or {})
     if images.percent and lesion.full_tdi:
         full_tdi, _ = load_image(lesion.full_tdi)

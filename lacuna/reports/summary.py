@@ -7,12 +7,12 @@ from html import escape
 from typing import Any
 
 from lacuna.files import read_json
-from lacuna.reports.checks import LesionFacts
+from lacuna.plausibility import MaskFacts
 from lacuna.reports.frame import load_template
 from lacuna.reports.results import Lesion
 
 
-def summary_fragment(lesion: Lesion, checked: tuple[LesionFacts | None, list[str]]) -> str:
+def summary_fragment(lesion: Lesion, checked: tuple[MaskFacts | None, list[str]]) -> str:
     """Numbers of a lesion as a table, and what the checks found.
 
     Parameters
@@ -61,7 +61,7 @@ def viewer_fragment(lesion: Lesion, viewer: str) -> str:
     )
 
 
-def _lesion_rows(facts: LesionFacts | None, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _lesion_rows(facts: MaskFacts | None, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     if facts is None:
         if 'mask_volume_mm3' not in summary:
             return []
@@ -70,7 +70,7 @@ def _lesion_rows(facts: LesionFacts | None, summary: Mapping[str, Any]) -> list[
     if side == 'both':
         side = f'both ({facts.left_percent:.0f} % left)'
     return [
-        ('Volume', f'{facts.volume_ml:.3g} ml ({facts.voxels:,} voxels, {_parts(facts.components)})'),
+        ('Volume', f'{facts.volume_ml:.3g} ml ({facts.voxels:,} voxels{_parts(summary)})'),
         ('Side', side),
     ]
 
@@ -91,5 +91,6 @@ def _tractogram_rows(metadata: Mapping[str, Any], summary: Mapping[str, Any]) ->
     return rows
 
 
-def _parts(number: int) -> str:
-    return 'in one piece' if number == 1 else f'in {number} pieces'
+def _parts(summary: Mapping[str, Any]) -> str:
+    number = int(summary.get('mask_components') or 0)
+    return (', in one piece' if number == 1 else f', in {number} pieces') if number else ''

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from lacuna.brain import brain
 from lacuna.errors import TractogramError, brief
 from lacuna.streamlines._files import LONGEST_STREAMLINE
 
@@ -33,6 +34,8 @@ _BLOCK_ROWS = 2**21
 _FARTHEST = 1e6
 #: mm; each step is divided into parts of a third of a voxel
 _LONGEST_STEP = 1000.0
+#: vertices of a block that are compared with the brain
+_SAMPLED = 2**16
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ class TractogramInfo:
         Smallest and greatest world coordinates of the vertices (mm).
     spacing : float
         Mean distance of successive vertices (mm); 0 if no streamline has two.
+    brain_pct : float
+        Percent of the vertices inside the brain of the standard spaces (of a sample, if there are many).
     step_size : float or None
         From the header.
     sha256 : str
@@ -89,6 +94,7 @@ class TractogramInfo:
     single_vertex: int
     box: tuple[tuple[float, float, float], tuple[float, float, float]]
     spacing: float
+    brain_pct: float
     step_size: float | None
     sha256: str
 
@@ -297,7 +303,7 @@ def scan(path: str | Path, *, progress: Callable[[int], object] | None = None) -
             progress(len(chunk))
 
     count = vertices = empty = single = segments = 0
-    length = 0.0
+    length = inside_brain = 0.0
     low, high = np.full(3, np.inf), np.full(3, -np.inf)
     for points, lengths in iter_blocks(header, on_bytes=on_bytes):
         count += len(lengths)
@@ -314,6 +320,7 @@ def scan(path: str | Path, *, progress: Callable[[int], object] | None = None) -
                     'the file is corrupt or not in millimetres'
                 )
                 raise TractogramError(message)
+            inside_brain += len(points) * _share_inside_brain(points)
             inside = np.ones(len(points) - 1, bool)
             inside[np.cumsum(lengths[lengths > 0])[:-1] - 1] = False  # steps from one streamline to the next
             steps = np.diff(points, axis=0)
@@ -330,9 +337,16 @@ def scan(path: str | Path, *, progress: Callable[[int], object] | None = None) -
         single_vertex=single,
         box=box,
         spacing=length / segments if segments else 0.0,
+        brain_pct=round(100 * inside_brain / vertices, 2),
         step_size=header.step_size,
         sha256=digest.hexdigest(),
     )
+
+
+def _share_inside_brain(points: np.ndarray) -> float:
+    if len(points) > _SAMPLED:  # always the same ones
+        points = points[np.random.default_rng(0).integers(len(points), size=_SAMPLED)]
+    return float(np.mean(brain().holds(points)))
 
 
 def write_blocks(

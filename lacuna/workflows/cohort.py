@@ -162,7 +162,7 @@ def init_space_wf(
             output_dir=config.output_dir,
             engine=config.engine,
             tck_upsample=config.tck_upsample,
-            tractogram_box=plan.box(space),
+            binarize=config.binarize,
             omp_nthreads=omp_nthreads,
             mem_gb=mem_gb,
             name=job_name,
@@ -188,7 +188,7 @@ def init_mask_wf(
     output_dir: Path,
     engine: str = 'index',
     tck_upsample: int | None = None,
-    tractogram_box: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None,
+    binarize: float | None = None,
     omp_nthreads: int = 1,
     mem_gb: float = 1.0,
     name: str = 'mask_wf',
@@ -200,7 +200,7 @@ def init_mask_wf(
     job : lacuna.plan.MaskJob
     output_dir : pathlib.Path
         Root of the derivative dataset.
-    engine, tck_upsample, tractogram_box, omp_nthreads, mem_gb, name
+    engine, tck_upsample, binarize, omp_nthreads, mem_gb, name
         See :func:`lacuna.workflows.snm.init_snm_wf`.
 
     Inputs
@@ -219,7 +219,8 @@ def init_mask_wf(
         atlases=atlases,
         most_sampled=MOST_SAMPLED if SAMPLE in job.missing else 0,
         tck_upsample=tck_upsample,
-        tractogram_box=tractogram_box,
+        binarize=binarize,
+        warnings=job.warnings,
         omp_nthreads=omp_nthreads,
         mem_gb=mem_gb,
     )

@@ -21,7 +21,8 @@ def init_snm_wf(
     atlases: Sequence[str] = (),
     most_sampled: int = 0,
     tck_upsample: int | None = None,
-    tractogram_box: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None,
+    binarize: float | None = None,
+    warnings: Sequence[str] = (),
     omp_nthreads: int = 1,
     mem_gb: float = 1.0,
     name: str = 'snm_wf',
@@ -51,8 +52,10 @@ def init_snm_wf(
     tck_upsample : int, optional
         Overrides MRtrix3's rule for the upsampling of streamlines; as in the full density. (An index was built with
         its own.)
-    tractogram_box : tuple, optional
-        Smallest and greatest coordinates of the streamlines (mm): a mask outside is then an error.
+    binarize : float, optional
+        Values of the mask above it are lesion; by default, the mask has to be 0 and 1.
+    warnings : sequence of str
+        What is doubtful about mask and tractogram, for the summary; see ``lacuna.plausibility``.
     omp_nthreads : int
         Threads of the selection.
     mem_gb : float
@@ -103,8 +106,8 @@ def init_snm_wf(
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=results), name='outputnode')
     prepare = pe.Node(PrepareMask(), name='prepare', mem_gb=SMALL)
-    if tractogram_box is not None:
-        prepare.inputs.tractogram_box = tractogram_box
+    if binarize is not None:
+        prepare.inputs.binarize = binarize
     selection = init_selection_wf(
         engine=engine,
         density=density,
@@ -123,7 +126,7 @@ def init_snm_wf(
         (selection, outputnode, [(f'outputnode.{field}', field) for field in ('selected', 'mask_tdi', 'sample')]),
     ])  # fmt: skip
     if density:
-        part = init_density_wf()
+        part = init_density_wf(warnings=warnings)
         workflow.connect([
             (inputnode, part, [('full_tdi', 'inputnode.full_tdi'),
                                ('streamlines_total', 'inputnode.streamlines_total')]),
@@ -147,7 +150,7 @@ def engine_fields(engine: str, atlases: Sequence[str]) -> tuple[str, ...]:
     return ENGINE_FIELDS[engine] if engine == 'index' or atlases else ()
 
 
-def init_density_wf(*, name: str = 'density_wf') -> Workflow:
+def init_density_wf(*, warnings: Sequence[str] = (), name: str = 'density_wf') -> Workflow:
     """The disconnection map of the streamlines that a lesion cuts, and its summary.
 
     Workflow Graph
@@ -161,6 +164,8 @@ def init_density_wf(*, name: str = 'density_wf') -> Workflow:
 
     Parameters
     ----------
+    warnings : sequence of str
+        See :func:`init_snm_wf`.
     name : str
 
     Inputs
@@ -187,7 +192,7 @@ def init_density_wf(*, name: str = 'density_wf') -> Workflow:
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=['disconnection_map', 'summary']), name='outputnode')
     ratio = pe.Node(DisconnectionMap(), name='ratio', mem_gb=SMALL)
-    summary = pe.Node(SummaryStatistics(), name='summary', mem_gb=SMALL)
+    summary = pe.Node(SummaryStatistics(warnings=list(warnings)), name='summary', mem_gb=SMALL)
     workflow.connect([
         (inputnode, ratio, [('mask_tdi', 'mask_tdi'), ('full_tdi', 'full_tdi')]),
         (inputnode, summary, [('mask', 'in_mask'), ('full_tdi', 'full_tdi'),

@@ -1,0 +1,61 @@
+"""Where the brain lies in the standard spaces: one small mask that comes with Lacuna, for inputs to be compared with.
+
+It is the brain mask of ICBM 2009a in voxels of 2 mm, one voxel wider: by that much the brains of the standard spaces
+differ. So what is said of an input does not depend on its space, nor on which templates are on a machine.
+"""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Brain:
+    """A mask of the brain.
+
+    Attributes
+    ----------
+    data : numpy.ndarray
+        (x, y, z) bool, read-only.
+    affine : numpy.ndarray
+        4 x 4, voxels to world mm (RAS+).
+    """
+
+    data: np.ndarray
+    affine: np.ndarray
+
+    @property
+    def box(self) -> np.ndarray:
+        """Smallest and greatest world coordinates (mm); (2, 3)."""
+        voxels = np.argwhere(self.data)
+        corners = np.stack([voxels.min(axis=0) - 0.5, voxels.max(axis=0) + 0.5])
+        return corners @ self.affine[:3, :3].T + self.affine[:3, 3]
+
+    def holds(self, points: np.ndarray) -> np.ndarray:
+        """Whether each of the points, (n, 3) world mm, lies in it; (n,) bool.
+
+        >>> brain().holds(np.array([[0.0, -20, 10], [0, -20, 100]])).tolist()
+        [True, False]
+        """
+        to_voxel = np.linalg.inv(self.affine)
+        index = np.rint(points @ to_voxel[:3, :3].T + to_voxel[:3, 3]).astype(int)
+        inside = ((index >= 0) & (index < self.data.shape)).all(axis=1)
+        inside[inside] = self.data[tuple(index[inside].T)]
+        return inside
+
+
+@cache
+def brain() -> Brain:
+    """The brain of the standard spaces."""
+    from nibabel import Nifti1Image
+
+    packed = resources.files('lacuna').joinpath('data/brain.nii.gz').read_bytes()
+    image = Nifti1Image.from_bytes(gzip.decompress(packed))
+    data = np.asanyarray(image.dataobj) > 0
+    data.flags.writeable = False
+    return Brain(data, np.asarray(image.affine, float))
