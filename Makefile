@@ -6,7 +6,7 @@ DEMO ?= demo
 EXTRAS ?= dev
 # a file of tests stays in one process: what it prepares is prepared once
 PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist loadfile --durations 25
-PARCELS = '$(DEMO)'/tutorial/parcellation/synthetic100_space-MNI152NLin6Asym
+PARCELS = '$(DEMO)'/tutorial/sourcedata/parcellation/synthetic100_space-MNI152NLin6Asym
 
 .PHONY: help setup mrtrix chromium debootstrap slurm demo test soak lint types docs bench clean
 
@@ -51,8 +51,8 @@ demo: setup
 	@rm -rf '$(DEMO)/tutorial' '$(DEMO)/derivatives'
 	@mkdir -p '$(DEMO)'
 	$(BIN)/lacuna tutorial '$(DEMO)/tutorial'
-	$(BIN)/lacuna run snm '$(DEMO)/tutorial/bids' '$(DEMO)/derivatives' \
-	  --connectome-path '$(DEMO)/tutorial/connectome/synthetic20k.tck' -v \
+	$(BIN)/lacuna run snm '$(DEMO)/tutorial' '$(DEMO)/derivatives' \
+	  --connectome-path '$(DEMO)/tutorial/sourcedata/connectome/synthetic20k.tck' -v \
 	  --custom-parcellation synthetic100 $(PARCELS)_dseg.nii.gz $(PARCELS)_dseg.tsv MNI152NLin6Asym \
 	  --compute-roi-disconnection --compute-disconnectivity-matrix
 

@@ -39,7 +39,7 @@ def inputs(shared: Path, folder: Path) -> tuple[Path, Path]:
     from lacuna.tutorial import write_tutorial
 
     paths = write_tutorial(folder / 'tutorial')
-    return paths.bids, paths.connectome
+    return paths.directory, paths.connectome
 
 
 def timed(command: list[str | Path], folder: Path) -> float:

@@ -113,7 +113,7 @@ def download(
     Raises
     ------
     InputError
-        If it cannot be had, does not fit on the disk, or has another checksum than the source gives.
+        If it cannot be had, does not fit on the disk, or has another checksum or size than the source gives.
     """
     import pooch
 
@@ -137,7 +137,15 @@ def download(
     except OSError as error:
         message = f'{folder}: {error.strerror or error}; what was downloaded is kept'
         raise InputError(message) from error
-    return Path(found)
+    path = Path(found)
+    if remote.size is not None and not remote.checksum and (size := path.stat().st_size) != remote.size:
+        path.unlink()
+        message = (
+            f'{shown(remote.url)}: the file has {size} bytes, and its source says {remote.size}; the download was '
+            'removed; try again, or name the file with --url if its source has a new version'
+        )
+        raise InputError(message)
+    return path
 
 
 def check_space(folder: Path, needed: int) -> None:

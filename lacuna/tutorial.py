@@ -1,4 +1,4 @@
-"""Write the tutorial: three synthetic lesions (BIDS), a synthetic connectome and a parcellation."""
+"""Write the tutorial, a BIDS dataset: three synthetic lesions, a synthetic connectome and a parcellation."""
 
 from __future__ import annotations
 
@@ -28,37 +28,32 @@ _STEP = 1.0  # mm
 _DRAFT = '.lacuna-tutorial-'
 _GENERATED_BY = [{'Name': 'Lacuna', 'Version': __version__, 'Description': 'lacuna tutorial'}]
 
-_README = f"""# Lacuna tutorial data
+_README = f"""# Three synthetic lesions
 
-Everything in this folder is synthetic and the same on every computer: made to learn the program and to test it, not
-for research. License: CC0.
+Made by `lacuna tutorial`. Everything in this dataset is synthetic and the same on every computer: made to learn the
+program and to test it, not for research. The lesions are deformed ellipsoids: there are no participants behind them,
+and no images they were drawn on. License: CC0.
 
 | path | what |
 |---|---|
-| `bids/` | three participants with one lesion mask each ({SPACE}, 1 mm) |
-| `connectome/{CONNECTOME}.tck` | 20,000 streamlines; beside it a sidecar and a table of the bundles |
-| `parcellation/` | 100 parcels ({SPACE}, 2 mm) and the table of their names |
+| `sub-*/` | three participants with one lesion mask each ({SPACE}, 1 mm) |
+| `sourcedata/connectome/{CONNECTOME}.tck` | 20,000 streamlines; beside it a sidecar and a table of the bundles |
+| `sourcedata/parcellation/` | 100 parcels ({SPACE}, 2 mm) and the table of their names |
 
 Map the disconnection of each lesion (type this in this folder):
 
-    lacuna run snm bids derivatives --connectome-path connectome/{CONNECTOME}.tck
+    lacuna run snm . derivatives/lacuna --connectome-path sourcedata/connectome/{CONNECTOME}.tck
 
 With the matrices and the disconnection of each parcel:
 
-    lacuna run snm bids derivatives --connectome-path connectome/{CONNECTOME}.tck \\
-        --custom-parcellation {PARCELLATION} parcellation/{PARCELLATION}_space-{SPACE}_dseg.nii.gz \\
-        parcellation/{PARCELLATION}_space-{SPACE}_dseg.tsv {SPACE} \\
+    parcels=sourcedata/parcellation/{PARCELLATION}_space-{SPACE}_dseg
+    lacuna run snm . derivatives/lacuna --connectome-path sourcedata/connectome/{CONNECTOME}.tck \\
+        --custom-parcellation {PARCELLATION} $parcels.nii.gz $parcels.tsv {SPACE} \\
         --compute-disconnectivity-matrix --compute-roi-disconnection
 
 Then one table of all participants:
 
-    lacuna collect derivatives
-"""
-
-_BIDS_README = """# Three synthetic lesions
-
-Lesion masks made by `lacuna tutorial` from deformed ellipsoids. There are no participants behind them and no images
-they were drawn on.
+    lacuna collect derivatives/lacuna
 """
 
 
@@ -68,8 +63,8 @@ class TutorialPaths:
 
     Attributes
     ----------
-    directory, bids : pathlib.Path
-        The whole, and the BIDS dataset in it.
+    directory : pathlib.Path
+        The BIDS dataset.
     masks : tuple of pathlib.Path
         One lesion mask a participant.
     connectome, connectome_sidecar, bundles : pathlib.Path
@@ -80,7 +75,6 @@ class TutorialPaths:
     """
 
     directory: Path
-    bids: Path
     masks: tuple[Path, ...]
     connectome: Path
     connectome_sidecar: Path
@@ -92,15 +86,15 @@ class TutorialPaths:
 
 def tutorial_paths(directory: Path) -> TutorialPaths:
     """Where `write_tutorial` puts its files in `directory`."""
-    bids = directory / 'bids'
     subjects = [f'{i:02d}' for i in range(1, len(LESIONS) + 1)]
-    connectome = directory / 'connectome' / f'{CONNECTOME}.tck'
-    parcellation = directory / 'parcellation' / f'{PARCELLATION}_space-{SPACE}_dseg'
+    # where BIDS leaves room for files of any kind
+    sourcedata = directory / 'sourcedata'
+    connectome = sourcedata / 'connectome' / f'{CONNECTOME}.tck'
+    parcellation = sourcedata / 'parcellation' / f'{PARCELLATION}_space-{SPACE}_dseg'
     return TutorialPaths(
         directory=directory,
-        bids=bids,
         masks=tuple(
-            bids / f'sub-{s}/ses-01/anat/sub-{s}_ses-01_space-{SPACE}_label-acuteinfarct_mask.nii.gz'
+            directory / f'sub-{s}/ses-01/anat/sub-{s}_ses-01_space-{SPACE}_label-acuteinfarct_mask.nii.gz'
             for s in subjects
         ),
         connectome=connectome,
@@ -175,7 +169,7 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _write(paths: TutorialPaths, report: Callable[[str], object]) -> None:
-    for folder in (paths.bids, paths.connectome.parent, paths.parcellation.parent):
+    for folder in (paths.connectome.parent, paths.parcellation.parent):
         folder.mkdir(parents=True)
     grid = standard_grid(SPACE, 2)
     brain = brain_mask(grid)
@@ -245,9 +239,11 @@ def _write_bids(paths: TutorialPaths) -> None:
         }
         _write_json(path.with_name(path.name.replace('.nii.gz', '.json')), sidecar)
         rows.append((path.name.split('_')[0], lesion.side, lesion.territory))
-    _write_tsv(paths.bids / 'participants.tsv', ('participant_id', 'lesion_side', 'lesion_territory'), rows)
+    _write_tsv(
+        paths.directory / 'participants.tsv', ('participant_id', 'lesion_side', 'lesion_territory'), rows
+    )
     _write_json(
-        paths.bids / 'participants.json',
+        paths.directory / 'participants.json',
         {
             'participant_id': {'Description': 'Name of the participant'},
             'lesion_side': {
@@ -258,7 +254,7 @@ def _write_bids(paths: TutorialPaths) -> None:
         },
     )
     _write_json(
-        paths.bids / 'dataset_description.json',
+        paths.directory / 'dataset_description.json',
         {
             'Name': 'Three synthetic lesions',
             'BIDSVersion': '1.10.0',
@@ -267,7 +263,6 @@ def _write_bids(paths: TutorialPaths) -> None:
             'GeneratedBy': _GENERATED_BY,
         },
     )
-    (paths.bids / 'README').write_text(_BIDS_README, encoding='utf-8')
 
 
 def _save_image(path: Path, data: np.ndarray, grid: Grid) -> None:

@@ -5,15 +5,15 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 lacuna tutorial tutorial
-parcels=tutorial/parcellation/synthetic100_space-MNI152NLin6Asym
+parcels=tutorial/sourcedata/parcellation/synthetic100_space-MNI152NLin6Asym
 map_lesions() { # map_lesions OUTPUT_DIR OPTIONS...
-    lacuna-snm tutorial/bids "$@" participant \
-        --connectome-path tutorial/connectome/synthetic20k.tck \
+    lacuna-snm tutorial "$@" participant \
+        --connectome-path tutorial/sourcedata/connectome/synthetic20k.tck \
         --custom-parcellation synthetic100 "${parcels}_dseg.nii.gz" "${parcels}_dseg.tsv" MNI152NLin6Asym \
         --compute-roi-disconnection --compute-disconnectivity-matrix
 }
 map_lesions index --engine index
-lacuna-snm tutorial/bids index group
+lacuna-snm tutorial index group
 map_lesions mrtrix --engine mrtrix --no-report
 
 test -s index/group.html

@@ -116,22 +116,22 @@ mkdir "$root/tmp/data"
 set -- env -i PATH=/usr/local/bin:/usr/bin:/bin
 chroot "$root" "$@" lacuna tutorial /tmp/data >/dev/null
 mkdir "$root/tmp/data/cache" # for all: one that Lacuna makes is private
-chroot "$root" "$@" LACUNA_CACHE_DIR=/tmp/data/cache lacuna index /tmp/data/connectome/synthetic20k.tck
+chroot "$root" "$@" LACUNA_CACHE_DIR=/tmp/data/cache lacuna index /tmp/data/sourcedata/connectome/synthetic20k.tck
 mount --bind "$root/tmp/data" "$root/data"
 mount -o remount,bind,ro "$root/data"
 chown "$user" "$folder/results"
 mount --bind "$folder/results" "$root/results"
-parcels=/data/parcellation/synthetic100_space-MNI152NLin6Asym
-run $user runscript /data/bids /results/derivatives participant -w /results/work --engine index \
-    --connectome-path /data/connectome/synthetic20k.tck \
+parcels=/data/sourcedata/parcellation/synthetic100_space-MNI152NLin6Asym
+run $user runscript /data /results/derivatives participant -w /results/work --engine index \
+    --connectome-path /data/sourcedata/connectome/synthetic20k.tck \
     --custom-parcellation synthetic100 "${parcels}_dseg.nii.gz" "${parcels}_dseg.tsv" MNI152NLin6Asym \
     --compute-roi-disconnection --compute-disconnectivity-matrix
-run $user runscript /data/bids /results/derivatives group
+run $user runscript /data /results/derivatives group
 
 step 'a cache that is filled and read-only'
 export LACUNA_CACHE_DIR=/data/cache
-run $user runscript /data/bids /results/again participant -w /results/work --no-report \
-    --connectome-path /data/connectome/synthetic20k.tck
+run $user runscript /data /results/again participant -w /results/work --no-report \
+    --connectome-path /data/sourcedata/connectome/synthetic20k.tck
 
 du -shx "$root" | sed 's/\t.*/ in the image/'
 step 'done'

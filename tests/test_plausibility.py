@@ -113,7 +113,7 @@ def test_real_lesions_are_plausible(shared):
     found = [doubt for file in files for doubt in mask_doubts(read_mask(file), SPACE)]
     assert len(found) <= 2
     assert not [doubt for doubt in found if 'grid' in doubt or 'inverted' in doubt]
-    native = read_mask(shared / 'data/lesions/misc/niivue_lesion.nii.gz')
+    native = read_mask(shared / 'data/lesions/misc/niivue_lesion.nii.gz', 0)
     assert 'looks like that of a scan' in ' '.join(mask_doubts(native, SPACE))
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from lacuna.cli.tutorial import add_parser
 from lacuna.errors import InputError
+from lacuna.inputs import find_masks
 from lacuna.spaces import standard_grid
 from lacuna.streamlines.tck import scan
 from lacuna.tutorial import tutorial_paths, write_tutorial
@@ -40,17 +41,16 @@ def test_files_and_nothing_else(tutorial):
     masks = {str(path.relative_to(tutorial.directory)) for path in tutorial.masks}
     assert found == {
         'README.md',
-        'bids/README',
-        'bids/dataset_description.json',
-        'bids/participants.json',
-        'bids/participants.tsv',
+        'dataset_description.json',
+        'participants.json',
+        'participants.tsv',
         *masks,
         *(mask.replace('.nii.gz', '.json') for mask in masks),
-        'connectome/synthetic20k.json',
-        'connectome/synthetic20k.tck',
-        'connectome/synthetic20k_bundles.tsv',
-        'parcellation/synthetic100_space-MNI152NLin6Asym_dseg.nii.gz',
-        'parcellation/synthetic100_space-MNI152NLin6Asym_dseg.tsv',
+        'sourcedata/connectome/synthetic20k.json',
+        'sourcedata/connectome/synthetic20k.tck',
+        'sourcedata/connectome/synthetic20k_bundles.tsv',
+        'sourcedata/parcellation/synthetic100_space-MNI152NLin6Asym_dseg.nii.gz',
+        'sourcedata/parcellation/synthetic100_space-MNI152NLin6Asym_dseg.tsv',
     }
     assert len(masks) == 3
     assert not list(tutorial.directory.parent.glob('.lacuna*'))
@@ -100,20 +100,24 @@ def test_bids_validator_agrees(tutorial):
     if not validator.exists():
         pytest.skip('bids-validator-deno is not installed beside Python')
     result = subprocess.run(
-        [validator, tutorial.bids], check=False, capture_output=True, text=True, timeout=60
+        [validator, tutorial.directory], check=False, capture_output=True, text=True, timeout=60
     )
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+def test_only_the_lesions_are_taken_for_masks(tutorial):
+    assert find_masks(tutorial.directory) == list(tutorial.masks)
+
+
 def test_same_bytes_on_every_run(tutorial, tmp_path):
     (tmp_path / 'notes.txt').write_text('mine')
-    (tmp_path / 'bids').mkdir()
-    (tmp_path / 'bids' / 'participants.tsv').write_text('old')
-    (tmp_path / 'bids' / 'extra.txt').write_text('mine')
+    (tmp_path / 'sub-01').mkdir()
+    (tmp_path / 'participants.tsv').write_text('old')
+    (tmp_path / 'sub-01' / 'extra.txt').write_text('mine')
     seen = []
     write_tutorial(tmp_path, force=True, progress=seen.append)
     again = checksums(tmp_path)
-    assert again.pop('notes.txt') == again.pop('bids/extra.txt') == hashlib.sha256(b'mine').hexdigest()
+    assert again.pop('notes.txt') == again.pop('sub-01/extra.txt') == hashlib.sha256(b'mine').hexdigest()
     assert again == checksums(tutorial.directory)
     assert (seen[0], seen[-1]) == ('parcellation', 'lesions')
 
@@ -170,8 +174,8 @@ def test_command_says_what_to_type_next(tmp_path, monkeypatch, capsys):
     assert (
         last.split()
         == (
-            f"lacuna run snm '{target}/bids' '{target}/derivatives'"
-            f" --connectome-path '{target}/connectome/synthetic20k.tck'"
+            f"lacuna run snm '{target}' '{target}/derivatives/lacuna'"
+            f" --connectome-path '{target}/sourcedata/connectome/synthetic20k.tck'"
         ).split()
     )
 

@@ -9,7 +9,7 @@ from lacuna.tutorial import write_tutorial
 def test_walk(tmp_path, lacuna_command):
     paths = write_tutorial(tmp_path / 'tutorial')
     out = tmp_path / 'derivatives'
-    first = ['run', 'snm', paths.bids, out, '--connectome-path', paths.connectome]
+    first = ['run', 'snm', paths.directory, out, '--connectome-path', paths.connectome]
     done = lacuna_command(*first, '--no-report', cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     maps = {path: path.stat().st_mtime_ns for path in out.rglob('*_desc-disconnectionpct.nii.gz')}

@@ -6,9 +6,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lacuna.errors import InputError
 from lacuna.progress import progress_bar
 
 if TYPE_CHECKING:
+    from lacuna.streamlines.subsample import Subsample
     from lacuna.streamlines.tck import TractogramInfo
 
 
@@ -26,9 +28,42 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         '--space',
         help='standard space of the coordinates, for the .json (default: what the .json beside IN says)',
     )
+    add_subsample_arguments(parser)
     parser.add_argument('--force', action='store_true', help='replace OUT if it is there')
     parser.set_defaults(run=run)
     return parser
+
+
+def add_subsample_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that ask for a random part of the streamlines."""
+    parser.add_argument(
+        '--fraction',
+        type=float,
+        metavar='F',
+        help='keep only a random part of the streamlines, such as 0.1: round(F * number), drawn without replacement, '
+        'in their order',
+    )
+    parser.add_argument(
+        '--seed', type=int, metavar='S', help='of the random part: the same seed draws the same (0)'
+    )
+
+
+def subsample_of(args: argparse.Namespace) -> Subsample | None:
+    """The random part that the arguments ask for; None for all streamlines.
+
+    Raises
+    ------
+    InputError
+        If they are not possible.
+    """
+    from lacuna.streamlines.subsample import Subsample
+
+    if args.fraction is not None:
+        return Subsample(args.fraction, args.seed or 0)
+    if args.seed is not None:
+        message = '--seed goes with --fraction: all streamlines are taken without it'
+        raise InputError(message)
+    return None
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,10 +79,20 @@ def run(args: argparse.Namespace) -> int:
 
     if args.space:
         world_space(args.space)
+    subsample = subsample_of(args)
     total = args.source.stat().st_size if args.source.is_file() else None
     with progress_bar(args.source.name, total=total, unit='B', unit_scale=True) as bar:
-        info = convert(args.source, args.target, space=args.space, overwrite=args.force, progress=bar.update)
+        info = convert(
+            args.source,
+            args.target,
+            space=args.space,
+            subsample=subsample,
+            overwrite=args.force,
+            progress=bar.update,
+        )
     print(_summary(args.target, info))
+    if subsample:
+        print(f'drawn at random from {args.source}: fraction {subsample.fraction:g}, seed {subsample.seed}')
     return 0
 
 

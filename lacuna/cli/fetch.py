@@ -8,6 +8,8 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from lacuna.cli.convert import add_subsample_arguments, subsample_of
+
 
 def add_parser(commands: Any) -> None:
     """Add ``fetch`` to the commands."""
@@ -32,6 +34,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         '--api-key', metavar='TOKEN', help='personal token of Figshare (default, and safer: FIGSHARE_API_KEY)'
     )
+    add_subsample_arguments(parser)
     parser.add_argument('--force', action='store_true', help='fetch again what is there')
     parser.add_argument(
         '-v', '--verbose', action='count', default=0, help='with -vv, show where errors arise'
@@ -44,8 +47,9 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from lacuna.errors import InputError
-    from lacuna.fetching import connectomes, fetch
-    from lacuna.files import cache_dir
+    from lacuna.fetching import fetch, part_name
+    from lacuna.files import cache_dir, read_json
+    from lacuna.sources import connectomes
 
     if args.list:
         _list()
@@ -54,7 +58,8 @@ def run(args: argparse.Namespace) -> int:
         message = f'name a connectome: {", ".join(connectomes())} (--list says what is known of them)'
         raise InputError(message)
     folder = args.output_dir or cache_dir() / 'connectomes'
-    there = (folder / f'{args.name}.tck').is_file() and not args.force
+    subsample = subsample_of(args)
+    there = (folder / f'{part_name(args.name, subsample)}.tck').is_file() and not args.force
     token = args.api_key or os.environ.get('FIGSHARE_API_KEY') or None
     current = ''
     with tqdm(unit='B', unit_scale=True, disable=None, leave=False) as bar:
@@ -73,10 +78,16 @@ def run(args: argparse.Namespace) -> int:
             url=args.url,
             space=args.space,
             token=token,
+            subsample=subsample,
             force=args.force,
             progress=progress,
+            say=bar.write,
         )
-    print(f'{path}{" is there already; --force fetches it again" if there else ""}')
+    about = read_json(path.with_suffix('.json')) or {}
+    streamlines = (
+        f'{about.get("StreamlineCount", "an unknown number of")} streamlines in {about.get("Space")}'
+    )
+    print(f'{path}: {"is there already; --force fetches it again" if there else streamlines}')
     if not there and (known := connectomes().get(args.name)):
         print(f'please cite: {known.citation}')
         if known.licence:
@@ -85,12 +96,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list() -> None:
-    from lacuna.fetching import connectomes
+    from lacuna.sources import connectomes
 
     for known in connectomes().values():
         facts = [f'{known.size / 1e9:.1f} GB'] if known.size else []
         facts += [known.space, f'licence: {known.licence or "see its page"}']
         facts += ['needs a token of Figshare'] * (known.api == 'figshare')
-        facts += ['address not known for certain: needs --url'] * known.needs_url
+        facts += [f'looked up by its name in the OSF project {known.project}'] if known.project else []
         print(f'{known.name}: {known.about}')
         print(textwrap.indent('\n'.join(filter(None, ['; '.join(facts), known.page, known.citation])), '  '))

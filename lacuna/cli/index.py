@@ -22,7 +22,12 @@ def add_parser(commands: Any) -> None:
         description='Build the index of a tractogram ahead of the first run, or say where it is. Runs build what '
         'they need themselves.',
     )
-    parser.add_argument('tractogram', type=Path, metavar='TRACTOGRAM', help='.tck, .trk, .trk.gz, .trx')
+    parser.add_argument(
+        'tractogram',
+        type=Path,
+        metavar='TRACTOGRAM',
+        help='.tck, .trk, .trk.gz, .trx; or the name of one that was fetched',
+    )
     parser.add_argument(
         '--connectome-space', metavar='SPACE', help='of the tractogram; by default from its sidecar (.json)'
     )
@@ -61,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _build(args: argparse.Namespace) -> int:
     from lacuna.connectomes import Alignment, find_movement, index_beside, open_tractogram
+    from lacuna.fetching import connectome_path
     from lacuna.files import cache_dir
     from lacuna.processes import processors
     from lacuna.spaces import standard_grid, world_space
@@ -68,11 +74,10 @@ def _build(args: argparse.Namespace) -> int:
     from lacuna.streamlines.index_format import describe
 
     nprocs = processors(args.nprocs)
-    size = args.tractogram.stat().st_size if args.tractogram.is_file() else 0
+    path = connectome_path(args.tractogram)
+    size = path.stat().st_size if path.is_file() else 0
     with progress_bar('reading the tractogram', total=size, unit='B', unit_scale=True) as bar:
-        tractogram = open_tractogram(
-            args.tractogram, args.connectome_space, cache=cache_dir(), progress=bar.update
-        )
+        tractogram = open_tractogram(path, args.connectome_space, cache=cache_dir(), progress=bar.update)
     space = world_space(args.space) if args.space else tractogram.space
     aligned = Alignment(tractogram, space, find_movement(tractogram.space, space), cache_dir())
     if args.beside and aligned.tracks != tractogram.path:

@@ -43,13 +43,13 @@ def run_atlases(args: argparse.Namespace) -> int:
 
 def run_connectomes(_: argparse.Namespace) -> int:
     """List the tractograms that can be fetched, and those that are here."""
-    from lacuna.fetching import connectomes
-    from lacuna.files import cache_dir
+    from lacuna.fetching import fetched
+    from lacuna.sources import connectomes
 
-    for known in connectomes().values():
-        path = cache_dir() / 'connectomes' / f'{known.name}.tck'
-        how = 'can be fetched' + (', with --url' if known.needs_url else '')
-        print(f'{known.name:14} {path if path.is_file() else how}: {known.about}')
+    table, here = connectomes(), fetched()
+    for name in (*table, *sorted(here.keys() - table.keys())):
+        about = f': {table[name].about}' if name in table else ''
+        print(f'{name:14} {here.get(name, "can be fetched")}{about}')
     return 0
 
 

@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--connectome-path',
         type=Path,
         metavar='TRACTOGRAM',
-        help='normative tractogram (.tck, .trk, .trk.gz, .trx)',
+        help='normative tractogram (.tck, .trk, .trk.gz, .trx), or the name of one that was fetched',
     )
     parser.add_argument(
         '--config',
@@ -216,12 +216,15 @@ def make_config(args: argparse.Namespace) -> RunConfig:
     InputError
         If the file cannot be read, the tractogram is not named, or a value is not possible.
     """
+    from lacuna.fetching import connectome_path
+
     file = getattr(args, 'config', None)
     values = read_settings(file.expanduser()) if file else {}
     values |= {name: value for name, value in vars(args).items() if name in RunConfig.__dataclass_fields__}
     if 'connectome_path' not in values:
         message = 'name the tractogram with --connectome-path'
         raise InputError(message)
+    values['connectome_path'] = connectome_path(values['connectome_path'])
     for name, setting in RunConfig.__dataclass_fields__.items():
         if str(setting.type).startswith('Path') and values.get(name) is not None:
             values[name] = _absolute(values[name])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
-_ABOUT = 'Write three synthetic lesions (BIDS), a synthetic connectome and a parcellation; needs no network.'
+_ABOUT = 'Write a BIDS dataset of three synthetic lesions, with a synthetic connectome and a parcellation; no network.'
 
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
@@ -24,7 +24,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         nargs='?',
         type=Path,
         default=Path('lacuna_tutorial'),
-        help='folder to write (default: %(default)s)',
+        help='folder of the dataset (default: %(default)s)',
     )
     parser.add_argument(
         '--force',
@@ -52,14 +52,13 @@ def run(args: argparse.Namespace) -> int:
     def quoted(path: Path) -> str:
         return shlex.quote(str(path))
 
-    print(f'Wrote the tutorial to {paths.directory}:')
-    print(f'  {paths.bids}: {len(paths.masks)} synthetic lesions')
+    print(f'Wrote a BIDS dataset of {len(paths.masks)} synthetic lesions to {paths.directory}; in it are')
     print(f'  {paths.connectome}: synthetic connectome')
     print(f'  {paths.parcellation}: synthetic parcellation')
     print(f'  {paths.readme}: what is what')
     print('Next, map what the lesions disconnect:')
     print(
-        f'  lacuna run snm {quoted(paths.bids)} {quoted(paths.directory / "derivatives")}'
+        f'  lacuna run snm {quoted(paths.directory)} {quoted(paths.directory / "derivatives/lacuna")}'
         f' --connectome-path {quoted(paths.connectome)}'
     )
     return 0

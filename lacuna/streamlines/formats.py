@@ -20,6 +20,7 @@ from lacuna.errors import InputError, TractogramError
 from lacuna.files import json_bytes, replacing, write_if_changed
 from lacuna.streamlines import tck, trk, trx
 from lacuna.streamlines._files import BLOCK_VERTICES, Progress, replacing_tractogram
+from lacuna.streamlines.subsample import Subsample
 from lacuna.streamlines.tck import TractogramInfo
 
 #: Endings of the files that can be read.
@@ -143,13 +144,15 @@ def convert(
     target: str | Path,
     *,
     space: str | None = None,
+    subsample: Subsample | None = None,
+    bundles: Mapping[str, np.ndarray] | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> TractogramInfo:
     """Convert a tractogram to a little-endian float32 ``.tck`` with a sidecar.
 
     The file is read in a stream: memory does not depend on its size. Beside ``X.tck`` there will be ``X.json``, and
-    ``X_bundles.tsv`` if the source is a ``.trx`` with groups. All of them are written under temporary names, and the
+    ``X_bundles.tsv`` if there are bundles. All of them are written under temporary names, and the
     ``.tck`` takes its place last. A ``.trk`` or ``.trx`` knows no step size, so its ``.tck`` has none; that of a
     ``.tck`` keeps all header fields.
 
@@ -161,6 +164,10 @@ def convert(
         ``.tck``.
     space : str, optional
         Standard space of the coordinates, for the sidecar; by default that of the source's own sidecar.
+    subsample : Subsample, optional
+        Only a random part of the streamlines is kept; the sidecar says which.
+    bundles : mapping of str to numpy.ndarray, optional
+        Sorted numbers of the streamlines of each bundle of the source; by default the groups of a ``.trx``.
     overwrite : bool
         Whether files that are there may be replaced.
     progress : callable, optional
@@ -182,22 +189,47 @@ def convert(
     _check_target(source, target, overwrite)
     opened = open_tractogram(source)
     sidecar = {**_read_sidecar(source), **({'Space': space} if space else {})}
-    groups = trx.read_groups(opened.header) if isinstance(opened.header, trx.TrxHeader) else {}
+    if bundles is None:
+        bundles = trx.read_groups(opened.header) if isinstance(opened.header, trx.TrxHeader) else {}
+    count = 0
+    if subsample:
+        count = _count(opened)
+        if not subsample.size(count):
+            message = f'{source}: a fraction of {subsample.fraction:g} of {count} streamlines is none; give a larger one'
+            raise InputError(message)
+        bundles = subsample.of_bundles(bundles, count) if bundles else {}
+        sidecar = _sidecar_of_part(sidecar, without_extension(target).name, subsample, count)
     with replacing_tractogram(target) as temporary:
         blocks = iter_blocks(opened, progress=progress)
+        if subsample:
+            blocks = subsample.of_blocks(blocks, count, source)
         tck.write_blocks(temporary, blocks, opened.fields)
         if not _has_vertices(temporary):
             message = f'{source} holds no streamlines'
             raise TractogramError(message)
         info = tck.scan(temporary)
         stem = without_extension(target)
-        bundles = stem.with_name(f'{stem.name}_bundles.tsv')
-        if groups:
-            write_bundles(bundles, groups)
+        table = stem.with_name(f'{stem.name}_bundles.tsv')
+        if bundles:
+            write_bundles(table, bundles)
         elif overwrite:  # those of the tractogram that is replaced
-            bundles.unlink(missing_ok=True)
+            table.unlink(missing_ok=True)
         _write_sidecar(stem.with_name(f'{stem.name}.json'), sidecar, source, info)
     return info
+
+
+def _count(source: Source) -> int:
+    """Number of streamlines, as claimed; of a file that does not say, they are counted."""
+    if source.count is not None:
+        return source.count
+    return sum(len(lengths) for _, lengths in iter_blocks(source))
+
+
+def _sidecar_of_part(known: Mapping[str, Any], name: str, subsample: Subsample, count: int) -> dict[str, Any]:
+    """What is known of a tractogram, for a part of it: its bundles have other numbers."""
+    drawn = {'Fraction': subsample.fraction, 'Seed': subsample.seed, 'SourceStreamlineCount': count}
+    whole = {key: value for key, value in known.items() if key != 'Bundles'}
+    return {**whole, 'Name': name, 'Subsample': _with(known.get('Subsample'), drawn)}
 
 
 def _has_vertices(path: Path) -> bool:

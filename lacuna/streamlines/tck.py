@@ -35,7 +35,7 @@ _FARTHEST = 1e6
 #: mm; each step is divided into parts of a third of a voxel
 _LONGEST_STEP = 1000.0
 #: vertices of a block that are compared with the brain
-_SAMPLED = 2**16
+_SAMPLED = 2**13
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,106 @@
+"""A random part of the streamlines of a tractogram, drawn in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lacuna.errors import InputError, TractogramError
+
+
+@dataclass(frozen=True)
+class Subsample:
+    """A random part of the streamlines of a tractogram.
+
+    Of N streamlines, ``round(fraction * N)`` are drawn without replacement, each set of them as likely as any other,
+    and stay in their order. The same fraction, seed and N give the same numbers of streamlines, whatever the format.
+
+    Attributes
+    ----------
+    fraction : float
+        Above 0, at most 1.
+    seed : int
+        Of the random numbers, 0 or more.
+
+    Raises
+    ------
+    InputError
+        If a value is not one of those possible.
+    """
+
+    fraction: float
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fraction <= 1:
+            message = f'the fraction is {self.fraction:g}; give a number above 0, such as 0.1, and at most 1'
+            raise InputError(message)
+        if self.seed < 0:
+            message = f'the seed is {self.seed}; give a whole number from 0 on'
+            raise InputError(message)
+
+    def size(self, count: int) -> int:
+        """How many of `count` streamlines are drawn."""
+        return round(self.fraction * count)
+
+    def draw(self, count: int) -> Callable[[int], np.ndarray]:
+        """A function that says of the next so many of `count` streamlines which of them are drawn.
+
+        >>> take = Subsample(0.5, seed=1).draw(6)
+        >>> take(4), take(2)
+        (array([False, False,  True, False]), array([ True,  True]))
+        """
+        # Selection sampling (Knuth, algorithm S): one number for each streamline in the order of the file, so that
+        # neither the memory nor the result depends on how the file is divided into blocks.
+        random = np.random.Generator(np.random.PCG64(self.seed))
+        wanted, left = self.size(count), count
+
+        def take(size: int) -> np.ndarray:
+            nonlocal wanted, left
+            drawn = np.zeros(size, bool)
+            for place, number in enumerate(random.random(size).tolist()):
+                if number * (left - place) < wanted:
+                    drawn[place] = True
+                    wanted -= 1
+            left -= size
+            return drawn
+
+        return take
+
+    def of_blocks(
+        self, blocks: Iterable[tuple[np.ndarray, np.ndarray]], count: int, source: Path
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Those drawn of the streamlines in the blocks (points, and number of vertices of each) of a tractogram.
+
+        Raises
+        ------
+        TractogramError
+            If there are not `count` streamlines.
+        """
+        take = self.draw(count)
+        found = 0
+        for points, lengths in blocks:
+            found += len(lengths)
+            if found > count:
+                break
+            drawn = take(len(lengths))
+            yield points[np.repeat(drawn, lengths)], lengths[drawn]
+        if found != count:
+            message = (
+                f'{source}: its header says {count} streamlines, and there are {"more" if found > count else found}; '
+                'convert it as a whole first'
+            )
+            raise TractogramError(message)
+
+    def of_bundles(self, bundles: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+        """The numbers that the streamlines of bundles have among those drawn.
+
+        >>> Subsample(0.5, seed=1).of_bundles({'AF_L': np.array([1, 2, 3]), 'CST_L': np.array([4, 5])}, 6)
+        {'AF_L': array([0]), 'CST_L': array([1, 2])}
+        """
+        drawn = self.draw(count)(count)
+        number = np.cumsum(drawn) - 1
+        return {name: number[rows[drawn[rows]]] for name, rows in bundles.items()}
