@@ -394,7 +394,8 @@ def test_the_workflow_is_sound_and_draws(dataset, tmp_path):
         stem=lesion.stem, space=SPACE, output_dir=tmp_path / 'out', atlases=[ATLAS], metadata=lesion.metadata
     )
     node = workflow.get_node('inputnode')
-    for name in ('mask', 'disconnection_map', 'full_tdi', 'summary', 'sample'):
+    node.inputs.mask = str(lesion.mask.read().path)
+    for name in ('disconnection_map', 'full_tdi', 'summary', 'sample'):
         setattr(node.inputs, name, str(getattr(lesion, name)))
     for name in ('disconnection_matrix', 'mask_matrix', 'full_matrix', 'roi_disconnection'):
         setattr(node.inputs, f'{name}_{ATLAS}', str(getattr(lesion.atlases[0], name)))
@@ -433,7 +434,7 @@ def test_a_broken_file_costs_one_report_only(tmp_path, capsys):
     said = capsys.readouterr()
     assert said.out.split() == [str(root / 'sub-01.html')]
     assert 'sub-02: no report: ' in said.err
-    assert 'What needs the mask is left out' in (root / 'sub-01.html').read_text(encoding='utf-8')
+    assert 'cannot be used any more' in (root / 'sub-01.html').read_text(encoding='utf-8')
 
 
 def test_figures_of_other_results_are_drawn_again(tmp_path):
