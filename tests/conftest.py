@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lacuna.execution import quiet_environment
+from lacuna.execution.environment import quiet_environment
 from lacuna.testing import Toy, write_toy
 
 ROOT = Path(__file__).parents[1]

@@ -9,11 +9,11 @@ import nibabel as nb
 import numpy as np
 import pandas as pd
 
-from lacuna.bids import output_name
-from lacuna.derivatives import figures_dir
-from lacuna.masks import read_mask
-from lacuna.spaces import standard_grid
-from lacuna.streamlines.tck import write_tck
+from lacuna.bids.derivatives import figures_dir
+from lacuna.bids.outputs import output_name
+from lacuna.images.masks import read_mask
+from lacuna.images.spaces import standard_grid
+from lacuna.streamlines.files.tck import write_tck
 
 SPACE = 'MNI152NLin6Asym'
 ATLAS = 'toyatlas'

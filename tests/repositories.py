@@ -8,7 +8,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from lacuna.sources import connectomes
+from lacuna.datasets.sources import connectomes
 
 
 class Site:

@@ -8,7 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from lacuna.streamlines.index import Index
+from lacuna.streamlines.index.query import Index
 
 SHARED = Path(__file__).resolve().parents[2] / 'shared'
 

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lacuna.cli import main
-from lacuna.files import cache_dir
-from lacuna.streamlines.tck import iter_blocks, read_header, scan, write_tck
+from lacuna.streamlines.files.tck import iter_blocks, read_header, scan, write_tck
 from lacuna.testing import audit_graph, toy_streamlines, world_coordinates, write_mask
+from lacuna.utils.cache import cache_dir
 from lacuna.workflows.connectome import init_alignment_wf
 
 pytestmark = pytest.mark.mrtrix
@@ -131,8 +131,8 @@ def store(data, affine, how):
 )
 def test_storage_plays_no_part(tmp_path, how, shear, angle, seed):
     """Oblique, sheared, flipped, padded and cropped: what is prepared for tckedit selects the same streamlines."""
+    from lacuna.images.masks import read_mask
     from lacuna.interfaces.images import save_image
-    from lacuna.masks import read_mask
 
     rng = np.random.default_rng(seed)
     affine = np.array([

@@ -6,7 +6,9 @@ import nibabel as nb
 import numpy as np
 import pytest
 
-from lacuna.atlases import (
+from lacuna.cli import main
+from lacuna.errors import InputError
+from lacuna.images.atlases import (
     Atlas,
     Parcellation,
     atlas_name,
@@ -16,9 +18,7 @@ from lacuna.atlases import (
     move_parcellation,
     read_parcellation,
 )
-from lacuna.cli import main
-from lacuna.errors import InputError
-from lacuna.spaces import standard_grid
+from lacuna.images.spaces import standard_grid
 from lacuna.testing import world_coordinates, write_mask
 
 SPACE = 'MNI152NLin6Asym'

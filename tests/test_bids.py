@@ -4,17 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from lacuna.bids import (
-    check_unique,
-    connectome_tdi_path,
-    describe_mask,
-    output_name,
-    outputs,
-    parse_entities,
-    sidecar_path,
-)
+from lacuna.bids.inputs import find_masks
+from lacuna.bids.mask_files import check_unique, describe_mask
+from lacuna.bids.outputs import connectome_tdi_path, output_name, outputs
 from lacuna.errors import InputError, MaskError
-from lacuna.inputs import find_masks
+from lacuna.utils.names import parse_entities, sidecar_path
 
 SPACE = 'space-MNI152NLin6Asym'
 

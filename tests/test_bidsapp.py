@@ -6,8 +6,8 @@ import pytest
 from conftest import tree
 
 from lacuna.cli import bidsapp, main
-from lacuna.config import RunConfig, read_settings
 from lacuna.errors import InputError
+from lacuna.execution.config import RunConfig, read_settings
 
 
 @pytest.fixture

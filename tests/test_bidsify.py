@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lacuna.bids import describe_mask
-from lacuna.bidsify import bidsify
+from lacuna.bids.bidsify import bidsify
+from lacuna.bids.inputs import find_masks
+from lacuna.bids.listing import subject_label
+from lacuna.bids.mask_files import describe_mask
 from lacuna.cli import main
 from lacuna.errors import InputError
-from lacuna.inputs import find_masks
-from lacuna.listing import subject_label
 from lacuna.testing import write_mask
 
 SPACE = 'MNI152NLin6Asym'
@@ -278,7 +278,7 @@ def test_output_inside_the_input(tmp_path):
 
 
 def test_doubtful_space_is_said(tmp_path):
-    from lacuna.spaces import standard_grid
+    from lacuna.images.spaces import standard_grid
 
     grid = standard_grid('MNI152NLin2009cAsym', 2)
     data = np.zeros(grid.shape)

@@ -9,7 +9,7 @@ import pytest
 from conftest import tree
 
 from lacuna.cli import main
-from lacuna.files import cache_dir
+from lacuna.utils.cache import cache_dir
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_what_was_used_of_late_is_kept(capsys):
 @pytest.mark.usefixtures('study')
 def test_a_run_keeps_what_it_uses(capsys):
     code = (
-        'import sys\nfrom lacuna.caches import using\nfrom lacuna.files import cache_dir\n'
+        'import sys\nfrom lacuna.utils.cache_contents import using\nfrom lacuna.utils.cache import cache_dir\n'
         'with using(cache_dir()):\n    print("now", flush=True)\n    sys.stdin.read()'
     )
     runs = [

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 import lacuna
-from lacuna.bids import describe_mask, output_name, outputs, parse_entities, sidecar_path
+from lacuna.bids.mask_files import describe_mask
+from lacuna.bids.outputs import output_name, outputs
 from lacuna.cli import main
-from lacuna.files import write_if_changed
-from lacuna.masks import read_mask
-from lacuna.spaces import standard_grid
+from lacuna.images.masks import read_mask
+from lacuna.images.spaces import standard_grid
 from lacuna.testing import write_mask
+from lacuna.utils.files import write_if_changed
+from lacuna.utils.names import parse_entities, sidecar_path
 
 SPACE = 'MNI152NLin6Asym'
 OTHER = 'MNI152NLin2009cAsym'

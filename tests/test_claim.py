@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from conftest import tree, write_cohort
 
-from lacuna.claim import claiming
 from lacuna.errors import InputError
-from lacuna.plan import chunk_of
+from lacuna.execution.lock import claiming
+from lacuna.execution.plan import chunk_of
 
 MASKS = 12  # enough for workers
 
@@ -47,7 +47,7 @@ def other_run(tmp_path):
         script = f"""
             import sys
             from pathlib import Path
-            from lacuna.claim import claiming
+            from lacuna.execution.lock import claiming
             with claiming(Path({str(tmp_path / 'out')!r})) as claim:
                 claim.take({subjects!r}, {settings!r})
                 print('taken', flush=True)

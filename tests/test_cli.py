@@ -16,7 +16,7 @@ from test_workflows import check_toy_map
 
 from lacuna.cli import bidsapp, main
 from lacuna.cli.parser import build_parser
-from lacuna.spaces import standard_grid
+from lacuna.images.spaces import standard_grid
 from lacuna.testing import Toy, world_coordinates, write_mask
 
 pytestmark = pytest.mark.mrtrix
@@ -256,7 +256,7 @@ def test_what_is_missing_is_added(run, toy, tmp_path):
 
 
 def change_tractogram(toy):
-    from lacuna.streamlines.tck import write_tck
+    from lacuna.streamlines.files.tck import write_tck
     from lacuna.testing import toy_streamlines
 
     write_tck(toy.tracks, toy_streamlines()[:-1])
@@ -398,7 +398,7 @@ def test_a_grid_of_another_space_is_said(run, toy):
 
 
 def test_sparse_vertices_are_said(run, toy):
-    from lacuna.streamlines.tck import write_tck
+    from lacuna.streamlines.files.tck import write_tck
     from lacuna.testing import toy_streamlines
 
     write_tck(toy.tracks, [line[::4] for line in toy_streamlines()])
@@ -478,7 +478,7 @@ def test_tractogram_without_a_space(run, toy):
 
 
 def test_short_streamlines_are_said(run, toy):
-    from lacuna.streamlines.tck import write_tck
+    from lacuna.streamlines.files.tck import write_tck
     from lacuna.testing import toy_streamlines
 
     write_tck(toy.tracks, [*toy_streamlines(), [[0, 0, 0]]])

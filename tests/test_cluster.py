@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
-from lacuna.batch import BATCH_SYSTEMS, BatchError, Request
 from lacuna.cli.parser import build_parser
 from lacuna.cli.run import make_config
-from lacuna.cluster import gather
 from lacuna.errors import InputError
-from lacuna.jobs import outcomes_path, read_outcomes, write_job
-from lacuna.plugins import PluginChoice, read_plugin
+from lacuna.execution.plugins.batch import BATCH_SYSTEMS, BatchError, Request
+from lacuna.execution.plugins.cluster import gather
+from lacuna.execution.plugins.file import PluginChoice, read_plugin
+from lacuna.execution.plugins.jobs import outcomes_path, read_outcomes, write_job
 
 # the plugin file
 
@@ -191,7 +191,7 @@ def test_a_job_says_what_became_of_its_parts(tmp_path):
     assert read_outcomes(path) == []
     # as on the cluster: a process that knows nothing but the file
     tests = str(Path(__file__).parent)
-    code = f'import sys; sys.path.insert(0, {tests!r}); from lacuna.jobs import run_job; run_job({path!r})'
+    code = f'import sys; sys.path.insert(0, {tests!r}); from lacuna.execution.plugins.jobs import run_job; run_job({path!r})'
     code = code.replace('PosixPath', '__import__("pathlib").Path')
     subprocess.run([sys.executable, '-c', code], check=True, capture_output=True)
     bad, good = read_outcomes(path)
@@ -218,7 +218,7 @@ def test_a_job_that_is_ended_from_outside_says_nothing_of_what_it_did(tmp_path):
     graph = flat(tmp_path, chain('a', add_one), chain('b', wait))
     write_job(path, [job.parts[0] for job in gather(graph, ['all.a', 'all.b'])], updatehash=False)
     with subprocess.Popen(
-        [sys.executable, '-m', 'lacuna.jobs', path], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        [sys.executable, '-m', 'lacuna.execution.plugins.jobs', path], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
         env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(Path(__file__).parent), *sys.path])},
     ) as job:  # fmt: skip
         while not (tmp_path / 'all/b/n0/begun').exists():
@@ -233,7 +233,7 @@ def test_a_job_that_is_ended_from_outside_says_nothing_of_what_it_did(tmp_path):
 
 def test_the_start_of_a_job_is_light():
     """Before its nodes are known, nothing of Nipype or of the command line is there."""
-    code = 'import lacuna.jobs, sys; print([m for m in ("nipype", "numpy", "nibabel", "lacuna.cli") if m in sys.modules])'
+    code = 'import lacuna.execution.plugins.jobs, sys; print([m for m in ("nipype", "numpy", "nibabel", "lacuna.cli") if m in sys.modules])'
     assert (
         subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout
         == '[]\n'
@@ -242,7 +242,7 @@ def test_the_start_of_a_job_is_light():
 
 def test_a_job_of_a_run_that_has_ended(tmp_path):
     done = subprocess.run(
-        [sys.executable, '-m', 'lacuna.jobs', tmp_path / 'gone.job'],
+        [sys.executable, '-m', 'lacuna.execution.plugins.jobs', tmp_path / 'gone.job'],
         capture_output=True,
         text=True,
         check=False,

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lacuna.bids import output_name, outputs, parse_output_name, sidecar_path
+from lacuna.bids.collect import collect
+from lacuna.bids.outputs import output_name, outputs, parse_output_name
 from lacuna.cli import main
-from lacuna.collect import collect
 from lacuna.errors import InputError
+from lacuna.utils.names import sidecar_path
 
 ATLAS = 'toy2'
 SPACE = 'MNI152NLin6Asym'

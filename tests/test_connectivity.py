@@ -12,9 +12,9 @@ import pytest
 from conftest import tree
 
 from lacuna.cli import main
-from lacuna.endpoints import Coverage, EndpointTable
+from lacuna.images.spaces import standard_grid
 from lacuna.measures import connectivity, matrix_statistics, roi_disconnection
-from lacuna.spaces import standard_grid
+from lacuna.streamlines.endpoints import Coverage, EndpointTable
 from lacuna.testing import audit_graph, world_coordinates, write_mask
 from lacuna.workflows.connectivity import CONNECTIVITY_FIELDS, init_connectivity_wf, init_parcellation_wf
 from lacuna.workflows.snm import init_snm_wf
@@ -116,9 +116,9 @@ def test_graph_of_a_whole_run_is_sound(toy, shared, tmp_path, monkeypatch):
     """With two atlases and streamlines that have to be moved."""
     from lacuna.cli.parser import build_parser
     from lacuna.cli.run import make_config
-    from lacuna.connectomes import open_tractogram
-    from lacuna.plan import make_plan
-    from lacuna.workflows.cohort import init_cohort_wf, sink_nodes
+    from lacuna.execution.cohort import init_cohort_wf, sink_nodes
+    from lacuna.execution.plan import make_plan
+    from lacuna.streamlines.tractogram import open_tractogram
 
     monkeypatch.setenv('TEMPLATEFLOW_HOME', str(shared / 'data/templateflow'))
     words = [
@@ -372,8 +372,9 @@ def test_what_is_kept_is_named_after_how_it_is_made(toy, parcels, tmp_path, monk
     """Endpoint tables and moved streamlines of another version of Lacuna are not taken."""
     from lacuna.cli.parser import build_parser
     from lacuna.cli.run import make_config
-    from lacuna.connectomes import Alignment, Movement, open_tractogram
-    from lacuna.plan import make_plan
+    from lacuna.execution.plan import make_plan
+    from lacuna.images.transforms import Movement
+    from lacuna.streamlines.tractogram import Alignment, open_tractogram
 
     words = [
         'run',
@@ -390,8 +391,8 @@ def test_what_is_kept_is_named_after_how_it_is_made(toy, parcels, tmp_path, monk
     plan = make_plan(config, tractogram, engine_version=None, cache=tmp_path)
     moved = Alignment(tractogram, 'MNI152NLin2009cAsym', Movement(tmp_path / 'x.h5', 'a' * 64), tmp_path)
     before = plan.cached_endpoints(plan.parcellations[SPACE][0], SPACE), moved.tracks, moved.content
-    monkeypatch.setattr('lacuna.plan.VERSION', 0)
-    monkeypatch.setattr('lacuna.streamlines.transform._VERSION', 0)
+    monkeypatch.setattr('lacuna.execution.plan.VERSION', 0)
+    monkeypatch.setattr('lacuna.streamlines.move._VERSION', 0)
     after = plan.cached_endpoints(plan.parcellations[SPACE][0], SPACE), moved.tracks, moved.content
     assert all(old != new for old, new in zip(before, after, strict=True))
 

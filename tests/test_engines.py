@@ -14,8 +14,8 @@ import pytest
 from conftest import tree
 
 from lacuna.cli import main
-from lacuna.spaces import standard_grid
-from lacuna.streamlines.tck import write_tck
+from lacuna.images.spaces import standard_grid
+from lacuna.streamlines.files.tck import write_tck
 from lacuna.testing import toy_streamlines, world_coordinates, write_mask
 
 SPACE = 'MNI152NLin6Asym'
@@ -125,7 +125,7 @@ def test_without_mrtrix(study, tmp_path, lacuna_command):
 
 
 def indexes() -> list[Path]:
-    from lacuna.files import cache_dir
+    from lacuna.utils.cache import cache_dir
 
     return sorted((cache_dir() / 'index').glob('*/*/manifest.json'))
 
@@ -167,7 +167,7 @@ def test_another_tractogram_of_the_same_name(run, study, tmp_path):
 
 
 def test_an_index_that_cannot_be_written(run, tmp_path):
-    from lacuna.files import cache_dir
+    from lacuna.utils.cache import cache_dir
 
     cache_dir().mkdir(exist_ok=True)
     (cache_dir() / 'index').write_text('in the way')
@@ -180,7 +180,7 @@ def test_an_index_that_cannot_be_written(run, tmp_path):
 
 def test_a_cache_that_takes_no_notes(run):
     """As where an administrator has filled it: an index that is there serves, though its checksum is computed again."""
-    from lacuna.files import cache_dir
+    from lacuna.utils.cache import cache_dir
 
     assert run('first')[0] == 0
     shutil.rmtree(cache_dir() / 'tractograms')
@@ -246,7 +246,7 @@ def test_two_builders_build_once(large):
 
 @pytest.mark.parametrize('stop', [signal.SIGINT, signal.SIGKILL])
 def test_a_build_that_is_stopped(large, stop, lacuna_command):
-    from lacuna.files import cache_dir
+    from lacuna.utils.cache import cache_dir
 
     process = subprocess.Popen(
         [sys.executable, '-c', _BUILD, large],

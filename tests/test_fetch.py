@@ -18,13 +18,13 @@ import pytest
 from repositories import figshare, md5, serve
 
 from lacuna.cli import main
-from lacuna.download import Patience, Remote, check_space, download
+from lacuna.datasets.connectomes import fetch
+from lacuna.datasets.download import Patience, Remote, check_space, download
+from lacuna.datasets.sources import connectomes, locate
 from lacuna.errors import InputError
-from lacuna.fetching import fetch
-from lacuna.files import read_json
-from lacuna.sources import connectomes, locate
-from lacuna.streamlines.formats import read_bundles
-from lacuna.streamlines.tck import iter_blocks, read_header, scan, write_tck
+from lacuna.streamlines.files.formats import read_bundles
+from lacuna.streamlines.files.tck import iter_blocks, read_header, scan, write_tck
+from lacuna.utils.files import read_json
 
 TOKEN = 'sEcReT-t0ken'  # noqa: S105
 QUICK = Patience(timeout=2.0, attempts=4, first_wait=0.01)

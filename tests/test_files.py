@@ -10,16 +10,10 @@ import tempfile
 import pytest
 
 from lacuna.errors import InputError
-from lacuna.execution import quiet_environment
-from lacuna.files import (
-    cache_dir,
-    json_bytes,
-    only_one,
-    read_json,
-    replacing,
-    user_cache_dir,
-    write_if_changed,
-)
+from lacuna.execution.environment import quiet_environment
+from lacuna.utils.cache import cache_dir, user_cache_dir
+from lacuna.utils.files import json_bytes, read_json, replacing, write_if_changed
+from lacuna.utils.locks import only_one
 
 
 def test_replacing(tmp_path):
@@ -68,7 +62,8 @@ def test_made_once_by_many_processes(tmp_path):
     script = """
 import sys, time
 from pathlib import Path
-from lacuna.files import make_once, replacing
+from lacuna.utils.cache import make_once
+from lacuna.utils.files import replacing
 target = Path(sys.argv[1], 'deep', 'a.tck')
 def make():
     Path(sys.argv[1], f'made-by-{sys.argv[2]}').touch()
@@ -87,7 +82,7 @@ def test_a_lock_ends_with_its_process(tmp_path):
     lock = tmp_path / 'x.lock'
     script = f"""
 from pathlib import Path
-from lacuna.files import only_one
+from lacuna.utils.locks import only_one
 with only_one(Path({str(lock)!r})):
     print('locked', flush=True)
     input()

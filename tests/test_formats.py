@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from lacuna.cli import convert as cli
 from lacuna.errors import InputError, TractogramError
-from lacuna.streamlines import formats, tck, trk, trx
+from lacuna.streamlines.files import formats, tck, trk, trx
 
 FORMATS = Path(__file__).parents[2] / 'shared' / 'data' / 'tractograms' / 'formats'
 

@@ -30,13 +30,18 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from test_formats import make_streamlines, trk_bytes, write_trx
 
-from lacuna import atlases, bids, bidsify, connectomes, labels, masks, plausibility, plugins, tables
+from lacuna.bids import bidsify, mask_files, tables
 from lacuna.cli.run import make_config
 from lacuna.errors import LacunaError
-from lacuna.spaces import Grid
-from lacuna.streamlines import formats, index_format, tck, trx
-from lacuna.streamlines.index import Index
-from lacuna.streamlines.index_build import build_index
+from lacuna.execution.plugins import file as plugins
+from lacuna.images import atlases, labels, masks, plausibility
+from lacuna.images.spaces import Grid
+from lacuna.streamlines import tractogram
+from lacuna.streamlines.files import formats, tck, trx
+from lacuna.streamlines.index import format as index_format
+from lacuna.streamlines.index.build import build_index
+from lacuna.streamlines.index.query import Index
+from lacuna.utils import names
 
 MORE = int(os.environ.get('LACUNA_FUZZ_EXAMPLES', '0'))
 FUZZ = settings(
@@ -197,8 +202,8 @@ def read_tractogram(path: Path) -> None:
         trx.read_groups(source.header)
     cache = path.parent / 'cache'
     shutil.rmtree(cache, ignore_errors=True)
-    found = connectomes.open_tractogram(path, 'MNI152NLin6Asym', cache=cache)
-    again = connectomes.open_tractogram(path, 'MNI152NLin6Asym', cache=cache)
+    found = tractogram.open_tractogram(path, 'MNI152NLin6Asym', cache=cache)
+    again = tractogram.open_tractogram(path, 'MNI152NLin6Asym', cache=cache)
     assert found == again
     index = Index.open(build_index(found.tracks, cache / 'index', GRID), tractogram=found.tracks)
     assert index.streamlines == found.info.count
@@ -581,14 +586,14 @@ def test_json(folder, content):
     place.mkdir()
     mask = place / 'sub-01_label-lesion_mask.nii.gz'
     mask.write_bytes(gzip.compress(nifti_bytes(MASK), 1))
-    bids.sidecar_path(mask).write_bytes(content)
+    names.sidecar_path(mask).write_bytes(content)
     with survives():
-        bids.describe_mask(mask)
+        mask_files.describe_mask(mask)
     tracks = place / 'a.trk'
     tracks.write_bytes(trk_bytes(STREAMLINES))
     tracks.with_suffix('.json').write_bytes(content)
     with survives():
-        connectomes.open_tractogram(tracks, None, cache=place / 'cache')
+        tractogram.open_tractogram(tracks, None, cache=place / 'cache')
     with survives():
         formats.convert(tracks, place / 'b.tck')
     with survives():
@@ -599,9 +604,10 @@ def test_json(folder, content):
     (place / 'list.csv').write_text(f'subject,path\n01,{mask.name}\n')
     with survives():
         bidsify.bidsify(place / 'list.csv', dataset, space='MNI152NLin6Asym')
-    from lacuna.config import RunConfig
-    from lacuna.connectomes import Tractogram
-    from lacuna.derivatives import check_output_dir, write_description
+    from lacuna.bids.derivatives import check_output_dir
+    from lacuna.execution.config import RunConfig
+    from lacuna.execution.sidecars import write_description
+    from lacuna.streamlines.tractogram import Tractogram
 
     source = Tractogram(tracks, tracks, 'MNI152NLin6Asym', None, '0' * 64)
     with survives():

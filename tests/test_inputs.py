@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lacuna.bids import check_unique, describe_mask, mask_sidecar
+from lacuna.bids.inputs import find_masks, written_label
+from lacuna.bids.mask_files import check_unique, describe_mask, mask_sidecar
 from lacuna.cli import bidsapp, main
-from lacuna.config import read_settings
 from lacuna.errors import InputError, MaskError
-from lacuna.inputs import find_masks, written_label
+from lacuna.execution.config import read_settings
 from lacuna.testing import write_mask
 
 SPACE, OTHER = 'MNI152NLin6Asym', 'MNI152NLin2009cAsym'

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lacuna.measures import disconnection_percent
-from lacuna.streamlines.tck import write_tck
+from lacuna.streamlines.files.tck import write_tck
 from lacuna.testing import world_coordinates, write_mask
 
 pytestmark = pytest.mark.mrtrix

@@ -62,7 +62,7 @@ def test_killed_at_each_node(tmp_path, when):
 
             class Finder:
                 def find_spec(self, name, path, target=None):
-                    if name == 'lacuna.scheduling':
+                    if name == 'lacuna.execution.plugins.local':
                         sys.meta_path.remove(self)
                         from nipype.pipeline.engine import nodes
                         true = nodes.Node.run

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from lacuna.atlases import Atlas, read_parcellation
 from lacuna.errors import InputError
-from lacuna.labels import read_labels
+from lacuna.images.atlases import Atlas, read_parcellation
+from lacuna.images.labels import read_labels
 
 AB = {1: 'left', 2: 'right'}
 ITKSNAP = """\

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lacuna.errors import MaskError
-from lacuna.masks import check_touches, read_mask
+from lacuna.images.masks import check_touches, read_mask
 from lacuna.testing import write_mask
 
 AFFINE = np.diag([1.0, 1, 1, 1])

@@ -12,18 +12,18 @@ import pytest
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
-from lacuna.execution import run_workflow
-from lacuna.spaces import standard_grid
-from lacuna.streamlines.index_build import build_index
-from lacuna.streamlines.tck import iter_blocks, read_header, write_blocks
+from lacuna.execution.graph import run_workflow
+from lacuna.images.spaces import standard_grid
+from lacuna.streamlines.files.tck import iter_blocks, read_header, write_blocks
+from lacuna.streamlines.index.build import build_index
 
 _CGROUPS = Path('/sys/fs/cgroup/memory')  # version 1
 _ASK = """
 import hashlib, os, sys
 os.environ['NUMBA_NUM_THREADS'] = '1'
 import numpy as np
-from lacuna.spaces import standard_grid
-from lacuna.streamlines.index import Index
+from lacuna.images.spaces import standard_grid
+from lacuna.streamlines.index.query import Index
 
 index = Index.open(sys.argv[1], tractogram=sys.argv[2], verify=False)
 grid = standard_grid('MNI152NLin6Asym', 1)

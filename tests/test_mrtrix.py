@@ -10,7 +10,7 @@ from nipype.interfaces.base import CommandLine
 from nipype.pipeline.engine import Node
 
 from lacuna.interfaces import mrtrix
-from lacuna.streamlines.tck import scan
+from lacuna.streamlines.files.tck import scan
 from lacuna.testing import TRAIT_METADATA
 
 pytestmark = pytest.mark.mrtrix

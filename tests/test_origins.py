@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from conftest import tree
 
-from lacuna.bids import sidecar_path
+from lacuna.bids.lesions import find_lesions
 from lacuna.cli import main
-from lacuna.masks import read_mask
+from lacuna.images.masks import read_mask
 from lacuna.reports.reportlets import draw_reportlets
-from lacuna.reports.results import find_lesions
 from lacuna.testing import world_coordinates, write_mask
+from lacuna.utils.names import sidecar_path
 
 SPACE = 'MNI152NLin6Asym'
 

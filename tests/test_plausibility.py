@@ -8,13 +8,12 @@ import json
 import numpy as np
 import pytest
 
-from lacuna.brain import brain
 from lacuna.cli import main
-from lacuna.masks import Mask, read_mask
-from lacuna.plausibility import inspect_mask, mask_doubts, tractogram_doubt
-from lacuna.reports.checks import check_tractogram
-from lacuna.spaces import standard_grid
-from lacuna.streamlines.tck import iter_blocks, read_header, scan, write_tck
+from lacuna.images.brain import brain
+from lacuna.images.masks import Mask, read_mask
+from lacuna.images.plausibility import check_tractogram, inspect_mask, mask_doubts, tractogram_doubt
+from lacuna.images.spaces import standard_grid
+from lacuna.streamlines.files.tck import iter_blocks, read_header, scan, write_tck
 from lacuna.testing import write_mask
 
 SPACE = 'MNI152NLin6Asym'

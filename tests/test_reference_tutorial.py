@@ -19,8 +19,9 @@ import pandas as pd
 import pytest
 from repositories import osf_project, serve
 
-from lacuna.spaces import find_transform
-from lacuna.streamlines.transform import PointTransform, move_tractogram
+from lacuna.images.spaces import find_transform
+from lacuna.images.transforms import PointTransform
+from lacuna.streamlines.move import move_tractogram
 
 pytestmark = [pytest.mark.shared, pytest.mark.slow]
 
@@ -28,7 +29,7 @@ pytestmark = [pytest.mark.shared, pytest.mark.slow]
 COMMAND = """\
 #!{python}
 import sys
-from lacuna import sources
+from lacuna.datasets import sources
 from lacuna.cli import main
 sources._data()['apis'].update({apis!r})
 if __name__ == '__main__':  # workers import it again

@@ -14,10 +14,10 @@ from conftest import tree
 from report_data import SPACE, streamlines, write_results
 
 from lacuna.cli import main
+from lacuna.reports.figures.viewer import viewer_page, viewer_scripts
 from lacuna.reports.participant import is_current, make_report
-from lacuna.reports.viewer import viewer_page, viewer_scripts
+from lacuna.streamlines.files.tck import read_header, write_tck
 from lacuna.streamlines.sample import SPACING, median_spacing, read_sample, write_sample
-from lacuna.streamlines.tck import read_header, write_tck
 from lacuna.testing import write_toy
 
 LIMIT = 2_000_000  # bytes of one lesion, all in all
@@ -86,7 +86,7 @@ def test_the_sample_of_a_large_lesion_looks_like_the_streamlines(strokes, unpack
 
 
 def read_sample_whole(path: Path) -> tuple[list[np.ndarray], int]:
-    from lacuna.streamlines.tck import iter_blocks
+    from lacuna.streamlines.files.tck import iter_blocks
 
     lines = []
     for points, sizes in iter_blocks(read_header(path)):
@@ -222,7 +222,7 @@ def test_a_run_makes_the_report_that_is_asked_for(tmp_path):
 
 @pytest.mark.parametrize(('written', 'meant'), [('report = true', 'full'), ('report = false', 'none')])
 def test_settings_of_a_time_without_a_choice(tmp_path, written, meant):
-    from lacuna.config import read_settings
+    from lacuna.execution.config import read_settings
 
     (tmp_path / 'settings.toml').write_text(written)
     assert read_settings(tmp_path / 'settings.toml') == {'report': meant}

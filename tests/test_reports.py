@@ -11,18 +11,20 @@ import pandas as pd
 import pytest
 from report_data import ATLAS, PARCELS, SPACE, save, write_results
 
+from lacuna.bids.lesions import Lesion, find_lesions
 from lacuna.cli import main
-from lacuna.masks import read_mask
-from lacuna.plausibility import inspect_mask
-from lacuna.reports import charts, checks, figures
-from lacuna.reports.frame import ORIGIN, SHAPE, load_template, mask_in_frame, to_frame
+from lacuna.images.masks import read_mask
+from lacuna.images.parcels import by_network, read_parcel
+from lacuna.images.plausibility import inspect_mask
+from lacuna.reports import checks
+from lacuna.reports.figures import brain as figures
+from lacuna.reports.figures import connectivity as charts
+from lacuna.reports.figures.frame import ORIGIN, SHAPE, load_template, mask_in_frame, to_frame
+from lacuna.reports.figures.group import by_network_means, heat_figure
+from lacuna.reports.figures.style import drawing, png_bytes
 from lacuna.reports.group import GroupRow, flagged, write_group_report
-from lacuna.reports.group_figures import by_network_means, heat_figure
-from lacuna.reports.parcels import by_network, read_parcel
 from lacuna.reports.participant import ReportFailure, is_current, make_report, write_page
 from lacuna.reports.reportlets import draw_reportlets, publish_reportlets, read_table
-from lacuna.reports.results import Lesion, find_lesions
-from lacuna.reports.style import drawing, png_bytes
 from lacuna.streamlines.sample import median_spacing
 from lacuna.testing import audit_graph
 from lacuna.workflows.report import init_snm_report_wf

@@ -5,7 +5,7 @@ from nipype.interfaces import utility as niu
 from nipype.interfaces.base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, traits
 from nipype.pipeline import engine as pe
 
-from lacuna.execution import run_workflow
+from lacuna.execution.graph import run_workflow
 
 OPTIONS = {'nprocs': 2, 'mem_gb': None}
 

@@ -21,21 +21,23 @@ import pytest
 from conftest import ROOT
 from report_data import write_results
 
-from lacuna import archives, execution
-from lacuna.bids import describe_mask
+from lacuna.bids.mask_files import describe_mask
 from lacuna.cli import main
 from lacuna.cli.parser import build_parser
-from lacuna.cli.run import _workflow_name, make_config
-from lacuna.config import RunConfig
+from lacuna.cli.run import make_config
+from lacuna.datasets import archives
 from lacuna.errors import InputError, MaskError
-from lacuna.files import cache_dir, own_folder
-from lacuna.labels import read_labels
-from lacuna.reports import viewer
+from lacuna.execution import environment
+from lacuna.execution.config import RunConfig
+from lacuna.execution.execute import _workflow_name
+from lacuna.images.labels import read_labels
+from lacuna.reports.figures import viewer
+from lacuna.reports.figures.viewer import viewer_page
 from lacuna.reports.group import write_group_report
 from lacuna.reports.participant import ReportFailure, make_report
-from lacuna.reports.viewer import viewer_page
-from lacuna.streamlines import formats
+from lacuna.streamlines.files import formats
 from lacuna.testing import write_toy
+from lacuna.utils.cache import cache_dir, own_folder
 
 EVIL = '</script></title></td><script>alert(1)</script><img src=x onerror=alert(2)>'
 
@@ -268,7 +270,7 @@ def test_compiled_code_is_taken_from_nobody_else(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
     monkeypatch.setenv('LACUNA_CACHE_DIR', str(tmp_path / 'cache'))
     monkeypatch.delenv('NUMBA_CACHE_DIR')
-    execution.quiet_environment()
+    environment.quiet_environment()
     folder = Path(os.environ['NUMBA_CACHE_DIR'])
     assert folder.parent == cache_dir()
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -277,7 +279,7 @@ def test_compiled_code_is_taken_from_nobody_else(tmp_path, monkeypatch, capsys):
     for damage in (lambda: folder.chmod(0o777), lambda: (folder.rmdir(), folder.symlink_to(tmp_path))):
         damage()
         monkeypatch.delenv('NUMBA_CACHE_DIR')
-        execution.quiet_environment()
+        environment.quiet_environment()
         other = Path(os.environ['NUMBA_CACHE_DIR'])
         assert other.parent == tmp_path / f'lacuna-{os.geteuid()}'
         assert stat.S_IMODE(other.parent.stat().st_mode) == 0o700
@@ -291,7 +293,7 @@ def test_a_cache_that_is_there_keeps_its_permissions(tmp_path, monkeypatch):
     cache.chmod(0o775)
     monkeypatch.setenv('LACUNA_CACHE_DIR', str(cache))
     monkeypatch.delenv('NUMBA_CACHE_DIR')
-    execution.quiet_environment()
+    environment.quiet_environment()
     assert stat.S_IMODE(cache.stat().st_mode) == 0o775
     assert stat.S_IMODE(Path(os.environ['NUMBA_CACHE_DIR']).stat().st_mode) == 0o700
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from lacuna.simulation.anatomy import brain_mask, gray_matter, voxel_indices, world_coordinates
-from lacuna.simulation.bundles import SHORT_FIBRES, resample, simulate_bundles
-from lacuna.simulation.landmarks import BUNDLES, Landmarks
-from lacuna.simulation.lesions import LESIONS, simulate_lesion
-from lacuna.simulation.parcels import simulate_parcels
-from lacuna.spaces import standard_grid
+from lacuna.datasets.synthetic.anatomy import brain_mask, gray_matter, voxel_indices, world_coordinates
+from lacuna.datasets.synthetic.bundles import SHORT_FIBRES, resample, simulate_bundles
+from lacuna.datasets.synthetic.landmarks import BUNDLES, Landmarks
+from lacuna.datasets.synthetic.lesions import LESIONS, simulate_lesion
+from lacuna.datasets.synthetic.parcels import simulate_parcels
+from lacuna.images.spaces import standard_grid
 
 GRID = standard_grid('MNI152NLin6Asym', 2)
 EXPECTED = {

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 from conftest import tree, write_cohort
 
-from lacuna.spaces import standard_grid
+from lacuna.images.spaces import standard_grid
 from lacuna.testing import world_coordinates, write_mask
 
 pytestmark = [pytest.mark.shared, pytest.mark.slurm, pytest.mark.slow]  # all on one SLURM, so in one file

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from repositories import apis, figshare, osf_project, serve
 
-from lacuna import sources
 from lacuna.cli import main
-from lacuna.download import Patience
+from lacuna.datasets import sources
+from lacuna.datasets.connectomes import connectome_path, fetch, fetched
+from lacuna.datasets.download import Patience
 from lacuna.errors import InputError
-from lacuna.fetching import connectome_path, fetch, fetched
-from lacuna.files import read_json
-from lacuna.streamlines.formats import read_bundles
+from lacuna.streamlines.files.formats import read_bundles
+from lacuna.streamlines.files.tck import scan, write_tck
 from lacuna.streamlines.subsample import Subsample
-from lacuna.streamlines.tck import scan, write_tck
+from lacuna.utils.files import read_json
 
 QUICK = Patience(timeout=2.0, attempts=2, first_wait=0.01)
 NAME = 'dtor985_10pct'

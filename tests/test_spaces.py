@@ -8,8 +8,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from lacuna import spaces
 from lacuna.errors import InputError
+from lacuna.images import spaces
 
 N6, N2009 = 'MNI152NLin6Asym', 'MNI152NLin2009cAsym'
 TEMPLATEFLOW = Path(__file__).parents[2] / 'shared' / 'data' / 'templateflow'
@@ -210,7 +210,7 @@ def test_find_transform_without_templateflow(tmp_path):
     path.parent.mkdir()
     path.write_bytes(b'something')
     code = (
-        'import sys; from lacuna.spaces import find_transform; '
+        'import sys; from lacuna.images.spaces import find_transform; '
         f'find_transform({N6!r}, {N2009!r}, {str(tmp_path)!r}); '
         'sys.exit(any(name in sys.modules for name in ("templateflow", "bids", "h5py", "scipy", "nibabel")))'
     )

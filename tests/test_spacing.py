@@ -2,8 +2,8 @@
 
 import pytest
 
-from lacuna.streamlines import tck
-from lacuna.streamlines.spacing import gap_warning, upsampling
+from lacuna.streamlines.files import tck
+from lacuna.streamlines.sample import gap_warning, upsampling
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from streamlines_reference import parcel_at
 
 from lacuna.errors import InputError
-from lacuna.streamlines.assignment import assign
+from lacuna.streamlines.index.assignment import assign
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from streamlines_reference import crossing, open_index, random_walks, visits
 
 from lacuna.errors import InputError, MaskError, StreamlineIndexError, TractogramError
-from lacuna.spaces import Grid
-from lacuna.streamlines import index_build
-from lacuna.streamlines.index_build import build_index
-from lacuna.streamlines.masks import mask_on_lattice
-from lacuna.streamlines.tck import write_tck
+from lacuna.images.spaces import Grid
+from lacuna.streamlines.files.tck import write_tck
+from lacuna.streamlines.index import build as index_build
+from lacuna.streamlines.index.build import build_index
+from lacuna.streamlines.index.masks import mask_on_lattice
 
 
 def affine_of(linear, origin) -> np.ndarray:

@@ -16,10 +16,11 @@ import pytest
 from streamlines_reference import open_index, random_walks
 
 from lacuna.errors import StreamlineIndexError, TractogramError
-from lacuna.spaces import Grid
-from lacuna.streamlines import index_build, index_format
-from lacuna.streamlines.index_build import build_index
-from lacuna.streamlines.tck import write_tck
+from lacuna.images.spaces import Grid
+from lacuna.streamlines.files.tck import write_tck
+from lacuna.streamlines.index import build as index_build
+from lacuna.streamlines.index import format as index_format
+from lacuna.streamlines.index.build import build_index
 
 AFFINE = np.array([[-2.0, 0, 0, 25], [0, 2, 0, -25], [0, 0, 2, -25], [0, 0, 0, 1]])
 GRID = Grid('MNI152NLin6Asym', 2, (26, 26, 26), AFFINE)
@@ -51,8 +52,8 @@ def answer(directory: Path, tractogram: Path | None = None) -> tuple[bytes, byte
 _KILLED = """
 import os, signal, sys
 import numpy as np
-from lacuna.spaces import Grid
-from lacuna.streamlines import index_build, index_format
+from lacuna.images.spaces import Grid
+from lacuna.streamlines.index import build, format
 
 tractogram, directory, moment = sys.argv[1:]
 index_build._SEGMENT_ROWS = 5000

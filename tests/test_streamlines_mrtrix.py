@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from streamlines_reference import SHARED, open_index
 
+from lacuna.images.spaces import standard_grid
 from lacuna.measures import connectivity
-from lacuna.spaces import standard_grid
-from lacuna.streamlines.assignment import assign
-from lacuna.streamlines.index_build import build_index
-from lacuna.streamlines.tck import read_header, write_tck
-from lacuna.streamlines.voxels import nifti_affine
+from lacuna.streamlines.files.tck import read_header, write_tck
+from lacuna.streamlines.index.assignment import assign
+from lacuna.streamlines.index.build import build_index
+from lacuna.streamlines.index.voxels import nifti_affine
 
 pytestmark = [
     pytest.mark.mrtrix,

@@ -9,9 +9,9 @@ from test_formats import peak_of, trk_bytes, write_trx
 
 from lacuna.cli import main
 from lacuna.errors import InputError, TractogramError
-from lacuna.files import read_json
-from lacuna.streamlines import formats, tck
+from lacuna.streamlines.files import formats, tck
 from lacuna.streamlines.subsample import Subsample
+from lacuna.utils.files import read_json
 
 COUNT = 203
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lacuna.errors import TractogramError
-from lacuna.streamlines.tck import iter_blocks, read_header, scan, write_tck
+from lacuna.streamlines.files.tck import iter_blocks, read_header, scan, write_tck
 
 LINES = [[[0, 0, 0], [3, 4, 0]], [[1, 1, 1]], [], [[-5, 0, 0], [-5, 0, 1], [-5, 0, 3]]]
 

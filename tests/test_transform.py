@@ -13,9 +13,10 @@ import pytest
 from scipy.ndimage import map_coordinates
 
 from lacuna.errors import InputError, TractogramError
-from lacuna.spaces import find_transform
-from lacuna.streamlines import tck
-from lacuna.streamlines.transform import Moved, PointTransform, move_blocks, move_key, move_tractogram
+from lacuna.images.spaces import find_transform
+from lacuna.images.transforms import PointTransform
+from lacuna.streamlines.files import tck
+from lacuna.streamlines.move import Moved, move_blocks, move_key, move_tractogram
 
 N6, N2009 = 'MNI152NLin6Asym', 'MNI152NLin2009cAsym'
 TEMPLATEFLOW = Path(__file__).parents[2] / 'shared' / 'data' / 'templateflow'
@@ -243,7 +244,7 @@ def read(path):
 @pytest.mark.parametrize('threads', [1, 3, None])
 def test_move_tractogram(tmp_path, transform, monkeypatch, threads):
     """Many small blocks by several threads: the same streamlines in the same order, moved."""
-    monkeypatch.setattr('lacuna.streamlines.transform._BLOCK_ROWS', 100)
+    monkeypatch.setattr('lacuna.streamlines.move._BLOCK_ROWS', 100)
     streamlines = make_tractogram(tmp_path / 'a.tck', step_size=1.25, roi='seed x')
     told = []
     moved = move_tractogram(

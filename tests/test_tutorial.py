@@ -13,12 +13,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from lacuna.bids.inputs import find_masks
 from lacuna.cli.tutorial import add_parser
+from lacuna.datasets.tutorial import tutorial_paths, write_tutorial
 from lacuna.errors import InputError
-from lacuna.inputs import find_masks
-from lacuna.spaces import standard_grid
-from lacuna.streamlines.tck import scan
-from lacuna.tutorial import tutorial_paths, write_tutorial
+from lacuna.images.spaces import standard_grid
+from lacuna.streamlines.files.tck import scan
 
 needs_mrtrix = pytest.mark.skipif(shutil.which('tck2connectome') is None, reason='MRtrix3 is not on the PATH')
 
@@ -142,9 +142,9 @@ def test_a_failure_leaves_nothing(tmp_path, monkeypatch, exists):
     def fail(*_args, **_kwargs):
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr('lacuna.tutorial.write_tck', fail)
-    monkeypatch.setattr('lacuna.tutorial._write_parcellation', lambda *_: None)
-    monkeypatch.setattr('lacuna.tutorial.simulate_parcels', lambda *_: SimpleNamespace(cortex=None))
+    monkeypatch.setattr('lacuna.datasets.tutorial.write_tck', fail)
+    monkeypatch.setattr('lacuna.datasets.tutorial._write_parcellation', lambda *_: None)
+    monkeypatch.setattr('lacuna.datasets.tutorial.simulate_parcels', lambda *_: SimpleNamespace(cortex=None))
     target = tmp_path / 'deep' / 'tutorial'
     if exists:
         target.mkdir(parents=True)
@@ -162,7 +162,7 @@ def test_command_says_what_to_type_next(tmp_path, monkeypatch, capsys):
         progress('something')
         return tutorial_paths(directory)
 
-    monkeypatch.setattr('lacuna.tutorial.write_tutorial', fake)
+    monkeypatch.setattr('lacuna.datasets.tutorial.write_tutorial', fake)
     parser = argparse.ArgumentParser()
     add_parser(parser.add_subparsers())
     target = tmp_path / 'my data'

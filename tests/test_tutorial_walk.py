@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from lacuna.tutorial import write_tutorial
+from lacuna.datasets.tutorial import write_tutorial
 
 
 def test_walk(tmp_path, lacuna_command):

@@ -10,12 +10,12 @@ import pytest
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
-from lacuna.config import ENGINES, RunConfig
-from lacuna.connectomes import open_tractogram
-from lacuna.plan import make_plan
-from lacuna.streamlines.tck import iter_blocks, read_header
+from lacuna.execution.cohort import init_cohort_wf
+from lacuna.execution.config import ENGINES, RunConfig
+from lacuna.execution.plan import make_plan
+from lacuna.streamlines.files.tck import iter_blocks, read_header
+from lacuna.streamlines.tractogram import open_tractogram
 from lacuna.testing import audit_graph, toy_streamlines, world_coordinates, write_mask
-from lacuna.workflows.cohort import init_cohort_wf
 from lacuna.workflows.connectome import init_connectome_wf
 from lacuna.workflows.selection import init_selection_wf
 from lacuna.workflows.snm import init_snm_wf

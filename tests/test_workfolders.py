@@ -9,8 +9,8 @@ import time
 import pytest
 from conftest import tree, write_cohort
 
-from lacuna.files import only_one
-from lacuna.workfolders import remove_of_dead_runs, work_folder
+from lacuna.execution.workfolders import remove_of_dead_runs, work_folder
+from lacuna.utils.locks import only_one
 
 MASKS = 12
 
