@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lacuna.atlases import Atlas, read_parcellation
-from lacuna.endpoints import EndpointTable
+from lacuna.images.atlases import Atlas, read_parcellation
 from lacuna.interfaces.connectivity import write_connectivity
 from lacuna.interfaces.images import save_image
-from lacuna.streamlines.tck import scan
+from lacuna.streamlines.endpoints import EndpointTable
+from lacuna.streamlines.files.tck import scan
 
 
 def seconds(*commands: list[str | Path]) -> float:

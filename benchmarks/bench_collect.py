@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lacuna.bids import output_name, outputs, sidecar_path
+from lacuna.bids.outputs import output_name, outputs
+from lacuna.utils.names import sidecar_path
 
 SPACE = 'MNI152NLin6Asym'
 

@@ -18,18 +18,18 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from lacuna.images.spaces import standard_grid
 from lacuna.measures import connectivity
-from lacuna.spaces import standard_grid
-from lacuna.streamlines.assignment import assign
-from lacuna.streamlines.index import Index
-from lacuna.streamlines.index_build import build_index
-from lacuna.streamlines.masks import mask_on_lattice
-from lacuna.streamlines.voxels import nifti_affine
+from lacuna.streamlines.index.assignment import assign
+from lacuna.streamlines.index.build import build_index
+from lacuna.streamlines.index.masks import mask_on_lattice
+from lacuna.streamlines.index.query import Index
+from lacuna.streamlines.index.voxels import nifti_affine
 
 _PEAK = """
 import resource, sys
-from lacuna.spaces import standard_grid
-from lacuna.streamlines.index_build import build_index
+from lacuna.images.spaces import standard_grid
+from lacuna.streamlines.index.build import build_index
 build_index(sys.argv[1], sys.argv[2], standard_grid(sys.argv[3], int(sys.argv[4])), nprocs=int(sys.argv[5]))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

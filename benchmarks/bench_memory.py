@@ -20,9 +20,10 @@ from pathlib import Path
 
 from lacuna.cli.parser import build_parser
 from lacuna.cli.run import make_config
-from lacuna.connectomes import open_tractogram
-from lacuna.execution import configure, quiet_environment, quiet_nipype
-from lacuna.plan import make_plan
+from lacuna.execution.environment import quiet_environment, quiet_nipype
+from lacuna.execution.graph import configure
+from lacuna.execution.plan import make_plan
+from lacuna.streamlines.tractogram import open_tractogram
 
 
 @contextmanager
@@ -62,7 +63,7 @@ def children() -> list[int]:
 def run_node(node: object, answer: object) -> None:
     quiet_environment()
     quiet_nipype()
-    import lacuna.streamlines.index  # noqa: F401  a worker has loaded it
+    import lacuna.streamlines.index.query  # noqa: F401  a worker has loaded it
 
     with sampled() as peak:
         began = time.perf_counter()
@@ -121,7 +122,7 @@ def nodes_of(plan: object, folder: Path) -> Iterator[object]:
     import networkx as nx
     from nipype.pipeline.engine.utils import generate_expanded_graph
 
-    from lacuna.workflows.cohort import init_cohort_wf
+    from lacuna.execution.cohort import init_cohort_wf
 
     quiet_nipype()
     workflow = init_cohort_wf(plan, nprocs=2, omp_nthreads=2)

@@ -36,7 +36,7 @@ def inputs(shared: Path, folder: Path) -> tuple[Path, Path]:
             stdout=subprocess.DEVNULL,
         )
         return shared / 'data/bids_spheres', tracks
-    from lacuna.tutorial import write_tutorial
+    from lacuna.datasets.tutorial import write_tutorial
 
     paths = write_tutorial(folder / 'tutorial')
     return paths.directory, paths.connectome
@@ -75,7 +75,7 @@ def main() -> None:
     import nibabel as nb
     import numpy as np
 
-    from lacuna.spaces import standard_grid
+    from lacuna.images.spaces import standard_grid
 
     times: dict[str, list[float]] = {'lacuna': [], 'plain': []}
     with tempfile.TemporaryDirectory() as scratch:

@@ -22,18 +22,19 @@ from subprocess import run
 import nibabel as nib
 import numpy as np
 
-from lacuna.streamlines import tck
-from lacuna.streamlines.transform import PointTransform
+from lacuna.images.transforms import PointTransform
+from lacuna.streamlines.files import tck
 
 MOVE = """
 import sys
-from lacuna.streamlines.transform import PointTransform, move_tractogram
+from lacuna.images.transforms import PointTransform
+from lacuna.streamlines.move import move_tractogram
 source, target, path, order, threads = sys.argv[1:]
 move_tractogram(source, target, PointTransform(path, order=int(order)), threads=int(threads))
 """
 CONVERT = """
 import sys
-from lacuna.streamlines.formats import convert
+from lacuna.streamlines.files.formats import convert
 convert(sys.argv[1], sys.argv[2], overwrite=True)
 """
 NIBABEL = """

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lacuna.spaces import standard_grid
-from lacuna.streamlines.tck import write_tck
+from lacuna.images.spaces import standard_grid
+from lacuna.streamlines.files.tck import write_tck
 
 if TYPE_CHECKING:
     from nipype.pipeline.engine import Workflow

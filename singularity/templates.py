@@ -14,7 +14,7 @@ import zipfile
 from importlib import resources
 from pathlib import Path
 
-from lacuna.spaces import transform_name
+from lacuna.images.spaces import transform_name
 
 SPACES = ('MNI152NLin6Asym', 'MNI152NLin2009cAsym')
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers.paths import SHARED
 
-from lacuna.execution import quiet_environment
+from lacuna.execution.environment import quiet_environment
 from lacuna.testing import Toy, write_toy
-
-ROOT = Path(__file__).parents[1]
-SHARED = ROOT.parent / 'shared'
 
 quiet_environment()  # numba's cache stays what it is here: compiling anew for each test would take minutes
 
@@ -96,28 +92,3 @@ def unpacked(tmp_path_factory, shared):
         return target
 
     return unpack
-
-
-def tree(folder: Path) -> set[str]:
-    """All files below a folder, by their relative paths."""
-    return {str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file()}
-
-
-def commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """A parser and those of all its commands."""
-    yield parser
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for command in action.choices.values():
-                yield from commands(command)
-
-
-def write_cohort(folder: Path, masks: int) -> Toy:
-    """The toy, with its mask for so many participants."""
-    toy = write_toy(folder)
-    for number in range(2, masks + 1):
-        name = f'sub-{number:02d}/anat/sub-{number:02d}_space-MNI152NLin6Asym_label-lesion_mask.nii.gz'
-        target = folder / 'bids' / name
-        target.parent.mkdir(parents=True)
-        target.write_bytes(toy.mask.read_bytes())
-    return toy

@@ -2,7 +2,7 @@
 
 from sphinx.util.docutils import SphinxDirective
 
-from lacuna.bids import connectome_tdi_path, output_name, outputs
+from lacuna.bids.outputs import connectome_tdi_path, output_name, outputs
 
 
 def setup(app):

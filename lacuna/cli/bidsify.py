@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lacuna.bidsify import Entry
+    from lacuna.bids.bidsify import Entry
 
 _FEW = 10
 
@@ -62,8 +62,8 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert, and say what became of the masks; 1 if one was left out."""
-    from lacuna.bidsify import MAPPING, bidsify
-    from lacuna.progress import progress_bar
+    from lacuna.bids.bidsify import MAPPING, bidsify
+    from lacuna.utils.progress import progress_bar
 
     def progress(entries: list[Entry], what: str) -> Iterable[Entry]:
         return progress_bar(what, iterable=entries, unit=' masks')

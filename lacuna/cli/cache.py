@@ -31,8 +31,8 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List what the cache holds, or remove it; returns the exit code."""
-    from lacuna.caches import clearing
-    from lacuna.files import cache_dir
+    from lacuna.utils.cache import cache_dir
+    from lacuna.utils.cache_contents import clearing
 
     days = args.older_than or 0.0
     if not 0 <= days < float('inf'):
@@ -50,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(root: Path, days: float) -> None:
-    from lacuna.caches import FETCHED, KINDS, entries, shown_size
-    from lacuna.streamlines.index_format import describe
+    from lacuna.streamlines.index.format import describe
+    from lacuna.utils.cache_contents import FETCHED, KINDS, entries, shown_size
 
     print(f'{root} (set LACUNA_CACHE_DIR for another place)')
     total = 0
@@ -66,7 +66,7 @@ def _list(root: Path, days: float) -> None:
 
 
 def _clear(root: Path, days: float) -> int:
-    from lacuna.caches import KINDS, entries, remove, shown_size
+    from lacuna.utils.cache_contents import KINDS, entries, remove, shown_size
 
     size = left = 0
     for kind in KINDS:

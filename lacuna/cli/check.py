@@ -39,12 +39,12 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check, and print the table; 1 if something has to be done."""
-    from lacuna.check import check_masks
-    from lacuna.completeness import check_results, holds_results
+    from lacuna.bids.check import check_masks
+    from lacuna.bids.completeness import check_results, holds_results
+    from lacuna.bids.tables import table_bytes
     from lacuna.errors import InputError
-    from lacuna.files import write_if_changed
-    from lacuna.progress import progress_bar
-    from lacuna.tables import table_bytes
+    from lacuna.utils.files import write_if_changed
+    from lacuna.utils.progress import progress_bar
 
     def progress(items: Iterable[Any], total: int) -> Iterable[Any]:
         return progress_bar('check', iterable=items, total=total, unit=' masks')

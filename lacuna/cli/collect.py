@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lacuna.errors import InputError
-from lacuna.progress import counted, progress_bar
+from lacuna.utils.progress import counted, progress_bar
 
 if TYPE_CHECKING:
-    from lacuna.collect import Collection
+    from lacuna.bids.collect import Collection
 
 _FEW = 10
 
@@ -59,7 +59,7 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Collect, say what was found and which tables were made; 1 if a result is missing or was left out."""
-    from lacuna.collect import collect
+    from lacuna.bids.collect import collect
 
     with progress_bar('collect', unit=' files') as bar:
 

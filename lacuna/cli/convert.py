@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lacuna.errors import InputError
-from lacuna.progress import progress_bar
+from lacuna.utils.progress import progress_bar
 
 if TYPE_CHECKING:
+    from lacuna.streamlines.files.tck import TractogramInfo
     from lacuna.streamlines.subsample import Subsample
-    from lacuna.streamlines.tck import TractogramInfo
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -74,8 +74,8 @@ def run(args: argparse.Namespace) -> int:
     LacunaError
         If the tractogram cannot be converted.
     """
-    from lacuna.spaces import world_space
-    from lacuna.streamlines.formats import convert
+    from lacuna.images.spaces import world_space
+    from lacuna.streamlines.files.formats import convert
 
     if args.space:
         world_space(args.space)

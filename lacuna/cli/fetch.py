@@ -46,10 +46,11 @@ def run(args: argparse.Namespace) -> int:
     """Fetch, and say where it is and how to use it."""
     from tqdm import tqdm
 
+    from lacuna.datasets.connectomes import fetch, part_name
+    from lacuna.datasets.sources import connectomes
     from lacuna.errors import InputError
-    from lacuna.fetching import fetch, part_name
-    from lacuna.files import cache_dir, read_json
-    from lacuna.sources import connectomes
+    from lacuna.utils.cache import cache_dir
+    from lacuna.utils.files import read_json
 
     if args.list:
         _list()
@@ -96,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list() -> None:
-    from lacuna.sources import connectomes
+    from lacuna.datasets.sources import connectomes
 
     for known in connectomes().values():
         facts = [f'{known.size / 1e9:.1f} GB'] if known.size else []

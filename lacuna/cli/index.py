@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lacuna.errors import InputError
-from lacuna.progress import progress_bar
-from lacuna.spaces import RESOLUTIONS, SPACES
+from lacuna.images.spaces import RESOLUTIONS, SPACES
+from lacuna.utils.progress import progress_bar
 
 if TYPE_CHECKING:
-    from lacuna.connectomes import Alignment
+    from lacuna.streamlines.tractogram import Alignment
 
 
 def add_parser(commands: Any) -> None:
@@ -57,21 +57,22 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Build what is missing, and say where it is and how large."""
-    from lacuna.caches import using
-    from lacuna.files import cache_dir
+    from lacuna.utils.cache import cache_dir
+    from lacuna.utils.cache_contents import using
 
     with using(cache_dir()):
         return _build(args)
 
 
 def _build(args: argparse.Namespace) -> int:
-    from lacuna.connectomes import Alignment, find_movement, index_beside, open_tractogram
-    from lacuna.fetching import connectome_path
-    from lacuna.files import cache_dir
-    from lacuna.processes import processors
-    from lacuna.spaces import standard_grid, world_space
-    from lacuna.streamlines.index_build import build_index
-    from lacuna.streamlines.index_format import describe
+    from lacuna.datasets.connectomes import connectome_path
+    from lacuna.images.spaces import standard_grid, world_space
+    from lacuna.images.transforms import find_movement
+    from lacuna.streamlines.index.build import build_index
+    from lacuna.streamlines.index.format import describe
+    from lacuna.streamlines.tractogram import Alignment, index_beside, open_tractogram
+    from lacuna.utils.cache import cache_dir
+    from lacuna.utils.processes import processors
 
     nprocs = processors(args.nprocs)
     path = connectome_path(args.tractogram)
@@ -111,7 +112,8 @@ def _move(aligned: Alignment, nprocs: int) -> None:
     """Move the streamlines into the space of the lesions, if they are not there."""
     if aligned.movement is None or aligned.tracks.is_file():
         return
-    from lacuna.streamlines.transform import PointTransform, move_tractogram
+    from lacuna.images.transforms import PointTransform
+    from lacuna.streamlines.move import move_tractogram
 
     source = aligned.tractogram.tracks
     aligned.tracks.parent.mkdir(parents=True, exist_ok=True)

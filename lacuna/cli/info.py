@@ -26,8 +26,8 @@ def add_parser(commands: Any) -> None:
 
 def run_atlases(args: argparse.Namespace) -> int:
     """List the atlases that are here, and those that TemplateFlow can fetch."""
-    from lacuna.atlases import list_atlases
-    from lacuna.spaces import templateflow_home
+    from lacuna.images.atlases import list_atlases
+    from lacuna.images.spaces import templateflow_home
 
     found = list_atlases(args.atlas_dir and args.atlas_dir.absolute())
     for title, here in (('available:', True), ('can be fetched (network):', False)):
@@ -43,8 +43,8 @@ def run_atlases(args: argparse.Namespace) -> int:
 
 def run_connectomes(_: argparse.Namespace) -> int:
     """List the tractograms that can be fetched, and those that are here."""
-    from lacuna.fetching import fetched
-    from lacuna.sources import connectomes
+    from lacuna.datasets.connectomes import fetched
+    from lacuna.datasets.sources import connectomes
 
     table, here = connectomes(), fetched()
     for name in (*table, *sorted(here.keys() - table.keys())):

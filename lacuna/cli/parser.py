@@ -24,7 +24,7 @@ from lacuna.cli import (
     tutorial,
 )
 from lacuna.errors import EXIT_USAGE, INTERRUPTED, LacunaError
-from lacuna.execution import quiet_environment
+from lacuna.execution.environment import quiet_environment
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lacuna.errors import InputError
-from lacuna.progress import counted, progress_bar
+from lacuna.utils.progress import counted, progress_bar
 
 if TYPE_CHECKING:
     from lacuna.reports.participant import ReportFailure
@@ -53,12 +53,12 @@ def run(args: argparse.Namespace) -> int:
     InputError
         If the folder holds no results, or not those of a participant.
     """
-    from lacuna.processes import processors
+    from lacuna.utils.processes import processors
 
     if args.nprocs == 0 or args.nprocs < -1:
         message = f'--nprocs {args.nprocs}: at least 1, or -1 for all processors'
         raise InputError(message)
-    from lacuna.reports.results import check_dataset
+    from lacuna.bids.lesions import check_dataset
 
     root = args.output_dir.expanduser().absolute()
     check_dataset(root)
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _labels(root: Path, asked: Sequence[str], failures: Sequence[ReportFailure]) -> list[str]:
-    from lacuna.reports.results import find_lesions, participants
+    from lacuna.bids.lesions import find_lesions, participants
 
     failed = {failure.subject for failure in failures}
     known = sorted({label for label in participants(root) if find_lesions(root, label)} | failed)

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the data, say what was written and what to type next."""
     from tqdm import tqdm
 
-    from lacuna.tutorial import write_tutorial
+    from lacuna.datasets.tutorial import write_tutorial
 
     with tqdm(desc='tutorial', unit=' parts', leave=False, disable=None) as bar:
 

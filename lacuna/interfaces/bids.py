@@ -19,9 +19,10 @@ from nipype.interfaces.base import (
 )
 from nipype.interfaces.io import add_traits
 
-from lacuna.bids import Target, describe_mask
-from lacuna.derivatives import save_outputs
-from lacuna.saving import save
+from lacuna.bids.derivatives import save_outputs
+from lacuna.bids.mask_files import describe_mask
+from lacuna.bids.outputs import Target
+from lacuna.bids.saving import save
 
 
 def _given(value: Any) -> Any:
@@ -49,7 +50,7 @@ class DerivativesDataSink(SimpleInterface):
 
     Parameters
     ----------
-    targets : sequence of lacuna.bids.Target
+    targets : sequence of lacuna.bids.outputs.Target
         Outputs to write; ``Target.field`` is the input field of each.
 
     Examples

@@ -16,15 +16,15 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from lacuna.atlases import Atlas, move_parcellation, read_parcellation
-from lacuna.endpoints import EndpointTable
+from lacuna.bids.tables import NOT_AVAILABLE
 from lacuna.errors import InputError
-from lacuna.files import json_bytes
+from lacuna.images.atlases import Atlas, move_parcellation, read_parcellation
+from lacuna.images.spaces import standard_grid
+from lacuna.images.transforms import PointTransform
 from lacuna.interfaces.images import save_image
 from lacuna.measures import disconnection_percent, matrix_statistics, roi_disconnection
-from lacuna.spaces import standard_grid
-from lacuna.streamlines.transform import PointTransform
-from lacuna.tables import NOT_AVAILABLE
+from lacuna.streamlines.endpoints import EndpointTable
+from lacuna.utils.files import json_bytes
 
 #: MRtrix3 reads weights as float32, which holds whole numbers up to this one
 MOST_STREAMLINES = 2**24

@@ -15,11 +15,11 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from lacuna.brain import brain
-from lacuna.files import json_bytes, replacing
-from lacuna.masks import check_touches, read_mask
+from lacuna.images.brain import brain
+from lacuna.images.masks import check_touches, read_mask
+from lacuna.images.spaces import standard_grid
 from lacuna.measures import disconnection_percent, summary_statistics
-from lacuna.spaces import standard_grid
+from lacuna.utils.files import json_bytes, replacing
 
 
 def save_image(path: Path, data: np.ndarray, affine: np.ndarray) -> str:

@@ -17,12 +17,12 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from lacuna.connectomes import Alignment, open_tractogram
-from lacuna.endpoints import EndpointTable
-from lacuna.files import cache_dir, kept_or_made
+from lacuna.images.spaces import standard_grid
 from lacuna.interfaces.images import save_image
-from lacuna.progress import progress_bar
-from lacuna.spaces import standard_grid
+from lacuna.streamlines.endpoints import EndpointTable
+from lacuna.streamlines.tractogram import Alignment, open_tractogram
+from lacuna.utils.cache import cache_dir, kept_or_made
+from lacuna.utils.progress import progress_bar
 
 
 class _BuildIndexInputSpec(BaseInterfaceInputSpec):
@@ -60,8 +60,8 @@ class BuildIndex(SimpleInterface):
     _always_run = True
 
     def _run_interface(self, runtime: Any) -> Any:
-        from lacuna.streamlines.index import Index
-        from lacuna.streamlines.index_build import build_index
+        from lacuna.streamlines.index.build import build_index
+        from lacuna.streamlines.index.query import Index
 
         inputs = self.inputs
         tracks, grid = Path(inputs.in_tracks), standard_grid(inputs.space, inputs.resolution)
@@ -131,9 +131,9 @@ class QueryIndex(SimpleInterface):
     def _run_interface(self, runtime: Any) -> Any:
         import nibabel as nb
 
-        from lacuna.streamlines.index import Index
+        from lacuna.streamlines.index.query import Index
+        from lacuna.streamlines.index.voxels import nifti_affine
         from lacuna.streamlines.sample import spread, write_sample
-        from lacuna.streamlines.voxels import nifti_affine
 
         inputs = self.inputs
         image = nb.load(inputs.in_mask)
@@ -180,9 +180,9 @@ class AssignEndpoints(SimpleInterface):
     def _run_interface(self, runtime: Any) -> Any:
         import nibabel as nb
 
-        from lacuna.streamlines.assignment import assign
-        from lacuna.streamlines.index import Index
-        from lacuna.streamlines.voxels import nifti_affine
+        from lacuna.streamlines.index.assignment import assign
+        from lacuna.streamlines.index.query import Index
+        from lacuna.streamlines.index.voxels import nifti_affine
 
         inputs = self.inputs
 

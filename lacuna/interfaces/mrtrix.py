@@ -23,9 +23,9 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from lacuna.masks import has_voxels
-from lacuna.processes import die_with_parent
-from lacuna.streamlines.tck import read_header, write_tck
+from lacuna.images.masks import has_voxels
+from lacuna.streamlines.files.tck import read_header, write_tck
+from lacuna.utils.processes import die_with_parent
 
 _ESCAPE = re.compile(r'\x1b\[[0-9;?]*[A-Za-z]')
 _COMMANDS = ('tckedit', 'tckmap', 'tck2connectome', 'tckinfo', 'tckstats')

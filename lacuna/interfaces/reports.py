@@ -20,10 +20,10 @@ from nipype.interfaces.base import (
 )
 from nipype.interfaces.io import add_traits
 
-from lacuna.derivatives import figures_dir
-from lacuna.origins import MaskSource
+from lacuna.bids.derivatives import figures_dir
+from lacuna.bids.lesions import AtlasTables, Lesion
+from lacuna.bids.origins import MaskSource
 from lacuna.reports.reportlets import draw_reportlets, publish_reportlets
-from lacuna.reports.results import AtlasTables, Lesion
 
 #: what of an atlas is drawn; each is an input ``<name>_<atlas>``
 REPORT_TABLES = ('disconnection_matrix', 'mask_matrix', 'full_matrix', 'roi_disconnection')

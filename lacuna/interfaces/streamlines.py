@@ -7,9 +7,10 @@ from typing import Any
 
 from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, traits
 
-from lacuna.files import kept_or_made
+from lacuna.images.transforms import PointTransform
+from lacuna.streamlines.move import move_tractogram
 from lacuna.streamlines.sample import sample_tck
-from lacuna.streamlines.transform import PointTransform, move_tractogram
+from lacuna.utils.cache import kept_or_made
 
 
 class _MoveStreamlinesInputSpec(BaseInterfaceInputSpec):

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from lacuna.plausibility import NOTABLE, MaskFacts, percent_text, tractogram_doubt
+from lacuna.images.plausibility import NOTABLE, MaskFacts, percent_text
 
 #: from how many groups of voxels on a mask has many
 MANY_COMPONENTS = 10
+
 #: a share of streamlines counted from fewer than this is coarse
 SMALL_DENOMINATOR = 5
+
 _SAID = ("the sidecar's Space", "the sidecar's SpatialReference", "the name's space entity", '--mask-space')
 
 
@@ -35,14 +37,6 @@ def check_space_of(space: str, metadata: Mapping[str, Any]) -> list[str]:
     if metadata and source not in _SAID:  # none: a workflow that does not tell
         return [f'The space of the mask ({space}) was guessed ({source or "nothing says from what"}).']
     return []
-
-
-def check_tractogram(metadata: Mapping[str, Any]) -> list[str]:
-    """What is doubtful about the tractogram that results were made with, from a sidecar, in words."""
-    said = metadata.get('Tractogram')
-    inside = said.get('VerticesInsideBrainPercent') if isinstance(said, Mapping) else None
-    doubt = tractogram_doubt(inside) if isinstance(inside, int | float) else None
-    return [doubt] if doubt else []
 
 
 def sentence(doubt: str) -> str:

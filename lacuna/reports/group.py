@@ -11,23 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
+from lacuna.bids.lesions import Lesion, find_lesions, participants
 from lacuna.errors import InputError
-from lacuna.files import read_json, write_if_changed
-from lacuna.plausibility import NOTABLE, inspect_mask
-from lacuna.processes import side_by_side
-from lacuna.reports.figures import map_figure
-from lacuna.reports.frame import (
-    SHAPE,
-    load_image,
-    load_template,
-    mask_in_frame,
-    to_frame,
-)
-from lacuna.reports.group_figures import distribution_figure, heat_figure, outliers
+from lacuna.images.plausibility import NOTABLE, inspect_mask
+from lacuna.reports.figures.brain import map_figure
+from lacuna.reports.figures.frame import SHAPE, load_image, load_template, mask_in_frame, to_frame
+from lacuna.reports.figures.group import distribution_figure, heat_figure, outliers
+from lacuna.reports.figures.style import drawing, png_bytes, svg_bytes
 from lacuna.reports.reportlets import read_table
-from lacuna.reports.results import Lesion, find_lesions, participants
-from lacuna.reports.style import drawing, png_bytes, svg_bytes
 from lacuna.reports.summary import warnings_html
+from lacuna.utils.files import read_json, write_if_changed
+from lacuna.utils.processes import side_by_side
 
 _SORT = """
 'use strict';

@@ -14,15 +14,16 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from lacuna import derivatives
-from lacuna.bids import parse_entities
-from lacuna.derivatives import figures_dir
+from lacuna.bids import failures
+from lacuna.bids.derivatives import figures_dir
+from lacuna.bids.lesions import find_lesions, results_stamp
+from lacuna.bids.outputs import figure_name
 from lacuna.errors import LacunaError
-from lacuna.files import write_if_changed
-from lacuna.processes import start_worker
 from lacuna.reports.methods import methods_html, newest_methods
 from lacuna.reports.reportlets import draw_reportlets, publish_reportlets
-from lacuna.reports.results import figure_name, find_lesions, results_stamp
+from lacuna.utils.files import write_if_changed
+from lacuna.utils.names import parse_entities
+from lacuna.utils.processes import start_worker
 
 _CRASH = re.compile(r'\(details: (?P<path>.*?\.txt)\)')
 _MOST_OF_A_CRASH = 20_000
@@ -63,7 +64,7 @@ def mask_failure(mask: Path, reason: str, subject: str | None = None) -> ReportF
 
 def read_failures(root: Path) -> list[ReportFailure]:
     """The masks that failed when they were last tried."""
-    return [mask_failure(path, reason) for path, reason in derivatives.read_failures(root)]
+    return [mask_failure(path, reason) for path, reason in failures.read_failures(root)]
 
 
 def make_reports(

@@ -10,19 +10,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lacuna.files import read_json, remove_leftovers, write_if_changed
-from lacuna.masks import Mask
-from lacuna.origins import FoundMask
-from lacuna.plausibility import MaskFacts, inspect_mask, mask_doubts
-from lacuna.reports import charts, checks, figures
-from lacuna.reports.frame import load_image, load_template, mask_in_frame, to_frame
-from lacuna.reports.results import AtlasTables, Lesion, figure_name, results_stamp
-from lacuna.reports.style import drawing, png_bytes, svg_bytes
+from lacuna.bids.lesions import AtlasTables, Lesion, results_stamp
+from lacuna.bids.origins import FoundMask
+from lacuna.bids.outputs import figure_name
+from lacuna.bids.saving import save
+from lacuna.bids.tables import NOT_AVAILABLE
+from lacuna.images import plausibility
+from lacuna.images.masks import Mask
+from lacuna.images.plausibility import MaskFacts, inspect_mask, mask_doubts
+from lacuna.reports import checks
+from lacuna.reports.figures import brain as figures
+from lacuna.reports.figures import connectivity as charts
+from lacuna.reports.figures.frame import load_image, load_template, mask_in_frame, to_frame
+from lacuna.reports.figures.style import drawing, png_bytes, svg_bytes
+from lacuna.reports.figures.viewer import SCRIPTS, viewer_page, viewer_scripts
 from lacuna.reports.summary import summary_fragment, viewer_fragment
-from lacuna.reports.viewer import SCRIPTS, viewer_page, viewer_scripts
-from lacuna.saving import save
 from lacuna.streamlines.sample import read_sample
-from lacuna.tables import NOT_AVAILABLE
+from lacuna.utils.files import read_json, remove_leftovers, write_if_changed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,7 +135,7 @@ def _check(lesion: Lesion, images: _Images) -> tuple[MaskFacts | None, list[str]
         found += map(checks.sentence, mask_doubts(mask, lesion.space))
         found += checks.check_mask(facts) + checks.check_space_of(lesion.space, lesion.metadata)
         found += checks.check_spacing(images.spacing, mask.affine)
-    found += map(checks.sentence, checks.check_tractogram(lesion.metadata))
+    found += map(checks.sentence, plausibility.check_tractogram(lesion.metadata))
     found += checks.check_summary((read_json(lesion.summary) if lesion.summary else None) or {})
     if images.percent and lesion.full_tdi:
         full_tdi, _ = load_image(lesion.full_tdi)

@@ -7,10 +7,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from lacuna.files import read_json
-from lacuna.plausibility import MaskFacts
-from lacuna.reports.frame import load_template
-from lacuna.reports.results import Lesion
+from lacuna.bids.lesions import Lesion
+from lacuna.images.plausibility import MaskFacts
+from lacuna.reports.figures.frame import load_template
+from lacuna.utils.files import read_json
 
 
 def summary_fragment(lesion: Lesion, mask: Path | None, checked: tuple[MaskFacts | None, list[str]]) -> str:

@@ -1,0 +1,1 @@
+"""Tractograms: read, moved, indexed and queried."""

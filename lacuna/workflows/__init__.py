@@ -1,0 +1,1 @@
+"""Graphs to run or to embed: arguments in, workflow out."""

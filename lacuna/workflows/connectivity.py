@@ -12,7 +12,7 @@ from lacuna.interfaces.bids import SaveFile
 from lacuna.interfaces.connectivity import Connectivity, MakeEndpointTable, PrepareParcellation
 from lacuna.interfaces.index import AssignEndpoints
 from lacuna.interfaces.mrtrix import TCK2Connectome
-from lacuna.workflows.memory import SMALL
+from lacuna.workflows.resources import SMALL
 
 CONNECTIVITY_FIELDS = (
     'disconnection_matrix',
@@ -65,7 +65,7 @@ def init_parcellation_wf(
     omp_nthreads : int
         Threads of each node.
     mem_gb : float
-        Memory of the nodes that look at streamlines, see :mod:`lacuna.workflows.memory`.
+        Memory of the nodes that look at streamlines, see :mod:`lacuna.workflows.resources`.
     name : str
 
     Inputs
@@ -75,12 +75,12 @@ def init_parcellation_wf(
     index
         Its index, of :func:`lacuna.workflows.connectome.init_connectome_wf`; with the engine ``index``.
     image, labels
-        Label image and label table, see :func:`lacuna.labels.read_labels`.
+        Label image and label table, see :func:`lacuna.images.labels.read_labels`.
 
     Outputs
     -------
     endpoints
-        Table for :func:`init_connectivity_wf`, see :class:`lacuna.endpoints.EndpointTable`.
+        Table for :func:`init_connectivity_wf`, see :class:`lacuna.streamlines.endpoints.EndpointTable`.
     """
     workflow = Workflow(name=name)
     workflow.__desc__ = (

@@ -13,7 +13,7 @@ from lacuna.interfaces.images import GridTemplate
 from lacuna.interfaces.index import BuildIndex
 from lacuna.interfaces.mrtrix import TCKMap
 from lacuna.interfaces.streamlines import MoveStreamlines
-from lacuna.workflows.memory import MOVING, of_build
+from lacuna.workflows.resources import MOVING, of_build
 
 
 def init_connectome_wf(
@@ -160,7 +160,7 @@ def init_alignment_wf(
     source_space, target_space : str
         Standard spaces of the tractogram and of the lesions.
     transform : pathlib.Path
-        Moves points from the one to the other, see :func:`lacuna.spaces.find_transform`.
+        Moves points from the one to the other, see :func:`lacuna.images.spaces.find_transform`.
     cached_tracks : pathlib.Path, optional
         Where the moved tractogram is kept. If the file exists it is used, else it is made and put there. The name
         has to stand for the content of tractogram and transform: nothing is compared.

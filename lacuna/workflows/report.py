@@ -10,8 +10,8 @@ from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
-from lacuna.bids import parse_entities
 from lacuna.interfaces.reports import REPORT_TABLES, DrawReportlets, ReportletSink
+from lacuna.utils.names import parse_entities
 
 
 def init_snm_report_wf(

@@ -54,7 +54,7 @@ def init_selection_wf(
     omp_nthreads : int
         Threads.
     mem_gb : float
-        Memory of each node, see :mod:`lacuna.workflows.memory`.
+        Memory of each node, see :mod:`lacuna.workflows.resources`.
     name : str
 
     Inputs

@@ -10,7 +10,7 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.interfaces.images import DisconnectionMap, PrepareMask, SummaryStatistics
 from lacuna.workflows.connectivity import CONNECTIVITY_FIELDS, init_connectivity_wf
-from lacuna.workflows.memory import SMALL
+from lacuna.workflows.resources import SMALL
 from lacuna.workflows.selection import ENGINE_FIELDS, init_selection_wf
 
 
@@ -55,11 +55,11 @@ def init_snm_wf(
     binarize : float, optional
         Values of the mask above it are lesion; by default, the mask has to be 0 and 1.
     warnings : sequence of str
-        What is doubtful about mask and tractogram, for the summary; see ``lacuna.plausibility``.
+        What is doubtful about mask and tractogram, for the summary; see ``lacuna.images.plausibility``.
     omp_nthreads : int
         Threads of the selection.
     mem_gb : float
-        Memory of the nodes that look at streamlines, see :mod:`lacuna.workflows.memory`.
+        Memory of the nodes that look at streamlines, see :mod:`lacuna.workflows.resources`.
     name : str
 
     Inputs

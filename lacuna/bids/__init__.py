@@ -1,0 +1,1 @@
+"""The dataset: masks in, results out, their names, sidecars and tables."""

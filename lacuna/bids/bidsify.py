@@ -1,0 +1,312 @@
+"""From a folder of lesion masks, or a table that lists them, to a BIDS dataset: checked, nothing overwritten."""
+
+from __future__ import annotations
+
+import csv
+import filecmp
+import gzip
+import hashlib
+import shutil
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lacuna
+from lacuna.bids.derivatives import BIDS_VERSION
+from lacuna.bids.listing import checked_label, masks_of_folder, masks_of_table
+from lacuna.bids.mask_files import NIFTI, mask_sidecar
+from lacuna.bids.tables import table_bytes
+from lacuna.errors import InputError, MaskError
+from lacuna.images.masks import Mask, check_threshold, check_touches, read_mask
+from lacuna.images.plausibility import mask_doubts
+from lacuna.images.spaces import settle_space, space_in_name, world_space
+from lacuna.utils.files import json_bytes, listed, read_json, remove_leftovers, replacing, write_if_changed
+from lacuna.utils.names import sidecar_path
+from lacuna.utils.processes import side_by_side
+
+MAPPING = 'bidsify.tsv'
+_COLUMNS = ('source', 'target', 'sha256')
+#: not 'Lacuna': that is the mark of results, and these are input
+_GENERATOR = 'Lacuna bidsify'
+_DEFAULT_LABEL = 'lesion'
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One mask and where it goes.
+
+    Attributes
+    ----------
+    source, target : pathlib.Path
+    shown : str
+        The source, as the mapping table names it: relative to the folder, or as the table has it.
+    binarize : float or None
+        Values above it are lesion.
+    """
+
+    source: Path
+    target: Path
+    shown: str
+    binarize: float | None = None
+
+    @property
+    def is_copied(self) -> bool:
+        """Whether the content of the file stays as it is."""
+        return self.binarize is None and not self.source.name.endswith('.img')
+
+
+@dataclass
+class Bidsified:
+    """What became of the masks.
+
+    Attributes
+    ----------
+    written, kept : list of pathlib.Path
+        Masks that are new, and those that were there already, the same.
+    faults : list of str
+        Masks that were left out, one line each.
+    warnings : list of str
+    """
+
+    written: list[Path] = field(default_factory=list)
+    kept: list[Path] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def bidsify(
+    source: Path,
+    target: Path,
+    *,
+    space: str,
+    session: str | None = None,
+    label: str = _DEFAULT_LABEL,
+    binarize: float | None = None,
+    pattern: str | None = None,
+    progress: Callable[[list[Entry], str], Iterable[Entry]] = lambda entries, _: entries,
+) -> Bidsified:
+    """Copy masks into a BIDS dataset.
+
+    Parameters
+    ----------
+    source : pathlib.Path
+        Folder of NIfTI masks, or a table (``.csv``, ``.tsv``) with the columns ``subject`` and ``path`` (relative to
+        the table) and, if need be, ``session`` and ``label``.
+    target : pathlib.Path
+        Folder of the dataset.
+    space : str
+        In which all masks are.
+    session, label : str, optional
+        Of the masks whose name or row has none.
+    binarize : float, optional
+        Values above it are lesion: the masks are then written as 0 and 1, and a sidecar says so.
+    pattern : str, optional
+        Glob on the names of the masks (or, with a slash, on their paths below the folder, or in the table).
+    progress : callable
+        Wraps a list of masks; its second argument says what is done with them.
+
+    Raises
+    ------
+    InputError
+        If two masks would have one name, or a name is taken by another file; nothing is written then.
+    """
+    world_space(space)
+    check_threshold(binarize)
+    session = session and checked_label(session.removeprefix('ses-'), 'session', '--session')
+    label = checked_label(label.removeprefix('label-'), 'label', '--label')
+    rows = masks_of_folder(source, target, pattern) if source.is_dir() else masks_of_table(source, pattern)
+    entries = []
+    for path, shown, entities in rows:
+        relative = target_path(
+            entities['sub'], entities.get('ses') or session, space, entities.get('label') or label
+        )
+        entries.append(Entry(path, target / relative, shown, binarize))
+    _check_collisions(entries)
+    _check_target(target)
+    found = Bidsified()
+    usable = list(_usable(entries, space, found, progress))
+    todo = [entry for entry in usable if not entry.target.exists()]
+    found.kept += [entry.target for entry in usable if entry.target.exists()]
+    if taken := [entry for entry in usable if entry.target.exists() and not _same(entry)]:
+        message = (
+            f'{taken[0].target} is there already and is not {taken[0].source}'
+            + (f' (and {len(taken) - 1} more such files)' if len(taken) > 1 else '')
+            + '; nothing was written: remove it, or choose another folder'
+        )
+        raise InputError(message)
+    if usable:
+        _write_description(target, source)
+        remove_leftovers(entry.target for entry in todo)
+        for entry in progress(todo, 'write'):
+            _write(entry)
+            found.written.append(entry.target)
+        _write_mapping(target, usable)
+    return found
+
+
+def target_path(subject: str, session: str | None, space: str, label: str) -> Path:
+    """Where in the dataset a mask goes.
+
+    >>> target_path('01', None, 'MNI152NLin6Asym', 'lesion').as_posix()
+    'sub-01/anat/sub-01_space-MNI152NLin6Asym_label-lesion_mask.nii.gz'
+    """
+    folders = [f'sub-{subject}', *([f'ses-{session}'] if session else [])]
+    name = '_'.join([*folders, f'space-{space}', f'label-{label}', 'mask.nii.gz'])
+    return Path(*folders, 'anat', name)
+
+
+def _check_collisions(entries: Iterable[Entry]) -> None:
+    seen: dict[Path, Entry] = {}
+    for entry in entries:
+        if (other := seen.setdefault(entry.target, entry)) is not entry:
+            message = (
+                f'two masks have one name in the dataset ({entry.target.name}): {other.source} and {entry.source}; '
+                'list them in a table with different subject, session or label'
+            )
+            raise InputError(message)
+
+
+def _check_target(target: Path) -> None:
+    path = target / 'dataset_description.json'
+    tools = listed(read_json(path) or {}, 'GeneratedBy')
+    ours = any(isinstance(tool, dict) and tool.get('Name') == _GENERATOR for tool in tools)
+    if path.exists() and not ours:
+        message = f'the output folder {target} holds another dataset; choose another'
+        raise InputError(message)
+
+
+def _usable(
+    entries: list[Entry],
+    space: str,
+    found: Bidsified,
+    progress: Callable[[list[Entry], str], Iterable[Entry]],
+) -> Iterable[Entry]:
+    looks = side_by_side(lambda entry: _look(entry, space), entries)
+    for entry, (fault, warning) in zip(progress(entries, 'check'), looks, strict=True):
+        if fault:
+            found.faults.append(fault)
+            continue
+        if warning:
+            found.warnings.append(f'{entry.source}: {warning}')
+        yield entry
+
+
+def _look(entry: Entry, space: str) -> tuple[str | None, str | None]:
+    """What keeps a mask out, and what is doubtful about it."""
+    if not NIFTI.search(entry.source.name):
+        return (
+            f'{entry.source}: a mask is a NIfTI file (.nii, .nii.gz, or the .img of a pair with .hdr)',
+            None,
+        )
+    claims = [
+        (space, '--space'),
+        (mask_sidecar(entry.source).get('Space'), 'its sidecar'),
+        (space_in_name(entry.source), 'its name'),
+    ]
+    settled = settle_space(claims)
+    if settled and settled.contradiction:
+        return f'{entry.source}: {settled.contradiction}; convert it on its own', None
+    try:
+        mask = read_mask(entry.source, entry.binarize)
+        check_touches(entry.source, mask)
+    except MaskError as error:
+        return str(error), None
+    return None, '; '.join(mask_doubts(mask, space))
+
+
+def _same(entry: Entry) -> bool:
+    """Whether the file that is there holds what would be written."""
+    if not entry.is_copied:
+        try:
+            return read_mask(entry.target).sha256 == read_mask(entry.source, entry.binarize).sha256
+        except MaskError:
+            return False
+    if entry.source.name.endswith('.gz'):
+        return filecmp.cmp(entry.source, entry.target, shallow=False)
+    try:
+        # the content, not the compressed bytes: those depend on the version of zlib
+        return gzip.decompress(entry.target.read_bytes()) == entry.source.read_bytes()
+    except (OSError, EOFError, zlib.error):
+        return False
+
+
+def _write(entry: Entry) -> None:
+    if entry.binarize is not None:
+        about = {
+            'Description': f'Lesion mask: values above {entry.binarize:g} of {entry.shown}.',
+            'Threshold': entry.binarize,
+        }
+        write_if_changed(sidecar_path(entry.target), json_bytes(about))
+    if not entry.is_copied:
+        _write_mask(entry.target, read_mask(entry.source, entry.binarize))
+        return
+    with replacing(entry.target) as temporary:
+        if entry.source.name.endswith('.gz'):
+            shutil.copyfile(entry.source, temporary)
+            return
+        with (
+            entry.source.open('rb') as plain,
+            temporary.open('wb') as raw,
+            # neither name nor time in the header: the same mask gives the same file
+            gzip.GzipFile(filename='', mode='wb', fileobj=raw, mtime=0) as packed,
+        ):
+            shutil.copyfileobj(plain, packed)
+
+
+def _write_mask(target: Path, mask: Mask) -> None:
+    import nibabel as nb
+
+    image = nb.Nifti1Image(mask.data.astype('uint8'), mask.affine)
+    image.header.set_xyzt_units('mm')
+    image.set_sform(mask.affine, code=4)
+    image.set_qform(None, code=0)
+    with (
+        replacing(target) as temporary,
+        temporary.open('wb') as raw,
+        gzip.GzipFile(filename='', mode='wb', fileobj=raw, mtime=0) as packed,
+    ):
+        packed.write(image.to_bytes())
+
+
+def _write_description(target: Path, source: Path) -> None:
+    """Describe the dataset; what an earlier call wrote is kept, its sources as well."""
+    path = target / 'dataset_description.json'
+    description: dict[str, Any] = read_json(path) or {
+        'Name': 'Lesion masks',
+        'BIDSVersion': BIDS_VERSION,
+        'DatasetType': 'derivative',
+        'GeneratedBy': [{'Name': _GENERATOR, 'Version': lacuna.__version__}],
+    }
+    sources = listed(description, 'SourceDatasets')
+    new = {'URL': (source if source.is_dir() else source.parent).absolute().as_uri()}
+    try:
+        content = json_bytes(
+            {**description, 'SourceDatasets': [*sources, *([] if new in sources else [new])]}
+        )
+    except ValueError as error:
+        message = f'{path} holds what is no JSON ({error}); mend or remove it'
+        raise InputError(message) from error
+    write_if_changed(path, content)
+    if not (ignored := target / '.bidsignore').exists():
+        write_if_changed(ignored, f'{MAPPING}\n'.encode())
+
+
+def _write_mapping(target: Path, entries: Iterable[Entry]) -> None:
+    """Add to the table what is not in it yet."""
+    path = target / MAPPING
+    rows: dict[str, tuple[str, ...]] = {}
+    if path.is_file():
+        try:
+            with path.open(newline='', encoding='utf-8') as file:
+                for row in csv.DictReader(file, delimiter='\t'):
+                    rows[row['target']] = tuple(row[column] for column in _COLUMNS)
+        except (ValueError, KeyError, csv.Error) as error:
+            message = f'{path}: this is no table of bidsify ({error}); remove it'
+            raise InputError(message) from error
+    for entry in entries:
+        name = entry.target.relative_to(target).as_posix()
+        with entry.target.open('rb') as file:
+            rows[name] = (entry.shown, name, hashlib.file_digest(file, 'sha256').hexdigest())
+    write_if_changed(path, table_bytes(_COLUMNS, (rows[name] for name in sorted(rows))))

@@ -1,0 +1,165 @@
+"""Which masks of a BIDS dataset would run, and what is known of each. Nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from lacuna.bids.inputs import find_masks
+from lacuna.bids.mask_files import MaskFile, check_unique, contradictions, describe_mask, mask_stem
+from lacuna.errors import InputError, MaskError
+from lacuna.images.masks import check_threshold, check_touches, read_mask
+from lacuna.images.plausibility import mask_doubts
+from lacuna.images.spaces import world_space
+from lacuna.utils.processes import side_by_side
+
+OK = 'ok'
+_HEADER = (
+    'path', 'space', 'space_from', 'shape', 'voxel_mm', 'voxels', 'volume_ml', 'status', 'warnings',
+)  # fmt: skip
+
+Progress = Callable[[Iterable[Any], int], Iterable[Any]]
+T = TypeVar('T')
+
+
+class Row(NamedTuple):
+    """What is known of one mask: the cells of the table, and whether something has to be done about it."""
+
+    cells: tuple[str | int | None, ...]
+    fails: bool
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass
+class Check:
+    """A table, a row for each mask.
+
+    Attributes
+    ----------
+    header : tuple of str
+    rows : list of Row
+    notes : list of str
+        What could not be checked, and what is doubtful in several rows.
+    """
+
+    header: tuple[str, ...]
+    rows: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def failing(self) -> int:
+        """Masks that would fail, or whose results are not as they should be."""
+        return sum(row.fails for row in self.rows)
+
+
+def no_progress(items: Iterable[Any], _: int) -> Iterable[Any]:
+    """For nobody who watches."""
+    return items
+
+
+def each_row(look: Callable[[T], Row], items: list[T], progress: Progress) -> list[Row]:
+    """The row of each item, in their order."""
+    return list(progress(side_by_side(look, items), len(items)))
+
+
+def check_masks(
+    root: Path,
+    *,
+    mask_space: str | None = None,
+    pattern: str | None = None,
+    binarize: float | None = None,
+    progress: Progress = no_progress,
+) -> Check:
+    """Which masks of a BIDS dataset would run: what can be seen without the tractogram.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+    mask_space : str, optional
+        Space of the masks, whatever file and name say.
+    pattern : str, optional
+        Glob on the names of the masks.
+    binarize : float, optional
+        Values above it are lesion.
+    progress : callable
+        Wraps what is looked at; its second argument is how many there are.
+
+    Raises
+    ------
+    InputError
+        If there is no mask, or the space is not supported.
+    """
+    check_threshold(binarize)
+    if mask_space:
+        world_space(mask_space)
+    described: dict[Path, MaskFile] = {}
+    reasons: dict[Path, str] = {}
+    paths = find_masks(root, pattern=pattern)
+    for path in paths:
+        try:
+            described[path] = describe_mask(path, space=mask_space)
+        except MaskError as error:
+            reasons[path] = str(error)
+    same_name: dict[str, list[MaskFile]] = {}
+    for mask in described.values():
+        same_name.setdefault(mask.stem, []).append(mask)
+    for masks in same_name.values():
+        try:
+            check_unique(masks)
+        except InputError as error:
+            reasons.update((mask.path, str(error)) for mask in masks)
+
+    in_standard_space = {mask_stem(path) for path in described}
+
+    def look(path: Path) -> Row:
+        if path not in described and mask_stem(path) in in_standard_space:
+            # what pipelines leave beside the mask in standard space: a run passes it over, too
+            reason = 'left out: the same mask is there in a standard space'
+            return _mask_row(root, path, None, reason, binarize, fails=False)
+        return _mask_row(root, path, described.get(path), reasons.get(path), binarize)
+
+    return Check(_HEADER, each_row(look, paths, progress), contradictions(described.values()))
+
+
+def _mask_row(
+    root: Path,
+    path: Path,
+    described: MaskFile | None,
+    reason: str | None,
+    binarize: float | None,
+    *,
+    fails: bool = True,
+) -> Row:
+    space = (described.space, described.space_from) if described else (None, None)
+    grid: tuple[str | int | None, ...] = (None,) * 4
+    warnings: tuple[str, ...] = ()
+    mask = None
+    try:
+        mask = read_mask(path, binarize)
+        check_touches(path, mask)
+    except MaskError as error:
+        reason = reason or str(error)
+    if mask:
+        sizes = np.linalg.norm(mask.affine[:3, :3], axis=0)
+        voxels = int(mask.data.sum())
+        volume = voxels * abs(np.linalg.det(mask.affine[:3, :3])) / 1000
+        grid = (_by(mask.data.shape), _by(sizes), voxels, f'{volume:.6g}')
+        if described and fails:
+            contradiction = (described.contradiction,) if described.contradiction else ()
+            warnings = (*mask_doubts(mask, described.space), *contradiction)
+    status = one_line(reason, path) if reason else OK
+    cells = (path.relative_to(root).as_posix(), *space, *grid, status, '; '.join(warnings) or None)
+    return Row(cells, bool(reason) and fails, warnings)
+
+
+def _by(values: Iterable[float]) -> str:
+    return 'x'.join(f'{value:.4g}' for value in values)
+
+
+def one_line(reason: str, path: Path) -> str:
+    """A reason without the path that leads it: that is in a column of its own."""
+    return ' '.join(reason.removeprefix(f'{path}: ').split())

@@ -1,0 +1,192 @@
+"""The derivative dataset: which results are there already, and which are missing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lacuna.bids.mask_files import MaskFile
+from lacuna.bids.outputs import Target, output_name, outputs
+from lacuna.bids.saving import FILES, damage, file_record, place
+from lacuna.bids.sidecars import differences, sidecar_for
+from lacuna.errors import InputError
+from lacuna.utils.files import json_bytes, listed, read_json, remove_leftovers, write_if_changed
+from lacuna.utils.names import sidecar_path
+
+BIDS_VERSION = '1.10.0'
+
+
+def save_outputs(
+    root: Path,
+    mask: MaskFile,
+    sources: Mapping[Target, str | Path],
+    metadata: Mapping[str, Any],
+    atlases: Mapping[str, Mapping[str, Any]],
+) -> list[Path]:
+    """Put outputs of one mask under their final names, each whole or not at all, with their sidecars.
+
+    Sidecars have the size and the checksum of their file, and of those beside it that have no sidecar.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Of the dataset.
+    mask : lacuna.bids.mask_files.MaskFile
+    sources : mapping
+        The file of each output.
+    metadata, atlases : mapping
+        See `sidecar_for`.
+
+    Returns
+    -------
+    list of pathlib.Path
+        In the order of the sources.
+    """
+    paths = {target: root / path for target, path in mask_outputs(mask, sources).items()}
+    holders = list(dict.fromkeys(target.recorded_with for target in sources))
+    sidecars = {each: sidecar_path(root / path) for each, path in mask_outputs(mask, holders).items()}
+    remove_leftovers([*paths.values(), *sidecars.values()])
+    before = {holder: read_json(path) for holder, path in sidecars.items()}
+    records: dict[Target, dict[str, Any]] = {holder: {} for holder in holders}
+    for target, path in paths.items():
+        records[target.recorded_with][path.name] = file_record(sources[target])
+        place(sources[target], path, sidecars.get(target))
+    for holder, path in sidecars.items():
+        content = sidecar_for(holder, metadata, atlases) if holder in sources else before[holder]
+        if content is not None:
+            known = (before[holder] or {}).get(FILES)
+            files = {**(known if isinstance(known, dict) else {}), **records[holder]}
+            write_if_changed(path, json_bytes({**content, FILES: dict(sorted(files.items()))}))
+    return list(paths.values())
+
+
+def mask_outputs(mask: MaskFile, targets: Iterable[Target]) -> dict[Target, Path]:
+    """Paths of the outputs of a mask, relative to the dataset."""
+    paths = {}
+    for target in targets:
+        entities = {'atlas': target.atlas} if target.atlas else {}
+        name = output_name(mask.stem, target.key, space=mask.space, **entities)
+        is_figure = outputs()[target.key].level == 'figure'
+        paths[target] = (figures_dir(Path(), mask.subject) if is_figure else mask.folder) / name
+    return paths
+
+
+def figures_dir(root: Path, subject: str) -> Path:
+    """Folder of a participant's figures."""
+    return root / f'sub-{subject}' / 'figures'
+
+
+def missing_outputs(
+    root: Path,
+    mask: MaskFile,
+    targets: Iterable[Target],
+    metadata: Mapping[str, Any],
+    atlases: Mapping[str, Mapping[str, Any]],
+) -> tuple[list[Target], list[str]]:
+    """What of a mask's outputs has to be made, and what the files there were made with other settings.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Of the dataset.
+    mask : lacuna.bids.mask_files.MaskFile
+    targets : iterable of lacuna.bids.outputs.Target
+    metadata : mapping
+        What the sidecars have in common.
+    atlases : mapping
+        What sidecars say of each atlas.
+
+    Returns
+    -------
+    missing : list of Target
+        The outputs that are absent or damaged.
+    differing : list of str
+        The differences of those present, in words.
+    """
+    missing = []
+    differing: dict[str, None] = {}
+    targets = list(targets)
+    holders = dict.fromkeys(target.recorded_with for target in targets)
+    sidecars = {
+        each: read_json(sidecar_path(root / path)) for each, path in mask_outputs(mask, holders).items()
+    }
+    for target, relative in mask_outputs(mask, targets).items():
+        path, sidecar = root / relative, sidecars[target.recorded_with]
+        if sidecar is None or not path.is_file() or damage(path, sidecar):
+            missing.append(target)
+        elif target in sidecars:
+            differing |= dict.fromkeys(differences(sidecar, sidecar_for(target, metadata, atlases)))
+    return missing, list(differing)
+
+
+def conflicting_results(
+    root: Path, wanted: Mapping[str, Mapping[str, Any]], leave_out: Collection[Path]
+) -> dict[str, list[str]]:
+    """Results in a folder that were made with other settings than those of a run.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Of the dataset.
+    wanted : mapping
+        What the sidecars of the run have in common, by space.
+    leave_out : collection of pathlib.Path
+        Sidecars that are compared elsewhere.
+
+    Returns
+    -------
+    dict
+        Differences in words, by file name.
+    """
+    conflicts = {}
+    for path in sorted(root.glob('sub-*/**/*_method-snm_space-*_desc-disconnectionpct.json')):
+        on_disk = None if path in leave_out else read_json(path)
+        common = wanted.get(str(on_disk.get('Space'))) if on_disk else None
+        if on_disk and common and (found := differences(on_disk, common)):
+            conflicts[path.name] = found
+    return conflicts
+
+
+def remove_unused_connectomes(root: Path) -> None:
+    """Remove the densities that no map names as its denominator any more."""
+    densities = sorted((root / 'connectome').glob('*_tdi.nii.gz'))
+    if len(densities) < 2:
+        return
+    used = {
+        (read_json(path) or {}).get('Denominator')
+        for path in root.glob('sub-*/**/*_method-snm_space-*_desc-disconnectionpct.json')
+    }
+    for path in densities:
+        if f'bids::{path.relative_to(root).as_posix()}' not in used:
+            path.unlink()
+            sidecar_path(path).unlink(missing_ok=True)
+
+
+def check_output_dir(root: Path, source: Path) -> None:
+    """Refuse a folder for the results that cannot be written, or that belongs to something else.
+
+    Nothing is created.
+
+    Raises
+    ------
+    InputError
+    """
+
+    if root.exists() and not root.is_dir():
+        message = f'the output folder {root} is a file'
+        raise InputError(message)
+    if source.is_dir() and root.exists() and root.samefile(source):
+        message = f'the output folder {root} is the input folder; choose another'
+        raise InputError(message)
+    existing = next(path for path in (root, *root.parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        message = f'the output folder {root} cannot be written: no permission in {existing}'
+        raise InputError(message)
+    description = read_json(root / 'dataset_description.json')
+    if description is not None and 'Lacuna' not in [
+        tool.get('Name') for tool in listed(description, 'GeneratedBy') if isinstance(tool, dict)
+    ]:
+        message = f'the output folder {root} holds a dataset that is not of Lacuna; choose another'
+        raise InputError(message)

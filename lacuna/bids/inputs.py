@@ -1,0 +1,342 @@
+"""Find the lesion masks of a BIDS dataset, and refuse participants whose labels would not survive."""
+
+from __future__ import annotations
+
+import csv
+import fnmatch
+import io
+import json
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from lacuna.bids.mask_files import NIFTI
+from lacuna.errors import InputError, brief
+from lacuna.images.spaces import SPACES
+from lacuna.utils.names import parse_entities
+
+#: what BIDS takes for a label
+LABEL = re.compile('[0-9A-Za-z]+')
+_MASK = r'(?:[^/]*_(?:mask|lesion)|[^/]*lesion[^/]*_roi)\.(?:nii(?:\.gz)?|img)'
+_IMAGE = r'[^/]*\.(?:nii(?:\.gz)?|img)'
+#: what the derivatives of fMRIPrep and its like also call a mask
+_NO_LESION = ('*_desc-brain_mask.nii*', '*_desc-aseg*_mask.nii*', '*_desc-ribbon_mask.nii*')
+#: the only query of a filter file, and what it may hold besides entities
+_QUERY, _NOT_ENTITIES = 'mask', ('regex_search',)
+
+
+def find_masks(
+    root: Path,
+    *,
+    participants: Sequence[str] = (),
+    sessions: Sequence[str] = (),
+    pattern: str | None = None,
+    filter_file: Path | None = None,
+) -> list[Path]:
+    """Lesion masks of a BIDS dataset, in the order of their names.
+
+    Only the folders asked for are looked into.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+    participants, sessions : sequence of str
+        Labels, with or without ``sub-`` and ``ses-``; all if empty.
+    pattern : str, optional
+        Glob on the file name (or, with a slash, on the path below `root`). Without it, all that end with ``_mask``,
+        ``_lesion`` or (with ``lesion`` in the name) ``_roi``, but those of the brain and of FreeSurfer's segmentation.
+        With it, these; and any other image if none of these matches.
+    filter_file : pathlib.Path, optional
+        JSON with what pybids is asked for, see `read_filters`.
+
+    Raises
+    ------
+    InputError
+        If a participant or session does not exist, or has a label that BIDS does not allow; or no mask is found.
+    """
+    wanted = _labels(participants, 'sub-')
+    present = {path.name.removeprefix('sub-') for path in root.glob('sub-*') if path.is_dir()}
+    if unknown := [label for label in wanted if label not in present]:
+        message = f'there is no participant {", ".join(unknown)} in {root}; it has {_few(sorted(present))}'
+        raise InputError(message)
+    filters = read_filters(filter_file) if filter_file else {}
+
+    def look(names: str) -> list[Path]:
+        try:
+            paths = _indexed(root, wanted, _labels(sessions, 'ses-'), names, filters)
+        except ValueError as error:  # how pybids names an entity that it does not know
+            message = f'{filter_file}: {str(error).split(" If you", 1)[0]}'
+            raise InputError(message) from error
+        return [path for path in paths if _is_wanted(path, root, pattern, filters)]
+
+    found = look(_IMAGE if 'suffix' in filters else _MASK)
+    if not found and pattern:
+        found = look(_IMAGE)
+    if not found:
+        where = (
+            f'matches {pattern!r}'
+            if pattern
+            else f'is what {filter_file} asks for'
+            if filters
+            else "is named like 'sub-01_space-MNI152NLin6Asym_label-lesion_mask.nii.gz'"
+        )
+        which = ' of the participants and sessions asked for' if wanted or sessions else ''
+        message = f'no mask found in {root}: no file{which} {where}{_where_masks_are(root)}'
+        raise InputError(message)
+    refuse_labels((path, label) for path in found for label in labels_of(path.relative_to(root)))
+    return sorted(found)
+
+
+def _labels(given: Iterable[str], prefix: str) -> list[str]:
+    return [label.removeprefix(prefix) for label in given]
+
+
+def _few(names: Sequence[str]) -> str:
+    return (
+        ', '.join(names[:8]) + (f', ... ({len(names)} in all)' if len(names) > 8 else '') if names else 'none'
+    )
+
+
+def matches(path: Path, pattern: str) -> bool:
+    """Whether a path below a dataset matches a glob: its name, or with a slash in the glob all of it."""
+    return fnmatch.fnmatch(path.as_posix() if '/' in pattern else path.name, pattern)
+
+
+def _is_wanted(path: Path, root: Path, pattern: str | None, filters: Mapping[str, Any]) -> bool:
+    if pattern is not None:
+        return matches(path.relative_to(root), pattern)
+    return bool({'desc', 'suffix'}.intersection(filters)) or _may_be_lesion(path)
+
+
+def _may_be_lesion(path: Path) -> bool:
+    return not any(fnmatch.fnmatch(path.name, other) for other in _NO_LESION)
+
+
+def _indexed(
+    root: Path,
+    participants: Sequence[str],
+    sessions: Sequence[str],
+    names: str,
+    filters: Mapping[str, Any],
+) -> list[Path]:
+    """Images whose names match, that pybids finds when it is kept from reading anything else."""
+    from bids import BIDSLayout, BIDSLayoutIndexer
+
+    ignore = [
+        re.compile(r'^/(code|sourcedata|derivatives|stimuli|models)(/|$)'),
+        re.compile(r'/\.'),
+        # every file but those; a folder may have a dot in its name, too
+        re.compile(rf'^(?!.*/{names}$)(?!/sub-[^/]*(/ses-[^/]*)?$).*\.[^/]*$'),
+    ]
+    if participants:
+        ignore.append(re.compile(rf'^/(?!sub-({"|".join(map(re.escape, participants))})(/|$))'))
+    if sessions:
+        ignore.append(re.compile(rf'^/[^/]*/ses-(?!({"|".join(map(re.escape, sessions))})(/|$))'))
+    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignore)
+    layout = BIDSLayout(root, validate=False, indexer=indexer, config=['bids', 'derivatives'])
+    query = {**({'session': list(sessions)} if sessions else {}), **filters}
+    found = map(Path, layout.get(return_type='filename', **query))
+    return [path for path in found if re.fullmatch(names, path.name)]
+
+
+def read_filters(path: Path) -> dict[str, Any]:
+    """What a filter file asks pybids for, as fMRIPrep has it: ``{"mask": {"session": "01", "desc": "lesion"}}``.
+
+    ``null`` stands for "has none", ``"*"`` for "has any".
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, is no such JSON, or has another query.
+    """
+    from bids.layout import Query
+
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        message = f'the filters {path} cannot be read: {reason}'
+        raise InputError(message) from error
+    example = f'{{"{_QUERY}": {{"session": "01", "desc": "lesion"}}}}'
+    if not isinstance(content, dict) or not isinstance(content.get(_QUERY, {}), dict):
+        message = f'{path}: expected an object such as {example}'
+        raise InputError(message)
+    if other := [name for name in content if name != _QUERY]:
+        message = (
+            f'{path}: {brief(other[0])} is no query of Lacuna; the only one is "{_QUERY}", such as {example}'
+        )
+        raise InputError(message)
+
+    def value(entity: str, given: object) -> object:
+        if isinstance(given, list) and given:
+            return [value(entity, each) for each in given]
+        if given is None:
+            return Query.NONE
+        if not isinstance(given, str | int | float):
+            message = (
+                f'{path}: {entity} is {brief(given)}; expected a text, a number, null, or a list of them'
+            )
+            raise InputError(message)
+        return Query.REQUIRED if given == '*' else given
+
+    filters = content.get(_QUERY, {})
+    for name in filters:
+        if name in ('return_type', 'target', 'scope', 'absolute_paths', 'invalid_filters'):
+            message = f"{path}: '{name}' is not a recognized entity."
+            raise InputError(message)
+    return {name: given if name in _NOT_ENTITIES else value(name, given) for name, given in filters.items()}
+
+
+def _where_masks_are(root: Path) -> str:
+    """Where a user may have meant, if the dataset holds no mask: among its derivatives, or not in BIDS at all."""
+    datasets: dict[Path, int] = {}
+    for path in (root / 'derivatives').rglob('*.nii*'):
+        if re.fullmatch(_MASK, path.name) and _may_be_lesion(path):
+            parts = path.relative_to(root).parts
+            depth = next((i for i, part in enumerate(parts) if part.startswith('sub-')), 2)
+            folder = root.joinpath(*parts[:depth])
+            datasets[folder] = datasets.get(folder, 0) + 1
+    if datasets:
+        holds = ', '.join(f'{folder.relative_to(root)} ({count})' for folder, count in datasets.items())
+        words = shlex.join(['lacuna', 'run', 'snm', str(max(datasets, key=lambda folder: datasets[folder]))])
+        return f'; masks are in {holds}: name that folder, {words} OUTPUT_DIR ...'
+    if not any(root.glob('sub-*')) and any(NIFTI.search(path.name) for path in root.rglob('*.nii*')):
+        return f'; its images are not in BIDS names: {shlex.join(["lacuna", "bidsify", str(root)])} NEW_DIR --space SPACE makes a dataset of them'
+    return '; --pattern takes any other name'
+
+
+def written_label(stem: str, folder: str = '') -> str | None:
+    """The participant's label as a name has it, with what BIDS does not allow in it; None if it has none.
+
+    Before an entity there are no words in a BIDS name: what stands there belongs to the label. Behind the last one
+    there are, such as the suffix; they begin with a letter.
+
+    Parameters
+    ----------
+    stem : str
+        File name from ``sub-`` on, without its extension.
+    folder : str
+        The ``sub-`` folder that it is in, which settles a doubt.
+
+    Examples
+    --------
+    >>> written_label('sub-P_01_space-MNI152NLin6Asym_label-lesion_mask')
+    'P_01'
+    >>> written_label('sub-01_final_lesion'), written_label('sub-P_01_lesion'), written_label('Subject_003')
+    ('01', 'P_01', None)
+    >>> written_label('sub-01_2020_lesion'), written_label('sub-01_2020_lesion', 'sub-01')
+    ('01_2020', '01')
+    """
+    first, *rest = stem.split('_')
+    if not first.startswith('sub-'):
+        return None
+    entity = next((number for number, part in enumerate(rest) if re.match('[A-Za-z]+-', part)), None)
+    if entity is not None:
+        extra = rest[:entity]
+    elif folder and (stem == folder or stem.startswith((f'{folder}_', f'{folder}.'))):
+        return folder.removeprefix('sub-')
+    else:
+        extra = list(takewhile(lambda part: part[:1].isdigit(), rest))
+    return '_'.join([first, *extra]).removeprefix('sub-')
+
+
+def file_label(path: Path) -> str | None:
+    """The participant's label as a file name has it behind ``sub-``, wherever that stands in it."""
+    found = re.search('sub-.+', NIFTI.sub('', path.name))
+    return written_label(found[0], _folder(path)) if found else None
+
+
+def labels_of(path: Path) -> set[str]:
+    """The labels that a path below a dataset has, of the folder and of the file."""
+    stem = NIFTI.sub('', path.name)
+    return {
+        label for label in (_folder(path).removeprefix('sub-'), written_label(stem, _folder(path))) if label
+    }
+
+
+def _folder(path: Path) -> str:
+    return next((parent.name for parent in path.parents if parent.name.startswith('sub-')), '')
+
+
+def refuse_labels(labelled: Iterable[tuple[Path, str]]) -> None:
+    """Refuse masks of participants whose labels are more than letters and digits: they would be merged or renamed.
+
+    Raises
+    ------
+    InputError
+        With all of them, and a table that ``lacuna bidsify`` renames them with.
+    """
+    taken = set()
+    bad: dict[str, list[Path]] = {}
+    for path, label in sorted(labelled):
+        if LABEL.fullmatch(label):
+            taken.add(label)
+        else:
+            bad.setdefault(label, []).append(path)
+    if not bad:
+        return
+    others = ' The other participants can be run with --participant-label.' if taken else ''
+    rows: list[tuple[str, ...]] = []
+    spaces = set()
+    for label, masks in bad.items():
+        new = _free_label(label, taken)
+        entities = {path: parse_entities(NIFTI.sub('', path.name).replace('.', '')) for path in masks}
+        standard = [path for path in masks if entities[path].get('space') in SPACES]
+        for path in standard or masks:  # what lies beside these in the native space is not used
+            names = entities[path]
+            spaces.add(names.get('space', 'SPACE'))
+            rows.append(
+                (new, names.get('ses', ''), names.get('label') or names.get('desc', ''), str(path.absolute()))
+            )
+    text = io.StringIO()
+    csv.writer(text, lineterminator='\n').writerows([('subject', 'session', 'label', 'path'), *rows])
+    message = (
+        f'{_shown(bad)}.{others} Save these lines as rename.csv, change the names if you like, and use the dataset that '
+        f"'lacuna bidsify rename.csv NEW_DIR --space {spaces.pop() if len(spaces) == 1 else 'SPACE'}' makes:\n"
+        f'{text.getvalue().rstrip()}'
+    )
+    raise InputError(message)
+
+
+def refuse_results(labels: Iterable[str], root: Path) -> None:
+    """Refuse results of participants whose labels are more than letters and digits.
+
+    Raises
+    ------
+    InputError
+    """
+    if bad := sorted({label for label in labels if not LABEL.fullmatch(label)}):
+        message = (
+            f"{root}: {_shown(bad)}. Rename their masks ('lacuna check BIDS_DIR' prints a table for 'lacuna bidsify'), "
+            'remove these results, and run them again'
+        )
+        raise InputError(message)
+
+
+def _shown(labels: Iterable[str]) -> str:
+    names = [f'sub-{label}' for label in labels]
+    return (
+        f'{len(names)} participant{"" if len(names) == 1 else "s"} with a label of more than letters and digits, which '
+        f'could be taken for another: {", ".join(names)}'
+    )
+
+
+def _free_label(label: str, taken: set[str]) -> str:
+    """The letters and digits of a label, with a number if somebody has that already; it is taken then."""
+    plain = new = ''.join(LABEL.findall(label)) or 'participant'
+    number = 2
+    while new in taken:
+        new = f'{plain}x{number}'
+        number += 1
+    taken.add(new)
+    return new
+
+
+def only_label(participants: Sequence[str]) -> str | None:
+    """The participant asked for, for a single mask whose name has none."""
+    if len(participants) != 1:
+        return None
+    return participants[0].removeprefix('sub-')

@@ -1,0 +1,217 @@
+"""Masks in a folder or in a table, and whose they are."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Mapping
+from itertools import zip_longest
+from pathlib import Path
+from typing import NamedTuple
+
+from lacuna.bids.inputs import LABEL, file_label, matches, refuse_labels, written_label
+from lacuna.bids.mask_files import NIFTI
+from lacuna.errors import InputError, brief
+from lacuna.utils.names import parse_entities
+
+#: parts of a file name that say something else than whose mask it is
+_OTHER_ENTITY = re.compile('(ses|space|label)-[^_-]+')
+_FOLDER_OF_SESSION = re.compile('ses-([0-9A-Za-z]+)')
+#: folders that say nothing of whose mask it is
+_NO_PARTICIPANT = re.compile('ses-.*|anat|dwi|func|perf')
+
+
+class Listed(NamedTuple):
+    """A mask, how the folder or the table names it, and its entities ``sub``, ``ses`` and ``label``."""
+
+    path: Path
+    shown: str
+    entities: dict[str, str]
+
+
+def subject_label(path: Path) -> str:
+    """Label of a participant, from the path of a mask below the folder that is converted.
+
+    An explicit ``sub-XXX`` in the file name wins, then one in the name of a folder, the nearest first, as it is
+    written; else all letters and digits of the file name, without its entities ``ses``, ``space`` and ``label``.
+
+    Examples
+    --------
+    >>> subject_label(Path('bwsrsub-1087_lesion.nii.gz'))
+    '1087'
+    >>> subject_label(Path('sub-07/lesion.nii'))
+    '07'
+    >>> subject_label(Path('Subject_003.nii.gz'))
+    'Subject003'
+
+    Raises
+    ------
+    InputError
+        If the name has neither letters nor digits.
+    """
+    if explicit := _explicit_label(path):
+        return explicit
+    stem = NIFTI.sub('', path.name)
+    parts = [part for part in stem.split('_') if not _OTHER_ENTITY.fullmatch(part)]
+    label = ''.join(LABEL.findall(''.join(parts)))
+    if not label:
+        message = f'{path}: the name has no letters or digits for a participant; list it in a table (.csv, .tsv) instead'
+        raise InputError(message)
+    return label
+
+
+def _explicit_label(path: Path) -> str | None:
+    """What stands behind ``sub-`` in the name of the file, or of the nearest folder that has it."""
+    if label := file_label(path):
+        return label
+    for parent in path.parents:
+        if found := re.search('sub-.+', parent.name):
+            return found[0].removeprefix('sub-') if found.start() == 0 else written_label(found[0])
+    return None
+
+
+def checked_label(value: str, what: str, where: str) -> str:
+    """The label, if it is one.
+
+    Raises
+    ------
+    InputError
+    """
+    if not LABEL.fullmatch(value):
+        message = f'{where}: the {what} {brief(value)} has to be letters and digits'
+        raise InputError(message)
+    return value
+
+
+def masks_of_folder(source: Path, target: Path, pattern: str | None = None) -> list[Listed]:
+    """The NIfTI files below a folder, but those in the folder that they go to.
+
+    Where several share a name, as in ``P01/lesion.nii.gz`` and ``P02/lesion.nii.gz``, the folder says whose they are.
+
+    Parameters
+    ----------
+    source, target : pathlib.Path
+    pattern : str, optional
+        Glob on the names (or, with a slash, on the paths below `source`).
+
+    Raises
+    ------
+    InputError
+        If there are none, or a name gives no label, or one that BIDS does not allow.
+    """
+    if target.exists() and source.samefile(target):
+        message = f'the output folder {target} is the input folder; choose another'
+        raise InputError(message)
+    inside = target.resolve()
+    paths = sorted(
+        path
+        for path in source.rglob('*')
+        if NIFTI.search(path.name)
+        and not any(part.startswith('.') for part in path.relative_to(source).parts)
+        and inside not in path.resolve().parents
+        and (pattern is None or matches(path.relative_to(source), pattern))
+        and path.is_file()
+    )
+    if not paths:
+        which = f' that matches {pattern!r}' if pattern else ''
+        message = f'no mask found in {source}: no file{which} ends with .nii or .nii.gz'
+        raise InputError(message)
+    explicit = [(path, _explicit_label(path.relative_to(source))) for path in paths]
+    refuse_labels((path, label) for path, label in explicit if label)
+    by_folder = _labels_of_folders([path.relative_to(source) for path, label in explicit if not label])
+    rows = []
+    for path in paths:
+        relative = path.relative_to(source)
+        entities = _session_of_folder(relative) | parse_entities(path.name)
+        entities['sub'] = by_folder.get(relative) or subject_label(relative)
+        for key in ('ses', 'label'):
+            if key in entities:
+                checked_label(entities[key], key, str(path))
+        rows.append(Listed(path, relative.as_posix(), entities))
+    return rows
+
+
+def _labels_of_folders(paths: Iterable[Path]) -> dict[Path, str]:
+    """Labels for the files whose name another file has, too: the letters and digits of the folders that differ.
+
+    >>> {str(path): label for path, label in _labels_of_folders(map(Path, ('x/P-1/a.nii', 'x/P-2/a.nii', 'x/b.nii'))).items()}
+    {'x/P-1/a.nii': 'P1', 'x/P-2/a.nii': 'P2'}
+    """
+    sharing: dict[str, list[Path]] = {}
+    for path in paths:
+        sharing.setdefault(path.name, []).append(path)
+    labels = {}
+    for same in sharing.values():
+        folders = {
+            path: [part for part in path.parts[:-1] if not _NO_PARTICIPANT.fullmatch(part)] for path in same
+        }
+        levels = [set(level) for level in zip_longest(*folders.values())]
+        for path, parts in folders.items() if len(same) > 1 else ():
+            differing = [part for part, level in zip(parts, levels, strict=False) if len(level) > 1]
+            labels[path] = ''.join(LABEL.findall(''.join(differing or parts)))
+    return {path: label for path, label in labels.items() if label}
+
+
+def _session_of_folder(path: Path) -> dict[str, str]:
+    found = (_FOLDER_OF_SESSION.fullmatch(parent.name) for parent in path.parents)
+    return next(({'ses': session[1]} for session in found if session), {})
+
+
+def masks_of_table(source: Path, pattern: str | None = None) -> list[Listed]:
+    """The rows of a table with the columns ``subject`` and ``path`` and, if need be, ``session`` and ``label``.
+
+    Parameters
+    ----------
+    source : pathlib.Path
+    pattern : str, optional
+        Glob on the names (or, with a slash, on the paths in the table).
+
+    Raises
+    ------
+    InputError
+        If a column, a path or a label is missing or wrong.
+    """
+    if source.suffix.lower() not in ('.csv', '.tsv') or not source.is_file():
+        message = f'{source}: give a folder of masks, or a table (.csv or .tsv)'
+        raise InputError(message)
+    try:
+        text = source.read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError as error:
+        message = f'{source}: the table is no UTF-8 text; save it again as such'
+        raise InputError(message) from error
+    head = text.partition('\n')[0]
+    # spreadsheets write semicolons where the comma is the decimal point
+    delimiter = '\t' if source.suffix.lower() == '.tsv' else ';' if ',' not in head and ';' in head else ','
+    try:
+        reader = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter)
+        lines = [(reader.line_num, cells) for cells in reader]
+    except csv.Error as error:
+        message = f'{source}: the table cannot be read ({error})'
+        raise InputError(message) from error
+    columns = [name.strip().lower() for name in (lines[0][1] if lines else [])]
+    if missing := {'subject', 'path'} - set(columns):
+        message = f'{source}: the table has no column {" and ".join(sorted(missing))}; it has {", ".join(repr(name)[1:-1] for name in columns)[:200]}'
+        raise InputError(message)
+    rows = []
+    for number, cells in lines[1:]:
+        row = {name: cell.strip() for name, cell in zip(columns, cells, strict=False)}
+        if any(row.values()):
+            rows.append(_row(source, f'{source}, line {number}', row))
+    rows = [row for row in rows if pattern is None or matches(Path(row.shown), pattern)]
+    if not rows:
+        message = f'{source}: the table lists no mask' + (f' that matches {pattern!r}' if pattern else '')
+        raise InputError(message)
+    return rows
+
+
+def _row(source: Path, where: str, row: Mapping[str, str]) -> Listed:
+    if not row.get('path'):
+        message = f'{where}: the row has no path'
+        raise InputError(message)
+    entities = {}
+    for column, key in (('subject', 'sub'), ('session', 'ses'), ('label', 'label')):
+        value = row.get(column, '').removeprefix(f'{key}-')
+        if key == 'sub' or value not in ('', 'n/a'):
+            entities[key] = checked_label(value, column, where)
+    return Listed(source.parent / row['path'], row['path'], entities)

@@ -1,0 +1,203 @@
+"""What the name of a lesion mask says, and the JSON files that belong to it."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lacuna.errors import InputError, MaskError
+from lacuna.images.spaces import SPACES, Settled, settle_space
+from lacuna.utils.files import read_json
+from lacuna.utils.names import check_name, parse_entities, sidecar_path
+
+_MASK_NAME = re.compile(r'(?P<stem>.+?)(_(?P<suffix>mask|roi|lesion))?\.(nii(\.gz)?|img)', re.DOTALL)
+
+#: the end of the name of an image; an .img has a .hdr beside it
+NIFTI = re.compile(r'\.(nii(\.gz)?|img)$')
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """A lesion mask and what its name says.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    stem : str
+        The name that leads all outputs: that of the file without ``space``, ``desc`` and suffix.
+    subject : str
+        Label, without ``sub-``.
+    session : str or None
+        Label, without ``ses-``.
+    space : str
+        The supported space of its coordinates.
+    space_from : str
+        Where that comes from, in words.
+    contradiction : str or None
+        What option, sidecar and name say of the space, if they do not agree.
+    """
+
+    path: Path
+    stem: str
+    subject: str
+    session: str | None
+    space: str
+    space_from: str
+    contradiction: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the outputs, relative to that of the dataset."""
+        session = f'ses-{self.session}' if self.session else ''
+        return Path(f'sub-{self.subject}', session, 'anat')
+
+
+def mask_stem(path: Path) -> str:
+    """Name of a mask without ``space``, suffix and extension: that of the same mask in any space.
+
+    >>> mask_stem(Path('sub-01_space-MNI152NLin6Asym_label-lesion_mask.nii.gz'))
+    'sub-01_label-lesion'
+    >>> mask_stem(Path('sub-01_label-lesion_roi.nii.gz')), mask_stem(Path('P1_lesion.nii'))
+    ('sub-01_label-lesion', 'P1_lesion')
+
+    Raises
+    ------
+    MaskError
+        If it is no NIfTI file.
+    """
+    matched = _MASK_NAME.fullmatch(path.name)
+    if not matched:
+        message = f'{path}: a mask is a NIfTI file (.nii, .nii.gz, or the .img of a pair with .hdr)'
+        raise MaskError(message)
+    stem = matched['stem']
+    # in a name of no participant, all but this makes one
+    if matched['suffix'] not in (None, 'mask') and 'sub' not in parse_entities(path.name):
+        stem = f'{stem}_{matched["suffix"]}'
+    return '_'.join(part for part in stem.split('_') if not part.startswith('space-'))
+
+
+def describe_mask(path: Path, *, space: str | None = None, subject: str | None = None) -> MaskFile:
+    """What the name of a mask and the JSON files that go with it say.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    space : str, optional
+        Overrides what files and name say.
+    subject : str, optional
+        Label of a mask whose name has none; by default made from the name.
+
+    Raises
+    ------
+    MaskError
+        If the space is not known or not supported, or the name cannot stand in a line of text.
+    """
+    try:
+        check_name(path)
+    except InputError as error:
+        raise MaskError(str(error)) from error
+    entities = parse_entities(path.name)
+    stem = mask_stem(path)
+    if 'sub' in entities:
+        # that of the outputs says what they are
+        stem = '_'.join(part for part in stem.split('_') if not part.startswith('desc-'))
+    else:
+        subject = subject or re.sub('[^0-9A-Za-z]', '', stem) or 'lesion'
+        stem = f'sub-{subject}'
+    settled = _mask_space(path, entities, space)
+    return MaskFile(
+        path=path,
+        stem=stem,
+        subject=entities.get('sub') or str(subject),
+        session=entities.get('ses'),
+        space=settled.space,
+        space_from=settled.source,
+        contradiction=settled.contradiction,
+    )
+
+
+def _mask_space(path: Path, entities: Mapping[str, str], given: str | None) -> Settled:
+    sidecar = mask_sidecar(path)
+    try:
+        settled = settle_space(
+            [
+                (given, '--mask-space'),
+                (sidecar.get('Space'), "the sidecar's Space"),
+                (sidecar.get('SpatialReference'), "the sidecar's SpatialReference"),
+                (entities.get('space'), "the name's space entity"),
+            ]
+        )
+    except InputError as error:
+        message = f'{path}: {error}'
+        raise MaskError(message) from error
+    if settled is None:
+        message = (
+            f'{path}: the space of the mask is not known; name it with --mask-space ({", ".join(SPACES)})'
+        )
+        raise MaskError(message)
+    return settled
+
+
+def mask_sidecar(path: Path) -> dict[str, Any]:
+    """What the JSON files say that go with a mask by the inheritance principle of BIDS.
+
+    They lie in the folder of the mask or in one above it, up to that of the dataset, and have no entity that the mask
+    lacks: ``mask.json``, ``space-MNI152NLin6Asym_mask.json``, ``sub-01/sub-01_mask.json``. What is nearer wins.
+    """
+    folders = [path.parent]
+    if participant := next((each for each in path.parents if each.name.startswith('sub-')), None):
+        folders = [*reversed(path.relative_to(participant.parent).parents)]
+        folders = [participant.parent / folder for folder in folders]
+    own, wanted = sidecar_path(path), parse_entities(path.name).items()
+    suffix = NIFTI.sub('', path.name).rpartition('_')[2]
+    found: dict[str, Any] = {}
+    for folder in folders:
+        general = [
+            each
+            for pattern in (f'{glob.escape(suffix)}.json', f'*_{glob.escape(suffix)}.json')
+            for each in folder.glob(pattern)
+            if each != own and parse_entities(each.name).items() <= wanted
+        ]
+        for each in sorted(general, key=lambda other: len(parse_entities(other.name))):
+            found |= read_json(each) or {}
+    return found | (read_json(own) or {})
+
+
+def contradictions(masks: Iterable[MaskFile]) -> list[str]:
+    """Each contradiction about the space of masks once: how many masks have it, and one of them."""
+    having: dict[str, list[MaskFile]] = {}
+    for mask in masks:
+        if mask.contradiction:
+            having.setdefault(mask.contradiction, []).append(mask)
+    return [
+        f'{what}: {found[0].space} is used ({len(found)} mask{"" if len(found) == 1 else "s"}, such as {found[0].path})'
+        for what, found in having.items()
+    ]
+
+
+def check_unique(masks: Iterable[MaskFile]) -> None:
+    """Refuse masks whose outputs would have the same names.
+
+    Raises
+    ------
+    InputError
+    """
+    seen: dict[str, MaskFile] = {}
+    for mask in masks:
+        if (other := seen.setdefault(mask.stem, mask)) is not mask:
+            one, two = (parse_entities(each.path.name).get('desc') for each in (other, mask))
+            choose = f"such as --pattern '*desc-{one or two}_*'" if one != two else 'or rename one of them'
+            message = (
+                f'two masks have one name for their results ({mask.stem}): {other.path.name} and {mask.path.name}; '
+                f'choose one with --pattern, {choose}'
+                + (
+                    ", or tell them apart by label- ('desc-' names what is made of a mask)"
+                    if one != two
+                    else ''
+                )
+            )
+            raise InputError(message)

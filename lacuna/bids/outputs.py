@@ -1,0 +1,143 @@
+"""The table of all outputs, and the names of the files that are made of a mask."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+
+@dataclass(frozen=True)
+class Output:
+    """One kind of file that Lacuna writes; see ``data/outputs.json``.
+
+    Attributes
+    ----------
+    key : str
+    level : str
+        ``mask`` (one for each lesion), ``figure`` (the same, among the figures) or ``connectome`` (one for each
+        tractogram).
+    scope : str or None
+        The entity that tells its variants apart: ``space``, ``atlas`` or none.
+    desc, suffix : str or None
+    extension : str
+    sidecar : bool
+        Whether a JSON file of the same name goes with it.
+    recorded_with : str
+        Key of the output in whose sidecar its size and checksum are: itself if it has one.
+    units : str or None
+    about : str
+    """
+
+    key: str
+    level: str
+    scope: str | None
+    desc: str | None
+    suffix: str | None
+    extension: str
+    sidecar: bool
+    recorded_with: str
+    units: str | None
+    about: str
+
+
+@cache
+def outputs() -> Mapping[str, Output]:
+    """The table of all outputs, by key."""
+    text = resources.files('lacuna').joinpath('data/outputs.json').read_text(encoding='utf-8')
+    return {key: Output(**{'key': key, 'recorded_with': key, **row}) for key, row in json.loads(text).items()}
+
+
+class Target(NamedTuple):
+    """One file to make of a mask: the key of the output, and the atlas if it belongs to one."""
+
+    key: str
+    atlas: str | None = None
+
+    @property
+    def field(self) -> str:
+        """Its name as a field of a node."""
+        return f'{self.key}_{self.atlas}' if self.atlas else self.key
+
+    @property
+    def recorded_with(self) -> Target:
+        """The output of the same mask in whose sidecar its size and checksum are."""
+        return self._replace(key=outputs()[self.key].recorded_with)
+
+
+def output_name(stem: str, key: str, **entities: str) -> str:
+    """File name of one output of a mask.
+
+    Parameters
+    ----------
+    stem : str
+        Of the mask, see `MaskFile`.
+    key : str
+        In the table of outputs.
+    **entities : str
+        The entity that the output's scope asks for.
+
+    Examples
+    --------
+    >>> output_name('sub-01_label-lesion', 'map', space='MNI152NLin6Asym')
+    'sub-01_label-lesion_method-snm_space-MNI152NLin6Asym_desc-disconnectionpct.nii.gz'
+    """
+    output = outputs()[key]
+    parts = [stem, 'method-snm']
+    if output.scope:
+        parts.append(f'{output.scope}-{entities[output.scope]}')
+    if output.desc:
+        parts.append(f'desc-{output.desc}')
+    if output.suffix:
+        parts.append(output.suffix)
+    return '_'.join(parts) + output.extension
+
+
+def parse_output_name(name: str) -> tuple[str, str, str | None] | None:
+    """Stem, key and value of the scope of an output of a mask, from its file name; None for any other file.
+
+    >>> parse_output_name('sub-01_label-lesion_method-snm_space-MNI152NLin6Asym_desc-disconnectionpct.nii.gz')
+    ('sub-01_label-lesion', 'map', 'MNI152NLin6Asym')
+    """
+    for key, pattern in _output_patterns().items():
+        if matched := pattern.fullmatch(name):
+            return matched['stem'], key, matched.groupdict().get('scope')
+    return None
+
+
+@cache
+def _output_patterns() -> dict[str, re.Pattern[str]]:
+    patterns = {}
+    for key, output in outputs().items():
+        if output.level == 'mask':
+            name = output_name('STEM', key, **({output.scope: 'SCOPE'} if output.scope else {}))
+            pattern = re.escape(name).replace('STEM', '(?P<stem>.+)').replace('SCOPE', '(?P<scope>[^_]+)')
+            patterns[key] = re.compile(pattern)
+    return patterns
+
+
+def connectome_tdi_path(label: str, space: str, resolution: int) -> Path:
+    """Where in the dataset the full density of a tractogram lies."""
+    return Path('connectome', f'tractogram-{label}_space-{space}_res-{resolution}_tdi.nii.gz')
+
+
+#: what every run makes of a mask
+BASIC_TARGETS = (Target('map'), Target('summary'))
+
+#: what the report shows besides
+SAMPLE = Target('sample')
+
+
+def figure_name(stem: str, desc: str, extension: str, **entities: str) -> str:
+    """File name of a figure.
+
+    >>> figure_name('sub-01_label-lesion', 'matrix', '.svg', atlas='aal')
+    'sub-01_label-lesion_method-snm_atlas-aal_desc-matrix_figure.svg'
+    """
+    middle = ''.join(f'_{key}-{value}' for key, value in entities.items())
+    return f'{stem}_method-snm{middle}_desc-{desc}_figure{extension}'

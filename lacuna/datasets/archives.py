@@ -1,0 +1,133 @@
+"""Tractograms in archives, one by one: no path in an archive is ever followed."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from itertools import chain, count, islice
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+import numpy as np
+
+from lacuna.datasets.download import Progress
+from lacuna.errors import InputError
+from lacuna.streamlines.files import tck
+from lacuna.streamlines.files.formats import EXTENSIONS, iter_blocks, open_tractogram
+
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_TARS = ('.tar', '.tar.gz', '.tgz', '.tar.xz', '.tar.bz2')
+#: Endings of the files that can be unpacked.
+ARCHIVES = ('.zip', *_TARS, '.tck.gz')
+
+
+def unpack(path: Path, scratch: Path, progress: Progress) -> tuple[Path, dict[str, np.ndarray]]:
+    """The tractogram in an archive; if there are more, all in one, and which streamlines come from which.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Zip or tar archive, or a gzip file; removed if it is damaged.
+    scratch : pathlib.Path
+        Folder to unpack into.
+    progress : callable
+
+    Returns
+    -------
+    tractogram : pathlib.Path
+        In `scratch`.
+    bundles : dict
+        Numbers of the streamlines by the names of the tractograms; empty if there is only one.
+
+    Raises
+    ------
+    InputError
+        If the archive is damaged, or holds no tractogram.
+    """
+    bundles: dict[str, np.ndarray] = {}
+    members = _members(path, scratch)
+
+    def blocks(tractograms: Iterable[tuple[str, Path]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        so_far = 0
+        for number, (name, tractogram) in enumerate(tractograms, start=1):
+            progress(f'unpack {path.name}', number, None)
+            first = so_far
+            for points, lengths in iter_blocks(open_tractogram(tractogram)):
+                so_far += len(lengths)
+                yield points, lengths
+            bundles[name] = np.arange(first, so_far)
+            tractogram.unlink()
+
+    try:
+        leading = list(islice(members, 2))
+        if len(leading) == 1:
+            return leading[0][1], {}
+        merged = scratch / f'{path.name.partition(".")[0]}.tck'
+        tck.write_blocks(merged, blocks(chain(leading, members)))
+    except (
+        zipfile.BadZipFile,
+        tarfile.TarError,
+        EOFError,
+        gzip.BadGzipFile,
+        zlib.error,
+        lzma.LZMAError,
+        RuntimeError,  # encrypted
+    ) as error:
+        message = f'{path}: the archive cannot be read ({error}); fetch it again'
+        path.unlink()
+        raise InputError(message) from error
+    if not bundles:
+        message = f'{path}: there is no tractogram in the archive; give another --url'
+        path.unlink()
+        raise InputError(message)
+    return merged, _short_names(bundles)
+
+
+def _short_names(bundles: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Without the folders, if the names are still different then."""
+    short = {PurePosixPath(name).name: rows for name, rows in bundles.items()}
+    return short if len(short) == len(bundles) else bundles
+
+
+def _members(path: Path, scratch: Path) -> Iterator[tuple[str, Path]]:
+    """Unpack the tractograms of an archive one by one, each in a folder of our own: no path in it is followed."""
+    numbers = count(1)
+
+    def unpacked(name: str, stream: IO[bytes]) -> tuple[str, Path] | None:
+        name = name.replace('\\', '/').removeprefix('./')
+        ending = next((end for end in EXTENSIONS if name.lower().endswith(end)), None)
+        if ending is None or PurePosixPath(name).name.startswith('.'):
+            return None
+        target = scratch / str(next(numbers)) / PurePosixPath(name).name
+        target.parent.mkdir()
+        with target.open('wb') as out:
+            shutil.copyfileobj(stream, out)
+        return name[: -len(ending)], target
+
+    lower = path.name.lower()
+    if lower.endswith('.zip'):
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                if not info.is_dir():
+                    if info.compress_type not in _COMPRESSIONS:  # others unpack to gigabytes at once
+                        message = f'{info.filename!r} is compressed in a way that is not supported'
+                        raise zipfile.BadZipFile(message)
+                    with archive.open(info) as stream:
+                        if found := unpacked(info.filename, stream):
+                            yield found
+    elif lower.endswith(_TARS):
+        with tarfile.open(path) as tar:
+            for member in tar:
+                if member.isfile() and (content := tar.extractfile(member)):
+                    with content:
+                        if found := unpacked(member.name, content):
+                            yield found
+    else:
+        with gzip.open(path) as zipped:
+            if found := unpacked(path.name.removesuffix('.gz'), zipped):  # type: ignore[arg-type]
+                yield found

@@ -1,0 +1,321 @@
+"""Download large files: resumed where they broke off, repeated when the server is busy, checked at the end."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import urlsplit, urlunsplit
+
+from lacuna.errors import InputError
+from lacuna.utils.locks import only_one
+
+if TYPE_CHECKING:
+    import requests
+
+#: Told what is done, how many bytes of it so far, and of how many (None if that is not known).
+Progress = Callable[[str, int, int | None], object]
+
+_BUSY = frozenset({408, 429, 500, 502, 503, 504})
+_CHUNK = 1 << 17
+_LONGEST_WAIT = 60.0
+#: free space that stays after a download
+_SPARE_BYTES = 100 * 2**20
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file to download.
+
+    Attributes
+    ----------
+    url : str
+    name : str
+        Of the file.
+    size : int or None
+        In bytes, if the source says.
+    checksum : str or None
+        Such as ``md5:...``, if the source gives one.
+    token : str or None
+        Sent to the site of `url` only, and never shown.
+    """
+
+    url: str
+    name: str
+    size: int | None = None
+    checksum: str | None = None
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a server is waited for, in seconds, and how often one that fails is asked again."""
+
+    timeout: float = 60.0
+    attempts: int = 6
+    first_wait: float = 1.0
+
+
+def shown(url: str) -> str:
+    """A URL without what may hold a secret.
+
+    >>> shown('https://me:secret@example.org/files/1?token=secret#x')
+    'https://example.org/files/1'
+    """
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition('@')[2], parts.path, '', ''))
+
+
+def read_answer(url: str, *, token: str | None = None, patience: Patience | None = None) -> Any:
+    """What an API answers, from JSON.
+
+    Raises
+    ------
+    InputError
+        If it cannot be reached, refuses, or answers something else.
+    """
+    patience = patience or Patience()
+
+    def attempt() -> Any:
+        with _request(url, token, {}, patience) as response:
+            return response.json()
+
+    try:
+        return _repeat(attempt, url, patience)
+    except ValueError:  # what is no JSON
+        message = f'{shown(url)} did not answer with JSON; try again later, or give the file with --url'
+        raise InputError(message) from None
+
+
+def download(
+    remote: Remote, folder: Path, *, patience: Patience | None = None, progress: Progress | None = None
+) -> Path:
+    """Download a file, or the rest of it; what was downloaded before is used.
+
+    Parameters
+    ----------
+    remote : Remote
+    folder : pathlib.Path
+        Where the file and, until it is whole, the part that is there lie.
+    patience : Patience, optional
+    progress : callable, optional
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    InputError
+        If it cannot be had, does not fit on the disk, or has another checksum or size than the source gives.
+    """
+    import pooch
+
+    pooch.get_logger().setLevel('ERROR')  # it would show the whole URL
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f'{remote.name}.part'
+
+    def fetch(_: str, target: str, __: object) -> None:
+        _download_part(remote, part, patience or Patience(), progress or (lambda *_: None))
+        part.replace(target)
+
+    try:
+        with _alone(folder):
+            found = pooch.retrieve(remote.url, remote.checksum, remote.name, folder, downloader=fetch)
+    except ValueError as error:
+        message = (
+            f'{shown(remote.url)}: the checksum of the file is not the one that its source gives; '
+            'the download was removed; try again, or name the file with --url if its source has a new version'
+        )
+        raise InputError(message) from error
+    except OSError as error:
+        message = f'{folder}: {error.strerror or error}; what was downloaded is kept'
+        raise InputError(message) from error
+    path = Path(found)
+    if remote.size is not None and not remote.checksum and (size := path.stat().st_size) != remote.size:
+        path.unlink()
+        message = (
+            f'{shown(remote.url)}: the file has {size} bytes, and its source says {remote.size}; the download was '
+            'removed; try again, or name the file with --url if its source has a new version'
+        )
+        raise InputError(message)
+    return path
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Refuse what does not fit on the disk.
+
+    Raises
+    ------
+    InputError
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed + _SPARE_BYTES:
+        message = (
+            f'{folder}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free; '
+            'make room, or name another --output-dir'
+        )
+        raise InputError(message)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    try:
+        with only_one(folder / '.lock', wait=False):
+            yield
+    except BlockingIOError as error:
+        message = f'another download into {folder} is under way; wait for it'
+        raise InputError(message) from error
+
+
+class _AgainError(Exception):
+    """This attempt failed, the next one may not."""
+
+    def __init__(self, reason: str, wait: float | None = None) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+def _repeat(
+    attempt: Callable[[], Any], url: str, patience: Patience, position: Callable[[], int] = lambda: 0
+) -> Any:
+    """Try until it works; gives up after so many attempts in a row that brought nothing further."""
+    failures = 0
+    while True:
+        before = position()
+        try:
+            return attempt()
+        except _AgainError as error:
+            failures = 1 if position() > before else failures + 1
+            if failures >= patience.attempts:
+                message = f'{shown(url)}: {error}; what was downloaded is kept, try again later'
+                raise InputError(message) from None
+            wait = patience.first_wait * 2 ** (failures - 1) if error.wait is None else error.wait
+            time.sleep(min(wait, _LONGEST_WAIT))
+
+
+@contextmanager
+def _request(
+    url: str, token: str | None, headers: dict[str, str], patience: Patience
+) -> Iterator[requests.Response]:
+    """An answer that can be used (or says that the part asked for is not there)."""
+    import requests
+
+    if token:
+        headers = {**headers, 'Authorization': f'token {token}'}
+    headers = {'Accept-Encoding': 'identity', **headers}  # a file that is compressed stays so
+    try:
+        with requests.get(url, headers=headers, stream=True, timeout=patience.timeout) as response:
+            _check_status(url, response)
+            yield response
+    except (
+        requests.exceptions.ConnectionError,
+        requests.exceptions.Timeout,
+        requests.exceptions.ChunkedEncodingError,
+    ) as error:
+        reason = f'the connection broke off or was not made ({type(error).__name__})'
+        raise _AgainError(reason) from None
+    except requests.exceptions.JSONDecodeError:
+        raise
+    except requests.exceptions.RequestException as error:  # its text may hold the token
+        message = f'{shown(url)} cannot be asked for ({type(error).__name__}); give another --url'
+        raise InputError(message) from None
+
+
+def _check_status(url: str, response: requests.Response) -> None:
+    status = response.status_code
+    if status in _BUSY:
+        after = response.headers.get('Retry-After', '')
+        reason = f'the server answers {status} ({response.reason})'
+        raise _AgainError(reason, float(after) if after.isdigit() else None)
+    problem = {
+        401: 'the token is missing or not valid: give one with --api-key or in the environment',
+        403: 'access is refused: a valid token is needed, with --api-key or in the environment',
+        404: 'there is no such file (any more): give its address with --url',
+        410: 'there is no such file any more: give its address with --url',
+    }.get(status)
+    if problem or status not in (200, 206, 416):
+        message = f'{shown(url)}: {problem or f"the server answers {status} ({response.reason})"}'
+        raise InputError(message)
+
+
+def _download_part(remote: Remote, part: Path, patience: Patience, progress: Progress) -> None:
+    """Complete the part that is there, however often the connection breaks."""
+    validator = part.with_name(f'{part.name}.etag')
+    part.touch()
+    with part.open('r+b') as stream:
+        stream.seek(0, os.SEEK_END)
+
+        def attempt() -> None:
+            there = stream.tell()
+            headers = {'Range': f'bytes={there}-'} if there else {}
+            if there and validator.is_file():  # of another version the server then sends all
+                headers['If-Range'] = validator.read_text()
+            with _request(remote.url, remote.token, headers, patience) as response:
+                if response.status_code == 416 and _span(response) == (None, there):
+                    return
+                _refuse_page(remote, response)
+                total = _begin(remote, response, stream)
+                _keep_validator(validator, response)
+                check_space(part.parent, max((total or 0) - stream.tell(), 0))
+                for chunk in response.iter_content(_CHUNK):
+                    stream.write(chunk)
+                    progress(f'download {remote.name}', stream.tell(), total)
+            if total is not None and stream.tell() != total:
+                if stream.tell() > total:
+                    _restart(stream)
+                reason = 'the file is not as long as the server says'
+                raise _AgainError(reason)
+
+        _repeat(attempt, remote.url, patience, stream.tell)
+    validator.unlink(missing_ok=True)
+
+
+def _begin(remote: Remote, response: requests.Response, stream: BinaryIO) -> int | None:
+    """Bring the part to where the answer starts; returns the size of the whole file, if it is known."""
+    if response.status_code == 206:
+        first, whole = _span(response)
+        if first == stream.tell():
+            return whole or remote.size
+    if response.status_code != 200:
+        _restart(stream)
+        reason = 'the server sends another part of the file than was asked for'
+        raise _AgainError(reason)
+    _restart(stream)
+    length = response.headers.get('Content-Length', '')
+    return int(length) if length.isdigit() else remote.size
+
+
+def _span(response: requests.Response) -> tuple[int | None, int | None]:
+    """Where the part that was sent begins, and the size of the whole; None for what is not said."""
+    found = re.fullmatch(r'bytes (?:(\d+)-\d+|\*)/(\d+|\*)', response.headers.get('Content-Range', ''))
+    first, whole = found.groups() if found else (None, None)
+    return int(first) if first else None, int(whole) if whole and whole.isdigit() else None
+
+
+def _restart(stream: BinaryIO) -> None:
+    stream.seek(0)
+    stream.truncate()
+
+
+def _keep_validator(path: Path, response: requests.Response) -> None:
+    tag = response.headers.get('ETag', '')
+    if tag.startswith('"'):  # a weak one does not do
+        path.write_text(tag)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _refuse_page(remote: Remote, response: requests.Response) -> None:
+    if response.headers.get('Content-Type', '').startswith('text/html'):
+        message = (
+            f'{shown(remote.url)} is a web page, not a file; open it in a browser and give the address of the file '
+            'with --url'
+        )
+        raise InputError(message)

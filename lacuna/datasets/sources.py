@@ -1,0 +1,266 @@
+"""Where normative connectomes are: the table of those that can be fetched, and what Figshare and OSF say of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from lacuna.datasets.archives import ARCHIVES
+from lacuna.datasets.download import Patience, Remote, read_answer, shown
+from lacuna.errors import InputError
+from lacuna.streamlines.files.formats import EXTENSIONS
+
+#: answers read in one search of a project at OSF, which answers a hundred requests an hour
+_MOST_ANSWERS = 60
+
+
+@dataclass(frozen=True)
+class Connectome:
+    """A connectome that can be fetched; see ``data/connectomes.json``. What is not known for certain is None.
+
+    Attributes
+    ----------
+    name : str
+    about, citation, licence, page : str or None
+    space : str
+        Standard space of its coordinates.
+    count : int or None
+        Number of streamlines.
+    size : int or None
+        Of the download in bytes, about.
+    sha256 : str or None
+        Checksum of the download.
+    api : str or None
+        The API that knows where the file is, ``figshare`` or ``osf``.
+    record : str or None
+        What to ask the API for: an article at Figshare, a file at OSF.
+    file : str or None
+        Which file: its number in the article, or a pattern of its name in the project (lower case).
+    project : str or None
+        At OSF, in which, and in whose components, the file is looked up by its name.
+    url : str or None
+        Of the file.
+    whole : str or None
+        The connectome of which this is a random part.
+    fraction : float or None
+        How large a part.
+    """
+
+    name: str
+    space: str
+    about: str | None = None
+    citation: str | None = None
+    licence: str | None = None
+    page: str | None = None
+    count: int | None = None
+    size: int | None = None
+    sha256: str | None = None
+    api: str | None = None
+    record: str | None = None
+    file: str | None = None
+    project: str | None = None
+    url: str | None = None
+    whole: str | None = None
+    fraction: float | None = None
+
+    @property
+    def other_ways(self) -> str:
+        """What else can be done if its source does not have it."""
+        if self.whole is None:
+            return f'give its address with --url{f" (see {self.page})" if self.page else ""}'
+        part = f'--fraction {self.fraction} --seed 1'
+        return (
+            f"give its address with --url, or draw such a part yourself: 'lacuna fetch {self.whole} {part}', "
+            f"or 'lacuna convert IN OUT {part}' where IN is {self.whole}"
+        )
+
+
+@cache
+def _data() -> dict[str, Any]:
+    text = resources.files('lacuna').joinpath('data/connectomes.json').read_text(encoding='utf-8')
+    return dict(json.loads(text))
+
+
+def connectomes() -> dict[str, Connectome]:
+    """The connectomes that can be fetched, by name."""
+    return {name: Connectome(name=name, **row) for name, row in _data()['connectomes'].items()}
+
+
+def locate(
+    known: Connectome,
+    *,
+    url: str | None = None,
+    token: str | None = None,
+    apis: Mapping[str, str] | None = None,
+    patience: Patience | None = None,
+) -> Remote:
+    """Find out where the file of a connectome is, what it is called, and its checksum.
+
+    Raises
+    ------
+    InputError
+        If that is not known, or its source does not say.
+    """
+    apis = apis or _data()['apis']
+    if url and (record := _osf_record(url)):
+        known, url = dataclasses.replace(known, api='osf', record=record, url=None), None
+    if url or known.url:
+        address = url or str(known.url)
+        try:
+            parts = urlsplit(address)
+        except ValueError:
+            parts = urlsplit('')
+        if parts.scheme not in ('http', 'https') or not parts.hostname:
+            message = '--url needs the address of a file, which begins with https://'
+            raise InputError(message)
+        checksum = None if url or not known.sha256 else f'sha256:{known.sha256}'
+        own = token if known.api == 'figshare' and _same_site(address, apis['figshare']) else None
+        return Remote(address, _file_name(unquote(parts.path), known), None, checksum, own)
+    if known.api == 'figshare':
+        return _locate_figshare(known, apis['figshare'], token, patience)
+    if known.record is None:
+        return _search_osf(known, apis['osf'], patience)
+    return _locate_osf(known, apis['osf'], patience)
+
+
+def _locate_figshare(known: Connectome, api: str, token: str | None, patience: Patience | None) -> Remote:
+    if not token:
+        message = (
+            f'{known.name} needs a personal token of Figshare: make one in the settings of your account there '
+            '(Applications), and give it in FIGSHARE_API_KEY or with --api-key'
+        )
+        raise InputError(message)
+    url = f'{api}/articles/{known.record}/files'
+    try:
+        files = read_answer(url, token=token, patience=patience)
+        named = [(entry, str(entry['name'])) for entry in files]
+        tractograms = [entry for entry, name in named if _is_tractogram(name)]
+        (entry,) = [entry for entry in tractograms if str(entry.get('id')) == known.file] or tractograms
+        checksum = entry.get('computed_md5') or entry.get('supplied_md5')
+        address = str(entry['download_url'])
+        return Remote(
+            address,
+            _file_name(str(entry['name']), known),
+            int(entry['size']),
+            f'md5:{checksum}' if checksum else None,
+            token if _same_site(address, api) else None,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise InputError(_unexpected(url, known)) from None
+
+
+def _locate_osf(known: Connectome, api: str, patience: Patience | None) -> Remote:
+    url = f'{api}/files/{known.record}/'
+    try:
+        return _osf_remote(read_answer(url, patience=patience)['data'], known)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise InputError(_unexpected(url, known)) from None
+
+
+def _osf_remote(entry: dict[str, Any], known: Connectome) -> Remote:
+    """A file, from what OSF says of it."""
+    about = entry['attributes']
+    hashes = (about.get('extra') or {}).get('hashes') or {}
+    checksum = next((f'{kind}:{hashes[kind]}' for kind in ('sha256', 'md5') if hashes.get(kind)), None)
+    name = _file_name(str(about['name']), known)
+    size = int(about['size']) if about.get('size') is not None else None
+    return Remote(str(entry['links']['download']), name, size, checksum)
+
+
+def _search_osf(known: Connectome, api: str, patience: Patience | None) -> Remote:
+    """Look a file up by its name in a project and its components."""
+    where = f'the OSF project {known.project}'
+    url = f'{api}/nodes/{known.project}/'
+    try:
+        files = [(str(entry['attributes']['name']), entry) for entry in _osf_files(url, api, patience)]
+        tractograms = [(name, entry) for name, entry in files if _is_tractogram(name)]
+        called_so = [each for each in tractograms if fnmatch.fnmatch(each[0].lower(), str(known.file))]
+        exactly = [each for each in called_so if each[0].lower().startswith(f'{known.name}.')]
+        if len(found := exactly or called_so) == 1:
+            return _osf_remote(found[0][1], known)
+        addresses = [f'{name} ({shown(str(entry["links"]["download"]))})' for name, entry in found]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        message = f'what OSF answers on its project {known.project} cannot be understood; {known.other_ways}'
+        raise InputError(message) from None
+    except InputError as error:
+        message = f'{known.name} could not be looked up in {where} ({error}); {known.other_ways}'
+        raise InputError(message) from error
+    if addresses:
+        message = f'{where} holds more than one {known.name}: {", ".join(addresses)}; choose one with --url'
+    else:
+        others = (
+            f' (there are {", ".join(sorted({name for name, _ in tractograms})[:5])})' if tractograms else ''
+        )
+        message = (
+            f'{where} holds no {known.name}: none of its {len(files)} files is a tractogram called '
+            f'{known.file}{others}; {known.other_ways}'
+        )
+    raise InputError(message)
+
+
+def _osf_files(project: str, api: str, patience: Patience | None) -> Iterator[dict[str, Any]]:
+    """What OSF says of each file in its storage of a project and of all its components."""
+    pending = [f'{project}files/', f'{project}children/']
+    asked = 0
+    while pending:
+        url = pending.pop(0)
+        if asked == _MOST_ANSWERS or not url.startswith(f'{api}/'):
+            message = f'{shown(url)} is not asked: there are too many answers, or it is not of the API'
+            raise InputError(message)
+        answer = read_answer(url if '?' in url else f'{url}?page[size]=100', patience=patience)
+        asked += 1
+        if further := answer['links'].get('next'):
+            pending.insert(0, str(further))
+        for entry in answer['data']:
+            if entry['type'] == 'nodes':
+                component = f'{api}/nodes/{quote(str(entry["id"]), safe="")}/'
+                pending += [f'{component}files/', f'{component}children/']
+            elif entry['attributes']['provider'] != 'osfstorage':
+                continue  # storage elsewhere that is shown there
+            elif entry['attributes']['kind'] == 'folder':
+                pending.append(str(entry['relationships']['files']['links']['related']['href']))
+            else:
+                yield entry
+
+
+def _is_tractogram(name: str) -> bool:
+    return name.lower().endswith(EXTENSIONS + ARCHIVES)
+
+
+def _unexpected(url: str, known: Connectome) -> str:
+    return f'{shown(url)} does not list one tractogram; {known.other_ways}'
+
+
+def _osf_record(url: str) -> str | None:
+    """What to ask the API of OSF for, if that is where an address leads.
+
+    >>> _osf_record('https://osf.io/abc12/download')
+    'abc12'
+    """
+    found = re.fullmatch(
+        r'https?://(?:www\.)?osf\.io/(?:download/)?([0-9a-z]{5,})/?(?:download/?)?', url.partition('?')[0]
+    )
+    return found[1] if found else None
+
+
+def _same_site(url: str, other: str) -> bool:
+    """Whether two addresses belong to one owner (the last two parts of their hosts), as safe one as the other."""
+    first, second = urlsplit(url), urlsplit(other)
+    owners = [(each.hostname or '').split('.')[-2:] for each in (first, second)]
+    return first.scheme == second.scheme and owners[0] == owners[1]
+
+
+def _file_name(given: str, known: Connectome) -> str:
+    """A safe name whose ending says what the file is; one that does not say is taken for a ``.tck``."""
+    name = PurePosixPath(given.replace('\\', '/')).name
+    ending = next((end for end in EXTENSIONS + ARCHIVES if name.lower().endswith(end)), '')
+    return name if ending and len(name) > len(ending) else f'{known.name}{ending or ".tck"}'

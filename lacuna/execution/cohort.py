@@ -1,0 +1,265 @@
+"""The graph of a whole run: each tractogram's density once, then every mask."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nipype.interfaces import utility as niu
+from nipype.pipeline import engine as pe
+from niworkflows.engine.workflows import LiterateWorkflow as Workflow
+
+from lacuna.bids.outputs import BASIC_TARGETS, SAMPLE, connectome_tdi_path
+from lacuna.execution.plan import MaskJob, RunPlan
+from lacuna.interfaces.bids import DerivativesDataSink, SaveFile
+from lacuna.interfaces.connectivity import NumberStreamlines
+from lacuna.workflows.connectivity import init_parcellation_wf
+from lacuna.workflows.connectome import init_alignment_wf, init_connectome_wf
+from lacuna.workflows.resources import of_streamlines
+from lacuna.workflows.snm import engine_fields, init_snm_wf
+
+#: streamlines of the sample that a report shows; more would only cover each other
+MOST_SAMPLED = 1000
+
+
+def init_cohort_wf(
+    plan: RunPlan,
+    *,
+    nprocs: int = 1,
+    omp_nthreads: int = 1,
+    mem_gb: float | None = None,
+    show_progress: bool = False,
+    name: str = 'lacuna_wf',
+) -> Workflow:
+    """All that a plan says is missing, from the tractogram to the files under their final names.
+
+    Parameters
+    ----------
+    plan : lacuna.execution.plan.RunPlan
+    nprocs : int
+        Threads of what is done once, before the masks.
+    omp_nthreads : int
+        Threads for each mask.
+    mem_gb : float, optional
+        Memory of the nodes that look at streamlines; by default, what so many need.
+    show_progress : bool
+        Whether the build of an index shows a bar on a terminal.
+    name : str
+    """
+    workflow = Workflow(name=name)
+    mem_gb = of_streamlines(plan.tractogram.info.count) if mem_gb is None else mem_gb
+    for space in sorted({*plan.unpublished, *(job.mask.space for job in plan.todo)}):
+        jobs = [job for job in plan.todo if job.mask.space == space]
+        part = init_space_wf(
+            plan,
+            jobs,
+            space=space,
+            nprocs=nprocs,
+            omp_nthreads=omp_nthreads,
+            mem_gb=mem_gb,
+            show_progress=show_progress,
+            name=f'{space}_wf',
+        )
+        workflow.add_nodes([part])
+    return workflow
+
+
+def init_space_wf(
+    plan: RunPlan,
+    jobs: Sequence[MaskJob],
+    *,
+    space: str,
+    nprocs: int,
+    omp_nthreads: int,
+    mem_gb: float,
+    show_progress: bool,
+    name: str,
+) -> Workflow:
+    """The masks of one space, and what of the tractogram and the atlases they share.
+
+    Parameters
+    ----------
+    plan : lacuna.execution.plan.RunPlan
+    jobs : sequence of lacuna.execution.plan.MaskJob
+    space : str
+    nprocs, omp_nthreads, mem_gb, show_progress, name
+        See :func:`init_cohort_wf`.
+    """
+    workflow = Workflow(name=name)
+    config, info = plan.config, plan.tractogram.info
+    shared: dict[str, Any] = {'omp_nthreads': nprocs, 'mem_gb': mem_gb}
+    tractogram = pe.Node(niu.IdentityInterface(fields=['tracks', 'streamlines_total']), name='tractogram')
+    tractogram.inputs.tracks = str(plan.tractogram.tracks)
+    tractogram.inputs.streamlines_total = info.count
+    # where the streamlines come from: the node, and its field
+    tracks, field = tractogram, 'tracks'
+    aligned = plan.alignment(space)
+    if aligned.movement:
+        alignment = init_alignment_wf(
+            source_space=plan.tractogram.space,
+            target_space=space,
+            transform=aligned.movement.path,
+            cached_tracks=aligned.tracks,
+            omp_nthreads=nprocs,
+        )
+        workflow.connect([(tractogram, alignment, [('tracks', 'inputnode.tracks')])])
+        tracks, field = alignment, 'outputnode.tracks'
+    connectome = init_connectome_wf(
+        space=space,
+        resolution=config.output_resolution,
+        tck_upsample=config.tck_upsample,
+        engine=config.engine,
+        index_directory=plan.index_directory(space) if config.engine == 'index' else None,
+        cached_tdi=plan.cached_tdi(space),
+        show_progress=show_progress,
+        **shared,
+    )
+    tdi_path = connectome_tdi_path(plan.tractogram.label, space, config.output_resolution)
+    publish = pe.Node(
+        SaveFile(out_path=str(config.output_dir / tdi_path), metadata=plan.connectome_metadata[space]),
+        name='publish',
+        run_without_submitting=True,
+    )
+    workflow.connect([
+        (tracks, connectome, [(field, 'inputnode.tracks')]),
+        (connectome, publish, [('outputnode.full_tdi', 'in_file')]),
+    ])  # fmt: skip
+
+    # of each engine: where its own input comes from, and that of the assignment
+    if config.engine == 'index':
+        engine_source = (connectome, 'outputnode.index', 'inputnode.index')
+        to_assign = engine_source
+    else:
+        numbers = pe.Node(NumberStreamlines(count=info.count), name='numbers', mem_gb=mem_gb)
+        engine_source = (numbers, 'out_file', 'inputnode.numbers')
+        to_assign = (tracks, field, 'inputnode.tracks')
+
+    wanted = {target.atlas for job in jobs for target in job.missing if target.atlas}
+    parcellations = {}
+    for each in plan.parcellations[space]:
+        if each.atlas.name in wanted:
+            to_atlas = plan.movements.get((space, each.atlas.space))
+            part = init_parcellation_wf(
+                space=space,
+                atlas=each.atlas.name,
+                atlas_space=each.atlas.space,
+                atlas_transform=to_atlas.path if to_atlas else None,
+                engine=config.engine,
+                cached_endpoints=plan.cached_endpoints(each, space),
+                name=f'parcellation_{each.atlas.name}_wf',
+                **shared,
+            )
+            part.inputs.inputnode.image = str(each.atlas.image)
+            part.inputs.inputnode.labels = str(each.atlas.labels)
+            workflow.connect(to_assign[0], to_assign[1], part, to_assign[2])
+            parcellations[each.atlas.name] = part
+
+    for job, job_name in zip(jobs, job_names(jobs), strict=True):
+        one = init_mask_wf(
+            job,
+            output_dir=config.output_dir,
+            engine=config.engine,
+            tck_upsample=config.tck_upsample,
+            binarize=config.binarize,
+            omp_nthreads=omp_nthreads,
+            mem_gb=mem_gb,
+            name=job_name,
+        )
+        workflow.connect([
+            (tracks, one, [(field, 'inputnode.tracks')]),
+            (tractogram, one, [('streamlines_total', 'inputnode.streamlines_total')]),
+            (connectome, one, [('outputnode.full_tdi', 'inputnode.full_tdi')]),
+        ])  # fmt: skip
+        atlases = _atlases(job)
+        if engine_fields(config.engine, atlases):
+            workflow.connect(engine_source[0], engine_source[1], one, engine_source[2])
+        for atlas in atlases:
+            workflow.connect(
+                [(parcellations[atlas], one, [('outputnode.endpoints', f'inputnode.endpoints_{atlas}')])]
+            )
+    return workflow
+
+
+def init_mask_wf(
+    job: MaskJob,
+    *,
+    output_dir: Path,
+    engine: str = 'index',
+    tck_upsample: int | None = None,
+    binarize: float | None = None,
+    omp_nthreads: int = 1,
+    mem_gb: float = 1.0,
+    name: str = 'mask_wf',
+) -> Workflow:
+    """One mask from its file to its outputs under their final names.
+
+    Parameters
+    ----------
+    job : lacuna.execution.plan.MaskJob
+    output_dir : pathlib.Path
+        Root of the derivative dataset.
+    engine, tck_upsample, binarize, omp_nthreads, mem_gb, name
+        See :func:`lacuna.workflows.snm.init_snm_wf`.
+
+    Inputs
+    ------
+    tracks, full_tdi, streamlines_total, index, numbers, endpoints_<atlas>
+        See :func:`lacuna.workflows.snm.init_snm_wf`.
+    """
+    workflow = Workflow(name=name)
+    atlases = _atlases(job)
+    fields = ['tracks', 'full_tdi', 'streamlines_total', *engine_fields(engine, atlases)]
+    fields += [f'endpoints_{atlas}' for atlas in atlases]
+    inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
+    snm = init_snm_wf(
+        engine=engine,
+        density=any(target in BASIC_TARGETS for target in job.missing),
+        atlases=atlases,
+        most_sampled=MOST_SAMPLED if SAMPLE in job.missing else 0,
+        tck_upsample=tck_upsample,
+        binarize=binarize,
+        warnings=job.warnings,
+        omp_nthreads=omp_nthreads,
+        mem_gb=mem_gb,
+    )
+    snm.inputs.inputnode.mask = str(job.mask.path)
+    sink = pe.Node(
+        DerivativesDataSink(
+            targets=job.missing,
+            base_directory=str(output_dir),
+            source_file=str(job.mask.path),
+            space=job.mask.space,
+            subject=job.mask.subject,
+            metadata=job.metadata,
+            atlases=job.atlases,
+        ),
+        name='sink',
+    )
+    workflow.connect([
+        (inputnode, snm, [(field, f'inputnode.{field}') for field in fields]),
+        (snm, sink, [
+            (f'outputnode.{"disconnection_map" if target.key == "map" else target.field}', target.field)
+            for target in job.missing
+        ]),
+    ])  # fmt: skip
+    return workflow
+
+
+def _atlases(job: MaskJob) -> list[str]:
+    """Names of the atlases of which something is missing, in the order of the outputs."""
+    return list(dict.fromkeys(target.atlas for target in job.missing if target.atlas))
+
+
+def sink_nodes(plan: RunPlan, workflow: Workflow) -> list[str]:
+    """Full names of the last nodes of the masks, in the order of ``plan.todo``."""
+    names = job_names(plan.todo)
+    return [
+        f'{workflow.name}.{job.mask.space}_wf.{name}.sink' for job, name in zip(plan.todo, names, strict=True)
+    ]
+
+
+def job_names(jobs: Sequence[MaskJob]) -> list[str]:
+    """Names of the workflows of the masks: the same in every run, so that a killed one can be resumed."""
+    return [re.sub('[^0-9A-Za-z]', '_', job.mask.stem) + '_wf' for job in jobs]

@@ -1,0 +1,292 @@
+"""The settings of a run: typed, checked where they are made, and written down beside the results."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lacuna.errors import InputError, brief
+from lacuna.images.masks import check_threshold
+from lacuna.images.spaces import RESOLUTIONS, world_space
+from lacuna.utils.names import check_name
+
+#: the first is the default
+ENGINES = ('index', 'mrtrix')
+#: points per stored step; each takes time and memory
+_MOST_UPSAMPLE = 1000
+ON_EMPTY = ('warn', 'skip', 'error')
+#: the first is the default
+REPORTS = ('full', 'light', 'none')
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Settings of ``lacuna run snm``.
+
+    Attributes
+    ----------
+    source : pathlib.Path
+        BIDS dataset, or one mask.
+    output_dir : pathlib.Path
+    connectome_path : pathlib.Path
+        Tractogram.
+    connectome_space, mask_space : str or None
+        Names of the spaces; None to find them out.
+    participants, sessions : tuple of str
+        Labels; all if empty.
+    pattern : str or None
+        Glob that the masks' names match.
+    bids_filter_file : pathlib.Path or None
+        JSON that says what pybids is asked for.
+    chunk : str or None
+        ``I/N``: only every N-th participant, from the I-th on.
+    parcel_atlases : tuple of str
+        Names of atlases.
+    custom_parcellations : tuple of tuple of str
+        Name, image, label table and space of each parcellation given as files.
+    atlas_dir : pathlib.Path or None
+        Folder with atlases of one's own, named as BIDS asks.
+    compute_disconnectivity_matrix, compute_roi_disconnection : bool
+        Whether to make the matrices, and the table of parcels, of each atlas.
+    engine : str
+        What computes, with the same results: ``index`` or ``mrtrix``.
+    output_resolution : int
+        Edge of the voxels of the maps in mm.
+    tck_upsample : int or None
+        Overrides MRtrix3's rule for the upsampling of streamlines.
+    binarize : float or None
+        Values of the masks above it are lesion; None for masks that are 0 and 1.
+    on_empty : str
+        What to do with a mask without voxels: ``warn`` (map of zeros), ``skip`` or ``error``.
+    nprocs : int
+        Processors to use; -1 for all.
+    mem_gb : float or None
+        Memory to use; None for what there is.
+    use_plugin : pathlib.Path or None
+        File that says what runs the nodes (``--use-plugin``).
+    work_dir : pathlib.Path or None
+        For what is not finished; None for a folder that goes with the run.
+    report : str
+        Page of each participant: ``full``, ``light`` (without the viewer, and the sample of streamlines that it shows)
+        or ``none``.
+    overwrite, dry_run : bool
+    verbose : int
+
+    Raises
+    ------
+    InputError
+        If a value is not one of those possible.
+    """
+
+    source: Path
+    output_dir: Path
+    connectome_path: Path
+    connectome_space: str | None = None
+    mask_space: str | None = None
+    participants: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    pattern: str | None = None
+    bids_filter_file: Path | None = None
+    chunk: str | None = None
+    parcel_atlases: tuple[str, ...] = ()
+    custom_parcellations: tuple[tuple[str, str, str, str], ...] = ()
+    atlas_dir: Path | None = None
+    compute_disconnectivity_matrix: bool = False
+    compute_roi_disconnection: bool = False
+    engine: str = ENGINES[0]
+    output_resolution: int = 2
+    tck_upsample: int | None = None
+    binarize: float | None = None
+    on_empty: str = 'warn'
+    nprocs: int = -1
+    mem_gb: float | None = None
+    use_plugin: Path | None = None
+    work_dir: Path | None = None
+    report: str = REPORTS[0]
+    overwrite: bool = False
+    dry_run: bool = False
+    verbose: int = 0
+
+    def __post_init__(self) -> None:
+        for name, choices in (
+            ('engine', ENGINES),
+            ('on_empty', ON_EMPTY),
+            ('report', REPORTS),
+            ('output_resolution', RESOLUTIONS),
+        ):
+            if getattr(self, name) not in choices:
+                message = f'{name} is {getattr(self, name)!r}; choose from {", ".join(map(str, choices))}'
+                raise InputError(message)
+        if self.chunk is not None and not _is_chunk(self.chunk):
+            message = f"chunk is '{self.chunk}'; give I/N, such as 1/4 for the first of four"
+            raise InputError(message)
+        for name in ('connectome_space', 'mask_space'):
+            if (space := getattr(self, name)) is not None:
+                world_space(space, name)
+        wanted = self.compute_disconnectivity_matrix or self.compute_roi_disconnection
+        if wanted != bool(self.parcel_atlases or self.custom_parcellations):
+            message = (
+                'matrices and parcel tables need an atlas: name one with --parcel-atlases or --custom-parcellation'
+                if wanted
+                else 'nothing is computed from the atlas: add --compute-roi-disconnection or '
+                '--compute-disconnectivity-matrix'
+            )
+            raise InputError(message)
+        if self.nprocs == 0 or self.nprocs < -1:
+            message = f'nprocs is {self.nprocs}; give a number of processors, or -1 for all'
+            raise InputError(message)
+        if self.mem_gb is not None and not 0 < self.mem_gb < math.inf:
+            message = f'mem_gb is {self.mem_gb}; give the gigabytes to use'
+            raise InputError(message)
+        check_threshold(self.binarize)
+        if self.tck_upsample is not None and not 1 <= self.tck_upsample <= _MOST_UPSAMPLE:
+            message = f'tck_upsample is {self.tck_upsample}; give a whole number from 1 to {_MOST_UPSAMPLE}'
+            raise InputError(message)
+        paths = (self.source, self.output_dir, self.connectome_path, self.work_dir, self.atlas_dir)
+        for path in (*paths, self.bids_filter_file):
+            check_name(path or '')
+        for _, image, labels, _ in self.custom_parcellations:
+            check_name(image)
+            check_name(labels)
+
+    @property
+    def lesions(self) -> Path:
+        """The folder of the masks."""
+        return self.source if self.source.is_dir() else self.source.parent
+
+    def settings(self) -> str:
+        """What has to be the same in runs that share an output folder, whichever masks they have."""
+        return dataclasses.replace(
+            self, source=self.lesions, pattern=None, bids_filter_file=None
+        ).command_line()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain values (paths as text, None left out)."""
+        plain: dict[str, Any] = {}
+        for name, value in dataclasses.asdict(self).items():
+            if value is not None:
+                plain[name] = str(value) if isinstance(value, Path) else value
+        return plain
+
+    def to_toml(self) -> str:
+        """The settings as TOML."""
+        import tomli_w
+
+        return tomli_w.dumps(self.to_dict())
+
+    def command_line(self, participant: str | None = None) -> str:
+        """The command that gives the results of these settings, without what does not change them.
+
+        >>> run = RunConfig(source=Path('bids'), output_dir=Path('out'), connectome_path=Path('t.tck'))
+        >>> run.command_line('01')
+        'lacuna run snm bids out --connectome-path t.tck --participant-label 01 --output-resolution 2'
+        """
+        words = ['lacuna', 'run', 'snm', str(self.source), str(self.output_dir)]
+        options = {
+            '--connectome-path': self.connectome_path,
+            '--connectome-space': self.connectome_space,
+            '--mask-space': self.mask_space,
+            '--participant-label': participant,
+            '--pattern': self.pattern,
+            '--binarize': self.binarize,
+            '--bids-filter-file': self.bids_filter_file,
+            '--output-resolution': self.output_resolution,
+            '--tck-upsample': self.tck_upsample,
+            '--engine': self.engine if self.engine != ENGINES[0] else None,
+        }
+        for option, value in options.items():
+            if value is not None:
+                words += [option, str(value)]
+        if self.parcel_atlases:
+            words += ['--parcel-atlases', *self.parcel_atlases]
+        for custom in self.custom_parcellations:
+            words += ['--custom-parcellation', *custom]
+        if self.atlas_dir:
+            words += ['--atlas-dir', str(self.atlas_dir)]
+        for name in ('compute_disconnectivity_matrix', 'compute_roi_disconnection'):
+            if getattr(self, name):
+                words.append(f'--{name.replace("_", "-")}')
+        return shlex.join(words)
+
+
+def _is_chunk(text: str) -> bool:
+    """Whether a text is I/N, with I from 1 to N.
+
+    >>> [_is_chunk(text) for text in ('1/4', '4/4', '0/4', '5/4', '1/', 'a/b')]
+    [True, True, False, False, False, False]
+    """
+    matched = re.fullmatch(r'(\d{1,9})/(\d{1,9})', text, re.ASCII)
+    return matched is not None and 1 <= int(matched[1]) <= int(matched[2])
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings that `RunConfig.to_toml` wrote, as plain values.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file; or an output folder, for the settings of its last run.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is no TOML, or holds a setting that there is not, or of another type; or the folder
+        has none.
+    """
+    import tomllib
+
+    if path.is_dir():
+        path = _newest_settings(path)
+    try:
+        values = tomllib.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError, RecursionError) as error:  # the last: nested a thousandfold
+        reason = error.strerror if isinstance(error, OSError) else error
+        message = f'the settings {path} cannot be read: {reason}'
+        raise InputError(message) from error
+    if isinstance(given := values.get('report'), bool):  # as written until there was a choice
+        values['report'] = REPORTS[0] if given else 'none'
+    fields = RunConfig.__dataclass_fields__
+    for name, value in values.items():
+        if name not in fields:
+            message = f"the settings {path} name '{name}', which is no setting of this version"
+            raise InputError(message)
+        if not _is_a(value, str(fields[name].type).removesuffix(' | None')):
+            message = f'the settings {path}: {name} is {brief(value)}; expected {fields[name].type}'
+            raise InputError(message)
+    return values
+
+
+def _newest_settings(folder: Path) -> Path:
+    """Those of the last run into an output folder: the name of its log begins with the time, to a second."""
+    found = [*folder.glob('logs/*/settings.toml'), *folder.glob('settings.toml')]
+    if not found:
+        message = (
+            f'{folder} holds no settings of a run (logs/*/settings.toml); give its output folder, or the file'
+        )
+        raise InputError(message)
+    return max(found, key=lambda path: (path.parent.name.partition('_')[0], path.stat().st_mtime_ns))
+
+
+def _is_a(value: Any, kind: str) -> bool:
+    """Whether a value of TOML is of the type of a setting."""
+    if kind.startswith('tuple[str'):
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if kind.startswith('tuple[tuple'):
+        return isinstance(value, list) and all(_is_a(item, 'tuple[str') and len(item) == 4 for item in value)
+    # True is a number for Python
+    return isinstance(value, _TOML_TYPES[kind]) and (kind == 'bool' or not isinstance(value, bool))
+
+
+#: how the types of the settings look in TOML
+_TOML_TYPES: dict[str, type | tuple[type, ...]] = {
+    'Path': str,
+    'str': str,
+    'bool': bool,
+    'int': int,
+    'float': (int, float),
+}

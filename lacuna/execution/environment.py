@@ -1,0 +1,57 @@
+"""Keep Nipype, TemplateFlow, numba and matplotlib off the network and in folders that can be written to."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from lacuna.utils.cache import (
+    cache_dir,
+    home_dir,
+    is_writable,
+    own_folder,
+    private_temporary_dir,
+    user_cache_dir,
+)
+
+
+def quiet_environment() -> None:
+    """Keep nipype and TemplateFlow from asking the network, and caches where they can be written.
+
+    Call it before they and the modules with compiled code are imported; every command of Lacuna does.
+    """
+    os.environ.setdefault('NO_ET', '1')
+    os.environ.setdefault('NIPYPE_NO_ET', '1')
+    os.environ.setdefault('TEMPLATEFLOW_AUTOUPDATE', 'off')
+    if 'HOME' not in os.environ:  # in a container, say; MRtrix3 and pybids refuse to start without one
+        os.environ['HOME'] = str(home_dir() or private_temporary_dir())
+    given = os.environ.get('NUMBA_CACHE_DIR')
+    if not given or not is_writable(Path(given).absolute()):  # numba would end with a traceback
+        os.environ['NUMBA_CACHE_DIR'] = str(_compiled_code())
+    if user_cache_dir() is None:  # matplotlib would warn, or fail without a home
+        os.environ.setdefault('MPLCONFIGDIR', str(private_temporary_dir() / 'matplotlib'))
+
+
+def _compiled_code() -> Path:
+    """Where compiled code is kept: we may write there, also in containers and read-only installations, and only we."""
+    cache, name = cache_dir(), f'numba-{os.geteuid()}'
+    if is_writable(cache):
+        if not cache.exists():
+            own_folder(cache)  # what it holds tells of masks and tractograms
+        if own_folder(cache / name):
+            return cache / name
+        print(
+            f'lacuna: compiled code is not kept in {cache / name}: it belongs to somebody else, or others can write there',
+            file=sys.stderr,
+        )
+    return private_temporary_dir() / name
+
+
+def quiet_nipype() -> None:
+    """Keep nipype's own loggers silent; importing nipype has set them up before."""
+    import nipype  # noqa: F401
+
+    for name in ('nipype', 'nipype.workflow', 'nipype.utils', 'nipype.interface', 'nipype.filemanip'):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,0 +1,180 @@
+"""Run a workflow: Nipype's settings, resources and progress."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lacuna.errors import InputError
+from lacuna.execution.plugins.file import PluginChoice
+from lacuna.execution.plugins.local import Crash, group_of, local_plugin
+from lacuna.utils.cache import own_folder
+from lacuna.utils.processes import Usage
+
+if TYPE_CHECKING:
+    from nipype.pipeline.engine import Workflow
+
+#: bytes: a disk with less is as good as full, for a file that did not fit is gone again
+_NO_ROOM = 100e6
+
+
+def stream_commands(workflow: Workflow) -> None:
+    """Let the MRtrix3 commands of a workflow show what they print, with their progress."""
+    from lacuna.interfaces.mrtrix import MRtrixCommand
+
+    for name in workflow.list_node_names():
+        interface = workflow.get_node(name).interface
+        if isinstance(interface, MRtrixCommand):
+            interface.inputs.quiet = False
+
+
+def worthwhile_workers(engine: str, nprocs: int, masks: int, tractogram_bytes: int) -> int:
+    """How many masks to work on at a time; the nodes of each share the processors that are left.
+
+    A few masks are done, with all processors for each, before workers would have started: an index answers in a
+    fraction of a second, and MRtrix3 reads a small tractogram in one.
+
+    >>> worthwhile_workers('index', 8, 3, 15 * 10**9), worthwhile_workers('index', 8, 40, 10**8)
+    (1, 8)
+    >>> worthwhile_workers('mrtrix', 8, 3, 15 * 10**9), worthwhile_workers('mrtrix', 8, 3, 10**8)
+    (3, 1)
+    """
+    pays = masks >= 10 if engine == 'index' else masks >= 2 * nprocs or tractogram_bytes > 10**9
+    return min(nprocs, masks) if pays else 1
+
+
+def run_workflow(
+    workflow: Workflow,
+    *,
+    nprocs: int,
+    workers: int,
+    groups: Sequence[str] = (),
+    mem_gb: float | None,
+    work_dir: Path,
+    crash_dir: Path,
+    on_finished: Callable[[str, Usage], Any] | None = None,
+    plugin: PluginChoice | None = None,
+) -> tuple[list[Crash], Exception | None]:
+    """Run all nodes; a failure stops only what depends on it.
+
+    Parameters
+    ----------
+    workflow : nipype.pipeline.engine.Workflow
+    nprocs : int
+        Processors that the scheduler may hand out.
+    workers : int
+        Processes to work in; 1 for this one.
+    groups : sequence of str
+        Full names of sub-workflows, to be finished in this order; on a cluster, each is one job.
+    mem_gb : float or None
+        Memory that the scheduler may hand out; on a cluster, that of each job.
+    work_dir : pathlib.Path
+        For unfinished results; a run of the same name goes on from there.
+    crash_dir : pathlib.Path
+        For the records of failures.
+    on_finished : callable, optional
+        Called with the full name of each node that has ended well, and what its group has taken so far.
+    plugin : lacuna.execution.plugins.file.PluginChoice, optional
+        If that is a cluster, where jobs are submitted instead.
+
+    Returns
+    -------
+    crashes : list of Crash
+        The nodes that failed.
+    error : Exception or None
+        What the plugin itself raised: the run has ended before its time.
+
+    Raises
+    ------
+    InputError
+        If somebody else could have put something into the folder of the workflow.
+    """
+
+    def callback(node: Any, status: str) -> None:
+        if status == 'end' and on_finished:
+            on_finished(node.fullname, runner.usage[group_of(node.fullname, known_groups)])
+
+    known_groups = frozenset(groups)
+    if not own_folder(folder := work_dir / workflow.name):
+        # Nipype unpickles what it finds there, and a pickle can run anything
+        message = (
+            f'the work folder {folder} belongs to somebody else, or others can write there; '
+            'remove it, or name another with --work-dir'
+        )
+        raise InputError(message)
+    configure(workflow, crash_dir, most_gb=mem_gb)
+    workflow.base_dir = str(work_dir)
+    failure: Exception | None = None
+    if plugin is not None and plugin.is_cluster:
+        from lacuna.execution.plugins.cluster import ClusterPlugin
+
+        runner: Any = ClusterPlugin(plugin, groups=groups, memory_gb=mem_gb, on_status=callback)
+    else:
+        plugin_args: dict[str, Any] = {'status_callback': callback, 'n_procs': nprocs}
+        if mem_gb is not None:
+            plugin_args['memory_gb'] = mem_gb
+        runner = local_plugin(plugin_args, workers=workers, groups=groups)
+    try:
+        workflow.run(runner)
+    except Exception as error:  # noqa: BLE001  not of a node: those are in the crashes
+        runner.kill_workers()
+        failure = error
+    except BaseException:
+        runner.kill_workers()  # else the interpreter would wait for them
+        raise
+    return runner.crashes, failure
+
+
+def configure(workflow: Workflow, crash_dir: Path, *, most_gb: float | None = None) -> None:
+    """Set Nipype up for this workflow and its nodes only; a node that wants more memory than `most_gb` runs alone."""
+    settings = {
+        'crashdump_dir': str(crash_dir),
+        'crashfile_format': 'txt',
+        'stop_on_first_crash': 'false',
+        'poll_sleep_duration': '0',
+        'check_version': 'false',
+        'remove_unnecessary_outputs': 'false',
+    }
+    workflow.config['execution'].update(settings)
+    for name in workflow.list_node_names():
+        node = workflow.get_node(name)
+        if most_gb is not None:
+            node._mem_gb = min(node._mem_gb, most_gb)
+        node.config = {
+            **(node.config or {}),
+            'execution': {**(node.config or {}).get('execution', {}), **settings},
+        }
+
+
+def remove_finished(folder: Path) -> None:
+    """Remove the working files of what is finished: selected streamlines are large, and nothing needs them again."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def full_disk(reason: str, folders: Mapping[str, Path]) -> str | None:
+    """Which folders lie on a disk that is full, if that is what an error says.
+
+    Parameters
+    ----------
+    reason : str
+        Message of the error.
+    folders : mapping
+        By the names that people know them by.
+
+    Returns
+    -------
+    str or None
+        Such as ``the work folder /tmp/x``; None if the error says something else, or none of these disks is full.
+    """
+    if not any(os.strerror(number).lower() in reason.lower() for number in (errno.ENOSPC, errno.EDQUOT)):
+        return None
+    full = []
+    for name, folder in folders.items():
+        there = next(each for each in (folder, *folder.parents) if each.exists())
+        if shutil.disk_usage(there).free < _NO_ROOM:
+            full.append(f'{name} {folder}')
+    return ' and '.join(full) or None

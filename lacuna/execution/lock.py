@@ -1,0 +1,144 @@
+"""Which run may write the results of which participants: two runs never mix in one output folder.
+
+Runs may share an output folder, as the jobs of a cluster do, if their settings are the same and each has participants
+of its own. The locks are the kernel's: they end with the process that holds them, however it ends and on whatever host
+it was, so there is nothing that could be left behind.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import zlib
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from lacuna.errors import InputError
+from lacuna.utils.files import TEMPORARY
+from lacuna.utils.locks import NO_LOCKS
+
+# What each byte of the lock file stands for. It need not be that long.
+_SETTINGS, _TABLES, _FIRST_PARTICIPANT = 0, 1, 2
+_MOST_NAMED = 5
+
+
+class Claim:
+    """The right to write the results of some participants.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Output folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._file: BinaryIO | None = None
+
+    def take(self, subjects: Collection[str], settings: str) -> None:
+        """Take it for these participants, until the process ends or `release`.
+
+        Parameters
+        ----------
+        subjects : collection of str
+            Labels, without ``sub-``.
+        settings : str
+            What has to be the same in all runs that write at the same time.
+
+        Raises
+        ------
+        InputError
+            If another run has one of them, or other settings; or the folder cannot be written.
+        """
+        path = self._root / 'logs' / '.lock'
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # never closed before the end: that would let go of all locks on the file
+            self._file = path.open('a+b', buffering=0)
+        except OSError as error:
+            message = f'the output folder {self._root} cannot be written: {error.strerror or error}'
+            raise InputError(message) from error
+        try:
+            others = self._agree(settings)
+            taken = [subject for subject in subjects if not self._try(_byte(subject))]
+        except OSError as error:
+            if error.errno in NO_LOCKS:  # a file system without locks: nothing can be known of others
+                return
+            raise
+        if others is None and not taken:
+            return
+        self.release()
+        reason = (
+            f'other settings: {others}'
+            if others
+            else f'the results of {", ".join(f"sub-{subject}" for subject in taken[:_MOST_NAMED])}'
+            + (f' and {len(taken) - _MOST_NAMED} more' if len(taken) > _MOST_NAMED else '')
+        )
+        message = (
+            f'another run is writing into {self._root}, with {reason}; '
+            'start this one again when that has ended, or choose another folder'
+        )
+        raise InputError(message)
+
+    @contextmanager
+    def tables(self) -> Iterator[None]:
+        """Hold the only right to change what runs share; short, and waits for it."""
+        assert self._file is not None, 'take it first'  # noqa: S101
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX, 1, _TABLES)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            yield
+            return
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _TABLES)
+
+    def release(self) -> None:
+        """Give it back."""
+        if self._file:
+            self._file.close()
+            self._file = None
+
+    def _agree(self, settings: str) -> str | None:
+        """Write down the settings if nobody else is at work; else the settings of the others if they differ."""
+        file = self._file
+        assert file is not None  # noqa: S101
+        if self._try(_SETTINGS):
+            for left in (*self._root.glob(f'{TEMPORARY}*'), *self._root.glob(f'connectome/{TEMPORARY}*')):
+                left.unlink(missing_ok=True)  # by a killed run; nobody writes now
+            file.truncate(0)
+            file.write(settings.encode())
+        fcntl.lockf(file, fcntl.LOCK_SH, 1, _SETTINGS)  # at the same time as others
+        file.seek(0)
+        found = file.read().decode(errors='replace')
+        return None if found == settings else found
+
+    def _try(self, byte: int) -> bool:
+        assert self._file is not None  # noqa: S101
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                raise
+            return False
+        return True
+
+
+@contextmanager
+def claiming(root: Path) -> Iterator[Claim]:
+    """A claim that is given back at the end of the block."""
+    claim = Claim(root)
+    try:
+        yield claim
+    finally:
+        claim.release()
+
+
+def _byte(subject: str) -> int:
+    """The byte of a participant. Two with the same byte would only have to wait for each other."""
+    return _FIRST_PARTICIPANT + zlib.crc32(subject.encode())

@@ -1,0 +1,391 @@
+"""What a run has to do: which masks are usable, which results are there, which are missing. Nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lacuna.bids.derivatives import conflicting_results, mask_outputs, missing_outputs
+from lacuna.bids.failures import Failure
+from lacuna.bids.inputs import LABEL, find_masks, labels_of, only_label, refuse_labels
+from lacuna.bids.mask_files import MaskFile, check_unique, contradictions, describe_mask, mask_stem
+from lacuna.bids.origins import read_links
+from lacuna.bids.outputs import BASIC_TARGETS, SAMPLE, Target, connectome_tdi_path
+from lacuna.bids.saving import is_whole
+from lacuna.errors import InputError, MaskError, brief
+from lacuna.execution.config import RunConfig
+from lacuna.execution.sidecars import atlas_metadata, connectome_metadata, mask_metadata, run_metadata
+from lacuna.images.atlases import Parcellation, custom_atlas, fetch, find_atlases, read_parcellation
+from lacuna.images.masks import check_touches, read_mask
+from lacuna.images.plausibility import mask_doubts, tractogram_doubt
+from lacuna.images.spaces import check_space, standard_grid
+from lacuna.images.transforms import Movement, find_movement
+from lacuna.streamlines.endpoints import VERSION, Coverage
+from lacuna.streamlines.sample import gap_warning
+from lacuna.streamlines.tractogram import Alignment, Tractogram, digest
+from lacuna.utils.names import parse_entities, sidecar_path
+from lacuna.utils.processes import side_by_side
+
+_MATRICES = ('disconnection_matrix', 'mask_matrix', 'intact_matrix', 'full_matrix', 'matrix_statistics')
+
+
+@dataclass(frozen=True)
+class MaskJob:
+    """One mask and what is to be made of it.
+
+    Attributes
+    ----------
+    mask : lacuna.bids.mask_files.MaskFile
+    missing : tuple of lacuna.bids.outputs.Target
+        The outputs to make.
+    metadata : dict
+        What their sidecars have in common.
+    atlases : dict
+        What their sidecars say of each atlas.
+    warnings : tuple of str
+        What is doubtful about the mask and the tractogram.
+    """
+
+    mask: MaskFile
+    missing: tuple[Target, ...]
+    metadata: dict[str, Any]
+    atlases: dict[str, dict[str, Any]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run has to do.
+
+    Attributes
+    ----------
+    config : lacuna.execution.config.RunConfig
+    tractogram : lacuna.streamlines.tractogram.Tractogram
+    engine_version : str or None
+    todo : list of MaskJob
+        Masks with outputs to make.
+    done : list of lacuna.bids.mask_files.MaskFile
+        Masks whose outputs are all there.
+    failed : list of Failure
+    skipped : list of Failure
+        Masks left out on purpose.
+    warnings : list of str
+        What is doubtful about all that the masks share: tractogram, atlases.
+    mask_warnings : dict
+        What is doubtful about a mask: a list of texts by the path of the mask, for those about which something is.
+    unpublished : list of str
+        Spaces whose full density is not in the dataset, or damaged.
+    connectome_metadata : dict
+        By space.
+    parcellations : dict
+        By space, a list of the atlases asked for.
+    movements : dict
+        By source and target space, for those that differ: a :class:`lacuna.images.transforms.Movement`.
+    """
+
+    config: RunConfig
+    tractogram: Tractogram
+    engine_version: str | None
+    cache: Path
+    todo: list[MaskJob] = field(default_factory=list)
+    done: list[MaskFile] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
+    skipped: list[Failure] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    unpublished: list[str] = field(default_factory=list)
+    mask_warnings: dict[Path, list[str]] = field(default_factory=dict)
+    connectome_metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
+    parcellations: dict[str, list[Parcellation]] = field(default_factory=dict)
+    movements: dict[tuple[str, str], Movement] = field(default_factory=dict)
+
+    def alignment(self, space: str) -> Alignment:
+        """The tractogram in a space."""
+        return Alignment(
+            self.tractogram, space, self.movements.get((self.tractogram.space, space)), self.cache
+        )
+
+    def index_directory(self, space: str) -> Path:
+        """Folder of the streamline index for a space."""
+        grid = standard_grid(space, self.config.output_resolution)
+        return self.alignment(space).index_directory(grid, self.config.tck_upsample)
+
+    def cached_tdi(self, space: str) -> Path:
+        """Where the full density for a space is kept, by all that decides its content."""
+        grid = standard_grid(space, self.config.output_resolution)
+        decides = [
+            self.alignment(space).content,
+            grid.shape,
+            grid.affine.tolist(),
+            self.config.tck_upsample,
+            self.engine_version,
+        ]
+        return self.cache / 'tdi' / f'{digest(decides)}.nii.gz'
+
+    def cached_endpoints(self, parcellation: Parcellation, space: str) -> Path:
+        """Where the endpoint table of an atlas in a space is kept, by all that decides its content."""
+        movement = self.movements.get((space, parcellation.atlas.space))
+        moved = movement.sha256 if movement else None
+        content, engine = self.alignment(space).content, self.engine_version or self.config.engine
+        decides = [VERSION, content, parcellation.sha256, moved, engine]
+        return self.cache / 'endpoints' / f'{digest(decides)}.npz'
+
+    def doubts_of_endpoints(self) -> list[str]:
+        """What is doubtful about the atlases, as far as the ends of the streamlines are known, and not said yet."""
+        doubts: list[str] = []
+        for space, parcellations in self.parcellations.items():
+            for each in parcellations:
+                if coverage := Coverage.load(self.cached_endpoints(each, space)):
+                    doubts += coverage.doubts(each.atlas.name, space)
+        return [doubt for doubt in dict.fromkeys(doubts) if doubt not in self.warnings]
+
+    def targets(self, space: str) -> list[Target]:
+        """All outputs of a mask of this space."""
+        config = self.config
+        keys = [*(_MATRICES if config.compute_disconnectivity_matrix else ())]
+        keys += ['roi_disconnection'] if config.compute_roi_disconnection else []
+        return [
+            *BASIC_TARGETS,
+            *([SAMPLE] if config.report == 'full' else []),
+            *(Target(key, each.atlas.name) for each in self.parcellations[space] for key in keys),
+        ]
+
+
+def make_plan(
+    config: RunConfig,
+    tractogram: Tractogram,
+    *,
+    engine_version: str | None,
+    cache: Path,
+    progress: Callable[[list[Path]], Any] = iter,
+    claim: Callable[[set[str]], object] = len,
+    paths: Sequence[Path] | None = None,
+) -> RunPlan:
+    """Check each mask, and compare with what is in the output folder.
+
+    Parameters
+    ----------
+    config : lacuna.execution.config.RunConfig
+    tractogram : lacuna.streamlines.tractogram.Tractogram
+    engine_version : str or None
+        Version of MRtrix3, if that is the engine.
+    cache : pathlib.Path
+        Folder of the caches.
+    progress : callable
+        Wraps the list of masks, as ``tqdm`` does.
+    claim : callable
+        Called with the participants before their results are looked at, so that nobody else writes them meanwhile.
+    paths : sequence of pathlib.Path, optional
+        What `mask_paths` has found.
+
+    Raises
+    ------
+    InputError
+        If no mask can be used, two have the same name for their results, or the results on disk were made with
+        other settings (unless ``overwrite``).
+    """
+    plan = RunPlan(config, tractogram, engine_version, cache)
+    if gaps := gap_warning(tractogram.info, config.output_resolution, config.tck_upsample):
+        plan.warnings.append(gaps)
+    if misplaced := tractogram_doubt(tractogram.info.brain_pct):
+        plan.warnings.append(f'{tractogram.path}: {misplaced}')
+    if tractogram.contradiction:
+        plan.warnings.append(f'{tractogram.contradiction}: {tractogram.space} is used')
+    usable = _usable_masks(plan, mask_paths(config) if paths is None else paths, progress)
+    # another chunk may have masks that can be used
+    if plan.failed and not usable and not plan.skipped and not config.chunk:
+        raise InputError('\n'.join(_reasons(plan.failed)))
+    spaces = sorted({mask.space for mask, _ in usable})
+    for space in spaces:
+        _find_movement(plan, tractogram.space, space)
+        plan.parcellations[space] = _parcellations(plan, space)
+    plan.warnings.extend(plan.doubts_of_endpoints())
+    claim({mask.subject for mask, _ in usable})
+    links = read_links(config.output_dir)
+    common: dict[str, dict[str, Any]] = {}
+    atlases: dict[str, dict[str, dict[str, Any]]] = {}
+    for space in spaces:
+        movement = _find_movement(plan, tractogram.space, space)
+        common[space] = run_metadata(
+            config,
+            tractogram,
+            space,
+            engine_version=engine_version,
+            moved_with={'File': movement.path.name, 'SHA256': movement.sha256} if movement else None,
+        )
+        plan.connectome_metadata[space] = connectome_metadata(config, tractogram, common[space], links)
+        atlases[space] = {each.atlas.name: atlas_metadata(each, links) for each in plan.parcellations[space]}
+        if not is_whole(
+            config.output_dir / connectome_tdi_path(tractogram.label, space, config.output_resolution)
+        ):
+            plan.unpublished.append(space)
+    conflicts: dict[str, list[str]] = {}
+    own_sidecars = set()
+    for mask, sha256 in usable:
+        metadata = mask_metadata(config, tractogram, mask, sha256, common[mask.space], links)
+        targets = plan.targets(mask.space)
+        missing, differing = missing_outputs(config.output_dir, mask, targets, metadata, atlases[mask.space])
+        own_sidecars.add(sidecar_path(config.output_dir / mask_outputs(mask, BASIC_TARGETS)[Target('map')]))
+        if config.overwrite:
+            missing = targets
+        elif differing:
+            conflicts[mask.path.name] = differing
+        if missing:
+            warnings = [*plan.mask_warnings.get(mask.path, ()), mask.contradiction, misplaced]
+            plan.todo.append(
+                MaskJob(mask, tuple(missing), metadata, atlases[mask.space], tuple(filter(None, warnings)))
+            )
+        else:
+            plan.done.append(mask)
+    if not config.overwrite:
+        conflicts |= conflicting_results(config.output_dir, common, own_sidecars)
+        if conflicts:
+            raise InputError(_conflict_message(conflicts))
+    return plan
+
+
+def _find_movement(plan: RunPlan, source: str, target: str) -> Movement | None:
+    """The transform of points from one space to another, noted in the plan; None within one space."""
+    if (source, target) not in plan.movements and (movement := find_movement(source, target)):
+        plan.movements[source, target] = movement
+    return plan.movements.get((source, target))
+
+
+def _parcellations(plan: RunPlan, space: str) -> list[Parcellation]:
+    """The atlases asked for, read and checked."""
+    config = plan.config
+    if not (config.parcel_atlases or config.custom_parcellations):
+        return []
+    custom = [custom_atlas(*words) for words in config.custom_parcellations]
+    found = find_atlases(config.parcel_atlases, space, custom=custom, folder=config.atlas_dir)
+    for atlas in found:
+        _find_movement(plan, space, atlas.space)
+    parcellations = [read_parcellation(fetch(atlas)) for atlas in found]
+    for each in parcellations:
+        doubt = check_space(each.atlas.space, each.index.shape, each.affine)
+        message = f'the atlas {each.atlas.name} ({each.atlas.image}): {doubt}'
+        if doubt and message not in plan.warnings:  # of each space in which there are masks
+            plan.warnings.append(message)
+    return parcellations
+
+
+def _usable_masks(
+    plan: RunPlan, paths: Sequence[Path], progress: Callable[[list[Path]], Any]
+) -> list[tuple[MaskFile, str]]:
+    config = plan.config
+    described: list[MaskFile] = []
+    subject = only_label(config.participants)
+    if subject is not None and not config.source.is_dir() and not LABEL.fullmatch(subject):
+        message = f'the participant {brief(subject)} has to be letters and digits'
+        raise InputError(message)
+    for path in paths:
+        try:
+            described.append(describe_mask(path, space=config.mask_space, subject=subject))
+        except MaskError as error:
+            plan.failed.append(Failure(path, str(error)))
+    # a mask in the native space beside the same one in MNI space is what pipelines leave: no failure
+    in_standard_space = {mask_stem(mask.path) for mask in described}
+    plan.failed[:] = [failure for failure in plan.failed if mask_stem(failure.path) not in in_standard_space]
+    check_unique(described)
+    plan.warnings.extend(contradictions(described))
+    usable = []
+    looks = side_by_side(lambda mask: _look(mask, plan), described)
+    for _, mask, look in zip(progress([mask.path for mask in described]), described, looks, strict=True):
+        if look.failure:
+            plan.failed.append(Failure(mask.path, look.failure))
+        elif not look.empty or _use_empty(plan, mask.path):
+            usable.append((mask, look.sha256))
+            if look.doubts:
+                plan.mask_warnings.setdefault(mask.path, []).extend(look.doubts)
+    return usable
+
+
+class _Look(NamedTuple):
+    """What was seen of a mask."""
+
+    sha256: str = ''
+    empty: bool = False
+    doubts: tuple[str, ...] = ()
+    failure: str | None = None
+
+
+def _look(described: MaskFile, plan: RunPlan) -> _Look:
+    try:
+        mask = read_mask(described.path, plan.config.binarize)
+        check_touches(described.path, mask)
+    except MaskError as error:
+        return _Look(failure=str(error))
+    doubts = mask_doubts(mask, described.space, described.space_from)
+    return _Look(mask.sha256, not mask.data.any(), doubts)
+
+
+def mask_paths(config: RunConfig) -> list[Path]:
+    """The masks that a run is asked for.
+
+    Raises
+    ------
+    InputError
+        If there are none, or a participant's label is none that BIDS allows.
+    """
+    if config.source.is_dir():
+        masks = find_masks(
+            config.source,
+            participants=config.participants,
+            sessions=config.sessions,
+            pattern=config.pattern,
+            filter_file=config.bids_filter_file,
+        )
+        return chunk_of(masks, config.chunk) if config.chunk else masks
+    if not config.source.exists():
+        message = f'there is no {config.source}: give a BIDS dataset or a mask (.nii.gz)'
+        raise InputError(message)
+    refuse_labels((config.source, label) for label in labels_of(Path(config.source.name)))
+    return [config.source]
+
+
+def chunk_of(masks: Sequence[Path], chunk: str) -> list[Path]:
+    """The masks of every N-th participant, from the I-th on: what chunk ``I/N`` of a dataset has to do.
+
+    >>> [path.name for path in chunk_of([Path(f'sub-{label}_mask.nii.gz') for label in 'aabcd'], '1/3')]
+    ['sub-a_mask.nii.gz', 'sub-a_mask.nii.gz', 'sub-d_mask.nii.gz']
+    """
+    number, of = map(int, chunk.split('/'))
+    labels = [parse_entities(path.name).get('sub', path.name) for path in masks]
+    mine = set(sorted(set(labels))[number - 1 :: of])
+    return [path for path, label in zip(masks, labels, strict=True) if label in mine]
+
+
+def _use_empty(plan: RunPlan, path: Path) -> bool:
+    """Whether an empty mask is used; notes those that are not."""
+    message = f'{path}: the mask is empty'
+    if plan.config.on_empty == 'error':
+        plan.failed.append(Failure(path, message))
+    elif plan.config.on_empty == 'skip':
+        plan.skipped.append(Failure(path, message))
+    return plan.config.on_empty == 'warn'
+
+
+def _reasons(failures: Sequence[Failure]) -> list[str]:
+    """Why masks failed, each reason once: with the first of them, and how many more there are.
+
+    >>> _reasons([Failure(Path('a.nii'), 'a.nii: empty'), Failure(Path('b.nii'), 'b.nii: empty')])
+    ['a.nii: empty (and 1 more mask)']
+    """
+    having: dict[str, list[Failure]] = {}
+    for failure in failures:
+        having.setdefault(failure.reason.removeprefix(f'{failure.path}: '), []).append(failure)
+    more = {reason: len(found) - 1 for reason, found in having.items()}
+    return [
+        found[0].reason
+        + (f' (and {more[reason]} more mask{"" if more[reason] == 1 else "s"})' if more[reason] else '')
+        for reason, found in having.items()
+    ]
+
+
+def _conflict_message(conflicts: dict[str, list[str]]) -> str:
+    lines = [f'  {name}: {"; ".join(found)}' for name, found in list(conflicts.items())[:10]]
+    if len(conflicts) > 10:
+        lines.append(f'  ... and {len(conflicts) - 10} more')
+    head = 'the results in the output folder were made with other settings; choose another folder, or --overwrite:'
+    return '\n'.join([head, *lines])

@@ -1,0 +1,1 @@
+"""What runs the nodes: this machine or a cluster."""

@@ -1,0 +1,139 @@
+"""What a run leaves in ``logs/``: settings, methods text, log, and a record of each mask."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import shutil
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import lacuna
+from lacuna.execution.config import RunConfig
+from lacuna.execution.plan import RunPlan
+from lacuna.utils.files import json_bytes, write_if_changed
+from lacuna.utils.processes import Usage
+
+_LOGGER = logging.getLogger('lacuna')
+
+#: seconds between two versions of run.json while masks are finished
+_EVERY = 5.0
+
+
+class RunRecord:
+    """``run.json``: when a run has started and ended, and what became of each mask.
+
+    It is there from the start, so that a run which was killed can be told from one that has ended.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Of this run.
+    plan : lacuna.execution.plan.RunPlan
+    """
+
+    def __init__(self, folder: Path, plan: RunPlan) -> None:
+        self._path = folder / 'run.json'
+        self._written = 0.0
+        self._about: dict[str, Any] = {
+            'lacuna': lacuna.__version__,
+            'command': shlex.join(sys.argv),
+            'host': socket.gethostname(),
+            'pid': os.getpid(),
+            'started': _now(),
+            'finished': None,
+            'status': 'running',
+            'exit_code': None,
+        }
+        self._warnings = plan.warnings  # there may be more at the end
+        self._masks: dict[Path, dict[str, Any]] = {}
+        self._mask_warnings = plan.mask_warnings
+        for mask in plan.done:
+            self.mask(mask.path, 'done before')
+        for skipped in plan.skipped:
+            self.mask(skipped.path, 'skipped', reason=skipped.reason)
+        for failure in plan.failed:
+            self.mask(failure.path, 'failed', reason=failure.reason)
+        for job in plan.todo:
+            self.mask(job.mask.path, 'not finished')
+        self.write()
+
+    def mask(self, path: Path, status: str, usage: Usage | None = None, reason: str | None = None) -> None:
+        """Note what became of a mask."""
+        self._masks[path] = {
+            'status': status,
+            'seconds': round(usage.seconds, 3) if usage else None,
+            'peak_memory_mb': round(usage.peak_memory / 1e6, 1) if usage else None,
+            'reason': reason,
+            'warnings': self._mask_warnings.get(path, []),
+        }
+
+    def write_now_and_then(self) -> None:
+        """Write the file, unless that was done a moment ago."""
+        if time.monotonic() - self._written > _EVERY:
+            self.write()
+
+    def finish(self, status: str, exit_code: int) -> None:
+        """Note how the run has ended, and write the file."""
+        self._about.update(finished=_now(), status=status, exit_code=exit_code)
+        self.write()
+
+    def write(self) -> None:
+        """Write the file."""
+        self._written = time.monotonic()
+        masks = [{'mask': str(path), **about} for path, about in self._masks.items()]
+        write_if_changed(self._path, json_bytes({**self._about, 'warnings': self._warnings, 'masks': masks}))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec='milliseconds')
+
+
+def new_log_dir(config: RunConfig) -> Path:
+    """Make the folder of one run below ``logs/`` and write the settings into it."""
+    name = f'{time.strftime("%Y%m%d-%H%M%S")}_{uuid.uuid4().hex[:8]}'
+    folder = config.output_dir / 'logs' / name
+    folder.mkdir(parents=True)
+    write_if_changed(folder / 'settings.toml', config.to_toml().encode())
+    return folder
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Write what Lacuna says into a file, too, with the time."""
+    handler = logging.FileHandler(path, encoding='utf-8')
+    handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(message)s'))
+    handler.handleError = lambda _: None  # type: ignore[assignment, method-assign]  # of a full disk the results tell
+    _LOGGER.addHandler(handler)
+    try:
+        yield
+    finally:
+        _LOGGER.removeHandler(handler)
+        handler.close()
+
+
+def write_methods(folder: Path, text: str) -> None:
+    """Write the methods text of a workflow, and the bibliography that it cites."""
+    head = f'Structural disconnection was computed with *Lacuna* {lacuna.__version__}, built on *Nipype* [@nipype]. '
+    write_if_changed(folder / 'CITATION.md', f'{head}{text.strip()}\n'.encode())
+    with resources.as_file(resources.files('lacuna').joinpath('data/boilerplate.bib')) as bibliography:
+        shutil.copyfile(bibliography, folder / 'CITATION.bib')
+
+
+def keep_crash(crash: Path, stem: str, command: str) -> Path:
+    """Name the record of a failed node after its mask, and say in it how to see the failure again."""
+    # no name of a file may be longer than 255 bytes
+    target = crash.with_name(f'crash-{stem[:100]}-{crash.name.removeprefix("crash-")}')
+    crash.rename(target)
+    with target.open('a', encoding='utf-8') as stream:
+        stream.write(f'\n\nTo see it again:\n{command}\n')
+    return target

@@ -1,0 +1,206 @@
+"""What the sidecars and the dataset description of a run say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import lacuna
+from lacuna.bids.derivatives import BIDS_VERSION
+from lacuna.bids.mask_files import MaskFile
+from lacuna.bids.origins import LESIONS, is_lesions_link, link_name, read_links
+from lacuna.bids.outputs import connectome_tdi_path, outputs
+from lacuna.bids.sidecars import _about
+from lacuna.errors import InputError
+from lacuna.execution.config import RunConfig
+from lacuna.images.atlases import Atlas, Parcellation
+from lacuna.streamlines.tractogram import Tractogram
+from lacuna.utils.files import json_bytes, listed, read_json, write_if_changed
+
+#: names that BIDS does not know (yet); directory patterns take no trailing slash
+_BIDSIGNORE = """\
+**/*_method-snm_*
+**/figures
+assets
+connectome
+logs
+sub-*.html
+group.html
+"""
+
+#: what an earlier version wrote: not the user's
+_EARLIER_BIDSIGNORE = _BIDSIGNORE.replace('assets\n', '').encode()
+
+_README = """\
+Structural disconnection by lesions, computed with Lacuna.
+
+sub-*/**/*_desc-disconnectionpct.nii.gz   percent of each voxel's streamlines that pass through the lesion
+sub-*/**/*_desc-summarystatistics_stats.json   volume of the lesion, streamlines cut, extent of the map
+sub-*/**/*_connmatrix.tsv, *_parcelstats.tsv, *_desc-matrixstatistics_stats.json   the same for pairs of parcels,
+    and for parcels, of an atlas
+connectome/*_tdi.nii.gz   number of streamlines of the whole tractogram in each voxel: the denominator of the maps
+logs/   settings, methods text and failures of each run
+sub-*.html, sub-*/figures/, assets/   reports: open the first in a browser ('lacuna report' makes them again)
+
+The JSON file beside each image says how it was made.
+"""
+
+
+def run_metadata(
+    config: RunConfig,
+    tractogram: Tractogram,
+    space: str,
+    *,
+    engine_version: str | None,
+    moved_with: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """What the sidecars of a run and a space have in common: tractogram, parameters, software.
+
+    `moved_with` says which transform has moved the streamlines into the space.
+    """
+    resolution = config.output_resolution
+    return {
+        'Space': space,
+        'SpatialReference': space,
+        'Resolution': f'{resolution} mm isotropic, standard grid of {space}',
+        'Tractogram': {
+            'Name': tractogram.name,
+            'Space': tractogram.space,
+            'SHA256': tractogram.sha256,
+            'StreamlineCount': tractogram.info.count,
+            'VerticesInsideBrainPercent': tractogram.info.brain_pct,
+            **({'MovedWith': dict(moved_with)} if moved_with else {}),
+        },
+        'Parameters': {
+            'OutputResolution': resolution,
+            'TckUpsample': config.tck_upsample or 'automatic',
+            **({} if config.binarize is None else {'Binarize': config.binarize}),
+        },
+        'SoftwareVersions': {
+            'Lacuna': lacuna.__version__,
+            'Engine': config.engine,
+            'MRtrix3': engine_version or 'not used',
+        },
+    }
+
+
+def connectome_metadata(
+    config: RunConfig, tractogram: Tractogram, common: Mapping[str, Any], links: Mapping[str, str]
+) -> dict[str, Any]:
+    """Sidecar of the full density of a tractogram."""
+    return {
+        **_about(outputs()['full_tdi']),
+        'Sources': [_uri(links, 'tractogram', tractogram.path)],
+        **common,
+        'CommandLine': config.command_line(),
+    }
+
+
+def mask_metadata(
+    config: RunConfig,
+    tractogram: Tractogram,
+    mask: MaskFile,
+    mask_sha256: str,
+    common: Mapping[str, Any],
+    links: Mapping[str, str],
+) -> dict[str, Any]:
+    """What the sidecars of one mask have in common; `links` are those of the dataset so far."""
+    denominator = connectome_tdi_path(tractogram.label, mask.space, config.output_resolution)
+    return {
+        'Sources': [
+            _uri(links, LESIONS, mask.path, config.lesions),
+            _uri(links, 'tractogram', tractogram.path),
+            f'bids::{denominator.as_posix()}',
+        ],
+        **common,
+        'Denominator': f'bids::{denominator.as_posix()}',
+        'Mask': {'SHA256': mask_sha256, 'Space': mask.space, 'SpaceFrom': mask.space_from},
+        'CommandLine': config.command_line(mask.subject),
+    }
+
+
+def _uri(links: Mapping[str, str], base: str, path: Path, folder: Path | None = None) -> str:
+    """BIDS URI of a source, by the link to its folder."""
+    folder = folder or path.parent
+    return f'bids:{link_name(links, base, folder)}:{path.relative_to(folder).as_posix()}'
+
+
+def atlas_metadata(parcellation: Parcellation, links: Mapping[str, str]) -> dict[str, Any]:
+    """What sidecars say of an atlas."""
+    atlas = parcellation.atlas
+    return {
+        'Name': atlas.name,
+        'From': atlas.source,
+        'Space': atlas.space,
+        'Parcels': len(parcellation.names),
+        'SHA256': parcellation.sha256,
+        'Sources': [
+            _uri(links, _link(atlas), path, atlas.image.parent) for path in (atlas.image, atlas.labels)
+        ],
+    }
+
+
+def _link(atlas: Atlas) -> str:
+    """Name of an atlas's folder in ``DatasetLinks``."""
+    return f'atlas-{atlas.name}'
+
+
+def write_description(
+    root: Path,
+    config: RunConfig,
+    tractogram: Tractogram,
+    *,
+    engine_version: str | None,
+    atlases: Iterable[Atlas] = (),
+) -> None:
+    """Write ``dataset_description.json``, ``README`` and ``.bidsignore``.
+
+    Links of earlier runs are kept as they are, and so is what somebody has added; a ``README`` or ``.bidsignore`` that
+    is there is not touched.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written.
+    """
+    earlier = read_json(root / 'dataset_description.json') or {}
+    links = read_links(root)
+    for base, folder in (
+        (LESIONS, config.lesions),
+        ('tractogram', tractogram.path.parent),
+        *((_link(atlas), atlas.image.parent) for atlas in atlases),
+    ):
+        links[link_name(links, base, folder)] = folder.as_uri()
+    generated = [
+        {'Name': 'Lacuna', 'Version': lacuna.__version__, 'Description': f'engine: {config.engine}'},
+    ]
+    if engine_version:
+        generated.append({'Name': 'MRtrix3', 'Version': engine_version})
+    own = {tool['Name'] for tool in generated}
+    description = {
+        'Name': 'Lacuna: structural lesion network mapping',
+        **earlier,  # what somebody has added stays
+        'BIDSVersion': BIDS_VERSION,
+        'DatasetType': 'derivative',
+        'GeneratedBy': [
+            *generated,
+            *(
+                tool
+                for tool in listed(earlier, 'GeneratedBy')
+                if isinstance(tool, dict) and tool.get('Name') not in own
+            ),
+        ],
+        'SourceDatasets': [{'URL': uri} for name, uri in links.items() if is_lesions_link(name)],
+        'DatasetLinks': links,
+    }
+    try:
+        write_if_changed(root / 'dataset_description.json', json_bytes(description))
+        if not any(root.glob('README*')):
+            write_if_changed(root / 'README', _README.encode())
+        ignore = root / '.bidsignore'
+        if not ignore.exists() or ignore.read_bytes() == _EARLIER_BIDSIGNORE:
+            write_if_changed(ignore, _BIDSIGNORE.encode())
+    except (OSError, ValueError) as error:  # the latter: links that are no JSON, such as NaN
+        message = f'the output folder {root} cannot be written: {getattr(error, "strerror", None) or error}'
+        raise InputError(message) from error

@@ -1,0 +1,1 @@
+"""What lies on voxels: spaces, transforms, masks and atlases."""

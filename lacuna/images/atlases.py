@@ -1,0 +1,315 @@
+"""Parcellations: from a name to a label image and its names."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lacuna.errors import InputError
+from lacuna.images.labels import LARGEST, read_labels
+from lacuna.images.masks import is_usable, read_image
+from lacuna.images.spaces import SPACES, Grid, templateflow_home, world_space
+from lacuna.utils.names import parse_entities
+
+if TYPE_CHECKING:
+    from lacuna.images.transforms import PointTransform
+
+_TEMPLATES = tuple(name for name in SPACES if name == world_space(name))
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """Where a parcellation is found.
+
+    Attributes
+    ----------
+    name : str
+        Lower case letters and digits, as in file names.
+    image, labels : pathlib.Path
+        Label image and label table.
+    space : str
+        The supported space of the image.
+    source : str
+        Where it comes from, in words.
+    """
+
+    name: str
+    image: Path
+    labels: Path
+    space: str
+    source: str
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the files have content; TemplateFlow stands in empty ones for those it can fetch."""
+        return all(path.is_file() and path.stat().st_size for path in (self.image, self.labels))
+
+
+@dataclass(frozen=True)
+class Parcellation:
+    """A parcellation whose image and names were read and fit each other.
+
+    Attributes
+    ----------
+    atlas : Atlas
+    index : numpy.ndarray
+        (x, y, z) int32: 0 outside, else the number of the row of the label table, from 1.
+    affine : numpy.ndarray
+        4 x 4, voxels to world mm.
+    values : tuple of int
+        Label values, ascending; gaps stay gaps.
+    names : tuple of str
+        In the same order; also of labels that the image does not hold.
+    sha256 : str
+        Checksum of voxels, affine and labels.
+    """
+
+    atlas: Atlas
+    index: np.ndarray
+    affine: np.ndarray
+    values: tuple[int, ...]
+    names: tuple[str, ...]
+    sha256: str
+
+
+def find_atlases(
+    names: Sequence[str],
+    space: str,
+    *,
+    custom: Iterable[Atlas] = (),
+    folder: Path | None = None,
+) -> list[Atlas]:
+    """The atlases of these names, in this space where they are to be had in it, and the custom ones.
+
+    Parameters
+    ----------
+    names : sequence of str
+    space : str
+        Of the masks.
+    custom : iterable of Atlas
+        Given by the user as files.
+    folder : pathlib.Path, optional
+        A BIDS-Atlas folder to look into, before TemplateFlow.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown (with near matches), or there twice.
+    """
+    known = list_atlases(folder)
+    found = [_choose(name, known, space) for name in dict.fromkeys(names)]
+    for atlas in custom:
+        if atlas.name in {other.name for other in found}:
+            message = f'two atlases are called {atlas.name}; give the custom one another name'
+            raise InputError(message)
+        found.append(atlas)
+    return found
+
+
+def _choose(name: str, known: Sequence[Atlas], space: str) -> Atlas:
+    candidates = [atlas for atlas in known if atlas.name == name]
+    if not candidates:
+        near = difflib.get_close_matches(name, sorted({atlas.name for atlas in known}), n=4, cutoff=0.5)
+        hint = f'did you mean {", ".join(near)}?' if near else "see 'lacuna info atlases'"
+        message = f"there is no atlas '{name}'; {hint}"
+        raise InputError(message)
+    return max(candidates, key=lambda atlas: (atlas.space == space, atlas.is_here))
+
+
+def custom_atlas(name: str, image: str, labels: str, space: str) -> Atlas:
+    """An atlas from the four words of ``--custom-parcellation``.
+
+    Raises
+    ------
+    InputError
+        If the name is not lower case and alphanumeric, a file is missing, or the space is not supported.
+    """
+    if not re.fullmatch('[a-z0-9]+', name):
+        message = f"the name '{name}' of the custom parcellation has to be of lower case letters and digits"
+        raise InputError(message)
+    atlas = Atlas(name, Path(image).absolute(), Path(labels).absolute(), world_space(space), 'given')
+    for path in (atlas.image, atlas.labels):
+        if not path.is_file():
+            message = f'the custom parcellation {name}: there is no file {path}'
+            raise InputError(message)
+    return atlas
+
+
+def list_atlases(folder: Path | None = None) -> list[Atlas]:
+    """All label images with a label table in `folder` and in the TemplateFlow home, whole or to be fetched.
+
+    The finest resolution of each is taken.
+
+    Raises
+    ------
+    InputError
+        If `folder` is given and is none.
+    """
+    found: dict[tuple[str, str, str], Atlas] = {}
+    if folder is not None and not folder.is_dir():
+        message = f'there is no atlas folder {folder}'
+        raise InputError(message)
+    places = [(folder, f'folder {folder}', '**')] if folder else []
+    places += [(templateflow_home(), 'TemplateFlow', f'tpl-{space}') for space in _TEMPLATES]
+    for root, source, below in places:
+        for image in sorted(root.glob(f'{below}/*_dseg.nii*')):
+            if (atlas := _from_name(image, source)) is not None:
+                found.setdefault((source, atlas.name, atlas.space), atlas)
+    return sorted(found.values(), key=lambda atlas: (atlas.name, atlas.space))
+
+
+def _from_name(image: Path, source: str) -> Atlas | None:
+    entities = parse_entities(image.name)
+    space = entities.get('space') or entities.get('tpl')
+    labels = _label_table(image)
+    if 'atlas' not in entities or space not in SPACES or labels is None:
+        return None
+    return Atlas(
+        atlas_name(entities['atlas'], entities.get('desc', '')), image, labels, world_space(space), source
+    )
+
+
+def _label_table(image: Path) -> Path | None:
+    """The table beside an image: of its own name, or without resolution and space, which do not change the names."""
+    stem = image.name.split('.')[0]
+    without = re.sub(r'_(res|space)-[^_]+', '', stem)
+    for name in dict.fromkeys((stem, re.sub(r'_res-[^_]+', '', stem), without)):
+        for extension in ('.tsv', '.txt'):
+            if (path := image.with_name(name + extension)).is_file():
+                return path
+    return None
+
+
+def atlas_name(atlas: str, desc: str = '') -> str:
+    """Name of a TemplateFlow (or BIDS) atlas in file names: a number goes behind its word.
+
+    >>> atlas_name('Schaefer2018', '100Parcels7Networks')
+    'schaefer2018parcels100networks7'
+    """
+    parts = re.findall(r'(\d+)([A-Za-z]+)', desc)
+    whole = ''.join(number + word for number, word in parts) == desc
+    words = ''.join(word + number for number, word in parts) if whole else desc
+    return re.sub('[^0-9a-z]', '', f'{atlas}{words}'.lower())
+
+
+def fetch(atlas: Atlas) -> Atlas:
+    """Get the files that are not here yet from TemplateFlow.
+
+    Raises
+    ------
+    InputError
+        If that is not possible.
+    """
+    if atlas.is_here:
+        return atlas
+    from templateflow.client import TemplateFlowClient
+
+    try:
+        client = TemplateFlowClient(root=templateflow_home())
+        for path in (atlas.image, atlas.labels):
+            entities = parse_entities(path.name)
+            client.get(
+                entities['tpl'],
+                atlas=entities['atlas'],
+                desc=entities.get('desc'),
+                resolution=entities.get('res'),
+                suffix='dseg',
+                extension=''.join(path.suffixes),
+            )
+    except Exception as error:
+        message = f'the atlas {atlas.name} is not on this machine and could not be fetched from TemplateFlow: {error}'
+        raise InputError(message) from error
+    return atlas
+
+
+def read_parcellation(atlas: Atlas) -> Parcellation:
+    """Read an atlas and check that image and names fit.
+
+    Raises
+    ------
+    InputError
+        If a file is unreadable, the image is not 3D, does not say where it lies, is 0 everywhere, or holds values
+        that are no labels, or labels without a name.
+    """
+    data, affine = _read_image(atlas.image)
+    labelled = data != 0  # a tenth of the image or so: the rest needs no look
+    inside = data[labelled]
+    present = np.unique(inside)
+    if not len(present):
+        message = f'the atlas image {atlas.image} holds no label: it is 0 everywhere'
+        raise InputError(message)
+    right = (present >= 0) & (present <= LARGEST) & (present == np.rint(present))  # NaN is never
+    if not right.all():
+        message = f'the atlas image {atlas.image} holds {present[~right][0]:g}; labels are whole numbers from 0 to {LARGEST}'
+        raise InputError(message)
+    labels = read_labels(atlas.labels, present.astype(np.int64).tolist())
+    values = np.array(list(labels), np.int64)
+    unnamed = sorted(set(present.astype(np.int64).tolist()) - set(values.tolist()))
+    if unnamed:
+        few = ', '.join(map(str, unnamed[:8])) + (', ...' if len(unnamed) > 8 else '')
+        message = f'labels of {atlas.image} have no name in {atlas.labels}: {few}'
+        raise InputError(message)
+    index = np.zeros(data.shape, np.int32)
+    index[labelled] = np.searchsorted(values, inside) + 1
+    names = tuple(labels.values())
+    digest = hashlib.sha256(repr((index.shape, affine.round(6).tolist(), list(labels.items()))).encode())
+    digest.update(index.tobytes())
+    return Parcellation(atlas, index, affine, tuple(labels), names, digest.hexdigest())
+
+
+def move_parcellation(parcellation: Parcellation, grid: Grid, transform: PointTransform) -> Parcellation:
+    """The parcellation in another space: each voxel of `grid` gets the label where its centre comes to lie.
+
+    Parameters
+    ----------
+    parcellation : Parcellation
+    grid : lacuna.images.spaces.Grid
+        Of the other space.
+    transform : lacuna.images.transforms.PointTransform
+        Moves points from the space of `grid` to that of the atlas.
+    """
+    moved = np.zeros(grid.shape, np.int32)
+    to_voxels = np.linalg.inv(parcellation.affine)
+    shape = np.array(parcellation.index.shape)
+    plane = np.indices(grid.shape[:2]).reshape(2, -1)
+    for z in range(grid.shape[2]):  # a slice at a time: the points of a whole 1 mm grid take a gigabyte
+        voxels = np.vstack([plane, np.full((1, plane.shape[1]), z)])
+        points = transform.apply((grid.affine[:3, :3] @ voxels + grid.affine[:3, 3:]).T)
+        at = np.rint(points @ to_voxels[:3, :3].T + to_voxels[:3, 3]).astype(int)
+        inside = ((at >= 0) & (at < shape)).all(axis=1)
+        labels = np.zeros(len(at), np.int32)
+        labels[inside] = parcellation.index[tuple(at[inside].T)]
+        moved[:, :, z] = labels.reshape(grid.shape[:2])
+    return dataclasses.replace(parcellation, index=moved, affine=grid.affine)
+
+
+def _read_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        data, image = read_image(path)
+    except ValueError as error:
+        message = f'the atlas image {path} cannot be read ({error})'
+        raise InputError(message) from error
+    if data.ndim != 3:
+        message = f'the atlas image {path} has {data.ndim} dimensions {data.shape}; a label image has three'
+        raise InputError(message)
+    affine = np.asarray(image.affine, float)
+    if not is_usable(affine):
+        message = f'the affine of the atlas image {path} is zero or singular, or leads far from any head'
+        raise InputError(message)
+    header = image.header
+    unsaid = 'sform_code' in header and header['sform_code'] == 0 and header['qform_code'] == 0
+    if unsaid or np.allclose(affine, np.eye(4)):
+        why = 'sform and qform codes are 0' if unsaid else 'its affine is the identity'
+        message = (
+            f'the atlas image {path} does not say where it lies ({why}); write it again with its right affine'
+        )
+        raise InputError(message)
+    return data, affine

@@ -1,0 +1,234 @@
+"""Lesion masks: read one, and refuse what is no usable mask."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lacuna.errors import InputError, MaskError
+from lacuna.images.brain import Brain, brain
+from lacuna.measures import world_box
+
+#: values so near 0 and 1 are meant to be that: SPM writes whole numbers with a factor
+_NEARLY = 1e-3
+#: of a whole head in steps of 0.2 mm; the header of a damaged file may ask for thirty thousand times as many
+_MOST_VOXELS = 2**30
+#: bytes that a byte of a packed file unpacks to, at most
+_PACKED = 1032
+_PACKED_ENDINGS = ('.gz', '.mgz', '.bz2', '.zst')
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A binary image.
+
+    Attributes
+    ----------
+    data : numpy.ndarray
+        (x, y, z) bool.
+    affine : numpy.ndarray
+        4 x 4, voxels to world mm (RAS+).
+    sha256 : str
+        Checksum of the voxels and the affine: the same mask stored in another way (compressed, another data type)
+        has the same.
+    notes : tuple of str
+        What was taken as something else than it is in the file.
+    """
+
+    data: np.ndarray
+    affine: np.ndarray
+    sha256: str
+    notes: tuple[str, ...] = ()
+
+
+def read_mask(path: str | Path, binarize: float | None = None) -> Mask:
+    """Read a lesion mask.
+
+    Values within 0.001 of 0 and 1 are taken as such, and NaN outside the brain as 0.
+
+    Parameters
+    ----------
+    path : path
+    binarize : float, optional
+        Values above it are lesion, all others not. Without it, a mask has to be binary.
+
+    Raises
+    ------
+    MaskError
+        If the file cannot be read, is not 3D, has no usable affine, or holds other values. An empty mask is no
+        error here.
+    """
+    path = Path(path)
+    try:
+        data, image = read_image(path)
+    except ValueError as error:
+        message = f'{path}: the mask cannot be read ({error}); is the file whole?'
+        raise MaskError(message) from error
+    if data.ndim != 3:
+        message = (
+            f'{path}: the mask has {data.ndim} dimensions {data.shape}; split it into one 3D mask a file'
+        )
+        raise MaskError(message)
+    affine = np.asarray(image.affine, float)
+    _check_affine(path, image, affine)
+    notes = _check_finite(path, data, affine)
+    if binarize is None:
+        notes += _check_binary(path, data)
+    with np.errstate(invalid='ignore'):  # NaN is above nothing
+        mask = np.ascontiguousarray(data > (0.5 if binarize is None else binarize))
+    digest = hashlib.sha256(repr((mask.shape, affine.round(6).tolist())).encode())
+    digest.update(np.packbits(mask).tobytes())
+    return Mask(mask, affine, digest.hexdigest(), tuple(notes))
+
+
+def check_threshold(binarize: float | None) -> None:
+    """Refuse a threshold for masks that is no number.
+
+    Raises
+    ------
+    InputError
+    """
+    if binarize is not None and not math.isfinite(binarize):
+        message = f'--binarize {binarize}: give the number above which values are lesion'
+        raise InputError(message)
+
+
+def read_image(path: Path) -> tuple[np.ndarray, Any]:
+    """Read an image from outside, whose header may say anything.
+
+    Returns
+    -------
+    data : numpy.ndarray
+        Real numbers; axes of length 1 behind the third are left out.
+    image : nibabel.spatialimages.SpatialImage
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read, with the reason in a few words.
+    """
+    import nibabel as nb
+
+    if path.suffix == '.img' and not path.with_suffix('.hdr').is_file():
+        message = f'{path.with_suffix(".hdr").name}, the other half of it, is not beside it'
+        raise ValueError(message)
+    try:
+        image = nb.load(path)
+        _check_size(image)
+        with np.errstate(all='ignore'):  # scaled by a number that is none: refused for its values
+            data = np.asanyarray(image.dataobj)
+    except Exception as error:  # whatever the parsers of all formats raise
+        reason = str(error).strip() or type(error).__name__
+        raise ValueError(reason.splitlines()[0][:200]) from error
+    if data.dtype.kind not in 'buif':
+        message = f'its voxels are of type {data.dtype}'
+        raise ValueError(message)
+    while data.ndim > 3 and data.shape[-1] == 1:
+        data = data[..., 0]
+    return data, image
+
+
+def _check_size(image: Any) -> None:
+    """Refuse an image with more voxels than its file can hold, before they take any memory."""
+    voxels = math.prod(map(int, image.shape))
+    if not 0 < voxels <= _MOST_VOXELS:
+        message = f'its header says {" x ".join(map(str, image.shape))} voxels'
+        raise ValueError(message)
+    file = Path(image.file_map['image'].filename)
+    size = file.stat().st_size * (_PACKED if file.name.lower().endswith(_PACKED_ENDINGS) else 1)
+    if (claimed := voxels * image.dataobj.dtype.itemsize) > size:
+        message = f'its header says {claimed} bytes of voxels, more than are in the file'
+        raise ValueError(message)
+
+
+def is_usable(affine: np.ndarray) -> bool:
+    """Whether an affine of an image says where the voxels are: finite, not singular, and within a kilometre."""
+    return bool((np.abs(affine) < 1e6).all() and abs(np.linalg.det(affine[:3, :3])) >= 1e-6)
+
+
+def has_voxels(path: str | Path) -> bool:
+    """Whether an image has a voxel other than 0."""
+    import nibabel as nb
+
+    return bool(np.asanyarray(nb.load(path).dataobj).any())
+
+
+def check_touches(path: str | Path, mask: Mask) -> None:
+    """Refuse a mask that lies beside the box around the brain.
+
+    Raises
+    ------
+    MaskError
+    """
+    if not mask.data.any():
+        return
+    low, high = world_box(mask.data, mask.affine)
+    box = brain().box
+    if (low > box[1]).any() or (high < box[0]).any():
+        message = (
+            f'{path}: the mask lies at {_corner(low)} to {_corner(high)} mm, the brain at {_corner(box[0])} '
+            f'to {_corner(box[1])} mm; is it in MNI space, with its right affine?'
+        )
+        raise MaskError(message)
+
+
+def _corner(point: np.ndarray) -> str:
+    return '(' + ', '.join(f'{value:.0f}' for value in point) + ')'
+
+
+def _check_affine(path: Path, image: object, affine: np.ndarray) -> None:
+    from nibabel.analyze import AnalyzeHeader
+
+    header = getattr(image, 'header', {})
+    if isinstance(header, AnalyzeHeader) and 'sform_code' not in header:
+        message = (
+            f'{path}: an Analyze image (.img, .hdr) does not say which side is left; '
+            'convert it to NIfTI with the program that wrote it'
+        )
+        raise MaskError(message)
+    if 'sform_code' in header and header['sform_code'] == 0 and header['qform_code'] == 0:
+        message = f'{path}: the mask does not say where it lies (sform and qform codes are 0); set them'
+        raise MaskError(message)
+    if not is_usable(affine):
+        message = f'{path}: the affine of the mask is zero or singular, or leads far from any head; write the mask again with its right affine'
+        raise MaskError(message)
+
+
+def _check_finite(path: Path, data: np.ndarray, affine: np.ndarray) -> list[str]:
+    """Refuse values that are no numbers, but for NaN outside the brain; returns what is said of that."""
+    if data.dtype.kind != 'f' or np.isfinite(data).all():
+        return []
+    from scipy import ndimage
+
+    missing = np.argwhere(np.isnan(data))
+    whole = brain()
+    # NaN may begin at the edge, which is not the same in all brains
+    core = Brain(ndimage.binary_erosion(whole.data, iterations=2), whole.affine)
+    if np.isinf(data).any() or core.holds(missing @ affine[:3, :3].T + affine[:3, 3]).any():
+        message = (
+            f'{path}: the mask holds values that are not finite (NaN in the brain, or Inf); expected 0 and 1'
+        )
+        raise MaskError(message)
+    return [f'{len(missing)} voxels outside the brain are NaN, taken as 0']
+
+
+def _check_binary(path: Path, data: np.ndarray) -> list[str]:
+    """Refuse values that are neither 0 nor 1; returns what is said of those that nearly are."""
+    other = data[(data != 0) & (data != 1)]
+    other = other[~np.isnan(other)].astype(float)
+    if not other.size:
+        return []
+    off = np.minimum(np.abs(other), np.abs(other - 1)).max()
+    if off <= _NEARLY:
+        return [f'values that differ from 0 and 1 by up to {off:.1g} are taken as 0 and 1']
+    values = ', '.join(f'{value:g}' for value in np.unique(other)[:4])
+    message = (
+        f'{path}: the mask is not binary: it holds {values}; make it 0 and 1 (one mask a file), '
+        'or say with --binarize T that values above T are lesion'
+    )
+    raise MaskError(message)

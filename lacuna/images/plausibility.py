@@ -1,0 +1,166 @@
+"""What is doubtful about an input: decided here, and said by whoever reads it (``run``, ``check``, ``bidsify``, reports).
+
+Nothing here is an error: the results are right for the input as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lacuna.images.brain import brain
+from lacuna.images.masks import Mask
+from lacuna.images.spaces import check_space, looks_native
+from lacuna.measures import lesion_part, outside_support_percent
+
+#: a lesion of fewer voxels is more likely a slip of the pen
+TINY = 10
+#: percent of a mask outside the brain: of 359 real lesions, one in twenty has so much
+OUTSIDE = 10.0
+#: percent of the brain in a mask: the greatest of 359 real lesions has 42
+COVERED = 50.0
+#: percent of a tractogram's vertices inside the brain; 99.8 is normal
+INSIDE = 95.0
+#: percent of a mask's voxels from which on the smaller side counts
+NOTABLE = 5.0
+
+
+@dataclass(frozen=True)
+class MaskFacts:
+    """Numbers about a mask.
+
+    Attributes
+    ----------
+    voxels : int
+    volume_ml : float
+    left_percent : float
+        Share of the volume left of x = 0.
+    outside_brain_percent : float
+        Share of the voxels whose centre is outside the brain.
+    brain_percent : float
+        How much of the brain the rest is.
+    """
+
+    voxels: int
+    volume_ml: float
+    left_percent: float
+    outside_brain_percent: float
+    brain_percent: float
+
+    @property
+    def side(self) -> str:
+        """``left``, ``right``, or ``both`` if the smaller share is notable; ``none`` if there is no voxel."""
+        return side_of(self.left_percent) if self.voxels else 'none'
+
+
+def inspect_mask(data: np.ndarray, affine: np.ndarray) -> MaskFacts:
+    """Measure a mask.
+
+    Parameters
+    ----------
+    data : numpy.ndarray
+        (x, y, z) bool.
+    affine : numpy.ndarray
+        4 x 4, voxels to world mm.
+
+    Examples
+    --------
+    >>> affine = np.eye(4)
+    >>> affine[0, 3] = -2
+    >>> facts = inspect_mask(np.ones((4, 1, 1), bool), affine)
+    >>> facts.voxels, facts.left_percent, facts.outside_brain_percent
+    (4, 62.5, 0.0)
+    """
+    data, affine = lesion_part(data, affine)
+    voxels = np.argwhere(data)
+    size = float(abs(np.linalg.det(affine[:3, :3])))
+    whole = brain()
+    outside = outside_support_percent(data, affine, whole.data, whole.affine)
+    brain_size = np.count_nonzero(whole.data) * abs(np.linalg.det(whole.affine[:3, :3]))
+    return MaskFacts(
+        voxels=len(voxels),
+        volume_ml=len(voxels) * size / 1000,
+        left_percent=left_share(voxels, affine),
+        outside_brain_percent=outside,
+        brain_percent=float((100 - outside) * len(voxels) * size / brain_size),
+    )
+
+
+def mask_doubts(mask: Mask, space: str, space_from: str | None = None) -> tuple[str, ...]:
+    """What is doubtful about a mask, in words.
+
+    Parameters
+    ----------
+    mask : lacuna.images.masks.Mask
+    space : str
+        In which it is said to be.
+    space_from : str, optional
+        Where that comes from, in words.
+    """
+    facts = inspect_mask(mask.data, mask.affine)
+    found = list(mask.notes)
+    if not facts.voxels:
+        found.append('the mask is empty: its map is 0 everywhere')
+    elif facts.voxels < TINY:
+        count = '1 voxel' if facts.voxels == 1 else f'{facts.voxels} voxels'
+        found.append(f'the mask has only {count}: a shift by one changes the result')
+    if facts.brain_percent >= COVERED:
+        found.append(
+            f'the mask covers {percent_text(min(facts.brain_percent, 100))} of the brain '
+            f'({facts.volume_ml:.0f} ml): is it inverted, or a mask of the brain?'
+        )
+    elif facts.outside_brain_percent >= OUTSIDE:
+        found.append(f'{percent_text(facts.outside_brain_percent)} of the mask lies outside the brain')
+    shape = mask.data.shape
+    if problem := check_space(space, shape, mask.affine):
+        found.append(problem + (f' (space from {space_from})' if space_from else ''))
+    elif reason := looks_native(shape, mask.affine):
+        found.append(
+            f'the grid of the mask looks like that of a scan ({reason}), not like one of {space}: '
+            'was the mask brought to standard space?'
+        )
+    return tuple(found)
+
+
+def tractogram_doubt(brain_pct: float) -> str | None:
+    """What is doubtful about a tractogram with so many percent of its vertices inside the brain, in words."""
+    if brain_pct >= INSIDE:
+        return None
+    return (
+        f'{percent_text(100 - brain_pct)} of the vertices of the tractogram lie outside the brain (normal is less '
+        'than 1 %): are its coordinates voxels or LPS in place of RAS+ millimetres, mirrored, or scaled?'
+    )
+
+
+def left_share(voxels: np.ndarray, affine: np.ndarray) -> float:
+    """Percent of the voxels, (n, 3) indices, whose centre is left of x = 0; those on it count half; 0 for none."""
+    x = voxels @ affine[0, :3] + affine[0, 3]
+    left = np.count_nonzero(x < -1e-3) + 0.5 * np.count_nonzero(np.abs(x) <= 1e-3)
+    return 100.0 * float(left) / len(voxels) if len(voxels) else 0.0
+
+
+def side_of(left_percent: float) -> str:
+    """``left``, ``right``, or ``both`` if the smaller share is notable."""
+    if left_percent > 100 - NOTABLE:
+        return 'left'
+    return 'right' if left_percent < NOTABLE else 'both'
+
+
+def percent_text(value: float) -> str:
+    """A percentage for people.
+
+    >>> percent_text(25.4), percent_text(1.26)
+    ('25 %', '1.3 %')
+    """
+    return f'{value:.0f} %' if value >= 10 or value == round(value) else f'{value:.1f} %'
+
+
+def check_tractogram(metadata: Mapping[str, Any]) -> list[str]:
+    """What is doubtful about the tractogram that results were made with, from a sidecar, in words."""
+    said = metadata.get('Tractogram')
+    inside = said.get('VerticesInsideBrainPercent') if isinstance(said, Mapping) else None
+    doubt = tractogram_doubt(inside) if isinstance(inside, int | float) else None
+    return [doubt] if doubt else []

@@ -1,0 +1,159 @@
+"""One frame for all pictures: images of any grid brought to the same millimetres around the brain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from lacuna.images.masks import read_mask
+from lacuna.images.spaces import standard_grid, templateflow_home
+from lacuna.measures import world_box
+
+#: world position (mm) of the first voxel's centre, and voxels of 1 mm along x, y and z (RAS+)
+ORIGIN = (-78, -112, -76)
+SHAPE = (157, 193, 164)
+
+#: 4 x 4, from voxels of the frame to world mm
+FRAME_AFFINE = np.eye(4)
+FRAME_AFFINE[:3, 3] = ORIGIN
+
+
+@dataclass(frozen=True)
+class Template:
+    """A brain to draw on.
+
+    Attributes
+    ----------
+    t1w : numpy.ndarray
+        In the frame, float32 between 0 and 1, 0 outside the brain.
+    brain : numpy.ndarray
+        In the frame, bool.
+    source : str
+        Where it comes from, in words.
+    """
+
+    t1w: np.ndarray
+    brain: np.ndarray
+    source: str
+
+
+def to_grid(
+    data: np.ndarray, affine: np.ndarray, shape: tuple[int, ...], target: np.ndarray, order: int
+) -> np.ndarray:
+    """Values of an image at the voxel centres of another grid; 0 outside.
+
+    Parameters
+    ----------
+    data : numpy.ndarray
+        (x, y, z).
+    affine, target : numpy.ndarray
+        4 x 4, of the image and of the other grid.
+    shape : tuple of int
+        Of the other grid.
+    order : int
+        0: nearest voxel, 1: linear.
+    """
+    from scipy import ndimage
+
+    to_voxel = np.linalg.inv(affine) @ target
+    return ndimage.affine_transform(
+        data, to_voxel[:3, :3], to_voxel[:3, 3], output_shape=shape, order=order, mode='constant', cval=0
+    )
+
+
+def to_frame(data: np.ndarray, affine: np.ndarray, order: int = 0) -> np.ndarray:
+    """An image in the frame.
+
+    >>> data = np.zeros((2, 2, 2), np.uint8)
+    >>> data[1, 0, 0] = 5
+    >>> affine = np.eye(4)
+    >>> affine[:3, 3] = 10, 20, 30
+    >>> np.argwhere(to_frame(data, affine))[0] + ORIGIN
+    array([11, 20, 30])
+    """
+    return to_grid(data, affine, SHAPE, FRAME_AFFINE, order)
+
+
+def mask_in_frame(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """A mask in the frame: voxels that lie in it, and those that hold the centre of one of its voxels.
+
+    So no voxel is lost however small the voxels of the mask are; those outside the frame are.
+    """
+    frame = np.zeros(SHAPE, bool)
+    if not mask.any():
+        return frame
+    # only the box around the mask: most of the frame is far from it
+    low, high = world_box(mask, affine) - ORIGIN
+    first = np.clip(np.floor(low).astype(int) - 1, 0, SHAPE)
+    last = np.clip(np.ceil(high).astype(int) + 2, 0, SHAPE)
+    box = tuple(slice(begin, end) for begin, end in zip(first, last, strict=True))
+    if (last > first).all():
+        part = FRAME_AFFINE.copy()
+        part[:3, 3] += first
+        shape = tuple((last - first).tolist())
+        frame[box] = to_grid(mask.view(np.uint8), affine, shape, part, 0).astype(bool)
+    world = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
+    index = np.rint(world - ORIGIN).astype(int)
+    inside = ((index >= 0) & (index < SHAPE)).all(axis=1)
+    frame[tuple(index[inside].T)] = True
+    return frame
+
+
+def load_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels and affine of an image."""
+    import nibabel as nb
+
+    image = nb.load(path)
+    return np.asanyarray(image.dataobj), np.asarray(image.affine, float)
+
+
+@cache
+def load_template(space: str) -> Template:
+    """The template of a space: TemplateFlow's if it is on this machine, else the one that nilearn brings along.
+
+    The network is never asked.
+    """
+    folder = templateflow_home() / f'tpl-{space}'
+    found = [
+        (
+            folder / f'tpl-{space}_{t1w}_T1w.nii.gz',
+            folder / f'tpl-{space}_{resolution}_desc-brain_mask.nii.gz',
+        )
+        for resolution in ('res-01', 'res-02')
+        for t1w in (f'{resolution}_desc-brain', resolution)
+    ]
+    for t1w, brain in found:
+        # TemplateFlow's own home is full of empty files that stand for those not yet downloaded
+        if all(path.is_file() and path.stat().st_size for path in (t1w, brain)):
+            mask = read_mask(brain)
+            return _template(*load_image(t1w), mask.data, mask.affine, f'{space} (TemplateFlow)')
+    from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
+
+    t1w_image, brain_image = load_mni152_template(resolution=2), load_mni152_brain_mask(resolution=2)
+    return _template(
+        np.asanyarray(t1w_image.dataobj),
+        t1w_image.affine,
+        np.asanyarray(brain_image.dataobj),
+        brain_image.affine,
+        'ICBM 2009a (nilearn)',
+    )
+
+
+def _template(
+    t1w: np.ndarray, t1w_affine: np.ndarray, brain: np.ndarray, brain_affine: np.ndarray, source: str
+) -> Template:
+    in_frame = to_frame(brain.astype(np.uint8), brain_affine).astype(bool)
+    values = to_frame(np.asarray(t1w, np.float32), t1w_affine, order=1)
+    values *= in_frame
+    low, high = np.percentile(values[in_frame], (1, 99.5))
+    return Template(np.clip((values - low) / (high - low), 0, 1) * in_frame, in_frame, source)
+
+
+def template_on_grid(space: str, resolution: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """The template as uint8 on the standard grid of a space, and the affine."""
+    grid = standard_grid(space, resolution)
+    values = to_grid(load_template(space).t1w, FRAME_AFFINE, grid.shape, grid.affine, order=1)
+    return np.rint(values * 255).astype(np.uint8), grid.affine

@@ -1,0 +1,157 @@
+"""A page with everything of a lesion in three dimensions, and the scripts that the pages of a folder share.
+
+The scripts are plain ones: a browser loads neither modules nor data from a page that is a file on disk.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import html
+import json
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from lacuna.reports.figures.frame import template_on_grid
+from lacuna.reports.figures.style import PERCENT
+
+#: folder of the scripts in that of the results
+SCRIPTS = 'assets'
+#: the version is in the name: results may be added with another one
+_NIIVUE = 'niivue-0.69.0.js'
+
+
+@cache
+def viewer_scripts(space: str) -> dict[str, bytes]:
+    """What all viewers of a space have in common, by file name: NiiVue, and the template.
+
+    The name of the template holds its checksum: it is another one on a machine with TemplateFlow than on one without.
+    """
+    files = resources.files('lacuna').joinpath('data')
+    niivue, licence = (files.joinpath(name).read_bytes() for name in ('niivue.umd.js', 'niivue.LICENSE'))
+    template = _nifti(*template_on_grid(space))
+    digest = hashlib.sha256(template.encode()).hexdigest()[:8]
+    return {
+        _NIIVUE: b'/*\n' + licence + b'*/\n' + niivue,
+        f'template-{space}-{digest}.js': f"window.lacunaTemplate = '{template}';\n".encode(),
+    }
+
+
+def viewer_page(
+    title: str,
+    space: str,
+    *,
+    mask: tuple[np.ndarray, np.ndarray] | None,
+    percent: tuple[np.ndarray, np.ndarray] | None,
+    streamlines: Sequence[np.ndarray] = (),
+) -> str:
+    """The page: template, mask, disconnection map and streamlines, to be rotated, sliced and switched off.
+
+    It belongs in ``sub-<label>/figures``, and `viewer_scripts` two folders up in `SCRIPTS`.
+
+    Parameters
+    ----------
+    title : str
+    space : str
+        Standard space of everything.
+    mask, percent : tuple of numpy.ndarray or None
+        Voxels and affine.
+    streamlines : sequence of numpy.ndarray
+        Each (vertices, 3), world mm.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    volumes: list[dict[str, Any]] = [
+        {'key': 'template', 'data': None, 'colormap': 'gray', 'low': 0, 'high': 255, 'opacity': 1}
+    ]
+    if percent is not None:
+        halves = np.rint(np.asarray(percent[0], float) * 2)
+        # what is there stays visible, however small
+        halves[(halves == 0) & (percent[0] > 0)] = 1
+        volumes.append(
+            _volume('map', halves.astype(np.uint8), percent[1], slope=0.5, low=0.25, high=100,
+                    colormap=PERCENT, opacity=0.8)
+        )  # fmt: skip
+    centre = [0.0, 0.0, 0.0]
+    if mask is not None and mask[0].any():
+        cropped, affine = _cropped(mask[0] > 0, mask[1])
+        volumes.append(
+            _volume('lesion', cropped.astype(np.uint8), affine, colormap='red', low=0.5, high=1, opacity=0.75)
+        )
+        middle = np.argwhere(mask[0]).mean(axis=0)
+        centre = [round(float(value), 1) for value in mask[1][:3, :3] @ middle + mask[1][:3, 3]]
+    packed = _packed(streamlines)
+    note = 'Left is left. Drag to rotate or move, scroll to slice or zoom. Streamlines are coloured by direction '
+    note += f'(red: left-right, green: front-back, blue: up-down); {len(streamlines)} are shown.'
+    if not packed:
+        note = 'Left is left. Drag to rotate or move, scroll to slice or zoom. There is no sample of streamlines.'
+    scene = {
+        'volumes': volumes,
+        'streamlines': packed,
+        'centre': centre,
+        'azimuth': 110 if centre[0] < 0 else 250,
+        'note': note,
+    }
+    page = resources.files('lacuna').joinpath('data', 'viewer.html').read_text(encoding='utf-8')
+    scripts = ''.join(f'<script src="../../{SCRIPTS}/{name}"></script>\n' for name in viewer_scripts(space))
+    # a '<' in JSON could end the script that it stands in
+    data = json.dumps(scene, allow_nan=False).replace('<', '\\u003c')
+    return (
+        page.replace('@@SCRIPTS@@', scripts)
+        .replace('@@TITLE@@', html.escape(title))
+        .replace('@@SCENE@@', data)
+    )
+
+
+def _volume(
+    key: str, data: np.ndarray, affine: np.ndarray, *, slope: float = 1.0, **shown: Any
+) -> dict[str, Any]:
+    return {'key': key, 'data': _nifti(data, affine, slope), **shown}
+
+
+def _nifti(data: np.ndarray, affine: np.ndarray, slope: float = 1.0) -> str:
+    """A compressed NIfTI as text."""
+    import nibabel as nb
+
+    image = nb.Nifti1Image(data, affine)
+    image.set_sform(affine, code=4)
+    image.set_qform(None, code=0)
+    image.header.set_slope_inter(slope, 0)
+    header = image.header.copy()
+    header['vox_offset'] = 352
+    # nibabel would divide by the slope; the numbers are already the stored ones
+    content = header.binaryblock + b'\0' * 4 + data.astype(header.get_data_dtype()).tobytes(order='F')
+    return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
+
+
+def _cropped(mask: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The part of a mask around its voxels."""
+    voxels = np.argwhere(mask)
+    low = np.maximum(voxels.min(axis=0) - 1, 0)
+    high = voxels.max(axis=0) + 2
+    moved = affine.copy()
+    moved[:3, 3] += affine[:3, :3] @ low
+    return mask[tuple(slice(first, last) for first, last in zip(low, high, strict=True))], moved
+
+
+def _packed(streamlines: Sequence[np.ndarray]) -> dict[str, Any] | None:
+    """Streamlines as text: lengths, and positions as whole numbers of a unit so small that none is seen to move."""
+    lines = [line for line in streamlines if len(line) > 1]
+    if not lines:
+        return None
+    positions = np.concatenate(lines).astype(float)
+    unit = max(float(np.abs(positions).max()) / np.iinfo(np.int16).max, 0.01)
+    lengths = np.array([len(line) for line in lines], '<u4')
+    return {
+        'unit': unit,
+        'lengths': base64.b64encode(lengths.tobytes()).decode(),
+        'positions': base64.b64encode(np.rint(positions / unit).astype('<i2').tobytes()).decode(),
+    }

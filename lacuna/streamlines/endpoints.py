@@ -1,0 +1,142 @@
+"""Which parcels the streamlines of a tractogram join: found once, used for every lesion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from lacuna.measures import connectivity
+from lacuna.utils.files import replacing
+
+#: version of endpoint tables, a part of their key in the cache; to be raised when content or assignment change
+VERSION = 2
+#: percent of the ends in no parcel from which on it is doubtful whether atlas and tractogram belong together
+MANY_UNASSIGNED = 50.0
+_MOST_NAMES = 5
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How the ends of all streamlines of a tractogram lie in the parcels of an atlas.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the parcels, in the order of the label table.
+    ends : numpy.ndarray
+        (parcels + 1,) int64: how many ends are in no parcel, and in each.
+    present : numpy.ndarray
+        (parcels,) bool: whether the image holds a voxel of it.
+    """
+
+    names: tuple[str, ...]
+    ends: np.ndarray
+    present: np.ndarray
+
+    @classmethod
+    def load(cls, path: str | Path) -> Coverage | None:
+        """Read it from what `EndpointTable.save` wrote; None if that is not to be read."""
+        try:
+            with np.load(path, allow_pickle=False) as content:
+                return cls(tuple(content['names'].tolist()), content['ends'], content['present'])
+        except (OSError, ValueError, KeyError, BadZipFile):  # who needs the table will say so
+            return None
+
+    @property
+    def unassigned_pct(self) -> float:
+        """Percent of the ends that are in no parcel."""
+        return 100.0 * float(self.ends[0]) / max(int(self.ends.sum()), 1)
+
+    @property
+    def unreached(self) -> list[str]:
+        """Names of the parcels of the image in which no streamline ends."""
+        return [self.names[row] for row in np.flatnonzero(self.present & (self.ends[1:] == 0))]
+
+    def statistics(self) -> dict[str, Any]:
+        """What the matrix statistics say of it."""
+        return {'endpoints_unassigned_pct': self.unassigned_pct, 'parcels_unreached': len(self.unreached)}
+
+    def doubts(self, atlas: str, space: str) -> list[str]:
+        """What is doubtful about an atlas, in sentences.
+
+        >>> Coverage(('a', 'b', 'c'), np.array([9, 1, 0, 0]), np.array([1, 1, 0], bool)).doubts('toy', 'MNI')
+        ['the atlas toy: 90 % of the ends of the streamlines are in no parcel; is it in MNI, and does it reach the border of grey and white matter?', 'the atlas toy: no streamline ends in 1 of its 2 parcels (b)']
+        """
+        found = []
+        if self.unassigned_pct >= MANY_UNASSIGNED:
+            found.append(
+                f'the atlas {atlas}: {self.unassigned_pct:.0f} % of the ends of the streamlines are in no parcel; '
+                f'is it in {space}, and does it reach the border of grey and white matter?'
+            )
+        if unreached := self.unreached:
+            few = ', '.join(unreached[:_MOST_NAMES]) + (', ...' if len(unreached) > _MOST_NAMES else '')
+            of = f'{len(unreached)} of its {int(self.present.sum())} parcels'
+            found.append(f'the atlas {atlas}: no streamline ends in {of} ({few})')
+        return found
+
+
+@dataclass(frozen=True)
+class EndpointTable:
+    """The parcels at the ends of all streamlines.
+
+    Attributes
+    ----------
+    pairs : numpy.ndarray
+        (streamlines, 2) int32: row of the label table, from 1; 0 where the end is in no parcel.
+    names : tuple of str
+        Of the parcels, in the order of the label table.
+    full_matrix : numpy.ndarray
+        (parcels, parcels) int64, streamlines that join each two.
+    present : numpy.ndarray
+        (parcels,) bool, whether the image holds a voxel of each.
+    """
+
+    pairs: np.ndarray
+    names: tuple[str, ...]
+    full_matrix: np.ndarray
+    present: np.ndarray
+
+    @classmethod
+    def of(cls, pairs: np.ndarray, names: tuple[str, ...], image: np.ndarray) -> EndpointTable:
+        """The table of these pairs, with their matrix; `image` holds the row of a parcel in each voxel, or 0."""
+        present = np.isin(np.arange(1, len(names) + 1), image)
+        return cls(pairs.astype(np.int32), names, connectivity(pairs, len(names)), present)
+
+    @cached_property
+    def coverage(self) -> Coverage:
+        """How the ends lie in the parcels."""
+        ends = np.bincount(self.pairs.ravel(), minlength=len(self.names) + 1)
+        return Coverage(self.names, ends, self.present)
+
+    def save(self, path: Path) -> Path:
+        """Write a ``.npz``: whole or not at all."""
+        with replacing(path) as temporary:
+            np.savez(
+                temporary,
+                pairs=self.pairs,
+                names=np.array(self.names),
+                full_matrix=self.full_matrix,
+                present=self.present,
+                ends=self.coverage.ends,
+            )
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> EndpointTable:
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as content:
+            names = tuple(content['names'].tolist())
+            return cls(content['pairs'], names, content['full_matrix'], content['present'])
+
+    def lesion_matrix(self, selected: np.ndarray) -> np.ndarray:
+        """Streamlines among those selected (numbers from 0) that join each two parcels."""
+        return connectivity(self.pairs, len(self.names), selected)
+
+    def unassigned(self, selected: np.ndarray) -> int:
+        """How many of those selected have an end in no parcel."""
+        return int((self.pairs[selected] == 0).any(axis=1).sum())

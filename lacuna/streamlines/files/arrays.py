@@ -1,0 +1,68 @@
+"""What the readers and writers of tractograms share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from lacuna.errors import TractogramError
+from lacuna.utils.files import replacing
+
+#: Vertices in one block; a longer streamline makes a longer block.
+BLOCK_VERTICES = 2**20
+
+#: More vertices than any streamline has: a length above it comes from a corrupt file and must not be allocated.
+LONGEST_STREAMLINE = 2**24
+
+#: Told the number of bytes of the source file that were dealt with since the last call.
+Progress = Callable[[int], object]
+
+
+def check_finite(path: Path, points: np.ndarray, lengths: np.ndarray, first: int) -> None:
+    """Refuse a block with a vertex that is not finite.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        File to name in the message.
+    points : numpy.ndarray
+        (vertices, 3).
+    lengths : numpy.ndarray
+        (streamlines,) vertices of each.
+    first : int
+        Number of the block's first streamline in the file.
+
+    Raises
+    ------
+    TractogramError
+    """
+    finite = np.isfinite(points)
+    if finite.all():
+        return
+    finite = finite.all(axis=1)
+    streamline = first + int(np.searchsorted(np.cumsum(lengths), np.argmin(finite), side='right'))
+    message = (
+        f'{path}: streamline {streamline} (counted from 0) has a vertex that is not finite; '
+        'remove it or get the file again'
+    )
+    raise TractogramError(message)
+
+
+@contextmanager
+def replacing_tractogram(target: Path) -> Iterator[Path]:
+    """A temporary path beside `target`, which takes its place when the block ends without an error.
+
+    Raises
+    ------
+    TractogramError
+        If the file cannot be written.
+    """
+    try:
+        with replacing(target) as temporary:
+            yield temporary
+    except OSError as error:
+        message = f'cannot write {target}: {error.strerror or error}'
+        raise TractogramError(message) from error

@@ -1,0 +1,422 @@
+"""Read and write MRtrix3 track files (``.tck``) in blocks of whole streamlines.
+
+A ``.tck`` holds a text header, then rows of three floats (RAS+ world mm): one row a vertex, a row of NaN after each
+streamline, a row of Inf at the end of the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from lacuna.errors import TractogramError, brief
+from lacuna.images.brain import brain
+from lacuna.streamlines.files.arrays import LONGEST_STREAMLINE
+
+_MAGIC = b'mrtrix tracks'
+_DATATYPES = {
+    'Float32LE': '<f4',
+    'Float32BE': '>f4',
+    'Float64LE': '<f8',
+    'Float64BE': '>f8',
+    'Float32': '=f4',
+}
+#: fields that say how a file is stored, not what it is
+_OWN_FIELDS = ('count', 'datatype', 'file')
+_LONGEST_HEADER = 16 * 2**20
+_BLOCK_ROWS = 2**21
+#: mm; coordinates beyond are no positions in a head but other bytes read as numbers
+_FARTHEST = 1e6
+#: mm; each step is divided into parts of a third of a voxel
+_LONGEST_STEP = 1000.0
+#: vertices of a block that are compared with the brain
+_SAMPLED = 2**13
+
+
+@dataclass(frozen=True)
+class TckHeader:
+    """What the header of a ``.tck`` says.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    offset : int
+        Byte at which the vertices start.
+    dtype : numpy.dtype
+        Type of one coordinate.
+    count : int or None
+        Number of streamlines, as claimed; None if absent.
+    step_size : float or None
+        Distance of the vertices in mm, as claimed; None if absent. It decides how MRtrix3 upsamples.
+    fields : dict
+        All fields; the values of a repeated one are joined by a newline.
+    """
+
+    path: Path
+    offset: int
+    dtype: np.dtype
+    count: int | None = None
+    step_size: float | None = None
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TractogramInfo:
+    """What one pass over a tractogram finds.
+
+    Attributes
+    ----------
+    count : int
+        Streamlines in the file, the empty ones included.
+    vertices : int
+    empty, single_vertex : int
+        Streamlines without a vertex, and with just one.
+    box : tuple of tuple of float
+        Smallest and greatest world coordinates of the vertices (mm).
+    spacing : float
+        Mean distance of successive vertices (mm); 0 if no streamline has two.
+    brain_pct : float
+        Percent of the vertices inside the brain of the standard spaces (of a sample, if there are many).
+    step_size : float or None
+        From the header.
+    sha256 : str
+        Checksum of the file's bytes, the same as that of ``sha256sum``.
+    """
+
+    count: int
+    vertices: int
+    empty: int
+    single_vertex: int
+    box: tuple[tuple[float, float, float], tuple[float, float, float]]
+    spacing: float
+    brain_pct: float
+    step_size: float | None
+    sha256: str
+
+
+def read_header(path: str | Path) -> TckHeader:
+    """Read the header of a ``.tck``.
+
+    Raises
+    ------
+    TractogramError
+        If the file cannot be read or is no track file.
+    """
+    path = Path(path)
+    try:
+        with path.open('rb') as stream:
+            size = stream.seek(0, 2)
+            stream.seek(0)
+            return _parse_header(path, stream, size)
+    except OSError as error:
+        message = f'cannot read the tractogram {path}: {error.strerror or error}'
+        raise TractogramError(message) from error
+
+
+def _parse_header(path: Path, stream: BinaryIO, size: int) -> TckHeader:
+    if stream.readline(len(_MAGIC) + 2).strip() != _MAGIC:
+        message = f"{path} is no .tck file: its first line is not 'mrtrix tracks'"
+        raise TractogramError(message)
+    values: dict[str, list[str]] = {}
+    key = ''
+    while (line := stream.readline(_LONGEST_HEADER)).strip() != b'END':
+        if not line or stream.tell() > _LONGEST_HEADER:
+            message = f"{path}: the header has no line 'END'; the file is truncated or no .tck"
+            raise TractogramError(message)
+        name, colon, value = line.decode('utf-8', 'replace').strip().partition(':')
+        if colon:
+            key = name.strip()
+            values.setdefault(key, []).append(value.strip())
+        elif key:  # a long value that goes on
+            values[key].append(name)
+    fields = {key: '\n'.join(lines) for key, lines in values.items()}
+
+    where, _, offset_text = fields.get('file', '').partition(' ')
+    offset = _whole_number(offset_text.strip())
+    if where != '.' or offset is None:
+        message = f"{path}: the header's 'file' field is {brief(fields.get('file'))}, expected '. OFFSET'"
+        raise TractogramError(message)
+    if not stream.tell() <= offset <= size:
+        message = f'{path}: the header says that the data start at byte {offset}, the file has {size} bytes'
+        raise TractogramError(message)
+    if (datatype := fields.get('datatype', '')) not in _DATATYPES:
+        message = (
+            f'{path}: datatype {brief(datatype)} is not supported; expected one of {", ".join(_DATATYPES)}'
+        )
+        raise TractogramError(message)
+    step_size = _positive_float(fields.get('step_size', ''))
+    if step_size and step_size > _LONGEST_STEP:
+        message = (
+            f'{path}: the header says that the vertices are {step_size:g} mm apart; correct its step_size'
+        )
+        raise TractogramError(message)
+    return TckHeader(
+        path=path,
+        offset=offset,
+        dtype=np.dtype(_DATATYPES[datatype]),
+        count=_whole_number(fields.get('count', '')),
+        step_size=step_size,
+        fields=fields,
+    )
+
+
+def _whole_number(text: str) -> int | None:
+    # Python refuses to convert thousands of digits
+    return int(text) if text.isdecimal() and len(text) < 20 else None
+
+
+def _positive_float(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 < value < np.inf else None
+
+
+def iter_blocks(
+    header: TckHeader,
+    *,
+    rows: int = _BLOCK_ROWS,
+    on_bytes: Callable[[bytes], object] | None = None,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Go through the streamlines of a ``.tck`` in blocks, in the order of the file.
+
+    Parameters
+    ----------
+    header : TckHeader
+    rows : int
+        Rows to read at a time; a longer streamline makes a longer block.
+    on_bytes : callable, optional
+        Called with the bytes of the data section as they are read, those behind the end marker included.
+
+    Yields
+    ------
+    points : numpy.ndarray
+        (vertices, 3) float32, world mm.
+    lengths : numpy.ndarray
+        (streamlines,) int64, number of vertices of each; their sum is ``len(points)``.
+
+    Raises
+    ------
+    TractogramError
+        If the file is truncated, holds a vertex that is not finite, or other than the number of streamlines that
+        its header claims.
+    """
+    row_bytes = 3 * header.dtype.itemsize
+    found = 0
+    pending = np.empty((0, 3), np.float32)
+    ended = False
+    try:
+        with header.path.open('rb') as stream:
+            stream.seek(header.offset)
+            while chunk := stream.read(rows * row_bytes):
+                if on_bytes:
+                    on_bytes(chunk)
+                if ended:
+                    continue
+                if len(chunk) % row_bytes:
+                    message = f'{header.path} is truncated: it ends within a vertex; get it again'
+                    raise TractogramError(message)
+                with np.errstate(over='ignore'):  # what is not finite then is refused
+                    fresh = np.frombuffer(chunk, header.dtype).reshape(-1, 3).astype(np.float32, copy=False)
+                table = np.concatenate([pending, fresh]) if len(pending) else fresh
+                points, lengths, pending, ended = _split(table, header, found)
+                found += len(lengths)
+                if len(pending) > LONGEST_STREAMLINE:
+                    message = f'{header.path} is corrupt: streamline {found} (counted from 0) has no end; get it again'
+                    raise TractogramError(message)
+                if len(lengths):
+                    yield points, lengths
+    except OSError as error:
+        message = f'cannot read the tractogram {header.path}: {error.strerror or error}'
+        raise TractogramError(message) from error
+    if len(pending) or (not ended and header.count != found) or found < (header.count or 0):
+        claim = 'an unknown number' if header.count is None else f'{header.count}'
+        message = (
+            f'{header.path} is truncated or corrupt: {found} whole streamlines, the header says {claim}'
+            f'{"" if ended else ", and the end marker is missing"}; get it again'
+        )
+        raise TractogramError(message)
+
+
+def _split(
+    table: np.ndarray, header: TckHeader, found: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
+    """Whole streamlines of a table of rows, what is left over, and whether the end marker was there."""
+    with np.errstate(invalid='ignore', over='ignore'):
+        total = table[:, 0] + table[:, 1]
+        total += table[:, 2]  # not finite if a coordinate is not: faster than a look at each
+    other = np.flatnonzero(~np.isfinite(total))
+    other = other[~np.isfinite(table[other]).all(axis=1)]
+    ended = False
+    is_end = np.isinf(table[other]).all(axis=1)
+    if is_end.any():
+        end = other[np.argmax(is_end)]
+        ended = True
+        other = other[other < end]
+        table = table[:end]
+    bad = ~np.isnan(table[other]).all(axis=1)
+    if bad.any():
+        streamline = found + int(np.argmax(bad))
+        message = (
+            f'{header.path}: streamline {streamline} (counted from 0) has a vertex that is not finite; '
+            'remove it (for example with tckedit) or get the file again'
+        )
+        raise TractogramError(message)
+    lengths = np.diff(other, prepend=-1) - 1
+    whole = int(other[-1]) + 1 if len(other) else 0
+    inside = np.ones(whole, bool)
+    inside[other] = False
+    rows = (
+        np.ascontiguousarray(table[:whole]).view('V12').reshape(-1)
+    )  # whole rows are taken faster than numbers
+    return rows[inside].view(np.float32).reshape(-1, 3), lengths.astype(np.int64), table[whole:], ended
+
+
+def scan(path: str | Path, *, progress: Callable[[int], object] | None = None) -> TractogramInfo:
+    """Read a whole ``.tck`` once: validate it, measure it, and take its checksum.
+
+    Parameters
+    ----------
+    path : path
+    progress : callable, optional
+        Called with the number of bytes read since the last call.
+
+    Raises
+    ------
+    TractogramError
+        See `read_header` and `iter_blocks`; also if there is no streamline with a vertex.
+    """
+    header = read_header(path)
+    digest = hashlib.sha256()
+    with header.path.open('rb') as stream:
+        digest.update(stream.read(header.offset))
+
+    def on_bytes(chunk: bytes) -> None:
+        digest.update(chunk)
+        if progress:
+            progress(len(chunk))
+
+    count = vertices = empty = single = segments = 0
+    length = inside_brain = 0.0
+    low, high = np.full(3, np.inf), np.full(3, -np.inf)
+    for points, lengths in iter_blocks(header, on_bytes=on_bytes):
+        count += len(lengths)
+        vertices += len(points)
+        empty += int(np.count_nonzero(lengths == 0))
+        single += int(np.count_nonzero(lengths == 1))
+        if len(points):
+            # column by column: numpy is slow at reducing rows of three
+            low = np.minimum(low, [column.min() for column in points.T])
+            high = np.maximum(high, [column.max() for column in points.T])
+            if max(-low.min(), high.max()) > _FARTHEST:
+                message = (
+                    f'{header.path}: vertices lie {max(-low.min(), high.max()):.3g} mm from the origin; '
+                    'the file is corrupt or not in millimetres'
+                )
+                raise TractogramError(message)
+            inside_brain += len(points) * _share_inside_brain(points)
+            inside = np.ones(len(points) - 1, bool)
+            inside[np.cumsum(lengths[lengths > 0])[:-1] - 1] = False  # steps from one streamline to the next
+            steps = np.diff(points, axis=0)
+            length += float(np.sqrt(np.einsum('ij,ij->i', steps, steps))[inside].sum(dtype=float))
+            segments += int(inside.sum())
+    if not vertices:
+        message = f'{header.path} holds no streamlines'
+        raise TractogramError(message)
+    box = (tuple(low.tolist()), tuple(high.tolist()))
+    return TractogramInfo(
+        count=count,
+        vertices=vertices,
+        empty=empty,
+        single_vertex=single,
+        box=box,
+        spacing=length / segments if segments else 0.0,
+        brain_pct=round(100 * inside_brain / vertices, 2),
+        step_size=header.step_size,
+        sha256=digest.hexdigest(),
+    )
+
+
+def _share_inside_brain(points: np.ndarray) -> float:
+    if len(points) > _SAMPLED:  # always the same ones
+        points = points[np.random.default_rng(0).integers(len(points), size=_SAMPLED)]
+    return float(np.mean(brain().holds(points)))
+
+
+def write_blocks(
+    path: str | Path, blocks: Iterable[tuple[np.ndarray, np.ndarray]], fields: Mapping[str, str] | None = None
+) -> int:
+    """Write blocks, as `iter_blocks` yields them, as a little-endian float32 ``.tck``.
+
+    Parameters
+    ----------
+    path : path
+    blocks : iterable of (numpy.ndarray, numpy.ndarray)
+        Points (vertices, 3) in world mm, and number of vertices of each streamline.
+    fields : mapping of str to str, optional
+        More header fields; each line of a value becomes a field of its own, as MRtrix3 writes repeated ones.
+
+    Returns
+    -------
+    int
+        Number of streamlines.
+    """
+    extra = ''.join(
+        f'{name}: {line}\n'
+        for name, value in (fields or {}).items()
+        if name not in _OWN_FIELDS
+        for line in value.splitlines()
+    )
+    count = 0
+    with Path(path).open('wb') as stream:
+        stream.write(_header_bytes(0, extra))
+        for points, lengths in blocks:
+            rows = np.full((len(points) + len(lengths), 3), np.nan, '<f4')
+            rows[np.arange(len(points)) + np.repeat(np.arange(len(lengths)), lengths)] = points
+            stream.write(rows.data)
+            count += len(lengths)
+        stream.write(np.full(3, np.inf, '<f4').data)
+        stream.seek(0)
+        stream.write(_header_bytes(count, extra))
+    return count
+
+
+def write_tck(
+    path: str | Path, streamlines: Iterable[Sequence[Sequence[float]] | np.ndarray], **fields: object
+) -> None:
+    """Write streamlines (each (vertices, 3), world mm) as a little-endian float32 ``.tck``.
+
+    The count is put in at the end, so `streamlines` may be a generator.
+
+    Parameters
+    ----------
+    path : path
+    streamlines : iterable of array_like
+    **fields
+        More header fields, such as ``step_size=0.5``.
+    """
+    extra = ''.join(f'{name}: {value}\n' for name, value in fields.items())
+    count = 0
+    with Path(path).open('wb') as stream:
+        stream.write(_header_bytes(0, extra))
+        for streamline in streamlines:
+            np.asarray(streamline, '<f4').reshape(-1, 3).tofile(stream)
+            np.full(3, np.nan, '<f4').tofile(stream)
+            count += 1
+        np.full(3, np.inf, '<f4').tofile(stream)
+        stream.seek(0)
+        stream.write(_header_bytes(count, extra))
+
+
+def _header_bytes(count: int, extra: str) -> bytes:
+    body = f'mrtrix tracks\ndatatype: Float32LE\ncount: {count:010d}\n{extra}file: . '
+    tail = '\nEND\n'
+    offset = len((body + tail).encode())
+    offset += len(str(offset + len(str(offset))))
+    return f'{body}{offset}{tail}'.encode()

@@ -1,0 +1,260 @@
+"""Read ``.trx`` files in blocks of whole streamlines.
+
+A ``.trx`` is a zip archive: ``header.json``, ``positions.3.<type>`` (world mm, RAS+), ``offsets.<type>`` (first vertex
+of each streamline), and optionally groups of streamlines (``groups/<name>.<type>``).
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from lacuna.errors import TractogramError, brief
+from lacuna.streamlines.files.arrays import BLOCK_VERTICES, LONGEST_STREAMLINE, Progress, check_finite
+
+_FLOATS = {'float16': '<f2', 'float32': '<f4', 'float64': '<f8'}
+_INTEGERS = {
+    'uint32': '<u4',
+    'uint64': '<u8',
+    'int32': '<i4',
+    'int64': '<i8',
+    'uint16': '<u2',
+    'uint8': '<u1',
+}
+_LONGEST_HEADER = 2**20
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_OFFSETS_AT_A_TIME = 2**16
+
+
+@dataclass(frozen=True)
+class TrxHeader:
+    """What a ``.trx`` says about itself.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    count, vertices : int
+        Numbers of streamlines and vertices, as claimed.
+    positions, offsets : str
+        Names of the archive's members.
+    groups : dict
+        Name of the member of each group of streamlines.
+    """
+
+    path: Path
+    count: int
+    vertices: int
+    positions: str
+    offsets: str
+    groups: dict[str, str]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """The archive; its faults become one clear line."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        # RuntimeError, with its child NotImplementedError: encrypted, or compressed in a way that is not supported
+        message = f'{path} is truncated, corrupt or no .trx file: {str(error)[:200]}; get it again'
+        raise TractogramError(message) from error
+    except OSError as error:
+        message = f'cannot read the tractogram {path}: {error.strerror or error}'
+        raise TractogramError(message) from error
+
+
+def read_header(path: str | Path) -> TrxHeader:
+    """Read the header and the table of contents of a ``.trx``.
+
+    Raises
+    ------
+    TractogramError
+        If the file cannot be read, is no ``.trx``, or contradicts itself.
+    """
+    path = Path(path)
+    with _opened(path) as archive:
+        members = archive.infolist()
+        sizes = {info.filename: info.file_size for info in members}
+        if packed := next((info for info in members if info.compress_type not in _COMPRESSIONS), None):
+            # the others may unpack to gigabytes at once
+            message = f'{path}: {brief(packed.filename)} is compressed in a way that .trx files are not; save it again'
+            raise TractogramError(message)
+        if not 0 < sizes.get('header.json', 0) <= _LONGEST_HEADER:
+            message = f'{path} is no .trx file: it has no header.json, or one without end'
+            raise TractogramError(message)
+        with archive.open('header.json') as stream:
+            text = stream.read(_LONGEST_HEADER)  # not all that is there: the size may be a lie
+    try:
+        header = json.loads(text)
+        count, vertices = (int(header[key]) for key in ('NB_STREAMLINES', 'NB_VERTICES'))
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+        message = (
+            f'{path}: header.json does not give NB_STREAMLINES and NB_VERTICES ({error}); the file is corrupt'
+        )
+        raise TractogramError(message) from error
+    positions = _member(path, sizes, 'positions.3.', _FLOATS) if count else ''
+    offsets = _member(path, sizes, 'offsets.', _INTEGERS) if count else ''
+    if count:
+        widths = {name: _dtype(name).itemsize for name in (positions, offsets)}
+        told, stored = vertices * 3 * widths[positions], sizes[positions]
+        if told != stored:
+            message = f'{path} is corrupt: {vertices} vertices are claimed ({told} bytes), {positions} has {stored} bytes'
+            raise TractogramError(message)
+        if sizes[offsets] not in (count * widths[offsets], (count + 1) * widths[offsets]):
+            message = (
+                f'{path} is corrupt: {count} streamlines are claimed, {offsets} has {sizes[offsets]} bytes'
+            )
+            raise TractogramError(message)
+    groups = {
+        Path(name).stem: name
+        for name, size in sorted(sizes.items())
+        if name.startswith('groups/')
+        and name.count('/') == 1
+        and size
+        and name.rpartition('.')[2] in _INTEGERS
+    }
+    return TrxHeader(path, count, vertices, positions, offsets, groups)
+
+
+def _member(path: Path, sizes: dict[str, int], start: str, types: dict[str, str]) -> str:
+    found = [name for name in sizes if name.startswith(start)]
+    if len(found) != 1 or found[0].removeprefix(start) not in types:
+        message = f'{path} is no valid .trx: expected one {start}({"|".join(types)}), found {brief(found) if found else "none"}'
+        raise TractogramError(message)
+    return found[0]
+
+
+def _dtype(member: str) -> np.dtype:
+    return np.dtype((_FLOATS | _INTEGERS)[member.rpartition('.')[2]])
+
+
+def _read(stream: IO[bytes], member: str, items: int) -> np.ndarray:
+    """The next `items` numbers of a member; one that ends early is an error."""
+    dtype = _dtype(member)
+    data = stream.read(items * dtype.itemsize)
+    if len(data) < items * dtype.itemsize:
+        message = f'{member} ends early'
+        raise EOFError(message)
+    return np.frombuffer(data, dtype)
+
+
+def iter_blocks(
+    header: TrxHeader, *, vertices: int = BLOCK_VERTICES, progress: Progress | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Go through the streamlines of a ``.trx`` in blocks, in the order of the file.
+
+    Parameters
+    ----------
+    header : TrxHeader
+    vertices : int
+        Vertices in a block; a longer streamline makes a longer block.
+    progress : callable, optional
+        Called with the number of bytes of the file dealt with since the last call.
+
+    Yields
+    ------
+    points : numpy.ndarray
+        (vertices, 3) float32, world mm.
+    lengths : numpy.ndarray
+        (streamlines,) int64, number of vertices of each; their sum is ``len(points)``.
+
+    Raises
+    ------
+    TractogramError
+        If the file is truncated or corrupt, or holds a vertex that is not finite.
+    """
+    if not header.count:
+        return
+    found = read = 0
+    with _opened(header.path) as archive:
+        packed = archive.getinfo(header.positions).compress_size
+        with archive.open(header.positions) as positions:
+            for lengths in _iter_lengths(archive, header):
+                ends = np.cumsum(lengths)
+                first = 0
+                while first < len(lengths):
+                    before = int(ends[first - 1]) if first else 0
+                    last = max(int(np.searchsorted(ends, before + vertices, side='right')), first + 1)
+                    part = lengths[first:last]
+                    with np.errstate(over='ignore'):  # what is not finite is refused
+                        stored = _read(positions, header.positions, 3 * int(part.sum()))
+                        points = stored.reshape(-1, 3).astype(np.float32)
+                    check_finite(header.path, points, part, found)
+                    yield points, part
+                    first = last
+                    found += len(part)
+                    if progress:
+                        progress(
+                            packed * (read + len(points)) // max(header.vertices, 1)
+                            - packed * read // max(header.vertices, 1)
+                        )
+                    read += len(points)
+            positions.read(1)  # at the end: compares the checksum
+
+
+def _iter_lengths(archive: zipfile.ZipFile, header: TrxHeader) -> Iterator[np.ndarray]:
+    """Numbers of vertices, some streamlines at a time."""
+    items = archive.getinfo(header.offsets).file_size // _dtype(header.offsets).itemsize
+    previous = 0
+    with archive.open(header.offsets) as stream:
+        if _read(stream, header.offsets, 1)[0] != 0:
+            message = f'{header.path} is corrupt: the first offset is not 0'
+            raise TractogramError(message)
+        for first in range(0, header.count, _OFFSETS_AT_A_TIME):
+            wanted = min(_OFFSETS_AT_A_TIME, header.count - first)
+            stored = min(wanted, items - 1 - first)
+            ends = _read(stream, header.offsets, stored)
+            if stored < wanted:  # older files lack the last offset, the number of vertices
+                ends = np.append(ends, np.array([header.vertices], ends.dtype))
+            beyond = ends > header.vertices
+            lengths = np.diff(ends.astype(np.int64), prepend=previous)
+            at_end = first + wanted == header.count
+            if (
+                beyond.any()
+                or lengths.min() < 0
+                or lengths.max() > LONGEST_STREAMLINE
+                or (at_end and int(ends[-1]) != header.vertices)
+            ):
+                message = f'{header.path} is corrupt: the offsets do not divide its {header.vertices} vertices among {header.count} streamlines'
+                raise TractogramError(message)
+            previous = int(ends[-1])
+            yield lengths
+        stream.read(1)  # at the end: compares the checksum
+
+
+def read_groups(header: TrxHeader) -> dict[str, np.ndarray]:
+    """Read the groups (bundles) of streamlines.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        Sorted int64 numbers of each group's streamlines, counted from 0.
+
+    Raises
+    ------
+    TractogramError
+        If a group names a streamline that is not there.
+    """
+    groups = {}
+    with _opened(header.path) as archive:
+        for name, member in header.groups.items():
+            items = archive.getinfo(member).file_size // _dtype(member).itemsize
+            fault = items > header.count
+            if not fault:
+                with archive.open(member) as stream:
+                    indices = np.unique(_read(stream, member, items))
+                fault = bool(items) and not 0 <= int(indices[0]) <= int(indices[-1]) < header.count
+            if fault:
+                message = f'{header.path}: group {brief(name)} names streamlines that the file does not have; it is corrupt'
+                raise TractogramError(message)
+            groups[name] = indices.astype(np.int64)
+    return groups

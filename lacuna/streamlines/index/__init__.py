@@ -1,0 +1,1 @@
+"""The index: which streamlines visit which voxels."""

@@ -1,0 +1,133 @@
+"""Which parcel each end of a streamline belongs to.
+
+The radial search of ``tck2connectome``: voxels around an endpoint are tried from near to far, and the parcel of the
+nearest labelled voxel centre within 4 mm is taken (``Tck2nodes_radial`` in
+``src/dwi/tractography/connectome/tck2nodes.cpp`` of MRtrix3 3.0). In double precision, on the image in RAS+
+orientation, with the same order of trial, so that ties fall the same way.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
+import numpy as np
+
+from lacuna.errors import InputError
+from lacuna.streamlines.index.voxels import VoxelLookup, voxel_lookup
+
+RADIUS = 4.0
+_BATCH = 2**16
+
+
+def assign(
+    endpoints: np.ndarray, labels: np.ndarray, affine: np.ndarray, *, radius: float = RADIUS, nprocs: int = 1
+) -> np.ndarray:
+    """Label of the parcel at each end of each streamline, 0 where there is none within `radius`.
+
+    Parameters
+    ----------
+    endpoints : numpy.ndarray
+        (n, 2, 3) float32, first and last vertex, world mm; NaN for a streamline without a vertex.
+    labels : numpy.ndarray
+        (i, j, k), non-negative whole numbers, 0 is background.
+    affine : numpy.ndarray
+        (4, 4), from voxel indices of `labels` to world mm; for a NIfTI file see `nifti_affine`.
+    radius : float
+        mm.
+    nprocs : int
+        Threads.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n, 2) int32, values of `labels`.
+
+    Raises
+    ------
+    InputError
+        If `labels` is not a volume of whole numbers that fit, or `affine` is singular.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 3:
+        message = f'a label image has three dimensions, this one has {labels.ndim}'
+        raise InputError(message)
+    whole = np.ascontiguousarray(labels, np.int32)
+    if labels.dtype != np.int32 and (whole != labels).any():
+        message = 'the label image holds values that are not whole numbers'
+        raise InputError(message)
+    if whole.size and int(whole.min()) < 0:
+        message = 'the label image holds negative values'
+        raise InputError(message)
+    lookup = voxel_lookup(affine, labels.shape)
+    offsets = _search_order(lookup.spacing, radius)
+    reach = float(np.sqrt(((0.5 * lookup.spacing[::-1]) ** 2).cumsum()[-1]))
+    to_voxel = _double_inverse(lookup)
+    points = np.ascontiguousarray(endpoints, np.float32).reshape(-1, 3)
+    out = np.zeros(len(points), np.int32)
+
+    def run(first: int) -> None:
+        part = slice(first, first + _BATCH)
+        _search(
+            points[part], whole.reshape(-1), to_voxel, lookup.to_world,
+            lookup.shape, lookup.strides, lookup.start, offsets, radius, reach, out[part],
+        )  # fmt: skip
+
+    with ThreadPoolExecutor(max(1, nprocs)) as pool:
+        list(pool.map(run, range(0, len(points), _BATCH)))
+    return out.reshape(-1, 2)
+
+
+def _double_inverse(lookup: VoxelLookup) -> np.ndarray:
+    """World to voxel in double precision, (3, 4)."""
+    whole = np.vstack([lookup.to_world, [0.0, 0.0, 0.0, 1.0]])
+    return np.ascontiguousarray(np.linalg.inv(whole)[:3])
+
+
+def _search_order(spacing: np.ndarray, radius: float) -> np.ndarray:
+    """Steps from the voxel of the endpoint in the order of trial; (n, 3) int64."""
+    reach = np.sqrt(((0.5 * spacing[2]) ** 2 + (0.5 * spacing[1]) ** 2) + (0.5 * spacing[0]) ** 2)
+    most = int(np.ceil((radius + reach) / spacing.min()))
+    axis = np.arange(-most, most + 1)
+    z, y, x = (grid.reshape(-1) for grid in np.meshgrid(axis, axis, axis, indexing='ij'))
+    distance = np.sqrt(((z * spacing[2]) ** 2 + (y * spacing[1]) ** 2) + (x * spacing[0]) ** 2)
+    order = np.argsort(distance, kind='stable')
+    order = order[distance[order] < radius + reach]
+    return np.ascontiguousarray(np.column_stack([x, y, z])[order].astype(np.int64))
+
+
+@numba.njit(cache=True, nogil=True)
+def _round(value):  # type: ignore[no-untyped-def]
+    """Nearest whole number, halves away from zero."""
+    lower = np.floor(value)
+    part = value - lower
+    if part > 0.5 or (part == 0.5 and value > 0):
+        lower += 1.0
+    return np.int64(lower)
+
+
+@numba.njit(cache=True, nogil=True)
+def _search(  # type: ignore[no-untyped-def]
+    points, labels, to_voxel, to_world, shape, strides, start, offsets, radius, reach, out
+):
+    for n in range(len(points)):
+        x, y, z = np.float64(points[n, 0]), np.float64(points[n, 1]), np.float64(points[n, 2])
+        if not (abs(x) < 1e6 and abs(y) < 1e6 and abs(z) < 1e6):
+            continue
+        ci = _round(((to_voxel[0, 0] * x + to_voxel[0, 1] * y) + to_voxel[0, 2] * z) + to_voxel[0, 3])
+        cj = _round(((to_voxel[1, 0] * x + to_voxel[1, 1] * y) + to_voxel[1, 2] * z) + to_voxel[1, 3])
+        ck = _round(((to_voxel[2, 0] * x + to_voxel[2, 1] * y) + to_voxel[2, 2] * z) + to_voxel[2, 3])
+        best = radius
+        for m in range(len(offsets)):
+            i, j, k = ci + offsets[m, 0], cj + offsets[m, 1], ck + offsets[m, 2]
+            dx = x - (((to_world[0, 0] * i + to_world[0, 1] * j) + to_world[0, 2] * k) + to_world[0, 3])
+            dy = y - (((to_world[1, 0] * i + to_world[1, 1] * j) + to_world[1, 2] * k) + to_world[1, 3])
+            dz = z - (((to_world[2, 0] * i + to_world[2, 1] * j) + to_world[2, 2] * k) + to_world[2, 3])
+            distance = np.sqrt((dx * dx + dy * dy) + dz * dz)
+            if distance > best + 2 * reach:
+                break
+            if distance < best and 0 <= i < shape[0] and 0 <= j < shape[1] and 0 <= k < shape[2]:
+                label = labels[start + i * strides[0] + j * strides[1] + k * strides[2]]
+                if label:
+                    out[n] = label
+                    best = distance

@@ -1,0 +1,279 @@
+"""Which voxels a streamline visits, by the rule of ``tckmap``, packed into about one byte a voxel.
+
+Each streamline is upsampled first (``upsample_weights``), then each voxel that holds a point of it counts once. The
+voxels are kept in the order of the first visit: one byte for a step of up to two voxels along each axis, five for a
+longer one and for the first voxel.
+
+The loops below are long because they are written out: a helper that takes an array counts references at each call, which
+made them ten times slower.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+from lacuna.streamlines.index.voxels import VoxelLookup, nearest_index, rounded_index
+
+_TENSION = 0.1
+
+_LONGEST = 5  # bytes
+_CHUNK_BYTES = 2**23
+
+
+def upsample_ratio(step_size: float | None, spacing: np.ndarray) -> int:
+    """Points per step that ``tckmap`` makes of a stored step.
+
+    Parameters
+    ----------
+    step_size : float or None
+        Of the tractogram's header, mm; None gives 1.
+    spacing : numpy.ndarray
+        (3,) edges of a voxel, mm.
+
+    Examples
+    --------
+    >>> upsample_ratio(1.0, np.array([2.0, 2.0, 2.0])), upsample_ratio(None, np.ones(3))
+    (2, 1)
+    """
+    if not step_size:
+        return 1
+    third = float(np.float32(0.333))
+    return max(1, math.ceil(float(np.float32(step_size)) / (float(np.min(spacing)) * third)))
+
+
+def upsample_weights(ratio: int) -> np.ndarray:
+    """Weights of four successive vertices for the points between the inner two.
+
+    Hermite interpolation of tension 0.1 in single precision, in the order of operations of MRtrix3
+    (``core/math/hermite.h``).
+
+    Parameters
+    ----------
+    ratio : int
+        Points per stored step, at least 1.
+
+    Returns
+    -------
+    numpy.ndarray
+        (ratio - 1, 4) float32.
+    """
+    one = np.float32
+    t = one(0.5) * one(_TENSION)
+    weights = np.empty((ratio - 1, 4), np.float32)
+    for i in range(ratio - 1):
+        p = one((i + 1.0) / float(ratio))
+        p2 = p * p
+        p3 = p * p2
+        weights[i, 0] = (one(0.5) - t) * (one(2.0) * p2 - p3 - p)
+        weights[i, 1] = one(1.0) + (one(1.5) + t) * p3 - (one(2.5) + t) * p2
+        weights[i, 2] = (one(2.0) + one(2.0) * t) * p2 + (one(0.5) - t) * p - (one(1.5) + t) * p3
+        weights[i, 3] = (one(0.5) - t) * (p3 - p2)
+    return weights
+
+
+def pack_visits(
+    points: np.ndarray, lengths: np.ndarray, lookup: VoxelLookup, ratio: int
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Find and pack the voxels that each streamline visits.
+
+    Parameters
+    ----------
+    points : numpy.ndarray
+        (vertices, 3) float32, world mm.
+    lengths : numpy.ndarray
+        (streamlines,) int64, vertices of each.
+    lookup : VoxelLookup
+        Of the grid.
+    ratio : int
+        See `upsample_ratio`.
+
+    Returns
+    -------
+    codes : list of numpy.ndarray
+        uint8, the packed visits; to be joined.
+    starts : numpy.ndarray
+        (streamlines + 1,) uint32, where each streamline's visits begin in `codes`, and the end.
+    total : numpy.ndarray
+        uint32, visits of each voxel, flat in the stored order of the grid.
+    """
+    voxels = int(np.prod(lookup.shape))
+    weights = upsample_weights(ratio)
+    stamp = np.full(voxels, -1, np.int32)
+    total = np.zeros(voxels, np.uint32)
+    starts = np.zeros(len(lengths) + 1, np.uint32)
+    codes: list[np.ndarray] = []
+    at, row, done = 0, 0, 0
+    while at < len(lengths):
+        room = max(_CHUNK_BYTES, int(lengths[at]) * ratio * _LONGEST)
+        out = np.empty(room, np.uint8)
+        before = at
+        at, row, used = _pack(
+            points, lengths, at, row,
+            lookup.to_voxel, lookup.shape, lookup.strides, lookup.start, weights,
+            stamp, total, out, starts,
+        )  # fmt: skip
+        starts[before + 1 : at + 1] += np.uint32(done)
+        done += used
+        codes.append(out[:used].copy())
+    return codes, starts, total
+
+
+def step_table(lookup: VoxelLookup) -> np.ndarray:
+    """Change of the flat voxel index for each one-byte code; (256,) int64."""
+    table = np.zeros(256, np.int64)
+    for code in range(125):
+        step = np.array([code // 25 - 2, code // 5 % 5 - 2, code % 5 - 2])
+        table[code] = int(step @ lookup.strides)
+    return table
+
+
+@numba.njit(cache=True, nogil=True)
+def _pack(  # type: ignore[no-untyped-def]
+    points, lengths, first, row, to_voxel, shape, strides, start, weights, stamp, total, out, starts
+):
+    """Pack streamlines from `first` on, until `out` might not hold another one."""
+    ratio = len(weights) + 1
+    used = 0
+    mx, my, mz = to_voxel[0], to_voxel[1], to_voxel[2]
+    nx, ny, nz = shape[0], shape[1], shape[2]
+    straight = mx[1] == 0 and mx[2] == 0 and my[0] == 0 and my[2] == 0 and mz[0] == 0 and mz[1] == 0
+    for n in range(first, len(lengths)):
+        count = lengths[n]
+        if used + count * ratio * 5 > len(out):
+            return n, row, used
+        a = b = c = np.int64(-1000)  # the voxel before
+        last = row + count - 1
+        for p in range(row, row + count):
+            inner = ratio if p < last else 1
+            x, y, z = points[p, 0], points[p, 1], points[p, 2]
+            if inner > 1:
+                x2, y2, z2 = points[p + 1, 0], points[p + 1, 1], points[p + 1, 2]
+                if p > row:
+                    x0, y0, z0 = points[p - 1, 0], points[p - 1, 1], points[p - 1, 2]
+                else:
+                    x0, y0, z0 = x + (x - x2), y + (y - y2), z + (z - z2)
+                if p + 1 < last:
+                    x3, y3, z3 = points[p + 2, 0], points[p + 2, 1], points[p + 2, 2]
+                else:
+                    x3, y3, z3 = x2 + (x2 - x), y2 + (y2 - y), z2 + (z2 - z)
+            for q in range(inner):
+                if q == 0:
+                    u, v, w = x, y, z
+                else:
+                    w0, w1, w2, w3 = (
+                        weights[q - 1, 0],
+                        weights[q - 1, 1],
+                        weights[q - 1, 2],
+                        weights[q - 1, 3],
+                    )
+                    u = ((w0 * x0 + w1 * x) + w2 * x2) + w3 * x3
+                    v = ((w0 * y0 + w1 * y) + w2 * y2) + w3 * y3
+                    w = ((w0 * z0 + w1 * z) + w2 * z2) + w3 * z3
+                if straight:
+                    i = rounded_index(mx[0] * u + mx[3], nx)
+                    j = rounded_index(my[1] * v + my[3], ny)
+                    k = rounded_index(mz[2] * w + mz[3], nz)
+                else:
+                    i = nearest_index(mx, nx, u, v, w)
+                    j = nearest_index(my, ny, u, v, w)
+                    k = nearest_index(mz, nz, u, v, w)
+                if i < 0 or j < 0 or k < 0 or (i == a and j == b and k == c):
+                    continue
+                flat = start + i * strides[0] + j * strides[1] + k * strides[2]
+                if stamp[flat] == n:
+                    continue
+                stamp[flat] = n
+                total[flat] += np.uint32(1)
+                di, dj, dk = i - a + 2, j - b + 2, k - c + 2
+                if 0 <= di <= 4 and 0 <= dj <= 4 and 0 <= dk <= 4:
+                    out[used] = di * 25 + dj * 5 + dk
+                    used += 1
+                else:
+                    out[used] = 255
+                    out[used + 1] = flat & 255
+                    out[used + 2] = (flat >> 8) & 255
+                    out[used + 3] = (flat >> 16) & 255
+                    out[used + 4] = (flat >> 24) & 255
+                    used += 5
+                a, b, c = i, j, k
+        row += count
+        starts[n + 1] = used
+    return len(lengths), row, used
+
+
+@numba.njit(cache=True, nogil=True)
+def add_visits(codes, starts, base, ids, table, density):  # type: ignore[no-untyped-def]
+    """Add 1 to `density` for each voxel that the streamlines visit; False if the codes make no sense.
+
+    Parameters
+    ----------
+    codes, starts : numpy.ndarray
+        See `pack_visits`; `starts` of one segment, counted from `base` in `codes`.
+    base : int
+    ids : numpy.ndarray
+        (n,) uint32, streamlines, counted within the segment.
+    table : numpy.ndarray
+        See `step_table`.
+    density : numpy.ndarray
+        (voxels,) uint32, changed in place.
+    """
+    voxels = len(density)
+    for n in range(len(ids)):
+        at = base + np.int64(starts[ids[n]])
+        end = base + np.int64(starts[ids[n] + 1])
+        if at < 0 or end > len(codes):
+            return False
+        flat = np.int64(-1)
+        while at < end:
+            code = codes[at]
+            if code == 255:
+                if at + 5 > end:
+                    return False
+                flat = (
+                    np.int64(codes[at + 1])
+                    | (np.int64(codes[at + 2]) << 8)
+                    | (np.int64(codes[at + 3]) << 16)
+                    | (np.int64(codes[at + 4]) << 24)
+                )
+                at += 5
+            else:
+                flat += table[code]
+                at += 1
+            if flat < 0 or flat >= voxels:
+                return False
+            density[flat] += np.uint32(1)
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
+def add_weighted_visits(codes, starts, base, ids, table, weights, density):  # type: ignore[no-untyped-def]
+    """As `add_visits`, but adds ``weights[n]`` (float64) of each streamline ``ids[n]``; `density` is float64."""
+    voxels = len(density)
+    for n in range(len(ids)):
+        at = base + np.int64(starts[ids[n]])
+        end = base + np.int64(starts[ids[n] + 1])
+        if at < 0 or end > len(codes):
+            return False
+        flat = np.int64(-1)
+        while at < end:
+            code = codes[at]
+            if code == 255:
+                if at + 5 > end:
+                    return False
+                flat = (
+                    np.int64(codes[at + 1])
+                    | (np.int64(codes[at + 2]) << 8)
+                    | (np.int64(codes[at + 3]) << 16)
+                    | (np.int64(codes[at + 4]) << 24)
+                )
+                at += 5
+            else:
+                flat += table[code]
+                at += 1
+            if flat < 0 or flat >= voxels:
+                return False
+            density[flat] += weights[n]
+    return True

@@ -1,0 +1,226 @@
+"""A lesion mask in terms of the 1 mm lattice of the index: which voxels hold hits for certain, and which perhaps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from lacuna.errors import MaskError
+from lacuna.streamlines.index.lattice import LAYERS, LOW, SIZE
+from lacuna.streamlines.index.voxels import VoxelLookup, cropped, flat_voxel, voxel_lookup
+
+_LARGEST_INDEX = 500  # `lattice.MARGIN` covers the rounding for indices up to 512
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Voxels of the lattice.
+
+    Attributes
+    ----------
+    keys : numpy.ndarray
+        (n,) int64, blocks: ``(x * SIZE + y) * LAYERS + layer``.
+    voxels : numpy.ndarray
+        (n,) uint16, the voxels wanted of each block, lowest bit first.
+    """
+
+    keys: np.ndarray
+    voxels: np.ndarray
+
+    @classmethod
+    def of(cls, blocks: np.ndarray) -> Wanted:
+        """From the bits of all blocks of the lattice, uint16."""
+        keys = np.flatnonzero(blocks)
+        return cls(keys, blocks[keys])
+
+
+@dataclass(frozen=True)
+class MaskOnLattice:
+    """A mask, ready to be looked up.
+
+    Attributes
+    ----------
+    flat : numpy.ndarray
+        uint8, the mask as it lies in memory.
+    lookup : VoxelLookup
+        Of the box of the mask, as ``tckedit`` crops it.
+    certain : Wanted
+        All points of these voxels lie in the mask (loose vertices excepted).
+    possible : Wanted or None
+        Some points of these voxels may lie in the mask; None if `certain` says all.
+    """
+
+    flat: np.ndarray
+    lookup: VoxelLookup
+    certain: Wanted
+    possible: Wanted | None
+
+
+def mask_on_lattice(mask: np.ndarray, affine: np.ndarray) -> MaskOnLattice:
+    """Prepare a mask for a selection.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        (i, j, k) bool.
+    affine : numpy.ndarray
+        (4, 4), from voxel indices of the mask to world mm; for a NIfTI file see `nifti_affine`.
+
+    Raises
+    ------
+    MaskError
+        If the mask is not a volume or has no voxel.
+    InputError
+        If `affine` is singular.
+    """
+    mask = np.asarray(mask)
+    if mask.ndim != 3:
+        message = f'a mask has three dimensions, this one has {mask.ndim}'
+        raise MaskError(message)
+    mask = mask.astype(bool, copy=False)
+    if not (mask.flags.c_contiguous or mask.flags.f_contiguous):
+        mask = np.ascontiguousarray(mask)
+    whole = voxel_lookup(affine, mask.shape, order='C' if mask.flags.c_contiguous else 'F')
+    flat = mask.ravel(order='K').view(np.uint8)
+    hits = np.flatnonzero(flat.view(bool))
+    if not len(hits):
+        message = 'the mask has no voxel'
+        raise MaskError(message)
+    voxels = np.empty((len(hits), 3), np.int32)
+    low, high = _indices(hits, whole.shape, whole.strides, voxels)
+    lookup = cropped(whole, low, high)
+    shift = _lattice_shift(lookup)
+    if shift is not None and (low > 0).all():
+        blocks = np.zeros(SIZE * SIZE * LAYERS, np.uint16)
+        first = np.maximum(low - 1, 0)
+        keys = np.empty(len(voxels), np.int64)
+        keys = np.sort(keys[: _set_bits(voxels, shift - first, blocks, keys)])
+        return MaskOnLattice(flat, lookup, Wanted(keys, blocks[keys]), None)
+    table = np.zeros(tuple(lookup.shape + 1), np.int32)
+    table[1:, 1:, 1:] = _box(flat, lookup)
+    for axis in range(3):
+        np.cumsum(table, axis=axis, out=table)
+    certain, possible = _classify(table, lookup)
+    return MaskOnLattice(flat, lookup, Wanted.of(certain), Wanted.of(possible))
+
+
+def _lattice_shift(lookup: VoxelLookup) -> np.ndarray | None:
+    """Lattice index of the first voxel of a grid whose voxels are the lattice's; None for other grids."""
+    linear, shift = lookup.to_voxel[:, :3], lookup.to_voxel[:, 3]
+    if (linear != np.eye(3, dtype=np.float32)).any() or (shift != np.rint(shift)).any():
+        return None
+    if (np.abs(shift) > _LARGEST_INDEX).any() or (lookup.shape > _LARGEST_INDEX).any():
+        return None
+    return -shift.astype(np.int64) - LOW
+
+
+def _box(flat: np.ndarray, lookup: VoxelLookup) -> np.ndarray:
+    """The voxels of a lookup, in RAS+ orientation."""
+    step = flat.itemsize
+    view = np.lib.stride_tricks.as_strided(
+        flat[lookup.start :], tuple(lookup.shape), tuple(lookup.strides * step), writeable=False
+    )
+    return np.asarray(view)
+
+
+def _classify(table: np.ndarray, lookup: VoxelLookup) -> tuple[np.ndarray, np.ndarray]:
+    linear = lookup.to_voxel.astype(np.float64)
+    # bound of what single precision may lose: four roundings of terms up to these sizes
+    largest = np.abs(linear[:, :3]).sum(axis=1) * SIZE + np.abs(linear[:, 3])
+    slack = 8.0 * 2.0**-24 * largest + 1e-9
+    half = 0.5 * np.abs(linear[:, :3]).sum(axis=1) + slack
+    size = lookup.shape
+    corners = np.array(
+        [
+            lookup.to_world[:, :3] @ np.where([n & 1, n & 2, n & 4], size - 0.5, -0.5) + lookup.to_world[:, 3]
+            for n in range(8)
+        ]
+    )
+    low = np.clip(np.floor(corners.min(axis=0)).astype(np.int64) - 1 - LOW, 0, SIZE)
+    high = np.clip(np.ceil(corners.max(axis=0)).astype(np.int64) + 2 - LOW, 0, SIZE)
+    certain = np.zeros(SIZE * SIZE * LAYERS, np.uint16)
+    possible = np.zeros_like(certain)
+    _classify_box(table, linear, half, size, low, high, certain, possible)
+    return certain, possible
+
+
+@numba.njit(cache=True, nogil=True)
+def _indices(hits, shape, strides, voxels):  # type: ignore[no-untyped-def]
+    """RAS+ indices of flat positions, and their extremes."""
+    low, high = np.full(3, 2**31, np.int64), np.full(3, -1, np.int64)
+    for axis in range(3):
+        size, step = shape[axis], abs(strides[axis])
+        for n in range(len(hits)):
+            index = (hits[n] // step) % size
+            if strides[axis] < 0:
+                index = size - 1 - index
+            voxels[n, axis] = index
+            low[axis] = min(low[axis], index)
+            high[axis] = max(high[axis], index)
+    return low, high
+
+
+@numba.njit(cache=True, nogil=True)
+def _set_bits(voxels, shift, blocks, keys):  # type: ignore[no-untyped-def]
+    """Set the bits of voxels of the lattice; the number of blocks that have one, which `keys` then lists."""
+    found = 0
+    for n in range(len(voxels)):
+        x, y, z = voxels[n, 0] + shift[0], voxels[n, 1] + shift[1], voxels[n, 2] + shift[2]
+        if 0 <= x < 256 and 0 <= y < 256 and 0 <= z < 256:
+            block = (x * 256 + y) * 16 + z // 16
+            if blocks[block] == 0:
+                keys[found] = block
+                found += 1
+            blocks[block] |= np.uint16(1 << (z % 16))
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _classify_box(table, linear, half, size, low, high, certain, possible):  # type: ignore[no-untyped-def]
+    """Sort the lattice voxels of a box by the mask voxels that their points may fall in.
+
+    `table` holds the sums of the mask over all boxes that begin at its first voxel.
+    """
+    first, last = np.empty(3, np.int64), np.empty(3, np.int64)
+    for x in range(low[0], high[0]):
+        for y in range(low[1], high[1]):
+            for z in range(low[2], high[2]):
+                volume = np.int64(1)
+                inside = True
+                for axis in range(3):
+                    centre = (
+                        linear[axis, 0] * (x - 128)
+                        + linear[axis, 1] * (y - 128)
+                        + linear[axis, 2] * (z - 128)
+                        + linear[axis, 3]
+                    )
+                    start = np.int64(np.floor(centre - half[axis] + 0.5))
+                    end = np.int64(np.floor(centre + half[axis] + 0.5)) + 1
+                    volume *= end - start
+                    first[axis] = min(max(start, 0), size[axis])
+                    last[axis] = min(max(end, 0), size[axis])
+                    inside = inside and last[axis] > first[axis]
+                if not inside:
+                    continue
+                i, j, k, l, m, n = first[0], first[1], first[2], last[0], last[1], last[2]
+                count = (
+                    (table[l, m, n] - table[i, m, n] - table[l, j, n] - table[l, m, k])
+                    + (table[i, j, n] + table[i, m, k] + table[l, j, k])
+                    - table[i, j, k]
+                )
+                if count:
+                    block, bit = (x * 256 + y) * 16 + z // 16, np.uint16(1 << (z % 16))
+                    possible[block] |= bit
+                    if count == volume:
+                        certain[block] |= bit
+
+
+@numba.njit(cache=True, nogil=True)
+def mark_loose(ids, points, to_voxel, shape, strides, start, flat, marks):  # type: ignore[no-untyped-def]
+    """Mark the streamlines `ids` whose vertex ``points[n]`` lies in the mask."""
+    for n in range(len(ids)):
+        voxel = flat_voxel(to_voxel, shape, strides, start, points[n, 0], points[n, 1], points[n, 2])
+        if voxel >= 0 and flat[voxel] and ids[n] < len(marks):
+            marks[ids[n]] = 1

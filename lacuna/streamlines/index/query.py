@@ -1,0 +1,354 @@
+"""Ask a streamline index: which streamlines a mask cuts, and how many of them visit each voxel.
+
+The answers are those of ``tckedit -include`` and ``tckmap`` of MRtrix3 on the tractogram, bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lacuna.errors import InputError, StreamlineIndexError
+from lacuna.images.spaces import Grid
+from lacuna.streamlines.index import format as index_format
+from lacuna.streamlines.index.build import SELECTION, is_source
+from lacuna.streamlines.index.density import add_visits, add_weighted_visits, step_table
+from lacuna.streamlines.index.lattice import mark_rows
+from lacuna.streamlines.index.masks import MaskOnLattice, Wanted, mark_loose, mask_on_lattice
+from lacuna.streamlines.index.vertices import mark_crossing, read_vertices
+from lacuna.streamlines.index.voxels import voxel_lookup
+
+
+@dataclass(frozen=True)
+class _SelectionSegment:
+    first: int
+    count: int
+    box: np.ndarray
+    blocks: np.ndarray
+    rows: np.ndarray
+    loose_ids: np.ndarray
+    loose_points: np.ndarray
+
+
+@dataclass(frozen=True)
+class _DensitySegment:
+    first: int
+    count: int
+    starts: np.ndarray
+    base: int
+
+
+class Index:
+    """An index on disk, opened for questions; make one with `Index.open`.
+
+    The arrays are mapped from their files: they take no memory of their own, and processes share them.
+    """
+
+    def __init__(self, density: Path, tractogram: Path | None, verify: bool, nprocs: int) -> None:
+        self.directory = density.parent
+        self.nprocs = max(1, nprocs)
+        self._tractogram = tractogram
+        selection = self.directory / SELECTION
+        self._selection = index_format.read_manifest(selection, SELECTION)
+        self._density = index_format.read_manifest(density, 'density')
+        if self._density['source']['sha256'] != self._selection['source']['sha256']:
+            message = f'{density} and {selection} are of different tractograms; delete both and run again'
+            raise StreamlineIndexError(message)
+        if tractogram is not None and not is_source(self._selection['source'], tractogram):
+            message = (
+                f'the streamline index in {self.directory} is not of {tractogram} as it is now; '
+                'delete the folder and run again to rebuild it'
+            )
+            raise StreamlineIndexError(message)
+        if verify:
+            index_format.verify_arrays(selection, self._selection)
+            index_format.verify_arrays(density, self._density)
+        try:
+            self.grid = _grid(self._density['grid'])
+            self.upsample: int = self._density['upsample']
+            self._table = step_table(voxel_lookup(self.grid.affine, self.grid.shape))
+            self._map(selection, density)
+        except (KeyError, ValueError, TypeError, IndexError, OverflowError, InputError) as error:
+            raise index_format.damaged(self.directory) from error
+
+    @classmethod
+    def open(
+        cls,
+        density: str | Path,
+        *,
+        tractogram: str | Path | None = None,
+        verify: bool = True,
+        nprocs: int = 1,
+    ) -> Index:
+        """Open an index for a grid.
+
+        Parameters
+        ----------
+        density : path
+            The part with the visits for the grid, which `build_index` returns.
+        tractogram : path, optional
+            The source. When given, it must be unchanged; masks that do not lie on the 1 mm lattice need it.
+        verify : bool
+            Compare every byte with its checksum (0.2 s per GB); otherwise only manifests and sizes are checked.
+        nprocs : int
+            Threads that answer a question.
+
+        Raises
+        ------
+        StreamlineIndexError
+            If there is no index, or it is damaged, of another version, or not of `tractogram`.
+        """
+        return cls(Path(density), None if tractogram is None else Path(tractogram), verify, nprocs)
+
+    def _map(self, selection: Path, density: Path) -> None:
+        def array(name: str) -> np.ndarray:
+            return index_format.map_array(selection, self._selection, name)
+
+        self.streamlines: int = self._selection['streamlines']
+        self.source_sha256: str = self._selection['source']['sha256']
+        #: (streamlines, 2, 3) float32, first and last vertex, world mm; NaN for a streamline without a vertex
+        self.endpoints: np.ndarray = array('endpoints').reshape(-1, 2, 3)
+        #: (streamlines,) float32, mm
+        self.lengths: np.ndarray = array('lengths')
+        #: (streamlines,) uint32, number of vertices
+        self.vertices: np.ndarray = array('vertices')
+        blocks, rows, loose_ids = array('blocks'), array('rows'), array('loose_ids')
+        loose_points = array('loose_points').reshape(-1, 3)
+        self._selections = [
+            _SelectionSegment(
+                segment['first'],
+                segment['count'],
+                np.array(segment['box'], np.int64),
+                _piece(blocks, segment['blocks']),
+                _piece(rows, segment['rows']),
+                _piece(loose_ids, segment['loose']),
+                _piece(loose_points, segment['loose']),
+            )
+            for segment in self._selection['segments']
+        ]
+        starts = index_format.map_array(density, self._density, 'starts')
+        self._codes = index_format.map_array(density, self._density, 'codes')
+        #: uint32 on the grid, visits of all streamlines
+        self.total_density: np.ndarray = index_format.map_array(density, self._density, 'total').reshape(
+            self.grid.shape
+        )
+        self._densities = [
+            _DensitySegment(
+                segment['first'], segment['count'], _piece(starts, segment['starts']), segment['codes'][0]
+            )
+            for segment in self._density['segments']
+        ]
+        if not self._fits():
+            raise index_format.damaged(self.directory)
+
+    def _fits(self) -> bool:
+        """Whether the arrays are as long as compiled code, which does not look, takes them to be."""
+        return (
+            len(self.vertices) == len(self.endpoints) == len(self.lengths) == self.streamlines
+            and all(
+                len(segment.box) == 6
+                and (segment.box >= 0).all()
+                and len(segment.blocks) == math.prod(segment.box[3:].tolist()) + 1
+                for segment in self._selections
+            )
+            and all(
+                type(segment.base) is int
+                and 0 <= segment.base <= len(self._codes)
+                and len(segment.starts) == segment.count + 1
+                for segment in self._densities
+            )
+            and all(
+                type(first) is int and type(count) is int and first >= 0
+                for first, count in [(segment.first, segment.count) for segment in self._selections]
+                + [(segment.first, segment.count) for segment in self._densities]
+            )
+        )
+
+    def select(self, mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
+        """Streamlines with a vertex in a mask, as ``tckedit -include`` selects them.
+
+        Parameters
+        ----------
+        mask : numpy.ndarray
+            (i, j, k) bool, on any grid.
+        affine : numpy.ndarray
+            (4, 4), from voxel indices of the mask to world mm; for a NIfTI file see `nifti_affine`.
+
+        Returns
+        -------
+        numpy.ndarray
+            (n,) uint32, ascending numbers of the streamlines in the file, from 0.
+
+        Raises
+        ------
+        MaskError
+            If the mask has no voxel or is not a volume.
+        StreamlineIndexError
+            If the index is damaged, or the mask does not lie on the 1 mm lattice and the tractogram is needed
+            but not given or changed.
+        """
+        prepared = mask_on_lattice(mask, affine)
+        marks = self._marks(prepared.certain)
+        self._mark_loose(prepared, marks)
+        if prepared.possible is not None:
+            doubtful = self._marks(prepared.possible)
+            doubtful[marks.view(bool)] = 0
+            self._decide(np.flatnonzero(doubtful.view(bool)), prepared, marks)
+        return np.flatnonzero(marks.view(bool)).astype(np.uint32)
+
+    def _marks(self, wanted: Wanted) -> np.ndarray:
+        marks = np.zeros(self.streamlines, np.uint8)
+
+        def run(segment: _SelectionSegment) -> bool:
+            part = marks[segment.first : segment.first + segment.count]
+            return bool(
+                mark_rows(segment.box, segment.blocks, segment.rows, wanted.keys, wanted.voxels, part)
+            )
+
+        if not all(self._each(run, self._selections)):
+            raise index_format.damaged(self.directory)
+        return marks
+
+    def _mark_loose(self, mask: MaskOnLattice, marks: np.ndarray) -> None:
+        at = mask.lookup
+        for segment in self._selections:
+            part = marks[segment.first : segment.first + segment.count]
+            mark_loose(
+                segment.loose_ids, segment.loose_points,
+                at.to_voxel, at.shape, at.strides, at.start, mask.flat, part,
+            )  # fmt: skip
+
+    def _decide(self, candidates: np.ndarray, mask: MaskOnLattice, marks: np.ndarray) -> None:
+        """Mark the candidates with a vertex in the mask; reads their vertices from the tractogram."""
+        if not len(candidates):
+            return
+        source = self._unchanged_tractogram(
+            'this mask does not lie on the 1 mm lattice of the streamline index'
+        )
+        mark_crossing(source, self._first_rows, self.vertices, candidates, mask, marks, self.nprocs)
+
+    def _unchanged_tractogram(self, why: str) -> Path:
+        if self._tractogram is None:
+            message = f'{why}, so that the tractogram itself is needed; give its path when opening the index'
+            raise StreamlineIndexError(message)
+        if not is_source(self._selection['source'], self._tractogram):
+            message = f'{self._tractogram} changed since its index was built; run again to rebuild it'
+            raise StreamlineIndexError(message)
+        return self._tractogram
+
+    def read(self, ids: np.ndarray) -> list[np.ndarray]:
+        """The vertices of some streamlines, from the tractogram.
+
+        Parameters
+        ----------
+        ids : numpy.ndarray
+            (n,) numbers of streamlines.
+
+        Returns
+        -------
+        list of numpy.ndarray
+            Each (vertices, 3) float32, world mm.
+
+        Raises
+        ------
+        StreamlineIndexError
+            If the tractogram was not given, or has changed.
+        """
+        source = self._unchanged_tractogram('the index holds no vertices')
+        return read_vertices(source, self._first_rows, self.vertices, ids)
+
+    @cached_property
+    def _first_rows(self) -> np.ndarray:
+        """Row of the tractogram at which each streamline begins, (streamlines,) int64."""
+        ends = np.cumsum(self.vertices, dtype=np.int64) + np.arange(1, self.streamlines + 1)
+        return ends - 1 - self.vertices
+
+    def density(self, ids: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        """Streamlines of a selection that visit each voxel, as ``tckmap -template`` counts them.
+
+        Parameters
+        ----------
+        ids : numpy.ndarray
+            (n,) ascending numbers of streamlines, from `select`.
+        weights : numpy.ndarray, optional
+            (streamlines,) float, weight of every streamline of the tractogram.
+
+        Returns
+        -------
+        numpy.ndarray
+            On the grid; uint32 counts, or float64 sums of weights.
+
+        Raises
+        ------
+        StreamlineIndexError
+            If the index is damaged.
+        """
+        ids = np.asarray(ids, np.uint32)
+        if weights is None and 2 * len(ids) > self.streamlines:
+            others = np.ones(self.streamlines, bool)
+            others[ids] = False
+            return self.total_density - self._sum(np.flatnonzero(others).astype(np.uint32), None)
+        return self._sum(ids, None if weights is None else np.asarray(weights, np.float64))
+
+    def _sum(self, ids: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        kind = np.uint32 if weights is None else np.float64
+
+        def run(share: np.ndarray) -> np.ndarray | None:
+            out = np.zeros(int(np.prod(self.grid.shape)), kind)
+            for segment, local in self._local(share):
+                code = (self._codes, segment.starts, segment.base, local, self._table)
+                if weights is None:
+                    right = add_visits(*code, out)
+                else:
+                    right = add_weighted_visits(*code, weights[local + np.uint32(segment.first)], out)
+                if not right:
+                    return None
+            return out
+
+        shares = np.array_split(ids, min(self.nprocs, 1 + len(ids) // 10_000))
+        sums = self._each(run, shares)
+        if any(part is None for part in sums):
+            raise index_format.damaged(self.directory)
+        total: np.ndarray = sums[0]
+        for part in sums[1:]:
+            total += part
+        return total.reshape(self.grid.shape)
+
+    def _local(self, ids: np.ndarray) -> Iterator[tuple[_DensitySegment, np.ndarray]]:
+        """The segments of ascending `ids`, and the numbers counted within them."""
+        for segment in self._densities:
+            low, high = np.searchsorted(ids, [segment.first, segment.first + segment.count])
+            if high > low:
+                yield segment, ids[low:high] - np.uint32(segment.first)
+
+    def _each(self, run: Callable[[Any], Any], items: list[Any]) -> list[Any]:
+        if self.nprocs == 1 or len(items) < 2:
+            return [run(item) for item in items]
+        with ThreadPoolExecutor(self.nprocs) as pool:
+            return list(pool.map(run, items))
+
+
+def _grid(facts: dict[str, Any]) -> Grid:
+    grid = Grid(facts['space'], facts['resolution'], tuple(facts['shape']), np.array(facts['affine'], float))
+    if (
+        not all(type(size) is int and size > 0 for size in grid.shape)
+        or not (np.abs(grid.affine) < 1e6).all()
+    ):
+        message = 'a grid of no voxels, or far from any head'
+        raise ValueError(message)
+    return grid
+
+
+def _piece(array: np.ndarray, where: list[int]) -> np.ndarray:
+    first, count = where
+    if not 0 <= first <= first + count <= len(array):
+        message = 'a segment reaches beyond its array'
+        raise ValueError(message)
+    return array[first : first + count]

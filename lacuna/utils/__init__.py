@@ -1,0 +1,1 @@
+"""Files, caches, locks, names, processes and progress."""

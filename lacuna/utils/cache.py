@@ -1,0 +1,108 @@
+"""Folders for caches, and files that are made once."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from lacuna.errors import InputError
+from lacuna.utils.files import TEMPORARY
+from lacuna.utils.locks import only_one
+
+
+def cache_dir() -> Path:
+    """Folder of Lacuna's caches: ``LACUNA_CACHE_DIR``, else ``lacuna`` in the user's cache folder.
+
+    Where the user has none to write to, as in many a container, it is a private one among the temporary files.
+    """
+    if given := os.environ.get('LACUNA_CACHE_DIR'):
+        return Path(given).expanduser().absolute()
+    return user_cache_dir() or private_temporary_dir()
+
+
+def user_cache_dir() -> Path | None:
+    """Lacuna's folder in the user's cache folder; None if there is no home, or it cannot be written to."""
+    if given := os.environ.get('XDG_CACHE_HOME'):
+        caches = Path(given).absolute()
+    elif home := home_dir():
+        caches = home / '.cache'
+    else:
+        return None
+    return caches / 'lacuna' if is_writable(caches / 'lacuna') else None
+
+
+def home_dir() -> Path | None:
+    """The user's home; None if HOME is not set and the system knows no user of this number."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether files can be written into a folder, which need not exist yet."""
+    there = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
+def private_temporary_dir() -> Path:
+    """A folder among the temporary files that only this user can write to; the same one for all processes.
+
+    Raises
+    ------
+    InputError
+        If somebody else's is in its place: what lies in a cache is trusted, compiled code above all.
+    """
+    folder = Path(tempfile.gettempdir()) / f'lacuna-{os.geteuid()}'
+    if not own_folder(folder):
+        message = f'{folder} is not a folder that only you can write to; remove it, or set TMPDIR'
+        raise InputError(message)
+    return folder
+
+
+def own_folder(path: Path) -> bool:
+    """Make a folder for what is run or unpickled again later; whether nobody but its owner can put anything there.
+
+    One that is there already, and belongs to somebody else or is open to others, is left as it is.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+        return True
+    return _is_private(path) or not _keeps_permissions(path.parent)
+
+
+def _is_private(path: Path) -> bool:
+    status = path.lstat()
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
+
+
+def _keeps_permissions(folder: Path) -> bool:
+    """Whether the file system knows owners and permissions: those of other operating systems often do not."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder) as probe:
+            return _is_private(Path(probe))
+    except OSError:
+        return True
+
+
+def make_once(target: Path, make: Callable[[], object]) -> None:
+    """Make a file of the cache unless it is there; other processes that want it wait, and find it."""
+    if not target.is_file():
+        with only_one(target.with_suffix('.lock')):
+            if not target.is_file():
+                make()
+
+
+def kept_or_made(folder: str | Path, name: str | Path, make: Callable[[Path], object]) -> Path:
+    """The file of a node: an absolute name is in a cache and made once, any other in the folder and made now."""
+    target = Path(folder, name)
+    if Path(name).is_absolute():
+        make_once(target, lambda: make(target))
+    else:
+        make(target)
+    return target

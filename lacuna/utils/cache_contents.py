@@ -1,0 +1,147 @@
+"""What Lacuna keeps between runs: what there is, how large, and how it is removed while no run needs it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from lacuna.errors import InputError
+from lacuna.utils.cache import is_writable, own_folder
+from lacuna.utils.locks import locked
+
+#: the folders of a cache that is made anew where it is missing, and what they hold
+KINDS = {
+    'index': 'streamline indexes',
+    'moved': 'tractograms in another space',
+    'converted': 'tractograms as .tck',
+    'endpoints': 'parcels at the ends of streamlines',
+    'tdi': 'densities of tractograms (engine mrtrix)',
+    'tractograms': 'checksums of tractograms',
+    'numba*': 'compiled code',
+}
+#: and the one of what was downloaded, which is not
+FETCHED = 'connectomes'
+_LOCK = '.lock'
+_DAY = 86400.0
+_UNITS = ('bytes', 'kB', 'MB', 'GB', 'TB')
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that is kept.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        File or folder.
+    size : int
+        Bytes.
+    used : float
+        When it was last read or written, as far as the file system tells (seconds since 1970).
+    """
+
+    path: Path
+    size: int
+    used: float
+
+
+def entries(root: Path, kind: str, *, unused_days: float = 0.0) -> list[Entry]:
+    """What there is of one kind.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Folder of the cache.
+    kind : str
+        Of `KINDS`, or `FETCHED`.
+    unused_days : float
+        Leave out what was used within so many days.
+    """
+    latest = time.time() - unused_days * _DAY
+    # compiled code is one thing: a folder that lacks a part of it is of no use
+    paths = root.glob(kind if '*' in kind else f'{kind}/*')
+    found = [_entry(path) for path in sorted(paths) if path.suffix != '.lock']
+    return [entry for entry in found if not unused_days or entry.used <= latest]
+
+
+def _entry(path: Path) -> Entry:
+    """What is there; when it was used is told by its largest file, since the small ones are read to say what it is."""
+    inside = [path, *path.rglob('*')] if path.is_dir() and not path.is_symlink() else [path]
+    files = []
+    for each in inside:
+        with suppress(FileNotFoundError):  # it is being replaced
+            status = each.lstat()
+            if not each.is_dir():
+                files.append((status.st_size, max(status.st_atime, status.st_mtime)))
+    _, used = max(files, default=(0, 0.0))
+    return Entry(path, sum(size for size, _ in files), used)
+
+
+def remove(entry: Entry) -> None:
+    """Remove an entry, and the lock beside it.
+
+    Raises
+    ------
+    OSError
+        If it belongs to somebody else, say.
+    """
+    if entry.path.is_dir() and not entry.path.is_symlink():
+        shutil.rmtree(entry.path)
+    else:
+        entry.path.unlink(missing_ok=True)
+        entry.path.with_suffix('.lock').unlink(missing_ok=True)
+
+
+@contextmanager
+def using(root: Path) -> Iterator[None]:
+    """Keep `clearing` out while the block needs what is in the cache; other users of it may come and go."""
+    with ExitStack() as stack:
+        with suppress(
+            OSError
+        ):  # a cache that only others can write to, or a full disk: nothing is cleared there
+            if not root.exists() and is_writable(root):
+                own_folder(root)
+            lock = root / _LOCK
+            stream = stack.enter_context(lock.open('a+' if is_writable(root) else 'r'))
+            locked(stream, shared=True, wait=True)
+        yield
+
+
+@contextmanager
+def clearing(root: Path) -> Iterator[None]:
+    """Hold the only right to remove what is in the cache.
+
+    Raises
+    ------
+    InputError
+        If a run uses the cache, or that cannot be known.
+    """
+    with (root / _LOCK).open('a+') as stream:
+        try:
+            certain = locked(stream, shared=False, wait=False)
+        except BlockingIOError as error:
+            message = f'a run is using {root}: nothing was removed; try again when it has ended'
+            raise InputError(message) from error
+        if not certain:
+            message = (
+                f'{root} is on a file system without locks, which does not tell whether a run is using it; '
+                'delete its folders by hand when none is at work'
+            )
+            raise InputError(message)
+        yield
+
+
+def shown_size(size: float) -> str:
+    """A number of bytes for people.
+
+    >>> [shown_size(size) for size in (0, 999, 1000, 25_300_000, 1.24e9, 5e15)]
+    ['0 bytes', '999 bytes', '1.0 kB', '25.3 MB', '1.2 GB', '5000.0 TB']
+    """
+    unit = 0
+    while size >= 1000 and unit < len(_UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return f'{size:.1f} {_UNITS[unit]}' if unit else f'{size:.0f} bytes'

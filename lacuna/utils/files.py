@@ -1,0 +1,87 @@
+"""Write files whole or not at all."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+#: what the name of an unfinished file begins with
+TEMPORARY = '.tmp-'
+
+
+@contextmanager
+def replacing(target: str | Path) -> Iterator[Path]:
+    """A temporary path beside `target`, which takes its place when the block ends without an error.
+
+    A killed process leaves at most a file whose name starts with ``.tmp-`` and its own; the target is whole or absent.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # the extension is kept: writers choose the format and the compression by it
+    handle, name = tempfile.mkstemp(
+        prefix=f'{TEMPORARY}{target.name}-', suffix=''.join(target.suffixes), dir=target.parent
+    )
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def remove_leftovers(targets: Iterable[Path]) -> None:
+    """Remove the temporary files that a killed process left beside its targets (nobody else may write them now)."""
+    for target in targets:
+        for path in target.parent.glob(f'{TEMPORARY}{glob.escape(target.name)}-*'):
+            path.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def write_if_changed(target: str | Path, content: bytes) -> bool:
+    """Write `content`, unless the file holds just that already; True if it was written."""
+    target = Path(target)
+    if target.is_file() and target.stat().st_size == len(content) and target.read_bytes() == content:
+        return False
+    with replacing(target) as temporary:
+        temporary.write_bytes(content)
+    return True
+
+
+def json_bytes(content: Mapping[str, Any]) -> bytes:
+    """Valid JSON, one key a line, in the given order.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite: NaN is no JSON.
+    """
+    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + '\n').encode()
+
+
+def listed(content: Mapping[str, Any], key: str) -> list[Any]:
+    """A list in the object of a JSON file; empty if there is none."""
+    found = content.get(key)
+    return found if isinstance(found, list) else []
+
+
+def read_json(path: str | Path) -> dict[str, Any] | None:
+    """The object in a JSON file; None if there is no such file or it holds none."""
+    try:
+        content = json.loads(Path(path).read_text(encoding='utf-8'))
+    except (OSError, ValueError, RecursionError):  # the last: nested a thousandfold
+        return None
+    return content if isinstance(content, dict) else None

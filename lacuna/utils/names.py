@@ -1,0 +1,52 @@
+"""Names of files: BIDS entities, sidecars, and what cannot stand in a line of text."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from lacuna.errors import InputError
+
+_ENTITY = re.compile(r'([a-zA-Z]+)-([^_-]+)')
+
+
+def parse_entities(name: str) -> dict[str, str]:
+    """Entities of a BIDS file name; of a repeated one the last counts.
+
+    >>> parse_entities('sub-01_label-lesion_mask.nii.gz')
+    {'sub': '01', 'label': 'lesion'}
+    """
+    parts = (_ENTITY.fullmatch(part) for part in name.split('.', 1)[0].split('_'))
+    return {part[1]: part[2] for part in parts if part}
+
+
+def sidecar_path(path: Path) -> Path:
+    """The JSON file that goes with an image or a table."""
+    return path.with_name(path.name.split('.', 1)[0] + '.json')
+
+
+#: C0, C1, the separators of lines and paragraphs, and what Python makes of bytes that are no UTF-8
+_UNPRINTABLE = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
+
+
+def shown_name(path: str | Path) -> str:
+    r"""A path for a line of text: what cannot stand there is escaped.
+
+    >>> shown_name('a\tb\udcff')
+    'a\\tb\\udcff'
+    """
+    return _UNPRINTABLE.sub(lambda found: found[0].encode('unicode_escape').decode(), str(path))
+
+
+def check_name(path: str | Path) -> None:
+    """Refuse a path with line breaks, other control characters, or bytes that are no text.
+
+    Such a name cannot stand in tables, sidecars and messages, and could be meant to forge a line of one.
+
+    Raises
+    ------
+    InputError
+    """
+    if (shown := shown_name(path)) != str(path):
+        message = f'{shown}: the name holds control characters, or bytes that are no UTF-8; rename it'
+        raise InputError(message)

@@ -1,0 +1,117 @@
+"""Work files: where they lie, and that nothing is left of them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from helpers.cohort import tree, write_cohort
+
+from lacuna.execution.workfolders import remove_of_dead_runs, work_folder
+from lacuna.utils.locks import only_one
+
+MASKS = 12
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    (tmp_path / 'tmp').mkdir()
+    (tmp_path / 'here').mkdir()
+    return write_cohort(tmp_path, MASKS)
+
+
+@pytest.fixture
+def start(tmp_path, cohort):
+    """Start ``lacuna run snm`` in a folder of its own, with a TMPDIR of its own."""
+
+    def begin(*options):
+        words = [
+            'run',
+            'snm',
+            '--no-report',
+            tmp_path / 'bids',
+            tmp_path / 'out',
+            '--connectome-path',
+            cohort.tracks,
+        ]
+        return subprocess.Popen(
+            [sys.executable, '-m', 'lacuna', *map(str, words), '--nprocs', '1', *options],
+            cwd=tmp_path / 'here',
+            env={**os.environ, 'TMPDIR': str(tmp_path / 'tmp')},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+        )
+
+    return begin
+
+
+def work_files(folder):
+    return sorted(folder.rglob('lacuna_*_wf*'))
+
+
+def until_first(process, folder):
+    while process.poll() is None and not list(folder.rglob('*_stats.json')):
+        time.sleep(0.01)
+    assert process.poll() is None
+
+
+@pytest.mark.parametrize('engine', ['index', pytest.param('mrtrix', marks=pytest.mark.mrtrix)])
+@pytest.mark.parametrize('stop', [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left(tmp_path, start, engine, stop):
+    """Of a run that is stopped, and of one that was killed when the next has ended, which is another command."""
+    process = start('--engine', engine)
+    until_first(process, tmp_path / 'out')
+    place, other = (tmp_path / 'tmp', tmp_path / 'out')[:: 1 if engine == 'index' else -1]
+    assert work_files(place)
+    assert not work_files(other)
+    process.send_signal(stop)
+    process.communicate(timeout=60)
+    assert bool(work_files(place)) == (stop == signal.SIGKILL)
+    if stop != signal.SIGKILL:
+        return
+    process = start('--participant-label', '02')
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert not work_files(tmp_path / 'tmp')
+    assert not (tmp_path / 'out/.work').exists()
+    assert not list((tmp_path / 'here').iterdir())
+
+
+def test_what_was_asked_for_is_kept(tmp_path, start):
+    process = start('-w', tmp_path / 'work')
+    until_first(process, tmp_path / 'out')
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert next(path.name for path in (tmp_path / 'work').iterdir()).endswith('_wf')
+    assert not work_files(tmp_path / 'tmp')
+    process = start('-w', tmp_path / 'work')
+    assert f'{MASKS} masks done' in process.communicate(timeout=120)[0]
+    assert not list((tmp_path / 'work').iterdir())
+
+
+def test_that_of_a_living_run_stays(tmp_path):
+    dead, living = (tmp_path / f'.work/lacuna_{name}_wf' for name in ('dead', 'living'))
+    for folder in (dead, living):
+        folder.mkdir(parents=True)
+        (folder / 'file').touch()
+        folder.with_name(f'{folder.name}.lock').touch()
+    with only_one(living.with_name(f'{living.name}.lock')):
+        remove_of_dead_runs(tmp_path)
+        assert tree(tmp_path / '.work') == {'lacuna_living_wf/file', 'lacuna_living_wf.lock'}
+    remove_of_dead_runs(tmp_path)
+    assert not (tmp_path / '.work').exists()
+
+
+def test_jobs_that_may_be_alive_keep_their_folder(tmp_path):
+    """The run of the same name has to find their numbers."""
+    with work_folder(tmp_path, 'name', keep=False):
+        (tmp_path / 'name/jobs').mkdir(parents=True)
+        (tmp_path / 'name/jobs/one.id').write_text('SLURM 12')
+    with work_folder(tmp_path, 'name', keep=False):
+        assert (tmp_path / 'name/jobs/one.id').is_file()
+        (tmp_path / 'name/jobs/one.id').unlink()
+    assert not tmp_path.exists() or not list(tmp_path.iterdir())

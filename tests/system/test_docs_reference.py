@@ -1,0 +1,108 @@
+"""The documentation as Sphinx builds it: no warning, nothing left out, nothing from the network."""
+
+import html
+import importlib
+import json
+import pkgutil
+import re
+import subprocess
+import sys
+from importlib import resources
+
+import pytest
+from helpers.commandline import commands
+from helpers.paths import ROOT
+
+import lacuna.interfaces
+import lacuna.workflows
+from lacuna.cli import bidsapp, parser
+
+
+@pytest.fixture(scope='module')
+def site(tmp_path_factory):
+    """The folder of the pages; any warning is an error."""
+    folder = tmp_path_factory.mktemp('docs')
+    build = [sys.executable, '-m', 'sphinx', '-W', '--keep-going', '--quiet', '-d', folder / 'doctrees']
+    done = subprocess.run(
+        [*build, ROOT / 'docs', folder / 'html'], check=False, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, '')
+    return folder / 'html'
+
+
+def text(markup):
+    """What a reader sees, with plain quotes."""
+    return html.unescape(re.sub('<[^>]*>', '', markup)).replace('\u2019', "'")
+
+
+def test_every_output_is_in_the_table(site):
+    rows = [text(row) for row in (site / 'outputs.html').read_text().split('<tr')]
+    for key, output in json.loads(
+        resources.files('lacuna').joinpath('data/outputs.json').read_text()
+    ).items():
+        parts = [f'desc-{output["desc"]}' if output['desc'] else None, output['suffix']]
+        if output['level'] == 'connectome':
+            name = f'connectome/tractogram-<name>_space-<space>_res-<mm>_{output["suffix"]}'
+        else:
+            scope = [f'{output["scope"]}-<{output["scope"]}>'] if output['scope'] else []
+            name = '_'.join(filter(None, ['<mask>_method-snm', *scope, *parts]))
+        (row,) = (row for row in rows if f'{key}: {output["about"]}' in row)
+        assert name + output['extension'] in row
+        assert ('.json)' in row) == output['sidecar']
+
+
+@pytest.mark.parametrize('build_parser', [parser.build_parser, bidsapp.build_parser])
+def test_every_option_is_explained(site, build_parser):
+    sections = (site / 'cli.html').read_text().split('<section id="')
+    for command in commands(build_parser()):
+        (section,) = (part for part in sections if part.startswith(f'{command.prog.replace(" ", "-")}"'))
+        explained = text(re.sub('(?s)<pre>.*?</pre>', '', section))  # the usage line alone explains nothing
+        assert command.description in explained
+        for action in command._actions:
+            if '--help' not in action.option_strings:
+                for word in action.option_strings:
+                    assert re.search(rf'(?m)(^|, ){re.escape(word)}\b', explained), (command.prog, word)
+
+
+def test_every_workflow_and_node_is_in_the_reference(site):
+    pages = ''.join(path.read_text() for path in (site / 'api').glob('*.html'))
+    names = []
+    for package in (lacuna.workflows, lacuna.interfaces):
+        for found in pkgutil.iter_modules(package.__path__, f'{package.__name__}.'):
+            module = importlib.import_module(found.name)
+            names += [
+                f'{found.name}.{name}'
+                for name, value in vars(module).items()
+                if getattr(value, '__module__', '') == found.name
+                and (name.startswith('init_') or (hasattr(value, 'input_spec') and name[0] != '_'))
+            ]
+    assert len(names) > 25
+    assert [name for name in names if f'id="{name}"' not in pages] == []
+    # the fields of builders and nodes
+    workflow = pages.split('id="lacuna.workflows.snm.init_snm_wf"')[1].split('<dt class="sig')[0]
+    assert 'full_tdi \u2013 Its density' in text(workflow)
+    node = pages.split('id="lacuna.interfaces.index.QueryIndex"')[1].split('<dt class="sig')[0]
+    assert re.search(r'in_mask \(.*\) \u2013 Lesion mask', text(node))
+
+
+def test_formulas_are_drawn(site):
+    written = len(re.findall(r'(?s)\$\$.+?\$\$|\$.+?\$', (ROOT / 'docs/method.md').read_text()))
+    page = (site / 'method.html').read_text()
+    assert written > 20
+    assert page.count('<svg role="img"') == written
+
+
+def test_pages_need_no_network(site):
+    remote = r'<(?:script|link|img|iframe|source|object)\b[^>]*\b(?:src|href|data)="(?:https?:)?//[^"]*'
+    for path in site.rglob('*.html'):
+        assert re.findall(remote, path.read_text()) == [], path.name
+    for path in site.rglob('*.css'):
+        assert re.findall(r'(?:url\(\s*|@import\s+)["\']?(?:https?:)?//[^)]*', path.read_text()) == [], (
+            path.name
+        )
+
+
+@pytest.mark.parametrize('name', ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md'])
+def test_links_lead_somewhere(name):
+    for target in re.findall(r'\]\(([^)#]+)', (ROOT / name).read_text()):
+        assert target.startswith('http') or (ROOT / target).exists(), target

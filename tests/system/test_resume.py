@@ -1,0 +1,72 @@
+"""Killed in the middle and started again."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from helpers.cohort import tree, write_cohort
+
+pytestmark = pytest.mark.slow
+
+
+def command(folder, toy, out, nprocs):
+    return [
+        sys.executable, '-m', 'lacuna', 'run', 'snm', '--no-report', str(folder / 'bids'), str(folder / out), '--connectome-path',
+        str(toy.tracks), '-w', str(folder / f'work-{out}'), '--nprocs', str(nprocs),
+    ]  # fmt: skip
+
+
+def results(folder):
+    """Everything but logs and what names the folder itself."""
+    return {
+        name: (folder / name).read_bytes()
+        for name in tree(folder)
+        if not name.startswith('logs/') and name.endswith(('.nii.gz', 'stats.json'))
+    }
+
+
+@pytest.mark.parametrize('nprocs', [1, 2])
+@pytest.mark.parametrize('stop', [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_stopped_in_the_middle(tmp_path, nprocs, stop):
+    masks = 12  # enough for workers
+    toy = write_cohort(tmp_path, masks)
+    subprocess.run(command(tmp_path, toy, 'whole', nprocs), check=True, capture_output=True)
+    expected = results(tmp_path / 'whole')
+    assert len(expected) == 2 * masks + 1
+
+    out = tmp_path / 'stopped'
+    process = subprocess.Popen(
+        command(tmp_path, toy, 'stopped', nprocs),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell that runs the tests in the background has them ignore SIGINT
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
+    deadline = time.monotonic() + 60
+    while len(list(out.rglob('*stats.json'))) < 2 and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(stop)
+    _, said = process.communicate(timeout=20)  # no child keeps the pipes open
+    assert process.returncode != 0
+    if stop != signal.SIGKILL:
+        assert 'the same command goes on where it stopped' in said
+        assert 'Traceback' not in said
+    kept = {
+        path: path.stat().st_mtime_ns
+        for path in out.rglob('sub-*/**/*')
+        if path.is_file() and path.name[0] != '.'
+    }
+    assert 2 <= len(list(out.rglob('*stats.json'))) < masks
+    for name, content in results(out).items():
+        assert expected[name] == content  # nothing half-written has a final name
+
+    done = subprocess.run(
+        command(tmp_path, toy, 'stopped', nprocs), check=True, capture_output=True, text=True
+    )
+    assert results(out) == expected
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept  # what was done is not done again
+    assert f'{masks} masks done' in done.stdout
+    assert not list(out.rglob('sub-*/**/.tmp-*'))

@@ -1,0 +1,317 @@
+"""Runs on a real SLURM: the same results, and nothing lost when jobs are killed, run out of time, or lose their node."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import pytest
+from helpers.cohort import tree, write_cohort
+
+from lacuna.images.spaces import standard_grid
+from lacuna.testing import world_coordinates, write_mask
+
+pytestmark = [pytest.mark.shared, pytest.mark.slurm, pytest.mark.slow]  # all on one SLURM, so in one file
+
+MASKS = 3
+
+
+def ask(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+
+
+def free_ports(count):
+    with socket.socket() as one, socket.socket() as other:
+        for each in (one, other):
+            each.bind(('127.0.0.1', 0))
+        return [each.getsockname()[1] for each in (one, other)][:count]
+
+
+@pytest.fixture(scope='module')
+def slurm(tmp_path_factory, shared):
+    """One node on the loopback, for the tests of this file."""
+    tool = shared / 'tools/slurm_up.sh'
+    ports = free_ports(2)
+    folder = tmp_path_factory.mktemp('slurm')
+    own = {
+        'SLURM_CI_DIR': str(folder), 'SLURM_CONF': str(folder / 'slurm.conf'),
+        'SLURM_CI_CTLD_PORT': str(ports[0]), 'SLURM_CI_SLURMD_PORT': str(ports[1]),
+    }  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in own.items():
+            patch.setenv(name, value)
+        for name in ('LOGNAME', 'USER'):  # as in many a container; Nipype's own plugin fails then
+            patch.delenv(name, raising=False)
+        started = subprocess.run([tool, 'up'], capture_output=True, text=True, check=False)
+        if started.returncode:
+            pytest.skip(f'SLURM does not start here: {started.stderr.strip()}')
+        yield
+        subprocess.run([tool, 'down'], capture_output=True, check=True)
+
+
+@pytest.fixture(autouse=True)
+def _empty_queue(slurm):  # noqa: ARG001
+    yield
+    ask('scancel', f'--user={os.getuid()}')
+    wait_for(lambda: not ask('squeue', '-h'))
+
+
+def wait_for(condition):
+    for _ in range(600):
+        if found := condition():
+            return found
+        time.sleep(0.1)
+    pytest.fail('waited for a minute')
+
+
+class Study:
+    """The toy with some masks, and a run of it on the cluster."""
+
+    def __init__(self, folder, **plugin_args):
+        self.folder = folder
+        self.toy = write_cohort(folder, MASKS)
+        self.output = folder / 'output'
+        self.options = ['--no-report']
+        self.plugin(**plugin_args)
+
+    def add_atlas(self):
+        grid = standard_grid('MNI152NLin6Asym', 1)
+        x, _, _ = world_coordinates(grid.shape, grid.affine)
+        image = write_mask(self.folder / 'halves.nii.gz', 1 + (x > 0), grid.affine)
+        labels = self.folder / 'halves.txt'
+        labels.write_text('left\nright\n')
+        self.options += ['--compute-roi-disconnection', '--compute-disconnectivity-matrix']
+        self.options += ['--custom-parcellation', 'halves', str(image), str(labels), 'MNI152NLin6Asym']
+
+    def plugin(self, **plugin_args):
+        lines = ['plugin = "SLURM"', '[plugin_args]']
+        lines += [f'{key} = {value!r}' for key, value in {'job_finished_timeout': 3, **plugin_args}.items()]
+        (self.folder / 'plugin.toml').write_text('\n'.join(lines))
+
+    def command(self):
+        return [
+            sys.executable, '-m', 'lacuna', 'run', 'snm', str(self.folder / 'bids'), str(self.output),
+            '--connectome-path', str(self.toy.tracks), '-w', str(self.folder / 'my work; $HOME'), *self.options,
+        ]  # fmt: skip
+
+    def on_cluster(self):
+        return [*self.command(), '--use-plugin', str(self.folder / 'plugin.toml')]
+
+    def run(self):
+        return subprocess.run(self.on_cluster(), capture_output=True, text=True, check=False, timeout=200)
+
+    @contextmanager
+    def running(self):
+        """A run in the background; what it printed is added when the block ends, which is when it has ended."""
+        with subprocess.Popen(
+            self.on_cluster(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as run:
+            try:
+                yield run
+                run.said, run.complained = run.communicate(timeout=200)
+            finally:
+                run.kill()
+
+    def results(self):
+        """The content of all results."""
+        names = [name for name in tree(self.output) if not name.startswith('logs/')]
+        return {name: (self.output / name).read_bytes() for name in names}
+
+    def maps(self):
+        return sorted(self.output.rglob('*_desc-disconnectionpct.nii.gz'))
+
+
+def jobs(*states):
+    """Numbers and names of the jobs in these states, such as ``R`` and ``PD``."""
+    lines = ask('squeue', '-h', '-t', ','.join(states), '-o', '%i %j').splitlines()
+    return [tuple(line.split()) for line in lines]
+
+
+def all_jobs():
+    """What SLURM remembers of all jobs, in their order."""
+    lines = ask('scontrol', 'show', 'job', '--oneliner').splitlines()
+    return [line for line in lines if line.startswith('JobId=')]
+
+
+def job_of(word):
+    """The number of the job with this in its name, as soon as it runs."""
+    return wait_for(lambda: next((number for number, name in jobs('R') if word in name), None))
+
+
+def lasting(subject, seconds=100):
+    """A head of the job script with which the mask of a participant lasts."""
+    return f'case "$SLURM_JOB_NAME" in *{subject}*) sleep {seconds};; esac'
+
+
+def test_the_same_results_as_here(tmp_path):
+    study = Study(tmp_path, sbatch_args='--comment "two words; $(false)"')
+    study.add_atlas()
+    before = len(all_jobs())
+    done = study.run()
+    assert done.returncode == 0, done.stderr
+    assert f'{MASKS} masks done' in done.stdout
+    assert len(study.maps()) == MASKS
+    lines = all_jobs()[before:]
+    # the index and the atlas, its endpoints, and one job for each mask
+    assert len(lines) == 3 + MASKS
+    assert all('CPUs/Task=1 ' in line and 'two words; $(false)' in line for line in lines)
+    assert not list((tmp_path / 'my work; $HOME').iterdir())
+
+    on_cluster = study.results()
+    shutil.rmtree(study.output)
+    own_cache = {**os.environ, 'LACUNA_CACHE_DIR': str(tmp_path / 'cache')}
+    subprocess.run(study.command(), check=True, capture_output=True, env=own_cache)
+    assert study.results() == on_cluster
+
+
+def test_some_masks_a_job_and_one_of_them_is_bad(tmp_path):
+    study = Study(tmp_path, masks_per_job=2, time='0:05:00', memory_gb=0.5, template='sleep 2')
+    before = len(all_jobs())
+    with study.running() as run:
+        job_of('build')
+        study.toy.mask.write_bytes(b'damaged after it was looked at')
+    assert run.returncode == 1, run.complained
+    lines = all_jobs()[before:]
+    assert len(lines) == 1 + 2
+    assert all('TimeLimit=00:05:00' in line and 'MinMemoryNode=512M' in line for line in lines)
+    assert '1 of 3 masks failed' in run.complained
+    assert len(study.maps()) == MASKS - 1
+
+
+def test_jobs_are_cancelled_and_out_of_time(tmp_path):
+    study = Study(tmp_path, template=f'{lasting("sub_01")}; {lasting("sub_02")}')
+    with study.running() as run:
+        ask('scancel', job_of('sub_01'))
+        ask('scontrol', 'update', f'JobId={job_of("sub_02")}', 'EndTime=now')
+    assert run.returncode == 1
+    assert '2 of 3 masks failed' in run.complained
+    table = (study.output / 'logs/failed_masks.tsv').read_text()
+    assert re.search(r'sub-01\S*\t.*SLURM job \d+ ended as CANCELLED: somebody cancelled it', table)
+    assert re.search(r"sub-02\S*\t.*ended as TIMEOUT: its time was up; give more with 'time'", table)
+    assert len(study.maps()) == 1
+
+    study.plugin()
+    done = study.run()
+    assert done.returncode == 0, done.stderr
+    assert len(study.maps()) == MASKS
+    assert '3 masks done (2 now)' in done.stdout
+
+
+def test_the_node_goes_down_and_comes_back(tmp_path):
+    study = Study(tmp_path, template=lasting('sub_01', 5))
+    node = socket.gethostname().partition('.')[0]
+    with study.running() as run:
+        job_of('sub_01')
+        ask('scontrol', 'update', f'NodeName={node}', 'State=DOWN', 'Reason=test')
+        wait_for(lambda: jobs('PD'))
+        subprocess.run(['scontrol', 'update', f'NodeName={node}', 'State=RESUME'], check=False)
+        wait_for(lambda: 'idle' in ask('sinfo', '-h', '-o', '%T'))
+        for number, _ in jobs('PD'):  # SLURM would let them wait for two minutes
+            ask('scontrol', 'update', f'JobId={number}', 'StartTime=now')
+    # it puts the jobs of a lost node back into the queue; one that it was just killing has failed, and is said so
+    if run.returncode:
+        assert 'SLURM job' in run.complained
+        study.plugin()
+        done = study.run()
+        assert done.returncode == 0, done.stderr
+    assert len(study.maps()) == MASKS
+
+
+def test_an_interrupt_cancels_the_jobs(tmp_path):
+    study = Study(tmp_path, template=lasting('sub_02'))
+    with study.running() as run:
+        job_of('sub_02')
+        began = time.monotonic()
+        run.send_signal(signal.SIGINT)
+        run.wait(20)
+    assert time.monotonic() - began < 10
+    assert run.returncode not in (0, 1)
+    wait_for(lambda: not ask('squeue', '-h'))
+
+    study.plugin()
+    done = study.run()
+    assert done.returncode == 0, done.stderr
+    assert len(study.maps()) == MASKS
+
+
+def test_the_jobs_of_a_killed_run_do_not_disturb_the_next(tmp_path):
+    study = Study(tmp_path, template=lasting('sub_02'))
+    with study.running() as run:
+        left = job_of('sub_02')
+        os.kill(run.pid, signal.SIGKILL)
+    study.plugin()
+    done = study.run()
+    assert done.returncode == 0, done.stderr
+    assert 'JobState=CANCELLED' in ask('scontrol', 'show', 'job', left)
+    assert len(study.maps()) == MASKS
+
+
+def test_sbatch_refuses_and_says_why(tmp_path):
+    study = Study(tmp_path, sbatch_args='--partition=nowhere', max_tries=2, retry_timeout=0.2)
+    done = study.run()
+    assert done.returncode == 1
+    assert 'invalid partition specified: nowhere' in done.stderr
+    assert 'Traceback' not in done.stderr
+
+
+def test_only_so_many_jobs_are_allowed(tmp_path):
+    """What is refused while others of ours are in the queue is submitted later."""
+    refuse = tmp_path / 'bin/sbatch'
+    refuse.parent.mkdir()
+    refuse.write_text(
+        '#!/bin/sh\n[ $(squeue -h | wc -l) -lt 1 ] || { echo "sbatch: error: QOSMaxSubmitJobPerUserLimit" >&2; exit 1; }\n'
+        f'exec {ask("sh", "-c", "command -v sbatch").strip()} "$@"\n'
+    )
+    refuse.chmod(0o755)
+    study = Study(tmp_path, max_tries=5, retry_timeout=1)
+    done = subprocess.run(
+        study.on_cluster(), capture_output=True, text=True, check=False, timeout=200,
+        env={**os.environ, 'PATH': f'{refuse.parent}:{os.environ["PATH"]}'},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(study.maps()) == MASKS
+
+
+def test_as_an_array(tmp_path):
+    """One job of the array is cancelled: what is missing is said, the others can be collected, and it is run again."""
+    study = Study(tmp_path)
+    study.add_atlas()
+    lacuna = [sys.executable, '-m', 'lacuna']
+    words = study.command()[5:]
+    # a cold cache, which the jobs share: one builds the index, the others wait for it
+    cold = {**os.environ, 'LACUNA_CACHE_DIR': str(tmp_path / 'cache')}
+    script = ask(*lacuna, 'slurm', '--jobs', str(MASKS), '--cpus', '1', '--time', '5', *words)
+    (tmp_path / 'job.sh').write_text(script)
+    slow = script.replace('\nexec', '\n[ "$SLURM_ARRAY_TASK_ID" != 2 ] || sleep 100\nexec')
+    (tmp_path / 'slow.sh').write_text(slow)
+    submit = ['sbatch', '--parsable', '--wait']
+    with subprocess.Popen(
+        [*submit, tmp_path / 'slow.sh'], env=cold, stdout=subprocess.PIPE, text=True
+    ) as array:
+        number = array.stdout.readline().strip()
+        wait_for(lambda: len(study.maps()) == MASKS - 1)
+        ask('scancel', f'{number}_2')
+    assert array.returncode != 0
+    assert len(list((tmp_path / 'cache/index').iterdir())) == 1
+
+    check = subprocess.run([*lacuna, 'check', study.output], capture_output=True, text=True, check=False)
+    assert check.returncode == 1
+    assert [line.split('\t')[0] for line in check.stdout.splitlines() if 'missing: no results' in line] == [
+        'sub-02_label-lesion'
+    ]
+    ask(*lacuna, 'collect', study.output, '--no-report', '--output-dir', tmp_path / 'group')
+    (table,) = (tmp_path / 'group').glob('*_desc-disconnectionpct_parcelstats.tsv')
+    assert [line.split('\t')[0] for line in table.read_text().splitlines()[1:]] == ['sub-01', 'sub-03']
+
+    again = subprocess.run([*submit, '--array=2', tmp_path / 'job.sh'], env=cold, check=False)
+    assert again.returncode == 0
+    assert subprocess.run([*lacuna, 'check', study.output], capture_output=True, check=False).returncode == 0
+    by_array = study.results()
+    shutil.rmtree(study.output)
+    subprocess.run(study.command(), check=True, capture_output=True)
+    assert study.results() == by_array
