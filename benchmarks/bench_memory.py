@@ -20,7 +20,7 @@ from pathlib import Path
 
 from lacuna.cli.parser import build_parser
 from lacuna.cli.run import make_config
-from lacuna.execution.environment import quiet_environment, quiet_nipype
+from lacuna.execution.environment import prepare_environment, quiet_nipype
 from lacuna.execution.graph import configure
 from lacuna.execution.plan import make_plan
 from lacuna.streamlines.tractogram import open_tractogram
@@ -61,7 +61,7 @@ def children() -> list[int]:
 
 
 def run_node(node: object, answer: object) -> None:
-    quiet_environment()
+    prepare_environment()
     quiet_nipype()
     import lacuna.streamlines.index.query  # noqa: F401  a worker has loaded it
 
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument('--atlas', default='schaefer2018parcels100networks7')
     parser.add_argument('--engine', default='index')
     args = parser.parse_args()
-    quiet_environment()
+    prepare_environment()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         words = [

@@ -30,10 +30,10 @@ class MaskError(LacunaError):
     """One mask cannot be used; the others go on (exit code 1)."""
 
 
-def brief(value: object) -> str:
+def shorten(value: object) -> str:
     """What a file holds, for a message: a damaged one may hold a million characters.
 
-    >>> brief('x' * 1000)
+    >>> shorten('x' * 1000)
     "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx..."
     """
     text = repr(value)

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from helpers.paths import SHARED
 
-from lacuna.execution.environment import quiet_environment
+from lacuna.execution.environment import prepare_environment
 from lacuna.testing import Toy, write_toy
 
-quiet_environment()  # numba's cache stays what it is here: compiling anew for each test would take minutes
+prepare_environment()  # numba's cache stays what it is here: compiling anew for each test would take minutes
 
 
 def pytest_collection_modifyitems(items):

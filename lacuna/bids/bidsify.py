@@ -24,7 +24,7 @@ from lacuna.images.plausibility import mask_doubts
 from lacuna.images.spaces import settle_space, space_in_name, world_space
 from lacuna.utils.files import json_bytes, listed, read_json, remove_leftovers, replacing, write_if_changed
 from lacuna.utils.names import sidecar_path
-from lacuna.utils.processes import side_by_side
+from lacuna.utils.processes import thread_map
 
 MAPPING = 'bidsify.tsv'
 _COLUMNS = ('source', 'target', 'sha256')
@@ -183,7 +183,7 @@ def _usable(
     found: Bidsified,
     progress: Callable[[list[Entry], str], Iterable[Entry]],
 ) -> Iterable[Entry]:
-    looks = side_by_side(lambda entry: _look(entry, space), entries)
+    looks = thread_map(lambda entry: _look(entry, space), entries)
     for entry, (fault, warning) in zip(progress(entries, 'check'), looks, strict=True):
         if fault:
             found.faults.append(fault)

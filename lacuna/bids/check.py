@@ -15,7 +15,7 @@ from lacuna.errors import InputError, MaskError
 from lacuna.images.masks import check_threshold, check_touches, read_mask
 from lacuna.images.plausibility import mask_doubts
 from lacuna.images.spaces import world_space
-from lacuna.utils.processes import side_by_side
+from lacuna.utils.processes import thread_map
 
 OK = 'ok'
 _HEADER = (
@@ -63,7 +63,7 @@ def no_progress(items: Iterable[Any], _: int) -> Iterable[Any]:
 
 def each_row(look: Callable[[T], Row], items: list[T], progress: Progress) -> list[Row]:
     """The row of each item, in their order."""
-    return list(progress(side_by_side(look, items), len(items)))
+    return list(progress(thread_map(look, items), len(items)))
 
 
 def check_masks(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lacuna.bids.mask_files import NIFTI
-from lacuna.errors import InputError, brief
+from lacuna.errors import InputError, shorten
 from lacuna.images.spaces import SPACES
 from lacuna.utils.names import parse_entities
 
@@ -165,9 +165,7 @@ def read_filters(path: Path) -> dict[str, Any]:
         message = f'{path}: expected an object such as {example}'
         raise InputError(message)
     if other := [name for name in content if name != _QUERY]:
-        message = (
-            f'{path}: {brief(other[0])} is no query of Lacuna; the only one is "{_QUERY}", such as {example}'
-        )
+        message = f'{path}: {shorten(other[0])} is no query of Lacuna; the only one is "{_QUERY}", such as {example}'
         raise InputError(message)
 
     def value(entity: str, given: object) -> object:
@@ -177,7 +175,7 @@ def read_filters(path: Path) -> dict[str, Any]:
             return Query.NONE
         if not isinstance(given, str | int | float):
             message = (
-                f'{path}: {entity} is {brief(given)}; expected a text, a number, null, or a list of them'
+                f'{path}: {entity} is {shorten(given)}; expected a text, a number, null, or a list of them'
             )
             raise InputError(message)
         return Query.REQUIRED if given == '*' else given

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from lacuna.bids.inputs import LABEL, file_label, matches, refuse_labels, written_label
 from lacuna.bids.mask_files import NIFTI
-from lacuna.errors import InputError, brief
+from lacuna.errors import InputError, shorten
 from lacuna.utils.names import parse_entities
 
 #: parts of a file name that say something else than whose mask it is
@@ -79,7 +79,7 @@ def checked_label(value: str, what: str, where: str) -> str:
     InputError
     """
     if not LABEL.fullmatch(value):
-        message = f'{where}: the {what} {brief(value)} has to be letters and digits'
+        message = f'{where}: the {what} {shorten(value)} has to be letters and digits'
         raise InputError(message)
     return value
 

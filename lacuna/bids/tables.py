@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lacuna.errors import InputError, brief
+from lacuna.errors import InputError, shorten
 
 #: a cell without a value
 NOT_AVAILABLE = 'n/a'
@@ -125,7 +125,7 @@ def _numbers(path: Path, cells: Iterable[str]) -> array[float]:
 def _unique(path: Path, names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        message = f'{path}: the region {brief(twice)} is there more than once'
+        message = f'{path}: the region {shorten(twice)} is there more than once'
         raise InputError(message)
     return names
 

@@ -24,7 +24,7 @@ from lacuna.cli import (
     tutorial,
 )
 from lacuna.errors import EXIT_USAGE, INTERRUPTED, LacunaError
-from lacuna.execution.environment import quiet_environment
+from lacuna.execution.environment import prepare_environment
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def guarded(command: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
     """Run a command; an error becomes one line and an exit code."""
     try:
-        quiet_environment()
+        prepare_environment()
         return command(args)
     except LacunaError as error:
         if getattr(args, 'verbose', 0) > 1:

@@ -9,7 +9,7 @@ from typing import Any
 from lacuna.errors import InputError
 from lacuna.execution.config import ENGINES, ON_EMPTY, REPORTS, RunConfig, read_settings
 from lacuna.execution.execute import execute, prepare
-from lacuna.execution.lock import claiming
+from lacuna.execution.lock import locking
 from lacuna.execution.messages import print_plan, set_up_logging
 from lacuna.execution.plugins.file import read_plugin
 from lacuna.images.spaces import RESOLUTIONS, SPACES
@@ -179,8 +179,8 @@ def _run(config: RunConfig) -> int:
         plan = prepare(config)
         print_plan(plan)
         return 1 if plan.failed else 0
-    with stopped_by_sigterm(), claiming(config.output_dir) as claim:
-        return execute(prepare(config, claim), claim)
+    with stopped_by_sigterm(), locking(config.output_dir) as lock:
+        return execute(prepare(config, lock), lock)
 
 
 def _default(name: str, text: str) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit, urlunsplit
 
 from lacuna.errors import InputError
-from lacuna.utils.locks import only_one
+from lacuna.utils.locks import file_lock
 
 if TYPE_CHECKING:
     import requests
@@ -167,7 +167,7 @@ def check_space(folder: Path, needed: int) -> None:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     try:
-        with only_one(folder / '.lock', wait=False):
+        with file_lock(folder / '.lock', wait=False):
             yield
     except BlockingIOError as error:
         message = f'another download into {folder} is under way; wait for it'

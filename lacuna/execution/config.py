@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lacuna.errors import InputError, brief
+from lacuna.errors import InputError, shorten
 from lacuna.images.masks import check_threshold
 from lacuna.images.spaces import RESOLUTIONS, world_space
 from lacuna.utils.names import check_name
@@ -256,7 +256,7 @@ def read_settings(path: Path) -> dict[str, Any]:
             message = f"the settings {path} name '{name}', which is no setting of this version"
             raise InputError(message)
         if not _is_a(value, str(fields[name].type).removesuffix(' | None')):
-            message = f'the settings {path}: {name} is {brief(value)}; expected {fields[name].type}'
+            message = f'the settings {path}: {name} is {shorten(value)}; expected {fields[name].type}'
             raise InputError(message)
     return values
 

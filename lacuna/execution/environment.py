@@ -11,13 +11,13 @@ from lacuna.utils.cache import (
     cache_dir,
     home_dir,
     is_writable,
-    own_folder,
+    make_private_dir,
     private_temporary_dir,
     user_cache_dir,
 )
 
 
-def quiet_environment() -> None:
+def prepare_environment() -> None:
     """Keep nipype and TemplateFlow from asking the network, and caches where they can be written.
 
     Call it before they and the modules with compiled code are imported; every command of Lacuna does.
@@ -39,8 +39,8 @@ def _compiled_code() -> Path:
     cache, name = cache_dir(), f'numba-{os.geteuid()}'
     if is_writable(cache):
         if not cache.exists():
-            own_folder(cache)  # what it holds tells of masks and tractograms
-        if own_folder(cache / name):
+            make_private_dir(cache)  # what it holds tells of masks and tractograms
+        if make_private_dir(cache / name):
             return cache / name
         print(
             f'lacuna: compiled code is not kept in {cache / name}: it belongs to somebody else, or others can write there',

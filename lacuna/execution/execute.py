@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from lacuna.errors import EXIT_FAILED, INTERRUPTED, InputError
 from lacuna.execution.config import RunConfig
-from lacuna.execution.lock import Claim
-from lacuna.execution.messages import print_result, say_doubts, say_failures, say_plan, say_tractogram
+from lacuna.execution.lock import OutputLock
+from lacuna.execution.messages import log_doubts, log_failures, log_plan, log_tractogram, print_result
 from lacuna.execution.plugins.file import PluginChoice, read_plugin
 from lacuna.execution.reasons import Reasons
 from lacuna.utils.cache import cache_dir
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger('lacuna')
 
 
-def prepare(config: RunConfig, claim: Claim | None = None) -> RunPlan:
-    """Check everything that can be checked before any work; what is to be written is claimed."""
+def prepare(config: RunConfig, lock: OutputLock | None = None) -> RunPlan:
+    """Check everything that can be checked before any work; what is to be written is locked."""
     from lacuna.bids.derivatives import check_output_dir
     from lacuna.execution.plan import make_plan, mask_paths
     from lacuna.execution.plugins.batch import check_programs
@@ -50,7 +50,7 @@ def prepare(config: RunConfig, claim: Claim | None = None) -> RunPlan:
         tractogram = open_tractogram(
             config.connectome_path, config.connectome_space, cache=cache_dir(), progress=bar.update
         )
-    say_tractogram(tractogram)
+    log_tractogram(tractogram)
 
     version = mrtrix_version() if config.engine == 'mrtrix' else None
     return make_plan(
@@ -60,11 +60,11 @@ def prepare(config: RunConfig, claim: Claim | None = None) -> RunPlan:
         cache=cache_dir(),
         progress=partial(counted, 'checking masks'),
         paths=paths,
-        **({'claim': lambda subjects: claim.take(subjects, config.settings())} if claim else {}),
+        **({'lock': lambda subjects: lock.take(subjects, config.settings())} if lock else {}),
     )
 
 
-def execute(plan: RunPlan, claim: Claim) -> int:
+def execute(plan: RunPlan, lock: OutputLock) -> int:
     """Do what the plan says is missing; returns the exit code."""
     from lacuna.bids.failures import update_failures
     from lacuna.execution.sidecars import write_description
@@ -82,12 +82,12 @@ def execute(plan: RunPlan, claim: Claim) -> int:
     if plan.todo or plan.unpublished:
         failures, faults = _run_recorded(plan)
     else:
-        say_plan(plan)
-        say_failures(failures := plan.failed)
+        log_plan(plan)
+        log_failures(failures := plan.failed)
         faults = []
     looked_at = {mask.path for mask in (*plan.done, *(job.mask for job in plan.todo))}
     looked_at |= {each.path for each in (*plan.skipped, *plan.failed)}
-    with claim.tables():
+    with lock.tables():
         table = update_failures(config.output_dir, looked_at, failures)
     finished = len(plan.done) + len(plan.todo) - (len(failures) - len(plan.failed))
     if failures:
@@ -110,7 +110,7 @@ def _run_recorded(plan: RunPlan) -> tuple[list[Failure], list[str]]:
     log_dir = new_log_dir(plan.config)
     with logging_to(log_dir / 'run.log'):
         record = RunRecord(log_dir, plan)
-        say_plan(plan)
+        log_plan(plan)
         status, code = 'error', EXIT_FAILED
         try:
             name = _workflow_name(plan.config)
@@ -121,8 +121,8 @@ def _run_recorded(plan: RunPlan) -> tuple[list[Failure], list[str]]:
             )
             with work_folder(base, name, keep=plan.config.work_dir is not None):
                 unfinished, faults = _run_jobs(plan, base, log_dir, record)
-            say_failures(failures := [*plan.failed, *unfinished])
-            say_doubts(plan)
+            log_failures(failures := [*plan.failed, *unfinished])
+            log_doubts(plan)
             for fault in faults:
                 _LOGGER.error('lacuna: %s', fault)
             if failures:
@@ -151,7 +151,7 @@ def _run_jobs(
     """
     from lacuna.execution.cohort import init_cohort_wf, sink_nodes
     from lacuna.execution.environment import quiet_nipype
-    from lacuna.execution.graph import remove_finished, run_workflow, stream_commands, worthwhile_workers
+    from lacuna.execution.graph import choose_workers, remove_finished, run_workflow, stream_commands
     from lacuna.execution.record import write_methods
     from lacuna.utils.processes import processors
 
@@ -159,7 +159,7 @@ def _run_jobs(
     nprocs = processors(config.nprocs)
     plugin = _plugin(config)
     masks = max(len(plan.todo), 1)  # none if only the density has to be made again
-    workers = worthwhile_workers(config.engine, nprocs, masks, config.connectome_path.stat().st_size)
+    workers = choose_workers(config.engine, nprocs, masks, config.connectome_path.stat().st_size)
     if plugin and plugin.is_cluster:  # a mask is a job: the index answers on one processor, MRtrix3 uses all
         workers = nprocs if config.engine == 'index' else 1
     workflow = init_cohort_wf(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lacuna.errors import InputError
 from lacuna.execution.plugins.file import PluginChoice
 from lacuna.execution.plugins.local import Crash, group_of, local_plugin
-from lacuna.utils.cache import own_folder
+from lacuna.utils.cache import make_private_dir
 from lacuna.utils.processes import Usage
 
 if TYPE_CHECKING:
@@ -32,15 +32,15 @@ def stream_commands(workflow: Workflow) -> None:
             interface.inputs.quiet = False
 
 
-def worthwhile_workers(engine: str, nprocs: int, masks: int, tractogram_bytes: int) -> int:
+def choose_workers(engine: str, nprocs: int, masks: int, tractogram_bytes: int) -> int:
     """How many masks to work on at a time; the nodes of each share the processors that are left.
 
     A few masks are done, with all processors for each, before workers would have started: an index answers in a
     fraction of a second, and MRtrix3 reads a small tractogram in one.
 
-    >>> worthwhile_workers('index', 8, 3, 15 * 10**9), worthwhile_workers('index', 8, 40, 10**8)
+    >>> choose_workers('index', 8, 3, 15 * 10**9), choose_workers('index', 8, 40, 10**8)
     (1, 8)
-    >>> worthwhile_workers('mrtrix', 8, 3, 15 * 10**9), worthwhile_workers('mrtrix', 8, 3, 10**8)
+    >>> choose_workers('mrtrix', 8, 3, 15 * 10**9), choose_workers('mrtrix', 8, 3, 10**8)
     (3, 1)
     """
     pays = masks >= 10 if engine == 'index' else masks >= 2 * nprocs or tractogram_bytes > 10**9
@@ -99,7 +99,7 @@ def run_workflow(
             on_finished(node.fullname, runner.usage[group_of(node.fullname, known_groups)])
 
     known_groups = frozenset(groups)
-    if not own_folder(folder := work_dir / workflow.name):
+    if not make_private_dir(folder := work_dir / workflow.name):
         # Nipype unpickles what it finds there, and a pickle can run anything
         message = (
             f'the work folder {folder} belongs to somebody else, or others can write there; '

@@ -24,7 +24,7 @@ _SETTINGS, _TABLES, _FIRST_PARTICIPANT = 0, 1, 2
 _MOST_NAMED = 5
 
 
-class Claim:
+class OutputLock:
     """The right to write the results of some participants.
 
     Parameters
@@ -130,13 +130,13 @@ class Claim:
 
 
 @contextmanager
-def claiming(root: Path) -> Iterator[Claim]:
-    """A claim that is given back at the end of the block."""
-    claim = Claim(root)
+def locking(root: Path) -> Iterator[OutputLock]:
+    """An output lock, released at the end of the block."""
+    lock = OutputLock(root)
     try:
-        yield claim
+        yield lock
     finally:
-        claim.release()
+        lock.release()
 
 
 def _byte(subject: str) -> int:

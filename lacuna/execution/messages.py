@@ -46,7 +46,7 @@ def set_up_logging(verbose: int) -> None:
     _LOGGER.setLevel(logging.INFO)  # the log of a run holds all
 
 
-def say_tractogram(tractogram: Tractogram) -> None:
+def log_tractogram(tractogram: Tractogram) -> None:
     """What the tractogram holds."""
     info = tractogram.info
     _LOGGER.info('tractogram: %s, %d streamlines in %s', tractogram.path, info.count, tractogram.space)
@@ -59,7 +59,7 @@ def say_tractogram(tractogram: Tractogram) -> None:
         _LOGGER.info('it has streamlines that are short: %s; they are kept', ', '.join(short))
 
 
-def say_warnings(plan: RunPlan) -> None:
+def log_warnings(plan: RunPlan) -> None:
     """What is doubtful."""
     for warning in plan.warnings:
         _LOGGER.warning('lacuna: %s', warning)
@@ -67,16 +67,16 @@ def say_warnings(plan: RunPlan) -> None:
         _LOGGER.warning('lacuna: %s: %s', path, '; '.join(found))
 
 
-def say_doubts(plan: RunPlan) -> None:
+def log_doubts(plan: RunPlan) -> None:
     """What is doubtful only after the work is done; it is added to the warnings of the plan."""
     for doubt in (doubts := plan.doubts_of_endpoints()):
         _LOGGER.warning('lacuna: %s', doubt)
     plan.warnings.extend(doubts)
 
 
-def say_plan(plan: RunPlan) -> None:
+def log_plan(plan: RunPlan) -> None:
     """Warnings, and with -v what is to do for each mask."""
-    say_warnings(plan)
+    log_warnings(plan)
     for skipped in plan.skipped:
         _LOGGER.warning('lacuna: %s; skipped', skipped.reason)
     for mask in plan.done:
@@ -87,7 +87,7 @@ def say_plan(plan: RunPlan) -> None:
         _LOGGER.info('%s', _STEPS[plan.config.engine])
 
 
-def say_failures(failures: Iterable[Failure]) -> None:
+def log_failures(failures: Iterable[Failure]) -> None:
     """Why masks failed; one line for those with the same cause."""
     by_cause: dict[str, list[Failure]] = {}
     for failure in failures:
@@ -109,7 +109,7 @@ def _names(targets: Iterable[Target]) -> str:
 
 def print_plan(plan: RunPlan) -> None:
     """What a run would do, one mask a line, and what is doubtful."""
-    say_warnings(plan)
+    log_warnings(plan)
     rows = [(str(job.mask.path), f'would make: {_names(job.missing)}') for job in plan.todo]
     tractogram, resolution = plan.tractogram.label, plan.config.output_resolution
     rows += [

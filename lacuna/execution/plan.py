@@ -14,7 +14,7 @@ from lacuna.bids.mask_files import MaskFile, check_unique, contradictions, descr
 from lacuna.bids.origins import read_links
 from lacuna.bids.outputs import BASIC_TARGETS, SAMPLE, Target, connectome_tdi_path
 from lacuna.bids.saving import is_whole
-from lacuna.errors import InputError, MaskError, brief
+from lacuna.errors import InputError, MaskError, shorten
 from lacuna.execution.config import RunConfig
 from lacuna.execution.sidecars import atlas_metadata, connectome_metadata, mask_metadata, run_metadata
 from lacuna.images.atlases import Parcellation, custom_atlas, fetch, find_atlases, read_parcellation
@@ -26,7 +26,7 @@ from lacuna.streamlines.endpoints import VERSION, Coverage
 from lacuna.streamlines.sample import gap_warning
 from lacuna.streamlines.tractogram import Alignment, Tractogram, digest
 from lacuna.utils.names import parse_entities, sidecar_path
-from lacuna.utils.processes import side_by_side
+from lacuna.utils.processes import thread_map
 
 _MATRICES = ('disconnection_matrix', 'mask_matrix', 'intact_matrix', 'full_matrix', 'matrix_statistics')
 
@@ -159,7 +159,7 @@ def make_plan(
     engine_version: str | None,
     cache: Path,
     progress: Callable[[list[Path]], Any] = iter,
-    claim: Callable[[set[str]], object] = len,
+    lock: Callable[[set[str]], object] = len,
     paths: Sequence[Path] | None = None,
 ) -> RunPlan:
     """Check each mask, and compare with what is in the output folder.
@@ -174,7 +174,7 @@ def make_plan(
         Folder of the caches.
     progress : callable
         Wraps the list of masks, as ``tqdm`` does.
-    claim : callable
+    lock : callable
         Called with the participants before their results are looked at, so that nobody else writes them meanwhile.
     paths : sequence of pathlib.Path, optional
         What `mask_paths` has found.
@@ -201,7 +201,7 @@ def make_plan(
         _find_movement(plan, tractogram.space, space)
         plan.parcellations[space] = _parcellations(plan, space)
     plan.warnings.extend(plan.doubts_of_endpoints())
-    claim({mask.subject for mask, _ in usable})
+    lock({mask.subject for mask, _ in usable})
     links = read_links(config.output_dir)
     common: dict[str, dict[str, Any]] = {}
     atlases: dict[str, dict[str, dict[str, Any]]] = {}
@@ -277,7 +277,7 @@ def _usable_masks(
     described: list[MaskFile] = []
     subject = only_label(config.participants)
     if subject is not None and not config.source.is_dir() and not LABEL.fullmatch(subject):
-        message = f'the participant {brief(subject)} has to be letters and digits'
+        message = f'the participant {shorten(subject)} has to be letters and digits'
         raise InputError(message)
     for path in paths:
         try:
@@ -290,7 +290,7 @@ def _usable_masks(
     check_unique(described)
     plan.warnings.extend(contradictions(described))
     usable = []
-    looks = side_by_side(lambda mask: _look(mask, plan), described)
+    looks = thread_map(lambda mask: _look(mask, plan), described)
     for _, mask, look in zip(progress([mask.path for mask in described]), described, looks, strict=True):
         if look.failure:
             plan.failed.append(Failure(mask.path, look.failure))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lacuna.errors import InputError
 from lacuna.utils.cache import private_temporary_dir
-from lacuna.utils.locks import only_one
+from lacuna.utils.locks import file_lock
 
 #: folder of the work files below the output folder, where that has to be on a disk that all machines see
 HIDDEN = '.work'
@@ -41,7 +41,7 @@ def work_folder(base: Path, name: str, *, keep: bool) -> Iterator[None]:
         Whether the folder was asked for: what a run has left there is used by the next, and not removed.
     """
     folder = base / name
-    with only_one(_lock(folder), passing=True):
+    with file_lock(_lock(folder), passing=True):
         try:
             if not keep:
                 _remove(folder)
@@ -63,7 +63,7 @@ def remove_of_dead_runs(output_dir: Path) -> None:
 
 def _remove_dead(base: Path) -> None:
     for lock in base.glob('*.lock'):
-        with suppress(OSError), only_one(lock, wait=False) as certain:
+        with suppress(OSError), file_lock(lock, wait=False) as certain:
             if certain:  # a file system without locks does not tell
                 _remove(lock.with_suffix(''))
                 lock.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn
 
-from lacuna.errors import InputError, brief
+from lacuna.errors import InputError, shorten
 
 #: the largest value of a label
 LARGEST = 2**31 - 1
@@ -122,12 +122,12 @@ def read_labels(path: Path, image_labels: Collection[int] = ()) -> dict[int, str
             continue
         name = ' '.join(found.split())  # nothing that ends a line, or a cell
         if not name.isprintable():
-            _refuse(path, line, f'the name {brief(name)} holds characters that cannot be printed')
+            _refuse(path, line, f'the name {shorten(name)} holds characters that cannot be printed')
         if name.lower() in _NO_NAMES:
             _refuse(path, line, f'the value {value} has no name')
         for what, item in (('value', value), ('name', name)):
             if first := at.get(item):
-                _refuse(path, line, f'the {what} {brief(str(item))} is in line {first.number} already')
+                _refuse(path, line, f'the {what} {shorten(str(item))} is in line {first.number} already')
             at[item] = line
         labels[value] = name
     if not labels:
@@ -194,7 +194,7 @@ def _with_header(path: Path, lines: list[_Line]) -> _Rows | None:
     else:
         return None
     if twice := next((cell for cell in known if known.count(cell) > 1), None):
-        _refuse(path, lines[0], f'two columns are called {brief(twice)}')
+        _refuse(path, lines[0], f'two columns are called {shorten(twice)}')
     rows = [(line, _row(path, line, header, delimiter)) for line in lines[1:]]
     rows = [(line, row) for line, row in rows if any(row.values())]
 
@@ -209,9 +209,11 @@ def _with_header(path: Path, lines: list[_Line]) -> _Rows | None:
         _refuse(
             path,
             lines[0],
-            f'one column of values and one of names are needed, index and name; it has {brief(header)}',
+            f'one column of values and one of names are needed, index and name; it has {shorten(header)}',
         )
-    return _Rows([line for line, _ in rows], column(names[0]), {brief(word): column(word) for word in values})
+    return _Rows(
+        [line for line, _ in rows], column(names[0]), {shorten(word): column(word) for word in values}
+    )
 
 
 def _row(path: Path, line: _Line, header: Sequence[str], delimiter: str | None) -> dict[str, str]:
@@ -247,7 +249,7 @@ def _without_header(path: Path, lines: list[_Line], present: set[int]) -> _Rows:
         )
         others = f', unlike the other lines, which have {_KINDS[usual]}' if len(kinds) > 1 else ''
         hint = 'give each line a value and a name, or the table a header such as index and name'
-        _refuse(path, line, f'{brief(line.text.strip())} has {_KINDS[odd.kind]}{others}; {hint}')
+        _refuse(path, line, f'{shorten(line.text.strip())} has {_KINDS[odd.kind]}{others}; {hint}')
     if 'name' in kinds:
         return _names_alone(path, lines, present)
     values = {'first': [row.values[0] for row in plain]}
@@ -307,7 +309,7 @@ def _names_alone(path: Path, lines: list[_Line], present: set[int]) -> _Rows:
         _refuse(
             path,
             lines[0],
-            f'{brief(names[0])} is a header, but there is no column of values; add one called index',
+            f'{shorten(names[0])} is a header, but there is no column of values; add one called index',
         )
     for delimiter in _DELIMITERS:
         columns = {len(_cells(line.text, delimiter)) for line in lines}
@@ -340,7 +342,7 @@ def _chosen(path: Path, rows: _Rows, present: set[int]) -> list[int]:
             _refuse(
                 path,
                 line,
-                f'the value {brief(cell)} is no label; labels are whole numbers from 0 to {LARGEST}',
+                f'the value {shorten(cell)} is no label; labels are whole numbers from 0 to {LARGEST}',
             )
     possible = {first: _whole_numbers(cells)}
     for word, more in others:

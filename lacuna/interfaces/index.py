@@ -21,7 +21,7 @@ from lacuna.images.spaces import standard_grid
 from lacuna.interfaces.images import save_image
 from lacuna.streamlines.endpoints import EndpointTable
 from lacuna.streamlines.tractogram import Alignment, open_tractogram
-from lacuna.utils.cache import cache_dir, kept_or_made
+from lacuna.utils.cache import cache_dir, cached_or_local
 from lacuna.utils.progress import progress_bar
 
 
@@ -199,5 +199,5 @@ class AssignEndpoints(SimpleInterface):
             names = tuple(json.loads(Path(inputs.names).read_text(encoding='utf-8')))
             EndpointTable.of(pairs, names, parcels).save(target)
 
-        self._results['out_file'] = str(kept_or_made(runtime.cwd, inputs.out_file, make))
+        self._results['out_file'] = str(cached_or_local(runtime.cwd, inputs.out_file, make))
         return runtime

@@ -10,7 +10,7 @@ from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface
 from lacuna.images.transforms import PointTransform
 from lacuna.streamlines.move import move_tractogram
 from lacuna.streamlines.sample import sample_tck
-from lacuna.utils.cache import kept_or_made
+from lacuna.utils.cache import cached_or_local
 
 
 class _MoveStreamlinesInputSpec(BaseInterfaceInputSpec):
@@ -45,7 +45,7 @@ class MoveStreamlines(SimpleInterface):
             )
             self._results['outside'] = moved.outside
 
-        self._results['out_tracks'] = str(kept_or_made(runtime.cwd, self.inputs.out_tracks, move))
+        self._results['out_tracks'] = str(cached_or_local(runtime.cwd, self.inputs.out_tracks, move))
         return runtime
 
 

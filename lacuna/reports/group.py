@@ -21,7 +21,7 @@ from lacuna.reports.figures.style import drawing, png_bytes, svg_bytes
 from lacuna.reports.reportlets import read_table
 from lacuna.reports.summary import warnings_html
 from lacuna.utils.files import read_json, write_if_changed
-from lacuna.utils.processes import side_by_side
+from lacuna.utils.processes import thread_map
 
 _SORT = """
 'use strict';
@@ -144,7 +144,7 @@ def write_group_report(
     rows = []
     problems: list[str] = []
     sums: dict[str, _Sums] = {}
-    for lesion, seen in zip(progress(lesions), side_by_side(_look, lesions), strict=True):
+    for lesion, seen in zip(progress(lesions), thread_map(_look, lesions), strict=True):
         rows.append(seen.row)
         if seen.problem:
             problems.append(f'{lesion.stem}: the mask {seen.problem}; it is not drawn.')

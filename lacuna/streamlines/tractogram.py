@@ -17,9 +17,9 @@ from lacuna.images.spaces import Grid, Settled, settle_space, space_in_name
 from lacuna.images.transforms import Movement
 from lacuna.streamlines.files.formats import convert, extension, without_extension
 from lacuna.streamlines.files.tck import TractogramInfo, scan
-from lacuna.utils.cache import is_writable, make_once
+from lacuna.utils.cache import cached, is_writable
 from lacuna.utils.files import json_bytes, read_json, write_if_changed
-from lacuna.utils.locks import only_one
+from lacuna.utils.locks import file_lock
 
 _LONGEST_LABEL = 80
 
@@ -161,7 +161,7 @@ def open_tractogram(
         return Tractogram(path, path, settled.space, info, info.sha256, settled.contradiction)
     checksum = _checksum(path, cache)
     tracks = cache / 'converted' / f'{checksum[:32]}.tck'
-    make_once(tracks, lambda: convert(path, tracks, progress=progress))
+    cached(tracks, lambda: convert(path, tracks, progress=progress))
     info = _inspect(tracks, cache, None)
     return Tractogram(path, tracks, settled.space, info, checksum, settled.contradiction)
 
@@ -188,7 +188,7 @@ def _inspect(path: Path, cache: Path, progress: Callable[[int], object] | None) 
         return info
     lock = _note(path, cache).with_suffix('.lock')
     # other jobs of a cluster wait, and need not read it; a cache that others have filled may be read-only
-    with only_one(lock) if is_writable(lock.parent) else nullcontext():
+    with file_lock(lock) if is_writable(lock.parent) else nullcontext():
         if not (info := _known_info(path, cache)):
             info = scan(path, progress=progress)
             _remember(path, cache, {'info': dataclasses.asdict(info)})

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lacuna.errors import InputError
 from lacuna.utils.files import TEMPORARY
-from lacuna.utils.locks import only_one
+from lacuna.utils.locks import file_lock
 
 
 def cache_dir() -> Path:
@@ -58,13 +58,13 @@ def private_temporary_dir() -> Path:
         If somebody else's is in its place: what lies in a cache is trusted, compiled code above all.
     """
     folder = Path(tempfile.gettempdir()) / f'lacuna-{os.geteuid()}'
-    if not own_folder(folder):
+    if not make_private_dir(folder):
         message = f'{folder} is not a folder that only you can write to; remove it, or set TMPDIR'
         raise InputError(message)
     return folder
 
 
-def own_folder(path: Path) -> bool:
+def make_private_dir(path: Path) -> bool:
     """Make a folder for what is run or unpickled again later; whether nobody but its owner can put anything there.
 
     One that is there already, and belongs to somebody else or is open to others, is left as it is.
@@ -90,19 +90,19 @@ def _keeps_permissions(folder: Path) -> bool:
         return True
 
 
-def make_once(target: Path, make: Callable[[], object]) -> None:
+def cached(target: Path, make: Callable[[], object]) -> None:
     """Make a file of the cache unless it is there; other processes that want it wait, and find it."""
     if not target.is_file():
-        with only_one(target.with_suffix('.lock')):
+        with file_lock(target.with_suffix('.lock')):
             if not target.is_file():
                 make()
 
 
-def kept_or_made(folder: str | Path, name: str | Path, make: Callable[[Path], object]) -> Path:
+def cached_or_local(folder: str | Path, name: str | Path, make: Callable[[Path], object]) -> Path:
     """The file of a node: an absolute name is in a cache and made once, any other in the folder and made now."""
     target = Path(folder, name)
     if Path(name).is_absolute():
-        make_once(target, lambda: make(target))
+        cached(target, lambda: make(target))
     else:
         make(target)
     return target

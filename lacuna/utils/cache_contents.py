@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lacuna.errors import InputError
-from lacuna.utils.cache import is_writable, own_folder
+from lacuna.utils.cache import is_writable, make_private_dir
 from lacuna.utils.locks import locked
 
 #: the folders of a cache that is made anew where it is missing, and what they hold
@@ -104,7 +104,7 @@ def using(root: Path) -> Iterator[None]:
             OSError
         ):  # a cache that only others can write to, or a full disk: nothing is cleared there
             if not root.exists() and is_writable(root):
-                own_folder(root)
+                make_private_dir(root)
             lock = root / _LOCK
             stream = stack.enter_context(lock.open('a+' if is_writable(root) else 'r'))
             locked(stream, shared=True, wait=True)

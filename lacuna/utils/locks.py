@@ -15,7 +15,7 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @contextmanager
-def only_one(lock: Path, *, wait: bool = True, passing: bool = False) -> Iterator[bool]:
+def file_lock(lock: Path, *, wait: bool = True, passing: bool = False) -> Iterator[bool]:
     """Keep other processes out of the same block; the lock ends with its process, however that ends.
 
     Parameters

@@ -14,7 +14,7 @@ import pytest
 from helpers.cohort import tree, write_cohort
 
 from lacuna.errors import InputError
-from lacuna.execution.lock import claiming
+from lacuna.execution.lock import locking
 from lacuna.execution.plan import chunk_of
 
 MASKS = 12  # enough for workers
@@ -40,16 +40,16 @@ def command(cohort, tmp_path, lacuna_command):
 
 @pytest.fixture
 def other_run(tmp_path):
-    """A process that has claimed participants; ends with the test, or by a signal."""
+    """A process that has locked participants; ends with the test, or by a signal."""
     processes = []
 
     def start(subjects, settings):
         script = f"""
             import sys
             from pathlib import Path
-            from lacuna.execution.lock import claiming
-            with claiming(Path({str(tmp_path / 'out')!r})) as claim:
-                claim.take({subjects!r}, {settings!r})
+            from lacuna.execution.lock import locking
+            with locking(Path({str(tmp_path / 'out')!r})) as lock:
+                lock.take({subjects!r}, {settings!r})
                 print('taken', flush=True)
                 sys.stdin.read()
         """
@@ -85,37 +85,37 @@ def record(folder):
     return json.loads(path.read_text())
 
 
-def test_a_participant_is_claimed_once(tmp_path, other_run):
+def test_a_participant_is_locked_once(tmp_path, other_run):
     other_run(['01', '02'], 'the same')
-    with claiming(tmp_path / 'out') as claim:
-        claim.take(['03'], 'the same')
+    with locking(tmp_path / 'out') as lock:
+        lock.take(['03'], 'the same')
     with (
-        claiming(tmp_path / 'out') as claim,
+        locking(tmp_path / 'out') as lock,
         pytest.raises(InputError, match=r'the results of sub-02; start'),
     ):
-        claim.take(['02', '03'], 'the same')
+        lock.take(['02', '03'], 'the same')
     with (
-        claiming(tmp_path / 'out') as claim,
+        locking(tmp_path / 'out') as lock,
         pytest.raises(InputError, match='with other settings: the same;'),
     ):
-        claim.take(['03'], 'different')
+        lock.take(['03'], 'different')
 
 
-def test_a_claim_ends_with_its_process(tmp_path, other_run):
+def test_a_lock_ends_with_its_process(tmp_path, other_run):
     process = other_run(['01'], 'theirs')
     process.kill()
     process.wait()
-    with claiming(tmp_path / 'out') as claim:
-        claim.take(['01'], 'mine')
+    with locking(tmp_path / 'out') as lock:
+        lock.take(['01'], 'mine')
     assert settings_of(tmp_path / 'out') == 'mine'
 
 
-def test_what_a_dead_run_of_another_host_has_left_is_no_claim(tmp_path):
+def test_what_a_dead_run_of_another_host_has_left_is_no_lock(tmp_path):
     lock = tmp_path / 'out/logs/.lock'
     lock.parent.mkdir(parents=True)
     lock.write_text('lacuna run snm elsewhere, process 1 of node17')
-    with claiming(tmp_path / 'out') as claim:
-        claim.take(['01'], 'mine')
+    with locking(tmp_path / 'out') as lock:
+        lock.take(['01'], 'mine')
 
 
 def test_a_second_run_of_the_same_masks_is_refused(command, tmp_path, other_run):

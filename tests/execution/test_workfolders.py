@@ -10,7 +10,7 @@ import pytest
 from helpers.cohort import tree, write_cohort
 
 from lacuna.execution.workfolders import remove_of_dead_runs, work_folder
-from lacuna.utils.locks import only_one
+from lacuna.utils.locks import file_lock
 
 MASKS = 12
 
@@ -99,7 +99,7 @@ def test_that_of_a_living_run_stays(tmp_path):
         folder.mkdir(parents=True)
         (folder / 'file').touch()
         folder.with_name(f'{folder.name}.lock').touch()
-    with only_one(living.with_name(f'{living.name}.lock')):
+    with file_lock(living.with_name(f'{living.name}.lock')):
         remove_of_dead_runs(tmp_path)
         assert tree(tmp_path / '.work') == {'lacuna_living_wf/file', 'lacuna_living_wf.lock'}
     remove_of_dead_runs(tmp_path)

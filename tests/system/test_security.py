@@ -37,7 +37,7 @@ from lacuna.reports.group import write_group_report
 from lacuna.reports.participant import ReportFailure, make_report
 from lacuna.streamlines.files import formats
 from lacuna.testing import write_toy
-from lacuna.utils.cache import cache_dir, own_folder
+from lacuna.utils.cache import cache_dir, make_private_dir
 
 EVIL = '</script></title></td><script>alert(1)</script><img src=x onerror=alert(2)>'
 
@@ -270,7 +270,7 @@ def test_compiled_code_is_taken_from_nobody_else(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
     monkeypatch.setenv('LACUNA_CACHE_DIR', str(tmp_path / 'cache'))
     monkeypatch.delenv('NUMBA_CACHE_DIR')
-    environment.quiet_environment()
+    environment.prepare_environment()
     folder = Path(os.environ['NUMBA_CACHE_DIR'])
     assert folder.parent == cache_dir()
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -279,7 +279,7 @@ def test_compiled_code_is_taken_from_nobody_else(tmp_path, monkeypatch, capsys):
     for damage in (lambda: folder.chmod(0o777), lambda: (folder.rmdir(), folder.symlink_to(tmp_path))):
         damage()
         monkeypatch.delenv('NUMBA_CACHE_DIR')
-        environment.quiet_environment()
+        environment.prepare_environment()
         other = Path(os.environ['NUMBA_CACHE_DIR'])
         assert other.parent == tmp_path / f'lacuna-{os.geteuid()}'
         assert stat.S_IMODE(other.parent.stat().st_mode) == 0o700
@@ -293,28 +293,28 @@ def test_a_cache_that_is_there_keeps_its_permissions(tmp_path, monkeypatch):
     cache.chmod(0o775)
     monkeypatch.setenv('LACUNA_CACHE_DIR', str(cache))
     monkeypatch.delenv('NUMBA_CACHE_DIR')
-    environment.quiet_environment()
+    environment.prepare_environment()
     assert stat.S_IMODE(cache.stat().st_mode) == 0o775
     assert stat.S_IMODE(Path(os.environ['NUMBA_CACHE_DIR']).stat().st_mode) == 0o700
 
 
 def test_own_folder(tmp_path):
     folder = tmp_path / 'a' / 'b'
-    assert own_folder(folder)
+    assert make_private_dir(folder)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert own_folder(folder)
+    assert make_private_dir(folder)
     folder.chmod(0o755)
-    assert own_folder(folder)
+    assert make_private_dir(folder)
     for mode in (0o775, 0o757):
         folder.chmod(mode)
-        assert not own_folder(folder)
+        assert not make_private_dir(folder)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='only root can give a folder to somebody else')
 def test_a_folder_of_somebody_else_is_not_ours(tmp_path):
-    own_folder(tmp_path / 'a')
+    make_private_dir(tmp_path / 'a')
     os.chown(tmp_path / 'a', 12345, 12345)
-    assert not own_folder(tmp_path / 'a')
+    assert not make_private_dir(tmp_path / 'a')
 
 
 def test_nothing_is_unpickled_from_a_work_folder_that_others_can_write(toy, tmp_path, capsys):

@@ -10,10 +10,10 @@ import tempfile
 import pytest
 
 from lacuna.errors import InputError
-from lacuna.execution.environment import quiet_environment
+from lacuna.execution.environment import prepare_environment
 from lacuna.utils.cache import cache_dir, user_cache_dir
 from lacuna.utils.files import json_bytes, read_json, replacing, write_if_changed
-from lacuna.utils.locks import only_one
+from lacuna.utils.locks import file_lock
 
 
 def test_replacing(tmp_path):
@@ -62,7 +62,7 @@ def test_made_once_by_many_processes(tmp_path):
     script = """
 import sys, time
 from pathlib import Path
-from lacuna.utils.cache import make_once
+from lacuna.utils.cache import cached
 from lacuna.utils.files import replacing
 target = Path(sys.argv[1], 'deep', 'a.tck')
 def make():
@@ -70,7 +70,7 @@ def make():
     time.sleep(0.5)
     with replacing(target) as temporary:
         temporary.write_text('x')
-make_once(target, make)
+cached(target, make)
 assert target.read_text() == 'x'
 """
     makers = [subprocess.Popen([sys.executable, '-c', script, tmp_path, str(n)]) for n in range(3)]
@@ -82,8 +82,8 @@ def test_a_lock_ends_with_its_process(tmp_path):
     lock = tmp_path / 'x.lock'
     script = f"""
 from pathlib import Path
-from lacuna.utils.locks import only_one
-with only_one(Path({str(lock)!r})):
+from lacuna.utils.locks import file_lock
+with file_lock(Path({str(lock)!r})):
     print('locked', flush=True)
     input()
 """
@@ -91,11 +91,11 @@ with only_one(Path({str(lock)!r})):
         [sys.executable, '-c', script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert holder.stdout.readline() == 'locked\n'
-    with pytest.raises(BlockingIOError), only_one(lock, wait=False):
+    with pytest.raises(BlockingIOError), file_lock(lock, wait=False):
         pass
     holder.kill()
     holder.communicate()
-    with only_one(lock, wait=False):
+    with file_lock(lock, wait=False):
         assert lock.exists()  # and is locked again
 
 
@@ -115,7 +115,7 @@ def test_caches_without_a_home(no_home):
     assert cache_dir() == no_home
     assert no_home.stat().st_mode & 0o777 == 0o700
     assert cache_dir() == no_home  # again the same
-    quiet_environment()
+    prepare_environment()
     assert os.environ['NUMBA_CACHE_DIR'] == f'{no_home}/numba-{os.geteuid()}'
     assert os.environ['MPLCONFIGDIR'] == f'{no_home}/matplotlib'
 
@@ -123,23 +123,23 @@ def test_caches_without_a_home(no_home):
 def test_home_is_always_set(monkeypatch):
     """MRtrix3 and pybids refuse to start without one."""
     monkeypatch.delenv('HOME')
-    quiet_environment()
+    prepare_environment()
     assert os.environ['HOME'] == pwd.getpwuid(os.getuid()).pw_dir
 
 
 def test_a_cache_that_is_given_and_cannot_be_written(no_home, monkeypatch):
     monkeypatch.setenv('LACUNA_CACHE_DIR', '/dev/null/cache')
     assert str(cache_dir()) == '/dev/null/cache'  # what is wrong with it is said by who writes there
-    quiet_environment()
+    prepare_environment()
     assert os.environ['NUMBA_CACHE_DIR'] == f'{no_home}/numba-{os.geteuid()}'
 
 
 def test_the_place_of_compiled_code_can_be_given(no_home, monkeypatch, tmp_path):
     monkeypatch.setenv('NUMBA_CACHE_DIR', str(tmp_path / 'given'))
-    quiet_environment()
+    prepare_environment()
     assert os.environ['NUMBA_CACHE_DIR'] == str(tmp_path / 'given')
     monkeypatch.setenv('NUMBA_CACHE_DIR', '/dev/null/numba')  # numba would end with a traceback
-    quiet_environment()
+    prepare_environment()
     assert os.environ['NUMBA_CACHE_DIR'] == f'{no_home}/numba-{os.geteuid()}'
 
 

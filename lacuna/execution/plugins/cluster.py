@@ -111,7 +111,7 @@ class _Submitted:
     refusal: str = ''
 
 
-def gather(graph: Any, groups: Sequence[str], masks_per_job: int = 1) -> Any:
+def group_into_jobs(graph: Any, groups: Sequence[str], masks_per_job: int = 1) -> Any:
     """The graph of jobs from a graph of nodes.
 
     Parameters
@@ -143,15 +143,15 @@ def gather(graph: Any, groups: Sequence[str], masks_per_job: int = 1) -> Any:
         more = f'_and_{len(numbers) - 1}_more' if len(numbers) > 1 else ''
         job = Job(groups[numbers[0]].rpartition('.')[2] + more, [parts[number] for number in numbers])
         owner.update((node, job) for part in job.parts for node in part)
-    gathered = nx.DiGraph()
-    gathered.add_nodes_from(dict.fromkeys(owner.values()))
-    gathered.add_edges_from(
+    grouped = nx.DiGraph()
+    grouped.add_nodes_from(dict.fromkeys(owner.values()))
+    grouped.add_edges_from(
         (owner[first], owner[then]) for first, then in graph.edges if owner[first] is not owner[then]
     )
-    if not nx.is_directed_acyclic_graph(gathered):
+    if not nx.is_directed_acyclic_graph(grouped):
         message = 'a group of nodes depends on what depends on it'
         raise ValueError(message)
-    return gathered
+    return grouped
 
 
 def _bundles(groups: Sequence[str], numbers: Sequence[int], size: int) -> Iterator[list[int]]:
@@ -177,7 +177,7 @@ class ClusterPlugin(KeepsCrashes, DistributedPluginBase):
     ----------
     choice : lacuna.execution.plugins.file.PluginChoice
     groups : sequence of str
-        Full names of sub-workflows, see `gather`.
+        Full names of sub-workflows, see `group_into_jobs`.
     memory_gb : float or None
         Memory of each job; by default, what its nodes say.
     on_status : callable
@@ -221,7 +221,7 @@ class ClusterPlugin(KeepsCrashes, DistributedPluginBase):
         self._folder.mkdir(parents=True, exist_ok=True)
         self._end_leftovers()
         execution = {**config['execution'], 'poll_sleep_duration': _LOOK_EVERY}
-        jobs = gather(graph, self._groups, self._args.get('masks_per_job', 1))
+        jobs = group_into_jobs(graph, self._groups, self._args.get('masks_per_job', 1))
         try:
             return super().run(jobs, {**config, 'execution': execution}, updatehash)
         finally:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from lacuna.errors import TractogramError, brief
+from lacuna.errors import TractogramError, shorten
 from lacuna.images.brain import brain
 from lacuna.streamlines.files.arrays import LONGEST_STREAMLINE
 
@@ -139,14 +139,14 @@ def _parse_header(path: Path, stream: BinaryIO, size: int) -> TckHeader:
     where, _, offset_text = fields.get('file', '').partition(' ')
     offset = _whole_number(offset_text.strip())
     if where != '.' or offset is None:
-        message = f"{path}: the header's 'file' field is {brief(fields.get('file'))}, expected '. OFFSET'"
+        message = f"{path}: the header's 'file' field is {shorten(fields.get('file'))}, expected '. OFFSET'"
         raise TractogramError(message)
     if not stream.tell() <= offset <= size:
         message = f'{path}: the header says that the data start at byte {offset}, the file has {size} bytes'
         raise TractogramError(message)
     if (datatype := fields.get('datatype', '')) not in _DATATYPES:
         message = (
-            f'{path}: datatype {brief(datatype)} is not supported; expected one of {", ".join(_DATATYPES)}'
+            f'{path}: datatype {shorten(datatype)} is not supported; expected one of {", ".join(_DATATYPES)}'
         )
         raise TractogramError(message)
     step_size = _positive_float(fields.get('step_size', ''))

@@ -17,7 +17,7 @@ from typing import IO
 
 import numpy as np
 
-from lacuna.errors import TractogramError, brief
+from lacuna.errors import TractogramError, shorten
 from lacuna.streamlines.files.arrays import BLOCK_VERTICES, LONGEST_STREAMLINE, Progress, check_finite
 
 _FLOATS = {'float16': '<f2', 'float32': '<f4', 'float64': '<f8'}
@@ -86,7 +86,7 @@ def read_header(path: str | Path) -> TrxHeader:
         sizes = {info.filename: info.file_size for info in members}
         if packed := next((info for info in members if info.compress_type not in _COMPRESSIONS), None):
             # the others may unpack to gigabytes at once
-            message = f'{path}: {brief(packed.filename)} is compressed in a way that .trx files are not; save it again'
+            message = f'{path}: {shorten(packed.filename)} is compressed in a way that .trx files are not; save it again'
             raise TractogramError(message)
         if not 0 < sizes.get('header.json', 0) <= _LONGEST_HEADER:
             message = f'{path} is no .trx file: it has no header.json, or one without end'
@@ -128,7 +128,7 @@ def read_header(path: str | Path) -> TrxHeader:
 def _member(path: Path, sizes: dict[str, int], start: str, types: dict[str, str]) -> str:
     found = [name for name in sizes if name.startswith(start)]
     if len(found) != 1 or found[0].removeprefix(start) not in types:
-        message = f'{path} is no valid .trx: expected one {start}({"|".join(types)}), found {brief(found) if found else "none"}'
+        message = f'{path} is no valid .trx: expected one {start}({"|".join(types)}), found {shorten(found) if found else "none"}'
         raise TractogramError(message)
     return found[0]
 
@@ -254,7 +254,7 @@ def read_groups(header: TrxHeader) -> dict[str, np.ndarray]:
                     indices = np.unique(_read(stream, member, items))
                 fault = bool(items) and not 0 <= int(indices[0]) <= int(indices[-1]) < header.count
             if fault:
-                message = f'{header.path}: group {brief(name)} names streamlines that the file does not have; it is corrupt'
+                message = f'{header.path}: group {shorten(name)} names streamlines that the file does not have; it is corrupt'
                 raise TractogramError(message)
             groups[name] = indices.astype(np.int64)
     return groups

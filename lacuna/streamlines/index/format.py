@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from lacuna.errors import StreamlineIndexError, brief
-from lacuna.utils.locks import only_one
+from lacuna.errors import StreamlineIndexError, shorten
+from lacuna.utils.locks import file_lock
 
 VERSION = 1
 MANIFEST = 'manifest.json'
@@ -125,7 +125,7 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
         raise StreamlineIndexError(message)
     if body.get('version') != VERSION:
         message = (
-            f'{folder} has version {brief(body.get("version"))}, this program needs {VERSION}; {_REBUILD}'
+            f'{folder} has version {shorten(body.get("version"))}, this program needs {VERSION}; {_REBUILD}'
         )
         raise StreamlineIndexError(message)
     if body.get('checksum') != _body_checksum(body) or body.get('kind') != kind:
@@ -208,7 +208,7 @@ def building(directory: Path, needed: int) -> Iterator[None]:
         If `directory` cannot be written, or the disk is full.
     """
     try:
-        with only_one(directory / _LOCK):
+        with file_lock(directory / _LOCK):
             for left in directory.glob(f'{_UNFINISHED}*'):  # of a build that was killed
                 shutil.rmtree(left, ignore_errors=True)
             yield

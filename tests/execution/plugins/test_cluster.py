@@ -21,7 +21,7 @@ from lacuna.cli.parser import build_parser
 from lacuna.cli.run import make_config
 from lacuna.errors import InputError
 from lacuna.execution.plugins.batch import BATCH_SYSTEMS, BatchError, Request
-from lacuna.execution.plugins.cluster import gather
+from lacuna.execution.plugins.cluster import group_into_jobs
 from lacuna.execution.plugins.file import PluginChoice, read_plugin
 from lacuna.execution.plugins.jobs import outcomes_path, read_outcomes, write_job
 
@@ -174,7 +174,7 @@ def test_what_is_one_job(tmp_path):
     heavy.plugin_args = {'submit': True}
     masks = [chain(name, add_one, add_one) for name in 'abc']
     graph = flat(tmp_path, light, heavy, *masks)
-    jobs = list(gather(graph, ['all.a', 'all.b', 'all.c'], masks_per_job=2))
+    jobs = list(group_into_jobs(graph, ['all.a', 'all.b', 'all.c'], masks_per_job=2))
     names = {each.name: getattr(each, 'parts', None) for each in jobs}
     assert set(names) == {'light', 'all.heavy', 'a_and_1_more', 'c'}
     assert names['light'] is None
@@ -188,7 +188,7 @@ def test_what_is_one_job(tmp_path):
 def test_a_job_says_what_became_of_its_parts(tmp_path):
     graph = flat(tmp_path, chain('a', add_one, fail, add_one), chain('b', add_one, add_one))
     path = tmp_path / 'x.job'
-    write_job(path, [job.parts[0] for job in gather(graph, ['all.a', 'all.b'])], updatehash=False)
+    write_job(path, [job.parts[0] for job in group_into_jobs(graph, ['all.a', 'all.b'])], updatehash=False)
     assert read_outcomes(path) == []
     # as on the cluster: a process that knows nothing but the file
     tests = str(ROOT / 'tests')
@@ -217,7 +217,7 @@ def test_a_job_that_is_ended_from_outside_says_nothing_of_what_it_did(tmp_path):
     """Nipype would call it an error of the node; whoever asks the batch system gets the right reason."""
     path = tmp_path / 'x.job'
     graph = flat(tmp_path, chain('a', add_one), chain('b', wait))
-    write_job(path, [job.parts[0] for job in gather(graph, ['all.a', 'all.b'])], updatehash=False)
+    write_job(path, [job.parts[0] for job in group_into_jobs(graph, ['all.a', 'all.b'])], updatehash=False)
     with subprocess.Popen(
         [sys.executable, '-m', 'lacuna.execution.plugins.jobs', path], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
         env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT / 'tests'), *sys.path])},
