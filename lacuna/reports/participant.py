@@ -1,4 +1,4 @@
-"""One page a participant, put together from the figures beside it."""
+"""The page of each participant, assembled from its figures."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def make_reports(
     viewer: bool = True,
     workers: int = 1,
 ) -> Iterator[tuple[str, Path | str]]:
-    """Make the pages of several participants; one that cannot be made is no reason to leave out the others.
+    """Make the pages of several participants; one that fails does not stop the others.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def make_reports(
     ------
     subject : str
     made : pathlib.Path or str
-        The page, or in words why there is none.
+        The page, or the reason why there is none.
     """
     make = partial(_try_report, root, failures=failures, redraw=redraw, viewer=viewer)
     if workers == 1 or len(subjects) == 1:
@@ -124,7 +124,7 @@ def make_report(
     redraw: bool = False,
     viewer: bool = True,
 ) -> Path:
-    """Draw what is missing of a participant's figures, and write the page.
+    """Draw the missing figures of a participant, and write the page.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def make_report(
     failures : iterable of ReportFailure
         Those of other participants are left out.
     redraw : bool
-        Draw also the figures that are there and newer than the results.
+        Redraw figures even if they are up to date.
     viewer : bool
         False leaves out the viewers.
 
@@ -155,7 +155,7 @@ def make_report(
 
 
 def is_current(root: Path, subject: str, *, viewer: bool = True) -> bool:
-    """Whether the page of a participant is there, and made of the results as they are now."""
+    """Whether the page of a participant exists and shows the current results."""
     stamp = results_stamp(find_lesions(root, subject), viewer=viewer)
     return _is_stamped(root / f'sub-{subject}.html', stamp)
 
@@ -171,7 +171,7 @@ def _is_stamped(path: Path, stamp: str) -> bool:
 def write_page(
     root: Path, subject: str, failures: Sequence[ReportFailure] = (), *, viewer: bool = True
 ) -> Path:
-    """Put the page of a participant together from the figures that are there; it shows them from their folder.
+    """Assemble the page of a participant from the existing figures; it links to them in their folder.
 
     Parameters
     ----------
@@ -248,12 +248,12 @@ def _name_lesions(report: object) -> None:
 
 def _methods(root: Path) -> str:
     found = newest_methods(root)
-    return methods_html(*found) if found else '<p>No run has left its methods text in <code>logs/</code>.</p>'
+    return methods_html(*found) if found else '<p>There is no methods text in <code>logs/</code>.</p>'
 
 
 def _failures(failures: Sequence[ReportFailure]) -> str:
     if not failures:
-        return '<p class="box bad">No lesion of this participant has a result.</p>'
+        return '<p class="box bad">There are no results for this participant.</p>'
     parts = []
     for failure in failures:
         crash = _CRASH.search(failure.reason)
@@ -262,11 +262,13 @@ def _failures(failures: Sequence[ReportFailure]) -> str:
             text = Path(crash['path']).read_text(encoding='utf-8', errors='replace')[-_MOST_OF_A_CRASH:]
             part += f'<details><summary>{escape(Path(crash["path"]).name)}</summary><pre>{escape(text)}</pre></details>'
         parts.append(f'<div class="box bad">{part}</div>')
-    return '<p>These masks failed; their results are missing or those of an earlier run.</p>' + ''.join(parts)
+    return '<p>These masks failed. Their results are missing or come from an earlier run.</p>' + ''.join(
+        parts
+    )
 
 
 def _with_alternatives(page: str) -> str:
-    """The page with words for those who do not see its pictures."""
+    """The page with alternative texts for its pictures."""
 
     def name(found: re.Match[str]) -> str:
         file = found['path'].rsplit('/', 1)[-1]

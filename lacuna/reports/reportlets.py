@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-#: a map most of whose values are below this is drawn with its own scale, too
+#: if most values of a map are below this, it is also drawn on its own scale
 _SMALL = 40.0
 
 
@@ -42,7 +42,7 @@ def draw_reportlets(lesion: Lesion, folder: Path, *, viewer: bool = True) -> lis
     Parameters
     ----------
     lesion : Lesion
-        What of it is missing is left out, and the summary says so.
+        Figures whose files are missing are left out, and the summary says so.
     folder : pathlib.Path
     viewer : bool
         False leaves out the viewer.
@@ -79,9 +79,9 @@ def draw_reportlets(lesion: Lesion, folder: Path, *, viewer: bool = True) -> lis
 
 
 def publish_reportlets(paths: Iterable[Path], folder: Path) -> list[Path]:
-    """Put the figures of a lesion under their final names, each whole or not at all; older ones of it are removed.
+    """Put the figures of a lesion under their final names, each complete or not at all, and remove its older figures.
 
-    Scripts go to a folder that all participants share, unless they are there.
+    Scripts go to a folder that all participants share, unless they are already there.
     """
     paths = list(paths)
     scripts = [path for path in paths if path.suffix == '.js']
@@ -106,7 +106,7 @@ def _viewer_name(stem: str) -> str:
 
 @dataclass(frozen=True)
 class _Images:
-    """What is drawn of a lesion, read once."""
+    """The images of a lesion, read once."""
 
     found: FoundMask
     percent: tuple[np.ndarray, np.ndarray] | None
@@ -126,10 +126,10 @@ def _read(lesion: Lesion) -> _Images:
 
 
 def _check(lesion: Lesion, images: _Images) -> tuple[MaskFacts | None, list[str]]:
-    """The facts about the mask, and all that the checks find."""
+    """The facts about the mask, and the findings of all checks."""
     found, facts, mask = [], None, images.mask
     if mask is None:
-        found.append(f'The mask {images.found.problem}; what needs it is left out.')
+        found.append(f'The mask {images.found.problem}. Figures that need it are left out.')
     else:
         facts = inspect_mask(mask.data, mask.affine)
         found += map(checks.sentence, mask_doubts(mask, lesion.space))
@@ -163,7 +163,7 @@ def _brain_figures(lesion: Lesion, images: _Images) -> list[tuple[str, Callable[
 
 
 def own_scale(percent: np.ndarray) -> float | None:
-    """Upper end of a scale on which the values of a map can be told apart; None where that from 0 to 100 does.
+    """Upper end of a scale that shows small values; None if the scale from 0 to 100 is enough.
 
     >>> own_scale(np.array([0.0, 1.0, 2.0, 4.0])), own_scale(np.array([90.0, 100.0]))
     (4.0, None)

@@ -271,7 +271,7 @@ def test_numbers_in_the_summary(dataset):
     assert rows['Tractogram'] == f'toy ({SPACE})'
     assert rows['Atlas'] == ATLAS
     assert rows['Software'] == 'Lacuna 1.2.3, MRtrix3 3.0.4'
-    assert 'nothing unusual' in text
+    assert 'class="box good"' in text
     assert '<td>right</td>' in fragment(dataset, 'sub-01_ses-02_label-lesion')
 
 
@@ -292,7 +292,7 @@ def test_what_is_missing_is_said(dataset, tmp_path):
     paths = {path.name for path in draw_reportlets(lesion, tmp_path / 'figures')}
     assert not any('desc-streamlines' in name for name in paths)
     text = (tmp_path / 'figures/sub-02_label-lesion_method-snm_desc-summary_figure.html').read_text()
-    assert 'they are not drawn' in text
+    assert '<th scope="row">Sample of streamlines</th>' in text
     assert 'crosses the midline' in text
     bare = Lesion(lesion.stem, lesion.space, disconnection_map=lesion.disconnection_map)
     draw_reportlets(bare, tmp_path / 'bare')
@@ -343,10 +343,11 @@ def test_a_participant_without_results_gets_a_page_that_says_why(tmp_path):
     crash.write_text('Traceback <module>\nMaskError: no')
     failure = ReportFailure(tmp_path / 'sub-07_mask.nii.gz', f'no (details: {crash})', '07')
     page = make_report(tmp_path / 'out', '07', failures=[failure]).read_text(encoding='utf-8')
-    assert 'These masks failed' in page
+    assert '<strong>sub-07_mask.nii.gz</strong>' in page
     assert 'Traceback &lt;module&gt;' in page
     other = make_report(tmp_path / 'out', '08', failures=[failure]).read_text(encoding='utf-8')
-    assert 'No lesion of this participant has a result' in other
+    assert 'class="box bad"' in other
+    assert 'sub-07' not in other
 
 
 def test_methods_and_their_references_are_in_the_page(dataset):
