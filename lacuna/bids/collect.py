@@ -31,6 +31,7 @@ from lacuna.bids.tables import (
 )
 from lacuna.errors import InputError
 from lacuna.utils.files import read_json
+from lacuna.utils.progress import counting
 
 #: what the sidecars of all rows have in common, and that of the table repeats
 _COMMON = ('Space', 'Tractogram', 'Atlas', 'Parameters')
@@ -91,7 +92,7 @@ def collect(
     overwrite: bool = False,
     matrices: bool = False,
     long: bool = False,
-    progress: Callable[[int, int], object] | None = None,
+    show_progress: bool = False,
 ) -> Collection:
     """Write one table for each session, label, atlas and output of a derivative dataset.
 
@@ -113,8 +114,8 @@ def collect(
         Whether the matrices are stacked, too (``.npz``).
     long : bool
         Whether all is written into one long table, too.
-    progress : callable, optional
-        Called with the number of files read so far and of all, after each.
+    show_progress : bool
+        Whether a bar is shown on a terminal.
 
     Returns
     -------
@@ -154,8 +155,10 @@ def collect(
     target = output_dir or root
     target.mkdir(parents=True, exist_ok=True)
     tables: list[GroupTable] = []
-    done = 0
-    with tempfile.TemporaryDirectory(prefix='.tmp-collect-', dir=target) as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix='.tmp-collect-', dir=target) as folder,
+        counting('collect', len(results), unit=' files', show=show_progress) as advance,
+    ):
         for group, members in groups.items():
             names = _file_names(group, members[0], missing[group])
             found.missing += [
@@ -171,9 +174,7 @@ def collect(
                         rows.append(_read(result, stream))
                     except InputError as error:
                         found.faults.append(f'left out: {error}')
-                    done += 1
-                    if progress:
-                        progress(done, len(results))
+                    advance(1)
             if rows := _agreeing(group, rows, found.faults):
                 tables += _tables(members, rows, names, root, target, stack, long=long)
         if long and (table := _long_table(tables, target, Path(folder))):

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from lacuna.bids.bidsify import Entry
+from typing import Any
 
 _FEW = 10
 
@@ -63,10 +59,6 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Convert, and say what became of the masks; 1 if one was left out."""
     from lacuna.bids.bidsify import MAPPING, bidsify
-    from lacuna.utils.progress import progress_bar
-
-    def progress(entries: list[Entry], what: str) -> Iterable[Entry]:
-        return progress_bar(what, iterable=entries, unit=' masks')
 
     found = bidsify(
         args.source,
@@ -76,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         label=args.label,
         binarize=args.binarize,
         pattern=args.pattern,
-        progress=progress,
+        show_progress=True,
     )
     if args.verbose:
         for path in found.written:

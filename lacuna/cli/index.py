@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lacuna.errors import InputError
 from lacuna.images.spaces import RESOLUTIONS, SPACES
-from lacuna.utils.progress import progress_bar
+from lacuna.utils.progress import counting
 
 if TYPE_CHECKING:
     from lacuna.streamlines.tractogram import Alignment
@@ -77,8 +77,8 @@ def _build(args: argparse.Namespace) -> int:
     nprocs = processors(args.nprocs)
     path = connectome_path(args.tractogram)
     size = path.stat().st_size if path.is_file() else 0
-    with progress_bar('reading the tractogram', total=size, unit='B', unit_scale=True) as bar:
-        tractogram = open_tractogram(path, args.connectome_space, cache=cache_dir(), progress=bar.update)
+    with counting('reading the tractogram', size) as progress:
+        tractogram = open_tractogram(path, args.connectome_space, cache=cache_dir(), progress=progress)
     space = world_space(args.space) if args.space else tractogram.space
     aligned = Alignment(tractogram, space, find_movement(tractogram.space, space), cache_dir())
     if args.beside and aligned.tracks != tractogram.path:
@@ -95,14 +95,14 @@ def _build(args: argparse.Namespace) -> int:
         directory = (
             index_beside(aligned.tracks) if args.beside else aligned.index_directory(grid, args.tck_upsample)
         )
-        with progress_bar(f'indexing for {resolution} mm', total=total, unit='B', unit_scale=True) as bar:
+        with counting(f'indexing for {resolution} mm', total) as progress:
             build_index(
                 aligned.tracks,
                 directory,
                 grid,
                 upsample=args.tck_upsample,
                 nprocs=nprocs,
-                progress=bar.update,
+                progress=progress,
             )
     print(describe(directory))
     return 0
@@ -117,9 +117,7 @@ def _move(aligned: Alignment, nprocs: int) -> None:
 
     source = aligned.tractogram.tracks
     aligned.tracks.parent.mkdir(parents=True, exist_ok=True)
-    with progress_bar(
-        f'moving the streamlines to {aligned.space}', total=source.stat().st_size, unit='B', unit_scale=True
-    ) as bar:
+    with counting(f'moving the streamlines to {aligned.space}', source.stat().st_size) as progress:
         move_tractogram(
-            source, aligned.tracks, PointTransform(aligned.movement.path), threads=nprocs, progress=bar.update
+            source, aligned.tracks, PointTransform(aligned.movement.path), threads=nprocs, progress=progress
         )

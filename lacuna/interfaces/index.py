@@ -22,7 +22,7 @@ from lacuna.interfaces.images import save_image
 from lacuna.streamlines.endpoints import EndpointTable
 from lacuna.streamlines.tractogram import Alignment, open_tractogram
 from lacuna.utils.cache import cache_dir, cached_or_local
-from lacuna.utils.progress import progress_bar
+from lacuna.utils.progress import counting
 
 
 class _BuildIndexInputSpec(BaseInterfaceInputSpec):
@@ -73,20 +73,15 @@ class BuildIndex(SimpleInterface):
             tractogram = open_tractogram(tracks, inputs.space, cache=cache_dir())
             aligned = Alignment(tractogram, tractogram.space, None, cache_dir())
             directory = aligned.index_directory(grid, upsample)
-        with progress_bar(
-            'indexing the tractogram',
-            show=inputs.show_progress,
-            total=tracks.stat().st_size,
-            unit='B',
-            unit_scale=True,
-        ) as bar:
+        size = tracks.stat().st_size
+        with counting('indexing the tractogram', size, show=inputs.show_progress) as progress:
             part = build_index(
                 tracks,
                 directory,
                 grid,
                 upsample=upsample,
                 nprocs=inputs.num_threads,
-                progress=bar.update,
+                progress=progress,
             )
         index = Index.open(part, verify=False)
         self._results['index'] = str(part)
