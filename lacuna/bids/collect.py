@@ -31,6 +31,7 @@ from lacuna.bids.tables import (
 )
 from lacuna.errors import InputError
 from lacuna.utils.files import read_json
+from lacuna.utils.names import few
 from lacuna.utils.progress import counting
 
 #: what the sidecars of all rows have in common, and that of the table repeats
@@ -286,13 +287,9 @@ def _other_columns(row: _Row, typical: _Row) -> str:
         for one in (row, typical)
     )
     lacks, has = [name for name in usual if name not in own], [name for name in own if name not in usual]
-    found = [f'it lacks {_few(lacks)}'] * bool(lacks) + [f'it has {_few(has)}'] * bool(has)
+    found = [f'it lacks {few(lacks, 3)}'] * bool(lacks) + [f'it has {few(has, 3)}'] * bool(has)
     how = ' and '.join(found) or 'the same in another order'
     return f'other columns than the others ({how}); was it made with another label table?'
-
-
-def _few(names: Sequence[str]) -> str:
-    return ', '.join(names[:3]) + (f', ... ({len(names)} in all)' if len(names) > 3 else '')
 
 
 def _other_identity(row: _Row, typical: _Row) -> str:

@@ -7,12 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lacuna.cli.output import warn
 from lacuna.errors import InputError
 
 if TYPE_CHECKING:
     from lacuna.bids.collect import Collection
-
-_FEW = 10
 
 
 def add_parser(commands: Any) -> None:
@@ -90,8 +89,4 @@ def _report(found: Collection, *, everything: bool) -> None:
     if same := len(found.tables) - len(found.written):
         print(f'{same} tables were there already, the same')
     for lines in (found.notes, found.missing, found.faults):
-        shown = lines if everything else lines[:_FEW]
-        for line in shown:
-            print(f'lacuna: {line}', file=sys.stderr)
-        if len(shown) < len(lines):
-            print(f'lacuna: and {len(lines) - len(shown)} more; -v names all', file=sys.stderr)
+        warn(lines, everything=everything)

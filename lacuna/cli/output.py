@@ -1,9 +1,10 @@
-"""What ``lacuna run`` prints: the plan of a dry run, failures, and the table at the end."""
+"""What commands print; of ``lacuna run``: the plan of a dry run, failures, and the table at the end."""
 
 from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lacuna.bids.outputs import Target, connectome_tdi_path
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from lacuna.execution.result import RunResult
 
 _LOGGER = logging.getLogger('lacuna')
+
+#: lines of a kind without -v
+_MOST_LINES = 10
 
 #: lesions in the table at the end of a run
 _MOST_ROWS = 20
@@ -30,6 +34,15 @@ def set_up_logging(verbose: int) -> None:
     _LOGGER.handlers[:] = [handler]
     _LOGGER.propagate = False
     _LOGGER.setLevel(logging.INFO)  # the log of a run holds all
+
+
+def warn(lines: Sequence[str], *, everything: bool) -> None:
+    """Lines on standard error; the first few of them, and how many more there are, unless `everything`."""
+    shown = lines if everything else lines[:_MOST_LINES]
+    for line in shown:
+        print(f'lacuna: {line}', file=sys.stderr)
+    if len(shown) < len(lines):
+        print(f'lacuna: and {len(lines) - len(shown)} more; -v names all', file=sys.stderr)
 
 
 def print_plan(plan: RunPlan) -> None:

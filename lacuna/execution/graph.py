@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lacuna.errors import InputError
 from lacuna.execution.plugins.file import PluginChoice
-from lacuna.execution.plugins.local import Crash, group_of, local_plugin
+from lacuna.execution.plugins.local import Crash, LocalPlugin, group_of
 from lacuna.utils.cache import make_private_dir
 from lacuna.utils.processes import Usage, processors
 from lacuna.utils.progress import counting
@@ -215,7 +215,7 @@ def run_workflow(
         plugin_args: dict[str, Any] = {'status_callback': callback, 'n_procs': nprocs}
         if mem_gb is not None:
             plugin_args['memory_gb'] = mem_gb
-        runner = local_plugin(plugin_args, workers=workers, groups=groups)
+        runner = LocalPlugin(plugin_args, workers=workers, groups=groups)
     try:
         workflow.run(runner)
     except Exception as error:  # noqa: BLE001  not of a node: those are in the crashes

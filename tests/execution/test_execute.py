@@ -10,6 +10,7 @@ import threading
 import nibabel as nb
 import numpy as np
 import pytest
+from helpers.cohort import write_cohort
 from helpers.toys import check_toy_map
 
 from lacuna.bids.outputs import Target
@@ -17,18 +18,6 @@ from lacuna.cli import main
 from lacuna.errors import EXIT_DONE, EXIT_FAILED, InputError
 from lacuna.execution.execute import run
 from lacuna.testing import write_mask
-
-
-@pytest.fixture
-def cohort(toy):
-    """The toy's dataset with masks of twelve participants, enough for two workers."""
-    image = nb.load(toy.mask)
-    data = np.asanyarray(image.dataobj)
-    bids = toy.mask.parents[2]
-    for number in range(2, 13):
-        path = bids / f'sub-{number:02d}/anat' / toy.mask.name.replace('sub-01', f'sub-{number:02d}')
-        write_mask(path, data, image.affine, 'uint8')
-    return bids
 
 
 def settings(toy, tmp_path, **more):
@@ -201,8 +190,9 @@ print(json.dumps({'runs': found, 'printed': printed}))
 
 
 @pytest.mark.parametrize('where', ['cell', 'thread'])
-def test_in_a_notebook(cohort, toy, tmp_path, where):
+def test_in_a_notebook(tmp_path, where):
     """In a process of its own, in which nothing was imported yet: two workers, one mask that fails on the way."""
+    toy = write_cohort(tmp_path, 12)
     blocked = tmp_path / 'out/sub-03'
     blocked.parent.mkdir()
     blocked.write_text('a file where a folder should be')
