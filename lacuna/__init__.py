@@ -1,3 +1,42 @@
-"""Lacuna: structural lesion network mapping."""
+"""Lacuna: structural lesion network mapping.
+
+Public names are imported when they are first asked for: ``import lacuna`` alone loads nothing.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # that of `typing`, whose import would take longer than all the rest
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from lacuna.execution.execute import run
+    from lacuna.execution.result import RunResult
+    from lacuna.streamlines.lesion import Lesion
+    from lacuna.streamlines.tractogram import Tractogram
 
 __version__ = '0.1.0.dev0'
+
+#: where each public name is defined: its module is imported when the name is first asked for
+_MODULES = {
+    'Lesion': 'lacuna.streamlines.lesion',
+    'RunResult': 'lacuna.execution.result',
+    'Tractogram': 'lacuna.streamlines.tractogram',
+    'run': 'lacuna.execution.execute',
+}
+
+__all__ = ['Lesion', 'RunResult', 'Tractogram', '__version__', 'run']
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        message = f'module {__name__!r} has no attribute {name!r}'
+        raise AttributeError(message)
+    from importlib import import_module
+
+    found = globals()[name] = getattr(import_module(_MODULES[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

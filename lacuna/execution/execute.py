@@ -23,7 +23,7 @@ from lacuna.execution.messages import (
 from lacuna.execution.result import FinishedMask, RunPaths, RunResult
 from lacuna.utils.cache import cache_dir
 from lacuna.utils.cache_contents import using
-from lacuna.utils.progress import counting, track
+from lacuna.utils.progress import track
 
 if TYPE_CHECKING:
     from lacuna.bids.failures import Failure
@@ -97,7 +97,7 @@ def prepare(config: RunConfig, lock: OutputLock | None = None, *, show: bool = F
     from lacuna.execution.plan import make_plan, mask_paths
     from lacuna.execution.plugins.batch import check_programs
     from lacuna.interfaces.mrtrix import missing_commands, mrtrix_version
-    from lacuna.streamlines.tractogram import open_tractogram
+    from lacuna.streamlines.tractogram import Tractogram
 
     if config.engine == 'mrtrix' and (missing := missing_commands()):
         message = (
@@ -109,11 +109,7 @@ def prepare(config: RunConfig, lock: OutputLock | None = None, *, show: bool = F
         check_programs(config.use_plugin.name)
     check_output_dir(config.output_dir, config.source)
     paths = mask_paths(config)  # before the tractogram is read, which may take minutes
-    size = config.connectome_path.stat().st_size if config.connectome_path.is_file() else 0
-    with counting('reading the tractogram', size, show=show) as progress:
-        tractogram = open_tractogram(
-            config.connectome_path, config.connectome_space, cache=cache_dir(), progress=progress
-        )
+    tractogram = Tractogram(config.connectome_path, config.connectome_space, progress=show)
     log_tractogram(tractogram)
 
     version = mrtrix_version() if config.engine == 'mrtrix' else None

@@ -21,10 +21,10 @@ from lacuna.images.atlases import Parcellation, custom_atlas, fetch, find_atlase
 from lacuna.images.masks import check_touches, read_mask
 from lacuna.images.plausibility import mask_doubts, tractogram_doubt
 from lacuna.images.spaces import check_space, standard_grid
-from lacuna.images.transforms import Movement, find_movement
-from lacuna.streamlines.endpoints import VERSION, Coverage
+from lacuna.images.transforms import Transform, find_transform_of_points
+from lacuna.streamlines.endpoints import Coverage
 from lacuna.streamlines.sample import gap_warning
-from lacuna.streamlines.tractogram import Alignment, Tractogram, digest
+from lacuna.streamlines.tractogram import Tractogram, TractogramInSpace, digest
 from lacuna.utils.names import parse_entities, sidecar_path
 from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
@@ -83,7 +83,7 @@ class RunPlan:
     parcellations : mapping
         By space, the atlases asked for.
     movements : mapping
-        By source and target space, for those that differ: a :class:`lacuna.images.transforms.Movement`.
+        By source and target space, for those that differ: a :class:`lacuna.images.transforms.Transform`.
     """
 
     config: RunConfig
@@ -99,11 +99,11 @@ class RunPlan:
     mask_warnings: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
     connectome_metadata: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     parcellations: Mapping[str, tuple[Parcellation, ...]] = field(default_factory=dict)
-    movements: Mapping[tuple[str, str], Movement] = field(default_factory=dict)
+    movements: Mapping[tuple[str, str], Transform] = field(default_factory=dict)
 
-    def alignment(self, space: str) -> Alignment:
+    def alignment(self, space: str) -> TractogramInSpace:
         """The tractogram in a space."""
-        return Alignment(
+        return TractogramInSpace(
             self.tractogram, space, self.movements.get((self.tractogram.space, space)), self.cache
         )
 
@@ -127,10 +127,8 @@ class RunPlan:
     def cached_endpoints(self, parcellation: Parcellation, space: str) -> Path:
         """Where the endpoint table of an atlas in a space is kept, by all that decides its content."""
         movement = self.movements.get((space, parcellation.atlas.space))
-        moved = movement.sha256 if movement else None
-        content, engine = self.alignment(space).content, self.engine_version or self.config.engine
-        decides = [VERSION, content, parcellation.sha256, moved, engine]
-        return self.cache / 'endpoints' / f'{digest(decides)}.npz'
+        engine = self.engine_version or self.config.engine
+        return self.alignment(space).endpoints_path(parcellation, movement, engine)
 
     def doubts_of_endpoints(self) -> list[str]:
         """What is doubtful about the atlases, as far as the ends of the streamlines are known, and not said yet."""
@@ -271,11 +269,11 @@ def _is_published(plan: RunPlan, space: str) -> bool:
 
 def _movements(
     tractogram: Tractogram, parcellations: Mapping[str, Sequence[Parcellation]]
-) -> dict[tuple[str, str], Movement]:
+) -> dict[tuple[str, str], Transform]:
     """The transforms of points between spaces that a run needs: of the streamlines, and to the atlases."""
     pairs = [(tractogram.space, space) for space in parcellations]
     pairs += [(space, each.atlas.space) for space, found in parcellations.items() for each in found]
-    return {pair: movement for pair in dict.fromkeys(pairs) if (movement := find_movement(*pair))}
+    return {pair: movement for pair in dict.fromkeys(pairs) if (movement := find_transform_of_points(*pair))}
 
 
 def _parcellations(config: RunConfig, space: str) -> tuple[Parcellation, ...]:
