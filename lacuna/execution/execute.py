@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lacuna.bids.failures import Failure
     from lacuna.execution.plan import RunPlan
     from lacuna.execution.record import RunRecord
+    from lacuna.images.masks import PackedMask
     from lacuna.utils.processes import Usage
 
 _LOGGER = logging.getLogger('lacuna')
@@ -243,9 +244,14 @@ def _make_reports(plan: RunPlan, failures: list[Failure]) -> None:
     root, viewer = plan.config.output_dir, plan.config.report == 'full'
     stale = {subject for subject in known if not is_current(root, subject, viewer=viewer)}
     subjects = sorted(stale | {failure.subject for failure in failed})
+    masks: dict[str, dict[Path, PackedMask]] = {}
+    for mask in (*plan.done, *(job.mask for job in plan.todo)):
+        masks.setdefault(mask.subject, {})[mask.path.absolute()] = plan.masks[mask.path]
     workers = processors(plan.config.nprocs)
     with progress_bar('reports', total=len(subjects)) as bar:
-        for subject, made in make_reports(root, subjects, failures=failed, viewer=viewer, workers=workers):
+        for subject, made in make_reports(
+            root, subjects, failures=failed, viewer=viewer, masks=masks, workers=workers
+        ):
             bar.update(1)
             if isinstance(made, str):
                 print(f'lacuna: sub-{subject}: no report: {made}', file=sys.stderr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from lacuna.bids.derivatives import conflicting_results, mask_outputs, missing_outputs
 from lacuna.bids.failures import Failure
@@ -18,8 +18,8 @@ from lacuna.errors import InputError, MaskError, shorten
 from lacuna.execution.config import RunConfig
 from lacuna.execution.sidecars import atlas_metadata, connectome_metadata, mask_metadata, run_metadata
 from lacuna.images.atlases import Parcellation, custom_atlas, fetch, find_atlases, read_parcellation
-from lacuna.images.masks import check_touches, read_mask
-from lacuna.images.plausibility import mask_doubts, tractogram_doubt
+from lacuna.images.masks import PackedMask
+from lacuna.images.plausibility import inspect_mask, tractogram_doubt
 from lacuna.images.spaces import check_space, standard_grid
 from lacuna.images.transforms import Transform, find_transform_of_points
 from lacuna.streamlines.endpoints import Coverage
@@ -38,6 +38,8 @@ class MaskJob:
     Attributes
     ----------
     mask : lacuna.bids.mask_files.MaskFile
+    packed : lacuna.images.masks.PackedMask
+        What was read of it.
     missing : tuple of lacuna.bids.outputs.Target
         The outputs to make.
     metadata : dict
@@ -49,6 +51,7 @@ class MaskJob:
     """
 
     mask: MaskFile
+    packed: PackedMask
     missing: tuple[Target, ...]
     metadata: dict[str, Any]
     atlases: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -75,6 +78,9 @@ class RunPlan:
         What is doubtful about all that the masks share: tractogram, atlases.
     mask_warnings : dict
         What is doubtful about a mask: a list of texts by the path of the mask, for those about which something is.
+    masks : dict
+        What was read of each usable mask, a :class:`lacuna.images.masks.PackedMask` by its path: its file is not
+        opened again.
     unpublished : list of str
         Spaces whose full density is not in the dataset, or damaged.
     connectome_metadata : dict
@@ -95,6 +101,7 @@ class RunPlan:
     skipped: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     unpublished: list[str] = field(default_factory=list)
+    masks: dict[Path, PackedMask] = field(default_factory=dict)
     mask_warnings: dict[Path, list[str]] = field(default_factory=dict)
     connectome_metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
     parcellations: dict[str, list[Parcellation]] = field(default_factory=dict)
@@ -194,12 +201,12 @@ def make_plan(
     # another chunk may have masks that can be used
     if plan.failed and not usable and not plan.skipped and not config.chunk:
         raise InputError('\n'.join(_reasons(plan.failed)))
-    spaces = sorted({mask.space for mask, _ in usable})
+    spaces = sorted({mask.space for mask in usable})
     for space in spaces:
         _find_movement(plan, tractogram.space, space)
         plan.parcellations[space] = _parcellations(plan, space)
     plan.warnings.extend(plan.doubts_of_endpoints())
-    lock({mask.subject for mask, _ in usable})
+    lock({mask.subject for mask in usable})
     links = read_links(config.output_dir)
     common: dict[str, dict[str, Any]] = {}
     atlases: dict[str, dict[str, dict[str, Any]]] = {}
@@ -220,8 +227,9 @@ def make_plan(
             plan.unpublished.append(space)
     conflicts: dict[str, list[str]] = {}
     own_sidecars = set()
-    for mask, sha256 in usable:
-        metadata = mask_metadata(config, tractogram, mask, sha256, common[mask.space], links)
+    for mask in usable:
+        packed = plan.masks[mask.path]
+        metadata = mask_metadata(config, tractogram, mask, packed.sha256, common[mask.space], links)
         targets = plan.targets(mask.space)
         missing, differing = missing_outputs(config.output_dir, mask, targets, metadata, atlases[mask.space])
         own_sidecars.add(sidecar_path(config.output_dir / mask_outputs(mask, BASIC_TARGETS)[Target('map')]))
@@ -232,7 +240,9 @@ def make_plan(
         if missing:
             warnings = [*plan.mask_warnings.get(mask.path, ()), mask.contradiction, misplaced]
             plan.todo.append(
-                MaskJob(mask, tuple(missing), metadata, atlases[mask.space], tuple(filter(None, warnings)))
+                MaskJob(
+                    mask, packed, tuple(missing), metadata, atlases[mask.space], tuple(filter(None, warnings))
+                )
             )
         else:
             plan.done.append(mask)
@@ -270,7 +280,7 @@ def _parcellations(plan: RunPlan, space: str) -> list[Parcellation]:
 
 def _usable_masks(
     plan: RunPlan, paths: Sequence[Path], progress: Callable[[list[Path]], Any]
-) -> list[tuple[MaskFile, str]]:
+) -> list[MaskFile]:
     config = plan.config
     described: list[MaskFile] = []
     subject = only_label(config.participants)
@@ -288,34 +298,21 @@ def _usable_masks(
     check_unique(described)
     plan.warnings.extend(contradictions(described))
     usable = []
-    looks = thread_map(lambda mask: _look(mask, plan), described)
+    looks = thread_map(
+        lambda mask: inspect_mask(
+            mask.path, mask.space, space_from=mask.space_from, binarize=config.binarize
+        ),
+        described,
+    )
     for _, mask, look in zip(progress([mask.path for mask in described]), described, looks, strict=True):
-        if look.failure:
-            plan.failed.append(Failure(mask.path, look.failure))
-        elif not look.empty or _use_empty(plan, mask.path):
-            usable.append((mask, look.sha256))
+        if look.mask is None or look.facts is None or look.failure:
+            plan.failed.append(Failure(mask.path, str(look.failure)))
+        elif look.facts.voxels or _use_empty(plan, mask.path):
+            usable.append(mask)
+            plan.masks[mask.path] = look.mask
             if look.doubts:
                 plan.mask_warnings.setdefault(mask.path, []).extend(look.doubts)
     return usable
-
-
-class _Look(NamedTuple):
-    """What was seen of a mask."""
-
-    sha256: str = ''
-    empty: bool = False
-    doubts: tuple[str, ...] = ()
-    failure: str | None = None
-
-
-def _look(described: MaskFile, plan: RunPlan) -> _Look:
-    try:
-        mask = read_mask(described.path, plan.config.binarize)
-        check_touches(described.path, mask)
-    except MaskError as error:
-        return _Look(failure=str(error))
-    doubts = mask_doubts(mask, described.space, described.space_from)
-    return _Look(mask.sha256, not mask.data.any(), doubts)
 
 
 def mask_paths(config: RunConfig) -> list[Path]:
