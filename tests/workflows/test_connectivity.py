@@ -187,7 +187,7 @@ def test_first_the_map_then_the_matrices(run, parcels, tmp_path):
     assert run()[0] == 0
     out = tmp_path / 'out'
     first = {path: path.stat().st_mtime_ns for path in out.rglob('sub-01*') if path.is_file()}
-    code, said, err = run(*parcels, *BOTH, work='elsewhere')
+    code, said, err = run(*parcels, *BOTH, '-v', work='elsewhere')
     assert code == 0, err
     assert {path: path.stat().st_mtime_ns for path in first} == first
     assert tree(out / 'sub-01') - {str(path.relative_to(out / 'sub-01')) for path in first} == {
@@ -260,7 +260,24 @@ def test_adding_an_atlas_assigns_only_that(run, parcels, tmp_path):
     assert run(*parcels, *again, *BOTH, work='elsewhere')[0] == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert len(list((tmp_path / 'out').rglob('*_atlas-more_*'))) == 11
-    assert run(*parcels, *again, *BOTH, work='elsewhere')[1].startswith('map:')
+    assert '1 mask done (0 now)' in run(*parcels, *again, *BOTH, work='elsewhere')[1]
+
+
+def test_label_table_in_another_folder(run, parcels, tmp_path):
+    """Both folders have a link, by which the sidecars name their sources."""
+    labels = tmp_path / 'tables' / 'parcels.tsv'
+    labels.parent.mkdir()
+    parcels[3].rename(labels)
+    assert run(*parcels[:3], labels, SPACE, *BOTH)[0] == 0
+    out = tmp_path / 'out'
+    links = json.loads((out / 'dataset_description.json').read_text())['DatasetLinks']
+    sidecar = json.loads((out / f'{STEM}_atlas-toy_desc-disconnectionpct_parcelstats.json').read_text())
+    assert sidecar['Sources'][-2:] == [
+        'bids:atlas-toy:parcels.nii.gz',
+        'bids:atlas-toy-labels:parcels.tsv',
+    ]
+    assert links['atlas-toy'] == tmp_path.as_uri()
+    assert links['atlas-toy-labels'] == labels.parent.as_uri()
 
 
 @pytest.mark.mrtrix
