@@ -10,6 +10,8 @@ TYPE_CHECKING = False  # that of `typing`, whose import would take longer than a
 if TYPE_CHECKING:
     from typing import Any
 
+    from lacuna.execution.execute import run
+    from lacuna.execution.result import RunResult
     from lacuna.streamlines.lesion import Lesion
     from lacuna.streamlines.tractogram import Tractogram
 
@@ -18,10 +20,12 @@ __version__ = '0.1.0.dev0'
 #: where each public name is defined: its module is imported when the name is first asked for
 _MODULES = {
     'Lesion': 'lacuna.streamlines.lesion',
+    'RunResult': 'lacuna.execution.result',
     'Tractogram': 'lacuna.streamlines.tractogram',
+    'run': 'lacuna.execution.execute',
 }
 
-__all__ = ['Lesion', 'Tractogram', '__version__']
+__all__ = ['Lesion', 'RunResult', 'Tractogram', '__version__', 'run']
 
 
 def __getattr__(name: str) -> Any:

@@ -31,6 +31,8 @@ from lacuna.bids.tables import (
 )
 from lacuna.errors import InputError
 from lacuna.utils.files import read_json
+from lacuna.utils.names import few
+from lacuna.utils.progress import counting
 
 #: what the sidecars of all rows have in common, and that of the table repeats
 _COMMON = ('Space', 'Tractogram', 'Atlas', 'Parameters')
@@ -91,7 +93,7 @@ def collect(
     overwrite: bool = False,
     matrices: bool = False,
     long: bool = False,
-    progress: Callable[[int, int], object] | None = None,
+    show_progress: bool = False,
 ) -> Collection:
     """Write one table for each session, label, atlas and output of a derivative dataset.
 
@@ -113,8 +115,8 @@ def collect(
         Whether the matrices are stacked, too (``.npz``).
     long : bool
         Whether all is written into one long table, too.
-    progress : callable, optional
-        Called with the number of files read so far and of all, after each.
+    show_progress : bool
+        Whether a bar is shown on a terminal.
 
     Returns
     -------
@@ -154,8 +156,10 @@ def collect(
     target = output_dir or root
     target.mkdir(parents=True, exist_ok=True)
     tables: list[GroupTable] = []
-    done = 0
-    with tempfile.TemporaryDirectory(prefix='.tmp-collect-', dir=target) as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix='.tmp-collect-', dir=target) as folder,
+        counting('collect', len(results), unit=' files', show=show_progress) as advance,
+    ):
         for group, members in groups.items():
             names = _file_names(group, members[0], missing[group])
             found.missing += [
@@ -171,9 +175,7 @@ def collect(
                         rows.append(_read(result, stream))
                     except InputError as error:
                         found.faults.append(f'left out: {error}')
-                    done += 1
-                    if progress:
-                        progress(done, len(results))
+                    advance(1)
             if rows := _agreeing(group, rows, found.faults):
                 tables += _tables(members, rows, names, root, target, stack, long=long)
         if long and (table := _long_table(tables, target, Path(folder))):
@@ -285,13 +287,9 @@ def _other_columns(row: _Row, typical: _Row) -> str:
         for one in (row, typical)
     )
     lacks, has = [name for name in usual if name not in own], [name for name in own if name not in usual]
-    found = [f'it lacks {_few(lacks)}'] * bool(lacks) + [f'it has {_few(has)}'] * bool(has)
+    found = [f'it lacks {few(lacks, 3)}'] * bool(lacks) + [f'it has {few(has, 3)}'] * bool(has)
     how = ' and '.join(found) or 'the same in another order'
     return f'other columns than the others ({how}); was it made with another label table?'
-
-
-def _few(names: Sequence[str]) -> str:
-    return ', '.join(names[:3]) + (f', ... ({len(names)} in all)' if len(names) > 3 else '')
 
 
 def _other_identity(row: _Row, typical: _Row) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from importlib import resources
@@ -22,6 +22,7 @@ from lacuna.reports.reportlets import read_table
 from lacuna.reports.summary import warnings_html
 from lacuna.utils.files import read_json, write_if_changed
 from lacuna.utils.processes import thread_map
+from lacuna.utils.progress import track
 
 _SORT = """
 'use strict';
@@ -111,7 +112,7 @@ def write_group_report(
     derivatives: Path,
     output: Path,
     *,
-    progress: Callable[[Sequence[Lesion]], Iterable[Lesion]] = lambda lesions: lesions,
+    show_progress: bool = False,
 ) -> Path:
     """Write the overview of all lesions in a folder of results.
 
@@ -121,8 +122,8 @@ def write_group_report(
         Root of the derivative dataset.
     output : pathlib.Path
         The page; links to participants are relative to its folder, so it belongs into the dataset.
-    progress : callable
-        Wraps the list of lesions, as ``tqdm`` does.
+    show_progress : bool
+        Whether a bar is shown on a terminal.
 
     Returns
     -------
@@ -144,7 +145,8 @@ def write_group_report(
     rows = []
     problems: list[str] = []
     sums: dict[str, _Sums] = {}
-    for lesion, seen in zip(progress(lesions), thread_map(_look, lesions), strict=True):
+    looks = track(thread_map(_look, lesions), 'group', total=len(lesions), show=show_progress)
+    for lesion, seen in zip(lesions, looks, strict=True):
         rows.append(seen.row)
         if seen.problem:
             problems.append(f'{lesion.stem}: the mask {seen.problem}; it is not drawn.')
