@@ -13,7 +13,7 @@ import numpy as np
 
 from lacuna.bids.lesions import Lesion, find_lesions, participants
 from lacuna.errors import InputError
-from lacuna.images.plausibility import NOTABLE, inspect_mask
+from lacuna.images.plausibility import NOTABLE, measure_mask
 from lacuna.reports.figures.brain import map_figure
 from lacuna.reports.figures.frame import SHAPE, load_image, load_template, mask_in_frame, to_frame
 from lacuna.reports.figures.group import distribution_figure, heat_figure, outliers
@@ -180,7 +180,7 @@ def _look(lesion: Lesion) -> _Seen:
     mask, problem = lesion.mask.read()[1:]
     if mask:
         voxels = np.flatnonzero(mask_in_frame(mask.data, mask.affine)).astype(np.int32)
-        side = inspect_mask(mask.data, mask.affine).side
+        side = measure_mask(mask.data, mask.affine).side
     row = GroupRow(
         lesion,
         float(summary.get('mask_volume_mm3') or 0) / 1000,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,6 +12,7 @@ from html import escape
 from importlib import resources
 from multiprocessing import get_context
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from lacuna.bids import failures
@@ -19,6 +20,7 @@ from lacuna.bids.derivatives import figures_dir
 from lacuna.bids.lesions import find_lesions, results_stamp
 from lacuna.bids.outputs import figure_name
 from lacuna.errors import LacunaError
+from lacuna.images.masks import PackedMask
 from lacuna.reports.methods import methods_html, newest_methods
 from lacuna.reports.reportlets import draw_reportlets, publish_reportlets
 from lacuna.utils.files import write_if_changed
@@ -74,6 +76,7 @@ def make_reports(
     failures: Sequence[ReportFailure] = (),
     redraw: bool = False,
     viewer: bool = True,
+    masks: Mapping[str, Mapping[Path, PackedMask]] = MappingProxyType({}),
     workers: int = 1,
 ) -> Iterator[tuple[str, Path | str]]:
     """Make the pages of several participants; one that fails does not stop the others.
@@ -84,6 +87,8 @@ def make_reports(
         See `make_report`.
     subjects : sequence of str
         Labels, without ``sub-``.
+    masks : mapping
+        By the label of the participant, what was read of masks before, by their absolute paths.
     workers : int
         Processes.
 
@@ -94,8 +99,9 @@ def make_reports(
         The page, or the reason why there is none.
     """
     make = partial(_try_report, root, failures=failures, redraw=redraw, viewer=viewer)
+    known = [masks.get(subject, {}) for subject in subjects]
     if workers == 1 or len(subjects) == 1:
-        yield from zip(subjects, map(make, subjects), strict=True)
+        yield from zip(subjects, map(make, subjects, known), strict=True)
         return
     with ProcessPoolExecutor(
         min(workers, max(len(subjects), 1)),
@@ -103,14 +109,14 @@ def make_reports(
         initializer=start_worker,
         initargs=(str(Path.cwd()),),
     ) as pool:
-        yield from zip(subjects, pool.map(make, subjects), strict=True)
+        yield from zip(subjects, pool.map(make, subjects, known), strict=True)
 
 
-def _try_report(root: Path, subject: str, **options: Any) -> Path | str:
+def _try_report(root: Path, subject: str, masks: Mapping[Path, PackedMask], **options: Any) -> Path | str:
     from nibabel.filebasedimages import ImageFileError
 
     try:
-        return make_report(root, subject, **options)
+        return make_report(root, subject, masks=masks, **options)
     # what somebody has changed, removed or filled since the run
     except (LacunaError, ImageFileError, OSError, EOFError, ValueError, KeyError) as error:
         return ' '.join(str(error).split()) or type(error).__name__
@@ -123,6 +129,7 @@ def make_report(
     failures: Iterable[ReportFailure] = (),
     redraw: bool = False,
     viewer: bool = True,
+    masks: Mapping[Path, PackedMask] = MappingProxyType({}),
 ) -> Path:
     """Draw the missing figures of a participant, and write the page.
 
@@ -138,6 +145,8 @@ def make_report(
         Redraw figures even if they are up to date.
     viewer : bool
         False leaves out the viewers.
+    masks : mapping
+        What was read of masks before, by their absolute paths: these files are not opened again.
 
     Returns
     -------
@@ -149,7 +158,8 @@ def make_report(
         drawn = folder / figure_name(lesion.stem, 'summary', '.html')
         if redraw or not _is_stamped(drawn, results_stamp([lesion], viewer=viewer)):
             with tempfile.TemporaryDirectory() as drafts:
-                publish_reportlets(draw_reportlets(lesion, Path(drafts), viewer=viewer), folder)
+                drawn_now = draw_reportlets(lesion, Path(drafts), viewer=viewer, masks=masks)
+                publish_reportlets(drawn_now, folder)
     own = [failure for failure in failures if failure.subject == subject]
     return write_page(root, subject, own, viewer=viewer)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +17,8 @@ from lacuna.bids.outputs import figure_name
 from lacuna.bids.saving import save
 from lacuna.bids.tables import NOT_AVAILABLE
 from lacuna.images import plausibility
-from lacuna.images.masks import Mask
-from lacuna.images.plausibility import MaskFacts, inspect_mask, mask_doubts
+from lacuna.images.masks import Mask, PackedMask
+from lacuna.images.plausibility import MaskFacts, mask_doubts, measure_mask
 from lacuna.reports import checks
 from lacuna.reports.figures import brain as figures
 from lacuna.reports.figures import connectivity as charts
@@ -36,7 +37,13 @@ if TYPE_CHECKING:
 _SMALL = 40.0
 
 
-def draw_reportlets(lesion: Lesion, folder: Path, *, viewer: bool = True) -> list[Path]:
+def draw_reportlets(
+    lesion: Lesion,
+    folder: Path,
+    *,
+    viewer: bool = True,
+    masks: Mapping[Path, PackedMask] = MappingProxyType({}),
+) -> list[Path]:
     """Draw all figures of a lesion under their final names, and write its viewer with the scripts that it needs.
 
     Parameters
@@ -46,13 +53,15 @@ def draw_reportlets(lesion: Lesion, folder: Path, *, viewer: bool = True) -> lis
     folder : pathlib.Path
     viewer : bool
         False leaves out the viewer.
+    masks : mapping
+        What was read of masks before, by their absolute paths.
 
     Returns
     -------
     list of pathlib.Path
     """
     folder.mkdir(parents=True, exist_ok=True)
-    images = _read(lesion)
+    images = _read(lesion, masks)
     stamp = results_stamp([lesion], viewer=viewer)
     summary = stamp + summary_fragment(lesion, images.found.path, _check(lesion, images))
     pages = {figure_name(lesion.stem, 'summary', '.html'): summary}
@@ -118,8 +127,8 @@ class _Images:
         return self.found.mask
 
 
-def _read(lesion: Lesion) -> _Images:
-    found = lesion.mask.read()
+def _read(lesion: Lesion, masks: Mapping[Path, PackedMask]) -> _Images:
+    found = lesion.mask.read(masks)
     percent = load_image(lesion.disconnection_map) if lesion.disconnection_map else None
     streamlines, spacing = read_sample(lesion.sample) if lesion.sample else ([], None)
     return _Images(found, percent, streamlines, spacing)
@@ -131,8 +140,8 @@ def _check(lesion: Lesion, images: _Images) -> tuple[MaskFacts | None, list[str]
     if mask is None:
         found.append(f'The mask {images.found.problem}. Figures that need it are left out.')
     else:
-        facts = inspect_mask(mask.data, mask.affine)
-        found += map(checks.sentence, mask_doubts(mask, lesion.space))
+        facts = measure_mask(mask.data, mask.affine)
+        found += map(checks.sentence, mask_doubts(mask, lesion.space, facts=facts))
         found += checks.check_mask(facts) + checks.check_space_of(lesion.space, lesion.metadata)
         found += checks.check_spacing(images.spacing, mask.affine)
     found += map(checks.sentence, plausibility.check_tractogram(lesion.metadata))
