@@ -237,19 +237,16 @@ def _workflow_name(config: RunConfig) -> str:
 
 def _make_reports(plan: RunPlan, failures: list[Failure]) -> None:
     """The page of each participant whose results have changed, or who has failures; one that cannot be drawn costs no result."""
-    from lacuna.bids.inputs import only_label
-    from lacuna.reports.participant import is_current, make_reports, mask_failure
+    from lacuna.reports.participant import is_current, make_reports
     from lacuna.utils.processes import processors
 
-    label = only_label(plan.config.participants)
-    failed = [mask_failure(failure.path, failure.reason, label) for failure in failures]
     known = {mask.subject for mask in (*plan.done, *(job.mask for job in plan.todo))}
     root, viewer = plan.config.output_dir, plan.config.report == 'full'
     stale = {subject for subject in known if not is_current(root, subject, viewer=viewer)}
-    subjects = sorted(stale | {failure.subject for failure in failed})
+    subjects = sorted(stale | {failure.subject for failure in failures})
     workers = processors(plan.config.nprocs)
     with progress_bar('reports', total=len(subjects)) as bar:
-        for subject, made in make_reports(root, subjects, failures=failed, viewer=viewer, workers=workers):
+        for subject, made in make_reports(root, subjects, failures=failures, viewer=viewer, workers=workers):
             bar.update(1)
             if isinstance(made, str):
                 print(f'lacuna: sub-{subject}: no report: {made}', file=sys.stderr)

@@ -24,7 +24,12 @@ _LOGGER = logging.getLogger('lacuna')
 _MOST_ROWS = 20
 
 #: the outputs whose paths are printed at the end of a run with -v, and how they are called
-_SHOWN = {'map': 'map', 'summary': 'summary', 'disconnection_matrix': 'matrix', 'roi_disconnection': 'table'}
+_SHOWN = {
+    'disconnection_map': 'map',
+    'summary': 'summary',
+    'disconnection_matrix': 'matrix',
+    'roi_disconnection': 'table',
+}
 
 _STEPS = {
     'index': 'once: build an index of the tractogram, or take that of an earlier run, and find the parcels at the '

@@ -13,7 +13,7 @@ from lacuna.bids.inputs import LABEL, find_masks, labels_of, only_label, refuse_
 from lacuna.bids.mask_files import MaskFile, check_unique, contradictions, describe_mask, mask_stem
 from lacuna.bids.origins import read_links
 from lacuna.bids.outputs import BASIC_TARGETS, SAMPLE, Target, connectome_tdi_path
-from lacuna.bids.saving import is_whole
+from lacuna.bids.sidecars import is_whole
 from lacuna.errors import InputError, MaskError, shorten
 from lacuna.execution.config import RunConfig
 from lacuna.execution.sidecars import atlas_metadata, connectome_metadata, mask_metadata, run_metadata
@@ -226,7 +226,9 @@ def make_plan(
         metadata = mask_metadata(config, tractogram, mask, sha256, common[mask.space], links)
         targets = plan.targets(mask.space)
         missing, differing = missing_outputs(config.output_dir, mask, targets, metadata, atlases[mask.space])
-        own_sidecars.add(sidecar_path(config.output_dir / mask_outputs(mask, BASIC_TARGETS)[Target('map')]))
+        own_sidecars.add(
+            sidecar_path(config.output_dir / mask_outputs(mask, BASIC_TARGETS)[Target('disconnection_map')])
+        )
         if config.overwrite:
             missing = targets
         elif differing:
@@ -283,7 +285,7 @@ def _usable_masks(
         try:
             described.append(describe_mask(path, space=config.mask_space, subject=subject))
         except MaskError as error:
-            plan.failed.append(Failure(path, str(error)))
+            plan.failed.append(Failure(path, str(error), subject))
     # a mask in the native space beside the same one in MNI space is what pipelines leave: no failure
     in_standard_space = {mask_stem(mask.path) for mask in described}
     plan.failed[:] = [failure for failure in plan.failed if mask_stem(failure.path) not in in_standard_space]
@@ -293,8 +295,8 @@ def _usable_masks(
     looks = thread_map(lambda mask: _look(mask, plan), described)
     for _, mask, look in zip(progress([mask.path for mask in described]), described, looks, strict=True):
         if look.failure:
-            plan.failed.append(Failure(mask.path, look.failure))
-        elif not look.empty or _use_empty(plan, mask.path):
+            plan.failed.append(Failure(mask.path, look.failure, mask.subject))
+        elif not look.empty or _use_empty(plan, mask):
             usable.append((mask, look.sha256))
             if look.doubts:
                 plan.mask_warnings.setdefault(mask.path, []).extend(look.doubts)
@@ -356,13 +358,13 @@ def chunk_of(masks: Sequence[Path], chunk: str) -> list[Path]:
     return [path for path, label in zip(masks, labels, strict=True) if label in mine]
 
 
-def _use_empty(plan: RunPlan, path: Path) -> bool:
+def _use_empty(plan: RunPlan, mask: MaskFile) -> bool:
     """Whether an empty mask is used; notes those that are not."""
-    message = f'{path}: the mask is empty'
+    failure = Failure(mask.path, f'{mask.path}: the mask is empty', mask.subject)
     if plan.config.on_empty == 'error':
-        plan.failed.append(Failure(path, message))
+        plan.failed.append(failure)
     elif plan.config.on_empty == 'skip':
-        plan.skipped.append(Failure(path, message))
+        plan.skipped.append(failure)
     return plan.config.on_empty == 'warn'
 
 

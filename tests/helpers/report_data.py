@@ -64,7 +64,9 @@ def write_results(
     save(root / TDI, tdi.astype(np.float32), grid.affine)
     percent = np.where(tdi > 0, np.clip(100 - 5 * np.maximum(distance - radius, 0), 0, 100), 0)
     out = root / folder
-    path = save(out / output_name(stem, 'map', space=SPACE), percent.astype(np.float32), grid.affine)
+    path = save(
+        out / output_name(stem, 'disconnection_map', space=SPACE), percent.astype(np.float32), grid.affine
+    )
     voxels = int((distance <= radius).sum())
     metadata = {
         'Space': SPACE,
