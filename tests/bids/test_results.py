@@ -73,7 +73,7 @@ def test_a_lesion_has_what_its_files_hold(written):
     ],
 )
 def test_tables_are_those_of_collect(written, tmp_path, name, file):
-    root, masks = written
+    root = written[0]
     failures = root / 'logs/failed_masks.tsv'
     failures.parent.mkdir(exist_ok=True)
     failures.write_text('mask\treason\n/in/sub-03_ses-01_label-lesion_mask.nii.gz\tempty\n')
