@@ -21,7 +21,7 @@ import numpy as np
 from bench_cohort import SPACE, cohort, growth
 from bench_index import Bench, in_turn, select_and_map
 
-from lacuna.streamlines.index.voxels import nifti_affine
+from lacuna.images.nifti import nifti_affine
 
 REPEAT = 5
 #: 0.5, 14 and 102 ml on the lattice of 1 mm, and 10 ml off it

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from lacuna.images.atlases import Atlas, read_parcellation
+from lacuna.images.nifti import save
 from lacuna.interfaces.connectivity import write_connectivity
-from lacuna.interfaces.images import save_image
 from lacuna.streamlines.endpoints import EndpointTable
 from lacuna.streamlines.files.tck import scan
 
@@ -47,7 +47,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         parcellation = read_parcellation(Atlas('bench', args.image, args.labels, 'MNI152NLin6Asym', 'given'))
-        parcels = save_image(folder / 'parcels.nii.gz', parcellation.index, parcellation.affine)
+        parcels = save(parcellation.image(), folder / 'parcels.nii.gz')
         numbers = folder / 'numbers.txt'
         numbers.write_text(' '.join(map(str, range(scan(args.tracks).count))))
         connectome = ['tck2connectome', '-quiet', '-force', '-symmetric', '-zero_diagonal']

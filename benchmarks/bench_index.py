@@ -18,13 +18,13 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from lacuna.images.nifti import nifti_affine
 from lacuna.images.spaces import standard_grid
 from lacuna.measures import connectivity
 from lacuna.streamlines.index.assignment import assign
 from lacuna.streamlines.index.build import build_index
 from lacuna.streamlines.index.masks import mask_on_lattice
 from lacuna.streamlines.index.query import Index
-from lacuna.streamlines.index.voxels import nifti_affine
 
 _PEAK = """
 import resource, sys

@@ -23,7 +23,7 @@ from lacuna.cli.run import make_config
 from lacuna.execution.environment import prepare_environment, quiet_nipype
 from lacuna.execution.graph import configure
 from lacuna.execution.plan import make_plan
-from lacuna.streamlines.tractogram import open_tractogram
+from lacuna.streamlines.tractogram import Tractogram
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def main() -> None:
             '--compute-disconnectivity-matrix', '--compute-roi-disconnection', '--engine', args.engine,
         ]  # fmt: skip
         config = make_config(build_parser().parse_args([str(word) for word in words]))
-        tractogram = open_tractogram(args.tractogram, args.space, cache=folder / 'cache')
+        tractogram = Tractogram(args.tractogram, args.space, cache=folder / 'cache')
         version = '3' if args.engine == 'mrtrix' else None
         plan = make_plan(config, tractogram, engine_version=version, cache=folder / 'cache')
         print(

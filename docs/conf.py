@@ -31,7 +31,10 @@ nitpick_ignore_regex = [
         'py:class',
         r'(collections|nipype|niworkflows|numpy|pathlib)\..*',
     ),  # their pages are not asked over the network
-    ('py:class', 'PointTransform|Workflow'),  # imported for the type checker only
+    (
+        'py:class',
+        r'PointTransform|Workflow|Path|(np|pd)\..*',
+    ),  # imported for the type checker only, or shortened
     ('py:obj', r'[a-z0-9_]+'),  # a parameter
 ]
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import notebooks
 from pages import follow
 from PIL import Image
 
@@ -32,9 +33,12 @@ PICTURES = {
     'group.png': 'derivatives/group.html',
     'nilearn-map.png': 'map.png',
     'nilearn-connections.png': 'connections.png',
+    'notebook-map.png': 'notebook-map.png',
+    'notebook-slices.png': 'notebook-slices.png',
 }
 #: the pages whose Python draws some of them
 FOLLOWED = (DOCS / 'tutorial.md', DOCS / 'howto/read-outputs.md')
+NOTEBOOK = DOCS / 'howto/notebook.md'
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 WIDTH = 800  # pixels
 #: how much of a page is shown, in pixels
@@ -88,4 +92,5 @@ if __name__ == '__main__':
         folder = Path(home) / 'study'
         for page in FOLLOWED:
             follow(page, folder)
+        notebooks.follow(NOTEBOOK, folder)
         draw(folder, DOCS / 'images')

@@ -1,3 +1,40 @@
-"""Lacuna: structural lesion network mapping."""
+"""Lacuna: structural lesion network mapping.
+
+Public names are imported when they are first asked for: ``import lacuna`` alone loads nothing.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # that of `typing`, whose import would take longer than all the rest
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from lacuna.bids.results import load_results
+    from lacuna.streamlines.lesion import Lesion
+    from lacuna.streamlines.tractogram import Tractogram
 
 __version__ = '0.1.0.dev0'
+
+#: where each public name is defined: its module is imported when the name is first asked for
+_MODULES = {
+    'Lesion': 'lacuna.streamlines.lesion',
+    'Tractogram': 'lacuna.streamlines.tractogram',
+    'load_results': 'lacuna.bids.results',
+}
+
+__all__ = ['Lesion', 'Tractogram', '__version__', 'load_results']
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        message = f'module {__name__!r} has no attribute {name!r}'
+        raise AttributeError(message)
+    from importlib import import_module
+
+    found = globals()[name] = getattr(import_module(_MODULES[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

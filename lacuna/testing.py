@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lacuna.images.nifti import make, save
 from lacuna.images.spaces import standard_grid
 from lacuna.streamlines.files.tck import write_tck
 
@@ -118,12 +119,7 @@ def world_coordinates(shape: Sequence[int], affine: np.ndarray) -> np.ndarray:
 
 def write_mask(path: Path, data: np.ndarray, affine: np.ndarray, dtype: str = 'uint8') -> Path:
     """Write an image that says where it lies."""
-    import nibabel as nb
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = nb.Nifti1Image(data.astype(dtype), affine)
-    image.set_sform(affine, code=4)
-    nb.save(image, path)
+    save(make(data.astype(dtype), affine), path)
     return path
 
 

@@ -16,7 +16,6 @@ from typing import Any
 import lacuna
 from lacuna.bids.derivatives import BIDS_VERSION
 from lacuna.bids.listing import checked_label, masks_of_folder, masks_of_table
-from lacuna.bids.mask_files import NIFTI, mask_sidecar
 from lacuna.bids.origins import generated_by
 from lacuna.bids.tables import table_bytes
 from lacuna.errors import InputError, MaskError
@@ -24,8 +23,9 @@ from lacuna.images.masks import Mask, check_threshold, check_touches, read_mask
 from lacuna.images.plausibility import mask_doubts
 from lacuna.images.spaces import settle_space, space_in_name, world_space
 from lacuna.utils.files import json_bytes, listed, read_json, remove_leftovers, replacing, write_if_changed
-from lacuna.utils.names import sidecar_path
+from lacuna.utils.names import NIFTI, sidecar_path
 from lacuna.utils.processes import thread_map
+from lacuna.utils.sidecars import inherited_metadata
 
 MAPPING = 'bidsify.tsv'
 _COLUMNS = ('source', 'target', 'sha256')
@@ -201,7 +201,7 @@ def _look(entry: Entry, space: str) -> tuple[str | None, str | None]:
         )
     claims = [
         (space, '--space'),
-        (mask_sidecar(entry.source).get('Space'), 'its sidecar'),
+        (inherited_metadata(entry.source).get('Space'), 'its sidecar'),
         (space_in_name(entry.source), 'its name'),
     ]
     settled = settle_space(claims)

@@ -13,10 +13,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from lacuna.bids.mask_files import NIFTI
 from lacuna.errors import InputError, shorten
 from lacuna.images.spaces import SPACES
-from lacuna.utils.names import parse_entities
+from lacuna.utils.names import NIFTI, parse_entities
 
 #: what BIDS takes for a label
 LABEL = re.compile('[0-9A-Za-z]+')

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lacuna.bids.inputs import LABEL, file_label, matches, refuse_labels, written_label
-from lacuna.bids.mask_files import NIFTI
 from lacuna.errors import InputError, shorten
-from lacuna.utils.names import parse_entities
+from lacuna.utils.names import NIFTI, parse_entities
 
 #: parts of a file name that say something else than whose mask it is
 _OTHER_ENTITY = re.compile('(ses|space|label)-[^_-]+')

@@ -1,23 +1,17 @@
-"""What the name of a lesion mask says, and the JSON files that belong to it."""
+"""What the name of a lesion mask says, and which space it is in."""
 
 from __future__ import annotations
 
-import glob
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lacuna.errors import InputError, MaskError
-from lacuna.images.spaces import SPACES, Settled, settle_space
-from lacuna.utils.files import read_json
-from lacuna.utils.names import check_name, parse_entities, sidecar_path
+from lacuna.images.spaces import SPACES, Settled, settle_space, stated_spaces
+from lacuna.utils.names import check_name, parse_entities
 
 _MASK_NAME = re.compile(r'(?P<stem>.+?)(_(?P<suffix>mask|roi|lesion))?\.(nii(\.gz)?|img)', re.DOTALL)
-
-#: the end of the name of an image; an .img has a .hdr beside it
-NIFTI = re.compile(r'\.(nii(\.gz)?|img)$')
 
 
 @dataclass(frozen=True)
@@ -102,7 +96,7 @@ def describe_mask(path: Path, *, space: str | None = None, subject: str | None =
         raise MaskError(str(error)) from error
     entities = parse_entities(path.name)
     stem, subject = _stem_and_subject(path, subject)
-    settled = _mask_space(path, entities, space)
+    settled = _mask_space(path, space)
     return MaskFile(
         path=path,
         stem=stem,
@@ -140,17 +134,9 @@ def _letters(name: str) -> str:
     return re.sub('[^0-9A-Za-z]', '', name) or 'lesion'
 
 
-def _mask_space(path: Path, entities: Mapping[str, str], given: str | None) -> Settled:
-    sidecar = mask_sidecar(path)
+def _mask_space(path: Path, given: str | None) -> Settled:
     try:
-        settled = settle_space(
-            [
-                (given, '--mask-space'),
-                (sidecar.get('Space'), "the sidecar's Space"),
-                (sidecar.get('SpatialReference'), "the sidecar's SpatialReference"),
-                (entities.get('space'), "the name's space entity"),
-            ]
-        )
+        settled = settle_space([(given, '--mask-space'), *stated_spaces(path)])
     except InputError as error:
         message = f'{path}: {error}'
         raise MaskError(message) from error
@@ -160,31 +146,6 @@ def _mask_space(path: Path, entities: Mapping[str, str], given: str | None) -> S
         )
         raise MaskError(message)
     return settled
-
-
-def mask_sidecar(path: Path) -> dict[str, Any]:
-    """What the JSON files say that go with a mask by the inheritance principle of BIDS.
-
-    They lie in the folder of the mask or in one above it, up to that of the dataset, and have no entity that the mask
-    lacks: ``mask.json``, ``space-MNI152NLin6Asym_mask.json``, ``sub-01/sub-01_mask.json``. What is nearer wins.
-    """
-    folders = [path.parent]
-    if participant := next((each for each in path.parents if each.name.startswith('sub-')), None):
-        folders = [*reversed(path.relative_to(participant.parent).parents)]
-        folders = [participant.parent / folder for folder in folders]
-    own, wanted = sidecar_path(path), parse_entities(path.name).items()
-    suffix = NIFTI.sub('', path.name).rpartition('_')[2]
-    found: dict[str, Any] = {}
-    for folder in folders:
-        general = [
-            each
-            for pattern in (f'{glob.escape(suffix)}.json', f'*_{glob.escape(suffix)}.json')
-            for each in folder.glob(pattern)
-            if each != own and parse_entities(each.name).items() <= wanted
-        ]
-        for each in sorted(general, key=lambda other: len(parse_entities(other.name))):
-            found |= read_json(each) or {}
-    return found | (read_json(own) or {})
 
 
 def contradictions(masks: Iterable[MaskFile]) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from lacuna.cli import collect, run
 from lacuna.cli.parser import Version, guarded
+from lacuna.cli.parser import build_parser as build_commands
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -29,18 +30,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     if args.analysis_level == 'participant':
         return guarded(run.run, args)
-    return guarded(
-        collect.run,
-        argparse.Namespace(
-            derivatives=args.output_dir,
-            output_dir=None,
-            pattern=None,
-            matrices=False,
-            overwrite=getattr(args, 'overwrite', False),
-            report=getattr(args, 'report', 'full') != 'none',
-            verbose=getattr(args, 'verbose', 0),
-        ),
-    )
+    return guarded(collect.run, collect_arguments(args))
+
+
+def collect_arguments(args: argparse.Namespace) -> argparse.Namespace:
+    """What ``lacuna collect`` is called with at the group level."""
+    words = ['collect', str(args.output_dir.absolute())]
+    words += ['--overwrite'] if getattr(args, 'overwrite', False) else []
+    words += ['--no-report'] if getattr(args, 'report', 'full') == 'none' else []
+    words += ['-v'] * getattr(args, 'verbose', 0)
+    return build_commands().parse_args(words)
 
 
 if __name__ == '__main__':

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lacuna.errors import InputError
 from lacuna.images.spaces import RESOLUTIONS, SPACES
 from lacuna.utils.progress import progress_bar
-
-if TYPE_CHECKING:
-    from lacuna.streamlines.tractogram import Alignment
 
 
 def add_parser(commands: Any) -> None:
@@ -66,32 +63,33 @@ def run(args: argparse.Namespace) -> int:
 
 def _build(args: argparse.Namespace) -> int:
     from lacuna.datasets.connectomes import connectome_path
-    from lacuna.images.spaces import standard_grid, world_space
-    from lacuna.images.transforms import find_movement
     from lacuna.streamlines.index.build import build_index
     from lacuna.streamlines.index.format import describe
-    from lacuna.streamlines.tractogram import Alignment, index_beside, open_tractogram
-    from lacuna.utils.cache import cache_dir
-    from lacuna.utils.processes import processors
+    from lacuna.streamlines.tractogram import Tractogram, index_beside
 
-    nprocs = processors(args.nprocs)
-    path = connectome_path(args.tractogram)
-    size = path.stat().st_size if path.is_file() else 0
-    with progress_bar('reading the tractogram', total=size, unit='B', unit_scale=True) as bar:
-        tractogram = open_tractogram(path, args.connectome_space, cache=cache_dir(), progress=bar.update)
-    space = world_space(args.space) if args.space else tractogram.space
-    aligned = Alignment(tractogram, space, find_movement(tractogram.space, space), cache_dir())
+    tractogram = Tractogram(
+        connectome_path(args.tractogram),
+        args.connectome_space,
+        upsample=args.tck_upsample,
+        nprocs=args.nprocs,
+        progress=True,
+    )
+    aligned = tractogram.in_space(args.space)
     if args.beside and aligned.tracks != tractogram.path:
         message = (
             f'an index of {tractogram.path} cannot lie beside it: it is made of a copy in the cache, since '
-            f'{"the spaces differ" if aligned.movement else "the file is no .tck"}; leave out --beside'
+            f'{"the spaces differ" if aligned.transform else "the file is no .tck"}; leave out --beside'
         )
         raise InputError(message)
-    _move(aligned, nprocs)
+    size = tractogram.tracks.stat().st_size
+    with progress_bar(
+        f'moving the streamlines to {aligned.space}', total=size, unit='B', unit_scale=True
+    ) as bar:
+        aligned.move(threads=tractogram.nprocs, progress=bar.update)
     total = aligned.tracks.stat().st_size
     directory = aligned.tracks
     for resolution in args.resolution:
-        grid = standard_grid(space, resolution)
+        grid = tractogram.grid(resolution, aligned.space)
         directory = (
             index_beside(aligned.tracks) if args.beside else aligned.index_directory(grid, args.tck_upsample)
         )
@@ -101,25 +99,8 @@ def _build(args: argparse.Namespace) -> int:
                 directory,
                 grid,
                 upsample=args.tck_upsample,
-                nprocs=nprocs,
+                nprocs=tractogram.nprocs,
                 progress=bar.update,
             )
     print(describe(directory))
     return 0
-
-
-def _move(aligned: Alignment, nprocs: int) -> None:
-    """Move the streamlines into the space of the lesions, if they are not there."""
-    if aligned.movement is None or aligned.tracks.is_file():
-        return
-    from lacuna.images.transforms import PointTransform
-    from lacuna.streamlines.move import move_tractogram
-
-    source = aligned.tractogram.tracks
-    aligned.tracks.parent.mkdir(parents=True, exist_ok=True)
-    with progress_bar(
-        f'moving the streamlines to {aligned.space}', total=source.stat().st_size, unit='B', unit_scale=True
-    ) as bar:
-        move_tractogram(
-            source, aligned.tracks, PointTransform(aligned.movement.path), threads=nprocs, progress=bar.update
-        )

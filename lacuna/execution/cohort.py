@@ -90,17 +90,16 @@ def init_space_wf(
     workflow = Workflow(name=name)
     config, info = plan.config, plan.tractogram.info
     shared: dict[str, Any] = {'omp_nthreads': nprocs, 'mem_gb': mem_gb}
-    tractogram = pe.Node(niu.IdentityInterface(fields=['tracks', 'streamlines_total']), name='tractogram')
+    tractogram = pe.Node(niu.IdentityInterface(fields=['tracks']), name='tractogram')
     tractogram.inputs.tracks = str(plan.tractogram.tracks)
-    tractogram.inputs.streamlines_total = info.count
     # where the streamlines come from: the node, and its field
     tracks, field = tractogram, 'tracks'
     aligned = plan.alignment(space)
-    if aligned.movement:
+    if aligned.transform:
         alignment = init_alignment_wf(
             source_space=plan.tractogram.space,
             target_space=space,
-            transform=aligned.movement.path,
+            transform=aligned.transform.path,
             cached_tracks=aligned.tracks,
             omp_nthreads=nprocs,
         )
@@ -113,6 +112,7 @@ def init_space_wf(
         engine=config.engine,
         index_directory=plan.index_directory(space) if config.engine == 'index' else None,
         cached_tdi=plan.cached_tdi(space),
+        streamlines_total=plan.tractogram.streamlines_total,
         show_progress=show_progress,
         **shared,
     )
@@ -169,8 +169,7 @@ def init_space_wf(
         )
         workflow.connect([
             (tracks, one, [(field, 'inputnode.tracks')]),
-            (tractogram, one, [('streamlines_total', 'inputnode.streamlines_total')]),
-            (connectome, one, [('outputnode.full_tdi', 'inputnode.full_tdi')]),
+            (connectome, one, [(f'outputnode.{each}', f'inputnode.{each}') for each in ('full_tdi', 'streamlines_total')]),
         ])  # fmt: skip
         atlases = _atlases(job)
         if engine_fields(config.engine, atlases):

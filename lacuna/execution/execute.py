@@ -33,7 +33,7 @@ def prepare(config: RunConfig, lock: OutputLock | None = None) -> RunPlan:
     from lacuna.execution.plan import make_plan, mask_paths
     from lacuna.execution.plugins.batch import check_programs
     from lacuna.interfaces.mrtrix import missing_commands, mrtrix_version
-    from lacuna.streamlines.tractogram import open_tractogram
+    from lacuna.streamlines.tractogram import Tractogram
 
     if config.engine == 'mrtrix' and (missing := missing_commands()):
         message = (
@@ -45,11 +45,7 @@ def prepare(config: RunConfig, lock: OutputLock | None = None) -> RunPlan:
         check_programs(plugin.name)
     check_output_dir(config.output_dir, config.source)
     paths = mask_paths(config)  # before the tractogram is read, which may take minutes
-    size = config.connectome_path.stat().st_size if config.connectome_path.is_file() else 0
-    with progress_bar('reading the tractogram', total=size, unit='B', unit_scale=True) as bar:
-        tractogram = open_tractogram(
-            config.connectome_path, config.connectome_space, cache=cache_dir(), progress=bar.update
-        )
+    tractogram = Tractogram(config.connectome_path, config.connectome_space, progress=True)
     log_tractogram(tractogram)
 
     version = mrtrix_version() if config.engine == 'mrtrix' else None

@@ -21,10 +21,10 @@ from lacuna.images.atlases import Parcellation, custom_atlas, fetch, find_atlase
 from lacuna.images.masks import check_touches, read_mask
 from lacuna.images.plausibility import mask_doubts, tractogram_doubt
 from lacuna.images.spaces import check_space, standard_grid
-from lacuna.images.transforms import Movement, find_movement
-from lacuna.streamlines.endpoints import VERSION, Coverage
+from lacuna.images.transforms import Transform, find_transform_of_points
+from lacuna.streamlines.endpoints import Coverage
 from lacuna.streamlines.sample import gap_warning
-from lacuna.streamlines.tractogram import Alignment, Tractogram, digest
+from lacuna.streamlines.tractogram import Tractogram, TractogramInSpace, digest
 from lacuna.utils.names import parse_entities, sidecar_path
 from lacuna.utils.processes import thread_map
 
@@ -82,7 +82,7 @@ class RunPlan:
     parcellations : dict
         By space, a list of the atlases asked for.
     movements : dict
-        By source and target space, for those that differ: a :class:`lacuna.images.transforms.Movement`.
+        By source and target space, for those that differ: a :class:`lacuna.images.transforms.Transform`.
     """
 
     config: RunConfig
@@ -98,11 +98,11 @@ class RunPlan:
     mask_warnings: dict[Path, list[str]] = field(default_factory=dict)
     connectome_metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
     parcellations: dict[str, list[Parcellation]] = field(default_factory=dict)
-    movements: dict[tuple[str, str], Movement] = field(default_factory=dict)
+    movements: dict[tuple[str, str], Transform] = field(default_factory=dict)
 
-    def alignment(self, space: str) -> Alignment:
+    def alignment(self, space: str) -> TractogramInSpace:
         """The tractogram in a space."""
-        return Alignment(
+        return TractogramInSpace(
             self.tractogram, space, self.movements.get((self.tractogram.space, space)), self.cache
         )
 
@@ -126,10 +126,8 @@ class RunPlan:
     def cached_endpoints(self, parcellation: Parcellation, space: str) -> Path:
         """Where the endpoint table of an atlas in a space is kept, by all that decides its content."""
         movement = self.movements.get((space, parcellation.atlas.space))
-        moved = movement.sha256 if movement else None
-        content, engine = self.alignment(space).content, self.engine_version or self.config.engine
-        decides = [VERSION, content, parcellation.sha256, moved, engine]
-        return self.cache / 'endpoints' / f'{digest(decides)}.npz'
+        engine = self.engine_version or self.config.engine
+        return self.alignment(space).endpoints_path(parcellation, movement, engine)
 
     def doubts_of_endpoints(self) -> list[str]:
         """What is doubtful about the atlases, as far as the ends of the streamlines are known, and not said yet."""
@@ -247,9 +245,9 @@ def make_plan(
     return plan
 
 
-def _find_movement(plan: RunPlan, source: str, target: str) -> Movement | None:
+def _find_movement(plan: RunPlan, source: str, target: str) -> Transform | None:
     """The transform of points from one space to another, noted in the plan; None within one space."""
-    if (source, target) not in plan.movements and (movement := find_movement(source, target)):
+    if (source, target) not in plan.movements and (movement := find_transform_of_points(source, target)):
         plan.movements[source, target] = movement
     return plan.movements.get((source, target))
 

@@ -135,15 +135,15 @@ def atlas_metadata(parcellation: Parcellation, links: Mapping[str, str]) -> dict
         'Space': atlas.space,
         'Parcels': len(parcellation.names),
         'SHA256': parcellation.sha256,
-        'Sources': [
-            _uri(links, _link(atlas), path, atlas.image.parent) for path in (atlas.image, atlas.labels)
-        ],
+        'Sources': [_uri(links, base, path) for base, path in _files(atlas)],
     }
 
 
-def _link(atlas: Atlas) -> str:
-    """Name of an atlas's folder in ``DatasetLinks``."""
-    return f'atlas-{atlas.name}'
+def _files(atlas: Atlas) -> list[tuple[str, Path]]:
+    """The files of an atlas, each with the name of its folder in ``DatasetLinks``."""
+    name = f'atlas-{atlas.name}'
+    beside = atlas.labels.parent == atlas.image.parent
+    return [(name, atlas.image), (name if beside else f'{name}-labels', atlas.labels)]
 
 
 def write_description(
@@ -169,7 +169,7 @@ def write_description(
     for base, folder in (
         (LESIONS, config.lesions),
         ('tractogram', tractogram.path.parent),
-        *((_link(atlas), atlas.image.parent) for atlas in atlases),
+        *((base, path.parent) for atlas in atlases for base, path in _files(atlas)),
     ):
         links[link_name(links, base, folder)] = folder.as_uri()
     generated = [

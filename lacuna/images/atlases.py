@@ -9,13 +9,14 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lacuna.errors import InputError
 from lacuna.images.labels import LARGEST, read_labels
 from lacuna.images.masks import is_usable, read_image
+from lacuna.images.nifti import make
 from lacuna.images.spaces import SPACES, Grid, templateflow_home, world_space
 from lacuna.utils.names import parse_entities
 
@@ -78,6 +79,10 @@ class Parcellation:
     values: tuple[int, ...]
     names: tuple[str, ...]
     sha256: str
+
+    def image(self) -> Any:
+        """The number of the parcel in each voxel, from 1, as a NIfTI image (int32)."""
+        return make(self.index, self.affine)
 
 
 def find_atlases(

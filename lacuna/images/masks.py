@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from lacuna.errors import InputError, MaskError
 from lacuna.images.brain import Brain, brain
+from lacuna.images.nifti import make
 from lacuna.measures import world_box
 
 #: values so near 0 and 1 are meant to be that: SPM writes whole numbers with a factor
@@ -45,15 +47,35 @@ class Mask:
     sha256: str
     notes: tuple[str, ...] = ()
 
+    def image(self) -> Any:
+        """The mask as a NIfTI image of 0 and 1 (uint8), on its own grid."""
+        return make(self.data.astype(np.uint8), self.affine)
 
-def read_mask(path: str | Path, binarize: float | None = None) -> Mask:
+
+def mask_source(given: Any) -> Path:
+    """The file of a mask that is given as a path or as a nibabel image; ``image`` if it is from no file.
+
+    Raises
+    ------
+    MaskError
+        If it is neither.
+    """
+    if isinstance(given, str | os.PathLike):
+        return Path(given)
+    if not hasattr(given, 'dataobj'):
+        message = f'a mask is a path or a nibabel image, not {type(given).__name__}'
+        raise MaskError(message)
+    return Path(given.get_filename() or 'image')
+
+
+def read_mask(given: Any, binarize: float | None = None) -> Mask:
     """Read a lesion mask.
 
     Values within 0.001 of 0 and 1 are taken as such, and NaN outside the brain as 0.
 
     Parameters
     ----------
-    path : path
+    given : path or nibabel image
     binarize : float, optional
         Values above it are lesion, all others not. Without it, a mask has to be binary.
 
@@ -63,9 +85,9 @@ def read_mask(path: str | Path, binarize: float | None = None) -> Mask:
         If the file cannot be read, is not 3D, has no usable affine, or holds other values. An empty mask is no
         error here.
     """
-    path = Path(path)
+    path = mask_source(given)
     try:
-        data, image = read_image(path)
+        data, image = read_image(given)
     except ValueError as error:
         message = f'{path}: the mask cannot be read ({error}); is the file whole?'
         raise MaskError(message) from error
@@ -98,8 +120,8 @@ def check_threshold(binarize: float | None) -> None:
         raise InputError(message)
 
 
-def read_image(path: Path) -> tuple[np.ndarray, Any]:
-    """Read an image from outside, whose header may say anything.
+def read_image(given: Any) -> tuple[np.ndarray, Any]:
+    """Read an image from outside (a path, or a nibabel image), whose header may say anything.
 
     Returns
     -------
@@ -114,11 +136,12 @@ def read_image(path: Path) -> tuple[np.ndarray, Any]:
     """
     import nibabel as nb
 
-    if path.suffix == '.img' and not path.with_suffix('.hdr').is_file():
-        message = f'{path.with_suffix(".hdr").name}, the other half of it, is not beside it'
+    from_file = isinstance(given, str | os.PathLike)
+    if from_file and Path(given).suffix == '.img' and not Path(given).with_suffix('.hdr').is_file():
+        message = f'{Path(given).with_suffix(".hdr").name}, the other half of it, is not beside it'
         raise ValueError(message)
     try:
-        image = nb.load(path)
+        image = nb.load(given) if from_file else given
         _check_size(image)
         with np.errstate(all='ignore'):  # scaled by a number that is none: refused for its values
             data = np.asanyarray(image.dataobj)
@@ -139,6 +162,8 @@ def _check_size(image: Any) -> None:
     if not 0 < voxels <= _MOST_VOXELS:
         message = f'its header says {" x ".join(map(str, image.shape))} voxels'
         raise ValueError(message)
+    if not image.get_filename():  # it is in memory already
+        return
     file = Path(image.file_map['image'].filename)
     size = file.stat().st_size * (_PACKED if file.name.lower().endswith(_PACKED_ENDINGS) else 1)
     if (claimed := voxels * image.dataobj.dtype.itemsize) > size:

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from lacuna.errors import InputError
+from lacuna.utils.names import parse_entities
+from lacuna.utils.sidecars import inherited_metadata
 
 # 2009a, 2009b and 2009c Asym are averages of the same alignment: they differ in contrast and sampling, not in
 # where a point lies.
@@ -195,6 +197,16 @@ def settle_space(claims: Iterable[tuple[object, str]]) -> Settled | None:
     ]
     contradiction = f'{source} says {first}, {" and ".join(against)}' if against else None
     return Settled(space, source, contradiction)
+
+
+def stated_spaces(path: Path) -> list[tuple[object, str]]:
+    """What the JSON files of an image and its name say of its space, for `settle_space`; what counts most comes first."""
+    sidecar = inherited_metadata(path)
+    return [
+        (sidecar.get('Space'), "the sidecar's Space"),
+        (sidecar.get('SpatialReference'), "the sidecar's SpatialReference"),
+        (parse_entities(path.name).get('space'), "the name's space entity"),
+    ]
 
 
 def standard_grid(space: str, resolution: int) -> Grid:

@@ -16,14 +16,14 @@ from lacuna.images.spaces import find_transform
 
 
 @dataclass(frozen=True)
-class Movement:
+class Transform:
     """The transform that moves points from one space to another."""
 
     path: Path
     sha256: str
 
 
-def find_movement(source: str, target: str) -> Movement | None:
+def find_transform_of_points(source: str, target: str) -> Transform | None:
     """The transform of points from one space to another; None within one space.
 
     Raises
@@ -35,7 +35,7 @@ def find_movement(source: str, target: str) -> Movement | None:
         return None
     path = find_transform(source, target)
     with path.open('rb') as stream:
-        return Movement(path, hashlib.file_digest(stream, 'sha256').hexdigest())
+        return Transform(path, hashlib.file_digest(stream, 'sha256').hexdigest())
 
 
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])

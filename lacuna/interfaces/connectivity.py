@@ -19,10 +19,10 @@ from nipype.interfaces.base import (
 from lacuna.bids.tables import NOT_AVAILABLE
 from lacuna.errors import InputError
 from lacuna.images.atlases import Atlas, move_parcellation, read_parcellation
+from lacuna.images.nifti import load, save, voxels
 from lacuna.images.spaces import standard_grid
 from lacuna.images.transforms import PointTransform
-from lacuna.interfaces.images import save_image
-from lacuna.measures import disconnection_percent, matrix_statistics, roi_disconnection
+from lacuna.streamlines.disconnection import ParcelDisconnection
 from lacuna.streamlines.endpoints import EndpointTable
 from lacuna.utils.files import json_bytes
 
@@ -61,7 +61,7 @@ class PrepareParcellation(SimpleInterface):
             transform = PointTransform(inputs.transform)
             parcellation = move_parcellation(parcellation, standard_grid(inputs.target_space, 1), transform)
         image = Path(runtime.cwd, 'parcels.nii.gz')
-        self._results['out_image'] = save_image(image, parcellation.index, parcellation.affine)
+        self._results['out_image'] = save(parcellation.image(), image)
         names = Path(runtime.cwd, 'names.json')
         names.write_text(json.dumps(parcellation.names), encoding='utf-8')
         self._results['names'] = str(names)
@@ -85,13 +85,12 @@ class MakeEndpointTable(SimpleInterface):
     output_spec = _MakeEndpointTableOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        import nibabel as nb
         import pandas as pd
 
         pairs = pd.read_csv(self.inputs.assignments, sep=r'\s+', header=None, comment='#', dtype=np.int32)
         names = tuple(json.loads(Path(self.inputs.names).read_text(encoding='utf-8')))
         target = Path(runtime.cwd, 'endpoints.npz')
-        parcels = np.asanyarray(nb.load(self.inputs.in_parcels).dataobj)
+        parcels = voxels(load(self.inputs.in_parcels))
         self._results['out_file'] = str(EndpointTable.of(pairs.to_numpy(), names, parcels).save(target))
         return runtime
 
@@ -166,29 +165,18 @@ def _read_numbers(path: Path) -> np.ndarray:
 
 def write_connectivity(table: EndpointTable, selected: np.ndarray, folder: Path) -> dict[str, str]:
     """Compute and write all that one lesion does to one parcellation; returns the paths by output."""
-    import pandas as pd
-
-    full, cut = table.full_matrix, table.lesion_matrix(selected)
-    matrices = {
-        'disconnection_matrix': disconnection_percent(cut, full),
-        'mask_matrix': cut,
-        'intact_matrix': full - cut,
-        'full_matrix': full,
+    found = ParcelDisconnection(table, selected)
+    tables = {
+        'disconnection_matrix': found.matrix,
+        'mask_matrix': found.lesion_matrix,
+        'intact_matrix': found.intact_matrix,
+        'full_matrix': found.full_matrix,
+        'roi_disconnection': found.disconnection,
     }
     paths = {}
-    for key, matrix in matrices.items():
+    for key, content in tables.items():
         paths[key] = str(folder / f'{key}.tsv')
-        frame = pd.DataFrame(matrix, index=table.names, columns=table.names)
-        frame.to_csv(paths[key], sep='\t', index_label='region')
-    paths['roi_disconnection'] = str(folder / 'roi_disconnection.tsv')
-    frame = pd.DataFrame({'region': table.names, 'value': roi_disconnection(cut, full)})
-    frame.to_csv(paths['roi_disconnection'], sep='\t', index=False, na_rep=NOT_AVAILABLE)
-    statistics = matrix_statistics(
-        mask_matrix=cut,
-        full_matrix=full,
-        names=table.names,
-        streamlines_unassigned=table.unassigned(selected),
-    )
+        content.to_csv(paths[key], sep='\t', na_rep=NOT_AVAILABLE)
     target = folder / 'matrix_statistics.json'
-    target.write_bytes(json_bytes({**statistics, **table.coverage.statistics()}))
+    target.write_bytes(json_bytes(found.statistics))
     return {**paths, 'matrix_statistics': str(target)}

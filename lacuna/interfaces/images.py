@@ -15,33 +15,11 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from lacuna.images.brain import brain
+from lacuna.images.maps import disconnection_map, lesion_summary
 from lacuna.images.masks import check_touches, read_mask
+from lacuna.images.nifti import load, make, save
 from lacuna.images.spaces import standard_grid
-from lacuna.measures import disconnection_percent, summary_statistics
-from lacuna.utils.files import json_bytes, replacing
-
-
-def save_image(path: Path, data: np.ndarray, affine: np.ndarray) -> str:
-    """Write a NIfTI whose one and only position is `affine` (sform, standard space)."""
-    import nibabel as nb
-
-    image = nb.Nifti1Image(data, affine)
-    image.header.set_xyzt_units('mm')
-    # The qform cannot hold a shear: MRtrix3 and others then never see two positions that differ.
-    image.set_sform(affine, code=4)
-    image.set_qform(None, code=0)
-    with replacing(path) as temporary:
-        nb.save(image, temporary)
-    return str(path)
-
-
-def load_image(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    """Voxels and affine of an image."""
-    import nibabel as nb
-
-    image = nb.load(path)
-    return np.asanyarray(image.dataobj), np.asarray(image.affine, float)
+from lacuna.utils.files import json_bytes
 
 
 class _GridTemplateInputSpec(BaseInterfaceInputSpec):
@@ -62,7 +40,7 @@ class GridTemplate(SimpleInterface):
     def _run_interface(self, runtime: Any) -> Any:
         grid = standard_grid(self.inputs.space, self.inputs.resolution)
         target = Path(runtime.cwd, 'template.nii.gz')
-        self._results['out_file'] = save_image(target, np.zeros(grid.shape, np.uint8), grid.affine)
+        self._results['out_file'] = save(make(np.zeros(grid.shape, np.uint8), grid.affine), target)
         return runtime
 
 
@@ -89,7 +67,7 @@ class PrepareMask(SimpleInterface):
         check_touches(self.inputs.in_file, mask)
         # not compressed: read several times, and removed when the mask is finished
         target = Path(runtime.cwd, 'mask.nii')
-        self._results['out_file'] = save_image(target, mask.data.astype(np.uint8), mask.affine)
+        self._results['out_file'] = save(mask.image(), target)
         return runtime
 
 
@@ -105,13 +83,8 @@ class DisconnectionMap(SimpleInterface):
     output_spec = _ImageOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        mask_tdi, affine = load_image(self.inputs.mask_tdi)
-        full_tdi, full_affine = load_image(self.inputs.full_tdi)
-        if not np.allclose(affine, full_affine, atol=1e-4):
-            message = f'{self.inputs.mask_tdi} and {self.inputs.full_tdi} lie on different grids'
-            raise ValueError(message)
-        percent = disconnection_percent(mask_tdi, full_tdi).astype(np.float32)
-        self._results['out_file'] = save_image(Path(runtime.cwd, 'disconnection.nii.gz'), percent, affine)
+        percent = disconnection_map(load(self.inputs.mask_tdi), load(self.inputs.full_tdi))
+        self._results['out_file'] = save(percent, Path(runtime.cwd, 'disconnection.nii.gz'))
         return runtime
 
 
@@ -135,17 +108,10 @@ class SummaryStatistics(SimpleInterface):
     output_spec = _SummaryStatisticsOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        mask, mask_affine = load_image(self.inputs.in_mask)
-        percent, grid_affine = load_image(self.inputs.disconnection_map)
-        full_tdi, _ = load_image(self.inputs.full_tdi)
-        statistics = summary_statistics(
-            mask=mask > 0,
-            mask_affine=mask_affine,
-            percent=percent,
-            full_tdi=full_tdi,
-            grid_affine=grid_affine,
-            brain=brain().data,
-            brain_affine=brain().affine,
+        statistics = lesion_summary(
+            load(self.inputs.in_mask),
+            load(self.inputs.disconnection_map),
+            load(self.inputs.full_tdi),
             streamlines_total=self.inputs.streamlines_total,
             streamlines_disconnected=self.inputs.streamlines_disconnected,
         )

@@ -17,11 +17,11 @@ from nipype.interfaces.base import (
     traits,
 )
 
+from lacuna.images.nifti import load, save
 from lacuna.images.spaces import standard_grid
-from lacuna.interfaces.images import save_image
-from lacuna.streamlines.endpoints import EndpointTable
-from lacuna.streamlines.tractogram import Alignment, open_tractogram
-from lacuna.utils.cache import cache_dir, cached_or_local
+from lacuna.streamlines import disconnection
+from lacuna.streamlines.tractogram import Tractogram
+from lacuna.utils.cache import cached_or_local
 from lacuna.utils.progress import progress_bar
 
 
@@ -40,6 +40,7 @@ class _BuildIndexInputSpec(BaseInterfaceInputSpec):
 class _BuildIndexOutputSpec(TraitedSpec):
     index = Directory(exists=True, desc='the part of the index for this grid, for QueryIndex')
     full_tdi = File(exists=True, desc='number of streamlines that visit each voxel')
+    streamlines_total = traits.Int(desc='streamlines of the tractogram')
 
 
 class BuildIndex(SimpleInterface):
@@ -70,9 +71,7 @@ class BuildIndex(SimpleInterface):
         if isdefined(inputs.directory):
             directory = Path(inputs.directory)
         else:
-            tractogram = open_tractogram(tracks, inputs.space, cache=cache_dir())
-            aligned = Alignment(tractogram, tractogram.space, None, cache_dir())
-            directory = aligned.index_directory(grid, upsample)
+            directory = Tractogram(tracks, inputs.space).in_space().index_directory(grid, upsample)
         with progress_bar(
             'indexing the tractogram',
             show=inputs.show_progress,
@@ -90,9 +89,10 @@ class BuildIndex(SimpleInterface):
             )
         index = Index.open(part, verify=False)
         self._results['index'] = str(part)
-        self._results['full_tdi'] = save_image(
-            Path(runtime.cwd, 'tdi.nii.gz'), index.total_density, grid.affine
+        self._results['full_tdi'] = save(
+            disconnection.full_density_map(index), Path(runtime.cwd, 'tdi.nii.gz')
         )
+        self._results['streamlines_total'] = index.streamlines
         return runtime
 
 
@@ -129,28 +129,23 @@ class QueryIndex(SimpleInterface):
     output_spec = _QueryIndexOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        import nibabel as nb
-
         from lacuna.streamlines.index.query import Index
-        from lacuna.streamlines.index.voxels import nifti_affine
-        from lacuna.streamlines.sample import spread, write_sample
+        from lacuna.streamlines.sample import write_sample
 
         inputs = self.inputs
-        image = nb.load(inputs.in_mask)
-        mask = np.asanyarray(image.dataobj) > 0
         # every byte was compared when the index was built, or found
         index = Index.open(inputs.index, tractogram=inputs.in_tracks, verify=False, nprocs=inputs.num_threads)
-        ids = index.select(mask, nifti_affine(image.header)) if mask.any() else np.empty(0, np.uint32)
+        ids = disconnection.select_streamlines(index, load(inputs.in_mask))
         target = Path(runtime.cwd, 'selected.npy')
         np.save(target, ids)
         self._results.update(selected=str(target), count=len(ids))
         if inputs.density:
-            self._results['out_file'] = save_image(
-                Path(runtime.cwd, 'tdi.nii'), index.density(ids), index.grid.affine
+            self._results['out_file'] = save(
+                disconnection.density_map(index, ids), Path(runtime.cwd, 'tdi.nii')
             )
         if inputs.most_sampled:
             sample = Path(runtime.cwd, 'sample.tck')
-            write_sample(sample, index.read(ids[spread(len(ids), inputs.most_sampled)]) if len(ids) else [])
+            write_sample(sample, disconnection.read_sample(index, ids, inputs.most_sampled))
             self._results['sample'] = str(sample)
         return runtime
 
@@ -178,26 +173,17 @@ class AssignEndpoints(SimpleInterface):
     output_spec = _AssignEndpointsOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        import nibabel as nb
-
-        from lacuna.streamlines.index.assignment import assign
         from lacuna.streamlines.index.query import Index
-        from lacuna.streamlines.index.voxels import nifti_affine
 
         inputs = self.inputs
 
         def make(target: Path) -> None:
             index = Index.open(inputs.index, verify=False)
-            image = nb.load(inputs.in_parcels)
-            parcels = np.asanyarray(image.dataobj)
-            pairs = assign(
-                index.endpoints,
-                parcels,
-                nifti_affine(image.header),
-                nprocs=inputs.num_threads,
+            names = json.loads(Path(inputs.names).read_text(encoding='utf-8'))
+            table = disconnection.assign_endpoints(
+                index, load(inputs.in_parcels), names, nprocs=inputs.num_threads
             )
-            names = tuple(json.loads(Path(inputs.names).read_text(encoding='utf-8')))
-            EndpointTable.of(pairs, names, parcels).save(target)
+            table.save(target)
 
         self._results['out_file'] = str(cached_or_local(runtime.cwd, inputs.out_file, make))
         return runtime

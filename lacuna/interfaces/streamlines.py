@@ -10,7 +10,36 @@ from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface
 from lacuna.images.transforms import PointTransform
 from lacuna.streamlines.move import move_tractogram
 from lacuna.streamlines.sample import sample_tck
+from lacuna.streamlines.tractogram import Tractogram
 from lacuna.utils.cache import cached_or_local
+
+
+class _CountStreamlinesInputSpec(BaseInterfaceInputSpec):
+    in_tracks = File(exists=True, mandatory=True, desc='tractogram (.tck)')
+    space = traits.Str(mandatory=True, desc='standard space of the tractogram')
+
+
+class _CountStreamlinesOutputSpec(TraitedSpec):
+    streamlines_total = traits.Int(desc='streamlines that the file holds, whatever its header says')
+
+
+class CountStreamlines(SimpleInterface):
+    """How many streamlines a tractogram holds; a file that was counted before is not read again.
+
+    Raises
+    ------
+    lacuna.errors.TractogramError
+        If the tractogram cannot be read.
+    """
+
+    input_spec = _CountStreamlinesInputSpec
+    output_spec = _CountStreamlinesOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        self._results['streamlines_total'] = Tractogram(
+            self.inputs.in_tracks, self.inputs.space
+        ).streamlines_total
+        return runtime
 
 
 class _MoveStreamlinesInputSpec(BaseInterfaceInputSpec):

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from lacuna.errors import InputError
 
+#: the end of the name of an image; an .img has a .hdr beside it
+NIFTI = re.compile(r'\.(nii(\.gz)?|img)$')
+
 _ENTITY = re.compile(r'([a-zA-Z]+)-([^_-]+)')
 
 

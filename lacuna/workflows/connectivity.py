@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
+from lacuna.errors import InputError
 from lacuna.interfaces.bids import SaveFile
 from lacuna.interfaces.connectivity import Connectivity, MakeEndpointTable, PrepareParcellation
 from lacuna.interfaces.index import AssignEndpoints
@@ -22,6 +25,28 @@ CONNECTIVITY_FIELDS = (
     'matrix_statistics',
     'roi_disconnection',
 )
+
+
+def check_atlas_names(names: Sequence[str]) -> None:
+    """Refuse names of atlases that fields and files cannot bear.
+
+    >>> check_atlas_names(['schaefer2018parcels100networks7', 'aal3'])
+
+    Raises
+    ------
+    InputError
+        If a name is not of letters and digits, or is there twice.
+    """
+    if isinstance(names, str):
+        message = f"atlases={names!r} is one name; give a list: ['{names}']"
+        raise InputError(message)
+    for name in names:
+        if not re.fullmatch('[0-9A-Za-z]+', name):
+            message = f"the atlas name '{name}' has to be of letters and digits only, as in BIDS file names"
+            raise InputError(message)
+    if repeated := sorted({name for name in names if list(names).count(name) > 1}):
+        message = f'the atlas name {", ".join(repeated)} is there more than once'
+        raise InputError(message)
 
 
 def init_parcellation_wf(
@@ -82,6 +107,7 @@ def init_parcellation_wf(
     endpoints
         Table for :func:`init_connectivity_wf`, see :class:`lacuna.streamlines.endpoints.EndpointTable`.
     """
+    check_atlas_names([atlas])
     workflow = Workflow(name=name)
     workflow.__desc__ = (
         f'The ends of the streamlines were assigned to the parcels of the atlas {atlas} (nearest parcel within 4 mm, '

@@ -12,8 +12,8 @@ from lacuna.interfaces.bids import SaveFile
 from lacuna.interfaces.images import GridTemplate
 from lacuna.interfaces.index import BuildIndex
 from lacuna.interfaces.mrtrix import TCKMap
-from lacuna.interfaces.streamlines import MoveStreamlines
-from lacuna.workflows.resources import MOVING, of_build
+from lacuna.interfaces.streamlines import CountStreamlines, MoveStreamlines
+from lacuna.workflows.resources import MOVING, SMALL, of_build
 
 
 def init_connectome_wf(
@@ -24,6 +24,7 @@ def init_connectome_wf(
     engine: str = 'index',
     index_directory: Path | None = None,
     cached_tdi: Path | None = None,
+    streamlines_total: int | None = None,
     show_progress: bool = False,
     omp_nthreads: int = 1,
     mem_gb: float = 1.0,
@@ -57,6 +58,8 @@ def init_connectome_wf(
     cached_tdi : pathlib.Path, optional
         For the engine ``mrtrix``, where the density is kept. If the file exists it is used, else it is computed and
         put there. The name has to stand for the content of the tractogram and all parameters: nothing is compared.
+    streamlines_total : int, optional
+        For the engine ``mrtrix``, the number of streamlines, if it is known; else they are counted.
     show_progress : bool
         Whether the build of the index shows a bar on a terminal.
     omp_nthreads : int
@@ -74,6 +77,8 @@ def init_connectome_wf(
     -------
     full_tdi
         Number of streamlines that visit each voxel, on the standard grid.
+    streamlines_total
+        Number of streamlines.
     index
         The streamline index for this grid; with the engine ``index``.
     """
@@ -83,7 +88,7 @@ def init_connectome_wf(
         'The number of streamlines of the normative tractogram that visit each voxel was mapped on the standard '
         f'{resolution} mm grid of {space} ({how} [@mrtrix3; @tdi]). '
     )
-    results = ['full_tdi', 'index'] if engine == 'index' else ['full_tdi']
+    results = ['full_tdi', 'streamlines_total', *(['index'] if engine == 'index' else [])]
     inputnode = pe.Node(niu.IdentityInterface(fields=['tracks']), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=results), name='outputnode')
     workflow.add_nodes([inputnode, outputnode])
@@ -104,9 +109,17 @@ def init_connectome_wf(
             build.inputs.upsample = tck_upsample
         workflow.connect([
             (inputnode, build, [('tracks', 'in_tracks')]),
-            (build, outputnode, [('index', 'index'), ('full_tdi', 'full_tdi')]),
+            (build, outputnode, [(field, field) for field in results]),
         ])  # fmt: skip
         return workflow
+    if streamlines_total is not None:
+        outputnode.inputs.streamlines_total = streamlines_total
+    else:
+        count = pe.Node(CountStreamlines(space=space), name='count', mem_gb=SMALL)
+        workflow.connect([
+            (inputnode, count, [('tracks', 'in_tracks')]),
+            (count, outputnode, [('streamlines_total', 'streamlines_total')]),
+        ])  # fmt: skip
     if cached_tdi is not None and cached_tdi.is_file():
         outputnode.inputs.full_tdi = str(cached_tdi)
         return workflow

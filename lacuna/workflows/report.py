@@ -13,6 +13,7 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 from lacuna.interfaces.reports import DrawReportlets, ReportletSink
 from lacuna.reports.reportlets import REPORT_TABLES
 from lacuna.utils.names import parse_entities
+from lacuna.workflows.connectivity import check_atlas_names
 
 
 def init_snm_report_wf(
@@ -73,6 +74,7 @@ def init_snm_report_wf(
     out_files
         The figures and the viewer, under their final names.
     """
+    check_atlas_names(atlases)
     workflow = Workflow(name=name)
     fields = ['mask', 'disconnection_map', 'full_tdi', 'summary', 'sample']
     fields += [f'{table}_{atlas}' for atlas in atlases for table in REPORT_TABLES]

@@ -9,7 +9,7 @@ from nipype.pipeline import engine as pe
 from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.interfaces.images import DisconnectionMap, PrepareMask, SummaryStatistics
-from lacuna.workflows.connectivity import CONNECTIVITY_FIELDS, init_connectivity_wf
+from lacuna.workflows.connectivity import CONNECTIVITY_FIELDS, check_atlas_names, init_connectivity_wf
 from lacuna.workflows.resources import SMALL
 from lacuna.workflows.selection import ENGINE_FIELDS, init_selection_wf
 
@@ -62,6 +62,11 @@ def init_snm_wf(
         Memory of the nodes that look at streamlines, see :mod:`lacuna.workflows.resources`.
     name : str
 
+    Raises
+    ------
+    lacuna.errors.InputError
+        If the name of an atlas is not of letters and digits, or is there twice.
+
     Inputs
     ------
     mask
@@ -71,7 +76,7 @@ def init_snm_wf(
     full_tdi
         Its density, see :func:`lacuna.workflows.connectome.init_connectome_wf`; the outputs have its grid.
     streamlines_total
-        Number of its streamlines.
+        Number of its streamlines, of the same workflow.
     index
         Its index, of the same workflow; with the engine ``index`` only.
     numbers
@@ -98,6 +103,7 @@ def init_snm_wf(
     disconnection_matrix_<atlas>, mask_matrix_<atlas>, ...
         For each atlas, the outputs of :func:`lacuna.workflows.connectivity.init_connectivity_wf`.
     """
+    check_atlas_names(atlases)
     workflow = Workflow(name=name)
     fields = ['mask', 'tracks', 'full_tdi', 'streamlines_total']
     fields += [*engine_fields(engine, atlases), *(f'endpoints_{atlas}' for atlas in atlases)]

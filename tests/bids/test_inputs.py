@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from lacuna.bids.inputs import find_masks, written_label
-from lacuna.bids.mask_files import check_unique, describe_mask, mask_sidecar
+from lacuna.bids.mask_files import check_unique, describe_mask
 from lacuna.cli import bidsapp, main
 from lacuna.errors import InputError, MaskError
 from lacuna.execution.config import read_settings
 from lacuna.testing import write_mask
+from lacuna.utils.sidecars import inherited_metadata
 
 SPACE, OTHER = 'MNI152NLin6Asym', 'MNI152NLin2009cAsym'
 END = f'space-{SPACE}_label-lesion_mask.nii.gz'
@@ -261,8 +262,8 @@ def test_sidecars_are_inherited(tmp_path):
         (tmp_path / others).write_text('{"Space": "wrong"}')
     for place, value in places.items():  # from far to near: the nearer wins
         (tmp_path / place).write_text(json.dumps({'Space': value, value: True}))
-        assert mask_sidecar(mask)['Space'] == value
-    assert {'a', 'b', 'c', 'd'} <= set(mask_sidecar(mask))
+        assert inherited_metadata(mask)['Space'] == value
+    assert {'a', 'b', 'c', 'd'} <= set(inherited_metadata(mask))
 
 
 def test_space_of_a_sidecar_at_the_root(toy, tmp_path, options):

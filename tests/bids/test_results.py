@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from helpers.report_data import ATLAS, PARCELS, SPACE, write_results
 
+from lacuna import load_results
 from lacuna.bids.collect import collect
 from lacuna.bids.outputs import Target, output_name
-from lacuna.bids.results import load_results
 from lacuna.bids.tables import read_matrix, read_parcels
 from lacuna.errors import InputError
 from lacuna.images.masks import read_mask
@@ -114,7 +114,7 @@ def test_a_result_that_is_there_twice(tmp_path):
 
 
 def test_reading_results_needs_no_nipype():
-    code = 'import sys; from lacuna.bids.results import load_results; sys.exit("nipype" in sys.modules or "pandas" in sys.modules)'
+    code = 'import sys; from lacuna import load_results; sys.exit("nipype" in sys.modules or "pandas" in sys.modules)'
     subprocess.run([sys.executable, '-c', code], check=True, timeout=60)
 
 

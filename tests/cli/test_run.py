@@ -339,7 +339,7 @@ BAD_MASKS = [
     (lambda data: data * 2, 'not binary: it holds 2'),
     (lambda data: np.stack([data, data], axis=-1), '4 dimensions'),
     (lambda data: np.where(data > 0, np.nan, 0).astype('float32'), 'not finite'),
-    (lambda data: np.roll(data, 60, axis=0), 'the mask lies at'),
+    (lambda data: np.roll(data, 100, axis=2), 'the mask lies at'),
 ]
 
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 import errno
 import gzip
 import hashlib
-import io
 import json
 import os
-import tarfile
 import threading
-import zipfile
 
 import nibabel as nib
 import numpy as np
 import pytest
-from helpers.repositories import figshare, md5, serve
+from helpers.repositories import archive, figshare, md5, serve
 
 from lacuna.cli import main
 from lacuna.datasets.connectomes import fetch
@@ -317,26 +314,6 @@ def test_trk_becomes_tck(site, tmp_path, zipped):
     path = fetch('hcp1065', tmp_path / 'c', url=url, patience=QUICK)
     assert scan(path).count == 2
     np.testing.assert_allclose(points(path), [*line(3), *line(2, 5)], atol=1e-5)
-
-
-def archive(kind, members):
-    """Bytes of an archive; a member whose content is text is a symbolic link to it."""
-    stream = io.BytesIO()
-    if kind == 'zip':
-        with zipfile.ZipFile(stream, 'w') as packed:
-            for name, content in members.items():
-                packed.writestr(name, content)
-    else:
-        with tarfile.open(fileobj=stream, mode='w:gz') as packed:
-            for name, content in members.items():
-                info = tarfile.TarInfo(name)
-                if isinstance(content, str):
-                    info.type, info.linkname = tarfile.SYMTYPE, content
-                    packed.addfile(info)
-                else:
-                    info.size = len(content)
-                    packed.addfile(info, io.BytesIO(content))
-    return stream.getvalue()
 
 
 @pytest.mark.parametrize('kind', ['zip', 'tar.gz'])

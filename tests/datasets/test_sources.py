@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.repositories import apis, figshare, osf_project, serve
+from helpers.repositories import apis, archive, figshare, osf_project, serve
 
 from lacuna.cli import main
 from lacuna.datasets import sources
@@ -224,8 +224,6 @@ def test_a_part_is_drawn_while_it_is_converted(site, tmp_path, tracks, monkeypat
 
 
 def test_bundles_of_a_part(site, tmp_path, tracks):
-    from test_fetch import archive
-
     url = site.add('/a.zip', archive('zip', {'AF_L.tck': tracks, 'CST_R.tck': tracks}))
     part = Subsample(0.5, 3)
     path, _ = found(site, tmp_path, 'hcp1065', url=url, subsample=part)

@@ -9,8 +9,7 @@ import nibabel as nb
 import numpy as np
 import pandas as pd
 
-from lacuna.bids.derivatives import figures_dir
-from lacuna.bids.outputs import output_name
+from lacuna.bids.outputs import figures_dir, output_name
 from lacuna.images.masks import read_mask
 from lacuna.images.spaces import standard_grid
 from lacuna.streamlines.files.tck import write_tck

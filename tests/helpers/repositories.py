@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import tarfile
 import threading
 import time
+import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from lacuna.datasets.sources import connectomes
@@ -199,3 +202,23 @@ def _file(site, record, name, content, *, hashes):
         },
         'links': {'download': site.add(f'/download/{record}/', content)},
     }
+
+
+def archive(kind, members):
+    """Bytes of an archive; a member whose content is text is a symbolic link to it."""
+    stream = io.BytesIO()
+    if kind == 'zip':
+        with zipfile.ZipFile(stream, 'w') as packed:
+            for name, content in members.items():
+                packed.writestr(name, content)
+    else:
+        with tarfile.open(fileobj=stream, mode='w:gz') as packed:
+            for name, content in members.items():
+                info = tarfile.TarInfo(name)
+                if isinstance(content, str):
+                    info.type, info.linkname = tarfile.SYMTYPE, content
+                    packed.addfile(info)
+                else:
+                    info.size = len(content)
+                    packed.addfile(info, io.BytesIO(content))
+    return stream.getvalue()

@@ -497,8 +497,8 @@ def test_behind_the_workflow_that_computes(toy, tmp_path):
     report = init_snm_report_wf(stem='sub-01_label-lesion', space=SPACE, output_dir=tmp_path / 'out')
     connectome.inputs.inputnode.tracks = snm.inputs.inputnode.tracks = str(toy.tracks)
     report.inputs.inputnode.mask = snm.inputs.inputnode.mask = str(toy.mask)
-    snm.inputs.inputnode.streamlines_total = toy.streamlines
     workflow.connect(connectome, 'outputnode.full_tdi', snm, 'inputnode.full_tdi')
+    workflow.connect(connectome, 'outputnode.streamlines_total', snm, 'inputnode.streamlines_total')
     workflow.connect(connectome, 'outputnode.index', snm, 'inputnode.index')
     workflow.connect(connectome, 'outputnode.full_tdi', report, 'inputnode.full_tdi')
     for field in ('disconnection_map', 'summary', 'sample'):

@@ -6,6 +6,7 @@ import socket
 import time
 from pathlib import Path
 
+import notebooks
 import numpy as np
 import pages
 import pictures
@@ -19,6 +20,8 @@ HOWTO = sorted(path.stem for path in (DOCS / 'howto').glob('*.md') if path.stem 
 PAGES = [DOCS / 'tutorial.md', *(DOCS / f'howto/{name}.md' for name in HOWTO)]
 #: how-to pages whose commands cannot be run here; all others have some that are
 READ_ONLY = {'from-other-tools'}
+#: followed in Jupyter, by a test of its own
+NOTEBOOKS = {'notebook'}
 
 
 def wait_for_port(port: int) -> None:
@@ -70,7 +73,7 @@ def test_the_tutorial_prints_what_it_says(tutorial):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', sorted(set(HOWTO) - READ_ONLY))
+@pytest.mark.parametrize('name', sorted(set(HOWTO) - READ_ONLY - NOTEBOOKS))
 def test_a_howto_page_prints_what_it_says(follow, name):
     follow(name)
 
@@ -104,7 +107,9 @@ def test_every_picture_is_shown_and_made_by_the_script():
 @pytest.mark.skipif(pictures.CHROMIUM is None, reason='Chromium is not on the PATH (make chromium)')
 def test_the_pictures_are_those_of_this_run(follow, tmp_path):
     pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
-    pictures.draw(follow('read-outputs'), tmp_path)
+    folder = follow('read-outputs')
+    notebooks.follow(pictures.NOTEBOOK, folder)
+    pictures.draw(folder, tmp_path)
     for name in pictures.PICTURES:
         ours, theirs = (small(folder / name) for folder in (DOCS / 'images', tmp_path))
         assert ours.shape == theirs.shape, name

@@ -118,7 +118,7 @@ def test_graph_of_a_whole_run_is_sound(toy, shared, tmp_path, monkeypatch):
     from lacuna.cli.run import make_config
     from lacuna.execution.cohort import init_cohort_wf, sink_nodes
     from lacuna.execution.plan import make_plan
-    from lacuna.streamlines.tractogram import open_tractogram
+    from lacuna.streamlines.tractogram import Tractogram
 
     monkeypatch.setenv('TEMPLATEFLOW_HOME', str(shared / 'data/templateflow'))
     words = [
@@ -133,7 +133,7 @@ def test_graph_of_a_whole_run_is_sound(toy, shared, tmp_path, monkeypatch):
     words += ['--connectome-space', 'MNI152NLin2009cAsym', *BOTH, '--parcel-atlases']
     words += [f'schaefer2018parcels{size}networks7' for size in (100, 200)]
     config = make_config(build_parser().parse_args([str(word) for word in words]))
-    tractogram = open_tractogram(toy.tracks, config.connectome_space, cache=tmp_path)
+    tractogram = Tractogram(toy.tracks, config.connectome_space, cache=tmp_path)
     workflow = init_cohort_wf(make_plan(config, tractogram, engine_version='3', cache=tmp_path))
     assert audit_graph(workflow) == []
     names = {f'{workflow.name}.{name}' for name in workflow.list_node_names()}
@@ -187,7 +187,7 @@ def test_first_the_map_then_the_matrices(run, parcels, tmp_path):
     assert run()[0] == 0
     out = tmp_path / 'out'
     first = {path: path.stat().st_mtime_ns for path in out.rglob('sub-01*') if path.is_file()}
-    code, said, err = run(*parcels, *BOTH, work='elsewhere')
+    code, said, err = run(*parcels, *BOTH, '-v', work='elsewhere')
     assert code == 0, err
     assert {path: path.stat().st_mtime_ns for path in first} == first
     assert tree(out / 'sub-01') - {str(path.relative_to(out / 'sub-01')) for path in first} == {
@@ -260,7 +260,24 @@ def test_adding_an_atlas_assigns_only_that(run, parcels, tmp_path):
     assert run(*parcels, *again, *BOTH, work='elsewhere')[0] == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert len(list((tmp_path / 'out').rglob('*_atlas-more_*'))) == 11
-    assert run(*parcels, *again, *BOTH, work='elsewhere')[1].startswith('map:')
+    assert '1 mask done (0 now)' in run(*parcels, *again, *BOTH, work='elsewhere')[1]
+
+
+def test_label_table_in_another_folder(run, parcels, tmp_path):
+    """Both folders have a link, by which the sidecars name their sources."""
+    labels = tmp_path / 'tables' / 'parcels.tsv'
+    labels.parent.mkdir()
+    parcels[3].rename(labels)
+    assert run(*parcels[:3], labels, SPACE, *BOTH)[0] == 0
+    out = tmp_path / 'out'
+    links = json.loads((out / 'dataset_description.json').read_text())['DatasetLinks']
+    sidecar = json.loads((out / f'{STEM}_atlas-toy_desc-disconnectionpct_parcelstats.json').read_text())
+    assert sidecar['Sources'][-2:] == [
+        'bids:atlas-toy:parcels.nii.gz',
+        'bids:atlas-toy-labels:parcels.tsv',
+    ]
+    assert links['atlas-toy'] == tmp_path.as_uri()
+    assert links['atlas-toy-labels'] == labels.parent.as_uri()
 
 
 @pytest.mark.mrtrix
@@ -373,8 +390,8 @@ def test_what_is_kept_is_named_after_how_it_is_made(toy, parcels, tmp_path, monk
     from lacuna.cli.parser import build_parser
     from lacuna.cli.run import make_config
     from lacuna.execution.plan import make_plan
-    from lacuna.images.transforms import Movement
-    from lacuna.streamlines.tractogram import Alignment, open_tractogram
+    from lacuna.images.transforms import Transform
+    from lacuna.streamlines.tractogram import Tractogram, TractogramInSpace
 
     words = [
         'run',
@@ -387,11 +404,13 @@ def test_what_is_kept_is_named_after_how_it_is_made(toy, parcels, tmp_path, monk
         *BOTH,
     ]
     config = make_config(build_parser().parse_args([str(word) for word in words]))
-    tractogram = open_tractogram(toy.tracks, config.connectome_space, cache=tmp_path)
+    tractogram = Tractogram(toy.tracks, config.connectome_space, cache=tmp_path)
     plan = make_plan(config, tractogram, engine_version=None, cache=tmp_path)
-    moved = Alignment(tractogram, 'MNI152NLin2009cAsym', Movement(tmp_path / 'x.h5', 'a' * 64), tmp_path)
+    moved = TractogramInSpace(
+        tractogram, 'MNI152NLin2009cAsym', Transform(tmp_path / 'x.h5', 'a' * 64), tmp_path
+    )
     before = plan.cached_endpoints(plan.parcellations[SPACE][0], SPACE), moved.tracks, moved.content
-    monkeypatch.setattr('lacuna.execution.plan.VERSION', 0)
+    monkeypatch.setattr('lacuna.streamlines.endpoints.VERSION', 0)
     monkeypatch.setattr('lacuna.streamlines.move._VERSION', 0)
     after = plan.cached_endpoints(plan.parcellations[SPACE][0], SPACE), moved.tracks, moved.content
     assert all(old != new for old, new in zip(before, after, strict=True))

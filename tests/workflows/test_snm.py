@@ -1,5 +1,6 @@
 """The workflows: their graphs, their numbers, and their life inside others."""
 
+import copy
 import dataclasses
 import json
 from pathlib import Path
@@ -15,7 +16,7 @@ from lacuna.execution.cohort import init_cohort_wf
 from lacuna.execution.config import ENGINES, RunConfig
 from lacuna.execution.plan import make_plan
 from lacuna.streamlines.files.tck import iter_blocks, read_header
-from lacuna.streamlines.tractogram import open_tractogram
+from lacuna.streamlines.tractogram import Tractogram
 from lacuna.testing import audit_graph, toy_streamlines, write_mask
 from lacuna.workflows.connectome import init_connectome_wf
 from lacuna.workflows.selection import init_selection_wf
@@ -31,8 +32,15 @@ def plan(toy, tmp_path):
         work_dir=tmp_path / 'work',
         nprocs=1,
     )
-    tractogram = open_tractogram(toy.tracks, None, cache=tmp_path / 'cache')
+    tractogram = Tractogram(toy.tracks, cache=tmp_path / 'cache')
     return make_plan(config, tractogram, engine_version='3', cache=tmp_path / 'cache')
+
+
+def changed(tractogram, **values):
+    """The same, with other values."""
+    other = copy.copy(tractogram)
+    vars(other).update(values)
+    return other
 
 
 def with_engine(plan, engine):
@@ -113,8 +121,8 @@ def test_embedded_in_a_foreign_workflow(toy, tmp_path, engine):
         workflow.connect(connectome, 'outputnode.index', snm, 'inputnode.index')
     connectome.inputs.inputnode.tracks = snm.inputs.inputnode.tracks = str(toy.tracks)
     snm.inputs.inputnode.mask = str(toy.mask)
-    snm.inputs.inputnode.streamlines_total = toy.streamlines
     workflow.connect(connectome, 'outputnode.full_tdi', snm, 'inputnode.full_tdi')
+    workflow.connect(connectome, 'outputnode.streamlines_total', snm, 'inputnode.streamlines_total')
     keep = pe.Node(niu.IdentityInterface(fields=['percent', 'summary', 'full_tdi']), name='keep')
     last = pe.Node(
         niu.Function(function=_copy, input_names=['percent', 'summary', 'tdi', 'folder']), name='last'
@@ -183,8 +191,8 @@ def test_a_resumed_workflow_does_nothing_twice(toy, tmp_path):
     workflow = pe.Workflow(name='theirs', base_dir=str(tmp_path / 'work'))
     connectome.inputs.inputnode.tracks = snm.inputs.inputnode.tracks = str(toy.tracks)
     snm.inputs.inputnode.mask = str(toy.mask)
-    snm.inputs.inputnode.streamlines_total = toy.streamlines
     workflow.connect(connectome, 'outputnode.full_tdi', snm, 'inputnode.full_tdi')
+    workflow.connect(connectome, 'outputnode.streamlines_total', snm, 'inputnode.streamlines_total')
     workflow.run()
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / 'work').rglob('*.nii.gz')}
     assert len(times) == 4
@@ -195,7 +203,7 @@ def test_a_resumed_workflow_does_nothing_twice(toy, tmp_path):
 def test_a_density_in_the_cache_is_used(tmp_path):
     write_mask(tmp_path / 'tdi.nii.gz', np.zeros((2, 2, 2)), np.eye(4))
     workflow = init_connectome_wf(
-        space='MNI152NLin6Asym', engine='mrtrix', cached_tdi=tmp_path / 'tdi.nii.gz'
+        space='MNI152NLin6Asym', engine='mrtrix', cached_tdi=tmp_path / 'tdi.nii.gz', streamlines_total=30
     )
     assert sorted(workflow.list_node_names()) == ['inputnode', 'outputnode']
 
@@ -208,14 +216,14 @@ def test_the_cache_tells_contents_apart(plan):
         dataclasses.replace(plan, engine_version='4'),
         dataclasses.replace(
             plan,
-            tractogram=dataclasses.replace(
+            tractogram=changed(
                 plan.tractogram, info=dataclasses.replace(plan.tractogram.info, sha256='0' * 64)
             ),
         ),
     ]
     names = {each.cached_tdi('MNI152NLin6Asym') for each in [plan, *other]}
     assert len(names) == 5
-    moved = dataclasses.replace(plan.tractogram, path=Path('/elsewhere/toy.tck'))
+    moved = changed(plan.tractogram, path=Path('/elsewhere/toy.tck'))
     assert dataclasses.replace(plan, tractogram=moved).cached_tdi('MNI152NLin6Asym') in names
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lacuna.images.masks import read_mask
+from lacuna.images.nifti import load, voxels
 from lacuna.images.spaces import standard_grid, templateflow_home
 from lacuna.measures import world_box
 
@@ -104,10 +105,8 @@ def mask_in_frame(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
 
 def load_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Voxels and affine of an image."""
-    import nibabel as nb
-
-    image = nb.load(path)
-    return np.asanyarray(image.dataobj), np.asarray(image.affine, float)
+    image = load(path)
+    return voxels(image), np.asarray(image.affine, float)
 
 
 @cache

@@ -32,7 +32,7 @@ def assign(
     labels : numpy.ndarray
         (i, j, k), non-negative whole numbers, 0 is background.
     affine : numpy.ndarray
-        (4, 4), from voxel indices of `labels` to world mm; for a NIfTI file see `nifti_affine`.
+        (4, 4), from voxel indices of `labels` to world mm; for a NIfTI file see `lacuna.images.nifti.nifti_affine`.
     radius : float
         mm.
     nprocs : int

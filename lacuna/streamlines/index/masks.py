@@ -66,7 +66,7 @@ def mask_on_lattice(mask: np.ndarray, affine: np.ndarray) -> MaskOnLattice:
     mask : numpy.ndarray
         (i, j, k) bool.
     affine : numpy.ndarray
-        (4, 4), from voxel indices of the mask to world mm; for a NIfTI file see `nifti_affine`.
+        (4, 4), from voxel indices of the mask to world mm; for a NIfTI file see `lacuna.images.nifti.nifti_affine`.
 
     Raises
     ------

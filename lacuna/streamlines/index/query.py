@@ -179,7 +179,7 @@ class Index:
         mask : numpy.ndarray
             (i, j, k) bool, on any grid.
         affine : numpy.ndarray
-            (4, 4), from voxel indices of the mask to world mm; for a NIfTI file see `nifti_affine`.
+            (4, 4), from voxel indices of the mask to world mm; for a NIfTI file see `lacuna.images.nifti.nifti_affine`.
 
         Returns
         -------

@@ -8,9 +8,8 @@ on the other side with any other order, orientation or precision (``core/header.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numba
 import numpy as np
@@ -46,54 +45,6 @@ class VoxelLookup:
     spacing: np.ndarray
 
 
-def nifti_affine(header: Mapping[str, Any]) -> np.ndarray:
-    """Affine of a NIfTI image as MRtrix3 reads it.
-
-    The sform if there is one, else the qform; the lengths of its columns are the header's voxel sizes, unless
-    these are off by more than 1e-5.
-
-    Parameters
-    ----------
-    header : mapping
-        A NIfTI-1 or -2 header, such as ``nibabel.load(path).header``.
-
-    Returns
-    -------
-    numpy.ndarray
-        (4, 4) float64, from voxel indices to world mm.
-    """
-    zooms = np.abs(np.asarray(header['pixdim'], np.float64)[1:4])
-    affine = np.eye(4)
-    if int(header['sform_code']):
-        affine[:3] = [np.asarray(header[row], np.float64) for row in ('srow_x', 'srow_y', 'srow_z')]
-        length = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
-        if np.all(np.isfinite(length) & (length > 0)) and not (np.abs(zooms / length - 1) > 1e-5).any():
-            affine[:3, :3] = affine[:3, :3] / length * zooms
-        return affine
-    if not int(header['qform_code']):
-        shape = np.asarray(header['dim'])[1:4].astype(np.float64)
-        affine[:3, :3] = np.diag(zooms)
-        affine[:3, 3] = -0.5 * (shape - 1) * zooms
-        return affine
-    x, y, z = (float(header[f'quatern_{letter}']) for letter in 'bcd')
-    left = 1.0 - (x * x + y * y + z * z)
-    norm = np.sqrt(1.0 - left) if left < 1e-7 else 1.0
-    w = 0.0 if left < 1e-7 else np.sqrt(left)
-    x, y, z = x / norm, y / norm, z / norm
-    rotation = np.array(
-        [
-            [1 - (2 * y * y + 2 * z * z), 2 * x * y - 2 * w * z, 2 * x * z + 2 * w * y],
-            [2 * x * y + 2 * w * z, 1 - (2 * x * x + 2 * z * z), 2 * y * z - 2 * w * x],
-            [2 * x * z - 2 * w * y, 2 * y * z + 2 * w * x, 1 - (2 * x * x + 2 * y * y)],
-        ]
-    )
-    if float(np.asarray(header['pixdim'])[0]) < 0:
-        rotation[:, 2] *= -1
-    affine[:3, :3] = rotation * zooms
-    affine[:3, 3] = [float(header[f'qoffset_{letter}']) for letter in 'xyz']
-    return affine
-
-
 def voxel_lookup(
     affine: np.ndarray, shape: tuple[int, ...], *, order: Literal['C', 'F'] = 'C'
 ) -> VoxelLookup:
@@ -102,7 +53,7 @@ def voxel_lookup(
     Parameters
     ----------
     affine : numpy.ndarray
-        (4, 4), from stored voxel indices to world mm; for a NIfTI file see `nifti_affine`.
+        (4, 4), from stored voxel indices to world mm; for a NIfTI file see `lacuna.images.nifti.nifti_affine`.
     shape : tuple of int
         Size along the three stored axes.
     order : str

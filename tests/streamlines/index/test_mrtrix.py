@@ -12,12 +12,12 @@ import pytest
 from helpers.paths import SHARED
 from helpers.streamlines_reference import open_index
 
+from lacuna.images.nifti import nifti_affine
 from lacuna.images.spaces import standard_grid
 from lacuna.measures import connectivity
 from lacuna.streamlines.files.tck import read_header, write_tck
 from lacuna.streamlines.index.assignment import assign
 from lacuna.streamlines.index.build import build_index
-from lacuna.streamlines.index.voxels import nifti_affine
 
 pytestmark = [
     pytest.mark.mrtrix,

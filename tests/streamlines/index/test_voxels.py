@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from lacuna.errors import InputError
+from lacuna.images.nifti import nifti_affine
 from lacuna.images.spaces import standard_grid
 from lacuna.streamlines.index.density import upsample_ratio, upsample_weights
-from lacuna.streamlines.index.voxels import flat_voxels, nifti_affine, voxel_lookup
+from lacuna.streamlines.index.voxels import flat_voxels, voxel_lookup
 
 
 @pytest.mark.parametrize('space', ['MNI152NLin6Asym', 'MNI152NLin2009cAsym'])

@@ -1,0 +1,69 @@
+"""What is computed from images: the map of a lesion and its summary; images in, images and numbers out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lacuna.images.brain import brain
+from lacuna.images.nifti import make, voxels
+from lacuna.measures import disconnection_percent, summary_statistics
+
+
+def disconnection_map(mask_tdi: Any, full_tdi: Any) -> Any:
+    """Percent of each voxel's streamlines that a lesion cuts; 0 where the tractogram has none.
+
+    Parameters
+    ----------
+    mask_tdi, full_tdi : nibabel.Nifti1Image
+        Density of the streamlines cut, and of all streamlines, on one grid.
+
+    Returns
+    -------
+    nibabel.Nifti1Image
+        float32, 0 to 100.
+
+    Raises
+    ------
+    ValueError
+        If the images lie on different grids, or are of different tractograms.
+    """
+    if mask_tdi.shape != full_tdi.shape or not np.allclose(mask_tdi.affine, full_tdi.affine, atol=1e-4):
+        message = f'{_name(mask_tdi)} and {_name(full_tdi)} lie on different grids'
+        raise ValueError(message)
+    percent = disconnection_percent(voxels(mask_tdi), voxels(full_tdi))
+    return make(percent.astype(np.float32), mask_tdi.affine)
+
+
+def lesion_summary(
+    mask: Any, percent: Any, full_tdi: Any, *, streamlines_total: int, streamlines_disconnected: int
+) -> dict[str, Any]:
+    """Volume, counts and extent of one lesion, with the keys of the statistics file.
+
+    Parameters
+    ----------
+    mask : nibabel.Nifti1Image
+        Lesion mask, on its own grid.
+    percent : nibabel.Nifti1Image
+        Its disconnection map.
+    full_tdi : nibabel.Nifti1Image
+        Density of all streamlines, on the grid of the map.
+    streamlines_total, streamlines_disconnected : int
+        Streamlines of the tractogram, and those of them with a vertex in the mask.
+    """
+    return summary_statistics(
+        mask=voxels(mask) > 0,
+        mask_affine=np.asarray(mask.affine, float),
+        percent=voxels(percent),
+        full_tdi=voxels(full_tdi),
+        grid_affine=np.asarray(percent.affine, float),
+        brain=brain().data,
+        brain_affine=brain().affine,
+        streamlines_total=streamlines_total,
+        streamlines_disconnected=streamlines_disconnected,
+    )
+
+
+def _name(image: Any) -> str:
+    return image.get_filename() or 'an image'

@@ -1,0 +1,106 @@
+"""Read and write NIfTI images that have one position and keep it: in one way, in files and in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lacuna.utils.files import replacing
+
+
+def make(data: np.ndarray, affine: np.ndarray) -> Any:
+    """An image whose one and only position is `affine` (sform, standard space).
+
+    It is what `load` gives of the file that `save` writes: the position is rounded to single precision at once.
+
+    Parameters
+    ----------
+    data : numpy.ndarray
+        (x, y, z).
+    affine : numpy.ndarray
+        (4, 4), from voxel indices to world mm (RAS+).
+
+    Returns
+    -------
+    nibabel.Nifti1Image
+    """
+    import nibabel as nb
+
+    image = nb.Nifti1Image(data, affine)
+    image.header.set_xyzt_units('mm')
+    # The qform cannot hold a shear: MRtrix3 and others then never see two positions that differ.
+    image.set_sform(affine, code=4)
+    image.set_qform(None, code=0)
+    return image
+
+
+def save(image: Any, path: Path) -> str:
+    """Write an image: whole or not at all; returns the path."""
+    import nibabel as nb
+
+    with replacing(path) as temporary:
+        nb.save(image, temporary)
+    return str(path)
+
+
+def load(path: str | Path) -> Any:
+    """An image that `save` has written; its voxels are read when they are asked for."""
+    import nibabel as nb
+
+    return nb.load(path)
+
+
+def voxels(image: Any) -> np.ndarray:
+    """The voxels of an image, in the data type in which they are stored."""
+    return np.asanyarray(image.dataobj)
+
+
+def nifti_affine(header: Mapping[str, Any]) -> np.ndarray:
+    """Affine of a NIfTI image as MRtrix3 reads it.
+
+    The sform if there is one, else the qform; the lengths of its columns are the header's voxel sizes, unless
+    these are off by more than 1e-5.
+
+    Parameters
+    ----------
+    header : mapping
+        A NIfTI-1 or -2 header, such as ``nibabel.load(path).header``.
+
+    Returns
+    -------
+    numpy.ndarray
+        (4, 4) float64, from voxel indices to world mm.
+    """
+    zooms = np.abs(np.asarray(header['pixdim'], np.float64)[1:4])
+    affine = np.eye(4)
+    if int(header['sform_code']):
+        affine[:3] = [np.asarray(header[row], np.float64) for row in ('srow_x', 'srow_y', 'srow_z')]
+        length = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
+        if np.all(np.isfinite(length) & (length > 0)) and not (np.abs(zooms / length - 1) > 1e-5).any():
+            affine[:3, :3] = affine[:3, :3] / length * zooms
+        return affine
+    if not int(header['qform_code']):
+        shape = np.asarray(header['dim'])[1:4].astype(np.float64)
+        affine[:3, :3] = np.diag(zooms)
+        affine[:3, 3] = -0.5 * (shape - 1) * zooms
+        return affine
+    x, y, z = (float(header[f'quatern_{letter}']) for letter in 'bcd')
+    left = 1.0 - (x * x + y * y + z * z)
+    norm = np.sqrt(1.0 - left) if left < 1e-7 else 1.0
+    w = 0.0 if left < 1e-7 else np.sqrt(left)
+    x, y, z = x / norm, y / norm, z / norm
+    rotation = np.array(
+        [
+            [1 - (2 * y * y + 2 * z * z), 2 * x * y - 2 * w * z, 2 * x * z + 2 * w * y],
+            [2 * x * y + 2 * w * z, 1 - (2 * x * x + 2 * z * z), 2 * y * z - 2 * w * x],
+            [2 * x * z - 2 * w * y, 2 * y * z + 2 * w * x, 1 - (2 * x * x + 2 * y * y)],
+        ]
+    )
+    if float(np.asarray(header['pixdim'])[0]) < 0:
+        rotation[:, 2] *= -1
+    affine[:3, :3] = rotation * zooms
+    affine[:3, 3] = [float(header[f'qoffset_{letter}']) for letter in 'xyz']
+    return affine

@@ -1,0 +1,154 @@
+"""Which streamlines of an index a lesion cuts, and what that does to maps and parcels: images in, images and tables out.
+
+Lesions in Python and the nodes of the workflows both stand on these functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lacuna.images.nifti import make, nifti_affine, voxels
+from lacuna.measures import disconnection_percent, matrix_statistics, roi_disconnection
+from lacuna.streamlines.endpoints import EndpointTable
+from lacuna.streamlines.sample import spread
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lacuna.streamlines.index.query import Index
+
+
+def select_streamlines(index: Index, mask: Any) -> np.ndarray:
+    """Streamlines with a vertex in a mask.
+
+    Parameters
+    ----------
+    index : lacuna.streamlines.index.query.Index
+    mask : nibabel.Nifti1Image
+        0 and 1, on any grid of the index's space.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n,) uint32, their numbers in the tractogram, from 0, ascending; none for an empty mask.
+
+    Raises
+    ------
+    lacuna.errors.StreamlineIndexError
+        If the index is damaged, or the tractogram has changed since it was built.
+    """
+    inside = voxels(mask) > 0
+    return index.select(inside, nifti_affine(mask.header)) if inside.any() else np.empty(0, np.uint32)
+
+
+def density_map(index: Index, ids: np.ndarray) -> Any:
+    """How many of some streamlines visit each voxel of the index's grid (uint32), as an image."""
+    return make(index.density(ids), index.grid.affine)
+
+
+def full_density_map(index: Index) -> Any:
+    """How many streamlines of the tractogram visit each voxel of the index's grid (uint32), as an image."""
+    return make(index.total_density, index.grid.affine)
+
+
+def read_sample(index: Index, ids: np.ndarray, most: int) -> list[np.ndarray]:
+    """At most `most` of some streamlines, evenly spread over their order; each (vertices, 3) float32, world mm."""
+    return index.read(ids[spread(len(ids), most)]) if len(ids) else []
+
+
+def assign_endpoints(index: Index, parcels: Any, names: Sequence[str], *, nprocs: int = 1) -> EndpointTable:
+    """The parcels that the streamlines of an index join: the nearest parcel within 4 mm of each end.
+
+    Parameters
+    ----------
+    index : lacuna.streamlines.index.query.Index
+    parcels : nibabel.Nifti1Image
+        Number of the parcel in each voxel, from 1; 0 outside.
+    names : sequence of str
+        Of the parcels.
+    nprocs : int
+        Threads.
+    """
+    from lacuna.streamlines.index.assignment import assign
+
+    image = voxels(parcels)
+    pairs = assign(index.endpoints, image, nifti_affine(parcels.header), nprocs=nprocs)
+    return EndpointTable.of(pairs, tuple(names), image)
+
+
+@dataclass(frozen=True)
+class ParcelDisconnection:
+    """What a lesion does to the connections between the parcels of an atlas.
+
+    Each table has the names of all parcels of the label table, in its order; matrices are symmetric, with 0 on the
+    diagonal. All are computed when they are first asked for.
+
+    Attributes
+    ----------
+    table : lacuna.streamlines.endpoints.EndpointTable
+        The parcels at the ends of all streamlines.
+    streamlines : numpy.ndarray
+        (n,) numbers of the streamlines cut.
+    """
+
+    table: EndpointTable
+    streamlines: np.ndarray
+
+    @cached_property
+    def _cut(self) -> np.ndarray:
+        return self.table.lesion_matrix(self.streamlines)
+
+    @cached_property
+    def matrix(self) -> pd.DataFrame:
+        """Percent of the streamlines between each two parcels that the lesion cuts (float); 0 where there are none."""
+        return self._frame(disconnection_percent(self._cut, self.table.full_matrix))
+
+    @cached_property
+    def lesion_matrix(self) -> pd.DataFrame:
+        """Number of streamlines between each two parcels that the lesion cuts (int)."""
+        return self._frame(self._cut)
+
+    @cached_property
+    def intact_matrix(self) -> pd.DataFrame:
+        """Number of streamlines between each two parcels that the lesion leaves (int)."""
+        return self._frame(self.table.full_matrix - self._cut)
+
+    @cached_property
+    def full_matrix(self) -> pd.DataFrame:
+        """Number of streamlines between each two parcels in the whole tractogram (int)."""
+        return self._frame(self.table.full_matrix)
+
+    @cached_property
+    def disconnection(self) -> pd.Series:
+        """Percent of each parcel's streamlines to other parcels that the lesion cuts (float), by its name."""
+        import pandas as pd
+
+        values = roi_disconnection(self._cut, self.table.full_matrix)
+        return pd.Series(values, index=self._names, name='value')
+
+    @cached_property
+    def statistics(self) -> dict[str, Any]:
+        """Numbers of parcels, edges and lost connections, with the keys of the statistics file of an atlas."""
+        numbers = matrix_statistics(
+            mask_matrix=self._cut,
+            full_matrix=self.table.full_matrix,
+            names=self.table.names,
+            streamlines_unassigned=self.table.unassigned(self.streamlines),
+        )
+        return {**numbers, **self.table.coverage.statistics()}
+
+    @property
+    def _names(self) -> pd.Index:
+        import pandas as pd
+
+        return pd.Index(self.table.names, name='region')
+
+    def _frame(self, matrix: np.ndarray) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.DataFrame(matrix, index=self._names, columns=list(self.table.names))

@@ -1,0 +1,229 @@
+"""What one lesion disconnects, in Python: the numbers of a run, without its files."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lacuna.errors import InputError, MaskError
+from lacuna.images.atlases import custom_atlas, find_atlases
+from lacuna.images.maps import disconnection_map, lesion_summary
+from lacuna.images.masks import Mask, check_touches, mask_source, read_mask
+from lacuna.images.plausibility import mask_doubts, tractogram_doubt
+from lacuna.images.spaces import Settled, settle_space, stated_spaces
+from lacuna.streamlines.disconnection import (
+    ParcelDisconnection,
+    density_map,
+    full_density_map,
+    read_sample,
+    select_streamlines,
+)
+
+if TYPE_CHECKING:
+    from lacuna.images.atlases import Atlas
+    from lacuna.streamlines.tractogram import Tractogram
+
+
+class Lesion:
+    """What a lesion disconnects in a tractogram; `Tractogram.disconnect <lacuna.streamlines.tractogram.Tractogram.disconnect>` makes it.
+
+    Each value is computed when it is first asked for, and kept. All are those that ``lacuna run snm`` writes to files.
+
+    Parameters
+    ----------
+    tractogram : lacuna.Tractogram
+    mask : path or nibabel image
+        Binary lesion mask.
+    space : str, optional
+        Its standard space.
+
+    Attributes
+    ----------
+    tractogram : lacuna.Tractogram
+    name : str
+        Of the mask's file; ``image`` for one that was not read from a file.
+    space : str
+        The supported space of the mask and of all results.
+    warnings : list of str
+        What is doubtful about the mask and the tractogram.
+
+    Examples
+    --------
+    `data` are the paths of what ``lacuna tutorial`` writes.
+
+    >>> import lacuna
+    >>> lesion = lacuna.Tractogram(data.connectome).disconnect(data.masks[0])
+    >>> lesion.map.shape, lesion.map.get_data_dtype().name
+    ((91, 109, 91), 'float32')
+    >>> len(lesion.streamlines) == lesion.summary['streamlines_disconnected']
+    True
+    >>> [points.shape[1] for points in lesion.sample(3)]
+    [3, 3, 3]
+    >>> parcels = lesion.parcels((data.parcellation, data.labels, 'MNI152NLin6Asym'))
+    >>> parcels.matrix.shape, len(parcels.disconnection)
+    ((100, 100), 100)
+    >>> parcels.statistics['most_affected_parcel'] == parcels.disconnection.idxmax()
+    True
+    """
+
+    def __init__(self, tractogram: Tractogram, mask: Any, space: str | None = None) -> None:
+        self.tractogram = tractogram
+        self._mask, self.name, self.space, self.warnings = _checked(tractogram, mask, space)
+        tractogram.in_space(self.space)  # there is a transform, if one is needed
+
+    def __repr__(self) -> str:
+        return f'<Lesion {self.name} in {self.space}, of the tractogram {self.tractogram.name}>'
+
+    @cached_property
+    def mask(self) -> Any:
+        """The mask, 0 and 1 on its own grid (nibabel image, uint8)."""
+        return self._mask.image()
+
+    @cached_property
+    def streamlines(self) -> np.ndarray:
+        """Numbers of the streamlines with a vertex in the mask, from 0, ascending; (n,) uint32."""
+        return select_streamlines(self._index, self.mask)
+
+    @cached_property
+    def density(self) -> Any:
+        """Number of the streamlines cut that visit each voxel (nibabel image, uint32)."""
+        return density_map(self._index, self.streamlines)
+
+    @cached_property
+    def map(self) -> Any:
+        """Percent of each voxel's streamlines that the lesion cuts, 0 to 100 (nibabel image, float32).
+
+        On the standard grid of the space; 0 where the tractogram has no streamline.
+        """
+        return disconnection_map(self.density, full_density_map(self._index))
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """What the statistics file of a run holds, such as ``mask_volume_mm3`` and ``streamlines_disconnected``."""
+        numbers = lesion_summary(
+            self.mask,
+            self.map,
+            full_density_map(self._index),
+            streamlines_total=self.tractogram.streamlines_total,
+            streamlines_disconnected=len(self.streamlines),
+        )
+        return {**numbers, 'warnings': '; '.join(self.warnings) or None}
+
+    def sample(self, count: int) -> list[np.ndarray]:
+        """At most `count` of the streamlines cut, evenly spread over their order in the tractogram.
+
+        Returns
+        -------
+        list of numpy.ndarray
+            Each (vertices, 3) float32, mm in world coordinates (RAS+) of the lesion's space.
+
+        Raises
+        ------
+        lacuna.errors.StreamlineIndexError
+            If the tractogram has changed since it was opened.
+        """
+        return read_sample(self._index, self.streamlines, count)
+
+    def parcels(
+        self, atlas: str | tuple[Any, Any, str], *, folder: Path | None = None
+    ) -> ParcelDisconnection:
+        """What the lesion does to the connections between the parcels of an atlas.
+
+        The parcels at the ends of all streamlines are found once for a tractogram and an atlas, and kept in the cache.
+
+        Parameters
+        ----------
+        atlas : str or (path, path, str)
+            Name of an atlas of TemplateFlow or of `folder` (``lacuna info atlases`` lists them), or label image,
+            label table and standard space of one of your own.
+        folder : pathlib.Path, optional
+            A folder of atlases with BIDS names, to look into before TemplateFlow.
+
+        Returns
+        -------
+        lacuna.streamlines.disconnection.ParcelDisconnection
+
+        Raises
+        ------
+        lacuna.errors.InputError
+            If there is no such atlas, or its image and its names do not fit.
+        """
+        table = self.tractogram.endpoints(_found_atlas(atlas, self.space, folder), self.space)
+        return ParcelDisconnection(table, self.streamlines)
+
+    def plot(self, kind: str = 'glass_brain', **options: Any) -> Any:
+        """Draw the map with nilearn.
+
+        Parameters
+        ----------
+        kind : str
+            ``glass_brain``: looked through from three sides; ``stat_map``: in slices of a brain.
+        **options
+            For nilearn's ``plot_glass_brain`` or ``plot_stat_map``, instead of those
+            chosen here.
+
+        Returns
+        -------
+        nilearn display
+            ``savefig`` of it writes a picture. None if `output_file` is among the options.
+
+        Raises
+        ------
+        ValueError
+            If there is no such kind.
+        """
+        if kind not in ('glass_brain', 'stat_map'):
+            message = f"a map is plotted as 'glass_brain' or 'stat_map', not as {kind!r}"
+            raise ValueError(message)
+        from nilearn import plotting
+
+        chosen = {
+            'colorbar': True,
+            'cbar_tick_format': '%.0f',
+            'cmap': 'plasma_r',
+            'vmin': 0,
+            'vmax': 100,
+            'threshold': 1e-6,
+            'black_bg': False,
+        }
+        if kind == 'glass_brain':
+            return plotting.plot_glass_brain(self.map, **{**chosen, 'plot_abs': False, **options})
+        return plotting.plot_stat_map(self.map, **{**chosen, 'draw_cross': False, **options})
+
+    @property
+    def _index(self) -> Any:
+        return self.tractogram.index(self.space)
+
+
+def _checked(tractogram: Tractogram, given: Any, space: str | None) -> tuple[Mask, str, str, list[str]]:
+    """Mask, name, space and doubts of a lesion, looked at as a run does."""
+    path = mask_source(given)
+    stated = stated_spaces(path) if path.is_file() else []
+    try:
+        settled = settle_space([(space, 'space'), *stated]) or Settled(
+            tractogram.space, 'the tractogram', None
+        )
+    except InputError as error:
+        message = f'{path}: {error}'
+        raise MaskError(message) from error
+    mask = read_mask(given)
+    check_touches(path, mask)
+    doubts = [*mask_doubts(mask, settled.space, settled.source)]
+    if settled.contradiction:
+        doubts.append(settled.contradiction)
+    for doubt in doubts:
+        warnings.warn(f'{path}: {doubt}', UserWarning, stacklevel=4)
+    if misplaced := tractogram_doubt(tractogram.info.brain_pct):
+        doubts.append(misplaced)
+    return mask, path.name.split('.')[0], settled.space, doubts
+
+
+def _found_atlas(atlas: str | tuple[Any, Any, str], space: str, folder: Path | None) -> Atlas:
+    if isinstance(atlas, str):
+        return find_atlases([atlas], space, folder=folder)[0]
+    image, labels, atlas_space = atlas
+    return custom_atlas('custom', image, labels, atlas_space)
