@@ -78,7 +78,7 @@ class LesionResults:
     @property
     def subject(self) -> str:
         """Label, without ``sub-``."""
-        return parse_entities(self.stem)['sub']
+        return parse_entities(self.stem).get('sub', '')
 
     @property
     def session(self) -> str | None:
