@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lacuna.bids.results import load_results
+    from lacuna.execution.execute import run
+    from lacuna.execution.result import RunResult
     from lacuna.streamlines.lesion import Lesion
     from lacuna.streamlines.tractogram import Tractogram
 
@@ -19,11 +21,13 @@ __version__ = '0.1.0.dev0'
 #: where each public name is defined: its module is imported when the name is first asked for
 _MODULES = {
     'Lesion': 'lacuna.streamlines.lesion',
+    'RunResult': 'lacuna.execution.result',
     'Tractogram': 'lacuna.streamlines.tractogram',
     'load_results': 'lacuna.bids.results',
+    'run': 'lacuna.execution.execute',
 }
 
-__all__ = ['Lesion', 'Tractogram', '__version__', 'load_results']
+__all__ = ['Lesion', 'RunResult', 'Tractogram', '__version__', 'load_results', 'run']
 
 
 def __getattr__(name: str) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+#: everything is done
+EXIT_DONE = 0
 #: at least one mask failed
 EXIT_FAILED = 1
 #: wrong usage, or input that stops the run before any work
 EXIT_USAGE = 2
 #: by Ctrl-C, or by what a scheduler sends
-INTERRUPTED = 130
+EXIT_INTERRUPTED = 130
 
 
 class LacunaError(Exception):

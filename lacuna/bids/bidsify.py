@@ -8,7 +8,7 @@ import gzip
 import hashlib
 import shutil
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from lacuna.images.spaces import settle_space, space_in_name, world_space
 from lacuna.utils.files import json_bytes, listed, read_json, remove_leftovers, replacing, write_if_changed
 from lacuna.utils.names import NIFTI, sidecar_path
 from lacuna.utils.processes import thread_map
+from lacuna.utils.progress import track
 from lacuna.utils.sidecars import inherited_metadata
 
 MAPPING = 'bidsify.tsv'
@@ -86,7 +87,7 @@ def bidsify(
     label: str = _DEFAULT_LABEL,
     binarize: float | None = None,
     pattern: str | None = None,
-    progress: Callable[[list[Entry], str], Iterable[Entry]] = lambda entries, _: entries,
+    show_progress: bool = False,
 ) -> Bidsified:
     """Copy masks into a BIDS dataset.
 
@@ -105,8 +106,8 @@ def bidsify(
         Values above it are lesion: the masks are then written as 0 and 1, and a sidecar says so.
     pattern : str, optional
         Glob on the names of the masks (or, with a slash, on their paths below the folder, or in the table).
-    progress : callable
-        Wraps a list of masks; its second argument says what is done with them.
+    show_progress : bool
+        Whether bars are shown on a terminal.
 
     Raises
     ------
@@ -127,7 +128,7 @@ def bidsify(
     _check_collisions(entries)
     _check_target(target)
     found = Bidsified()
-    usable = list(_usable(entries, space, found, progress))
+    usable = list(_usable(entries, space, found, show_progress=show_progress))
     todo = [entry for entry in usable if not entry.target.exists()]
     found.kept += [entry.target for entry in usable if entry.target.exists()]
     if taken := [entry for entry in usable if entry.target.exists() and not _same(entry)]:
@@ -140,7 +141,7 @@ def bidsify(
     if usable:
         _write_description(target, source)
         remove_leftovers(entry.target for entry in todo)
-        for entry in progress(todo, 'write'):
+        for entry in track(todo, 'write', unit=' masks', show=show_progress):
             _write(entry)
             found.written.append(entry.target)
         _write_mapping(target, usable)
@@ -180,10 +181,12 @@ def _usable(
     entries: list[Entry],
     space: str,
     found: Bidsified,
-    progress: Callable[[list[Entry], str], Iterable[Entry]],
+    *,
+    show_progress: bool,
 ) -> Iterable[Entry]:
     looks = thread_map(lambda entry: _look(entry, space), entries)
-    for entry, (fault, warning) in zip(progress(entries, 'check'), looks, strict=True):
+    shown = track(looks, 'check', total=len(entries), unit=' masks', show=show_progress)
+    for entry, (fault, warning) in zip(entries, shown, strict=True):
         if fault:
             found.faults.append(fault)
             continue

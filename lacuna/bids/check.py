@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -17,13 +17,13 @@ from lacuna.images.masks import check_threshold, check_touches, read_mask
 from lacuna.images.plausibility import mask_doubts
 from lacuna.images.spaces import world_space
 from lacuna.utils.processes import thread_map
+from lacuna.utils.progress import track
 
 OK = 'ok'
 _HEADER = (
     'path', 'space', 'space_from', 'shape', 'voxel_mm', 'voxels', 'volume_ml', 'status', 'warnings',
 )  # fmt: skip
 
-Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 T = TypeVar('T')
 
 
@@ -57,14 +57,10 @@ class Check:
         return sum(row.fails for row in self.rows)
 
 
-def no_progress(items: Iterable[Any], _: int) -> Iterable[Any]:
-    """For nobody who watches."""
-    return items
-
-
-def each_row(look: Callable[[T], Row], items: list[T], progress: Progress) -> list[Row]:
+def each_row(look: Callable[[T], Row], items: list[T], *, show_progress: bool) -> list[Row]:
     """The row of each item, in their order."""
-    return list(progress(thread_map(look, items), len(items)))
+    rows = thread_map(look, items)
+    return list(track(rows, 'check', total=len(items), unit=' masks', show=show_progress))
 
 
 def check_masks(
@@ -73,7 +69,7 @@ def check_masks(
     mask_space: str | None = None,
     pattern: str | None = None,
     binarize: float | None = None,
-    progress: Progress = no_progress,
+    show_progress: bool = False,
 ) -> Check:
     """Which masks of a BIDS dataset would run: what can be seen without the tractogram.
 
@@ -86,8 +82,8 @@ def check_masks(
         Glob on the names of the masks.
     binarize : float, optional
         Values above it are lesion.
-    progress : callable
-        Wraps what is looked at; its second argument is how many there are.
+    show_progress : bool
+        Whether a bar is shown on a terminal.
 
     Raises
     ------
@@ -123,7 +119,9 @@ def check_masks(
             return _mask_row(root, path, None, reason, binarize, fails=False)
         return _mask_row(root, path, described.get(path), reasons.get(path), binarize)
 
-    return Check(_HEADER, each_row(look, paths, progress), contradictions(described.values()))
+    return Check(
+        _HEADER, each_row(look, paths, show_progress=show_progress), contradictions(described.values())
+    )
 
 
 def _mask_row(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +30,7 @@ from lacuna.bids.outputs import outputs
 from lacuna.bids.results import find_results
 from lacuna.bids.tables import table_bytes
 from lacuna.errors import InputError
+from lacuna.utils.progress import counting
 
 _LONG = 'group_method-snm_desc-long_stats.tsv'
 
@@ -73,7 +73,7 @@ def collect(
     overwrite: bool = False,
     matrices: bool = False,
     long: bool = False,
-    progress: Callable[[int, int], object] | None = None,
+    show_progress: bool = False,
 ) -> Collection:
     """Write one table for each session, label, atlas and output of a derivative dataset.
 
@@ -95,8 +95,8 @@ def collect(
         Whether the matrices are stacked, too (``.npz``).
     long : bool
         Whether all is written into one long table, too.
-    progress : callable, optional
-        Called with the number of files read so far and of all, after each.
+    show_progress : bool
+        Whether a bar is shown on a terminal.
 
     Returns
     -------
@@ -141,15 +141,10 @@ def collect(
     target = output_dir or root
     target.mkdir(parents=True, exist_ok=True)
     tables: list[GroupTable] = []
-    done = count(1)
-
-    def counted(members: Iterable[Member]) -> Iterator[Member]:
-        for member in members:
-            yield member
-            if progress:
-                progress(next(done), found.files)
-
-    with tempfile.TemporaryDirectory(prefix='.tmp-collect-', dir=target) as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix='.tmp-collect-', dir=target) as folder,
+        counting('collect', len(members), unit=' files', show=show_progress) as advance,
+    ):
         for group, members in groups.items():
             found.missing += [
                 f'missing, though others have theirs: {name}'
@@ -158,7 +153,7 @@ def collect(
             ]
             stack = Path(folder, group)
             with stack.open('wb') as stream:
-                rows = read_group(group, counted(members), found.faults, stream)
+                rows = read_group(group, members, found.faults, stream, advance)
             if rows:
                 tables += _tables(members, rows, missing[group], root, target, stack, long=long)
         if long and (table := _long_table(tables, target, Path(folder))):

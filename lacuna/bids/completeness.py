@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lacuna
-from lacuna.bids.check import Check, Progress, Row, each_row, no_progress
+from lacuna.bids.check import Check, Row, each_row
 from lacuna.bids.derivatives import mask_outputs
 from lacuna.bids.failures import find_wanted
 from lacuna.bids.inputs import refuse_results, written_label
@@ -57,7 +57,7 @@ class _Lesion:
 
 
 def check_results(
-    root: Path, *, pattern: str | None = None, verify: bool = False, progress: Progress = no_progress
+    root: Path, *, pattern: str | None = None, verify: bool = False, show_progress: bool = False
 ) -> Check:
     """What of the results of each mask is complete, missing, damaged, stale or of another version.
 
@@ -71,8 +71,8 @@ def check_results(
         Glob on what leads the names of the results.
     verify : bool
         Whether to compare the checksums of all files, too, and not only their sizes.
-    progress : callable
-        Wraps what is looked at; its second argument is how many there are.
+    show_progress : bool
+        Whether a bar is shown on a terminal.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def check_results(
         path = str(absent.path) if absent.path else None
         return Row((stem, path, 0, len(expected), None, absent.status, None), absent.fails)
 
-    found.rows = each_row(look, stems, progress)
+    found.rows = each_row(look, stems, show_progress=show_progress)
     # once, and not for each mask
     doubts = (check_tractogram(each) for lesion in lesions.values() for each in lesion.sidecars.values())
     found.notes += dict.fromkeys(doubt for found_of_one in doubts for doubt in found_of_one)

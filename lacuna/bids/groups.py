@@ -15,7 +15,7 @@ from lacuna.bids.tables import NOT_AVAILABLE, read_matrix, read_parcels, read_st
 from lacuna.errors import InputError
 from lacuna.images.parcels import read_parcel
 from lacuna.utils.files import read_json
-from lacuna.utils.names import parse_entities
+from lacuna.utils.names import few, parse_entities
 
 #: the columns that lead each table
 LEADING = ('participant_id', 'session_id', 'label')
@@ -187,7 +187,11 @@ def read_member(member: Member, stream: BinaryIO | None = None) -> Row:
 
 
 def read_group(
-    group: str, members: Iterable[Member], faults: list[str], stream: BinaryIO | None = None
+    group: str,
+    members: Iterable[Member],
+    faults: list[str],
+    stream: BinaryIO | None = None,
+    advance: Callable[[int], object] | None = None,
 ) -> list[Row]:
     """The rows of a group that have the columns and the provenance of most; the others are added to `faults`."""
     rows = []
@@ -196,6 +200,8 @@ def read_group(
             rows.append(read_member(member, stream))
         except InputError as error:
             faults.append(f'left out: {error}')
+        if advance:
+            advance(1)
     rows = _like_most(group, rows, lambda row: row.columns, _other_columns, faults)
     return _like_most(group, rows, lambda row: tuple(row.identity.items()), _other_identity, faults)
 
@@ -230,13 +236,9 @@ def _other_columns(row: Row, typical: Row) -> str:
         for one in (row, typical)
     )
     lacks, has = [name for name in usual if name not in own], [name for name in own if name not in usual]
-    found = [f'it lacks {_few(lacks)}'] * bool(lacks) + [f'it has {_few(has)}'] * bool(has)
+    found = [f'it lacks {few(lacks, 3)}'] * bool(lacks) + [f'it has {few(has, 3)}'] * bool(has)
     how = ' and '.join(found) or 'the same in another order'
     return f'other columns than the others ({how}); was it made with another label table?'
-
-
-def _few(names: Sequence[str]) -> str:
-    return ', '.join(names[:3]) + (f', ... ({len(names)} in all)' if len(names) > 3 else '')
 
 
 def _other_identity(row: Row, typical: Row) -> str:

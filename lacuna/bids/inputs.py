@@ -15,7 +15,7 @@ from typing import Any
 
 from lacuna.errors import InputError, shorten
 from lacuna.images.spaces import SPACES
-from lacuna.utils.names import NIFTI, parse_entities
+from lacuna.utils.names import NIFTI, few, parse_entities
 
 #: what BIDS takes for a label
 LABEL = re.compile('[0-9A-Za-z]+')
@@ -59,7 +59,7 @@ def find_masks(
     wanted = _labels(participants, 'sub-')
     present = {path.name.removeprefix('sub-') for path in root.glob('sub-*') if path.is_dir()}
     if unknown := [label for label in wanted if label not in present]:
-        message = f'there is no participant {", ".join(unknown)} in {root}; it has {_few(sorted(present))}'
+        message = f'there is no participant {", ".join(unknown)} in {root}; it has {few(sorted(present), 8)}'
         raise InputError(message)
     filters = read_filters(filter_file) if filter_file else {}
 
@@ -91,12 +91,6 @@ def find_masks(
 
 def _labels(given: Iterable[str], prefix: str) -> list[str]:
     return [label.removeprefix(prefix) for label in given]
-
-
-def _few(names: Sequence[str]) -> str:
-    return (
-        ', '.join(names[:8]) + (f', ... ({len(names)} in all)' if len(names) > 8 else '') if names else 'none'
-    )
 
 
 def matches(path: Path, pattern: str) -> bool:

@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from lacuna.bids.bidsify import Entry
-
-_FEW = 10
+from typing import Any
 
 
 def add_parser(commands: Any) -> None:
@@ -63,10 +56,7 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Convert, and say what became of the masks; 1 if one was left out."""
     from lacuna.bids.bidsify import MAPPING, bidsify
-    from lacuna.utils.progress import progress_bar
-
-    def progress(entries: list[Entry], what: str) -> Iterable[Entry]:
-        return progress_bar(what, iterable=entries, unit=' masks')
+    from lacuna.cli.output import warn
 
     found = bidsify(
         args.source,
@@ -76,23 +66,15 @@ def run(args: argparse.Namespace) -> int:
         label=args.label,
         binarize=args.binarize,
         pattern=args.pattern,
-        progress=progress,
+        show_progress=True,
     )
     if args.verbose:
         for path in found.written:
             print(path)
-    _warn([*found.faults, *(f'warning: {line}' for line in found.warnings)], everything=args.verbose > 0)
+    warn([*found.faults, *(f'warning: {line}' for line in found.warnings)], everything=args.verbose > 0)
     same = f', {len(found.kept)} there already' if found.kept else ''
     left_out = f', {len(found.faults)} left out' if found.faults else ''
     print(f'{len(found.written)} masks written{same}{left_out}')
     if found.written or found.kept:
         print(f'{args.target / MAPPING} says which is which')
     return 1 if found.faults else 0
-
-
-def _warn(lines: list[str], *, everything: bool) -> None:
-    shown = lines if everything else lines[:_FEW]
-    for line in shown:
-        print(f'lacuna: {line}', file=sys.stderr)
-    if len(shown) < len(lines):
-        print(f'lacuna: and {len(lines) - len(shown)} more; -v names all', file=sys.stderr)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +43,6 @@ def run(args: argparse.Namespace) -> int:
     from lacuna.bids.tables import table_bytes
     from lacuna.errors import InputError
     from lacuna.utils.files import write_if_changed
-    from lacuna.utils.progress import progress_bar
-
-    def progress(items: Iterable[Any], total: int) -> Iterable[Any]:
-        return progress_bar('check', iterable=items, total=total, unit=' masks')
 
     root = args.path.absolute()
     if not root.is_dir():
@@ -56,14 +51,14 @@ def run(args: argparse.Namespace) -> int:
         )
         raise InputError(message)
     if holds_results(root):
-        found = check_results(root, pattern=args.pattern, verify=args.verify, progress=progress)
+        found = check_results(root, pattern=args.pattern, verify=args.verify, show_progress=True)
     else:
         found = check_masks(
             root,
             mask_space=args.mask_space,
             pattern=args.pattern,
             binarize=args.binarize,
-            progress=progress,
+            show_progress=True,
         )
     table = table_bytes(found.header, (row.cells for row in found.rows))
     if args.output_file:

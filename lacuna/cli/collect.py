@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lacuna.cli.output import warn
 from lacuna.errors import InputError
-from lacuna.utils.progress import counted, progress_bar
 
 if TYPE_CHECKING:
     from lacuna.bids.collect import Collection
-
-_FEW = 10
 
 
 def add_parser(commands: Any) -> None:
@@ -61,21 +58,15 @@ def run(args: argparse.Namespace) -> int:
     """Collect, say what was found and which tables were made; 1 if a result is missing or was left out."""
     from lacuna.bids.collect import collect
 
-    with progress_bar('collect', unit=' files') as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        found = collect(
-            args.derivatives,
-            args.output_dir,
-            pattern=args.pattern,
-            overwrite=args.overwrite,
-            matrices=args.matrices,
-            long=args.long,
-            progress=progress,
-        )
+    found = collect(
+        args.derivatives,
+        args.output_dir,
+        pattern=args.pattern,
+        overwrite=args.overwrite,
+        matrices=args.matrices,
+        long=args.long,
+        show_progress=True,
+    )
     _report(found, everything=args.verbose > 0)
     if args.report:
         from lacuna.reports.group import write_group_report
@@ -83,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         folder = args.output_dir or args.derivatives
         page = folder.absolute() / 'group.html'
         try:
-            print(write_group_report(args.derivatives.absolute(), page, progress=partial(counted, 'group')))
+            print(write_group_report(args.derivatives.absolute(), page, show_progress=True))
         except InputError as error:  # the tables are there
             print(f'lacuna: {error}', file=sys.stderr)
     return 1 if found.faults or (found.missing and not args.allow_missing) else 0
@@ -98,8 +89,4 @@ def _report(found: Collection, *, everything: bool) -> None:
     if same := len(found.tables) - len(found.written):
         print(f'{same} tables were there already, the same')
     for lines in (found.notes, found.missing, found.faults):
-        shown = lines if everything else lines[:_FEW]
-        for line in shown:
-            print(f'lacuna: {line}', file=sys.stderr)
-        if len(shown) < len(lines):
-            print(f'lacuna: and {len(lines) - len(shown)} more; -v names all', file=sys.stderr)
+        warn(lines, everything=everything)

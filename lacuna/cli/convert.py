@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lacuna.errors import InputError
-from lacuna.utils.progress import progress_bar
+from lacuna.utils.progress import counting
 
 if TYPE_CHECKING:
     from lacuna.streamlines.files.tck import TractogramInfo
@@ -81,14 +81,14 @@ def run(args: argparse.Namespace) -> int:
         world_space(args.space)
     subsample = subsample_of(args)
     total = args.source.stat().st_size if args.source.is_file() else None
-    with progress_bar(args.source.name, total=total, unit='B', unit_scale=True) as bar:
+    with counting(args.source.name, total) as progress:
         info = convert(
             args.source,
             args.target,
             space=args.space,
             subsample=subsample,
             overwrite=args.force,
-            progress=bar.update,
+            progress=progress,
         )
     print(_summary(args.target, info))
     if subsample:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lacuna.errors import InputError
 from lacuna.images.spaces import RESOLUTIONS, SPACES
-from lacuna.utils.progress import progress_bar
+from lacuna.utils.progress import counting
 
 
 def add_parser(commands: Any) -> None:
@@ -82,10 +82,8 @@ def _build(args: argparse.Namespace) -> int:
         )
         raise InputError(message)
     size = tractogram.tracks.stat().st_size
-    with progress_bar(
-        f'moving the streamlines to {aligned.space}', total=size, unit='B', unit_scale=True
-    ) as bar:
-        aligned.move(threads=tractogram.nprocs, progress=bar.update)
+    with counting(f'moving the streamlines to {aligned.space}', size) as progress:
+        aligned.move(threads=tractogram.nprocs, progress=progress)
     total = aligned.tracks.stat().st_size
     directory = aligned.tracks
     for resolution in args.resolution:
@@ -93,14 +91,14 @@ def _build(args: argparse.Namespace) -> int:
         directory = (
             index_beside(aligned.tracks) if args.beside else aligned.index_directory(grid, args.tck_upsample)
         )
-        with progress_bar(f'indexing for {resolution} mm', total=total, unit='B', unit_scale=True) as bar:
+        with counting(f'indexing for {resolution} mm', total) as progress:
             build_index(
                 aligned.tracks,
                 directory,
                 grid,
                 upsample=args.tck_upsample,
                 nprocs=tractogram.nprocs,
-                progress=bar.update,
+                progress=progress,
             )
     print(describe(directory))
     return 0

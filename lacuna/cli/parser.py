@@ -23,7 +23,7 @@ from lacuna.cli import (
     slurm,
     tutorial,
 )
-from lacuna.errors import EXIT_USAGE, INTERRUPTED, LacunaError
+from lacuna.errors import EXIT_INTERRUPTED, EXIT_USAGE, LacunaError
 from lacuna.execution.environment import prepare_environment
 
 
@@ -106,4 +106,4 @@ def guarded(command: Callable[[argparse.Namespace], int], args: argparse.Namespa
         return EXIT_USAGE
     except KeyboardInterrupt:
         print('lacuna: interrupted; the same command goes on where it stopped', file=sys.stderr)
-        return INTERRUPTED
+        return EXIT_INTERRUPTED

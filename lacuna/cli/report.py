@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lacuna.errors import InputError
-from lacuna.utils.progress import counted, progress_bar
+from lacuna.utils.progress import track
 
 if TYPE_CHECKING:
     from lacuna.bids.failures import Failure
@@ -65,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     if args.group:
         from lacuna.reports.group import write_group_report
 
-        print(write_group_report(root, root / 'group.html', progress=partial(counted, 'group')))
+        print(write_group_report(root, root / 'group.html', show_progress=True))
         return 0
     from lacuna.bids.failures import read_failures
     from lacuna.reports.participant import make_reports
@@ -73,21 +72,20 @@ def run(args: argparse.Namespace) -> int:
     failures = read_failures(root)
     labels = _labels(root, args.participants, failures)
     failed = 0
-    with progress_bar('reports', total=len(labels)) as bar:
-        for label, made in make_reports(
-            root,
-            labels,
-            failures=failures,
-            redraw=True,
-            viewer=args.report == 'full',
-            workers=processors(args.nprocs),
-        ):
-            bar.update(1)
-            if isinstance(made, Path):
-                print(made)
-            else:
-                failed += 1
-                print(f'lacuna: sub-{label}: no report: {made}', file=sys.stderr)
+    made = make_reports(
+        root,
+        labels,
+        failures=failures,
+        redraw=True,
+        viewer=args.report == 'full',
+        workers=processors(args.nprocs),
+    )
+    for label, page in track(made, 'reports', total=len(labels)):
+        if isinstance(page, Path):
+            print(page)
+        else:
+            failed += 1
+            print(f'lacuna: sub-{label}: no report: {page}', file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -6,12 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lacuna.errors import InputError
-from lacuna.execution.config import ENGINES, ON_EMPTY, REPORTS, RunConfig, read_settings
-from lacuna.execution.execute import execute, prepare
-from lacuna.execution.lock import locking
-from lacuna.execution.messages import print_plan, set_up_logging
-from lacuna.execution.plugins.file import read_plugin
+from lacuna.cli.output import print_plan, print_result, set_up_logging
+from lacuna.errors import EXIT_DONE, EXIT_FAILED, InputError
+from lacuna.execution.config import ENGINES, ON_EMPTY, REPORTS, RunConfig, config_of, read_settings
+from lacuna.execution.execute import prepare, run_config
 from lacuna.images.spaces import RESOLUTIONS, SPACES
 from lacuna.utils.cache import cache_dir
 from lacuna.utils.cache_contents import using
@@ -170,17 +168,15 @@ def run(args: argparse.Namespace) -> int:
     """Run ``lacuna run snm``; returns the exit code."""
     config = make_config(args)
     set_up_logging(config.verbose)
-    with using(cache_dir()):
-        return _run(config)
-
-
-def _run(config: RunConfig) -> int:
     if config.dry_run:
-        plan = prepare(config)
+        with using(cache_dir()):
+            plan = prepare(config, show=True)
         print_plan(plan)
-        return 1 if plan.failed else 0
-    with stopped_by_sigterm(), locking(config.output_dir) as lock:
-        return execute(prepare(config, lock), lock)
+        return EXIT_FAILED if plan.failed else EXIT_DONE
+    with stopped_by_sigterm():
+        result = run_config(config, show=True)
+    print_result(result, verbose=config.verbose)
+    return result.exit_code
 
 
 def _default(name: str, text: str) -> str:
@@ -196,32 +192,10 @@ def make_config(args: argparse.Namespace) -> RunConfig:
     InputError
         If the file cannot be read, the tractogram is not named, or a value is not possible.
     """
-    from lacuna.datasets.connectomes import connectome_path
-
     file = getattr(args, 'config', None)
     values = read_settings(file.expanduser()) if file else {}
     values |= {name: value for name, value in vars(args).items() if name in RunConfig.__dataclass_fields__}
     if 'connectome_path' not in values:
         message = 'name the tractogram with --connectome-path'
         raise InputError(message)
-    values['connectome_path'] = connectome_path(values['connectome_path'])
-    for name, setting in RunConfig.__dataclass_fields__.items():
-        if str(setting.type).startswith('Path') and values.get(name) is not None:
-            values[name] = _absolute(values[name])
-    if values.get('use_plugin'):
-        values = read_plugin(values['use_plugin']).resources | values
-    for name in ('participants', 'sessions', 'parcel_atlases'):
-        values[name] = tuple(values.get(name, ()))
-    values['custom_parcellations'] = tuple(
-        (name, str(Path(image).absolute()), str(Path(labels).absolute()), space)
-        for name, image, labels, space in values.get('custom_parcellations', ())
-    )
-    return RunConfig(**values)
-
-
-def _absolute(path: str | Path) -> Path:
-    try:
-        return Path(path).expanduser().absolute()
-    except RuntimeError as error:  # ~somebody who is not known
-        message = f'{path}: {error}'
-        raise InputError(message) from error
+    return config_of(values)

@@ -6,11 +6,13 @@ import dataclasses
 import math
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lacuna.errors import InputError, shorten
+from lacuna.execution.plugins.file import PluginChoice, read_plugin
 from lacuna.images.masks import check_threshold
 from lacuna.images.spaces import RESOLUTIONS, world_space
 from lacuna.utils.names import check_name
@@ -67,8 +69,8 @@ class RunConfig:
         Processors to use; -1 for all.
     mem_gb : float or None
         Memory to use; None for what there is.
-    use_plugin : pathlib.Path or None
-        File that says what runs the nodes (``--use-plugin``).
+    use_plugin : lacuna.execution.plugins.file.PluginChoice or None
+        What runs the nodes, as the file of ``--use-plugin`` says.
     work_dir : pathlib.Path or None
         For what is not finished; None for a folder that goes with the run.
     report : str
@@ -105,7 +107,7 @@ class RunConfig:
     on_empty: str = 'warn'
     nprocs: int = -1
     mem_gb: float | None = None
-    use_plugin: Path | None = None
+    use_plugin: PluginChoice | None = None
     work_dir: Path | None = None
     report: str = REPORTS[0]
     overwrite: bool = False
@@ -168,7 +170,10 @@ class RunConfig:
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values (paths as text, None left out)."""
         plain: dict[str, Any] = {}
-        for name, value in dataclasses.asdict(self).items():
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
+            if isinstance(value, PluginChoice):
+                value = value.path
             if value is not None:
                 plain[name] = str(value) if isinstance(value, Path) else value
         return plain
@@ -212,6 +217,47 @@ class RunConfig:
             if getattr(self, name):
                 words.append(f'--{name.replace("_", "-")}')
         return shlex.join(words)
+
+
+def config_of(values: Mapping[str, Any]) -> RunConfig:
+    """Settings as people give them: paths and labels as text, the name of a fetched tractogram, the file of a plugin.
+
+    Parameters
+    ----------
+    values : mapping
+        By the names of the attributes of `RunConfig`. Relative paths are completed.
+
+    Raises
+    ------
+    InputError
+        If a value is not possible, or a file of settings cannot be read.
+    """
+    from lacuna.datasets.connectomes import connectome_path
+
+    settings = {**values, 'connectome_path': connectome_path(values['connectome_path'])}
+    for name, setting in RunConfig.__dataclass_fields__.items():
+        if str(setting.type).startswith('Path') and settings.get(name) is not None:
+            settings[name] = _absolute(settings[name])
+    if plugin := settings.get('use_plugin'):
+        if not isinstance(plugin, PluginChoice):
+            plugin = read_plugin(_absolute(plugin))
+        settings = plugin.resources | settings | {'use_plugin': plugin}
+    for name in ('participants', 'sessions', 'parcel_atlases'):
+        given = settings.get(name, ())
+        settings[name] = (given,) if isinstance(given, str) else tuple(given)
+    settings['custom_parcellations'] = tuple(
+        (name, str(Path(image).absolute()), str(Path(labels).absolute()), space)
+        for name, image, labels, space in settings.get('custom_parcellations', ())
+    )
+    return RunConfig(**settings)
+
+
+def _absolute(path: str | Path) -> Path:
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:  # ~somebody who is not known
+        message = f'{path}: {error}'
+        raise InputError(message) from error
 
 
 def _is_chunk(text: str) -> bool:
@@ -285,6 +331,7 @@ def _is_a(value: Any, kind: str) -> bool:
 #: how the types of the settings look in TOML
 _TOML_TYPES: dict[str, type | tuple[type, ...]] = {
     'Path': str,
+    'PluginChoice': str,
     'str': str,
     'bool': bool,
     'int': int,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lacuna.utils.cache import (
@@ -15,6 +17,9 @@ from lacuna.utils.cache import (
     private_temporary_dir,
     user_cache_dir,
 )
+
+_LOGGER = logging.getLogger('lacuna')
+_OF_NIPYPE = ('nipype', 'nipype.workflow', 'nipype.utils', 'nipype.interface', 'nipype.filemanip')
 
 
 def prepare_environment() -> None:
@@ -42,9 +47,9 @@ def _compiled_code() -> Path:
             make_private_dir(cache)  # what it holds tells of masks and tractograms
         if make_private_dir(cache / name):
             return cache / name
-        print(
-            f'lacuna: compiled code is not kept in {cache / name}: it belongs to somebody else, or others can write there',
-            file=sys.stderr,
+        _LOGGER.warning(
+            'lacuna: compiled code is not kept in %s: it belongs to somebody else, or others can write there',
+            cache / name,
         )
     return private_temporary_dir() / name
 
@@ -53,5 +58,54 @@ def quiet_nipype() -> None:
     """Keep nipype's own loggers silent; importing nipype has set them up before."""
     import nipype  # noqa: F401
 
-    for name in ('nipype', 'nipype.workflow', 'nipype.utils', 'nipype.interface', 'nipype.filemanip'):
+    for name in _OF_NIPYPE:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def process_as_it_was() -> Iterator[None]:
+    """Prepare the process for a run, and leave it at the end as it was found.
+
+    That is its environment variables, its working directory (Nipype changes it for each node), the levels of Nipype's
+    loggers, and the backend of matplotlib (niworkflows chooses one when it is imported).
+    """
+    environment, folder = dict(os.environ), Path.cwd()
+    try:
+        prepare_environment()
+        with _matplotlib_as_it_was(), _nipype_silenced():
+            yield
+    finally:
+        os.chdir(folder)
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
+        os.environ.update(environment)
+
+
+@contextmanager
+def _nipype_silenced() -> Iterator[None]:
+    import nipype  # noqa: F401  sets the levels
+
+    levels = {name: logging.getLogger(name).level for name in _OF_NIPYPE}
+    quiet_nipype()
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+
+
+@contextmanager
+def _matplotlib_as_it_was() -> Iterator[None]:
+    import matplotlib as mpl
+
+    # not as an item of rcParams, which would choose a backend now
+    before = dict.__getitem__(mpl.rcParams, 'backend')
+    try:
+        yield
+    finally:
+        if dict.__getitem__(mpl.rcParams, 'backend') != before:
+            pyplot = sys.modules.get('matplotlib.pyplot')
+            if pyplot and isinstance(before, str):
+                pyplot.switch_backend(before)
+            else:
+                dict.__setitem__(mpl.rcParams, 'backend', before)  # one not chosen yet it would not take

@@ -3,31 +3,95 @@
 from __future__ import annotations
 
 import logging
-import sys
-import zlib
-from functools import partial
+import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lacuna.errors import EXIT_FAILED, INTERRUPTED, InputError
-from lacuna.execution.config import RunConfig
-from lacuna.execution.lock import OutputLock
-from lacuna.execution.messages import log_doubts, log_failures, log_plan, log_tractogram, print_result
-from lacuna.execution.plugins.file import PluginChoice, read_plugin
-from lacuna.execution.reasons import Reasons
+from lacuna.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, InputError
+from lacuna.execution.config import RunConfig, config_of
+from lacuna.execution.environment import process_as_it_was
+from lacuna.execution.lock import OutputLock, locking
+from lacuna.execution.messages import (
+    log_doubts,
+    log_failures,
+    log_plan,
+    log_tractogram,
+    passing_to_callers,
+)
+from lacuna.execution.result import FinishedMask, RunPaths, RunResult
 from lacuna.utils.cache import cache_dir
-from lacuna.utils.progress import counted, progress_bar
+from lacuna.utils.cache_contents import using
+from lacuna.utils.progress import track
 
 if TYPE_CHECKING:
     from lacuna.bids.failures import Failure
-    from lacuna.execution.plan import RunPlan
-    from lacuna.execution.record import RunRecord
-    from lacuna.utils.processes import Usage
+    from lacuna.execution.plan import MaskJob, RunPlan
 
 _LOGGER = logging.getLogger('lacuna')
 
+#: a process has one working directory and one environment: a second run in another thread waits for the first
+_ONE_RUN = threading.Lock()
 
-def prepare(config: RunConfig, lock: OutputLock | None = None) -> RunPlan:
+
+def run(
+    source: str | Path, output_dir: str | Path, *, connectome_path: str | Path, **settings: Any
+) -> RunResult:
+    """Compute the disconnection of each mask of a dataset, as ``lacuna run snm`` does.
+
+    Nothing is printed, and no signal is handled: warnings go to the logger ``lacuna``, and failures are in the result.
+    Working directory and environment are at the end what they were; a run in another thread waits.
+
+    Parameters
+    ----------
+    source : str or pathlib.Path
+        BIDS dataset, or one mask.
+    output_dir : str or pathlib.Path
+        Folder of the results. What is there already, made with the same settings, is not made again.
+    connectome_path : str or pathlib.Path
+        Tractogram, or the name of one that was fetched.
+    **settings
+        Other attributes of :class:`lacuna.execution.config.RunConfig`, such as ``parcel_atlases`` or ``nprocs``.
+
+    Returns
+    -------
+    lacuna.execution.result.RunResult
+
+    Raises
+    ------
+    lacuna.errors.InputError
+        If the input cannot be used, or a setting is not possible. A mask that fails is in ``failures`` instead.
+    """
+    if unknown := settings.keys() - RunConfig.__dataclass_fields__.keys():
+        message = f'run() has no setting {", ".join(sorted(unknown))}; those of RunConfig are possible'
+        raise TypeError(message)
+    values = {'source': source, 'output_dir': output_dir, 'connectome_path': connectome_path, **settings}
+    with _ONE_RUN, passing_to_callers(), process_as_it_was():
+        return run_config(config_of(values))
+
+
+def run_config(config: RunConfig, *, show: bool = False) -> RunResult:
+    """Run with these settings; `show` says whether bars, and with ``verbose`` the words of MRtrix3, are shown."""
+    started = time.monotonic()
+    with using(cache_dir()):
+        if config.dry_run:
+            plan = prepare(config, show=show)
+            log_plan(plan)
+            return RunResult(
+                finished=_finished(plan, made=()),
+                failures=plan.failed,
+                paths=RunPaths(config.output_dir),
+                seconds=time.monotonic() - started,
+                skipped=plan.skipped,
+                planned=tuple(job.mask.path for job in plan.todo),
+                warnings=plan.warnings,
+            )
+        with locking(config.output_dir) as lock:
+            return execute(prepare(config, lock, show=show), lock, started=started, show=show)
+
+
+def prepare(config: RunConfig, lock: OutputLock | None = None, *, show: bool = False) -> RunPlan:
     """Check everything that can be checked before any work; what is to be written is locked."""
     from lacuna.bids.derivatives import check_output_dir
     from lacuna.execution.plan import make_plan, mask_paths
@@ -41,27 +105,28 @@ def prepare(config: RunConfig, lock: OutputLock | None = None) -> RunPlan:
             "'apt-get install mrtrix3'), or leave out --engine: the default needs no MRtrix3"
         )
         raise InputError(message)
-    if plugin := _plugin(config):
-        check_programs(plugin.name)
+    if config.use_plugin:
+        check_programs(config.use_plugin.name)
     check_output_dir(config.output_dir, config.source)
     paths = mask_paths(config)  # before the tractogram is read, which may take minutes
-    tractogram = Tractogram(config.connectome_path, config.connectome_space, progress=True)
+    tractogram = Tractogram(config.connectome_path, config.connectome_space, progress=show)
     log_tractogram(tractogram)
 
     version = mrtrix_version() if config.engine == 'mrtrix' else None
+    settings = config.settings()
     return make_plan(
         config,
         tractogram,
         engine_version=version,
         cache=cache_dir(),
-        progress=partial(counted, 'checking masks'),
+        show_progress=show,
+        lock=(lambda subjects: lock.take(subjects, settings)) if lock else None,
         paths=paths,
-        **({'lock': lambda subjects: lock.take(subjects, config.settings())} if lock else {}),
     )
 
 
-def execute(plan: RunPlan, lock: OutputLock) -> int:
-    """Do what the plan says is missing; returns the exit code."""
+def execute(plan: RunPlan, lock: OutputLock, *, started: float, show: bool = False) -> RunResult:
+    """Do what the plan says is missing, and bring the table of failures and the reports up to date."""
     from lacuna.bids.failures import update_failures
     from lacuna.execution.sidecars import write_description
     from lacuna.execution.workfolders import remove_of_dead_runs
@@ -75,50 +140,79 @@ def execute(plan: RunPlan, lock: OutputLock) -> int:
         engine_version=plan.engine_version,
         atlases=[each.atlas for found in plan.parcellations.values() for each in found],
     )
+    log_dir = None
+    faults: list[str] = []
+    failures = list(plan.failed)
+    doubts: list[str] = []
     if plan.todo or plan.unpublished:
-        failures, faults = _run_recorded(plan)
+        from lacuna.execution.record import new_log_dir
+
+        log_dir = new_log_dir(config)
+        failures, faults, doubts = _run_recorded(plan, log_dir, show=show)
     else:
         log_plan(plan)
-        log_failures(failures := plan.failed)
-        faults = []
+        log_failures(failures)
     looked_at = {mask.path for mask in (*plan.done, *(job.mask for job in plan.todo))}
     looked_at |= {each.path for each in (*plan.skipped, *plan.failed)}
+    failed = {failure.path for failure in failures}
     with lock.tables():
         table = update_failures(config.output_dir, looked_at, failures)
-    finished = len(plan.done) + len(plan.todo) - (len(failures) - len(plan.failed))
-    if failures:
-        print(
-            f'lacuna: {len(failures)} of {finished + len(failures)} masks failed; see {table}',
-            file=sys.stderr,
+    pages, missing = _make_reports(plan, failures, show=show) if config.report != 'none' else ((), {})
+    return RunResult(
+        finished=_finished(plan, [job for job in plan.todo if job.mask.path not in failed]),
+        failures=tuple(failures),
+        paths=RunPaths(config.output_dir, log_dir, table, pages),
+        seconds=time.monotonic() - started,
+        skipped=plan.skipped,
+        faults=tuple(faults),
+        missing_reports=missing,
+        warnings=(*plan.warnings, *doubts),
+    )
+
+
+def _finished(plan: RunPlan, made: Sequence[MaskJob]) -> tuple[FinishedMask, ...]:
+    """The masks that were done before, and those that this run has made the results of."""
+    from lacuna.bids.derivatives import mask_outputs
+
+    masks = [*((mask, False) for mask in plan.done), *((job.mask, True) for job in made)]
+    root = plan.config.output_dir
+    return tuple(
+        FinishedMask(
+            mask.path,
+            mask.stem,
+            mask.subject,
+            mask.space,
+            {target: root / path for target, path in mask_outputs(mask, plan.targets(mask.space)).items()},
+            tuple(plan.mask_warnings.get(mask.path, ())),
+            is_new,
         )
-    if config.report != 'none':
-        _make_reports(plan, failures)
-    print_result(plan, finished)
-    return 1 if failures or faults else 0
+        for mask, is_new in masks
+    )
 
 
-def _run_recorded(plan: RunPlan) -> tuple[list[Failure], list[str]]:
-    """Do what is missing, and keep a record of it in ``logs/``; returns what `_run_jobs` does."""
+def _run_recorded(plan: RunPlan, log_dir: Path, *, show: bool) -> tuple[list[Failure], list[str], list[str]]:
+    """Do what is missing, and keep a record of it in `log_dir`.
+
+    Returns the masks that failed, what failed besides, and what has become doubtful.
+    """
     from lacuna.bids.derivatives import remove_unused_connectomes
-    from lacuna.execution.record import RunRecord, logging_to, new_log_dir
+    from lacuna.execution.graph import run_masks, workflow_name
+    from lacuna.execution.record import RunRecord, logging_to
     from lacuna.execution.workfolders import hidden_below, temporary_folder, work_folder
 
-    log_dir = new_log_dir(plan.config)
+    config = plan.config
     with logging_to(log_dir / 'run.log'):
         record = RunRecord(log_dir, plan)
         log_plan(plan)
         status, code = 'error', EXIT_FAILED
         try:
-            name = _workflow_name(plan.config)
-            plugin = _plugin(plan.config)
-            large = plan.config.engine == 'mrtrix' or (plugin is not None and plugin.is_cluster)
-            base = plan.config.work_dir or (
-                hidden_below(plan.config.output_dir) if large else temporary_folder()
-            )
-            with work_folder(base, name, keep=plan.config.work_dir is not None):
-                unfinished, faults = _run_jobs(plan, base, log_dir, record)
+            large = config.engine == 'mrtrix' or (config.use_plugin and config.use_plugin.is_cluster)
+            base = config.work_dir or (hidden_below(config.output_dir) if large else temporary_folder())
+            with work_folder(base, workflow_name(config), keep=config.work_dir is not None):
+                unfinished, faults = run_masks(plan, base, log_dir, record, show=show)
             log_failures(failures := [*plan.failed, *unfinished])
-            log_doubts(plan)
+            log_doubts(doubts := plan.doubts_of_endpoints())
+            record.warn(doubts)
             for fault in faults:
                 _LOGGER.error('lacuna: %s', fault)
             if failures:
@@ -126,113 +220,25 @@ def _run_recorded(plan: RunPlan) -> tuple[list[Failure], list[str]]:
             elif faults:
                 status = 'something besides the masks failed'
             else:
-                status, code = 'done', 0
+                status, code = 'done', EXIT_DONE
         except KeyboardInterrupt:
-            status, code = 'interrupted', INTERRUPTED
+            status, code = 'interrupted', EXIT_INTERRUPTED
             raise
         finally:
             _LOGGER.info('%s', status)
             record.finish(status, code)
-        if plan.config.overwrite:
-            remove_unused_connectomes(plan.config.output_dir)
-    return failures, faults
+        if config.overwrite:
+            remove_unused_connectomes(config.output_dir)
+    return failures, faults, doubts
 
 
-def _run_jobs(
-    plan: RunPlan, work_dir: Path, log_dir: Path, record: RunRecord
-) -> tuple[list[Failure], list[str]]:
-    """Build the workflow of the masks with missing results and run it.
+def _make_reports(
+    plan: RunPlan, failures: Sequence[Failure], *, show: bool
+) -> tuple[tuple[Path, ...], dict[str, str]]:
+    """The page of each participant whose results have changed, or who has failures; one that cannot be drawn costs no result.
 
-    Returns the masks that failed, and what failed besides although all masks are finished.
+    Returns the pages of all participants of the run, and by participant why there is none.
     """
-    from lacuna.execution.cohort import init_cohort_wf, sink_nodes
-    from lacuna.execution.environment import quiet_nipype
-    from lacuna.execution.graph import choose_workers, remove_finished, run_workflow, stream_commands
-    from lacuna.execution.record import write_methods
-    from lacuna.utils.processes import processors
-
-    config = plan.config
-    nprocs = processors(config.nprocs)
-    plugin = _plugin(config)
-    masks = max(len(plan.todo), 1)  # none if only the density has to be made again
-    workers = choose_workers(config.engine, nprocs, masks, config.connectome_path.stat().st_size)
-    if plugin and plugin.is_cluster:  # a mask is a job: the index answers on one processor, MRtrix3 uses all
-        workers = nprocs if config.engine == 'index' else 1
-    workflow = init_cohort_wf(
-        plan,
-        nprocs=nprocs,
-        omp_nthreads=max(1, nprocs // workers),
-        show_progress=True,
-        name=_workflow_name(config),
-    )
-    write_methods(log_dir, workflow.visit_desc())
-    if config.verbose > 1:
-        stream_commands(workflow)
-    else:
-        quiet_nipype()
-
-    sinks = dict(zip(sink_nodes(plan, workflow), plan.todo, strict=True))
-    finished = set()
-    with progress_bar('masks', total=len(plan.todo), unit='mask') as bar:
-
-        def on_finished(node: str, usage: Usage) -> None:
-            if node in sinks:
-                finished.add(node)
-                remove_finished(work_dir / Path(*node.split('.')[:-1]))
-                path = sinks[node].mask.path
-                record.mask(path, 'done', usage)
-                record.write_now_and_then()
-                _LOGGER.info('%s: done, %.2f s, %.0f MB', path, usage.seconds, usage.peak_memory / 1e6)
-                bar.update(1)
-
-        crashes, error = run_workflow(
-            workflow,
-            nprocs=nprocs,
-            workers=workers,
-            groups=[sink.removesuffix('.sink') for sink in sinks],
-            mem_gb=config.mem_gb,
-            work_dir=work_dir,
-            crash_dir=log_dir,
-            on_finished=on_finished,
-            plugin=plugin,
-        )
-    if len(finished) == len(sinks):
-        remove_finished(work_dir / workflow.name)
-
-    reasons, failures = Reasons(plan, work_dir), []
-    for sink, job in sinks.items():
-        if sink not in finished:
-            cause = next((crash for crash in crashes if sink in crash.stopped), None)
-            failure = reasons.of_mask(job, sink.removesuffix('sink'), cause or error)
-            record.mask(job.mask.path, 'failed', reason=failure.reason)
-            failures.append(failure)
-    besides = [reasons.of_crash(crash, crash.path) for crash in crashes if crash.stopped.isdisjoint(sinks)]
-    return failures, [each for each in besides if not any(each in failure.reason for failure in failures)]
-
-
-def _plugin(config: RunConfig) -> PluginChoice | None:
-    return read_plugin(config.use_plugin) if config.use_plugin else None
-
-
-def _workflow_name(config: RunConfig) -> str:
-    """Name of the workflow, and of its folder: runs at the same time may share a work folder.
-
-    The same command finds what it left there when it was killed.
-    """
-    which = [
-        config.output_dir,
-        config.source,
-        config.participants,
-        config.sessions,
-        config.pattern,
-        config.bids_filter_file,
-        config.chunk,
-    ]
-    return f'lacuna_{zlib.crc32(repr(which).encode()):08x}_wf'
-
-
-def _make_reports(plan: RunPlan, failures: list[Failure]) -> None:
-    """The page of each participant whose results have changed, or who has failures; one that cannot be drawn costs no result."""
     from lacuna.reports.participant import is_current, make_reports
     from lacuna.utils.processes import processors
 
@@ -241,8 +247,11 @@ def _make_reports(plan: RunPlan, failures: list[Failure]) -> None:
     stale = {subject for subject in known if not is_current(root, subject, viewer=viewer)}
     subjects = sorted(stale | {failure.subject for failure in failures})
     workers = processors(plan.config.nprocs)
-    with progress_bar('reports', total=len(subjects)) as bar:
-        for subject, made in make_reports(root, subjects, failures=failures, viewer=viewer, workers=workers):
-            bar.update(1)
-            if isinstance(made, str):
-                print(f'lacuna: sub-{subject}: no report: {made}', file=sys.stderr)
+    made = make_reports(root, subjects, failures=failures, viewer=viewer, workers=workers)
+    missing = {
+        subject: page
+        for subject, page in track(made, 'reports', total=len(subjects), show=show)
+        if isinstance(page, str)
+    }
+    pages = (root / f'sub-{subject}.html' for subject in sorted(known | set(subjects)))
+    return tuple(page for page in pages if page.is_file()), missing

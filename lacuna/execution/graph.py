@@ -1,22 +1,32 @@
-"""Run a workflow: Nipype's settings, resources and progress."""
+"""The workflow of a run: built, and run with Nipype's settings, resources and progress."""
 
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lacuna.errors import InputError
 from lacuna.execution.plugins.file import PluginChoice
-from lacuna.execution.plugins.local import Crash, group_of, local_plugin
+from lacuna.execution.plugins.local import Crash, LocalPlugin, group_of
 from lacuna.utils.cache import make_private_dir
-from lacuna.utils.processes import Usage
+from lacuna.utils.processes import Usage, processors
+from lacuna.utils.progress import counting
 
 if TYPE_CHECKING:
     from nipype.pipeline.engine import Workflow
+
+    from lacuna.bids.failures import Failure
+    from lacuna.execution.config import RunConfig
+    from lacuna.execution.plan import RunPlan
+    from lacuna.execution.record import RunRecord
+
+_LOGGER = logging.getLogger('lacuna')
 
 #: bytes: a disk with less is as good as full, for a file that did not fit is gone again
 _NO_ROOM = 100e6
@@ -45,6 +55,94 @@ def choose_workers(engine: str, nprocs: int, masks: int, tractogram_bytes: int) 
     """
     pays = masks >= 10 if engine == 'index' else masks >= 2 * nprocs or tractogram_bytes > 10**9
     return min(nprocs, masks) if pays else 1
+
+
+def run_masks(
+    plan: RunPlan, work_dir: Path, log_dir: Path, record: RunRecord, *, show: bool
+) -> tuple[list[Failure], list[str]]:
+    """Build the workflow of the masks with missing results and run it; `show`: see `run_config`.
+
+    Returns the masks that failed, and what failed besides although all masks are finished.
+    """
+    from lacuna.execution.cohort import init_cohort_wf, sink_nodes
+    from lacuna.execution.environment import quiet_nipype
+    from lacuna.execution.reasons import Reasons
+    from lacuna.execution.record import write_methods
+
+    config = plan.config
+    nprocs = processors(config.nprocs)
+    plugin = config.use_plugin
+    masks = max(len(plan.todo), 1)  # none if only the density has to be made again
+    workers = choose_workers(config.engine, nprocs, masks, config.connectome_path.stat().st_size)
+    if plugin and plugin.is_cluster:  # a mask is a job: the index answers on one processor, MRtrix3 uses all
+        workers = nprocs if config.engine == 'index' else 1
+    workflow = init_cohort_wf(
+        plan,
+        nprocs=nprocs,
+        omp_nthreads=max(1, nprocs // workers),
+        show_progress=show,
+        name=workflow_name(config),
+    )
+    write_methods(log_dir, workflow.visit_desc())
+    if show and config.verbose > 1:
+        stream_commands(workflow)
+    else:
+        quiet_nipype()
+
+    sinks = dict(zip(sink_nodes(plan, workflow), plan.todo, strict=True))
+    finished = set()
+    with counting('masks', len(plan.todo), unit='mask', show=show) as advance:
+
+        def on_finished(node: str, usage: Usage) -> None:
+            if node in sinks:
+                finished.add(node)
+                remove_finished(work_dir / Path(*node.split('.')[:-1]))
+                path = sinks[node].mask.path
+                record.mask(path, 'done', usage)
+                record.write_now_and_then()
+                _LOGGER.info('%s: done, %.2f s, %.0f MB', path, usage.seconds, usage.peak_memory / 1e6)
+                advance(1)
+
+        crashes, error = run_workflow(
+            workflow,
+            nprocs=nprocs,
+            workers=workers,
+            groups=[sink.removesuffix('.sink') for sink in sinks],
+            mem_gb=config.mem_gb,
+            work_dir=work_dir,
+            crash_dir=log_dir,
+            on_finished=on_finished,
+            plugin=plugin,
+        )
+    if len(finished) == len(sinks):
+        remove_finished(work_dir / workflow.name)
+
+    reasons, failures = Reasons(plan, work_dir), []
+    for sink, job in sinks.items():
+        if sink not in finished:
+            cause = next((crash for crash in crashes if sink in crash.stopped), None)
+            failure = reasons.of_mask(job, sink.removesuffix('sink'), cause or error)
+            record.mask(job.mask.path, 'failed', reason=failure.reason)
+            failures.append(failure)
+    besides = [reasons.of_crash(crash, crash.path) for crash in crashes if crash.stopped.isdisjoint(sinks)]
+    return failures, [each for each in besides if not any(each in failure.reason for failure in failures)]
+
+
+def workflow_name(config: RunConfig) -> str:
+    """Name of the workflow, and of its folder: runs at the same time may share a work folder.
+
+    The same command finds what it left there when it was killed.
+    """
+    which = [
+        config.output_dir,
+        config.source,
+        config.participants,
+        config.sessions,
+        config.pattern,
+        config.bids_filter_file,
+        config.chunk,
+    ]
+    return f'lacuna_{zlib.crc32(repr(which).encode()):08x}_wf'
 
 
 def run_workflow(
@@ -117,7 +215,7 @@ def run_workflow(
         plugin_args: dict[str, Any] = {'status_callback': callback, 'n_procs': nprocs}
         if mem_gb is not None:
             plugin_args['memory_gb'] = mem_gb
-        runner = local_plugin(plugin_args, workers=workers, groups=groups)
+        runner = LocalPlugin(plugin_args, workers=workers, groups=groups)
     try:
         workflow.run(runner)
     except Exception as error:  # noqa: BLE001  not of a node: those are in the crashes

@@ -18,10 +18,10 @@ from typing import BinaryIO
 from lacuna.errors import InputError
 from lacuna.utils.files import TEMPORARY
 from lacuna.utils.locks import NO_LOCKS
+from lacuna.utils.names import few
 
 # What each byte of the lock file stands for. It need not be that long.
 _SETTINGS, _TABLES, _FIRST_PARTICIPANT = 0, 1, 2
-_MOST_NAMED = 5
 
 
 class OutputLock:
@@ -73,8 +73,7 @@ class OutputLock:
         reason = (
             f'other settings: {others}'
             if others
-            else f'the results of {", ".join(f"sub-{subject}" for subject in taken[:_MOST_NAMED])}'
-            + (f' and {len(taken) - _MOST_NAMED} more' if len(taken) > _MOST_NAMED else '')
+            else f'the results of {few([f"sub-{subject}" for subject in taken])}'
         )
         message = (
             f'another run is writing into {self._root}, with {reason}; '

@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lacuna.bids.outputs import connectome_tdi_path
-
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from lacuna.bids.failures import Failure
-    from lacuna.bids.mask_files import MaskFile
     from lacuna.bids.outputs import Target
     from lacuna.execution.plan import RunPlan
     from lacuna.streamlines.tractogram import Tractogram
 
 _LOGGER = logging.getLogger('lacuna')
-
-#: lesions in the table at the end of a run
-_MOST_ROWS = 20
-
-#: the outputs whose paths are printed at the end of a run with -v, and how they are called
-_SHOWN = {
-    'disconnection_map': 'map',
-    'summary': 'summary',
-    'disconnection_matrix': 'matrix',
-    'roi_disconnection': 'table',
-}
 
 _STEPS = {
     'index': 'once: build an index of the tractogram, or take that of an earlier run, and find the parcels at the '
@@ -41,14 +25,35 @@ _STEPS = {
 }
 
 
-def set_up_logging(verbose: int) -> None:
-    """Messages go to standard error, those of Lacuna only."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter('%(message)s'))
-    handler.setLevel(logging.INFO if verbose else logging.WARNING)
-    _LOGGER.handlers[:] = [handler]
+class _ToCaller(logging.Handler):
+    """Hands on what the program that has called us would have got, had `passing_to_callers` not been there."""
+
+    def __init__(self) -> None:
+        super().__init__(_LOGGER.getEffectiveLevel())
+        self._handlers = list(_LOGGER.handlers)
+        self._above = _LOGGER.parent if _LOGGER.propagate else None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for handler in self._handlers:
+            if record.levelno >= handler.level:
+                handler.handle(record)
+        if self._above and self._above.hasHandlers():  # else Python would print it
+            self._above.callHandlers(record)
+
+
+@contextmanager
+def passing_to_callers() -> Iterator[None]:
+    """Let the log of a run have all messages, and the handlers of the program only those that it asks for."""
+    handlers, level, propagates = list(_LOGGER.handlers), _LOGGER.level, _LOGGER.propagate
+    _LOGGER.handlers[:] = [_ToCaller()]
     _LOGGER.propagate = False
-    _LOGGER.setLevel(logging.INFO)  # the log of a run holds all
+    _LOGGER.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        _LOGGER.handlers[:] = handlers
+        _LOGGER.propagate = propagates
+        _LOGGER.setLevel(level)
 
 
 def log_tractogram(tractogram: Tractogram) -> None:
@@ -72,11 +77,10 @@ def log_warnings(plan: RunPlan) -> None:
         _LOGGER.warning('lacuna: %s: %s', path, '; '.join(found))
 
 
-def log_doubts(plan: RunPlan) -> None:
-    """What is doubtful only after the work is done; it is added to the warnings of the plan."""
-    for doubt in (doubts := plan.doubts_of_endpoints()):
+def log_doubts(doubts: Iterable[str]) -> None:
+    """What is doubtful only after the work is done."""
+    for doubt in doubts:
         _LOGGER.warning('lacuna: %s', doubt)
-    plan.warnings.extend(doubts)
 
 
 def log_plan(plan: RunPlan) -> None:
@@ -87,7 +91,7 @@ def log_plan(plan: RunPlan) -> None:
     for mask in plan.done:
         _LOGGER.info('%s: all results are there', mask.path)
     for job in plan.todo:
-        _LOGGER.info('%s: %s (%s)', job.mask.path, _names(job.missing), job.mask.space)
+        _LOGGER.info('%s: %s (%s)', job.mask.path, target_names(job.missing), job.mask.space)
     if plan.todo:
         _LOGGER.info('%s', _STEPS[plan.config.engine])
 
@@ -104,75 +108,9 @@ def log_failures(failures: Iterable[Failure]) -> None:
             _LOGGER.error('lacuna: %s and %d more: %s', those[0].path, len(those) - 1, cause)
 
 
-def _names(targets: Iterable[Target]) -> str:
+def target_names(targets: Iterable[Target]) -> str:
     """The outputs in words: those of an atlas behind its name."""
     by_atlas: dict[str | None, list[str]] = {}
     for key, atlas in targets:
         by_atlas.setdefault(atlas, []).append(key)
     return '; '.join((f'{atlas}: ' if atlas else '') + ', '.join(keys) for atlas, keys in by_atlas.items())
-
-
-def print_plan(plan: RunPlan) -> None:
-    """What a run would do, one mask a line, and what is doubtful."""
-    log_warnings(plan)
-    rows = [(str(job.mask.path), f'would make: {_names(job.missing)}') for job in plan.todo]
-    tractogram, resolution = plan.tractogram.label, plan.config.output_resolution
-    rows += [
-        (connectome_tdi_path(tractogram, space, resolution).as_posix(), 'would make: full_tdi')
-        for space in plan.unpublished
-        if not any(job.mask.space == space for job in plan.todo)
-    ]
-    rows += [(str(mask.path), 'done') for mask in plan.done]
-    rows += [(str(skipped.path), 'would be skipped: empty') for skipped in plan.skipped]
-    rows += [(str(failure.path), f'would fail: {failure.reason}') for failure in plan.failed]
-    for path, what in sorted(rows):
-        print(f'{path}\t{what}')
-    print(
-        f'{len(plan.todo)} to do, {len(plan.done)} done, {len(plan.skipped)} skipped, {len(plan.failed)} unusable'
-    )
-
-
-def print_result(plan: RunPlan, finished: int) -> None:
-    """What was found, one lesion a line, and where the results are; with -v each path."""
-    from lacuna.bids.derivatives import mask_outputs
-
-    root = plan.config.output_dir
-    masks = [*plan.done, *(job.mask for job in plan.todo)]
-    outputs = {mask: mask_outputs(mask, plan.targets(mask.space)) for mask in masks}
-    _print_table(plan, {mask: {target.key: path for target, path in outputs[mask].items()} for mask in masks})
-    if plan.config.verbose:
-        for mask in masks:
-            for target, path in outputs[mask].items():
-                if target.key in _SHOWN and (root / path).is_file():
-                    print(f'{_SHOWN[target.key]}: {root / path}')
-        for subject in dict.fromkeys(mask.subject for mask in masks):
-            page = root / f'sub-{subject}.html'
-            if page.is_file() and plan.config.report != 'none':
-                print(f'report: {page}')
-    elif plan.config.report != 'none' and masks:
-        print(f'reports: {root}/sub-*.html')
-    print(
-        f'{finished} mask{"s" if finished != 1 else ""} done ({finished - len(plan.done)} now); results in {root}'
-    )
-
-
-def _print_table(plan: RunPlan, outputs: Mapping[MaskFile, Mapping[str, Path]]) -> None:
-    """The lesions that are finished, with their numbers from the summaries."""
-    from lacuna.utils.files import read_json
-
-    rows = []
-    for mask, paths in outputs.items():
-        if summary := read_json(plan.config.output_dir / paths['summary']):
-            volume, cut = summary.get('mask_volume_mm3'), summary.get('streamlines_disconnected_pct')
-            numbers = (volume / 1000 if volume is not None else None, cut)
-            shown = ['n/a' if number is None else f'{number:.2f}' for number in numbers]
-            rows.append((mask.stem, *shown, str(len(plan.mask_warnings.get(mask.path, ())))))
-    if not rows:
-        return
-    head = ('lesion', 'ml', '% cut', 'warnings')
-    shown_rows = [head, *rows[:_MOST_ROWS]]
-    widths = [max(map(len, column)) for column in zip(*shown_rows, strict=True)]
-    for name, *cells in shown_rows:
-        print('  '.join([f'{name:{widths[0]}}', *(map(str.rjust, cells, widths[1:]))]))
-    if len(rows) > _MOST_ROWS:
-        print(f'and {len(rows) - _MOST_ROWS} more')

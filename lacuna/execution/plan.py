@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from lacuna.streamlines.sample import gap_warning
 from lacuna.streamlines.tractogram import Tractogram, TractogramInSpace, digest
 from lacuna.utils.names import parse_entities, sidecar_path
 from lacuna.utils.processes import thread_map
+from lacuna.utils.progress import track
 
 _MATRICES = ('disconnection_matrix', 'mask_matrix', 'intact_matrix', 'full_matrix', 'matrix_statistics')
 
@@ -64,24 +65,24 @@ class RunPlan:
     config : lacuna.execution.config.RunConfig
     tractogram : lacuna.streamlines.tractogram.Tractogram
     engine_version : str or None
-    todo : list of MaskJob
+    todo : tuple of MaskJob
         Masks with outputs to make.
-    done : list of lacuna.bids.mask_files.MaskFile
+    done : tuple of lacuna.bids.mask_files.MaskFile
         Masks whose outputs are all there.
-    failed : list of Failure
-    skipped : list of Failure
+    failed : tuple of Failure
+    skipped : tuple of Failure
         Masks left out on purpose.
-    warnings : list of str
+    warnings : tuple of str
         What is doubtful about all that the masks share: tractogram, atlases.
-    mask_warnings : dict
-        What is doubtful about a mask: a list of texts by the path of the mask, for those about which something is.
-    unpublished : list of str
+    mask_warnings : mapping
+        What is doubtful about a mask: texts by the path of the mask, for those about which something is.
+    unpublished : tuple of str
         Spaces whose full density is not in the dataset, or damaged.
-    connectome_metadata : dict
+    connectome_metadata : mapping
         By space.
-    parcellations : dict
-        By space, a list of the atlases asked for.
-    movements : dict
+    parcellations : mapping
+        By space, the atlases asked for.
+    movements : mapping
         By source and target space, for those that differ: a :class:`lacuna.images.transforms.Transform`.
     """
 
@@ -89,16 +90,16 @@ class RunPlan:
     tractogram: Tractogram
     engine_version: str | None
     cache: Path
-    todo: list[MaskJob] = field(default_factory=list)
-    done: list[MaskFile] = field(default_factory=list)
-    failed: list[Failure] = field(default_factory=list)
-    skipped: list[Failure] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    unpublished: list[str] = field(default_factory=list)
-    mask_warnings: dict[Path, list[str]] = field(default_factory=dict)
-    connectome_metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
-    parcellations: dict[str, list[Parcellation]] = field(default_factory=dict)
-    movements: dict[tuple[str, str], Transform] = field(default_factory=dict)
+    todo: tuple[MaskJob, ...] = ()
+    done: tuple[MaskFile, ...] = ()
+    failed: tuple[Failure, ...] = ()
+    skipped: tuple[Failure, ...] = ()
+    warnings: tuple[str, ...] = ()
+    unpublished: tuple[str, ...] = ()
+    mask_warnings: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
+    connectome_metadata: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    parcellations: Mapping[str, tuple[Parcellation, ...]] = field(default_factory=dict)
+    movements: Mapping[tuple[str, str], Transform] = field(default_factory=dict)
 
     def alignment(self, space: str) -> TractogramInSpace:
         """The tractogram in a space."""
@@ -156,8 +157,8 @@ def make_plan(
     *,
     engine_version: str | None,
     cache: Path,
-    progress: Callable[[list[Path]], Any] = iter,
-    lock: Callable[[set[str]], object] = len,
+    show_progress: bool = False,
+    lock: Callable[[set[str]], object] | None = None,
     paths: Sequence[Path] | None = None,
 ) -> RunPlan:
     """Check each mask, and compare with what is in the output folder.
@@ -170,9 +171,9 @@ def make_plan(
         Version of MRtrix3, if that is the engine.
     cache : pathlib.Path
         Folder of the caches.
-    progress : callable
-        Wraps the list of masks, as ``tqdm`` does.
-    lock : callable
+    show_progress : bool
+        Whether the check of the masks shows a bar on a terminal.
+    lock : callable, optional
         Called with the participants before their results are looked at, so that nobody else writes them meanwhile.
     paths : sequence of pathlib.Path, optional
         What `mask_paths` has found.
@@ -183,41 +184,52 @@ def make_plan(
         If no mask can be used, two have the same name for their results, or the results on disk were made with
         other settings (unless ``overwrite``).
     """
-    plan = RunPlan(config, tractogram, engine_version, cache)
-    if gaps := gap_warning(tractogram.info, config.output_resolution, config.tck_upsample):
-        plan.warnings.append(gaps)
-    if misplaced := tractogram_doubt(tractogram.info.brain_pct):
-        plan.warnings.append(f'{tractogram.path}: {misplaced}')
-    if tractogram.contradiction:
-        plan.warnings.append(f'{tractogram.contradiction}: {tractogram.space} is used')
-    usable = _usable_masks(plan, mask_paths(config) if paths is None else paths, progress)
+    masks = _look_at_masks(
+        config, mask_paths(config) if paths is None else paths, show_progress=show_progress
+    )
     # another chunk may have masks that can be used
-    if plan.failed and not usable and not plan.skipped and not config.chunk:
-        raise InputError('\n'.join(_reasons(plan.failed)))
-    spaces = sorted({mask.space for mask, _ in usable})
-    for space in spaces:
-        _find_movement(plan, tractogram.space, space)
-        plan.parcellations[space] = _parcellations(plan, space)
-    plan.warnings.extend(plan.doubts_of_endpoints())
-    lock({mask.subject for mask, _ in usable})
+    if masks.failed and not masks.usable and not masks.skipped and not config.chunk:
+        raise InputError('\n'.join(_reasons(masks.failed)))
+    spaces = sorted({mask.space for mask, _ in masks.usable})
+    parcellations = {space: _parcellations(config, space) for space in spaces}
+    plan = RunPlan(
+        config,
+        tractogram,
+        engine_version,
+        cache,
+        failed=masks.failed,
+        skipped=masks.skipped,
+        mask_warnings=masks.doubts,
+        parcellations=parcellations,
+        movements=_movements(tractogram, parcellations),
+    )
+    misplaced = tractogram_doubt(tractogram.info.brain_pct)
+    warnings = [*_tractogram_warnings(plan, misplaced), *masks.contradictions, *_atlas_warnings(plan)]
+    plan = replace(plan, warnings=(*warnings, *plan.doubts_of_endpoints()))
+    if lock:
+        lock({mask.subject for mask, _ in masks.usable})
+    return _compared(plan, masks.usable, misplaced)
+
+
+def _compared(plan: RunPlan, usable: Iterable[tuple[MaskFile, str]], misplaced: str | None) -> RunPlan:
+    """The plan with what is missing in the output folder; `usable` are masks and their checksums."""
+    config, tractogram = plan.config, plan.tractogram
     links = read_links(config.output_dir)
     common: dict[str, dict[str, Any]] = {}
-    atlases: dict[str, dict[str, dict[str, Any]]] = {}
-    for space in spaces:
-        movement = _find_movement(plan, tractogram.space, space)
+    for space in plan.parcellations:
+        movement = plan.movements.get((tractogram.space, space))
         common[space] = run_metadata(
             config,
             tractogram,
             space,
-            engine_version=engine_version,
+            engine_version=plan.engine_version,
             moved_with={'File': movement.path.name, 'SHA256': movement.sha256} if movement else None,
         )
-        plan.connectome_metadata[space] = connectome_metadata(config, tractogram, common[space], links)
-        atlases[space] = {each.atlas.name: atlas_metadata(each, links) for each in plan.parcellations[space]}
-        if not is_whole(
-            config.output_dir / connectome_tdi_path(tractogram.label, space, config.output_resolution)
-        ):
-            plan.unpublished.append(space)
+    atlases = {
+        space: {each.atlas.name: atlas_metadata(each, links) for each in found}
+        for space, found in plan.parcellations.items()
+    }
+    todo, done = [], []
     conflicts: dict[str, list[str]] = {}
     own_sidecars = set()
     for mask, sha256 in usable:
@@ -232,49 +244,83 @@ def make_plan(
         elif differing:
             conflicts[mask.path.name] = differing
         if missing:
-            warnings = [*plan.mask_warnings.get(mask.path, ()), mask.contradiction, misplaced]
-            plan.todo.append(
-                MaskJob(mask, tuple(missing), metadata, atlases[mask.space], tuple(filter(None, warnings)))
-            )
+            warnings = filter(None, (*plan.mask_warnings.get(mask.path, ()), mask.contradiction, misplaced))
+            todo.append(MaskJob(mask, tuple(missing), metadata, atlases[mask.space], tuple(warnings)))
         else:
-            plan.done.append(mask)
+            done.append(mask)
     if not config.overwrite:
         conflicts |= conflicting_results(config.output_dir, common, own_sidecars)
         if conflicts:
             raise InputError(_conflict_message(conflicts))
-    return plan
+    return replace(
+        plan,
+        todo=tuple(todo),
+        done=tuple(done),
+        unpublished=tuple(space for space in common if not _is_published(plan, space)),
+        connectome_metadata={
+            space: connectome_metadata(config, tractogram, about, links) for space, about in common.items()
+        },
+    )
 
 
-def _find_movement(plan: RunPlan, source: str, target: str) -> Transform | None:
-    """The transform of points from one space to another, noted in the plan; None within one space."""
-    if (source, target) not in plan.movements and (movement := find_transform_of_points(source, target)):
-        plan.movements[source, target] = movement
-    return plan.movements.get((source, target))
+def _is_published(plan: RunPlan, space: str) -> bool:
+    """Whether the full density for a space is in the dataset, and whole."""
+    path = connectome_tdi_path(plan.tractogram.label, space, plan.config.output_resolution)
+    return is_whole(plan.config.output_dir / path)
 
 
-def _parcellations(plan: RunPlan, space: str) -> list[Parcellation]:
+def _movements(
+    tractogram: Tractogram, parcellations: Mapping[str, Sequence[Parcellation]]
+) -> dict[tuple[str, str], Transform]:
+    """The transforms of points between spaces that a run needs: of the streamlines, and to the atlases."""
+    pairs = [(tractogram.space, space) for space in parcellations]
+    pairs += [(space, each.atlas.space) for space, found in parcellations.items() for each in found]
+    return {pair: movement for pair in dict.fromkeys(pairs) if (movement := find_transform_of_points(*pair))}
+
+
+def _parcellations(config: RunConfig, space: str) -> tuple[Parcellation, ...]:
     """The atlases asked for, read and checked."""
-    config = plan.config
     if not (config.parcel_atlases or config.custom_parcellations):
-        return []
+        return ()
     custom = [custom_atlas(*words) for words in config.custom_parcellations]
     found = find_atlases(config.parcel_atlases, space, custom=custom, folder=config.atlas_dir)
-    for atlas in found:
-        _find_movement(plan, space, atlas.space)
-    parcellations = [read_parcellation(fetch(atlas)) for atlas in found]
-    for each in parcellations:
-        doubt = check_space(each.atlas.space, each.index.shape, each.affine)
-        message = f'the atlas {each.atlas.name} ({each.atlas.image}): {doubt}'
-        if doubt and message not in plan.warnings:  # of each space in which there are masks
-            plan.warnings.append(message)
-    return parcellations
+    return tuple(read_parcellation(fetch(atlas)) for atlas in found)
 
 
-def _usable_masks(
-    plan: RunPlan, paths: Sequence[Path], progress: Callable[[list[Path]], Any]
-) -> list[tuple[MaskFile, str]]:
-    config = plan.config
+def _tractogram_warnings(plan: RunPlan, misplaced: str | None) -> list[str]:
+    """What is doubtful about the tractogram."""
+    config, tractogram = plan.config, plan.tractogram
+    found = [gap_warning(tractogram.info, config.output_resolution, config.tck_upsample)]
+    found += [f'{tractogram.path}: {misplaced}'] if misplaced else []
+    found += [f'{tractogram.contradiction}: {tractogram.space} is used'] if tractogram.contradiction else []
+    return [each for each in found if each]
+
+
+def _atlas_warnings(plan: RunPlan) -> list[str]:
+    """What is doubtful about the atlases, once for all the spaces in which there are masks."""
+    return list(
+        dict.fromkeys(
+            f'the atlas {each.atlas.name} ({each.atlas.image}): {doubt}'
+            for found in plan.parcellations.values()
+            for each in found
+            if (doubt := check_space(each.atlas.space, each.index.shape, each.affine))
+        )
+    )
+
+
+class _Masks(NamedTuple):
+    """The masks that a run is asked for, as they were found to be."""
+
+    usable: list[tuple[MaskFile, str]]  # with the checksum
+    failed: tuple[Failure, ...]
+    skipped: tuple[Failure, ...]
+    doubts: dict[Path, tuple[str, ...]]
+    contradictions: list[str]
+
+
+def _look_at_masks(config: RunConfig, paths: Sequence[Path], *, show_progress: bool) -> _Masks:
     described: list[MaskFile] = []
+    failed: list[Failure] = []
     subject = only_label(config.participants)
     if subject is not None and not config.source.is_dir() and not LABEL.fullmatch(subject):
         message = f'the participant {shorten(subject)} has to be letters and digits'
@@ -283,22 +329,28 @@ def _usable_masks(
         try:
             described.append(describe_mask(path, space=config.mask_space, subject=subject))
         except MaskError as error:
-            plan.failed.append(Failure(path, str(error), subject))
+            failed.append(Failure(path, str(error), subject))
     # a mask in the native space beside the same one in MNI space is what pipelines leave: no failure
     in_standard_space = {mask_stem(mask.path) for mask in described}
-    plan.failed[:] = [failure for failure in plan.failed if mask_stem(failure.path) not in in_standard_space]
+    failed = [failure for failure in failed if mask_stem(failure.path) not in in_standard_space]
     check_unique(described)
-    plan.warnings.extend(contradictions(described))
-    usable = []
-    looks = thread_map(lambda mask: _look(mask, plan), described)
-    for _, mask, look in zip(progress([mask.path for mask in described]), described, looks, strict=True):
+    found = _Masks([], (), (), {}, contradictions(described))
+    skipped = []
+    looks = thread_map(lambda mask: _look(mask, config.binarize), described)
+    shown = track(looks, 'checking masks', total=len(described), show=show_progress)
+    for mask, look in zip(described, shown, strict=True):
+        empty = Failure(mask.path, f'{mask.path}: the mask is empty', mask.subject)
         if look.failure:
-            plan.failed.append(Failure(mask.path, look.failure, mask.subject))
-        elif not look.empty or _use_empty(plan, mask):
-            usable.append((mask, look.sha256))
+            failed.append(Failure(mask.path, look.failure, mask.subject))
+        elif look.empty and config.on_empty == 'error':
+            failed.append(empty)
+        elif look.empty and config.on_empty == 'skip':
+            skipped.append(empty)
+        else:
+            found.usable.append((mask, look.sha256))
             if look.doubts:
-                plan.mask_warnings.setdefault(mask.path, []).extend(look.doubts)
-    return usable
+                found.doubts[mask.path] = look.doubts
+    return found._replace(failed=tuple(failed), skipped=tuple(skipped))
 
 
 class _Look(NamedTuple):
@@ -310,9 +362,9 @@ class _Look(NamedTuple):
     failure: str | None = None
 
 
-def _look(described: MaskFile, plan: RunPlan) -> _Look:
+def _look(described: MaskFile, binarize: float | None) -> _Look:
     try:
-        mask = read_mask(described.path, plan.config.binarize)
+        mask = read_mask(described.path, binarize)
         check_touches(described.path, mask)
     except MaskError as error:
         return _Look(failure=str(error))
@@ -354,16 +406,6 @@ def chunk_of(masks: Sequence[Path], chunk: str) -> list[Path]:
     labels = [parse_entities(path.name).get('sub', path.name) for path in masks]
     mine = set(sorted(set(labels))[number - 1 :: of])
     return [path for path, label in zip(masks, labels, strict=True) if label in mine]
-
-
-def _use_empty(plan: RunPlan, mask: MaskFile) -> bool:
-    """Whether an empty mask is used; notes those that are not."""
-    failure = Failure(mask.path, f'{mask.path}: the mask is empty', mask.subject)
-    if plan.config.on_empty == 'error':
-        plan.failed.append(failure)
-    elif plan.config.on_empty == 'skip':
-        plan.skipped.append(failure)
-    return plan.config.on_empty == 'warn'
 
 
 def _reasons(failures: Sequence[Failure]) -> list[str]:

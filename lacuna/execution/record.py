@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import resources
@@ -54,7 +54,7 @@ class RunRecord:
             'status': 'running',
             'exit_code': None,
         }
-        self._warnings = plan.warnings  # there may be more at the end
+        self._warnings = list(plan.warnings)
         self._masks: dict[Path, dict[str, Any]] = {}
         self._mask_warnings = plan.mask_warnings
         for mask in plan.done:
@@ -76,6 +76,10 @@ class RunRecord:
             'reason': reason,
             'warnings': self._mask_warnings.get(path, []),
         }
+
+    def warn(self, doubts: Iterable[str]) -> None:
+        """Note what has become doubtful during the run."""
+        self._warnings.extend(doubts)
 
     def write_now_and_then(self) -> None:
         """Write the file, unless that was done a moment ago."""

@@ -22,7 +22,7 @@ from lacuna.images.spaces import standard_grid
 from lacuna.streamlines import disconnection
 from lacuna.streamlines.tractogram import Tractogram
 from lacuna.utils.cache import cached_or_local
-from lacuna.utils.progress import progress_bar
+from lacuna.utils.progress import counting
 
 
 class _BuildIndexInputSpec(BaseInterfaceInputSpec):
@@ -72,20 +72,15 @@ class BuildIndex(SimpleInterface):
             directory = Path(inputs.directory)
         else:
             directory = Tractogram(tracks, inputs.space).in_space().index_directory(grid, upsample)
-        with progress_bar(
-            'indexing the tractogram',
-            show=inputs.show_progress,
-            total=tracks.stat().st_size,
-            unit='B',
-            unit_scale=True,
-        ) as bar:
+        size = tracks.stat().st_size
+        with counting('indexing the tractogram', size, show=inputs.show_progress) as progress:
             part = build_index(
                 tracks,
                 directory,
                 grid,
                 upsample=upsample,
                 nprocs=inputs.num_threads,
-                progress=bar.update,
+                progress=progress,
             )
         index = Index.open(part, verify=False)
         self._results['index'] = str(part)

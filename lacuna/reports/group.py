@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from importlib import resources
@@ -21,6 +21,7 @@ from lacuna.reports.figures.style import drawing, png_bytes, svg_bytes
 from lacuna.reports.summary import warnings_html
 from lacuna.utils.files import write_if_changed
 from lacuna.utils.processes import thread_map
+from lacuna.utils.progress import track
 
 _SORT = """
 'use strict';
@@ -110,7 +111,7 @@ def write_group_report(
     derivatives: Path,
     output: Path,
     *,
-    progress: Callable[[Sequence[LesionResults]], Iterable[LesionResults]] = lambda lesions: lesions,
+    show_progress: bool = False,
 ) -> Path:
     """Write the overview of all lesions in a folder of results.
 
@@ -120,8 +121,8 @@ def write_group_report(
         Root of the derivative dataset.
     output : pathlib.Path
         The page; links to participants are relative to its folder, so it belongs into the dataset.
-    progress : callable
-        Wraps the list of lesions, as ``tqdm`` does.
+    show_progress : bool
+        Whether a bar is shown on a terminal.
 
     Returns
     -------
@@ -143,7 +144,8 @@ def write_group_report(
     rows = []
     problems: list[str] = []
     sums: dict[str, _Sums] = {}
-    for lesion, seen in zip(progress(lesions), thread_map(_look, lesions), strict=True):
+    looks = track(thread_map(_look, lesions), 'group', total=len(lesions), show=show_progress)
+    for lesion, seen in zip(lesions, looks, strict=True):
         rows.append(seen.row)
         if seen.problem:
             problems.append(f'{lesion.stem}: the mask {seen.problem}; it is not drawn.')

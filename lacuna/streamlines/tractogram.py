@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from lacuna.utils.cache import cache_dir, cached, is_writable
 from lacuna.utils.files import json_bytes, read_json, write_if_changed
 from lacuna.utils.locks import file_lock
 from lacuna.utils.processes import processors
-from lacuna.utils.progress import progress_bar
+from lacuna.utils.progress import counting
 
 if TYPE_CHECKING:
     from lacuna.images.atlases import Atlas, Parcellation
@@ -112,15 +112,15 @@ class Tractogram:
         self.resolution, self.upsample = resolution, upsample
         self.nprocs, self.progress = processors(nprocs), progress
         self.cache = Path(cache).absolute() if cache else cache_dir()
-        with self._bar('reading the tractogram', self.path) as bar:
+        with self._bar('reading the tractogram', self.path) as advance:
             if kind == '.tck':
                 self.tracks = self.path
-                self.info = _inspect(self.path, self.cache, bar.update)
+                self.info = _inspect(self.path, self.cache, advance)
                 self.sha256 = self.info.sha256
             else:
                 self.sha256 = _checksum(self.path, self.cache)
                 self.tracks = self.cache / 'converted' / f'{self.sha256[:32]}.tck'
-                cached(self.tracks, lambda: convert(self.path, self.tracks, progress=bar.update))
+                cached(self.tracks, lambda: convert(self.path, self.tracks, progress=advance))
                 self.info = _inspect(self.tracks, self.cache, None)
         self._indexes: dict[str, Index] = {}
         self._tables: dict[Any, EndpointTable] = {}
@@ -206,17 +206,17 @@ class Tractogram:
 
         placed = self.in_space(space)
         if placed.space not in self._indexes:
-            with self._bar(f'moving the streamlines to {placed.space}', self.tracks) as bar:
-                placed.move(threads=self.nprocs, progress=bar.update)
+            with self._bar(f'moving the streamlines to {placed.space}', self.tracks) as advance:
+                placed.move(threads=self.nprocs, progress=advance)
             grid = self.grid(space=placed.space)
-            with self._bar('indexing the tractogram', placed.tracks) as bar:
+            with self._bar('indexing the tractogram', placed.tracks) as advance:
                 part = build_index(
                     placed.tracks,
                     placed.index_directory(grid, self.upsample),
                     grid,
                     upsample=self.upsample,
                     nprocs=self.nprocs,
-                    progress=bar.update,
+                    progress=advance,
                 )
             # every byte was compared just now
             self._indexes[placed.space] = Index.open(
@@ -269,8 +269,8 @@ class Tractogram:
             self._transforms[source, target] = find_transform_of_points(source, target)
         return self._transforms[source, target]
 
-    def _bar(self, what: str, path: Path) -> Any:
-        return progress_bar(what, show=self.progress, total=path.stat().st_size, unit='B', unit_scale=True)
+    def _bar(self, what: str, path: Path) -> AbstractContextManager[Callable[[int], object]]:
+        return counting(what, path.stat().st_size, show=self.progress)
 
 
 @dataclass(frozen=True)

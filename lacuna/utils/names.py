@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from lacuna.errors import InputError
@@ -53,3 +54,15 @@ def check_name(path: str | Path) -> None:
     if (shown := shown_name(path)) != str(path):
         message = f'{shown}: the name holds control characters, or bytes that are no UTF-8; rename it'
         raise InputError(message)
+
+
+def few(names: Sequence[str], most: int = 5) -> str:
+    """The first of some names, and how many more there are.
+
+    >>> few(['a', 'b', 'c', 'd'], 3), few(['a', 'b']), few([])
+    ('a, b, c and 1 more', 'a, b', 'none')
+    """
+    if not names:
+        return 'none'
+    more = f' and {len(names) - most} more' if len(names) > most else ''
+    return ', '.join(names[:most]) + more

@@ -30,7 +30,7 @@ from lacuna.datasets import archives
 from lacuna.errors import InputError, MaskError
 from lacuna.execution import environment
 from lacuna.execution.config import RunConfig
-from lacuna.execution.execute import _workflow_name
+from lacuna.execution.graph import workflow_name
 from lacuna.images.labels import read_labels
 from lacuna.reports.figures import viewer
 from lacuna.reports.figures.viewer import viewer_page
@@ -299,7 +299,7 @@ def test_a_cache_that_is_there_keeps_its_permissions(tmp_path, monkeypatch):
     assert stat.S_IMODE(Path(os.environ['NUMBA_CACHE_DIR']).stat().st_mode) == 0o700
 
 
-def test_own_folder(tmp_path):
+def test_make_private_dir(tmp_path):
     folder = tmp_path / 'a' / 'b'
     assert make_private_dir(folder)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -334,7 +334,7 @@ def test_nothing_is_unpickled_from_a_work_folder_that_others_can_write(toy, tmp_
     out = tmp_path / 'out'
     name = next(path for path in out.rglob('*disconnectionpct.nii.gz'))
     name.unlink()
-    folder = tmp_path / 'w' / _workflow_name(make_config(build_parser().parse_args(command)))
+    folder = tmp_path / 'w' / workflow_name(make_config(build_parser().parse_args(command)))
     folder.mkdir(parents=True)
     folder.chmod(0o777)
     (folder / 'trap').touch()

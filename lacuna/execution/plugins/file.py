@@ -30,10 +30,13 @@ class PluginChoice:
         ``Linear``, ``MultiProc``, or a batch system: ``SLURM``, ``SGE``, ``PBS``, ``LSF`` or ``Condor``.
     args : dict
         Its settings, checked.
+    path : pathlib.Path or None
+        The file that says so.
     """
 
     name: str
     args: Mapping[str, Any] = field(default_factory=dict)
+    path: Path | None = None
 
     @property
     def is_cluster(self) -> bool:
@@ -89,7 +92,7 @@ def read_plugin(path: Path) -> PluginChoice:
         if not is_right(value):
             message = f'the plugin file {path}: {key} is {reprlib.repr(value)}; write {expected}'
             raise InputError(message)
-    return PluginChoice(name, args)
+    return PluginChoice(name, args, path)
 
 
 def time_limit(text: str) -> int:

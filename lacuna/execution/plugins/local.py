@@ -16,6 +16,9 @@ from threading import Event
 from traceback import format_exc, format_exception
 from typing import TYPE_CHECKING, Any
 
+from nipype.pipeline.plugins.multiproc import MultiProcPlugin
+from nipype.pipeline.plugins.tools import report_crash
+
 from lacuna.utils.processes import Usage, measured, start_worker
 
 #: seconds between two looks at the jobs if none has ended
@@ -87,8 +90,6 @@ class KeepsCrashes(_Plugin):
 
 def write_crash(node: Any, traceback: list[str]) -> Path | None:
     """Write the record of a node that failed; None if that is not possible, on a full disk say."""
-    from nipype.pipeline.plugins.tools import report_crash
-
     try:
         return Path(report_crash(node, traceback=traceback))
     except OSError:
@@ -114,7 +115,7 @@ def crash_reason(text: str) -> str:
     return ' '.join(said.split()) or (errors[-1][0].strip() if errors else 'unknown')
 
 
-def local_plugin(plugin_args: dict[str, Any], *, workers: int, groups: Sequence[str] = ()) -> Any:
+class LocalPlugin(KeepsCrashes, MultiProcPlugin):
     """A plugin that runs nodes on this machine.
 
     Nipype's own Linear and MultiProc go through the graph in breadth: with a thousand masks, the intermediate files
@@ -129,104 +130,103 @@ def local_plugin(plugin_args: dict[str, Any], *, workers: int, groups: Sequence[
     groups : sequence of str
         Full names of sub-workflows; nodes outside come first.
 
-    Returns
-    -------
-    plugin
-        With the attributes ``usage``: by group, the `Usage` of its nodes so far; and ``crashes``.
+    Attributes
+    ----------
+    usage : dict
+        By group, the `Usage` of its nodes so far.
+    crashes : list of Crash
     """
-    from nipype.pipeline.plugins.multiproc import MultiProcPlugin
 
-    ranks = {name: rank for rank, name in enumerate(groups)}
+    pool: Any
 
-    class LocalPlugin(KeepsCrashes, MultiProcPlugin):
-        pool: Any
+    def __init__(self, plugin_args: dict[str, Any], *, workers: int, groups: Sequence[str] = ()) -> None:
+        super().__init__(plugin_args=plugin_args)
+        self._workers = workers
+        self._ranks = {name: rank for rank, name in enumerate(groups)}
+        self.usage: dict[str, Usage] = defaultdict(Usage)
+        self.crashes = []
+        self._news = Event()
+        self._looks = 0
+        self.pool.shutdown()  # no process has been started yet
+        self.pool = _new_pool(self._workers)
 
-        def __init__(self) -> None:
-            super().__init__(plugin_args=plugin_args)
-            self.usage: dict[str, Usage] = defaultdict(Usage)
-            self.crashes = []
-            self._news = Event()
-            self._looks = 0
-            self.pool.shutdown()  # no process has been started yet
-            self.pool = _new_pool(workers)
+    def run(self, *args: Any, **options: Any) -> Any:
+        # what nodes need is loaded here, once, and not in each worker
+        import nibabel  # noqa: F401
+        import pandas  # noqa: F401
+        import scipy.ndimage  # noqa: F401
 
-        def run(self, *args: Any, **options: Any) -> Any:
-            # what nodes need is loaded here, once, and not in each worker
-            import nibabel  # noqa: F401
-            import pandas  # noqa: F401
-            import scipy.ndimage  # noqa: F401
+        import lacuna.streamlines.index.query  # noqa: F401
 
-            import lacuna.streamlines.index.query  # noqa: F401
+        try:
+            return super().run(*args, **options)
+        finally:
+            gc.unfreeze()
 
-            try:
-                return super().run(*args, **options)
-            finally:
-                gc.unfreeze()
+    def kill_workers(self) -> None:
+        workers = list((self.pool._processes or {}).values())
+        for worker in workers:
+            worker.kill()
+        for worker in workers:  # none writes any more when its files are removed
+            worker.join()
 
-        def kill_workers(self) -> None:
-            workers = list((self.pool._processes or {}).values())
-            for worker in workers:
-                worker.kill()
-            for worker in workers:  # none writes any more when its files are removed
-                worker.join()
+    def _sort_jobs(self, jobids: Any, scheduler: str = 'tsort') -> Any:  # noqa: ARG002
+        return sorted(
+            jobids, key=lambda job: self._ranks.get(group_of(self.procs[job].fullname, self._ranks), -1)
+        )
 
-        def _sort_jobs(self, jobids: Any, scheduler: str = 'tsort') -> Any:  # noqa: ARG002
-            return sorted(jobids, key=lambda job: ranks.get(group_of(self.procs[job].fullname, ranks), -1))
-
-        def _submit_job(self, node: Any, updatehash: bool = False) -> int:
-            self._taskid += 1
-            task: int = self._taskid
-            if workers > 1:
-                future = self._submit(node, updatehash)
-                future.add_done_callback(partial(self._ended, task, node.fullname))
-            else:
-                result, usage = _run_node(node, updatehash)
-                raise_interrupt([result['traceback']])
-                self._taskresult[task] = result
-                self._count(node.fullname, usage)
-            self._task_obj[task] = node
-            return task
-
-        def _submit(self, *job: Any) -> Any:
-            try:
-                return self.pool.submit(_run_node, *job)
-            except BrokenProcessPool:  # what its workers did has failed; the others can go on
-                self.pool = _new_pool(workers)
-                return self.pool.submit(_run_node, *job)
-
-        def _count(self, node: str, usage: Usage) -> None:
-            if group := group_of(node, ranks):
-                self.usage[group].add(usage)
-
-        def _ended(self, task: int, node: str, future: Any) -> None:
-            # what is raised here nobody would hear, and the run would wait for a result for ever
-            if future.cancelled():
-                result = _failed(['RuntimeError: it was cancelled'])
-            elif isinstance(error := future.exception(), BrokenProcessPool):
-                said = 'RuntimeError: a worker process was killed; was there enough memory? (see --mem-gb)'
-                result = _failed([said])
-            elif error:
-                result = _failed(format_exception(error))
-            else:
-                result, usage = future.result()
-                self._count(node, usage)
+    def _submit_job(self, node: Any, updatehash: bool = False) -> int:
+        self._taskid += 1
+        task: int = self._taskid
+        if self._workers > 1:
+            future = self._submit(node, updatehash)
+            future.add_done_callback(partial(self._ended, task, node.fullname))
+        else:
+            result, usage = _run_node(node, updatehash)
+            raise_interrupt([result['traceback']])
             self._taskresult[task] = result
-            self._news.set()
+            self._count(node.fullname, usage)
+        self._task_obj[task] = node
+        return task
 
-        def _send_procs_to_workers(self, *args: Any, **options: Any) -> None:
-            # The base class collects garbage at each look. Going through the whole graph and all modules took 0.1 s,
-            # longer than most jobs: what has survived a collection is left out of the next ones.
-            if self._looks % _LOOKS_PER_FREEZE == 0:
-                gc.collect()
-                gc.freeze()
-            self._looks += 1
-            super()._send_procs_to_workers(*args, **options)
-            raise_interrupt(self._run_errors)
-            if self.pending_tasks and workers > 1:  # until a job has ended there is nothing to do
-                self._news.wait(_LONGEST_WAIT)
-                self._news.clear()
+    def _submit(self, *job: Any) -> Any:
+        try:
+            return self.pool.submit(_run_node, *job)
+        except BrokenProcessPool:  # what its workers did has failed; the others can go on
+            self.pool = _new_pool(self._workers)
+            return self.pool.submit(_run_node, *job)
 
-    return LocalPlugin()
+    def _count(self, node: str, usage: Usage) -> None:
+        if group := group_of(node, self._ranks):
+            self.usage[group].add(usage)
+
+    def _ended(self, task: int, node: str, future: Any) -> None:
+        # what is raised here nobody would hear, and the run would wait for a result for ever
+        if future.cancelled():
+            result = _failed(['RuntimeError: it was cancelled'])
+        elif isinstance(error := future.exception(), BrokenProcessPool):
+            said = 'RuntimeError: a worker process was killed; was there enough memory? (see --mem-gb)'
+            result = _failed([said])
+        elif error:
+            result = _failed(format_exception(error))
+        else:
+            result, usage = future.result()
+            self._count(node, usage)
+        self._taskresult[task] = result
+        self._news.set()
+
+    def _send_procs_to_workers(self, *args: Any, **options: Any) -> None:
+        # The base class collects garbage at each look. Going through the whole graph and all modules took 0.1 s,
+        # longer than most jobs: what has survived a collection is left out of the next ones.
+        if self._looks % _LOOKS_PER_FREEZE == 0:
+            gc.collect()
+            gc.freeze()
+        self._looks += 1
+        super()._send_procs_to_workers(*args, **options)
+        raise_interrupt(self._run_errors)
+        if self.pending_tasks and self._workers > 1:  # until a job has ended there is nothing to do
+            self._news.wait(_LONGEST_WAIT)
+            self._news.clear()
 
 
 def raise_interrupt(errors: Sequence[object]) -> None:

@@ -113,7 +113,7 @@ def test_what_is_given_wins_over_the_plugin_file(tmp_path, given, nprocs, mem_gb
     path.write_text('plugin: MultiProc\nplugin_args: {n_procs: 4, memory_gb: 7.5}')
     words = ['run', 'snm', 'bids', 'out', '--connectome-path', 't.tck', '--use-plugin', str(path), *given]
     config = make_config(build_parser().parse_args(words))
-    assert (config.nprocs, config.mem_gb, config.use_plugin) == (nprocs, mem_gb, path)
+    assert (config.nprocs, config.mem_gb, config.use_plugin.path) == (nprocs, mem_gb, path)
     assert 'plugin' not in config.command_line()  # it changes no result
 
 

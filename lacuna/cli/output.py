@@ -1,0 +1,117 @@
+"""What commands print; of ``lacuna run``: the plan of a dry run, failures, and the table at the end."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lacuna.bids.outputs import Target, connectome_tdi_path
+from lacuna.execution.messages import log_warnings, target_names
+
+if TYPE_CHECKING:
+    from lacuna.execution.plan import RunPlan
+    from lacuna.execution.result import RunResult
+
+_LOGGER = logging.getLogger('lacuna')
+
+#: lines of a kind without -v
+_MOST_LINES = 10
+
+#: lesions in the table at the end of a run
+_MOST_ROWS = 20
+
+#: the outputs whose paths are printed at the end of a run with -v, and how they are called
+_SHOWN = {
+    'disconnection_map': 'map',
+    'summary': 'summary',
+    'disconnection_matrix': 'matrix',
+    'roi_disconnection': 'table',
+}
+
+
+def set_up_logging(verbose: int) -> None:
+    """Messages go to standard error, those of Lacuna only."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter('%(message)s'))
+    handler.setLevel(logging.INFO if verbose else logging.WARNING)
+    _LOGGER.handlers[:] = [handler]
+    _LOGGER.propagate = False
+    _LOGGER.setLevel(logging.INFO)  # the log of a run holds all
+
+
+def warn(lines: Sequence[str], *, everything: bool) -> None:
+    """Lines on standard error; the first few of them, and how many more there are, unless `everything`."""
+    shown = lines if everything else lines[:_MOST_LINES]
+    for line in shown:
+        print(f'lacuna: {line}', file=sys.stderr)
+    if len(shown) < len(lines):
+        print(f'lacuna: and {len(lines) - len(shown)} more; -v names all', file=sys.stderr)
+
+
+def print_plan(plan: RunPlan) -> None:
+    """What a run would do, one mask a line, and what is doubtful."""
+    log_warnings(plan)
+    rows = [(str(job.mask.path), f'would make: {target_names(job.missing)}') for job in plan.todo]
+    tractogram, resolution = plan.tractogram.label, plan.config.output_resolution
+    rows += [
+        (connectome_tdi_path(tractogram, space, resolution).as_posix(), 'would make: full_tdi')
+        for space in plan.unpublished
+        if not any(job.mask.space == space for job in plan.todo)
+    ]
+    rows += [(str(mask.path), 'done') for mask in plan.done]
+    rows += [(str(skipped.path), 'would be skipped: empty') for skipped in plan.skipped]
+    rows += [(str(failure.path), f'would fail: {failure.reason}') for failure in plan.failed]
+    for path, what in sorted(rows):
+        print(f'{path}\t{what}')
+    print(
+        f'{len(plan.todo)} to do, {len(plan.done)} done, {len(plan.skipped)} skipped, {len(plan.failed)} unusable'
+    )
+
+
+def print_result(result: RunResult, *, verbose: int = 0) -> None:
+    """What failed, what was found, one lesion a line, and where the results are; with `verbose` each path."""
+    finished, failed, paths = result.finished, len(result.failures), result.paths
+    if failed:
+        print(
+            f'lacuna: {failed} of {len(finished) + failed} masks failed; see {paths.failures}',
+            file=sys.stderr,
+        )
+    for subject, reason in result.missing_reports.items():
+        print(f'lacuna: sub-{subject}: no report: {reason}', file=sys.stderr)
+    _print_table(result)
+    if verbose:
+        for mask in finished:
+            for target, path in mask.outputs.items():
+                if target.key in _SHOWN and path.is_file():
+                    print(f'{_SHOWN[target.key]}: {path}')
+        for page in paths.reports:
+            print(f'report: {page}')
+    elif paths.reports:
+        print(f'reports: {paths.output_dir}/sub-*.html')
+    new = sum(mask.is_new for mask in finished)
+    plural = 's' if len(finished) != 1 else ''
+    print(f'{len(finished)} mask{plural} done ({new} now); results in {paths.output_dir}')
+
+
+def _print_table(result: RunResult) -> None:
+    """The lesions that are finished, with their numbers from the summaries."""
+    from lacuna.utils.files import read_json
+
+    rows = []
+    for mask in result.finished:
+        if summary := read_json(mask.outputs[Target('summary')]):
+            volume, cut = summary.get('mask_volume_mm3'), summary.get('streamlines_disconnected_pct')
+            numbers = (volume / 1000 if volume is not None else None, cut)
+            shown = ['n/a' if number is None else f'{number:.2f}' for number in numbers]
+            rows.append((mask.stem, *shown, str(len(mask.warnings))))
+    if not rows:
+        return
+    head = ('lesion', 'ml', '% cut', 'warnings')
+    shown_rows = [head, *rows[:_MOST_ROWS]]
+    widths = [max(map(len, column)) for column in zip(*shown_rows, strict=True)]
+    for name, *cells in shown_rows:
+        print('  '.join([f'{name:{widths[0]}}', *(map(str.rjust, cells, widths[1:]))]))
+    if len(rows) > _MOST_ROWS:
+        print(f'and {len(rows) - _MOST_ROWS} more')
