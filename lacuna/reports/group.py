@@ -248,9 +248,13 @@ def _atlas_sections(lesions: Sequence[LesionResults]) -> Iterable[str]:
     import pandas as pd
 
     for name in sorted({atlas for lesion in lesions for atlas in lesion.atlases}):
-        columns = {
-            lesion.stem: lesion.parcels(name) for lesion in lesions if lesion.path('roi_disconnection', name)
-        }
+        columns, unreadable = {}, []
+        for lesion in lesions:
+            if lesion.path('roi_disconnection', name):
+                try:
+                    columns[lesion.stem] = lesion.parcels(name)
+                except InputError:  # 'lacuna check' says why, and the same run again mends it
+                    unreadable.append(lesion.stem)
         if columns:
             table = pd.DataFrame(columns).T
             text = f'Percent of the streamlines of each parcel ({escape(name)}) that pass through the lesion. White: none; '
@@ -258,6 +262,8 @@ def _atlas_sections(lesions: Sequence[LesionResults]) -> Iterable[str]:
             text += (
                 'With more than 60 parcels, the means of networks are shown if the names tell the networks.'
             )
+            if unreadable:
+                text += f' Left out, because their tables cannot be read: {escape(", ".join(unreadable))}.'
             yield _section('Parcels', text, svg_bytes(heat_figure(table)))
 
 

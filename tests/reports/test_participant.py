@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -482,7 +483,18 @@ def test_the_group_page(dataset):
     assert page.count('<tr') == 4
     assert '<a href="sub-01.html">sub-01_ses-01_label-lesion</a>' in page
     assert page.count('src="data:image/') == 4  # distributions, overlap, mean, parcels
-    assert 'Number of lesions in each place, of 3' in page
+
+
+def test_a_damaged_table_is_left_out_of_the_group_page(dataset, tmp_path):
+    root = tmp_path / 'out'
+    shutil.copytree(dataset, root)
+    (table,) = root.rglob('sub-02_*_desc-disconnectionpct_parcelstats.tsv')
+    table.write_bytes(table.read_bytes()[:40])
+    page = write_group_report(root, root / 'group.html').read_text(encoding='utf-8')
+    assert page.count('src="data:image/') == 4
+    caption = page.split('<h2>Parcels</h2>')[1].partition('</p>')[0]
+    assert 'sub-02_label-lesion' in caption
+    assert 'sub-01' not in caption
 
 
 @pytest.mark.mrtrix
