@@ -124,16 +124,16 @@ class LesionResults:
         return (read_json(sidecar_path(path)) if path else None) or {}
 
     @property
-    def mask(self) -> FoundMask:
-        """The mask that the map was made of, or what is wrong with it; read anew each time."""
-        return self.mask_source.read()
-
-    @property
     def mask_source(self) -> MaskSource:
-        """Where the mask may be, and what it was."""
+        """Where the mask of the lesion may be, and what it was."""
         if self.given_mask:
             return MaskSource((self.given_mask,))
         return mask_source(self.root, self.metadata, self.links)
+
+    @property
+    def mask(self) -> FoundMask:
+        """The mask that the map was made of, or what is wrong with it; read anew each time."""
+        return self.mask_source.read()
 
     @property
     def full_tdi(self) -> Path | None:

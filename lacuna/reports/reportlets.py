@@ -32,7 +32,7 @@ from lacuna.utils.files import remove_leftovers, write_if_changed
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: what is drawn of an atlas
+#: the tables of an atlas that are drawn
 REPORT_TABLES = ('disconnection_matrix', 'mask_matrix', 'full_matrix', 'roi_disconnection')
 #: if most values of a map are below this, it is also drawn on its own scale
 _SMALL = 40.0
@@ -129,10 +129,11 @@ class _Images:
 
 
 def _read(lesion: LesionResults, masks: Mapping[Path, PackedMask]) -> _Images:
+    found = lesion.mask_source.read(masks)
     disconnection, sample = lesion.path('disconnection_map'), lesion.path('sample')
     percent = load_image(disconnection) if disconnection else None
     streamlines, spacing = read_sample(sample) if sample else ([], None)
-    return _Images(lesion.mask_source.read(masks), percent, streamlines, spacing)
+    return _Images(found, percent, streamlines, spacing)
 
 
 def _check(lesion: LesionResults, images: _Images) -> tuple[MaskFacts | None, list[str]]:
