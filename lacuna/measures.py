@@ -145,13 +145,13 @@ def world_box(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
     array([[-1., -1., -1.],
            [ 1.,  1.,  1.]])
     """
-    voxel_box = np.array([[part.start - 0.5, part.stop - 0.5] for part in _box(mask)])
-    corners = np.stack(np.meshgrid(*voxel_box, indexing='ij'), axis=-1).reshape(-1, 3)
+    edges = np.array([[part.start - 0.5, part.stop - 0.5] for part in voxel_box(mask)])
+    corners = np.stack(np.meshgrid(*edges, indexing='ij'), axis=-1).reshape(-1, 3)
     world = corners @ affine[:3, :3].T + affine[:3, 3]
     return np.stack([world.min(axis=0), world.max(axis=0)])
 
 
-def _box(mask: np.ndarray) -> tuple[slice, ...]:
+def voxel_box(mask: np.ndarray) -> tuple[slice, ...]:
     """The part of a mask that holds all of its voxels (nothing of an empty mask)."""
     box = []
     for axis in range(mask.ndim):
@@ -162,7 +162,7 @@ def _box(mask: np.ndarray) -> tuple[slice, ...]:
 
 def lesion_part(mask: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The part of a mask that holds all of its voxels, and its affine."""
-    box = _box(mask)
+    box = voxel_box(mask)
     moved = affine.copy()
     moved[:3, 3] += affine[:3, :3] @ [part.start for part in box]
     return mask[box], moved

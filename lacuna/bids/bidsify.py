@@ -18,8 +18,8 @@ from lacuna.bids.derivatives import BIDS_VERSION
 from lacuna.bids.listing import checked_label, masks_of_folder, masks_of_table
 from lacuna.bids.tables import table_bytes
 from lacuna.errors import InputError, MaskError
-from lacuna.images.masks import Mask, check_threshold, check_touches, read_mask
-from lacuna.images.plausibility import mask_doubts
+from lacuna.images.masks import check_threshold, read_mask
+from lacuna.images.plausibility import inspect_mask
 from lacuna.images.spaces import settle_space, space_in_name, world_space
 from lacuna.utils.files import json_bytes, listed, read_json, remove_leftovers, replacing, write_if_changed
 from lacuna.utils.names import NIFTI, sidecar_path
@@ -211,12 +211,8 @@ def _look(entry: Entry, space: str) -> tuple[str | None, str | None]:
     settled = settle_space(claims)
     if settled and settled.contradiction:
         return f'{entry.source}: {settled.contradiction}; convert it on its own', None
-    try:
-        mask = read_mask(entry.source, entry.binarize)
-        check_touches(entry.source, mask)
-    except MaskError as error:
-        return str(error), None
-    return None, '; '.join(mask_doubts(mask, space))
+    seen = inspect_mask(entry.source, space, binarize=entry.binarize)
+    return seen.failure, '; '.join(seen.doubts)
 
 
 def _same(entry: Entry) -> bool:
@@ -242,35 +238,20 @@ def _write(entry: Entry) -> None:
             'Threshold': entry.binarize,
         }
         write_if_changed(sidecar_path(entry.target), json_bytes(about))
-    if not entry.is_copied:
-        _write_mask(entry.target, read_mask(entry.source, entry.binarize))
-        return
     with replacing(entry.target) as temporary:
-        if entry.source.name.endswith('.gz'):
+        if entry.is_copied and entry.source.name.endswith('.gz'):
             shutil.copyfile(entry.source, temporary)
             return
         with (
-            entry.source.open('rb') as plain,
             temporary.open('wb') as raw,
             # neither name nor time in the header: the same mask gives the same file
             gzip.GzipFile(filename='', mode='wb', fileobj=raw, mtime=0) as packed,
         ):
-            shutil.copyfileobj(plain, packed)
-
-
-def _write_mask(target: Path, mask: Mask) -> None:
-    import nibabel as nb
-
-    image = nb.Nifti1Image(mask.data.astype('uint8'), mask.affine)
-    image.header.set_xyzt_units('mm')
-    image.set_sform(mask.affine, code=4)
-    image.set_qform(None, code=0)
-    with (
-        replacing(target) as temporary,
-        temporary.open('wb') as raw,
-        gzip.GzipFile(filename='', mode='wb', fileobj=raw, mtime=0) as packed,
-    ):
-        packed.write(image.to_bytes())
+            if not entry.is_copied:
+                packed.write(read_mask(entry.source, entry.binarize).image().to_bytes())
+                return
+            with entry.source.open('rb') as plain:
+                shutil.copyfileobj(plain, packed)
 
 
 def _write_description(target: Path, source: Path) -> None:

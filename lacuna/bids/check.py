@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import numpy as np
+from nibabel.affines import voxel_sizes
 
 from lacuna.bids.inputs import find_masks
 from lacuna.bids.mask_files import MaskFile, check_unique, contradictions, describe_mask, mask_stem
 from lacuna.errors import InputError, MaskError
-from lacuna.images.masks import check_threshold, check_touches, read_mask
-from lacuna.images.plausibility import mask_doubts
+from lacuna.images.masks import check_threshold
+from lacuna.images.plausibility import inspect_mask
 from lacuna.images.spaces import world_space
 from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
@@ -135,20 +135,14 @@ def _mask_row(
     space = (described.space, described.space_from) if described else (None, None)
     grid: tuple[str | int | None, ...] = (None,) * 4
     warnings: tuple[str, ...] = ()
-    mask = None
-    try:
-        mask = read_mask(path, binarize)
-        check_touches(path, mask)
-    except MaskError as error:
-        reason = reason or str(error)
-    if mask:
-        sizes = np.linalg.norm(mask.affine[:3, :3], axis=0)
-        voxels = int(mask.data.sum())
-        volume = voxels * abs(np.linalg.det(mask.affine[:3, :3])) / 1000
-        grid = (_by(mask.data.shape), _by(sizes), voxels, f'{volume:.6g}')
+    seen = inspect_mask(path, described.space if described and fails else None, binarize=binarize)
+    reason = reason or seen.failure
+    if seen.mask and seen.facts:
+        sizes = voxel_sizes(seen.mask.affine)
+        grid = (_by(seen.mask.shape), _by(sizes), seen.facts.voxels, f'{seen.facts.volume_ml:.6g}')
         if described and fails:
             contradiction = (described.contradiction,) if described.contradiction else ()
-            warnings = (*mask_doubts(mask, described.space), *contradiction)
+            warnings = (*seen.doubts, *contradiction)
     status = one_line(reason, path) if reason else OK
     cells = (path.relative_to(root).as_posix(), *space, *grid, status, '; '.join(warnings) or None)
     return Row(cells, bool(reason) and fails, warnings)

@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlparse
 
 from lacuna.errors import MaskError
-from lacuna.images.masks import Mask, read_mask
+from lacuna.images.masks import Mask, PackedMask, read_mask
 from lacuna.utils.files import listed, read_json
 
 #: what the links to folders of masks begin with: ``lesions``, ``lesions2``, ...
@@ -110,14 +111,22 @@ class MaskSource:
     sha256: str | None = None
     binarize: float | None = None
 
-    def read(self) -> FoundMask:
-        """Read the mask. Only the one that the results were made of is ever given back."""
+    def read(self, known: Mapping[Path, PackedMask] = MappingProxyType({})) -> FoundMask:
+        """Read the mask. Only the one that the results were made of is ever given back.
+
+        Parameters
+        ----------
+        known : mapping
+            What was read before, by its absolute path: these files are not opened again.
+        """
         if not self.paths:
             return FoundMask(None, None, 'is not known: nothing in the dataset says where it is')
         problems: list[FoundMask] = []
         for path in self.paths:
             if not path.is_file():
                 continue
+            if (before := known.get(path)) and before.sha256 == self.sha256:
+                return FoundMask(path, before.unpack(), '')
             try:
                 mask = read_mask(path, self.binarize)
             except MaskError as error:

@@ -15,13 +15,17 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of the BIDS-App: dataset, output folder, level, and the options of a run."""
     parser = argparse.ArgumentParser(
         prog='lacuna-snm',
-        description='Structural lesion network mapping as a BIDS-App: participant makes maps, matrices, tables and '
-        'reports of each lesion, group their tables.',
+        description='Structural lesion network mapping as a BIDS-App: participant writes the maps, matrices, tables '
+        'and reports of each lesion; group collects their tables.',
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument('--version', action=Version)
     run.add_arguments(parser)
-    parser.add_argument('analysis_level', choices=('participant', 'group'), help='what to do')
+    parser.add_argument(
+        'analysis_level',
+        choices=('participant', 'group'),
+        help='participant: each lesion; group: tables of all lesions',
+    )
     return parser
 
 

@@ -15,28 +15,28 @@ def add_parser(commands: Any) -> None:
         description='Copy lesion masks into a BIDS dataset that lacuna run reads. The participant is the sub-XXX in '
         'the name of the file (or of its folder), else all letters and digits of the name, or of the folder where '
         'several files share a name (P01/lesion.nii.gz, P02/lesion.nii.gz). Each mask is checked; '
-        'what is no usable mask is named and left out, and the exit code is then 1. No file is ever overwritten.',
+        'unusable masks are reported and left out, and the exit code is then 1. No file is ever overwritten.',
     )
     parser.add_argument(
         'source',
         metavar='IN',
         type=Path,
-        help='folder of NIfTI masks, or a table (.csv, .tsv) with the columns subject, path (relative to the table) '
-        'and, if need be, session, label',
+        help='folder of NIfTI masks, or a table (.csv, .tsv) with the columns subject and path (relative to the '
+        'table), and optionally session and label',
     )
     parser.add_argument('target', metavar='OUT_DIR', type=Path, help='folder of the dataset')
     parser.add_argument(
         '--space',
         metavar='S',
         required=True,
-        help='in which the masks are: MNI152NLin6Asym, MNI152NLin2009cAsym',
+        help='standard space of the masks: MNI152NLin6Asym or MNI152NLin2009cAsym',
     )
-    parser.add_argument('--session', metavar='S', help='session of the masks whose name or row has none')
+    parser.add_argument('--session', metavar='S', help='session of masks whose name or row has none')
     parser.add_argument(
         '--label',
         metavar='L',
         default='lesion',
-        help='label of the masks whose name or row has none (default: lesion)',
+        help='label of masks whose name or row has none (default: lesion)',
     )
     parser.add_argument(
         '--binarize',
@@ -47,14 +47,14 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         '--pattern',
         metavar='GLOB',
-        help="only the files whose names (with a slash: paths) match, such as '*lesion*.nii.gz'",
+        help="take only files whose names match, such as '*lesion*.nii.gz'; a pattern with a slash is compared with the path",
     )
-    parser.add_argument('-v', '--verbose', action='count', default=0, help='name all masks')
+    parser.add_argument('-v', '--verbose', action='count', default=0, help='list all masks')
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert, and say what became of the masks; 1 if one was left out."""
+    """Convert the masks and report the result; returns 1 if one was left out."""
     from lacuna.bids.bidsify import MAPPING, bidsify
     from lacuna.cli.output import warn
 

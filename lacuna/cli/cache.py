@@ -1,4 +1,4 @@
-"""``lacuna cache``: what is kept between runs, how large it is, and away with it."""
+"""``lacuna cache``: list or clear what is kept between runs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def add_parser(commands: Any) -> None:
     """Add ``cache`` to the commands."""
     parser = commands.add_parser(
         'cache',
-        help='what is kept between runs, and removing it',
-        description='What is kept between runs, where, and how large it is. All of it but fetched connectomes is '
-        'made anew when it is needed.',
+        help='list or clear what is kept between runs',
+        description='List what is kept between runs, where, and how large it is. Everything except fetched '
+        'connectomes is rebuilt when it is needed.',
     )
     parser.add_argument(
         '--clear',
@@ -24,7 +24,10 @@ def add_parser(commands: Any) -> None:
         help='remove it, unless a run is using it; fetched connectomes are kept',
     )
     parser.add_argument(
-        '--older-than', type=float, metavar='DAYS', help='only what was neither read nor written for so long'
+        '--older-than',
+        type=float,
+        metavar='DAYS',
+        help='only what was neither read nor written for DAYS days',
     )
     parser.set_defaults(run=run)
 
@@ -53,7 +56,7 @@ def _list(root: Path, days: float) -> None:
     from lacuna.streamlines.index.format import describe
     from lacuna.utils.cache_contents import FETCHED, KINDS, entries, shown_size
 
-    print(f'{root} (set LACUNA_CACHE_DIR for another place)')
+    print(f'{root} (set LACUNA_CACHE_DIR to use another folder)')
     total = 0
     for kind, what in (*KINDS.items(), (FETCHED, 'fetched tractograms (--clear leaves them)')):
         if found := entries(root, kind, unused_days=days):

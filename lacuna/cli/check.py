@@ -13,19 +13,19 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         'check',
         help='which masks would run; which results are complete',
-        description='A table, a row for each mask. Of a BIDS dataset: space, grid, volume, and why a mask would fail. '
-        'Of an output folder of lacuna run: which results are missing, damaged, or not of the mask as it is now. '
-        'Nothing is changed. '
-        'Exit code 0 if all is well, 1 if not.',
+        description='Print a table with a row for each mask. For a BIDS dataset: space, grid, volume, and why a mask '
+        'would fail. For an output folder of lacuna run: which results are missing, damaged, or made from a mask that '
+        'has changed since. Nothing is changed. '
+        'The exit code is 0 if all is well, 1 if not.',
     )
     parser.add_argument('path', metavar='DIR', type=Path, help='BIDS dataset of masks, or folder of results')
-    parser.add_argument('--output-file', metavar='FILE', type=Path, help='write the table (.tsv), too')
-    parser.add_argument('--mask-space', metavar='S', help='space of the masks, whatever file and name say')
-    parser.add_argument('--pattern', metavar='GLOB', help='only the masks whose names match')
+    parser.add_argument('--output-file', metavar='FILE', type=Path, help='also write the table (.tsv)')
+    parser.add_argument('--mask-space', metavar='S', help='space of the masks, overriding sidecar and name')
+    parser.add_argument('--pattern', metavar='GLOB', help='take only masks whose names match')
     parser.add_argument(
         '--verify',
         action='store_true',
-        help='of results: compare the checksum of each file, too, and not only its size',
+        help='for results: compare the checksum of each file, not only its size',
     )
     parser.add_argument(
         '--binarize',
@@ -37,7 +37,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check, and print the table; 1 if something has to be done."""
+    """Check, and print the table; returns 1 if something has to be done."""
     from lacuna.bids.check import check_masks
     from lacuna.bids.completeness import check_results, holds_results
     from lacuna.bids.tables import table_bytes
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     root = args.path.absolute()
     if not root.is_dir():
         message = (
-            f'there is no folder {root}: give a BIDS dataset of masks, or an output folder of lacuna run'
+            f'{root} is not a directory: give a BIDS dataset of masks, or an output folder of lacuna run'
         )
         raise InputError(message)
     if holds_results(root):
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     for note in found.notes:
         print(f'lacuna: {note}', file=sys.stderr)
     doubtful = sum(bool(row.warnings) for row in found.rows)
-    # beside the table, not in it: that may go into another program
+    # not on stdout: the table may be piped into another program
     print(
         f'{len(found.rows)} masks: {len(found.rows) - found.failing} as they should be, {found.failing} not'
         + (f'; {doubtful} with warnings' if doubtful else ''),

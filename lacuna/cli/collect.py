@@ -20,42 +20,44 @@ def add_parser(commands: Any) -> None:
         'collect',
         help='group tables from the results of all participants',
         description='Write one table for each session, label, atlas and output: a row for each participant, a column '
-        'for each region or statistic. A mask that failed is a row of n/a; a result that does not fit the others of '
-        'its table is left out. Both are named, and the exit code is then 1. New rows are added to tables that are '
-        'there.',
+        'for each region or statistic. A mask that failed gets a row of n/a; a result that does not match the others '
+        'of its table is left out. Both are reported, and the exit code is then 1. New rows are added to existing '
+        'tables.',
     )
     parser.add_argument(
         'derivatives', metavar='DERIVATIVES_DIR', type=Path, help='output folder of lacuna run'
     )
     parser.add_argument(
-        '--pattern', metavar='GLOB', help='only the results whose names (with a slash: paths) match'
+        '--pattern',
+        metavar='GLOB',
+        help='take only results whose names match; with a slash: whose paths match',
     )
     parser.add_argument(
         '--output-dir', metavar='DIR', type=Path, help='folder of the tables (default: DERIVATIVES_DIR)'
     )
-    parser.add_argument('--matrices', action='store_true', help='stack the matrices, too (.npz for numpy)')
+    parser.add_argument('--matrices', action='store_true', help='also stack the matrices (.npz for numpy)')
     parser.add_argument(
-        '--long', action='store_true', help='write one long table, too: a row for each lesion and feature'
+        '--long', action='store_true', help='also write one long table: a row for each lesion and feature'
     )
     parser.add_argument(
-        '--allow-missing', action='store_true', help='exit code 0 though masks failed or results are missing'
+        '--allow-missing', action='store_true', help='exit with 0 even if masks failed or results are missing'
     )
     parser.add_argument(
-        '--overwrite', action='store_true', help='replace tables that differ by more than new rows'
+        '--overwrite', action='store_true', help='replace existing tables that differ in more than new rows'
     )
-    parser.add_argument('--no-report', action='store_false', dest='report', help='leave out group.html')
+    parser.add_argument('--no-report', action='store_false', dest='report', help='do not write group.html')
     parser.add_argument(
         '-v',
         '--verbose',
         action='count',
         default=0,
-        help='name all results that were left out, and all tables',
+        help='list all results that were left out, and all tables',
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Collect, say what was found and which tables were made; 1 if a result is missing or was left out."""
+    """Write the group tables and report them; returns 1 if a result is missing or was left out."""
     from lacuna.bids.collect import collect
 
     found = collect(
@@ -84,7 +86,7 @@ def _report(found: Collection, *, everything: bool) -> None:
     print(f'found {found.files} files of {found.participants} participants and {found.kinds} output types')
     for path, (rows, columns) in found.tables.items():
         if everything or path in found.written:
-            state = '' if path in found.written else ' (as it was)'
+            state = '' if path in found.written else ' (unchanged)'
             print(f'  {path}: {rows} rows, {columns} columns{state}')
     if same := len(found.tables) - len(found.written):
         print(f'{same} tables were there already, the same')

@@ -1,4 +1,4 @@
-"""``lacuna completion``: words to press Tab for."""
+"""``lacuna completion``: tab completion for shells."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def add_parser(commands: Any, lacuna: argparse.ArgumentParser) -> None:
     """Add ``completion`` to the commands of the parser `lacuna`."""
     parser = commands.add_parser(
         'completion',
-        help='script for a shell to complete commands',
+        help='print a script for tab completion',
         description='Print the script that lets a shell complete the commands and options of lacuna. For bash: '
         'lacuna completion bash > ~/.local/share/bash-completion/completions/lacuna',
     )

@@ -19,17 +19,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         'convert',
         help='convert a tractogram to .tck',
-        description='Convert a tractogram (.tck, .trk, .trk.gz, .trx) to .tck, with a .json beside it that says what '
-        'it is, and a table of the bundles if a .trx has groups.',
+        description='Convert a tractogram (.tck, .trk, .trk.gz, .trx) to .tck, with a .json file that describes '
+        'it, and a table of the bundles if a .trx has groups.',
     )
     parser.add_argument('source', metavar='IN', type=Path, help='tractogram to read')
     parser.add_argument('target', metavar='OUT', type=Path, help='.tck to write')
     parser.add_argument(
         '--space',
-        help='standard space of the coordinates, for the .json (default: what the .json beside IN says)',
+        help='standard space of the coordinates, for the .json (default: from the .json beside IN)',
     )
     add_subsample_arguments(parser)
-    parser.add_argument('--force', action='store_true', help='replace OUT if it is there')
+    parser.add_argument('--force', action='store_true', help='replace OUT if it exists')
     parser.set_defaults(run=run)
     return parser
 
@@ -40,11 +40,14 @@ def add_subsample_arguments(parser: argparse.ArgumentParser) -> None:
         '--fraction',
         type=float,
         metavar='F',
-        help='keep only a random part of the streamlines, such as 0.1: round(F * number), drawn without replacement, '
-        'in their order',
+        help='keep only a random part of the streamlines, such as 0.1: round(F * number) of them, drawn without '
+        'replacement and kept in order',
     )
     parser.add_argument(
-        '--seed', type=int, metavar='S', help='of the random part: the same seed draws the same (0)'
+        '--seed',
+        type=int,
+        metavar='S',
+        help='seed of the random part: the same seed draws the same streamlines (default: 0)',
     )
 
 
@@ -61,13 +64,13 @@ def subsample_of(args: argparse.Namespace) -> Subsample | None:
     if args.fraction is not None:
         return Subsample(args.fraction, args.seed or 0)
     if args.seed is not None:
-        message = '--seed goes with --fraction: all streamlines are taken without it'
+        message = '--seed needs --fraction: without it all streamlines are taken'
         raise InputError(message)
     return None
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert, and say what was found.
+    """Convert, and report what was found.
 
     Raises
     ------

@@ -16,28 +16,28 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         'fetch',
         help='download a normative connectome',
-        description='Download a normative connectome, and make of it NAME.tck with a sidecar that says its space and '
-        'whom to cite. A download that broke off goes on where it stopped.',
+        description='Download a normative connectome and convert it to NAME.tck, with a sidecar that states its space '
+        'and whom to cite. An interrupted download continues where it stopped.',
     )
     parser.add_argument(
         'name',
         metavar='NAME',
         nargs='?',
-        help='connectome; --list names them. Any other with --url and --space',
+        help='connectome (see --list); for any other, give --url and --space',
     )
-    parser.add_argument('--list', action='store_true', help='list the connectomes, and what is known of them')
+    parser.add_argument('--list', action='store_true', help='list the connectomes that can be fetched')
     parser.add_argument(
         '--output-dir', metavar='DIR', type=Path, help="folder of NAME.tck (default: in Lacuna's cache)"
     )
     parser.add_argument('--url', help='address of the file, if its source has moved or is not known')
-    parser.add_argument('--space', help='standard space of a connectome that --list does not name')
+    parser.add_argument('--space', help='standard space of a connectome that is not in --list')
     parser.add_argument(
-        '--api-key', metavar='TOKEN', help='personal token of Figshare (default, and safer: FIGSHARE_API_KEY)'
+        '--api-key', metavar='TOKEN', help='personal token for Figshare (safer: set FIGSHARE_API_KEY)'
     )
     add_subsample_arguments(parser)
-    parser.add_argument('--force', action='store_true', help='fetch again what is there')
+    parser.add_argument('--force', action='store_true', help='download again even if it exists')
     parser.add_argument(
-        '-v', '--verbose', action='count', default=0, help='with -vv, show where errors arise'
+        '-v', '--verbose', action='count', default=0, help='-vv shows the traceback of errors'
     )
     parser.set_defaults(run=run)
 
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         _list()
         return 0
     if not args.name:
-        message = f'name a connectome: {", ".join(connectomes())} (--list says what is known of them)'
+        message = f'name a connectome: {", ".join(connectomes())} (--list describes them)'
         raise InputError(message)
     folder = args.output_dir or cache_dir() / 'connectomes'
     subsample = subsample_of(args)
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     streamlines = (
         f'{about.get("StreamlineCount", "an unknown number of")} streamlines in {about.get("Space")}'
     )
-    print(f'{path}: {"is there already; --force fetches it again" if there else streamlines}')
+    print(f'{path}: {"exists already; --force downloads it again" if there else streamlines}')
     if not there and (known := connectomes().get(args.name)):
         print(f'please cite: {known.citation}')
         if known.licence:
@@ -102,7 +102,7 @@ def _list() -> None:
     for known in connectomes().values():
         facts = [f'{known.size / 1e9:.1f} GB'] if known.size else []
         facts += [known.space, f'licence: {known.licence or "see its page"}']
-        facts += ['needs a token of Figshare'] * (known.api == 'figshare')
+        facts += ['needs a Figshare token'] * (known.api == 'figshare')
         facts += [f'looked up by its name in the OSF project {known.project}'] if known.project else []
         print(f'{known.name}: {known.about}')
         print(textwrap.indent('\n'.join(filter(None, ['; '.join(facts), known.page, known.citation])), '  '))

@@ -1,4 +1,4 @@
-"""``lacuna index``: build the streamline index of a tractogram ahead of the first run."""
+"""``lacuna index``: build the streamline index of a tractogram before the first run."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ def add_parser(commands: Any) -> None:
     """Add ``index`` to the commands."""
     parser = commands.add_parser(
         'index',
-        help='build the index of a tractogram ahead',
-        description='Build the index of a tractogram ahead of the first run, or say where it is. Runs build what '
-        'they need themselves.',
+        help='build the index of a tractogram in advance',
+        description='Build the index of a tractogram before the first run, or report where it is. This is optional: '
+        'runs build the index they need.',
     )
     parser.add_argument(
         'tractogram',
         type=Path,
         metavar='TRACTOGRAM',
-        help='.tck, .trk, .trk.gz, .trx; or the name of one that was fetched',
+        help='.tck, .trk, .trk.gz or .trx file, or the name of a fetched connectome',
     )
     parser.add_argument(
-        '--connectome-space', metavar='SPACE', help='of the tractogram; by default from its sidecar (.json)'
+        '--connectome-space', metavar='SPACE', help='space of the tractogram (default: from its .json)'
     )
     parser.add_argument(
-        '--space', metavar='SPACE', help=f"of the lesions: {', '.join(SPACES)}; by default the tractogram's"
+        '--space',
+        metavar='SPACE',
+        help=f'space of the lesions: {", ".join(SPACES)} (default: that of the tractogram)',
     )
     parser.add_argument(
         '--resolution',
@@ -38,7 +40,7 @@ def add_parser(commands: Any) -> None:
         choices=RESOLUTIONS,
         default=[2],
         metavar='MM',
-        help='of the maps, in mm: 1, 2 or both (2)',
+        help='resolution of the maps in mm: 1, 2 or both (default: 2)',
     )
     parser.add_argument(
         '--tck-upsample', type=int, metavar='N', help="override MRtrix3's rule for the density"
@@ -46,14 +48,16 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         '--beside',
         action='store_true',
-        help='put it beside the tractogram (TRACTOGRAM.index), for all who use that, not into the cache',
+        help='write TRACTOGRAM.index beside the tractogram, for all its users, instead of into the cache',
     )
-    parser.add_argument('--nprocs', type=int, default=-1, metavar='N', help='processors; -1 (default) is all')
+    parser.add_argument(
+        '--nprocs', type=int, default=-1, metavar='N', help='number of processors; -1 uses all (default)'
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build what is missing, and say where it is and how large."""
+    """Build what is missing, and report where it is and how large."""
     from lacuna.utils.cache import cache_dir
     from lacuna.utils.cache_contents import using
 
@@ -77,8 +81,8 @@ def _build(args: argparse.Namespace) -> int:
     aligned = tractogram.in_space(args.space)
     if args.beside and aligned.tracks != tractogram.path:
         message = (
-            f'an index of {tractogram.path} cannot lie beside it: it is made of a copy in the cache, since '
-            f'{"the spaces differ" if aligned.transform else "the file is no .tck"}; leave out --beside'
+            f'an index of {tractogram.path} cannot lie beside it: it is built from a copy in the cache, because '
+            f'{"the spaces differ" if aligned.transform else "the file is not a .tck"}; leave out --beside'
         )
         raise InputError(message)
     size = tractogram.tracks.stat().st_size

@@ -1,4 +1,4 @@
-"""``lacuna info``: what is available here and now."""
+"""``lacuna info``: what is available on this machine."""
 
 from __future__ import annotations
 
@@ -10,22 +10,30 @@ from typing import Any
 def add_parser(commands: Any) -> None:
     """Add ``info`` to the commands."""
     parser = commands.add_parser(
-        'info', help='what is available', description='What is available here and now.'
+        'info',
+        help='list atlases, tractograms and engines',
+        description='List what is available on this machine.',
     )
     topics = parser.add_subparsers(metavar='TOPIC', required=True)
-    atlases = topics.add_parser('atlases', help='parcellations', description='Parcellations by name.')
-    atlases.add_argument('--atlas-dir', type=Path, metavar='DIR', help='also those of this folder')
+    atlases = topics.add_parser(
+        'atlases', help='list parcellations', description='List parcellations by name.'
+    )
+    atlases.add_argument('--atlas-dir', type=Path, metavar='DIR', help='also list those in this folder')
     atlases.set_defaults(run=run_atlases)
     connectomes = topics.add_parser(
-        'connectomes', help='tractograms', description='Normative tractograms by name, and which are here.'
+        'connectomes',
+        help='list tractograms',
+        description='List normative tractograms by name, and where they are.',
     )
     connectomes.set_defaults(run=run_connectomes)
-    engines = topics.add_parser('engines', help='what computes', description='What can compute here.')
+    engines = topics.add_parser(
+        'engines', help='list engines', description='List the engines that can be used on this machine.'
+    )
     engines.set_defaults(run=run_engines)
 
 
 def run_atlases(args: argparse.Namespace) -> int:
-    """List the atlases that are here, and those that TemplateFlow can fetch."""
+    """List the atlases on this machine, and those that TemplateFlow can fetch."""
     from lacuna.images.atlases import list_atlases
     from lacuna.images.spaces import templateflow_home
 
@@ -42,7 +50,7 @@ def run_atlases(args: argparse.Namespace) -> int:
 
 
 def run_connectomes(_: argparse.Namespace) -> int:
-    """List the tractograms that can be fetched, and those that are here."""
+    """List the tractograms on this machine, and those that can be fetched."""
     from lacuna.datasets.connectomes import fetched
     from lacuna.datasets.sources import connectomes
 
@@ -54,7 +62,7 @@ def run_connectomes(_: argparse.Namespace) -> int:
 
 
 def run_engines(_: argparse.Namespace) -> int:
-    """Say which engines can be used."""
+    """List the engines that can be used."""
     from importlib.metadata import version
 
     from lacuna.interfaces.mrtrix import missing_commands, mrtrix_version

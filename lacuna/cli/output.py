@@ -42,7 +42,7 @@ def warn(lines: Sequence[str], *, everything: bool) -> None:
     for line in shown:
         print(f'lacuna: {line}', file=sys.stderr)
     if len(shown) < len(lines):
-        print(f'lacuna: and {len(lines) - len(shown)} more; -v names all', file=sys.stderr)
+        print(f'lacuna: and {len(lines) - len(shown)} more; -v lists all', file=sys.stderr)
 
 
 def print_plan(plan: RunPlan) -> None:

@@ -1,4 +1,4 @@
-"""The parser of ``lacuna``, and what turns errors into exit codes."""
+"""The parser of ``lacuna``; turns errors into exit codes."""
 
 from __future__ import annotations
 
@@ -52,15 +52,19 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 class Version(argparse.Action):
-    """``--version``: the versions that decide about results."""
+    """``--version``: the versions that results depend on."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, **_: object) -> None:
         super().__init__(
-            option_strings, dest, nargs=0, default=argparse.SUPPRESS, help='show the versions that matter'
+            option_strings,
+            dest,
+            nargs=0,
+            default=argparse.SUPPRESS,
+            help='show the versions of Lacuna and the packages that it computes with',
         )
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        """Print them and end: other packages are asked only now."""
+        """Print the versions and exit; other packages are queried only here."""
         import platform
         from importlib.metadata import version
 
@@ -105,5 +109,5 @@ def guarded(command: Callable[[argparse.Namespace], int], args: argparse.Namespa
         print(f'lacuna: {error.filename or "a file"}: {error.strerror or error}', file=sys.stderr)
         return EXIT_USAGE
     except KeyboardInterrupt:
-        print('lacuna: interrupted; the same command goes on where it stopped', file=sys.stderr)
+        print('lacuna: interrupted; the same command continues where it stopped', file=sys.stderr)
         return EXIT_INTERRUPTED

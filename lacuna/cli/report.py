@@ -1,4 +1,4 @@
-"""``lacuna report``: make the reports again from what is on disk."""
+"""``lacuna report``: redraw the reports from what is on disk."""
 
 from __future__ import annotations
 
@@ -19,28 +19,35 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add ``report`` to the commands."""
     parser = commands.add_parser(
         'report',
-        help='make the reports again from results on disk',
-        description='Draw the figures and write sub-<label>.html from the results in a folder; nothing is computed '
-        'again.',
+        help='redraw the reports from results on disk',
+        description='Draw the figures and write sub-<label>.html from the results in a folder. No result is '
+        'recomputed.',
     )
     parser.add_argument('output_dir', type=Path, metavar='OUTPUT_DIR', help='folder of the results')
     parser.add_argument(
-        '--participant-label', nargs='+', default=[], dest='participants', metavar='L', help='all by default'
+        '--participant-label',
+        nargs='+',
+        default=[],
+        dest='participants',
+        metavar='L',
+        help='participants (default: all)',
     )
     parser.add_argument(
         '--nprocs',
         type=int,
         default=1,
         metavar='N',
-        help='participants at a time; -1 is one a processor (%(default)s)',
+        help='participants drawn in parallel; -1 uses all processors (default: %(default)s)',
     )
     parser.add_argument(
         '--report',
         choices=('full', 'light'),
         default='full',
-        help='light: without the viewers (%(default)s)',
+        help='light leaves out the 3D viewers (default: %(default)s)',
     )
-    parser.add_argument('--group', action='store_true', help='write group.html, an overview of all, instead')
+    parser.add_argument(
+        '--group', action='store_true', help='write group.html, an overview of all lesions, instead'
+    )
     parser.set_defaults(run=run)
 
 
@@ -55,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     from lacuna.utils.processes import processors
 
     if args.nprocs == 0 or args.nprocs < -1:
-        message = f'--nprocs {args.nprocs}: at least 1, or -1 for all processors'
+        message = f'--nprocs {args.nprocs}: give at least 1, or -1 for all processors'
         raise InputError(message)
     from lacuna.bids.lesions import check_dataset
 
@@ -95,9 +102,9 @@ def _labels(root: Path, asked: Sequence[str], failures: Sequence[ReportFailure])
     known = sorted({label for label in participants(root) if find_lesions(root, label)} | failed)
     wanted = [label.removeprefix('sub-') for label in asked] or known
     if unknown := [label for label in wanted if label not in known]:
-        message = f'there are no results of participant {", ".join(unknown)} in {root}'
+        message = f'no results of participant {", ".join(unknown)} in {root}'
         raise InputError(message)
     if not wanted:
-        message = f'there are no results in {root}'
+        message = f'no results in {root}'
         raise InputError(message)
     return wanted

@@ -1,4 +1,4 @@
-"""``lacuna slurm``: the script of a job array, each job of which runs a part of the participants."""
+"""``lacuna slurm``: the script of a job array; each job runs a part of the participants."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _TIME = re.compile(r'(\d+-)?\d+(:\d{1,2}){0,2}')
 _SCRIPT = """\
 #!/bin/bash
 # Lacuna in {jobs} jobs, each with a part of the participants. They share one index: the first job builds it while the
-# others wait ('lacuna index' builds it ahead). A job that has died is submitted again (sbatch --array=N), or all are:
-# what is finished is not done again. 'lacuna check' says what is missing.
+# others wait ('lacuna index' builds it in advance). If a job dies, submit it again (sbatch --array=N), or submit all:
+# finished results are kept. 'lacuna check' lists what is missing.
 #SBATCH --job-name=lacuna
 #SBATCH --array=1-{jobs}
 #SBATCH --ntasks=1
@@ -35,12 +35,20 @@ def add_parser(commands: Any) -> None:
         'slurm',
         help='write the script of a job array',
         usage='lacuna slurm --jobs N [--cpus N] [--time T] [--sbatch OPTION] BIDS_DIR OUTPUT_DIR ...',
-        description='Print a SLURM script that does in several jobs what lacuna run snm does: '
+        description='Print a SLURM script that splits the participants of lacuna run snm into several jobs: '
         'lacuna slurm --jobs 20 BIDS_DIR OUTPUT_DIR --connectome-path TRACTOGRAM > job.sh; sbatch job.sh',
     )
-    parser.add_argument('--jobs', type=int, required=True, metavar='N', help='parts of the participants')
-    parser.add_argument('--cpus', type=int, default=2, metavar='N', help='processors of each job (2)')
-    parser.add_argument('--time', metavar='T', help='limit of each job, such as 2:00:00')
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        required=True,
+        metavar='N',
+        help='number of jobs, each with a part of the participants',
+    )
+    parser.add_argument(
+        '--cpus', type=int, default=2, metavar='N', help='processors of each job (default: 2)'
+    )
+    parser.add_argument('--time', metavar='T', help='time limit of each job, such as 2:00:00')
     parser.add_argument(
         '--sbatch',
         action='append',
@@ -70,10 +78,10 @@ def run(args: argparse.Namespace) -> int:
     given = parser.parse_args(args.words)
     for name in ('chunk', 'nprocs', 'use_plugin', 'dry_run'):
         if hasattr(given, name):
-            message = f'leave out --{name.replace("_", "-")}: the script says to each job what it has to do'
+            message = f'leave out --{name.replace("_", "-")}: the script sets it for each job'
             raise InputError(message)
     if args.jobs < 1 or args.cpus < 1:
-        message = f'--jobs {args.jobs} --cpus {args.cpus}: at least 1 of each'
+        message = f'--jobs {args.jobs} --cpus {args.cpus}: give at least 1 of each'
         raise InputError(message)
     if args.time is not None and not _TIME.fullmatch(args.time):
         message = f'--time {args.time}: give minutes, hours:minutes:seconds, or days-hours:minutes:seconds'
@@ -84,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     options += args.sbatch
     logs = config.output_dir / 'logs'
     if not re.fullmatch(r'[^\s%\\"\'#]+', str(logs)):
-        message = f'{logs}: in the name of a log sbatch takes no space, quote or percent sign; choose another folder'
+        message = f'{logs}: sbatch accepts no space, quote or percent sign in the path of a log; choose another folder'
         raise InputError(message)
     if wrong := [option for option in options if not re.fullmatch(r'--?[^\n]+', option)]:
         message = f'--sbatch {wrong[0]}: give an option of sbatch, such as --sbatch=--partition=long'

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
-_ABOUT = 'Write a BIDS dataset of three synthetic lesions, with a synthetic connectome and a parcellation; no network.'
+_ABOUT = 'Write a BIDS dataset of three synthetic lesions, with a synthetic connectome and a parcellation; needs no network.'
 
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
@@ -29,14 +29,14 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         '--force',
         action='store_true',
-        help="write into a folder that is not empty; replaces the tutorial's files only",
+        help='write into a folder that is not empty; only files of the tutorial are replaced',
     )
     parser.set_defaults(run=run)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the data, say what was written and what to type next."""
+    """Write the data, and print what was written and what to type next."""
     from tqdm import tqdm
 
     from lacuna.datasets.tutorial import write_tutorial
@@ -52,10 +52,10 @@ def run(args: argparse.Namespace) -> int:
     def quoted(path: Path) -> str:
         return shlex.quote(str(path))
 
-    print(f'Wrote a BIDS dataset of {len(paths.masks)} synthetic lesions to {paths.directory}; in it are')
+    print(f'Wrote a BIDS dataset of {len(paths.masks)} synthetic lesions to {paths.directory}. It contains')
     print(f'  {paths.connectome}: synthetic connectome')
     print(f'  {paths.parcellation}: synthetic parcellation')
-    print(f'  {paths.readme}: what is what')
+    print(f'  {paths.readme}: description of the files')
     print('Next, map what the lesions disconnect:')
     print(
         f'  lacuna run snm {quoted(paths.directory)} {quoted(paths.directory / "derivatives/lacuna")}'

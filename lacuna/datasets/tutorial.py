@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
 from lacuna import __version__
@@ -17,6 +16,7 @@ from lacuna.datasets.synthetic.bundles import Bundle, simulate_bundles
 from lacuna.datasets.synthetic.lesions import LESIONS, simulate_lesion
 from lacuna.datasets.synthetic.parcels import Parcellation, simulate_parcels
 from lacuna.errors import InputError
+from lacuna.images.nifti import make, save
 from lacuna.images.spaces import Grid, standard_grid
 from lacuna.streamlines.files.tck import write_tck
 
@@ -187,7 +187,7 @@ def _write(paths: TutorialPaths, report: Callable[[str], object]) -> None:
 
 
 def _write_parcellation(paths: TutorialPaths, grid: Grid, parcellation: Parcellation) -> None:
-    _save_image(paths.parcellation, parcellation.labels, grid)
+    save(make(parcellation.labels, grid.affine), paths.parcellation)
     rows = [(parcel.index, parcel.name, parcel.network, parcel.hemisphere) for parcel in parcellation.parcels]
     _write_tsv(paths.labels, ('index', 'name', 'network', 'hemisphere'), rows)
 
@@ -228,7 +228,7 @@ def _write_bids(paths: TutorialPaths) -> None:
     for i, (path, lesion) in enumerate(zip(paths.masks, LESIONS, strict=True)):
         mask = simulate_lesion(np.random.default_rng([_SEED, i]), grid, brain, lesion)
         path.parent.mkdir(parents=True)
-        _save_image(path, mask, grid)
+        save(make(mask, grid.affine), path)
         sidecar = {
             'Description': f'Synthetic lesion, {lesion.side} {lesion.territory}',
             'Type': 'Lesion',
@@ -263,14 +263,6 @@ def _write_bids(paths: TutorialPaths) -> None:
             'GeneratedBy': _GENERATED_BY,
         },
     )
-
-
-def _save_image(path: Path, data: np.ndarray, grid: Grid) -> None:
-    image = nib.Nifti1Image(data, grid.affine)
-    image.set_sform(grid.affine, code='mni')
-    image.set_qform(grid.affine, code='mni')
-    image.header.set_xyzt_units('mm')
-    image.to_filename(path)
 
 
 def _write_tsv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -219,6 +219,7 @@ def init_mask_wf(
         most_sampled=MOST_SAMPLED if SAMPLE in job.missing else 0,
         tck_upsample=tck_upsample,
         binarize=binarize,
+        packed=job.packed,
         warnings=job.warnings,
         omp_nthreads=omp_nthreads,
         mem_gb=mem_gb,

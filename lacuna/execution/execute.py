@@ -28,6 +28,7 @@ from lacuna.utils.progress import track
 if TYPE_CHECKING:
     from lacuna.bids.failures import Failure
     from lacuna.execution.plan import MaskJob, RunPlan
+    from lacuna.images.masks import PackedMask
 
 _LOGGER = logging.getLogger('lacuna')
 
@@ -249,8 +250,11 @@ def _make_reports(
     root, viewer = plan.config.output_dir, plan.config.report == 'full'
     stale = {subject for subject in known if not is_current(root, subject, viewer=viewer)}
     subjects = sorted(stale | {failure.subject for failure in failed})
+    masks: dict[str, dict[Path, PackedMask]] = {}
+    for mask in (*plan.done, *(job.mask for job in plan.todo)):
+        masks.setdefault(mask.subject, {})[mask.path.absolute()] = plan.masks[mask.path]
     workers = processors(plan.config.nprocs)
-    made = make_reports(root, subjects, failures=failed, viewer=viewer, workers=workers)
+    made = make_reports(root, subjects, failures=failed, viewer=viewer, masks=masks, workers=workers)
     missing = {
         subject: page
         for subject, page in track(made, 'reports', total=len(subjects), show=show)

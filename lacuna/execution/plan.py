@@ -18,8 +18,8 @@ from lacuna.errors import InputError, MaskError, shorten
 from lacuna.execution.config import RunConfig
 from lacuna.execution.sidecars import atlas_metadata, connectome_metadata, mask_metadata, run_metadata
 from lacuna.images.atlases import Parcellation, custom_atlas, fetch, find_atlases, read_parcellation
-from lacuna.images.masks import check_touches, read_mask
-from lacuna.images.plausibility import mask_doubts, tractogram_doubt
+from lacuna.images.masks import PackedMask
+from lacuna.images.plausibility import inspect_mask, tractogram_doubt
 from lacuna.images.spaces import check_space, standard_grid
 from lacuna.images.transforms import Transform, find_transform_of_points
 from lacuna.streamlines.endpoints import Coverage
@@ -39,6 +39,8 @@ class MaskJob:
     Attributes
     ----------
     mask : lacuna.bids.mask_files.MaskFile
+    packed : lacuna.images.masks.PackedMask
+        What was read of it.
     missing : tuple of lacuna.bids.outputs.Target
         The outputs to make.
     metadata : dict
@@ -50,6 +52,7 @@ class MaskJob:
     """
 
     mask: MaskFile
+    packed: PackedMask
     missing: tuple[Target, ...]
     metadata: dict[str, Any]
     atlases: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -76,6 +79,9 @@ class RunPlan:
         What is doubtful about all that the masks share: tractogram, atlases.
     mask_warnings : mapping
         What is doubtful about a mask: texts by the path of the mask, for those about which something is.
+    masks : mapping
+        What was read of each usable mask, a :class:`lacuna.images.masks.PackedMask` by its path: its file is not
+        opened again.
     unpublished : tuple of str
         Spaces whose full density is not in the dataset, or damaged.
     connectome_metadata : mapping
@@ -96,6 +102,7 @@ class RunPlan:
     skipped: tuple[Failure, ...] = ()
     warnings: tuple[str, ...] = ()
     unpublished: tuple[str, ...] = ()
+    masks: Mapping[Path, PackedMask] = field(default_factory=dict)
     mask_warnings: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
     connectome_metadata: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     parcellations: Mapping[str, tuple[Parcellation, ...]] = field(default_factory=dict)
@@ -190,7 +197,7 @@ def make_plan(
     # another chunk may have masks that can be used
     if masks.failed and not masks.usable and not masks.skipped and not config.chunk:
         raise InputError('\n'.join(_reasons(masks.failed)))
-    spaces = sorted({mask.space for mask, _ in masks.usable})
+    spaces = sorted({mask.space for mask in masks.usable})
     parcellations = {space: _parcellations(config, space) for space in spaces}
     plan = RunPlan(
         config,
@@ -199,6 +206,7 @@ def make_plan(
         cache,
         failed=masks.failed,
         skipped=masks.skipped,
+        masks={mask.path: packed for mask, packed in masks.usable.items()},
         mask_warnings=masks.doubts,
         parcellations=parcellations,
         movements=_movements(tractogram, parcellations),
@@ -207,12 +215,12 @@ def make_plan(
     warnings = [*_tractogram_warnings(plan, misplaced), *masks.contradictions, *_atlas_warnings(plan)]
     plan = replace(plan, warnings=(*warnings, *plan.doubts_of_endpoints()))
     if lock:
-        lock({mask.subject for mask, _ in masks.usable})
+        lock({mask.subject for mask in masks.usable})
     return _compared(plan, masks.usable, misplaced)
 
 
-def _compared(plan: RunPlan, usable: Iterable[tuple[MaskFile, str]], misplaced: str | None) -> RunPlan:
-    """The plan with what is missing in the output folder; `usable` are masks and their checksums."""
+def _compared(plan: RunPlan, usable: Iterable[MaskFile], misplaced: str | None) -> RunPlan:
+    """The plan with what is missing in the output folder."""
     config, tractogram = plan.config, plan.tractogram
     links = read_links(config.output_dir)
     common: dict[str, dict[str, Any]] = {}
@@ -232,8 +240,9 @@ def _compared(plan: RunPlan, usable: Iterable[tuple[MaskFile, str]], misplaced: 
     todo, done = [], []
     conflicts: dict[str, list[str]] = {}
     own_sidecars = set()
-    for mask, sha256 in usable:
-        metadata = mask_metadata(config, tractogram, mask, sha256, common[mask.space], links)
+    for mask in usable:
+        packed = plan.masks[mask.path]
+        metadata = mask_metadata(config, tractogram, mask, packed.sha256, common[mask.space], links)
         targets = plan.targets(mask.space)
         missing, differing = missing_outputs(config.output_dir, mask, targets, metadata, atlases[mask.space])
         own_sidecars.add(sidecar_path(config.output_dir / mask_outputs(mask, BASIC_TARGETS)[Target('map')]))
@@ -243,7 +252,7 @@ def _compared(plan: RunPlan, usable: Iterable[tuple[MaskFile, str]], misplaced: 
             conflicts[mask.path.name] = differing
         if missing:
             warnings = filter(None, (*plan.mask_warnings.get(mask.path, ()), mask.contradiction, misplaced))
-            todo.append(MaskJob(mask, tuple(missing), metadata, atlases[mask.space], tuple(warnings)))
+            todo.append(MaskJob(mask, packed, tuple(missing), metadata, atlases[mask.space], tuple(warnings)))
         else:
             done.append(mask)
     if not config.overwrite:
@@ -309,7 +318,7 @@ def _atlas_warnings(plan: RunPlan) -> list[str]:
 class _Masks(NamedTuple):
     """The masks that a run is asked for, as they were found to be."""
 
-    usable: list[tuple[MaskFile, str]]  # with the checksum
+    usable: dict[MaskFile, PackedMask]
     failed: tuple[Failure, ...]
     skipped: tuple[Failure, ...]
     doubts: dict[Path, tuple[str, ...]]
@@ -332,42 +341,28 @@ def _look_at_masks(config: RunConfig, paths: Sequence[Path], *, show_progress: b
     in_standard_space = {mask_stem(mask.path) for mask in described}
     failed = [failure for failure in failed if mask_stem(failure.path) not in in_standard_space]
     check_unique(described)
-    found = _Masks([], (), (), {}, contradictions(described))
+    found = _Masks({}, (), (), {}, contradictions(described))
     skipped = []
-    looks = thread_map(lambda mask: _look(mask, config.binarize), described)
+    looks = thread_map(
+        lambda mask: inspect_mask(
+            mask.path, mask.space, space_from=mask.space_from, binarize=config.binarize
+        ),
+        described,
+    )
     shown = track(looks, 'checking masks', total=len(described), show=show_progress)
     for mask, look in zip(described, shown, strict=True):
         empty = Failure(mask.path, f'{mask.path}: the mask is empty')
-        if look.failure:
-            failed.append(Failure(mask.path, look.failure))
-        elif look.empty and config.on_empty == 'error':
+        if look.mask is None or look.facts is None or look.failure:
+            failed.append(Failure(mask.path, str(look.failure)))
+        elif not look.facts.voxels and config.on_empty == 'error':
             failed.append(empty)
-        elif look.empty and config.on_empty == 'skip':
+        elif not look.facts.voxels and config.on_empty == 'skip':
             skipped.append(empty)
         else:
-            found.usable.append((mask, look.sha256))
+            found.usable[mask] = look.mask
             if look.doubts:
                 found.doubts[mask.path] = look.doubts
     return found._replace(failed=tuple(failed), skipped=tuple(skipped))
-
-
-class _Look(NamedTuple):
-    """What was seen of a mask."""
-
-    sha256: str = ''
-    empty: bool = False
-    doubts: tuple[str, ...] = ()
-    failure: str | None = None
-
-
-def _look(described: MaskFile, binarize: float | None) -> _Look:
-    try:
-        mask = read_mask(described.path, binarize)
-        check_touches(described.path, mask)
-    except MaskError as error:
-        return _Look(failure=str(error))
-    doubts = mask_doubts(mask, described.space, described.space_from)
-    return _Look(mask.sha256, not mask.data.any(), doubts)
 
 
 def mask_paths(config: RunConfig) -> list[Path]:

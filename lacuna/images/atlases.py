@@ -15,8 +15,8 @@ import numpy as np
 
 from lacuna.errors import InputError
 from lacuna.images.labels import LARGEST, read_labels
-from lacuna.images.masks import is_usable, read_image
-from lacuna.images.nifti import make
+from lacuna.images.masks import read_image
+from lacuna.images.nifti import is_usable, make
 from lacuna.images.spaces import SPACES, Grid, templateflow_home, world_space
 from lacuna.utils.names import parse_entities
 

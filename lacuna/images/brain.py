@@ -33,8 +33,10 @@ class Brain:
     def box(self) -> np.ndarray:
         """Smallest and greatest world coordinates (mm); (2, 3)."""
         voxels = np.argwhere(self.data)
+        from nibabel.affines import apply_affine
+
         corners = np.stack([voxels.min(axis=0) - 0.5, voxels.max(axis=0) + 0.5])
-        return corners @ self.affine[:3, :3].T + self.affine[:3, 3]
+        return apply_affine(self.affine, corners)
 
     def holds(self, points: np.ndarray) -> np.ndarray:
         """Whether each of the points, (n, 3) world mm, lies in it; (n,) bool.
@@ -42,8 +44,10 @@ class Brain:
         >>> brain().holds(np.array([[0.0, -20, 10], [0, -20, 100]])).tolist()
         [True, False]
         """
+        from nibabel.affines import apply_affine
+
         to_voxel = np.linalg.inv(self.affine)
-        index = np.rint(points @ to_voxel[:3, :3].T + to_voxel[:3, 3]).astype(int)
+        index = np.rint(apply_affine(to_voxel, points)).astype(int)
         inside = ((index >= 0) & (index < self.data.shape)).all(axis=1)
         inside[inside] = self.data[tuple(index[inside].T)]
         return inside

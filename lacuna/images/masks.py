@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from dataclasses import dataclass
+import zlib
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,8 @@ import numpy as np
 
 from lacuna.errors import InputError, MaskError
 from lacuna.images.brain import Brain, brain
-from lacuna.images.nifti import make
-from lacuna.measures import world_box
+from lacuna.images.nifti import is_usable, make, opened
+from lacuna.measures import voxel_box, world_box
 
 #: values so near 0 and 1 are meant to be that: SPM writes whole numbers with a factor
 _NEARLY = 1e-3
@@ -50,6 +52,53 @@ class Mask:
     def image(self) -> Any:
         """The mask as a NIfTI image of 0 and 1 (uint8), on its own grid."""
         return make(self.data.astype(np.uint8), self.affine)
+
+
+@dataclass(frozen=True)
+class PackedMask:
+    """A mask in some kB, to be kept for as long as a run lasts: the bits of the box around its voxels.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of the whole image.
+    affine : numpy.ndarray
+        4 x 4, voxels to world mm (RAS+).
+    sha256 : str
+    notes : tuple of str
+        See `Mask`.
+    box : tuple of slice
+        The part that holds all voxels of the mask.
+    bits : bytes
+        Those of the box, compressed.
+    """
+
+    shape: tuple[int, ...]
+    affine: np.ndarray
+    sha256: str
+    notes: tuple[str, ...]
+    box: tuple[slice, ...]
+    bits: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, mask: Mask) -> PackedMask:
+        """Pack a mask."""
+        box = voxel_box(mask.data)
+        bits = zlib.compress(np.packbits(mask.data[box]).tobytes(), 1)
+        return cls(mask.data.shape, mask.affine, mask.sha256, mask.notes, box, bits)
+
+    def unpack(self) -> Mask:
+        """The mask as it was.
+
+        >>> mask = Mask(np.arange(24).reshape(2, 3, 4) % 7 == 1, np.eye(4), 'abc')
+        >>> bool((PackedMask.of(mask).unpack().data == mask.data).all())
+        True
+        """
+        data = np.zeros(self.shape, bool)
+        part = data[self.box]
+        bits = np.frombuffer(zlib.decompress(self.bits), np.uint8)
+        part[...] = np.unpackbits(bits, count=part.size).reshape(part.shape)
+        return Mask(data, self.affine, self.sha256, self.notes)
 
 
 def mask_source(given: Any) -> Path:
@@ -134,17 +183,15 @@ def read_image(given: Any) -> tuple[np.ndarray, Any]:
     ValueError
         If it cannot be read, with the reason in a few words.
     """
-    import nibabel as nb
-
     from_file = isinstance(given, str | os.PathLike)
     if from_file and Path(given).suffix == '.img' and not Path(given).with_suffix('.hdr').is_file():
         message = f'{Path(given).with_suffix(".hdr").name}, the other half of it, is not beside it'
         raise ValueError(message)
     try:
-        image = nb.load(given) if from_file else given
-        _check_size(image)
-        with np.errstate(all='ignore'):  # scaled by a number that is none: refused for its values
-            data = np.asanyarray(image.dataobj)
+        with opened(given) if from_file else nullcontext(given) as image:
+            _check_size(image)
+            with np.errstate(all='ignore'):  # scaled by a number that is none: refused for its values
+                data = np.asanyarray(image.dataobj)
     except Exception as error:  # whatever the parsers of all formats raise
         reason = str(error).strip() or type(error).__name__
         raise ValueError(reason.splitlines()[0][:200]) from error
@@ -169,18 +216,6 @@ def _check_size(image: Any) -> None:
     if (claimed := voxels * image.dataobj.dtype.itemsize) > size:
         message = f'its header says {claimed} bytes of voxels, more than are in the file'
         raise ValueError(message)
-
-
-def is_usable(affine: np.ndarray) -> bool:
-    """Whether an affine of an image says where the voxels are: finite, not singular, and within a kilometre."""
-    return bool((np.abs(affine) < 1e6).all() and abs(np.linalg.det(affine[:3, :3])) >= 1e-6)
-
-
-def has_voxels(path: str | Path) -> bool:
-    """Whether an image has a voxel other than 0."""
-    import nibabel as nb
-
-    return bool(np.asanyarray(nb.load(path).dataobj).any())
 
 
 def check_touches(path: str | Path, mask: Mask) -> None:
@@ -228,13 +263,14 @@ def _check_finite(path: Path, data: np.ndarray, affine: np.ndarray) -> list[str]
     """Refuse values that are no numbers, but for NaN outside the brain; returns what is said of that."""
     if data.dtype.kind != 'f' or np.isfinite(data).all():
         return []
+    from nibabel.affines import apply_affine
     from scipy import ndimage
 
     missing = np.argwhere(np.isnan(data))
     whole = brain()
     # NaN may begin at the edge, which is not the same in all brains
     core = Brain(ndimage.binary_erosion(whole.data, iterations=2), whole.affine)
-    if np.isinf(data).any() or core.holds(missing @ affine[:3, :3].T + affine[:3, 3]).any():
+    if np.isinf(data).any() or core.holds(apply_affine(affine, missing)).any():
         message = (
             f'{path}: the mask holds values that are not finite (NaN in the brain, or Inf); expected 0 and 1'
         )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import gzip
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +56,40 @@ def load(path: str | Path) -> Any:
     return nb.load(path)
 
 
+@contextmanager
+def opened(path: str | Path) -> Iterator[Any]:
+    """An image of any format; the file of a NIfTI image in one piece is opened once, and its voxels are to be read meanwhile.
+
+    nibabel alone opens it to look what it is, for the header, and for the voxels.
+    """
+    import nibabel as nb
+    from nibabel.fileholders import FileHolder
+
+    with ExitStack() as stack:
+        image = None
+        with suppress(OSError, EOFError, zlib.error):  # nibabel says what is wrong
+            stream: Any = stack.enter_context(Path(path).open('rb'))
+            if str(path).endswith('.gz'):
+                stream = stack.enter_context(gzip.GzipFile(fileobj=stream))
+            size = stream.read(4)
+            stream.seek(0)
+            kinds = {348: nb.Nifti1Image, 540: nb.Nifti2Image}
+            kind = kinds.get(int.from_bytes(size, 'little')) or kinds.get(int.from_bytes(size, 'big'))
+            if kind and str(path).endswith(('.nii', '.nii.gz')):
+                image = kind.from_file_map({'image': FileHolder(str(path), stream)})
+        yield nb.load(path) if image is None else image
+
+
 def voxels(image: Any) -> np.ndarray:
     """The voxels of an image, in the data type in which they are stored."""
     return np.asanyarray(image.dataobj)
+
+
+def is_usable(affine: np.ndarray) -> bool:
+    """Whether an affine of an image says where the voxels are: finite, not singular, and within a kilometre."""
+    return affine.shape == (4, 4) and bool(
+        (np.abs(affine) < 1e6).all() and abs(np.linalg.det(affine[:3, :3])) >= 1e-6
+    )
 
 
 def nifti_affine(header: Mapping[str, Any]) -> np.ndarray:

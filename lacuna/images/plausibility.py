@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from lacuna.errors import MaskError
 from lacuna.images.brain import brain
-from lacuna.images.masks import Mask
+from lacuna.images.masks import Mask, PackedMask, check_touches, mask_source, read_mask
 from lacuna.images.spaces import check_space, looks_native
 from lacuna.measures import lesion_part, outside_support_percent
 
@@ -56,7 +57,7 @@ class MaskFacts:
         return side_of(self.left_percent) if self.voxels else 'none'
 
 
-def inspect_mask(data: np.ndarray, affine: np.ndarray) -> MaskFacts:
+def measure_mask(data: np.ndarray, affine: np.ndarray) -> MaskFacts:
     """Measure a mask.
 
     Parameters
@@ -70,7 +71,7 @@ def inspect_mask(data: np.ndarray, affine: np.ndarray) -> MaskFacts:
     --------
     >>> affine = np.eye(4)
     >>> affine[0, 3] = -2
-    >>> facts = inspect_mask(np.ones((4, 1, 1), bool), affine)
+    >>> facts = measure_mask(np.ones((4, 1, 1), bool), affine)
     >>> facts.voxels, facts.left_percent, facts.outside_brain_percent
     (4, 62.5, 0.0)
     """
@@ -89,7 +90,58 @@ def inspect_mask(data: np.ndarray, affine: np.ndarray) -> MaskFacts:
     )
 
 
-def mask_doubts(mask: Mask, space: str, space_from: str | None = None) -> tuple[str, ...]:
+class InspectedMask(NamedTuple):
+    """What is known of a mask that was read once.
+
+    Attributes
+    ----------
+    mask : lacuna.images.masks.PackedMask or None
+        None if it cannot be read.
+    facts : MaskFacts or None
+    doubts : tuple of str
+        What is doubtful about it, in words.
+    failure : str or None
+        Why it cannot be used, with its path.
+    """
+
+    mask: PackedMask | None
+    facts: MaskFacts | None
+    doubts: tuple[str, ...]
+    failure: str | None
+
+
+def inspect_mask(
+    given: Any, space: str | None = None, *, space_from: str | None = None, binarize: float | None = None
+) -> InspectedMask:
+    """Read, check and describe a mask: all that is to be known of it, from one look at its file.
+
+    Parameters
+    ----------
+    given : path or nibabel image
+    space : str, optional
+        In which it is said to be; without it, nothing is doubted.
+    space_from : str, optional
+        Where that comes from, in words.
+    binarize : float, optional
+        See `lacuna.images.masks.read_mask`.
+    """
+    try:
+        mask = read_mask(given, binarize)
+    except MaskError as error:
+        return InspectedMask(None, None, (), str(error))
+    failure = None
+    try:
+        check_touches(mask_source(given), mask)
+    except MaskError as error:
+        failure = str(error)
+    facts = measure_mask(mask.data, mask.affine)
+    doubts = mask_doubts(mask, space, space_from, facts) if space and not failure else ()
+    return InspectedMask(PackedMask.of(mask), facts, doubts, failure)
+
+
+def mask_doubts(
+    mask: Mask, space: str, space_from: str | None = None, facts: MaskFacts | None = None
+) -> tuple[str, ...]:
     """What is doubtful about a mask, in words.
 
     Parameters
@@ -99,8 +151,10 @@ def mask_doubts(mask: Mask, space: str, space_from: str | None = None) -> tuple[
         In which it is said to be.
     space_from : str, optional
         Where that comes from, in words.
+    facts : MaskFacts, optional
+        Those of the mask, if it was measured before.
     """
-    facts = inspect_mask(mask.data, mask.affine)
+    facts = facts or measure_mask(mask.data, mask.affine)
     found = list(mask.notes)
     if not facts.voxels:
         found.append('the mask is empty: its map is 0 everywhere')

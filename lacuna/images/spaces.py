@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lacuna.errors import InputError
+from lacuna.images.nifti import is_usable
 from lacuna.utils.names import parse_entities
 from lacuna.utils.sidecars import inherited_metadata
 
@@ -264,7 +265,7 @@ def check_space(name: str, shape: tuple[int, ...], affine: np.ndarray) -> str | 
     """
     declared = world_space(name)
     affine = np.asarray(affine, float)
-    if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+    if not is_usable(affine):
         return f'declared as {name}, but its affine is zero, singular or not finite: it lies nowhere'
     sizes = tuple(int(size) for size in shape[:3])
     known = _recognise(sizes, affine)

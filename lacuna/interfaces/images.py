@@ -47,6 +47,9 @@ class GridTemplate(SimpleInterface):
 class _PrepareMaskInputSpec(BaseInterfaceInputSpec):
     in_file = File(exists=True, mandatory=True, desc='lesion mask, on any grid of its space')
     binarize = traits.Float(desc='values above it are lesion; by default, the mask has to be 0 and 1')
+    packed = traits.Any(
+        nohash=True, desc='what was read of in_file, and found usable (PackedMask): it is not read again'
+    )
 
 
 class PrepareMask(SimpleInterface):
@@ -62,9 +65,12 @@ class PrepareMask(SimpleInterface):
     output_spec = _ImageOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        binarize = self.inputs.binarize if isdefined(self.inputs.binarize) else None
-        mask = read_mask(self.inputs.in_file, binarize)
-        check_touches(self.inputs.in_file, mask)
+        if isdefined(self.inputs.packed):
+            mask = self.inputs.packed.unpack()
+        else:
+            binarize = self.inputs.binarize if isdefined(self.inputs.binarize) else None
+            mask = read_mask(self.inputs.in_file, binarize)
+            check_touches(self.inputs.in_file, mask)
         # not compressed: read several times, and removed when the mask is finished
         target = Path(runtime.cwd, 'mask.nii')
         self._results['out_file'] = save(mask.image(), target)

@@ -23,7 +23,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from lacuna.images.masks import has_voxels
+from lacuna.images.nifti import load, voxels
 from lacuna.streamlines.files.tck import read_header, write_tck
 from lacuna.utils.processes import die_with_parent
 
@@ -168,7 +168,7 @@ class SelectStreamlines(TCKEdit):
     """The streamlines with a vertex in each mask; none for an empty mask, which ``tckedit`` refuses."""
 
     def _run_interface(self, runtime: Any, correct_return_codes: tuple[int, ...] = (0,)) -> Any:
-        if all(has_voxels(mask) for mask in self.inputs.include):
+        if all(voxels(load(mask)).any() for mask in self.inputs.include):
             return super()._run_interface(runtime, correct_return_codes)
         step_size = read_header(self.inputs.in_tracks[0]).step_size
         fields = {'step_size': step_size} if step_size else {}

@@ -19,7 +19,7 @@ _SAID = ("the sidecar's Space", "the sidecar's SpatialReference", "the name's sp
 
 
 def check_mask(facts: MaskFacts) -> list[str]:
-    """What else is worth a look at a mask, besides what is doubtful about it.
+    """Properties of a mask that are worth knowing but not suspicious.
 
     >>> check_mask(MaskFacts(500, 0.5, 80.0, 0.0, 0.1))
     ['The mask crosses the midline (20 % of it on the smaller side).']
@@ -31,16 +31,16 @@ def check_mask(facts: MaskFacts) -> list[str]:
 
 
 def check_space_of(space: str, metadata: Mapping[str, Any]) -> list[str]:
-    """Whether the space of the mask was said."""
+    """Whether the space of the mask was stated."""
     said = metadata.get('Mask')
     source = said.get('SpaceFrom') if isinstance(said, Mapping) else None
     if metadata and source not in _SAID:  # none: a workflow that does not tell
-        return [f'The space of the mask ({space}) was guessed ({source or "nothing says from what"}).']
+        return [f'The space of the mask ({space}) was guessed ({source or "the source is not recorded"}).']
     return []
 
 
 def sentence(doubt: str) -> str:
-    """What is doubtful about an input, as a sentence.
+    """A warning about an input, as a sentence.
 
     >>> sentence('the mask is empty')
     'The mask is empty.'
@@ -52,7 +52,7 @@ def check_summary(summary: Mapping[str, Any]) -> list[str]:
     """Checks of the statistics of a run."""
     found = []
     if int(pieces := summary.get('mask_components') or 0) >= MANY_COMPONENTS:
-        found.append(f'The mask consists of {pieces} pieces; are specks among them?')
+        found.append(f'The mask consists of {pieces} pieces; look for stray voxels.')
     if (outside := float(summary.get('mask_outside_support_pct') or 0)) >= NOTABLE:
         found.append(f'{percent_text(outside)} of the mask lies where the tractogram has no streamline.')
     if summary.get('streamlines_disconnected') == 0:
@@ -61,19 +61,18 @@ def check_summary(summary: Mapping[str, Any]) -> list[str]:
 
 
 def check_denominators(percent: np.ndarray, full_tdi: np.ndarray) -> list[str]:
-    """How much of the map rests on few streamlines.
+    """How much of the map is based on few streamlines.
 
     >>> check_denominators(np.array([50.0, 10, 0]), np.array([2, 100, 1]))
-    ['50 % of the affected voxels have fewer than 5 streamlines: coarse percentages.']
+    ['50 % of the affected voxels have fewer than 5 streamlines, so their percentages are coarse.']
     """
     affected = percent > 0
     small = int(np.count_nonzero(full_tdi[affected] < SMALL_DENOMINATOR))
     share = 100.0 * small / max(int(np.count_nonzero(affected)), 1)
     if share < 10:
         return []
-    return [
-        f'{percent_text(share)} of the affected voxels have fewer than {SMALL_DENOMINATOR} streamlines: coarse percentages.'
-    ]
+    few = f'{percent_text(share)} of the affected voxels have fewer than {SMALL_DENOMINATOR} streamlines'
+    return [f'{few}, so their percentages are coarse.']
 
 
 def check_spacing(spacing: float | None, affine: np.ndarray) -> list[str]:
@@ -82,17 +81,17 @@ def check_spacing(spacing: float | None, affine: np.ndarray) -> list[str]:
     Parameters
     ----------
     spacing : float or None
-        Median distance of successive vertices, mm; None if nothing says it.
+        Median distance between successive vertices, mm; None if unknown.
     affine : numpy.ndarray
         Of the mask.
 
     >>> check_spacing(4.0, np.eye(4))
-    ['Vertices are sparse, 4.0 mm apart (voxels of the mask: 1.0 mm): streamlines may pass unseen.']
+    ['Vertices are sparse, 4.0 mm apart (voxels of the mask: 1.0 mm): streamlines may cross it uncounted.']
     """
     edge = float(np.linalg.norm(affine[:3, :3], axis=0).min())
     # a line through a voxel is on average some two thirds of its edge long
     if spacing is None or spacing <= 2 * edge:
         return []
     return [
-        f'Vertices are sparse, {spacing:.1f} mm apart (voxels of the mask: {edge:.1f} mm): streamlines may pass unseen.'
+        f'Vertices are sparse, {spacing:.1f} mm apart (voxels of the mask: {edge:.1f} mm): streamlines may cross it uncounted.'
     ]

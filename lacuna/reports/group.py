@@ -13,7 +13,7 @@ import numpy as np
 
 from lacuna.bids.lesions import Lesion, find_lesions, participants
 from lacuna.errors import InputError
-from lacuna.images.plausibility import NOTABLE, inspect_mask
+from lacuna.images.plausibility import NOTABLE, measure_mask
 from lacuna.reports.figures.brain import map_figure
 from lacuna.reports.figures.frame import SHAPE, load_image, load_template, mask_in_frame, to_frame
 from lacuna.reports.figures.group import distribution_figure, heat_figure, outliers
@@ -62,7 +62,7 @@ class GroupRow:
     lesion : Lesion
     volume_ml, cut_percent, mean_percent : float
     side : str
-        Nothing if the mask is gone, or not that which the map was made of.
+        Empty if the mask is missing or has changed since the map was made.
     """
 
     lesion: Lesion
@@ -121,9 +121,9 @@ def write_group_report(
     derivatives : pathlib.Path
         Root of the derivative dataset.
     output : pathlib.Path
-        The page; links to participants are relative to its folder, so it belongs into the dataset.
+        The page. Its links to participants are relative, so it belongs in the dataset.
     show_progress : bool
-        Whether a bar is shown on a terminal.
+        Whether to show a progress bar on a terminal.
 
     Returns
     -------
@@ -133,12 +133,10 @@ def write_group_report(
     Raises
     ------
     InputError
-        If there is a page in its place that is not one of Lacuna's.
+        If `output` exists and was not written by Lacuna.
     """
     if output.exists() and not _is_ours(output):
-        message = (
-            f'{output} is not a page of Lacuna, and stays as it is; rename it to get the page of all lesions'
-        )
+        message = f'{output} was not written by Lacuna and is kept; rename or move it to get the page of all lesions'
         raise InputError(message)
     lesions = [lesion for label in participants(derivatives) for lesion in find_lesions(derivatives, label)]
     sections = []
@@ -149,7 +147,7 @@ def write_group_report(
     for lesion, seen in zip(lesions, looks, strict=True):
         rows.append(seen.row)
         if seen.problem:
-            problems.append(f'{lesion.stem}: the mask {seen.problem}; it is not drawn.')
+            problems.append(f'{lesion.stem}: the mask {seen.problem}. It is not drawn.')
         sums.setdefault(lesion.space, _Sums()).add(seen)
     if problems:
         sections.append(warnings_html(problems))
@@ -157,7 +155,11 @@ def write_group_report(
         if rows:
             figure = distribution_figure([row.volume_ml for row in rows], [row.cut_percent for row in rows])
             sections.append(
-                _section('Distributions', 'A mark for each lesion; dashed: the median.', svg_bytes(figure))
+                _section(
+                    'Distributions',
+                    'One mark for each lesion. The dashed line is the median.',
+                    svg_bytes(figure),
+                )
             )
             sections.append(f'<section id="Lesions"><h2>Lesions</h2>{_table(rows, output.parent)}</section>')
         for space in sorted(sums):
@@ -178,7 +180,7 @@ def _look(lesion: Lesion) -> _Seen:
     mask, problem = lesion.mask.read()[1:]
     if mask:
         voxels = np.flatnonzero(mask_in_frame(mask.data, mask.affine)).astype(np.int32)
-        side = inspect_mask(mask.data, mask.affine).side
+        side = measure_mask(mask.data, mask.affine).side
     row = GroupRow(
         lesion,
         float(summary.get('mask_volume_mm3') or 0) / 1000,
@@ -217,8 +219,8 @@ def _table(rows: Sequence[GroupRow], folder: Path) -> str:
         mark = ' class="outlier"' if unusual else ''
         body.append(f'<tr{mark}>{cells}<td>{", ".join(unusual)}</td></tr>')
     return (
-        '<p class="caption">Click on a heading to sort. Unusual: more than 3.5 robust standard deviations from the '
-        f'median. A lesion is on both sides if at least {NOTABLE:.0f} % are on each.</p><div class="scroll">'
+        '<p class="caption">Click a heading to sort. Unusual means more than 3.5 robust standard deviations from the '
+        f'median. The side is both if each side has at least {NOTABLE:.0f} % of the lesion.</p><div class="scroll">'
         f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
     )
 
@@ -234,13 +236,13 @@ def _map_sections(space: str, sums: _Sums) -> Iterable[str]:
             highest=max(float(sums.overlap.max()), 1.0),
             label='lesions (number)',
         )
-        text = f'Number of lesions in each place, of {sums.masks} ({where}).'
+        text = f'Number of lesions at each position, out of {sums.masks} ({where}).'
         yield _section('Lesion overlap', text, png_bytes(figure))
     if sums.maps:
         mean = sums.mean_map().astype(np.float32)
         highest = float(np.percentile(mean[mean > 0], 99)) if mean.any() else 1.0
         figure = map_figure(template, mean, None, highest=max(highest, 0.1))
-        text = f'Mean of {sums.maps} disconnection maps ({where}), with a scale of its own.'
+        text = f'Mean of {sums.maps} disconnection maps ({where}), on a scale of its own.'
         yield _section('Mean disconnection', text, png_bytes(figure))
 
 
@@ -256,9 +258,11 @@ def _atlas_sections(lesions: Sequence[Lesion]) -> Iterable[str]:
         }
         if columns:
             table = pd.DataFrame(columns).T
-            text = f'Percent of the streamlines of each parcel ({escape(name)}) that pass through the lesion (white: none; '
-            text += 'grey: no streamline joins it to another parcel); '
-            text += 'means of networks where there are more than 60 parcels with known networks.'
+            text = f'Percent of the streamlines of each parcel ({escape(name)}) that pass through the lesion. White: none; '
+            text += 'grey: no streamline joins it to another parcel. '
+            text += (
+                'With more than 60 parcels, the means of networks are shown if the names tell the networks.'
+            )
             yield _section('Parcels', text, svg_bytes(heat_figure(table)))
 
 
@@ -273,7 +277,7 @@ def _section(title: str, caption: str, picture: bytes) -> str:
 
 def _page(count: int, sections: Sequence[str]) -> str:
     css = resources.files('lacuna').joinpath('data/report.css').read_text(encoding='utf-8')
-    body = '\n'.join(sections) or '<p class="box bad">There is no lesion with a result.</p>'
+    body = '\n'.join(sections) or '<p class="box bad">There are no results.</p>'
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

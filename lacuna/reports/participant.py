@@ -1,10 +1,10 @@
-"""One page a participant, put together from the figures beside it."""
+"""The page of each participant, assembled from its figures."""
 
 from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,6 +12,7 @@ from html import escape
 from importlib import resources
 from multiprocessing import get_context
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from lacuna.bids import failures
@@ -19,6 +20,7 @@ from lacuna.bids.derivatives import figures_dir
 from lacuna.bids.lesions import find_lesions, results_stamp
 from lacuna.bids.outputs import figure_name
 from lacuna.errors import LacunaError
+from lacuna.images.masks import PackedMask
 from lacuna.reports.methods import methods_html, newest_methods
 from lacuna.reports.reportlets import draw_reportlets, publish_reportlets
 from lacuna.utils.files import write_if_changed
@@ -74,9 +76,10 @@ def make_reports(
     failures: Sequence[ReportFailure] = (),
     redraw: bool = False,
     viewer: bool = True,
+    masks: Mapping[str, Mapping[Path, PackedMask]] = MappingProxyType({}),
     workers: int = 1,
 ) -> Iterator[tuple[str, Path | str]]:
-    """Make the pages of several participants; one that cannot be made is no reason to leave out the others.
+    """Make the pages of several participants; one that fails does not stop the others.
 
     Parameters
     ----------
@@ -84,6 +87,8 @@ def make_reports(
         See `make_report`.
     subjects : sequence of str
         Labels, without ``sub-``.
+    masks : mapping
+        By the label of the participant, what was read of masks before, by their absolute paths.
     workers : int
         Processes.
 
@@ -91,11 +96,12 @@ def make_reports(
     ------
     subject : str
     made : pathlib.Path or str
-        The page, or in words why there is none.
+        The page, or the reason why there is none.
     """
     make = partial(_try_report, root, failures=failures, redraw=redraw, viewer=viewer)
+    known = [masks.get(subject, {}) for subject in subjects]
     if workers == 1 or len(subjects) == 1:
-        yield from zip(subjects, map(make, subjects), strict=True)
+        yield from zip(subjects, map(make, subjects, known), strict=True)
         return
     with ProcessPoolExecutor(
         min(workers, max(len(subjects), 1)),
@@ -103,14 +109,14 @@ def make_reports(
         initializer=start_worker,
         initargs=(str(Path.cwd()),),
     ) as pool:
-        yield from zip(subjects, pool.map(make, subjects), strict=True)
+        yield from zip(subjects, pool.map(make, subjects, known), strict=True)
 
 
-def _try_report(root: Path, subject: str, **options: Any) -> Path | str:
+def _try_report(root: Path, subject: str, masks: Mapping[Path, PackedMask], **options: Any) -> Path | str:
     from nibabel.filebasedimages import ImageFileError
 
     try:
-        return make_report(root, subject, **options)
+        return make_report(root, subject, masks=masks, **options)
     # what somebody has changed, removed or filled since the run
     except (LacunaError, ImageFileError, OSError, EOFError, ValueError, KeyError) as error:
         return ' '.join(str(error).split()) or type(error).__name__
@@ -123,8 +129,9 @@ def make_report(
     failures: Iterable[ReportFailure] = (),
     redraw: bool = False,
     viewer: bool = True,
+    masks: Mapping[Path, PackedMask] = MappingProxyType({}),
 ) -> Path:
-    """Draw what is missing of a participant's figures, and write the page.
+    """Draw the missing figures of a participant, and write the page.
 
     Parameters
     ----------
@@ -135,9 +142,11 @@ def make_report(
     failures : iterable of ReportFailure
         Those of other participants are left out.
     redraw : bool
-        Draw also the figures that are there and newer than the results.
+        Redraw figures even if they are up to date.
     viewer : bool
         False leaves out the viewers.
+    masks : mapping
+        What was read of masks before, by their absolute paths: these files are not opened again.
 
     Returns
     -------
@@ -149,13 +158,14 @@ def make_report(
         drawn = folder / figure_name(lesion.stem, 'summary', '.html')
         if redraw or not _is_stamped(drawn, results_stamp([lesion], viewer=viewer)):
             with tempfile.TemporaryDirectory() as drafts:
-                publish_reportlets(draw_reportlets(lesion, Path(drafts), viewer=viewer), folder)
+                drawn_now = draw_reportlets(lesion, Path(drafts), viewer=viewer, masks=masks)
+                publish_reportlets(drawn_now, folder)
     own = [failure for failure in failures if failure.subject == subject]
     return write_page(root, subject, own, viewer=viewer)
 
 
 def is_current(root: Path, subject: str, *, viewer: bool = True) -> bool:
-    """Whether the page of a participant is there, and made of the results as they are now."""
+    """Whether the page of a participant exists and shows the current results."""
     stamp = results_stamp(find_lesions(root, subject), viewer=viewer)
     return _is_stamped(root / f'sub-{subject}.html', stamp)
 
@@ -171,7 +181,7 @@ def _is_stamped(path: Path, stamp: str) -> bool:
 def write_page(
     root: Path, subject: str, failures: Sequence[ReportFailure] = (), *, viewer: bool = True
 ) -> Path:
-    """Put the page of a participant together from the figures that are there; it shows them from their folder.
+    """Assemble the page of a participant from the existing figures; it links to them in their folder.
 
     Parameters
     ----------
@@ -248,12 +258,12 @@ def _name_lesions(report: object) -> None:
 
 def _methods(root: Path) -> str:
     found = newest_methods(root)
-    return methods_html(*found) if found else '<p>No run has left its methods text in <code>logs/</code>.</p>'
+    return methods_html(*found) if found else '<p>There is no methods text in <code>logs/</code>.</p>'
 
 
 def _failures(failures: Sequence[ReportFailure]) -> str:
     if not failures:
-        return '<p class="box bad">No lesion of this participant has a result.</p>'
+        return '<p class="box bad">There are no results for this participant.</p>'
     parts = []
     for failure in failures:
         crash = _CRASH.search(failure.reason)
@@ -262,11 +272,13 @@ def _failures(failures: Sequence[ReportFailure]) -> str:
             text = Path(crash['path']).read_text(encoding='utf-8', errors='replace')[-_MOST_OF_A_CRASH:]
             part += f'<details><summary>{escape(Path(crash["path"]).name)}</summary><pre>{escape(text)}</pre></details>'
         parts.append(f'<div class="box bad">{part}</div>')
-    return '<p>These masks failed; their results are missing or those of an earlier run.</p>' + ''.join(parts)
+    return '<p>These masks failed. Their results are missing or come from an earlier run.</p>' + ''.join(
+        parts
+    )
 
 
 def _with_alternatives(page: str) -> str:
-    """The page with words for those who do not see its pictures."""
+    """The page with alternative texts for its pictures."""
 
     def name(found: re.Match[str]) -> str:
         file = found['path'].rsplit('/', 1)[-1]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +17,8 @@ from lacuna.bids.outputs import figure_name
 from lacuna.bids.saving import save
 from lacuna.bids.tables import NOT_AVAILABLE
 from lacuna.images import plausibility
-from lacuna.images.masks import Mask
-from lacuna.images.plausibility import MaskFacts, inspect_mask, mask_doubts
+from lacuna.images.masks import Mask, PackedMask
+from lacuna.images.plausibility import MaskFacts, mask_doubts, measure_mask
 from lacuna.reports import checks
 from lacuna.reports.figures import brain as figures
 from lacuna.reports.figures import connectivity as charts
@@ -32,27 +33,35 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-#: a map most of whose values are below this is drawn with its own scale, too
+#: if most values of a map are below this, it is also drawn on its own scale
 _SMALL = 40.0
 
 
-def draw_reportlets(lesion: Lesion, folder: Path, *, viewer: bool = True) -> list[Path]:
+def draw_reportlets(
+    lesion: Lesion,
+    folder: Path,
+    *,
+    viewer: bool = True,
+    masks: Mapping[Path, PackedMask] = MappingProxyType({}),
+) -> list[Path]:
     """Draw all figures of a lesion under their final names, and write its viewer with the scripts that it needs.
 
     Parameters
     ----------
     lesion : Lesion
-        What of it is missing is left out, and the summary says so.
+        Figures whose files are missing are left out, and the summary says so.
     folder : pathlib.Path
     viewer : bool
         False leaves out the viewer.
+    masks : mapping
+        What was read of masks before, by their absolute paths.
 
     Returns
     -------
     list of pathlib.Path
     """
     folder.mkdir(parents=True, exist_ok=True)
-    images = _read(lesion)
+    images = _read(lesion, masks)
     stamp = results_stamp([lesion], viewer=viewer)
     summary = stamp + summary_fragment(lesion, images.found.path, _check(lesion, images))
     pages = {figure_name(lesion.stem, 'summary', '.html'): summary}
@@ -79,9 +88,9 @@ def draw_reportlets(lesion: Lesion, folder: Path, *, viewer: bool = True) -> lis
 
 
 def publish_reportlets(paths: Iterable[Path], folder: Path) -> list[Path]:
-    """Put the figures of a lesion under their final names, each whole or not at all; older ones of it are removed.
+    """Put the figures of a lesion under their final names, each complete or not at all, and remove its older figures.
 
-    Scripts go to a folder that all participants share, unless they are there.
+    Scripts go to a folder that all participants share, unless they are already there.
     """
     paths = list(paths)
     scripts = [path for path in paths if path.suffix == '.js']
@@ -106,7 +115,7 @@ def _viewer_name(stem: str) -> str:
 
 @dataclass(frozen=True)
 class _Images:
-    """What is drawn of a lesion, read once."""
+    """The images of a lesion, read once."""
 
     found: FoundMask
     percent: tuple[np.ndarray, np.ndarray] | None
@@ -118,21 +127,21 @@ class _Images:
         return self.found.mask
 
 
-def _read(lesion: Lesion) -> _Images:
-    found = lesion.mask.read()
+def _read(lesion: Lesion, masks: Mapping[Path, PackedMask]) -> _Images:
+    found = lesion.mask.read(masks)
     percent = load_image(lesion.disconnection_map) if lesion.disconnection_map else None
     streamlines, spacing = read_sample(lesion.sample) if lesion.sample else ([], None)
     return _Images(found, percent, streamlines, spacing)
 
 
 def _check(lesion: Lesion, images: _Images) -> tuple[MaskFacts | None, list[str]]:
-    """The facts about the mask, and all that the checks find."""
+    """The facts about the mask, and the findings of all checks."""
     found, facts, mask = [], None, images.mask
     if mask is None:
-        found.append(f'The mask {images.found.problem}; what needs it is left out.')
+        found.append(f'The mask {images.found.problem}. Figures that need it are left out.')
     else:
-        facts = inspect_mask(mask.data, mask.affine)
-        found += map(checks.sentence, mask_doubts(mask, lesion.space))
+        facts = measure_mask(mask.data, mask.affine)
+        found += map(checks.sentence, mask_doubts(mask, lesion.space, facts=facts))
         found += checks.check_mask(facts) + checks.check_space_of(lesion.space, lesion.metadata)
         found += checks.check_spacing(images.spacing, mask.affine)
     found += map(checks.sentence, plausibility.check_tractogram(lesion.metadata))
@@ -163,7 +172,7 @@ def _brain_figures(lesion: Lesion, images: _Images) -> list[tuple[str, Callable[
 
 
 def own_scale(percent: np.ndarray) -> float | None:
-    """Upper end of a scale on which the values of a map can be told apart; None where that from 0 to 100 does.
+    """Upper end of a scale that shows small values; None if the scale from 0 to 100 is enough.
 
     >>> own_scale(np.array([0.0, 1.0, 2.0, 4.0])), own_scale(np.array([90.0, 100.0]))
     (4.0, None)

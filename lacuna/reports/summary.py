@@ -1,4 +1,4 @@
-"""The parts of a page that are text: the summary of a lesion, and the way to its viewer."""
+"""The text of a page: the summary of a lesion, and the link to its viewer."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def summary_fragment(lesion: Lesion, mask: Path | None, checked: tuple[MaskFacts
     ----------
     lesion : Lesion
     mask : pathlib.Path or None
-        None if it is gone.
+        None if it was not found.
     checked : tuple
         Facts about the mask (None if it cannot be used), and sentences.
 
     Returns
     -------
     str
-        HTML, with all that comes from files escaped.
+        HTML; everything that comes from files is escaped.
     """
     facts, warnings = checked
     rows = [('Mask', mask.name if mask else 'not found')]
@@ -37,7 +37,7 @@ def summary_fragment(lesion: Lesion, mask: Path | None, checked: tuple[MaskFacts
     rows.append(('Template', load_template(lesion.space).source))
     rows.append(('Atlas', ', '.join(atlas.name for atlas in lesion.atlases) or 'none'))
     if not lesion.sample:
-        rows.append(('Sample of streamlines', 'none beside the figures: they are not drawn'))
+        rows.append(('Sample of streamlines', 'none, so streamlines are not drawn'))
     versions = lesion.metadata.get('SoftwareVersions')
     if isinstance(versions, Mapping):
         rows.append(('Software', ', '.join(f'{name} {version}' for name, version in versions.items())))
@@ -48,9 +48,9 @@ def summary_fragment(lesion: Lesion, mask: Path | None, checked: tuple[MaskFacts
 
 
 def warnings_html(warnings: list[str]) -> str:
-    """Sentences as a box; one that says that all is well if there are none."""
+    """Warnings as a box, or a note that the checks found nothing."""
     if not warnings:
-        return '<p class="box good">Checks: nothing unusual found.</p>'
+        return '<p class="box good">Checks found nothing unusual.</p>'
     items = ''.join(f'<li>{escape(warning)}</li>' for warning in warnings)
     return f'<div class="box warn"><strong>Please check</strong><ul>{items}</ul></div>'
 
@@ -60,7 +60,7 @@ def viewer_fragment(lesion: Lesion, viewer: str) -> str:
     where = escape(f'sub-{lesion.subject}/figures/{viewer}', quote=True)
     return (
         f'<div class="viewer"><button type="button" data-viewer="{where}">Open the viewer here</button> '
-        f'<a href="{where}" target="_blank">or on a page of its own</a></div>'
+        f'<a href="{where}" target="_blank">or in a new tab</a></div>'
     )
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from lacuna.errors import InputError, MaskError
 from lacuna.images.atlases import custom_atlas, find_atlases
 from lacuna.images.maps import disconnection_map, lesion_summary
-from lacuna.images.masks import Mask, check_touches, mask_source, read_mask
-from lacuna.images.plausibility import mask_doubts, tractogram_doubt
+from lacuna.images.masks import Mask, mask_source
+from lacuna.images.plausibility import inspect_mask, tractogram_doubt
 from lacuna.images.spaces import Settled, settle_space, stated_spaces
 from lacuna.streamlines.disconnection import (
     ParcelDisconnection,
@@ -210,9 +210,10 @@ def _checked(tractogram: Tractogram, given: Any, space: str | None) -> tuple[Mas
     except InputError as error:
         message = f'{path}: {error}'
         raise MaskError(message) from error
-    mask = read_mask(given)
-    check_touches(path, mask)
-    doubts = [*mask_doubts(mask, settled.space, settled.source)]
+    seen = inspect_mask(given, settled.space, space_from=settled.source)
+    if seen.mask is None or seen.failure:
+        raise MaskError(seen.failure)
+    mask, doubts = seen.mask.unpack(), [*seen.doubts]
     if settled.contradiction:
         doubts.append(settled.contradiction)
     for doubt in doubts:

@@ -8,6 +8,7 @@ from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
+from lacuna.images.masks import PackedMask
 from lacuna.interfaces.images import DisconnectionMap, PrepareMask, SummaryStatistics
 from lacuna.workflows.connectivity import CONNECTIVITY_FIELDS, check_atlas_names, init_connectivity_wf
 from lacuna.workflows.resources import SMALL
@@ -22,6 +23,7 @@ def init_snm_wf(
     most_sampled: int = 0,
     tck_upsample: int | None = None,
     binarize: float | None = None,
+    packed: PackedMask | None = None,
     warnings: Sequence[str] = (),
     omp_nthreads: int = 1,
     mem_gb: float = 1.0,
@@ -54,6 +56,8 @@ def init_snm_wf(
         its own.)
     binarize : float, optional
         Values of the mask above it are lesion; by default, the mask has to be 0 and 1.
+    packed : lacuna.images.masks.PackedMask, optional
+        What was read of the mask before: its file is not opened again.
     warnings : sequence of str
         What is doubtful about mask and tractogram, for the summary; see ``lacuna.images.plausibility``.
     omp_nthreads : int
@@ -114,6 +118,8 @@ def init_snm_wf(
     prepare = pe.Node(PrepareMask(), name='prepare', mem_gb=SMALL)
     if binarize is not None:
         prepare.inputs.binarize = binarize
+    if packed is not None:
+        prepare.inputs.packed = packed
     selection = init_selection_wf(
         engine=engine,
         density=density,
@@ -170,6 +176,8 @@ def init_density_wf(*, warnings: Sequence[str] = (), name: str = 'density_wf') -
 
     Parameters
     ----------
+    packed : lacuna.images.masks.PackedMask, optional
+        What was read of the mask before: its file is not opened again.
     warnings : sequence of str
         See :func:`init_snm_wf`.
     name : str

@@ -133,9 +133,9 @@ def test_native_mask_beside_the_one_in_standard_space(tmp_path, capsys):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['gone'], 'there is no folder'),
-        (['.'], 'no mask found'),
-        (['.', '--mask-space', 'MNI305'], 'is not supported'),
+        (['gone'], 'gone'),
+        (['.'], 'no mask'),
+        (['.', '--mask-space', 'MNI305'], 'MNI305'),
     ],
 )
 def test_nothing_to_check(tmp_path, capsys, monkeypatch, arguments, message):

@@ -400,7 +400,7 @@ def test_command(site, tmp_path, tracks, capsys, monkeypatch):
     assert str(path) in printed
     assert 'Yeh (2022)' in printed
     assert main(['fetch', 'hcp1065', '--url', url]) == 0
-    assert 'is there already' in capsys.readouterr().out
+    assert '--force' in capsys.readouterr().out
 
 
 def test_list(capsys):

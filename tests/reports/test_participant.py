@@ -15,7 +15,7 @@ from lacuna.bids.lesions import Lesion, find_lesions
 from lacuna.cli import main
 from lacuna.images.masks import read_mask
 from lacuna.images.parcels import by_network, read_parcel
-from lacuna.images.plausibility import inspect_mask
+from lacuna.images.plausibility import measure_mask
 from lacuna.reports import checks
 from lacuna.reports.figures import brain as figures
 from lacuna.reports.figures import connectivity as charts
@@ -63,7 +63,7 @@ def box(size, corner, shape=(20, 20, 20), voxel=1.0):
     [(-10, 'left', 100), (1, 'right', 0), (-2, 'both', 62.5), (0, 'both', 12.5), (-3, 'both', 87.5)],
 )
 def test_the_side_is_where_the_volume_is(x, side, left):
-    facts = inspect_mask(*box(4, (x, 0, 0)))
+    facts = measure_mask(*box(4, (x, 0, 0)))
     assert (facts.side, facts.left_percent) == (side, left)
     assert facts.volume_ml == pytest.approx(0.064)
 
@@ -73,15 +73,15 @@ def test_a_small_share_beyond_the_midline_is_no_second_side():
     mask[:] = True
     affine = np.eye(4)
     affine[0, 3] = -95.5
-    assert inspect_mask(mask, affine).side == 'left'  # 4 of 100 voxels on the right
+    assert measure_mask(mask, affine).side == 'left'  # 4 of 100 voxels on the right
     affine[0, 3] = -94.5
-    assert inspect_mask(mask, affine).side == 'both'  # 5
+    assert measure_mask(mask, affine).side == 'both'  # 5
 
 
 def test_the_side_does_not_depend_on_the_storage():
     mask, affine = box(4, (-10, 0, 0))
     flipped = affine @ np.array([[-1, 0, 0, 19], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
-    assert inspect_mask(mask[::-1], flipped).side == 'left'
+    assert measure_mask(mask[::-1], flipped).side == 'left'
 
 
 def test_checks_of_the_numbers():
@@ -271,7 +271,7 @@ def test_numbers_in_the_summary(dataset):
     assert rows['Tractogram'] == f'toy ({SPACE})'
     assert rows['Atlas'] == ATLAS
     assert rows['Software'] == 'Lacuna 1.2.3, MRtrix3 3.0.4'
-    assert 'nothing unusual' in text
+    assert 'class="box good"' in text
     assert '<td>right</td>' in fragment(dataset, 'sub-01_ses-02_label-lesion')
 
 
@@ -292,7 +292,7 @@ def test_what_is_missing_is_said(dataset, tmp_path):
     paths = {path.name for path in draw_reportlets(lesion, tmp_path / 'figures')}
     assert not any('desc-streamlines' in name for name in paths)
     text = (tmp_path / 'figures/sub-02_label-lesion_method-snm_desc-summary_figure.html').read_text()
-    assert 'they are not drawn' in text
+    assert '<th scope="row">Sample of streamlines</th>' in text
     assert 'crosses the midline' in text
     bare = Lesion(lesion.stem, lesion.space, disconnection_map=lesion.disconnection_map)
     draw_reportlets(bare, tmp_path / 'bare')
@@ -343,10 +343,11 @@ def test_a_participant_without_results_gets_a_page_that_says_why(tmp_path):
     crash.write_text('Traceback <module>\nMaskError: no')
     failure = ReportFailure(tmp_path / 'sub-07_mask.nii.gz', f'no (details: {crash})', '07')
     page = make_report(tmp_path / 'out', '07', failures=[failure]).read_text(encoding='utf-8')
-    assert 'These masks failed' in page
+    assert '<strong>sub-07_mask.nii.gz</strong>' in page
     assert 'Traceback &lt;module&gt;' in page
     other = make_report(tmp_path / 'out', '08', failures=[failure]).read_text(encoding='utf-8')
-    assert 'No lesion of this participant has a result' in other
+    assert 'class="box bad"' in other
+    assert 'sub-07' not in other
 
 
 def test_methods_and_their_references_are_in_the_page(dataset):

@@ -106,3 +106,18 @@ def test_pages_need_no_network(site):
 def test_links_lead_somewhere(name):
     for target in re.findall(r'\]\(([^)#]+)', (ROOT / name).read_text()):
         assert target.startswith('http') or (ROOT / target).exists(), target
+
+
+def test_the_architecture_shows_the_rooms_as_they_are():
+    """Each room has a row, and each module that the page names exists."""
+    page = (ROOT / 'docs/architecture.md').read_text()
+    package = ROOT / 'lacuna'
+    rows = re.findall(r'^\| `([a-z_/]+)` \| [A-Z][^|]+\| ([^|]+)\|$', page, flags=re.MULTILINE)
+    rooms = {path.parent.relative_to(package).as_posix() for path in package.rglob('__init__.py')}
+    assert {room for room, _ in rows} == rooms - {'.'}
+    named = {f'{room}/{module}' for room, modules in rows for module in re.findall('`([a-z_]+)`', modules)}
+    named |= {name for name in re.findall('`([a-z_]+/[a-z_/]+)`', page) if name.split('/')[0] in rooms}
+    assert len(named) > 60
+    assert [
+        name for name in sorted(named) if not (package / f'{name}.py').is_file() and name not in rooms
+    ] == []

@@ -45,7 +45,7 @@ class PluginChoice:
 
     @property
     def resources(self) -> dict[str, Any]:
-        """What it says of `RunConfig.nprocs` and `RunConfig.mem_gb`.
+        """What it says of ``RunConfig.nprocs`` and ``RunConfig.mem_gb``.
 
         >>> PluginChoice('MultiProc', {'n_procs': 8, 'memory_gb': 16}).resources
         {'nprocs': 8, 'mem_gb': 16}

@@ -83,6 +83,8 @@ def mask_in_frame(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
 
     So no voxel is lost however small the voxels of the mask are; those outside the frame are.
     """
+    from nibabel.affines import apply_affine
+
     frame = np.zeros(SHAPE, bool)
     if not mask.any():
         return frame
@@ -96,8 +98,7 @@ def mask_in_frame(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
         part[:3, 3] += first
         shape = tuple((last - first).tolist())
         frame[box] = to_grid(mask.view(np.uint8), affine, shape, part, 0).astype(bool)
-    world = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
-    index = np.rint(world - ORIGIN).astype(int)
+    index = np.rint(apply_affine(affine, np.argwhere(mask)) - ORIGIN).astype(int)
     inside = ((index >= 0) & (index < SHAPE)).all(axis=1)
     frame[tuple(index[inside].T)] = True
     return frame

@@ -89,10 +89,12 @@ def viewer_page(
         middle = np.argwhere(mask[0]).mean(axis=0)
         centre = [round(float(value), 1) for value in mask[1][:3, :3] @ middle + mask[1][:3, 3]]
     packed = _packed(streamlines)
-    note = 'Left is left. Drag to rotate or move, scroll to slice or zoom. Streamlines are coloured by direction '
-    note += f'(red: left-right, green: front-back, blue: up-down); {len(streamlines)} are shown.'
-    if not packed:
-        note = 'Left is left. Drag to rotate or move, scroll to slice or zoom. There is no sample of streamlines.'
+    note = 'Left is on the left. Drag to rotate or to move the crosshair, scroll to change the slice or to zoom. '
+    if packed:
+        note += 'Streamlines are coloured by direction (red: left-right, green: front-back, blue: up-down); '
+        note += f'{len(streamlines)} are shown.'
+    else:
+        note += 'There is no sample of streamlines to show.'
     scene = {
         'volumes': volumes,
         'streamlines': packed,

@@ -15,6 +15,7 @@ import numba
 import numpy as np
 
 from lacuna.errors import InputError
+from lacuna.images.nifti import is_usable
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def voxel_lookup(
     ([0.5, 0.0, 0.0, 2.0], 40, [-20, 5, 1])
     """
     affine = np.asarray(affine, np.float64)
-    if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+    if not is_usable(affine):
         message = 'the affine of the image is not finite or singular; correct its header'
         raise InputError(message)
     spacing = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
