@@ -98,5 +98,5 @@ class RunResult:
 
     @property
     def exit_code(self) -> int:
-        """What the command returns: 0, or 1 if anything failed."""
+        """0 if all is done, 1 if anything failed; the command returns the same."""
         return EXIT_FAILED if self.failures or self.faults else EXIT_DONE
