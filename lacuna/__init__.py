@@ -10,6 +10,7 @@ TYPE_CHECKING = False  # that of `typing`, whose import would take longer than a
 if TYPE_CHECKING:
     from typing import Any
 
+    from lacuna.bids.results import load_results
     from lacuna.execution.execute import run
     from lacuna.execution.result import RunResult
     from lacuna.streamlines.lesion import Lesion
@@ -22,10 +23,11 @@ _MODULES = {
     'Lesion': 'lacuna.streamlines.lesion',
     'RunResult': 'lacuna.execution.result',
     'Tractogram': 'lacuna.streamlines.tractogram',
+    'load_results': 'lacuna.bids.results',
     'run': 'lacuna.execution.execute',
 }
 
-__all__ = ['Lesion', 'RunResult', 'Tractogram', '__version__', 'run']
+__all__ = ['Lesion', 'RunResult', 'Tractogram', '__version__', 'load_results', 'run']
 
 
 def __getattr__(name: str) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 import lacuna
 from lacuna.bids.derivatives import BIDS_VERSION
 from lacuna.bids.listing import checked_label, masks_of_folder, masks_of_table
+from lacuna.bids.origins import generated_by
 from lacuna.bids.tables import table_bytes
 from lacuna.errors import InputError, MaskError
 from lacuna.images.masks import check_threshold, read_mask
@@ -171,9 +172,7 @@ def _check_collisions(entries: Iterable[Entry]) -> None:
 
 def _check_target(target: Path) -> None:
     path = target / 'dataset_description.json'
-    tools = listed(read_json(path) or {}, 'GeneratedBy')
-    ours = any(isinstance(tool, dict) and tool.get('Name') == _GENERATOR for tool in tools)
-    if path.exists() and not ours:
+    if path.exists() and _GENERATOR not in generated_by(target):
         message = f'the output folder {target} holds another dataset; choose another'
         raise InputError(message)
 

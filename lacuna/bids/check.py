@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from nibabel.affines import voxel_sizes
 
+from lacuna.bids.failures import one_line
 from lacuna.bids.inputs import find_masks
 from lacuna.bids.mask_files import MaskFile, check_unique, contradictions, describe_mask, mask_stem
 from lacuna.errors import InputError, MaskError
@@ -150,8 +151,3 @@ def _mask_row(
 
 def _by(values: Iterable[float]) -> str:
     return 'x'.join(f'{value:.4g}' for value in values)
-
-
-def one_line(reason: str, path: Path) -> str:
-    """A reason without the path that leads it: that is in a column of its own."""
-    return ' '.join(reason.removeprefix(f'{path}: ').split())

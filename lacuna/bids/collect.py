@@ -4,38 +4,35 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
 
 import lacuna
-from lacuna.bids import long_table as longtable
-from lacuna.bids.completeness import Absent, find_absent
-from lacuna.bids.group_table import LEADING, GroupTable, write_tables
-from lacuna.bids.long_table import long_rows
-from lacuna.bids.outputs import outputs
-from lacuna.bids.results import Result, find_results, is_matrix, leading_cells, matches
-from lacuna.bids.sidecars import identity
-from lacuna.bids.tables import (
-    NOT_AVAILABLE,
-    Values,
-    read_matrix,
-    read_statistics,
-    read_values,
-    table_bytes,
-    write_stack,
+from lacuna.bids.failures import Absent, find_wanted
+from lacuna.bids.group_tables import GroupTable, write_stack, write_tables
+from lacuna.bids.groups import (
+    LEADING,
+    LONG_HEADER,
+    Member,
+    Row,
+    find_missing,
+    group_members,
+    leading_cells,
+    long_rows,
+    read_group,
+    wide_rows,
 )
+from lacuna.bids.inputs import matches
+from lacuna.bids.outputs import outputs
+from lacuna.bids.results import find_results
+from lacuna.bids.tables import table_bytes
 from lacuna.errors import InputError
-from lacuna.utils.files import read_json
-from lacuna.utils.names import few
 from lacuna.utils.progress import counting
 
-#: what the sidecars of all rows have in common, and that of the table repeats
-_COMMON = ('Space', 'Tractogram', 'Atlas', 'Parameters')
+_LONG = 'group_method-snm_desc-long_stats.tsv'
 
 
 @dataclass
@@ -66,23 +63,6 @@ class Collection:
     missing: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Row:
-    """What one result gives: the columns and values of its table, and of those made of its parts by region.
-
-    Of a matrix, the only value is where it starts in the file of all matrices: a cohort's may not fit into memory.
-    """
-
-    result: Result
-    parts: Mapping[str, Values]
-    identity: Mapping[str, str]
-    common: Mapping[str, Any]
-
-    @property
-    def columns(self) -> tuple[Hashable, ...]:
-        return tuple((part, values.names) for part, values in self.parts.items())
 
 
 def collect(
@@ -127,30 +107,35 @@ def collect(
     InputError
         If there is nothing to collect, a result is there twice, or a table that is there differs.
     """
+    if not root.is_dir():
+        message = f'there is no folder {root}'
+        raise InputError(message)
     there = find_results(root)
-    results = [
-        result
-        for result in there
-        if (matrices or not is_matrix(result.output))
-        and (not pattern or matches(result.path.relative_to(root), pattern))
+    there.check_names()
+    members = [
+        member
+        for lesion in there
+        for member in lesion.members()
+        if (matrices or not member.is_matrix)
+        and (not pattern or matches(member.path.relative_to(root), pattern))
     ]
-    if not results:
+    if not members:
         matching = f' that matches {pattern!r}' if pattern else ''
         message = f'nothing to collect in {root}: no table or statistics of a lesion{matching}'
         raise InputError(message)
-    groups: dict[str, list[Result]] = defaultdict(list)
-    for result in results:
-        groups[result.group].append(result)
-    found = Collection(len(results), len({result.participant for result in results}), len(groups))
-    absent, found.notes = find_absent(root, {result.stem for result in there})
-    absent = [each for each in absent if each.fails]
-    named = [each.stem for each in absent if each.stem.startswith('sub-')]
-    missing = _missing(groups, named, pattern)
-    wanted = set().union(*missing.values())
+    groups = group_members(members)
+    wanted = find_wanted(root)
+    looked_for = sorted(wanted.stems.difference(lesion.stem for lesion in there))
+    absent = [each for each in map(wanted.absent, looked_for) if each.fails]
+    missing = find_missing(groups, [each.stem for each in absent if each.stem.startswith('sub-')], pattern)
+    found = Collection(
+        len(members), len({member.participant for member in members}), len(groups), notes=wanted.notes
+    )
+    lacking = set().union(*missing.values())
     found.missing += [
         f'{each.status.partition(":")[0]}: {each.path or each.stem}{_reason(each)}'
         for each in absent
-        if each.stem in wanted or not pattern
+        if each.stem in lacking or not pattern
     ]
     without = {each.stem for each in absent}
     target = output_dir or root
@@ -158,26 +143,19 @@ def collect(
     tables: list[GroupTable] = []
     with (
         tempfile.TemporaryDirectory(prefix='.tmp-collect-', dir=target) as folder,
-        counting('collect', len(results), unit=' files', show=show_progress) as advance,
+        counting('collect', len(members), unit=' files', show=show_progress) as advance,
     ):
         for group, members in groups.items():
-            names = _file_names(group, members[0], missing[group])
             found.missing += [
                 f'missing, though others have theirs: {name}'
-                for stem, name in names.items()
+                for stem, name in missing[group].items()
                 if stem not in without
             ]
             stack = Path(folder, group)
-            rows = []
             with stack.open('wb') as stream:
-                for result in members:
-                    try:
-                        rows.append(_read(result, stream))
-                    except InputError as error:
-                        found.faults.append(f'left out: {error}')
-                    advance(1)
-            if rows := _agreeing(group, rows, found.faults):
-                tables += _tables(members, rows, names, root, target, stack, long=long)
+                rows = read_group(group, members, found.faults, stream, advance)
+            if rows:
+                tables += _tables(members, rows, missing[group], root, target, stack, long=long)
         if long and (table := _long_table(tables, target, Path(folder))):
             tables.append(table)
         found.written = write_tables(tables, overwrite=overwrite)
@@ -190,119 +168,9 @@ def _reason(absent: Absent) -> str:
     return f': {reason}' if reason else ''
 
 
-def _missing(
-    groups: Mapping[str, Sequence[Result]], without: Iterable[str], pattern: str | None
-) -> dict[str, list[str]]:
-    """By group, what leads the names of the results that it lacks.
-
-    Those are of lesions with other results of the same session and label, and of masks without any.
-    """
-    lesions: dict[str, set[str]] = defaultdict(set)
-    for members in groups.values():
-        for result in members:
-            lesions[result.lesion].add(result.stem)
-    for stem in without:
-        lesions[stem.removeprefix(leading_cells(stem)[0])].add(stem)
-    missing = {}
-    for group, members in groups.items():
-        lacking = sorted(lesions[members[0].lesion] - {result.stem for result in members})
-        names = _file_names(group, members[0], lacking)
-        missing[group] = [
-            stem for stem, name in names.items() if not pattern or matches(_folder(stem) / name, pattern)
-        ]
-    return missing
-
-
-def _file_names(group: str, member: Result, stems: Iterable[str]) -> dict[str, str]:
-    """Names of the files that a group lacks, by what leads them."""
-    end = group.removeprefix('group' + member.lesion) + member.output.extension
-    return {stem: stem + end for stem in stems}
-
-
-def _folder(stem: str) -> Path:
-    participant, session, _ = leading_cells(stem)
-    return Path(participant, session if session != NOT_AVAILABLE else '', 'anat')
-
-
-def _read(result: Result, stream: BinaryIO) -> _Row:
-    """Read one result; a matrix goes to the end of `stream`."""
-    path = result.path
-    sidecar = read_json(result.made_by) if result.made_by else None
-    if sidecar is None:
-        message = f'{path}: no JSON file beside it says how it was made; run it again'
-        raise InputError(message)
-    if is_matrix(result.output):
-        names, matrix = read_matrix(path)
-        parts = {'': Values(names, (stream.tell(),))}
-        stream.write(matrix.data)
-    elif result.output.extension == '.tsv':
-        parts = {'': read_values(path)}
-    else:
-        parts = read_statistics(path)
-    for values in parts.values():
-        if clash := set(LEADING).intersection(values.names):
-            message = f'{path}: a column would be called {clash.pop()!r} like one of the leading columns'
-            raise InputError(message)
-    return _Row(
-        result,
-        parts,
-        {name: str(value) for name, value in identity(sidecar).items()},
-        {key: sidecar[key] for key in _COMMON if key in sidecar},
-    )
-
-
-def _agreeing(group: str, rows: list[_Row], faults: list[str]) -> list[_Row]:
-    """The rows that have the columns and the provenance of most; the others are added to `faults`."""
-    rows = _like_most(group, rows, lambda row: row.columns, _other_columns, faults)
-    return _like_most(group, rows, lambda row: tuple(row.identity.items()), _other_identity, faults)
-
-
-def _like_most(
-    group: str,
-    rows: list[_Row],
-    key: Callable[[_Row], Hashable],
-    describe: Callable[[_Row, _Row], str],
-    faults: list[str],
-) -> list[_Row]:
-    counts = Counter(map(key, rows))
-    if len(counts) < 2:
-        return rows
-    usual, times = counts.most_common(1)[0]
-    typical = next(row for row in rows if key(row) == usual)
-    others = [row for row in rows if key(row) != usual]
-    if 2 * times <= len(rows):
-        path, rest = others[0].result.path, len(rows) - times
-        faults.append(
-            f'no table {group}: {times} results and {rest} others do not go together '
-            f'({path}: {describe(others[0], typical)}); choose with --pattern'
-        )
-        return []
-    faults += [f'left out: {row.result.path}: {describe(row, typical)}' for row in others]
-    return [row for row in rows if key(row) == usual]
-
-
-def _other_columns(row: _Row, typical: _Row) -> str:
-    own, usual = (
-        dict.fromkeys(name for values in one.parts.values() for name in values.names)
-        for one in (row, typical)
-    )
-    lacks, has = [name for name in usual if name not in own], [name for name in own if name not in usual]
-    found = [f'it lacks {few(lacks, 3)}'] * bool(lacks) + [f'it has {few(has, 3)}'] * bool(has)
-    how = ' and '.join(found) or 'the same in another order'
-    return f'other columns than the others ({how}); was it made with another label table?'
-
-
-def _other_identity(row: _Row, typical: _Row) -> str:
-    return '; '.join(
-        f'{name} is {value[:12]}, but {typical.identity[name][:12]} for the others'
-        for name, value in row.identity.items()
-        if value != typical.identity[name]
-    )
-
-
 def _tables(
-    members: Sequence[Result],
-    rows: Sequence[_Row],
+    members: Sequence[Member],
+    rows: Sequence[Row],
     missing: Mapping[str, str],
     root: Path,
     target: Path,
@@ -311,11 +179,11 @@ def _tables(
     long: bool,
 ) -> Iterator[GroupTable]:
     """The table of a group, and one more for each of its parts by region."""
-    output, used = members[0].output, {row.result for row in rows}
+    output, used = members[0].output, {row.member for row in rows}
     here, there = target.resolve(), root.resolve()
-    left_out = [result.path.name for result in members if result not in used]
+    left_out = [member.path.name for member in members if member not in used]
     sidecar = {
-        'Sources': [_source(row.result.path.relative_to(root), there, here) for row in rows],
+        'Sources': [_source(row.member.path.relative_to(root), there, here) for row in rows],
         **rows[0].common,
         **({'Missing': list(missing.values())} if missing else {}),
         **({'LeftOut': left_out} if left_out else {}),
@@ -328,16 +196,12 @@ def _tables(
         elif output.units:
             about['Units'] = output.units
         path = target / _file_name(members[0], part)
-        if is_matrix(output):
+        if members[0].is_matrix:
             yield GroupTable(
                 path, (len(rows), len(names)), _stacked(rows, names, stack), {**about, **sidecar}
             )
             continue
-        lesions: list[tuple[str, Sequence[Any] | None]] = [
-            *((row.result.stem, row.parts[part].values) for row in rows),
-            *((stem, None) for stem in missing),
-        ]
-        lesions.sort(key=lambda lesion: leading_cells(lesion[0]))
+        lesions = wide_rows(rows, missing, part)
         nothing = [None] * len(names)
         content = table_bytes(
             (*LEADING, *names),
@@ -354,9 +218,9 @@ def _long_table(tables: Sequence[GroupTable], target: Path, folder: Path) -> Gro
     parts = sorted(folder.glob('*.long'))
     if not parts:
         return None
-    content, lines = folder / longtable.NAME, 0
+    content, lines = folder / _LONG, 0
     with content.open('wb') as stream:
-        stream.write(table_bytes(longtable.HEADER, ()))
+        stream.write(table_bytes(LONG_HEADER, ()))
         for part in parts:
             text = part.read_bytes()
             lines += text.count(b'\n')
@@ -369,18 +233,18 @@ def _long_table(tables: Sequence[GroupTable], target: Path, folder: Path) -> Gro
         'Sources': [table.path.name for table in wide],
         'GeneratedBy': [{'Name': 'Lacuna', 'Version': lacuna.__version__}],
     }
-    shape = (lines, len(longtable.HEADER))
-    return GroupTable(target / longtable.NAME, shape, content, sidecar, len(longtable.HEADER) - 1)
+    shape = (lines, len(LONG_HEADER))
+    return GroupTable(target / _LONG, shape, content, sidecar, len(LONG_HEADER) - 1)
 
 
-def _file_name(result: Result, part: str) -> str:
-    output = result.output
-    if is_matrix(output):
-        return f'{result.group}.npz'
+def _file_name(member: Member, part: str) -> str:
+    output = member.output
+    if member.is_matrix:
+        return f'{member.group}.npz'
     if not part:
-        return f'{result.group}.tsv'
+        return f'{member.group}.tsv'
     by_region = f'desc-{part.replace("_", "")}_{outputs()["roi_disconnection"].suffix}.tsv'
-    return result.group.removesuffix(f'desc-{output.desc}_{output.suffix}') + by_region
+    return member.group.removesuffix(f'desc-{output.desc}_{output.suffix}') + by_region
 
 
 def _source(path: Path, root: Path, target: Path) -> str:
@@ -390,7 +254,7 @@ def _source(path: Path, root: Path, target: Path) -> str:
     return Path(os.path.relpath(root / path, target)).as_posix()
 
 
-def _stacked(rows: Sequence[_Row], names: Sequence[str], stack: Path) -> Path:
+def _stacked(rows: Sequence[Row], names: Sequence[str], stack: Path) -> Path:
     size = len(names)
 
     def matrices() -> Iterator[np.ndarray]:
@@ -400,7 +264,7 @@ def _stacked(rows: Sequence[_Row], names: Sequence[str], stack: Path) -> Path:
                 yield np.fromfile(stream, float, size * size)
 
     packed = stack.with_name(f'{stack.name}.npz')
-    cells = zip(*(row.result.row for row in rows), strict=True)
+    cells = zip(*(row.member.row for row in rows), strict=True)
     labels = {'regions': names, **dict(zip(LEADING, cells, strict=True))}
     write_stack(packed, 'matrices', matrices(), (len(rows), size, size), labels)
     return packed

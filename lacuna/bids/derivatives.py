@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from lacuna.bids.mask_files import MaskFile
-from lacuna.bids.outputs import Target, output_name, outputs
-from lacuna.bids.saving import FILES, damage, file_record, place
-from lacuna.bids.sidecars import differences, sidecar_for
+from lacuna.bids.origins import generated_by
+from lacuna.bids.outputs import Target, figures_dir, output_name, outputs
+from lacuna.bids.sidecars import FILES, damage, differences, file_record, place, sidecar_for
 from lacuna.errors import InputError
-from lacuna.utils.files import json_bytes, listed, read_json, remove_leftovers, write_if_changed
+from lacuna.utils.files import json_bytes, read_json, remove_leftovers, write_if_changed
 from lacuna.utils.names import sidecar_path
 
 BIDS_VERSION = '1.10.0'
@@ -71,11 +71,6 @@ def mask_outputs(mask: MaskFile, targets: Iterable[Target]) -> dict[Target, Path
         is_figure = outputs()[target.key].level == 'figure'
         paths[target] = (figures_dir(Path(), mask.subject) if is_figure else mask.folder) / name
     return paths
-
-
-def figures_dir(root: Path, subject: str) -> Path:
-    """Folder of a participant's figures."""
-    return root / f'sub-{subject}' / 'figures'
 
 
 def missing_outputs(
@@ -141,7 +136,7 @@ def conflicting_results(
         Differences in words, by file name.
     """
     conflicts = {}
-    for path in sorted(root.glob('sub-*/**/*_method-snm_space-*_desc-disconnectionpct.json')):
+    for path in _map_sidecars(root):
         on_disk = None if path in leave_out else read_json(path)
         common = wanted.get(str(on_disk.get('Space'))) if on_disk else None
         if on_disk and common and (found := differences(on_disk, common)):
@@ -149,15 +144,18 @@ def conflicting_results(
     return conflicts
 
 
+def _map_sidecars(root: Path) -> list[Path]:
+    """The sidecars of all maps, also of those that somebody has removed."""
+    name = output_name('sub-*', 'disconnection_map', space='*')
+    return sorted(root.glob(f'sub-*/**/{sidecar_path(Path(name)).name}'))
+
+
 def remove_unused_connectomes(root: Path) -> None:
     """Remove the densities that no map names as its denominator any more."""
     densities = sorted((root / 'connectome').glob('*_tdi.nii.gz'))
     if len(densities) < 2:
         return
-    used = {
-        (read_json(path) or {}).get('Denominator')
-        for path in root.glob('sub-*/**/*_method-snm_space-*_desc-disconnectionpct.json')
-    }
+    used = {(read_json(path) or {}).get('Denominator') for path in _map_sidecars(root)}
     for path in densities:
         if f'bids::{path.relative_to(root).as_posix()}' not in used:
             path.unlink()
@@ -184,9 +182,6 @@ def check_output_dir(root: Path, source: Path) -> None:
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         message = f'the output folder {root} cannot be written: no permission in {existing}'
         raise InputError(message)
-    description = read_json(root / 'dataset_description.json')
-    if description is not None and 'Lacuna' not in [
-        tool.get('Name') for tool in listed(description, 'GeneratedBy') if isinstance(tool, dict)
-    ]:
+    if read_json(root / 'dataset_description.json') is not None and 'Lacuna' not in generated_by(root):
         message = f'the output folder {root} holds a dataset that is not of Lacuna; choose another'
         raise InputError(message)

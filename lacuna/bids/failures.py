@@ -1,21 +1,54 @@
-"""Masks that failed, and the table that lists them."""
+"""Masks without results: those that failed, the table that lists them, and what else runs were asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import tomllib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from lacuna.utils.files import write_if_changed
+from lacuna.bids.inputs import find_masks, only_label
+from lacuna.bids.mask_files import mask_stem, name_mask
+from lacuna.errors import InputError, MaskError
+from lacuna.images.masks import read_mask
+from lacuna.utils.files import listed, write_if_changed
 from lacuna.utils.names import shown_name
+
+#: the table of failed masks, below the output folder
+FAILURES = Path('logs', 'failed_masks.tsv')
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A mask that could not be used or finished, and why."""
+    """A mask that could not be used or finished.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    reason : str
+        In words; a crash file is named as ``(details: PATH)``.
+    label : str or None
+        Of the participant, for a mask whose name has none.
+    """
 
     path: Path
     reason: str
+    label: str | None = None
+
+    @property
+    def stem(self) -> str:
+        """What would lead the names of its results."""
+        return name_mask(self.path, self.label)[0]
+
+    @property
+    def subject(self) -> str:
+        """Label, without ``sub-``.
+
+        >>> Failure(Path('sub-01_mask.nii.gz'), 'empty').subject, Failure(Path('my_lesion.nii'), 'empty').subject
+        ('01', 'mylesion')
+        """
+        return name_mask(self.path, self.label)[1]
 
 
 def update_failures(root: Path, looked_at: Collection[Path], failures: Sequence[Failure]) -> Path | None:
@@ -27,7 +60,7 @@ def update_failures(root: Path, looked_at: Collection[Path], failures: Sequence[
         Of the dataset.
     looked_at : collection of pathlib.Path
         The masks of this run: what is known of others stays.
-    failures : sequence of lacuna.bids.failures.Failure
+    failures : sequence of Failure
 
     Returns
     -------
@@ -36,7 +69,7 @@ def update_failures(root: Path, looked_at: Collection[Path], failures: Sequence[
     """
     target = root / FAILURES
     seen = {Path(shown_name(path)) for path in looked_at}
-    rows = [(path, reason) for path, reason in read_failures(root) if path not in seen]
+    rows = [(each.path, each.reason) for each in read_failures(root) if each.path not in seen]
     rows += [(Path(shown_name(failure.path)), ' '.join(failure.reason.split())) for failure in failures]
     if not rows:
         target.unlink(missing_ok=True)
@@ -46,14 +79,140 @@ def update_failures(root: Path, looked_at: Collection[Path], failures: Sequence[
     return target
 
 
-#: the table of failed masks, below the output folder
-FAILURES = Path('logs', 'failed_masks.tsv')
-
-
-def read_failures(root: Path) -> list[tuple[Path, str]]:
-    """The masks that failed when they were last tried, and why."""
+def read_failures(root: Path) -> list[Failure]:
+    """The masks that failed when they were last tried."""
     table = root / FAILURES
     if not table.is_file():
         return []
     rows = [line.split('\t', 1) for line in table.read_text(encoding='utf-8').splitlines()[1:]]
-    return [(Path(row[0]), row[1]) for row in rows if len(row) == 2]
+    return [Failure(Path(row[0]), row[1]) for row in rows if len(row) == 2]
+
+
+class Absent(NamedTuple):
+    """A mask that a run was asked for, or that has failed, and of which there is no result.
+
+    Attributes
+    ----------
+    stem : str
+        What would lead the names of its results.
+    path : pathlib.Path or None
+    status : str
+        Why, as far as it is known.
+    fails : bool
+        Whether that is not as it should be: an empty mask may be left out on purpose.
+    """
+
+    stem: str
+    path: Path | None
+    status: str
+    fails: bool = True
+
+
+class _Asked(NamedTuple):
+    """A mask that a run was asked for."""
+
+    path: Path
+    skip_empty: bool
+    binarize: float | None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The masks that runs were asked for, and those that failed, by what leads the names of their results.
+
+    Attributes
+    ----------
+    asked : mapping
+    failures : mapping
+        A `Failure` each; its reason is in one line, without the path.
+    notes : list of str
+        What could not be found out.
+    """
+
+    asked: Mapping[str, _Asked]
+    failures: Mapping[str, Failure]
+    notes: list[str]
+
+    @property
+    def stems(self) -> set[str]:
+        """Of all of them."""
+        return {*self.asked, *self.failures}
+
+    def reason(self, stem: str) -> str:
+        """Why it failed when it was last tried; nothing if it did not."""
+        return self.failures[stem].reason if stem in self.failures else ''
+
+    def absent(self, stem: str) -> Absent:
+        """Why there is no result of a mask."""
+        asked, failure = self.asked.get(stem), self.failures.get(stem)
+        path = failure.path if failure else asked.path if asked else None
+        if failure and failure.reason:
+            return Absent(stem, path, f'failed: {failure.reason}')
+        if asked:
+            try:
+                if asked.skip_empty and not read_mask(asked.path, asked.binarize).data.any():
+                    return Absent(stem, path, 'left out: the mask is empty', fails=False)
+            except MaskError as error:
+                return Absent(stem, path, f'missing: {one_line(str(error), asked.path)}')
+        return Absent(stem, path, 'missing: no results')
+
+
+def find_wanted(root: Path) -> Wanted:
+    """The masks that runs were asked for by the settings in ``logs/``, and those that failed."""
+    notes: list[str] = []
+    asked = _find_asked(root, notes)
+    stems = {each.path: stem for stem, each in asked.items()}
+    failures = {
+        stems.get(each.path) or each.stem: Failure(each.path, one_line(each.reason, each.path))
+        for each in read_failures(root)
+    }
+    return Wanted(asked, failures, notes)
+
+
+def one_line(reason: str, path: Path) -> str:
+    """A reason without the path that leads it: that is in a column of its own."""
+    return ' '.join(reason.removeprefix(f'{path}: ').split())
+
+
+def _find_asked(root: Path, notes: list[str]) -> dict[str, _Asked]:
+    """Masks that the runs were asked for, by what leads the names of their results."""
+    asked: dict[str, _Asked] = {}
+    seen = set()
+    for path in sorted((root / 'logs').glob('*/settings.toml')):
+        try:
+            settings = tomllib.loads(path.read_text(encoding='utf-8'))
+            source = Path(settings['source'])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            notes.append(f'{path}: the settings cannot be read; what this run was asked for is not known')
+            continue
+        choice: dict[str, Any] = {
+            key: [label for label in listed(settings, key) if isinstance(label, str)]
+            for key in ('participants', 'sessions')
+        }
+        choice['pattern'] = pattern if isinstance(pattern := settings.get('pattern'), str) else None
+        filters = settings.get('bids_filter_file')
+        choice['filter_file'] = Path(filters) if isinstance(filters, str) else None
+        skip_empty = settings.get('on_empty') == 'skip'
+        binarize = float(at) if isinstance(at := settings.get('binarize'), int | float) else None
+        if (key := repr((source, choice, skip_empty))) in seen:
+            continue
+        seen.add(key)
+        try:
+            masks = _asked_masks(source, choice)
+        except InputError as error:
+            notes.append(f'what a run was asked for is not known: {error}')
+            continue
+        subject = only_label(choice['participants'])
+        asked.update((name_mask(mask, subject)[0], _Asked(mask, skip_empty, binarize)) for mask in masks)
+    return asked
+
+
+def _asked_masks(source: Path, choice: Mapping[str, Any]) -> Iterable[Path]:
+    if source.is_dir():
+        return find_masks(source, **choice)
+    try:
+        mask_stem(source)
+    except MaskError:
+        message = f'there is no folder {source} any more'
+        raise InputError(message) from None
+    return [source]

@@ -95,23 +95,43 @@ def describe_mask(path: Path, *, space: str | None = None, subject: str | None =
     except InputError as error:
         raise MaskError(str(error)) from error
     entities = parse_entities(path.name)
-    stem = mask_stem(path)
-    if 'sub' in entities:
-        # that of the outputs says what they are
-        stem = '_'.join(part for part in stem.split('_') if not part.startswith('desc-'))
-    else:
-        subject = subject or re.sub('[^0-9A-Za-z]', '', stem) or 'lesion'
-        stem = f'sub-{subject}'
+    stem, subject = _stem_and_subject(path, subject)
     settled = _mask_space(path, space)
     return MaskFile(
         path=path,
         stem=stem,
-        subject=entities.get('sub') or str(subject),
+        subject=subject,
         session=entities.get('ses'),
         space=settled.space,
         space_from=settled.source,
         contradiction=settled.contradiction,
     )
+
+
+def name_mask(path: Path, subject: str | None = None) -> tuple[str, str]:
+    """What would lead the names of the results of a mask, and the label of its participant; any path has both.
+
+    >>> name_mask(Path('my_lesion.nii')), name_mask(Path('my_lesion.nii'), '01')
+    (('sub-mylesion', 'mylesion'), ('sub-01', '01'))
+    """
+    try:
+        check_name(path)
+        return _stem_and_subject(path, subject)
+    except (InputError, MaskError):
+        return path.name, _letters(path.name)
+
+
+def _stem_and_subject(path: Path, subject: str | None) -> tuple[str, str]:
+    entities, stem = parse_entities(path.name), mask_stem(path)
+    if 'sub' in entities:
+        # that of the outputs says what they are
+        return '_'.join(part for part in stem.split('_') if not part.startswith('desc-')), entities['sub']
+    subject = subject or _letters(stem)
+    return f'sub-{subject}', subject
+
+
+def _letters(name: str) -> str:
+    return re.sub('[^0-9A-Za-z]', '', name) or 'lesion'
 
 
 def _mask_space(path: Path, given: str | None) -> Settled:

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlparse
 
 from lacuna.errors import MaskError
 from lacuna.images.masks import Mask, PackedMask, read_mask
-from lacuna.utils.files import listed, read_json
+from lacuna.utils.files import dig, listed, read_json
 
 #: what the links to folders of masks begin with: ``lesions``, ``lesions2``, ...
 LESIONS = 'lesions'
@@ -24,6 +24,12 @@ def read_links(root: Path) -> dict[str, str]:
     """The ``DatasetLinks`` of a dataset."""
     links = (read_json(root / 'dataset_description.json') or {}).get('DatasetLinks')
     return {name: str(uri) for name, uri in links.items()} if isinstance(links, dict) else {}
+
+
+def generated_by(root: Path) -> set[str]:
+    """Names of the tools that a dataset says it was made by."""
+    tools = listed(read_json(root / 'dataset_description.json') or {}, 'GeneratedBy')
+    return {str(tool.get('Name')) for tool in tools if isinstance(tool, dict)}
 
 
 def link_name(links: Mapping[str, str], base: str, folder: Path) -> str:
@@ -70,8 +76,7 @@ def resolve_uri(root: Path, uri: object, links: Mapping[str, Any]) -> Path | Non
 
 def binarized_at(sidecar: Mapping[str, Any]) -> float | None:
     """The value above which a mask was taken as lesion, from the sidecar of a result; None if it is 0 and 1."""
-    parameters = sidecar.get('Parameters')
-    value = parameters.get('Binarize') if isinstance(parameters, Mapping) else None
+    value = dig(sidecar, 'Parameters', 'Binarize')
     return float(value) if isinstance(value, int | float) else None
 
 
@@ -154,8 +159,7 @@ def mask_source(root: Path, sidecar: Mapping[str, Any], links: Mapping[str, Any]
     links : mapping
         Of the dataset, see `read_links`.
     """
-    made_from = sidecar.get('Mask')
-    sha256 = str(made_from.get('SHA256')) if isinstance(made_from, Mapping) else ''
+    sha256 = str(dig(sidecar, 'Mask', 'SHA256') or '')
     for uri in map(str, listed(sidecar, 'Sources')):
         scheme, name, path = (*uri.split(':', 2), '', '')[:3]
         if scheme == 'bids' and is_lesions_link(name):

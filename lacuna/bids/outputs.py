@@ -84,7 +84,7 @@ def output_name(stem: str, key: str, **entities: str) -> str:
 
     Examples
     --------
-    >>> output_name('sub-01_label-lesion', 'map', space='MNI152NLin6Asym')
+    >>> output_name('sub-01_label-lesion', 'disconnection_map', space='MNI152NLin6Asym')
     'sub-01_label-lesion_method-snm_space-MNI152NLin6Asym_desc-disconnectionpct.nii.gz'
     """
     output = outputs()[key]
@@ -102,7 +102,7 @@ def parse_output_name(name: str) -> tuple[str, str, str | None] | None:
     """Stem, key and value of the scope of an output of a mask, from its file name; None for any other file.
 
     >>> parse_output_name('sub-01_label-lesion_method-snm_space-MNI152NLin6Asym_desc-disconnectionpct.nii.gz')
-    ('sub-01_label-lesion', 'map', 'MNI152NLin6Asym')
+    ('sub-01_label-lesion', 'disconnection_map', 'MNI152NLin6Asym')
     """
     for key, pattern in _output_patterns().items():
         if matched := pattern.fullmatch(name):
@@ -127,7 +127,7 @@ def connectome_tdi_path(label: str, space: str, resolution: int) -> Path:
 
 
 #: what every run makes of a mask
-BASIC_TARGETS = (Target('map'), Target('summary'))
+BASIC_TARGETS = (Target('disconnection_map'), Target('summary'))
 
 #: what the report shows besides
 SAMPLE = Target('sample')
@@ -141,3 +141,8 @@ def figure_name(stem: str, desc: str, extension: str, **entities: str) -> str:
     """
     middle = ''.join(f'_{key}-{value}' for key, value in entities.items())
     return f'{stem}_method-snm{middle}_desc-{desc}_figure{extension}'
+
+
+def figures_dir(root: Path, subject: str) -> Path:
+    """Folder of a participant's figures."""
+    return root / f'sub-{subject}' / 'figures'

@@ -1,141 +1,391 @@
-"""Find the results of all lesions in a derivative dataset, and what their names say."""
+"""The results of a run, read from its output folder."""
 
 from __future__ import annotations
 
-import fnmatch
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
 
+from lacuna.bids.failures import find_wanted
+from lacuna.bids.groups import (
+    LEADING,
+    Member,
+    find_missing,
+    group_members,
+    leading_cells,
+    read_group,
+    wide_rows,
+)
 from lacuna.bids.inputs import refuse_results, written_label
-from lacuna.bids.outputs import Output, outputs, parse_output_name
-from lacuna.bids.tables import NOT_AVAILABLE
+from lacuna.bids.origins import (
+    FoundMask,
+    MaskSource,
+    generated_by,
+    mask_source,
+    read_links,
+    resolve_uri,
+)
+from lacuna.bids.outputs import SAMPLE, Target, figures_dir, output_name, outputs, parse_output_name
+from lacuna.bids.tables import read_matrix, read_parcels
 from lacuna.errors import InputError
+from lacuna.images.spaces import SPACES
+from lacuna.utils.files import read_json
 from lacuna.utils.names import parse_entities, sidecar_path
+
+if TYPE_CHECKING:
+    import nibabel as nb
+    import pandas as pd
+
+_MAP = 'disconnection_map'
+#: outputs by the name of their table; the parts by region of the statistics of a matrix have tables of their own
+_TABLES = {'parcels': 'roi_disconnection', 'summary': 'summary', 'matrixstatistics': 'matrix_statistics'}
 
 
 @dataclass(frozen=True)
-class Result:
-    """One file of one lesion, and what its name says.
+class LesionResults:
+    """The results of one lesion. Files are read when they are asked for.
 
     Attributes
     ----------
-    path : pathlib.Path
-    output : lacuna.bids.outputs.Output
-    made_by : pathlib.Path or None
-        The sidecar that says how it was made: its own, or that of another result of the same run.
-    row : tuple of str
-        Participant, session and label: the leading cells; ``n/a`` where the name has none.
-    lesion : str
-        The leading part of the name without the participant: the same for all who have this session and label.
-    group : str
-        Name of the group table, without its extension.
+    stem : str
+        The name that leads all files.
+    space : str
+        Of the map, and of the mask.
+    files : mapping
+        Paths by output and atlas, see :class:`lacuna.bids.outputs.Target`.
+    root : pathlib.Path
+        Of the derivative dataset.
+    links : mapping
+        Of the dataset, to its sources.
+    given : mapping or None
+        What the sidecar of the map will say, if there is none yet.
+    given_mask : pathlib.Path or None
+        The mask, if it needs no comparison.
     """
 
-    path: Path
-    output: Output
-    made_by: Path | None
-    row: tuple[str, str, str]
-    lesion: str
-    group: str
+    stem: str
+    space: str
+    files: Mapping[Target, Path]
+    root: Path = Path()
+    links: Mapping[str, str] = field(default_factory=dict, repr=False)
+    given: Mapping[str, Any] | None = field(default=None, repr=False)
+    given_mask: Path | None = None
 
     @property
-    def participant(self) -> str:
-        """With ``sub-``."""
-        return self.row[0]
+    def subject(self) -> str:
+        """Label, without ``sub-``."""
+        return parse_entities(self.stem).get('sub', '')
 
     @property
-    def stem(self) -> str:
-        """What leads the names of all results of this lesion."""
-        return self.participant + self.lesion
+    def session(self) -> str | None:
+        """Label, without ``ses-``."""
+        return parse_entities(self.stem).get('ses')
+
+    @property
+    def atlases(self) -> list[str]:
+        """Names of the atlases that there are results of."""
+        return sorted({target.atlas for target in self.files if target.atlas})
+
+    def path(self, key: str, atlas: str | None = None) -> Path | None:
+        """The file of an output; None if it is not there."""
+        return self.files.get(Target(key, atlas))
+
+    @property
+    def map(self) -> nb.Nifti1Image:
+        """The disconnection map, in percent."""
+        import nibabel as nb
+
+        return nb.Nifti1Image.from_filename(self._existing(_MAP))
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The summary statistics; empty if the file is missing or damaged."""
+        path = self.path('summary')
+        return (read_json(path) if path else None) or {}
+
+    def matrix(self, atlas: str, key: str = 'disconnection_matrix') -> pd.DataFrame:
+        """A matrix by region: ``disconnection_matrix``, ``mask_matrix``, ``intact_matrix`` or ``full_matrix``."""
+        return read_matrix(self._existing(key, atlas))
+
+    def parcels(self, atlas: str) -> pd.Series:
+        """Percent of the streamlines of each region that the lesion cuts."""
+        return read_parcels(self._existing('roi_disconnection', atlas))
+
+    @cached_property
+    def metadata(self) -> Mapping[str, Any]:
+        """The sidecar of the map."""
+        if self.given is not None:
+            return self.given
+        path = self.path(_MAP)
+        return (read_json(sidecar_path(path)) if path else None) or {}
+
+    @property
+    def mask_source(self) -> MaskSource:
+        """Where the mask of the lesion may be, and what it was."""
+        if self.given_mask:
+            return MaskSource((self.given_mask,))
+        return mask_source(self.root, self.metadata, self.links)
+
+    @property
+    def mask(self) -> FoundMask:
+        """The mask that the map was made of, or what is wrong with it; read anew each time."""
+        return self.mask_source.read()
+
+    @property
+    def full_tdi(self) -> Path | None:
+        """The density of the whole tractogram: the denominator of the map."""
+        path = self.path('full_tdi') or resolve_uri(self.root, self.metadata.get('Denominator'), self.links)
+        return path if path and path.is_file() else None
+
+    def sidecars(self) -> dict[Target, dict[str, Any]]:
+        """The sidecars that can be read, by the output that they go with."""
+        having = {target: path for target, path in self.files.items() if outputs()[target.key].sidecar}
+        found = ((target, read_json(sidecar_path(path))) for target, path in having.items())
+        return {target: sidecar for target, sidecar in found if sidecar is not None}
+
+    def members(self) -> Iterator[Member]:
+        """The tables, matrices and statistics: what goes into group tables."""
+        for target, path in self.files.items():
+            if outputs()[target.key].extension in ('.tsv', '.json'):
+                yield Member(path, target, self.stem, self._made_by(target))
+
+    def _made_by(self, target: Target) -> Path | None:
+        holder = target.recorded_with
+        name = output_name(self.stem, holder.key, space=self.space, atlas=holder.atlas or '')
+        own = sidecar_path(self.files[target].with_name(name))
+        if holder == target:
+            return own
+        others = (
+            sidecar_path(path)
+            for other, path in self.files.items()
+            if other.atlas == target.atlas and outputs()[other.key].sidecar
+        )
+        return next((path for path in (own, *others) if path.is_file()), None)
+
+    def _existing(self, key: str, atlas: str | None = None) -> Path:
+        if path := self.path(key, atlas):
+            return path
+        there = ', '.join(sorted(target.field for target in self.files))
+        message = f'{self.stem}: there is no {Target(key, atlas).field} in {self.root} (there are: {there})'
+        raise InputError(message)
 
 
-def find_results(root: Path, pattern: str | None = None) -> list[Result]:
-    """The tables, statistics and matrices of all lesions, in the order of participants and names.
+class Results(Sequence[LesionResults]):
+    """The results of all lesions in a folder, in the order of participants and names.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Of the derivative dataset.
+    lesions : iterable of LesionResults
+    twice : tuple of pathlib.Path, optional
+        Two files of one name.
+    whole : bool
+        Whether these are all lesions of the dataset.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        lesions: Iterable[LesionResults],
+        *,
+        twice: tuple[Path, Path] | None = None,
+        whole: bool = True,
+    ) -> None:
+        self.root = root
+        self._lesions = sorted(lesions, key=lambda lesion: (lesion.subject, lesion.stem))
+        self._twice = twice
+        self._whole = whole
+
+    def __repr__(self) -> str:
+        return f'<Results of {len(self)} lesions in {self.root}>'
+
+    def __len__(self) -> int:
+        return len(self._lesions)
+
+    @overload
+    def __getitem__(self, which: int) -> LesionResults: ...
+    @overload
+    def __getitem__(self, which: slice) -> Results: ...
+    def __getitem__(self, which: int | slice) -> LesionResults | Results:
+        if isinstance(which, slice):
+            return Results(self.root, self._lesions[which], whole=False)
+        return self._lesions[which]
+
+    def check_names(self) -> None:
+        """Refuse results that could be taken for others.
+
+        Raises
+        ------
+        InputError
+            If a result is there twice, or a participant's label is more than letters and digits.
+        """
+        if self._twice:
+            one, other = self._twice
+            message = f'{one.name} is there twice: {one} and {other}; remove one of them'
+            raise InputError(message)
+        refuse_results((str(written_label(lesion.stem)) for lesion in self), self.root)
+
+    def with_map(self) -> list[LesionResults]:
+        """The lesions whose map is there."""
+        return [lesion for lesion in self if lesion.path(_MAP)]
+
+    def table(self, name: str, atlas: str | None = None) -> pd.DataFrame:
+        """A row for each lesion: what ``lacuna collect`` writes, of all sessions and labels.
+
+        Masks that failed are rows without values. Results that do not fit the others are left out, with a warning.
+
+        Parameters
+        ----------
+        name : str
+            ``parcels``, ``summary``, ``matrixstatistics``, or one of the parts of the last, such as ``degreeloss``.
+        atlas : str, optional
+            Not needed if there is only one.
+
+        Raises
+        ------
+        InputError
+            If there is no such table, or the atlas has to be named.
+        """
+        import pandas as pd
+
+        key = _TABLES.get(name, 'matrix_statistics')
+        groups = group_members(member for lesion in self for member in lesion.members())
+        missing = find_missing(groups, self._absent())
+        chosen = {
+            group: members
+            for group, members in groups.items()
+            if members[0].target.key == key and atlas in (None, members[0].target.atlas)
+        }
+        if len(atlases := sorted({str(members[0].target.atlas) for members in chosen.values()})) > 1:
+            message = f'the results have tables of several atlases; name one of {", ".join(atlases)}'
+            raise InputError(message)
+        faults: list[str] = []
+        records: list[dict[str, Any]] = []
+        for group, members in chosen.items():
+            rows = read_group(group, members, faults)
+            parts = {part.replace('_', ''): part for part in rows[0].parts} if rows else {}
+            part = '' if name in _TABLES else parts.get(name)
+            if part is None:
+                continue
+            names = rows[0].parts[part].names if rows else ()
+            for stem, values in wide_rows(rows, missing[group], part) if rows else ():
+                known = {} if values is None else dict(zip(names, values, strict=True))
+                records.append(
+                    dict(zip(LEADING, leading_cells(stem), strict=True)) | dict.fromkeys(names) | known
+                )
+        for fault in faults:
+            warnings.warn(fault, stacklevel=2)
+        if not records:
+            of = f' of the atlas {atlas}' if atlas else ''
+            message = f'{self.root}: there is no table {name}{of}; there are {", ".join(_TABLES)}'
+            raise InputError(message)
+        return pd.DataFrame(records).sort_values(list(LEADING), kind='stable', ignore_index=True)
+
+    def _absent(self) -> list[str]:
+        """What leads the names of the results that there should be."""
+        if not self._whole:
+            return []
+        wanted = find_wanted(self.root)
+        absent = map(wanted.absent, sorted(wanted.stems.difference(lesion.stem for lesion in self)))
+        return [each.stem for each in absent if each.fails and each.stem.startswith('sub-')]
+
+
+def load_results(output_dir: str | Path) -> Results:
+    """The results in the output folder of a run.
+
+    Parameters
+    ----------
+    output_dir : path
+
+    Returns
+    -------
+    Results
+        A sequence of `LesionResults`, with `Results.table`.
 
     Raises
     ------
     InputError
-        If there is no such folder, or a result is there twice.
+        If the folder holds no results of Lacuna, or a result twice.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from lacuna.bids.outputs import output_name
+    >>> with TemporaryDirectory() as folder:
+    ...     anat = Path(folder, 'sub-01', 'anat')
+    ...     anat.mkdir(parents=True)
+    ...     _ = Path(folder, 'dataset_description.json').write_text('{"GeneratedBy": [{"Name": "Lacuna"}]}')
+    ...     _ = (anat / output_name('sub-01', 'summary')).write_text('{"streamlines_disconnected": 7}')
+    ...     (lesion,) = load_results(folder)
+    ...     lesion.subject, lesion.summary
+    ('01', {'streamlines_disconnected': 7})
     """
-    if not root.is_dir():
-        message = f'there is no folder {root}'
+    root = Path(output_dir).expanduser().absolute()
+    check_dataset(root)
+    results = find_results(root)
+    results.check_names()
+    return results
+
+
+def check_dataset(root: Path) -> None:
+    """Refuse a folder that holds no results of Lacuna.
+
+    Raises
+    ------
+    InputError
+    """
+    if 'Lacuna' not in generated_by(root):
+        message = f'{root} is no folder of results of Lacuna: its dataset_description.json does not name it'
         raise InputError(message)
-    found: dict[str, Result] = {}
-    for folder in sorted(root.glob('sub-*')):
-        for parent, _, names in os.walk(folder):
-            for result in _results(Path(parent), names):
-                name = result.path.name
-                if pattern and not matches(result.path.relative_to(root), pattern):
-                    continue
-                if other := found.get(name):
-                    message = f'{name} is there twice: {other.path} and {result.path}; remove one of them'
-                    raise InputError(message)
-                found[name] = result
-    refuse_results((result.participant.removeprefix('sub-') for result in found.values()), root)
-    return sorted(found.values(), key=lambda result: (result.row, result.path.name))
 
 
-def matches(path: Path, pattern: str) -> bool:
-    """Whether the name of a file matches a glob; its path below the dataset, if there is a slash in the pattern."""
-    return fnmatch.fnmatch(path.as_posix() if '/' in pattern else path.name, pattern)
+def find_results(root: Path, subject: str | None = None) -> Results:
+    """What is on disk of all lesions, or of those of a participant.
 
-
-def leading_cells(stem: str) -> tuple[str, str, str]:
-    """Participant, session and label of a lesion; ``n/a`` where its name has none.
-
-    >>> leading_cells('sub-01_label-lesion')
-    ('sub-01', 'n/a', 'lesion')
+    Parameters
+    ----------
+    root : pathlib.Path
+        Of the derivative dataset.
+    subject : str, optional
+        Label, without ``sub-``.
     """
-    entities = parse_entities(stem)
-    session = f'ses-{entities["ses"]}' if 'ses' in entities else NOT_AVAILABLE
-    return f'sub-{written_label(stem)}', session, entities.get('label', NOT_AVAILABLE)
-
-
-def _results(folder: Path, names: Sequence[str]) -> Iterator[Result]:
-    """Those of one folder."""
-    parsed = {name: parse_output_name(name) for name in sorted(names) if '_method-snm_' in name}
-    with_sidecar = {output.extension for output in outputs().values() if output.sidecar}
-    sidecars = {
-        (about[0], _atlas(outputs()[about[1]], about[2])): folder / name
-        for name in parsed
-        if name.endswith('.json')
-        for extension in with_sidecar
-        if (about := parse_output_name(name.removesuffix('.json') + extension))
-    }
-    for name, about in parsed.items():
-        if not about or not name.startswith('sub-') or about[1] not in _collected():
-            continue
-        stem, key, scope = about
-        output, path = outputs()[key], folder / name
-        row = leading_cells(stem)
-        participant = row[0]
-        yield Result(
-            path=path,
-            output=output,
-            made_by=sidecar_path(path) if output.sidecar else sidecars.get((stem, _atlas(output, scope))),
-            row=row,
-            lesion=stem.removeprefix(participant),
-            group='group' + name.removeprefix(participant).removesuffix(output.extension),
-        )
-
-
-@cache
-def _collected() -> frozenset[str]:
-    """The outputs that go into tables: all but the images."""
-    return frozenset(
-        key
-        for key, output in outputs().items()
-        if output.level == 'mask' and output.extension in ('.tsv', '.json')
-    )
-
-
-def _atlas(output: Output, scope: str | None) -> str | None:
-    return scope if output.scope == 'atlas' else None
-
-
-def is_matrix(output: Output) -> bool:
-    """Whether an output is a matrix of regions."""
-    return output.suffix == outputs()['disconnection_matrix'].suffix
+    files: dict[str, dict[Target, Path]] = {}
+    spaces: dict[str, str] = {}
+    twice = None
+    for folder in [root / f'sub-{subject}'] if subject else sorted(root.glob('sub-*')):
+        for parent, folders, names in os.walk(folder):
+            folders.sort()
+            for name in sorted(names):
+                about = (
+                    parse_output_name(name) if '_method-snm_' in name and name.startswith('sub-') else None
+                )
+                if not about or not (path := Path(parent, name)).is_file():
+                    continue
+                stem, key, scope = about
+                in_space = outputs()[key].scope == 'space'
+                if in_space:
+                    spaces[stem] = str(scope)
+                target = Target(key, None if in_space else scope)
+                other = files.setdefault(stem, {}).get(target)
+                if other and other.name == name:
+                    twice = twice or (other, path)
+                files[stem][target] = path
+    # where nothing of a lesion says its space, it is that of the others
+    usual = next(iter(spaces.values()), SPACES[0])
+    links = read_links(root)
+    lesions = []
+    for stem, found in files.items():
+        lesion = LesionResults(stem, '', found, root, links)
+        if stem not in spaces:
+            said = (sidecar.get('Space') for sidecar in lesion.sidecars().values())
+            spaces[stem] = str(next(filter(None, said), usual))
+        sample = figures_dir(root, lesion.subject) / output_name(stem, SAMPLE.key, space=spaces[stem])
+        if sample.is_file():
+            found[SAMPLE] = sample
+        lesions.append(LesionResults(stem, spaces[stem], found, root, links))
+    return Results(root, lesions, twice=twice)

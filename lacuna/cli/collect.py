@@ -89,6 +89,6 @@ def _report(found: Collection, *, everything: bool) -> None:
             state = '' if path in found.written else ' (unchanged)'
             print(f'  {path}: {rows} rows, {columns} columns{state}')
     if same := len(found.tables) - len(found.written):
-        print(f'{same} tables were there already, the same')
+        print(f'{same} table{"s were" if same > 1 else " was"} there already, the same')
     for lines in (found.notes, found.missing, found.faults):
         warn(lines, everything=everything)

@@ -23,7 +23,12 @@ _MOST_LINES = 10
 _MOST_ROWS = 20
 
 #: the outputs whose paths are printed at the end of a run with -v, and how they are called
-_SHOWN = {'map': 'map', 'summary': 'summary', 'disconnection_matrix': 'matrix', 'roi_disconnection': 'table'}
+_SHOWN = {
+    'disconnection_map': 'map',
+    'summary': 'summary',
+    'disconnection_matrix': 'matrix',
+    'roi_disconnection': 'table',
+}
 
 
 def set_up_logging(verbose: int) -> None:

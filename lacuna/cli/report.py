@@ -12,7 +12,7 @@ from lacuna.errors import InputError
 from lacuna.utils.progress import track
 
 if TYPE_CHECKING:
-    from lacuna.reports.participant import ReportFailure
+    from lacuna.bids.failures import Failure
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     if args.nprocs == 0 or args.nprocs < -1:
         message = f'--nprocs {args.nprocs}: give at least 1, or -1 for all processors'
         raise InputError(message)
-    from lacuna.bids.lesions import check_dataset
+    from lacuna.bids.results import check_dataset
 
     root = args.output_dir.expanduser().absolute()
     check_dataset(root)
@@ -73,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
 
         print(write_group_report(root, root / 'group.html', show_progress=True))
         return 0
-    from lacuna.reports.participant import make_reports, read_failures
+    from lacuna.bids.failures import read_failures
+    from lacuna.reports.participant import make_reports
 
     failures = read_failures(root)
     labels = _labels(root, args.participants, failures)
@@ -95,11 +96,11 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _labels(root: Path, asked: Sequence[str], failures: Sequence[ReportFailure]) -> list[str]:
-    from lacuna.bids.lesions import find_lesions, participants
+def _labels(root: Path, asked: Sequence[str], failures: Sequence[Failure]) -> list[str]:
+    from lacuna.bids.results import find_results
 
     failed = {failure.subject for failure in failures}
-    known = sorted({label for label in participants(root) if find_lesions(root, label)} | failed)
+    known = sorted({lesion.subject for lesion in find_results(root).with_map()} | failed)
     wanted = [label.removeprefix('sub-') for label in asked] or known
     if unknown := [label for label in wanted if label not in known]:
         message = f'no results of participant {", ".join(unknown)} in {root}'

@@ -24,6 +24,7 @@ def add_parser(commands: Any) -> None:
         'snm',
         help='structural network mapping',
         description='Which streamlines of a normative tractogram each lesion cuts: maps, matrices, tables, reports.',
+        usage='lacuna run snm BIDS_DIR|MASK OUTPUT_DIR --connectome-path TRACTOGRAM [options]',
         argument_default=argparse.SUPPRESS,
         epilog='Exit codes: 0 all done; 1 a mask failed, the others are finished; 2 wrong usage or unusable input.',
     )

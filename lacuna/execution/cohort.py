@@ -240,8 +240,7 @@ def init_mask_wf(
     workflow.connect([
         (inputnode, snm, [(field, f'inputnode.{field}') for field in fields]),
         (snm, sink, [
-            (f'outputnode.{"disconnection_map" if target.key == "map" else target.field}', target.field)
-            for target in job.missing
+            (f'outputnode.{target.field}', target.field) for target in job.missing
         ]),
     ])  # fmt: skip
     return workflow

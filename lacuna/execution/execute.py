@@ -240,21 +240,18 @@ def _make_reports(
 
     Returns the pages of all participants of the run, and by participant why there is none.
     """
-    from lacuna.bids.inputs import only_label
-    from lacuna.reports.participant import is_current, make_reports, mask_failure
+    from lacuna.reports.participant import is_current, make_reports
     from lacuna.utils.processes import processors
 
-    label = only_label(plan.config.participants)
-    failed = [mask_failure(failure.path, failure.reason, label) for failure in failures]
     known = {mask.subject for mask in (*plan.done, *(job.mask for job in plan.todo))}
     root, viewer = plan.config.output_dir, plan.config.report == 'full'
     stale = {subject for subject in known if not is_current(root, subject, viewer=viewer)}
-    subjects = sorted(stale | {failure.subject for failure in failed})
+    subjects = sorted(stale | {failure.subject for failure in failures})
     masks: dict[str, dict[Path, PackedMask]] = {}
     for mask in (*plan.done, *(job.mask for job in plan.todo)):
         masks.setdefault(mask.subject, {})[mask.path.absolute()] = plan.masks[mask.path]
     workers = processors(plan.config.nprocs)
-    made = make_reports(root, subjects, failures=failed, viewer=viewer, masks=masks, workers=workers)
+    made = make_reports(root, subjects, failures=failures, viewer=viewer, masks=masks, workers=workers)
     missing = {
         subject: page
         for subject, page in track(made, 'reports', total=len(subjects), show=show)

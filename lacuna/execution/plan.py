@@ -13,7 +13,7 @@ from lacuna.bids.inputs import LABEL, find_masks, labels_of, only_label, refuse_
 from lacuna.bids.mask_files import MaskFile, check_unique, contradictions, describe_mask, mask_stem
 from lacuna.bids.origins import read_links
 from lacuna.bids.outputs import BASIC_TARGETS, SAMPLE, Target, connectome_tdi_path
-from lacuna.bids.saving import is_whole
+from lacuna.bids.sidecars import is_whole
 from lacuna.errors import InputError, MaskError, shorten
 from lacuna.execution.config import RunConfig
 from lacuna.execution.sidecars import atlas_metadata, connectome_metadata, mask_metadata, run_metadata
@@ -245,7 +245,9 @@ def _compared(plan: RunPlan, usable: Iterable[MaskFile], misplaced: str | None) 
         metadata = mask_metadata(config, tractogram, mask, packed.sha256, common[mask.space], links)
         targets = plan.targets(mask.space)
         missing, differing = missing_outputs(config.output_dir, mask, targets, metadata, atlases[mask.space])
-        own_sidecars.add(sidecar_path(config.output_dir / mask_outputs(mask, BASIC_TARGETS)[Target('map')]))
+        own_sidecars.add(
+            sidecar_path(config.output_dir / mask_outputs(mask, BASIC_TARGETS)[Target('disconnection_map')])
+        )
         if config.overwrite:
             missing = targets
         elif differing:
@@ -336,7 +338,7 @@ def _look_at_masks(config: RunConfig, paths: Sequence[Path], *, show_progress: b
         try:
             described.append(describe_mask(path, space=config.mask_space, subject=subject))
         except MaskError as error:
-            failed.append(Failure(path, str(error)))
+            failed.append(Failure(path, str(error), subject))
     # a mask in the native space beside the same one in MNI space is what pipelines leave: no failure
     in_standard_space = {mask_stem(mask.path) for mask in described}
     failed = [failure for failure in failed if mask_stem(failure.path) not in in_standard_space]
@@ -351,9 +353,9 @@ def _look_at_masks(config: RunConfig, paths: Sequence[Path], *, show_progress: b
     )
     shown = track(looks, 'checking masks', total=len(described), show=show_progress)
     for mask, look in zip(described, shown, strict=True):
-        empty = Failure(mask.path, f'{mask.path}: the mask is empty')
+        empty = Failure(mask.path, f'{mask.path}: the mask is empty', mask.subject)
         if look.mask is None or look.facts is None or look.failure:
-            failed.append(Failure(mask.path, str(look.failure)))
+            failed.append(Failure(mask.path, str(look.failure), mask.subject))
         elif not look.facts.voxels and config.on_empty == 'error':
             failed.append(empty)
         elif not look.facts.voxels and config.on_empty == 'skip':

@@ -47,12 +47,14 @@ class Reasons:
 
         path = job.mask.path
         if not isinstance(cause, Crash):
-            return Failure(path, f'{path}: {self._no_room(str(cause)) or cause or "did not finish"}')
+            return Failure(
+                path, f'{path}: {self._no_room(str(cause)) or cause or "did not finish"}', job.mask.subject
+            )
         details = cause.path
         if details and cause.node.startswith(nodes):
             again = f'{self._config.command_line(job.mask.subject)} --nprocs 1 -vv'
             details = keep_crash(details, job.mask.stem, again)
-        return Failure(path, f'{path}: {self.of_crash(cause, details)}')
+        return Failure(path, f'{path}: {self.of_crash(cause, details)}', job.mask.subject)
 
     def of_crash(self, crash: Crash, details: Path | None) -> str:
         """Why a node failed, and where more is said; on a full disk all say the same."""

@@ -66,7 +66,7 @@ class PackedMask:
         4 x 4, voxels to world mm (RAS+).
     sha256 : str
     notes : tuple of str
-        See `Mask`.
+        See :class:`Mask`.
     box : tuple of slice
         The part that holds all voxels of the mask.
     bits : bytes

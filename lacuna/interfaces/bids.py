@@ -22,7 +22,7 @@ from nipype.interfaces.io import add_traits
 from lacuna.bids.derivatives import save_outputs
 from lacuna.bids.mask_files import describe_mask
 from lacuna.bids.outputs import Target
-from lacuna.bids.saving import save
+from lacuna.bids.sidecars import save
 
 
 def _given(value: Any) -> Any:

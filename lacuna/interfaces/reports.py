@@ -20,17 +20,11 @@ from nipype.interfaces.base import (
 )
 from nipype.interfaces.io import add_traits
 
-from lacuna.bids.derivatives import figures_dir
-from lacuna.bids.lesions import AtlasTables, Lesion
-from lacuna.bids.origins import MaskSource
-from lacuna.reports.reportlets import draw_reportlets, publish_reportlets
+from lacuna.bids.outputs import Target, figures_dir
+from lacuna.bids.results import LesionResults
+from lacuna.reports.reportlets import REPORT_TABLES, draw_reportlets, publish_reportlets
 
-#: what of an atlas is drawn; each is an input ``<name>_<atlas>``
-REPORT_TABLES = ('disconnection_matrix', 'mask_matrix', 'full_matrix', 'roi_disconnection')
-
-
-def _path(value: Any) -> Path | None:
-    return Path(value) if isdefined(value) else None
+_FILES = ('disconnection_map', 'full_tdi', 'summary', 'sample')
 
 
 class _DrawReportletsInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
@@ -55,7 +49,7 @@ class DrawReportlets(SimpleInterface):
     Parameters
     ----------
     atlases : sequence of str
-        Names of the atlases; for each there are the inputs of `REPORT_TABLES`.
+        Names of the atlases; each of `REPORT_TABLES` has an input ``<table>_<atlas>``.
 
     Examples
     --------
@@ -69,26 +63,19 @@ class DrawReportlets(SimpleInterface):
     def __init__(self, *, atlases: Sequence[str] = (), **inputs: Any) -> None:
         super().__init__(**inputs)
         self._atlases = list(atlases)
-        add_traits(self.inputs, [f'{table}_{atlas}' for atlas in atlases for table in REPORT_TABLES])
+        add_traits(self.inputs, [Target(table, atlas).field for atlas in atlases for table in REPORT_TABLES])
 
     def _run_interface(self, runtime: Any) -> Any:
         inputs = self.inputs
-        tables = [
-            AtlasTables(
-                atlas, **{table: _path(getattr(inputs, f'{table}_{atlas}')) for table in REPORT_TABLES}
-            )
-            for atlas in self._atlases
-        ]
-        lesion = Lesion(
+        targets = [*map(Target, _FILES)]
+        targets += [Target(table, atlas) for atlas in self._atlases for table in REPORT_TABLES]
+        values = {target: getattr(inputs, target.field) for target in targets}
+        lesion = LesionResults(
             stem=inputs.stem,
             space=inputs.space,
-            mask=MaskSource((Path(inputs.mask),)),
-            disconnection_map=_path(inputs.disconnection_map),
-            full_tdi=_path(inputs.full_tdi),
-            summary=_path(inputs.summary),
-            sample=_path(inputs.sample),
-            atlases=tuple(tables),
-            metadata=inputs.metadata if isdefined(inputs.metadata) else {},
+            files={target: Path(value) for target, value in values.items() if isdefined(value)},
+            given=inputs.metadata if isdefined(inputs.metadata) else {},
+            given_mask=Path(inputs.mask),
         )
         paths = draw_reportlets(lesion, Path(runtime.cwd), viewer=inputs.viewer)
         self._results['out_files'] = [str(path) for path in paths]

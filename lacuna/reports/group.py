@@ -11,16 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from lacuna.bids.lesions import Lesion, find_lesions, participants
+from lacuna.bids.results import LesionResults, find_results
 from lacuna.errors import InputError
 from lacuna.images.plausibility import NOTABLE, measure_mask
 from lacuna.reports.figures.brain import map_figure
 from lacuna.reports.figures.frame import SHAPE, load_image, load_template, mask_in_frame, to_frame
 from lacuna.reports.figures.group import distribution_figure, heat_figure, outliers
 from lacuna.reports.figures.style import drawing, png_bytes, svg_bytes
-from lacuna.reports.reportlets import read_table
 from lacuna.reports.summary import warnings_html
-from lacuna.utils.files import read_json, write_if_changed
+from lacuna.utils.files import write_if_changed
 from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
 
@@ -59,13 +58,13 @@ class GroupRow:
 
     Attributes
     ----------
-    lesion : Lesion
+    lesion : LesionResults
     volume_ml, cut_percent, mean_percent : float
     side : str
         Empty if the mask is missing or has changed since the map was made.
     """
 
-    lesion: Lesion
+    lesion: LesionResults
     volume_ml: float
     cut_percent: float
     mean_percent: float
@@ -138,7 +137,7 @@ def write_group_report(
     if output.exists() and not _is_ours(output):
         message = f'{output} was not written by Lacuna and is kept; rename or move it to get the page of all lesions'
         raise InputError(message)
-    lesions = [lesion for label in participants(derivatives) for lesion in find_lesions(derivatives, label)]
+    lesions = find_results(derivatives).with_map()
     sections = []
     rows = []
     problems: list[str] = []
@@ -174,10 +173,10 @@ def _is_ours(page: Path) -> bool:
         return _TITLE.encode() in stream.read(_HEAD)
 
 
-def _look(lesion: Lesion) -> _Seen:
-    summary = (read_json(lesion.summary) if lesion.summary else None) or {}
+def _look(lesion: LesionResults) -> _Seen:
+    summary = lesion.summary
     side, voxels = '', None
-    mask, problem = lesion.mask.read()[1:]
+    mask, problem = lesion.mask[1:]
     if mask:
         voxels = np.flatnonzero(mask_in_frame(mask.data, mask.affine)).astype(np.int32)
         side = measure_mask(mask.data, mask.affine).side
@@ -188,9 +187,8 @@ def _look(lesion: Lesion) -> _Seen:
         float(summary.get('disconnection_mean_pct') or 0),
         side,
     )
-    return _Seen(
-        row, problem, voxels, load_image(lesion.disconnection_map) if lesion.disconnection_map else None
-    )
+    path = lesion.path('disconnection_map')
+    return _Seen(row, problem, voxels, load_image(path) if path else None)
 
 
 def flagged(rows: Sequence[GroupRow]) -> list[list[str]]:
@@ -246,16 +244,17 @@ def _map_sections(space: str, sums: _Sums) -> Iterable[str]:
         yield _section('Mean disconnection', text, png_bytes(figure))
 
 
-def _atlas_sections(lesions: Sequence[Lesion]) -> Iterable[str]:
+def _atlas_sections(lesions: Sequence[LesionResults]) -> Iterable[str]:
     import pandas as pd
 
-    for name in sorted({atlas.name for lesion in lesions for atlas in lesion.atlases}):
-        columns = {
-            lesion.stem: read_table(atlas.roi_disconnection)['value']
-            for lesion in lesions
-            for atlas in lesion.atlases
-            if atlas.name == name and atlas.roi_disconnection
-        }
+    for name in sorted({atlas for lesion in lesions for atlas in lesion.atlases}):
+        columns, unreadable = {}, []
+        for lesion in lesions:
+            if lesion.path('roi_disconnection', name):
+                try:
+                    columns[lesion.stem] = lesion.parcels(name)
+                except InputError:  # 'lacuna check' says why, and the same run again mends it
+                    unreadable.append(lesion.stem)
         if columns:
             table = pd.DataFrame(columns).T
             text = f'Percent of the streamlines of each parcel ({escape(name)}) that pass through the lesion. White: none; '
@@ -263,6 +262,8 @@ def _atlas_sections(lesions: Sequence[Lesion]) -> Iterable[str]:
             text += (
                 'With more than 60 parcels, the means of networks are shown if the names tell the networks.'
             )
+            if unreadable:
+                text += f' Left out, because their tables cannot be read: {escape(", ".join(unreadable))}.'
             yield _section('Parcels', text, svg_bytes(heat_figure(table)))
 
 

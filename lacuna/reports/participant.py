@@ -15,14 +15,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from lacuna.bids import failures
-from lacuna.bids.derivatives import figures_dir
-from lacuna.bids.lesions import find_lesions, results_stamp
-from lacuna.bids.outputs import figure_name
+from lacuna.bids.failures import Failure
+from lacuna.bids.outputs import figure_name, figures_dir
+from lacuna.bids.results import LesionResults, find_results
 from lacuna.errors import LacunaError
 from lacuna.images.masks import PackedMask
 from lacuna.reports.methods import methods_html, newest_methods
-from lacuna.reports.reportlets import draw_reportlets, publish_reportlets
+from lacuna.reports.reportlets import draw_reportlets, publish_reportlets, results_stamp
 from lacuna.utils.files import write_if_changed
 from lacuna.utils.names import parse_entities
 from lacuna.utils.processes import start_worker
@@ -33,47 +32,11 @@ _MOST_OF_A_CRASH = 20_000
 _STAMPED = 1000
 
 
-@dataclass(frozen=True)
-class ReportFailure:
-    """A mask whose run failed.
-
-    Attributes
-    ----------
-    mask : pathlib.Path
-    reason : str
-        In words; a crash file is named as ``(details: PATH)``.
-    subject : str
-        Label, without ``sub-``.
-    """
-
-    mask: Path
-    reason: str
-    subject: str
-
-
-def mask_failure(mask: Path, reason: str, subject: str | None = None) -> ReportFailure:
-    """A failure, of the participant that the name of the mask says, or else of `subject`.
-
-    >>> mask_failure(Path('sub-01_mask.nii.gz'), 'empty').subject, mask_failure(Path('my_lesion.nii'), 'empty').subject
-    ('01', 'mylesion')
-    """
-    label = parse_entities(mask.name).get('sub')
-    if label is None:  # as in the names of the results of such a mask
-        bare = re.sub(r'(_mask)?\.(nii(\.gz)?|img)$', '', mask.name)
-        label = subject or re.sub('[^0-9A-Za-z]', '', bare) or 'lesion'
-    return ReportFailure(mask, reason, label)
-
-
-def read_failures(root: Path) -> list[ReportFailure]:
-    """The masks that failed when they were last tried."""
-    return [mask_failure(path, reason) for path, reason in failures.read_failures(root)]
-
-
 def make_reports(
     root: Path,
     subjects: Sequence[str],
     *,
-    failures: Sequence[ReportFailure] = (),
+    failures: Sequence[Failure] = (),
     redraw: bool = False,
     viewer: bool = True,
     masks: Mapping[str, Mapping[Path, PackedMask]] = MappingProxyType({}),
@@ -126,7 +89,7 @@ def make_report(
     root: Path,
     subject: str,
     *,
-    failures: Iterable[ReportFailure] = (),
+    failures: Iterable[Failure] = (),
     redraw: bool = False,
     viewer: bool = True,
     masks: Mapping[Path, PackedMask] = MappingProxyType({}),
@@ -139,7 +102,7 @@ def make_report(
         Of the derivative dataset.
     subject : str
         Label, without ``sub-``.
-    failures : iterable of ReportFailure
+    failures : iterable of lacuna.bids.failures.Failure
         Those of other participants are left out.
     redraw : bool
         Redraw figures even if they are up to date.
@@ -154,7 +117,7 @@ def make_report(
         ``sub-<label>.html``.
     """
     folder = figures_dir(root, subject)
-    for lesion in find_lesions(root, subject):
+    for lesion in _drawn(root, subject):
         drawn = folder / figure_name(lesion.stem, 'summary', '.html')
         if redraw or not _is_stamped(drawn, results_stamp([lesion], viewer=viewer)):
             with tempfile.TemporaryDirectory() as drafts:
@@ -164,9 +127,14 @@ def make_report(
     return write_page(root, subject, own, viewer=viewer)
 
 
+def _drawn(root: Path, subject: str) -> list[LesionResults]:
+    """The lesions of a participant that are on the page."""
+    return find_results(root, subject).with_map()
+
+
 def is_current(root: Path, subject: str, *, viewer: bool = True) -> bool:
     """Whether the page of a participant exists and shows the current results."""
-    stamp = results_stamp(find_lesions(root, subject), viewer=viewer)
+    stamp = results_stamp(_drawn(root, subject), viewer=viewer)
     return _is_stamped(root / f'sub-{subject}.html', stamp)
 
 
@@ -178,9 +146,7 @@ def _is_stamped(path: Path, stamp: str) -> bool:
         return stamp.encode() in stream.read(_STAMPED)
 
 
-def write_page(
-    root: Path, subject: str, failures: Sequence[ReportFailure] = (), *, viewer: bool = True
-) -> Path:
+def write_page(root: Path, subject: str, failures: Sequence[Failure] = (), *, viewer: bool = True) -> Path:
     """Assemble the page of a participant from the existing figures; it links to them in their folder.
 
     Parameters
@@ -189,7 +155,7 @@ def write_page(
         Of the derivative dataset.
     subject : str
         Label, without ``sub-``.
-    failures : sequence of ReportFailure
+    failures : sequence of lacuna.bids.failures.Failure
         Those of the participant.
     viewer : bool
         Whether the figures were drawn with viewers.
@@ -224,7 +190,7 @@ def write_page(
         report.generate_report()
         page = Path(drafts, target.name).read_text(encoding='utf-8')
     doctype, _, rest = _with_alternatives(page).partition('\n')
-    stamp = results_stamp(find_lesions(root, subject), viewer=viewer)
+    stamp = results_stamp(_drawn(root, subject), viewer=viewer)
     write_if_changed(target, f'{doctype}\n{stamp}{rest}'.encode())
     return target
 
@@ -261,13 +227,13 @@ def _methods(root: Path) -> str:
     return methods_html(*found) if found else '<p>There is no methods text in <code>logs/</code>.</p>'
 
 
-def _failures(failures: Sequence[ReportFailure]) -> str:
+def _failures(failures: Sequence[Failure]) -> str:
     if not failures:
         return '<p class="box bad">There are no results for this participant.</p>'
     parts = []
     for failure in failures:
         crash = _CRASH.search(failure.reason)
-        part = f'<strong>{escape(failure.mask.name)}</strong><br>{escape(failure.reason)}'
+        part = f'<strong>{escape(failure.path.name)}</strong><br>{escape(failure.reason)}'
         if crash and Path(crash['path']).is_file():
             text = Path(crash['path']).read_text(encoding='utf-8', errors='replace')[-_MOST_OF_A_CRASH:]
             part += f'<details><summary>{escape(Path(crash["path"]).name)}</summary><pre>{escape(text)}</pre></details>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -11,11 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lacuna.bids.lesions import AtlasTables, Lesion, results_stamp
 from lacuna.bids.origins import FoundMask
 from lacuna.bids.outputs import figure_name
-from lacuna.bids.saving import save
-from lacuna.bids.tables import NOT_AVAILABLE
+from lacuna.bids.results import LesionResults
+from lacuna.bids.sidecars import save
 from lacuna.images import plausibility
 from lacuna.images.masks import Mask, PackedMask
 from lacuna.images.plausibility import MaskFacts, mask_doubts, measure_mask
@@ -27,18 +27,19 @@ from lacuna.reports.figures.style import drawing, png_bytes, svg_bytes
 from lacuna.reports.figures.viewer import SCRIPTS, viewer_page, viewer_scripts
 from lacuna.reports.summary import summary_fragment, viewer_fragment
 from lacuna.streamlines.sample import read_sample
-from lacuna.utils.files import read_json, remove_leftovers, write_if_changed
+from lacuna.utils.files import remove_leftovers, write_if_changed
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
+#: the tables of an atlas that are drawn
+REPORT_TABLES = ('disconnection_matrix', 'mask_matrix', 'full_matrix', 'roi_disconnection')
 #: if most values of a map are below this, it is also drawn on its own scale
 _SMALL = 40.0
 
 
 def draw_reportlets(
-    lesion: Lesion,
+    lesion: LesionResults,
     folder: Path,
     *,
     viewer: bool = True,
@@ -48,7 +49,7 @@ def draw_reportlets(
 
     Parameters
     ----------
-    lesion : Lesion
+    lesion : lacuna.bids.results.LesionResults
         Figures whose files are missing are left out, and the summary says so.
     folder : pathlib.Path
     viewer : bool
@@ -70,8 +71,8 @@ def draw_reportlets(
         for name, figure in _brain_figures(lesion, images):
             written.append(_write(folder / figure_name(lesion.stem, name, '.png'), png_bytes(figure())))
         for atlas in lesion.atlases:
-            for name, figure in _atlas_figures(atlas):
-                path = folder / figure_name(lesion.stem, name, '.svg', atlas=atlas.name)
+            for name, figure in _atlas_figures(lesion, atlas):
+                path = folder / figure_name(lesion.stem, name, '.svg', atlas=atlas)
                 written.append(_write(path, svg_bytes(figure())))
     if viewer:
         page = _viewer_name(lesion.stem)
@@ -127,14 +128,15 @@ class _Images:
         return self.found.mask
 
 
-def _read(lesion: Lesion, masks: Mapping[Path, PackedMask]) -> _Images:
-    found = lesion.mask.read(masks)
-    percent = load_image(lesion.disconnection_map) if lesion.disconnection_map else None
-    streamlines, spacing = read_sample(lesion.sample) if lesion.sample else ([], None)
+def _read(lesion: LesionResults, masks: Mapping[Path, PackedMask]) -> _Images:
+    found = lesion.mask_source.read(masks)
+    disconnection, sample = lesion.path('disconnection_map'), lesion.path('sample')
+    percent = load_image(disconnection) if disconnection else None
+    streamlines, spacing = read_sample(sample) if sample else ([], None)
     return _Images(found, percent, streamlines, spacing)
 
 
-def _check(lesion: Lesion, images: _Images) -> tuple[MaskFacts | None, list[str]]:
+def _check(lesion: LesionResults, images: _Images) -> tuple[MaskFacts | None, list[str]]:
     """The facts about the mask, and the findings of all checks."""
     found, facts, mask = [], None, images.mask
     if mask is None:
@@ -145,15 +147,15 @@ def _check(lesion: Lesion, images: _Images) -> tuple[MaskFacts | None, list[str]
         found += checks.check_mask(facts) + checks.check_space_of(lesion.space, lesion.metadata)
         found += checks.check_spacing(images.spacing, mask.affine)
     found += map(checks.sentence, plausibility.check_tractogram(lesion.metadata))
-    found += checks.check_summary((read_json(lesion.summary) if lesion.summary else None) or {})
-    if images.percent and lesion.full_tdi:
-        full_tdi, _ = load_image(lesion.full_tdi)
+    found += checks.check_summary(lesion.summary)
+    if images.percent and (density := lesion.full_tdi):
+        full_tdi, _ = load_image(density)
         if images.percent[0].shape == full_tdi.shape:
             found += checks.check_denominators(images.percent[0], full_tdi)
     return facts, found
 
 
-def _brain_figures(lesion: Lesion, images: _Images) -> list[tuple[str, Callable[[], Figure]]]:
+def _brain_figures(lesion: LesionResults, images: _Images) -> list[tuple[str, Callable[[], Figure]]]:
     template = load_template(lesion.space)
     mask = mask_in_frame(images.mask.data, images.mask.affine) if images.mask else None
     found: list[tuple[str, Callable[[], Figure]]] = []
@@ -184,31 +186,34 @@ def own_scale(percent: np.ndarray) -> float | None:
     return next((step for step in steps if step >= upper), None)
 
 
-def _atlas_figures(atlas: AtlasTables) -> list[tuple[str, Callable[[], Figure]]]:
+def _atlas_figures(lesion: LesionResults, atlas: str) -> list[tuple[str, Callable[[], Figure]]]:
     found: list[tuple[str, Callable[[], Figure]]] = []
-    if atlas.roi_disconnection:
-        found.append(('parcels', partial(charts.parcel_figure, read_table(atlas.roi_disconnection)['value'])))
-    if atlas.disconnection_matrix:
-        percent = read_table(atlas.disconnection_matrix)
-        full = read_table(atlas.full_matrix) if atlas.full_matrix else None
+    if lesion.path('roi_disconnection', atlas):
+        found.append(('parcels', partial(charts.parcel_figure, lesion.parcels(atlas))))
+    if lesion.path('disconnection_matrix', atlas):
+        percent = lesion.matrix(atlas)
+        full = lesion.matrix(atlas, 'full_matrix') if lesion.path('full_matrix', atlas) else None
         found.append(('matrix', partial(charts.matrix_figure, percent, full)))
-        if atlas.mask_matrix:
-            cut = read_table(atlas.mask_matrix)
+        if lesion.path('mask_matrix', atlas):
+            cut = lesion.matrix(atlas, 'mask_matrix')
             found.append(('connectogram', partial(charts.connectogram_figure, cut, percent)))
     return found
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """A table whose first column holds the names of the parcels, as text; NaN where a value is ``n/a``."""
-    import pandas as pd
-
-    # a parcel may be called NA
-    table = pd.read_csv(
-        path, sep='\t', dtype={'region': str}, keep_default_na=False, na_values=[NOT_AVAILABLE]
-    )
-    return table.set_index(table.columns[0]).astype(float)
 
 
 def _write(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path
+
+
+def results_stamp(lesions: Iterable[LesionResults], *, viewer: bool = True) -> str:
+    """A comment that stands for the results of lesions as they are now, and for pages with or without a viewer.
+
+    Not by when they were written: clocks go wrong, and archives keep the times of what they unpack.
+    """
+    known = []
+    for lesion in lesions:
+        paths = [lesion.path(key) for key in ('disconnection_map', 'summary', 'sample')]
+        paths += [lesion.path(key, atlas) for atlas in lesion.atlases for key in REPORT_TABLES]
+        known += [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path]
+    known += [] if viewer else [('no viewer', 0, 0)]
+    return f'<!-- of {hashlib.sha256(repr(known).encode()).hexdigest()} -->\n'

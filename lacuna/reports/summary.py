@@ -7,18 +7,19 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from lacuna.bids.lesions import Lesion
+from lacuna.bids.results import LesionResults
 from lacuna.images.plausibility import MaskFacts
 from lacuna.reports.figures.frame import load_template
-from lacuna.utils.files import read_json
 
 
-def summary_fragment(lesion: Lesion, mask: Path | None, checked: tuple[MaskFacts | None, list[str]]) -> str:
+def summary_fragment(
+    lesion: LesionResults, mask: Path | None, checked: tuple[MaskFacts | None, list[str]]
+) -> str:
     """Numbers of a lesion as a table, and what the checks found.
 
     Parameters
     ----------
-    lesion : Lesion
+    lesion : lacuna.bids.results.LesionResults
     mask : pathlib.Path or None
         None if it was not found.
     checked : tuple
@@ -31,12 +32,12 @@ def summary_fragment(lesion: Lesion, mask: Path | None, checked: tuple[MaskFacts
     """
     facts, warnings = checked
     rows = [('Mask', mask.name if mask else 'not found')]
-    summary = (read_json(lesion.summary) if lesion.summary else None) or {}
+    summary = lesion.summary
     rows += _lesion_rows(facts, summary) + _tractogram_rows(lesion.metadata, summary)
     rows.append(('Space', lesion.space))
     rows.append(('Template', load_template(lesion.space).source))
-    rows.append(('Atlas', ', '.join(atlas.name for atlas in lesion.atlases) or 'none'))
-    if not lesion.sample:
+    rows.append(('Atlas', ', '.join(lesion.atlases) or 'none'))
+    if not lesion.path('sample'):
         rows.append(('Sample of streamlines', 'none, so streamlines are not drawn'))
     versions = lesion.metadata.get('SoftwareVersions')
     if isinstance(versions, Mapping):
@@ -55,7 +56,7 @@ def warnings_html(warnings: list[str]) -> str:
     return f'<div class="box warn"><strong>Please check</strong><ul>{items}</ul></div>'
 
 
-def viewer_fragment(lesion: Lesion, viewer: str) -> str:
+def viewer_fragment(lesion: LesionResults, viewer: str) -> str:
     """A button that opens the viewer in the page, and a link that opens it on its own."""
     where = escape(f'sub-{lesion.subject}/figures/{viewer}', quote=True)
     return (

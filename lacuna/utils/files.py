@@ -85,3 +85,14 @@ def read_json(path: str | Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):  # the last: nested a thousandfold
         return None
     return content if isinstance(content, dict) else None
+
+
+def dig(content: Any, *keys: str) -> Any:
+    """A value in nested objects; None if it is not there.
+
+    >>> dig({'Mask': {'SHA256': 'ab'}}, 'Mask', 'SHA256'), dig({'Mask': 1}, 'Mask', 'SHA256')
+    ('ab', None)
+    """
+    for key in keys:
+        content = content.get(key) if isinstance(content, Mapping) else None
+    return content

@@ -10,7 +10,8 @@ from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
-from lacuna.interfaces.reports import REPORT_TABLES, DrawReportlets, ReportletSink
+from lacuna.interfaces.reports import DrawReportlets, ReportletSink
+from lacuna.reports.reportlets import REPORT_TABLES
 from lacuna.utils.names import parse_entities
 from lacuna.workflows.connectivity import check_atlas_names
 

@@ -153,7 +153,7 @@ def test_masks_that_lacuna_has_made(tmp_path, capsys):
 
 # results
 
-KEYS = ('map', 'summary', 'disconnection_matrix')
+KEYS = ('disconnection_map', 'summary', 'disconnection_matrix')
 
 
 @pytest.fixture
@@ -240,7 +240,7 @@ def test_changed_mask(dataset, capsys):
     code, rows = checked(capsys, dataset)
     assert code == 1
     assert rows['sub-01_label-lesion']['status'] == (
-        'stale: the mask has changed since disconnection_matrix_toy, map'
+        'stale: the mask has changed since disconnection_map, disconnection_matrix_toy'
     )
     assert rows['sub-02_label-lesion']['status'] == 'complete'
 
@@ -255,7 +255,7 @@ def test_mask_that_is_gone_is_only_said(dataset, capsys):
 
 
 def test_other_version(dataset, capsys):
-    for key in ('map', 'disconnection_matrix'):
+    for key in ('disconnection_map', 'disconnection_matrix'):
         sidecar_path(result_of(dataset, '01', key)).unlink()
     results(dataset, mask_of(dataset, '01'), version='0.0.1')
     code, rows = checked(capsys, dataset)

@@ -55,7 +55,7 @@ def write_lesion(
         if outputs()[key].sidecar:
             sidecar_path(path(key)).write_text(json.dumps(sidecar))
 
-    write('map', '', made)
+    write('disconnection_map', '', made)
     write('summary', json.dumps({'mask_voxels': 7, 'disconnection_mean_pct': value}), {})
     parcels = {**made, 'Atlas': {'Name': ATLAS, 'SHA256': atlas}}
     rows = ''.join(f'{name}\t{value + number}\n' for number, name in enumerate(regions))

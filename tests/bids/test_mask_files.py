@@ -180,7 +180,7 @@ def test_names_keep_all_entities(key):
 
 def test_names_are_those_specified():
     stem = 'sub-01_ses-01_label-acuteinfarct'
-    image = output_name(stem, 'map', space='MNI152NLin6Asym')
+    image = output_name(stem, 'disconnection_map', space='MNI152NLin6Asym')
     assert (
         image
         == 'sub-01_ses-01_label-acuteinfarct_method-snm_space-MNI152NLin6Asym_desc-disconnectionpct.nii.gz'

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from helpers.cohort import tree
 
-from lacuna.bids.lesions import find_lesions
+from lacuna.bids.results import find_results
 from lacuna.cli import main
 from lacuna.images.masks import read_mask
 from lacuna.reports.reportlets import draw_reportlets
@@ -79,8 +79,8 @@ def test_single_masks_of_one_name_stay_apart(patients, tmp_path, capsys):
         'lesions2': (tmp_path / 'patient02').as_uri(),
     }
     for label, mask in patients.items():
-        (lesion,) = find_lesions(root, f'P{label}')
-        found = lesion.mask.read()
+        (lesion,) = find_results(root, f'P{label}')
+        found = lesion.mask
         assert (found.path, found.problem) == (mask, '')
         assert found.mask.sha256 == read_mask(mask).sha256 == lesion.metadata['Mask']['SHA256']
     code, rows = checked(capsys, root)
@@ -104,8 +104,8 @@ def test_running_again_changes_nothing(patients, tmp_path, run):
 def test_a_mask_that_differs_is_never_drawn(patients, tmp_path, capsys):
     shutil.copyfile(patients['02'], patients['01'])
     root = tmp_path / 'out'
-    (lesion,) = find_lesions(root, 'P01')
-    found = lesion.mask.read()
+    (lesion,) = find_results(root, 'P01')
+    found = lesion.mask
     assert (found.path, found.mask) == (patients['01'], None)
     drawn = {path.name for path in draw_reportlets(lesion, tmp_path / 'figures')}
     assert not any('desc-lesion_figure' in name for name in drawn)
@@ -134,8 +134,8 @@ def test_dataset_of_the_earlier_version(patients, tmp_path, capsys):
             ]
             del content['Files']
             sidecar.write_text(json.dumps(content))
-    assert find_lesions(root, 'P01')[0].mask.read().mask is None
-    assert find_lesions(root, 'P02')[0].mask.read().path == patients['02']
+    assert find_results(root, 'P01')[0].mask.mask is None
+    assert find_results(root, 'P02')[0].mask.path == patients['02']
     code, rows = checked(capsys, root)
     assert (code, rows['sub-P02']['status']) == (1, 'complete')
 
@@ -148,7 +148,7 @@ def test_dataset_of_masks_that_has_moved(toy, tmp_path, run, capsys):
     assert (code, rows['sub-01_label-lesion']['mask']) == (0, 'n/a')
     assert run(tmp_path / 'moved')[0] == 0
     mask = tmp_path / 'moved' / toy.mask.relative_to(tmp_path / 'bids')
-    assert find_lesions(tmp_path / 'out', '01')[0].mask.read().path == mask
+    assert find_results(tmp_path / 'out', '01')[0].mask.path == mask
     links = json.loads((tmp_path / 'out/dataset_description.json').read_text())['DatasetLinks']
     assert (links['lesions'], links['lesions2']) == (
         (tmp_path / 'bids').as_uri(),

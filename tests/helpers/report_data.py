@@ -9,8 +9,7 @@ import nibabel as nb
 import numpy as np
 import pandas as pd
 
-from lacuna.bids.derivatives import figures_dir
-from lacuna.bids.outputs import output_name
+from lacuna.bids.outputs import figures_dir, output_name
 from lacuna.images.masks import read_mask
 from lacuna.images.spaces import standard_grid
 from lacuna.streamlines.files.tck import write_tck
@@ -64,7 +63,9 @@ def write_results(
     save(root / TDI, tdi.astype(np.float32), grid.affine)
     percent = np.where(tdi > 0, np.clip(100 - 5 * np.maximum(distance - radius, 0), 0, 100), 0)
     out = root / folder
-    path = save(out / output_name(stem, 'map', space=SPACE), percent.astype(np.float32), grid.affine)
+    path = save(
+        out / output_name(stem, 'disconnection_map', space=SPACE), percent.astype(np.float32), grid.affine
+    )
     voxels = int((distance <= radius).sum())
     metadata = {
         'Space': SPACE,

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import pandas as pd
 import pytest
 from helpers.report_data import ATLAS, PARCELS, SPACE, save, write_results
 
-from lacuna.bids.lesions import Lesion, find_lesions
+from lacuna.bids.failures import Failure
+from lacuna.bids.outputs import Target
+from lacuna.bids.results import LesionResults, find_results
+from lacuna.bids.tables import read_parcels
 from lacuna.cli import main
 from lacuna.images.masks import read_mask
 from lacuna.images.parcels import by_network, read_parcel
@@ -23,8 +27,8 @@ from lacuna.reports.figures.frame import ORIGIN, SHAPE, load_template, mask_in_f
 from lacuna.reports.figures.group import by_network_means, heat_figure
 from lacuna.reports.figures.style import drawing, png_bytes
 from lacuna.reports.group import GroupRow, flagged, write_group_report
-from lacuna.reports.participant import ReportFailure, is_current, make_report, write_page
-from lacuna.reports.reportlets import draw_reportlets, publish_reportlets, read_table
+from lacuna.reports.participant import is_current, make_report, write_page
+from lacuna.reports.reportlets import draw_reportlets, publish_reportlets
 from lacuna.streamlines.sample import median_spacing
 from lacuna.testing import audit_graph
 from lacuna.workflows.report import init_snm_report_wf
@@ -222,7 +226,7 @@ def test_means_of_networks():
 def test_no_value_is_not_zero(tmp_path):
     path = tmp_path / 'x.tsv'
     path.write_text('region\tvalue\nNA\t5.0\nb\tn/a\nc\t0.0\n')
-    values = read_table(path)['value']
+    values = read_parcels(path)
     assert values.index.tolist() == ['NA', 'b', 'c']
     assert values.isna().tolist() == [False, True, False]
     assert list(charts.top_parcels(values).index) == ['NA']
@@ -238,7 +242,7 @@ def test_no_value_is_not_zero(tmp_path):
 
 
 def test_figures_are_the_same_when_made_again(dataset, tmp_path, monkeypatch):
-    lesion = find_lesions(dataset, '01')[0]
+    lesion = find_results(dataset, '01')[0]
     first = {path.name: path.read_bytes() for path in draw_reportlets(lesion, tmp_path / 'a')}
     import matplotlib as mpl
 
@@ -252,7 +256,7 @@ def test_figures_are_the_same_when_made_again(dataset, tmp_path, monkeypatch):
 
 
 def test_every_lesion_has_all_its_figures(dataset):
-    lesions = find_lesions(dataset, '01')
+    lesions = find_results(dataset, '01')
     assert [lesion.stem for lesion in lesions] == ['sub-01_ses-01_label-lesion', 'sub-01_ses-02_label-lesion']
     for lesion in lesions:
         found = {path.name for path in (dataset / 'sub-01/figures').glob(f'{lesion.stem}_*_figure.*')}
@@ -264,7 +268,7 @@ def test_every_lesion_has_all_its_figures(dataset):
 def test_numbers_in_the_summary(dataset):
     text = fragment(dataset, 'sub-01_ses-01_label-lesion')
     rows = dict(re.findall('<th scope="row">(.*?)</th><td>(.*?)</td>', text))
-    voxels = int(find_lesions(dataset, '01')[0].mask.read().mask.data.sum())
+    voxels = int(find_results(dataset, '01')[0].mask.mask.data.sum())
     assert rows['Volume'] == f'{voxels * 8 / 1000:.3g} ml ({voxels:,} voxels, in one piece)'
     assert rows['Side'] == 'left'
     assert rows['Streamlines cut'] == '50 of 1,000 (5.00 %)'
@@ -287,14 +291,19 @@ def test_the_page_holds_each_lesion_and_its_pictures(dataset):
 
 
 def test_what_is_missing_is_said(dataset, tmp_path):
-    lesion = find_lesions(dataset, '02')[0]
-    assert lesion.sample is None
+    lesion = find_results(dataset, '02')[0]
+    assert lesion.path('sample') is None
     paths = {path.name for path in draw_reportlets(lesion, tmp_path / 'figures')}
     assert not any('desc-streamlines' in name for name in paths)
     text = (tmp_path / 'figures/sub-02_label-lesion_method-snm_desc-summary_figure.html').read_text()
     assert '<th scope="row">Sample of streamlines</th>' in text
     assert 'crosses the midline' in text
-    bare = Lesion(lesion.stem, lesion.space, disconnection_map=lesion.disconnection_map)
+    bare = LesionResults(
+        lesion.stem,
+        lesion.space,
+        {Target('disconnection_map'): lesion.path('disconnection_map')},
+        given={},
+    )
     draw_reportlets(bare, tmp_path / 'bare')
     text = (tmp_path / 'bare/sub-02_label-lesion_method-snm_desc-summary_figure.html').read_text()
     assert 'The mask is not known' in text
@@ -306,7 +315,7 @@ def test_a_changed_mask_is_seen(tmp_path):
     changed = image.data.copy()
     changed[0, 0, 0] = True
     save(mask, changed.astype(np.uint8), image.affine)
-    drawn = draw_reportlets(find_lesions(tmp_path / 'out', '01')[0], tmp_path / 'figures')
+    drawn = draw_reportlets(find_results(tmp_path / 'out', '01')[0], tmp_path / 'figures')
     assert not any('desc-lesion_' in path.name for path in drawn)
     text = next((tmp_path / 'figures').glob('*desc-summary*')).read_text()
     assert 'The mask has changed' in text
@@ -331,7 +340,7 @@ def test_names_from_files_cannot_break_the_page(tmp_path):
     metadata = json.loads(sidecar.read_text())
     metadata['Tractogram']['Name'] = '</td><script>alert(1)</script>'
     sidecar.write_text(json.dumps(metadata))
-    failure = ReportFailure(tmp_path / 'a<b>.nii.gz', 'because <img src=x onerror=alert(1)>', '01')
+    failure = Failure(tmp_path / 'a<b>.nii.gz', 'because <img src=x onerror=alert(1)>', '01')
     page = make_report(root, '01', failures=[failure]).read_text(encoding='utf-8')
     assert '<script>alert' not in page
     assert '<img src=x' not in page
@@ -341,7 +350,7 @@ def test_names_from_files_cannot_break_the_page(tmp_path):
 def test_a_participant_without_results_gets_a_page_that_says_why(tmp_path):
     crash = tmp_path / 'crash-1.txt'
     crash.write_text('Traceback <module>\nMaskError: no')
-    failure = ReportFailure(tmp_path / 'sub-07_mask.nii.gz', f'no (details: {crash})', '07')
+    failure = Failure(tmp_path / 'sub-07_mask.nii.gz', f'no (details: {crash})', '07')
     page = make_report(tmp_path / 'out', '07', failures=[failure]).read_text(encoding='utf-8')
     assert '<strong>sub-07_mask.nii.gz</strong>' in page
     assert 'Traceback &lt;module&gt;' in page
@@ -392,16 +401,17 @@ def test_the_spec_has_only_keys_that_nireports_knows():
 
 
 def test_the_workflow_is_sound_and_draws(dataset, tmp_path):
-    lesion = find_lesions(dataset, '01')[0]
+    lesion = find_results(dataset, '01')[0]
     workflow = init_snm_report_wf(
         stem=lesion.stem, space=SPACE, output_dir=tmp_path / 'out', atlases=[ATLAS], metadata=lesion.metadata
     )
     node = workflow.get_node('inputnode')
-    node.inputs.mask = str(lesion.mask.read().path)
-    for name in ('disconnection_map', 'full_tdi', 'summary', 'sample'):
-        setattr(node.inputs, name, str(getattr(lesion, name)))
+    node.inputs.mask = str(lesion.mask.path)
+    node.inputs.full_tdi = str(lesion.full_tdi)
+    for name in ('disconnection_map', 'summary', 'sample'):
+        setattr(node.inputs, name, str(lesion.path(name)))
     for name in ('disconnection_matrix', 'mask_matrix', 'full_matrix', 'roi_disconnection'):
-        setattr(node.inputs, f'{name}_{ATLAS}', str(getattr(lesion.atlases[0], name)))
+        setattr(node.inputs, f'{name}_{ATLAS}', str(lesion.path(name, ATLAS)))
     assert audit_graph(workflow) == []
     workflow.base_dir = str(tmp_path / 'work')
     workflow.config['execution']['crashdump_dir'] = str(tmp_path)
@@ -460,7 +470,7 @@ def test_figures_of_other_results_are_drawn_again(tmp_path):
 def test_outliers_are_flagged():
     volumes = [10.0, 12, 9, 11, 10.5, 4000]
     rows = [
-        GroupRow(Lesion(f'sub-{i}', SPACE), volume, 5.0 + i / 10, 50.0, 'left')
+        GroupRow(LesionResults(f'sub-{i}', SPACE, {}), volume, 5.0 + i / 10, 50.0, 'left')
         for i, volume in enumerate(volumes)
     ]
     assert flagged(rows) == [[], [], [], [], [], ['volume']]
@@ -473,7 +483,18 @@ def test_the_group_page(dataset):
     assert page.count('<tr') == 4
     assert '<a href="sub-01.html">sub-01_ses-01_label-lesion</a>' in page
     assert page.count('src="data:image/') == 4  # distributions, overlap, mean, parcels
-    assert 'Number of lesions in each place, of 3' in page
+
+
+def test_a_damaged_table_is_left_out_of_the_group_page(dataset, tmp_path):
+    root = tmp_path / 'out'
+    shutil.copytree(dataset, root)
+    (table,) = root.rglob('sub-02_*_desc-disconnectionpct_parcelstats.tsv')
+    table.write_bytes(table.read_bytes()[:40])
+    page = write_group_report(root, root / 'group.html').read_text(encoding='utf-8')
+    assert page.count('src="data:image/') == 4
+    caption = page.split('<h2>Parcels</h2>')[1].partition('</p>')[0]
+    assert 'sub-02_label-lesion' in caption
+    assert 'sub-01' not in caption
 
 
 @pytest.mark.mrtrix

@@ -553,7 +553,7 @@ def test_tables(folder, content, ending):
         image = folder / 'labels.nii'
         image.write_bytes(nifti_bytes(np.full((2, 2, 2), min(min(found), 255), np.uint8)))
         atlases.read_parcellation(atlases.Atlas('a', image, path, 'MNI152NLin6Asym', 'given'))
-    for read in (tables.read_values, tables.read_matrix, formats.read_bundles):
+    for read in (tables.read_parcels, tables.read_matrix, formats.read_bundles):
         with survives():
             read(path)
     shutil.rmtree(folder / 'out', ignore_errors=True)

@@ -21,6 +21,7 @@ import pytest
 from helpers.paths import ROOT
 from helpers.report_data import write_results
 
+from lacuna.bids.failures import Failure
 from lacuna.bids.mask_files import describe_mask
 from lacuna.cli import main
 from lacuna.cli.parser import build_parser
@@ -34,7 +35,7 @@ from lacuna.images.labels import read_labels
 from lacuna.reports.figures import viewer
 from lacuna.reports.figures.viewer import viewer_page
 from lacuna.reports.group import write_group_report
-from lacuna.reports.participant import ReportFailure, make_report
+from lacuna.reports.participant import make_report
 from lacuna.streamlines.files import formats
 from lacuna.testing import write_toy
 from lacuna.utils.cache import cache_dir, make_private_dir
@@ -488,9 +489,7 @@ def test_the_pages_of_a_participant_and_a_group(tmp_path):
     )
     crash = logs / 'crash-1.txt'
     crash.write_text(f'Node: {EVIL}\nTraceback\nError: {EVIL}\n')
-    failure = ReportFailure(
-        tmp_path / 'sub-01_<script>alert(1)<_mask.nii.gz', f'{EVIL} (details: {crash})', '01'
-    )
+    failure = Failure(tmp_path / 'sub-01_<script>alert(1)<_mask.nii.gz', f'{EVIL} (details: {crash})', '01')
     text = make_report(root, '01', failures=[failure]).read_text(encoding='utf-8')
     page = check_page(text)
     assert '&lt;img src=x onerror=alert(2)&gt;' in text

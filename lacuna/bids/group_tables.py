@@ -5,20 +5,24 @@ from __future__ import annotations
 import contextlib
 import filecmp
 import io
+import math
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lacuna.bids.tables import Item, only_adds, stack_items, table_items
+import numpy as np
+
+from lacuna.bids.groups import LEADING
+from lacuna.bids.tables import NOT_AVAILABLE
 from lacuna.errors import InputError
 from lacuna.utils.files import json_bytes, write_if_changed
 from lacuna.utils.names import sidecar_path
 
-#: the columns that lead each table
-LEADING = ('participant_id', 'session_id', 'label')
+#: the earliest that a zip archive knows: the same content gives the same file
+_NO_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -113,3 +117,88 @@ def write_tables(tables: Sequence[GroupTable], *, overwrite: bool) -> set[Path]:
     for table in new:
         table.write()
     return {table.path for table in new}
+
+
+def write_stack(
+    path: Path,
+    name: str,
+    matrices: Iterable[np.ndarray],
+    shape: tuple[int, int, int],
+    labels: Mapping[str, Any],
+) -> None:
+    """Write matrices of one shape as an ``.npz`` without holding more than one of them.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    name : str
+        Of the array of the matrices.
+    matrices : iterable of numpy.ndarray
+    shape : tuple of int
+        Number of matrices, rows and columns.
+    labels : mapping
+        More arrays of text, by name.
+    """
+    header = {'descr': '<f8', 'fortran_order': False, 'shape': shape}
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for label, texts in labels.items():
+            with archive.open(_entry(label), 'w') as stream:
+                np.lib.format.write_array(stream, np.array(texts, np.str_), allow_pickle=False)
+        with archive.open(_entry(name), 'w', force_zip64=True) as stream:
+            np.lib.format.write_array_header_2_0(stream, header)
+            for matrix in matrices:
+                stream.write(np.ascontiguousarray(matrix, '<f8').data)
+
+
+#: a row of a table or stack: what tells whose it is, and what it holds
+Item = tuple[tuple[str, ...], Any]
+
+
+def table_items(lines: Iterable[str], leading: int) -> Iterator[Item]:
+    """The rows of a table by their leading cells, the header first."""
+    rows = (line.rstrip('\n').split('\t') for line in lines)
+    yield (), next(rows, [])
+    for row in rows:
+        yield tuple(row[:leading]), row[leading:]
+
+
+def stack_items(path: Path, name: str, leading: Sequence[str], common: str) -> Iterator[Item]:
+    """The matrices that `write_stack` wrote by their labels, one after the other; first what they have in common."""
+    with zipfile.ZipFile(path) as archive:
+        texts = {}
+        for label in (*leading, common):
+            with archive.open(f'{label}.npy') as stream:
+                texts[label] = np.lib.format.read_array(stream, allow_pickle=False).tolist()
+        yield (), texts[common]
+        with archive.open(f'{name}.npy') as stream:
+            np.lib.format.read_magic(stream)
+            shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+            size = math.prod(shape[1:]) * dtype.itemsize
+            for key in zip(*(texts[label] for label in leading), strict=True):
+                yield key, stream.read(size)
+
+
+def only_adds(old: Iterable[Item], new: Iterable[Item]) -> bool:
+    """Whether all rows of a table are in another, in the same order and with the same values.
+
+    A row without any value may have got some.
+
+    >>> old = [((), ['a']), (('sub-01',), ['1']), (('sub-03',), ['n/a'])]
+    >>> only_adds(old, [*old[:2], (('sub-02',), ['2']), (('sub-03',), ['3'])])
+    True
+    >>> only_adds(old, [*old[:1], (('sub-01',), ['2']), old[2]])
+    False
+    """
+    rest = iter(new)
+    for key, values in old:
+        now = next((found for other, found in rest if other == key), None)
+        blank = isinstance(values, list) and key and not set(values) - {NOT_AVAILABLE}
+        if now is None or (now != values and not blank):
+            return False
+    return True
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(f'{name}.npy', _NO_DATE)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    return entry

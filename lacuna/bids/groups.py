@@ -1,0 +1,296 @@
+"""Results that share a session, label, atlas and kind: read, compared, and looked through for those that are missing."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from lacuna.bids.inputs import matches, written_label
+from lacuna.bids.outputs import Output, Target, outputs
+from lacuna.bids.sidecars import identity
+from lacuna.bids.tables import NOT_AVAILABLE, read_matrix, read_parcels, read_statistics
+from lacuna.errors import InputError
+from lacuna.images.parcels import read_parcel
+from lacuna.utils.files import read_json
+from lacuna.utils.names import few, parse_entities
+
+#: the columns that lead each table
+LEADING = ('participant_id', 'session_id', 'label')
+LONG_HEADER = ('participant', 'session', 'label', 'run', 'hemisphere', 'feature', 'value')
+#: entities that are columns of the long table
+_COLUMNS = {'sub', 'ses', 'label', 'run'}
+#: what the sidecars of all rows have in common, and that of the table repeats
+_COMMON = ('Space', 'Tractogram', 'Atlas', 'Parameters')
+
+
+@dataclass(frozen=True)
+class Member:
+    """One table, matrix or file of statistics of one lesion.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    target : lacuna.bids.outputs.Target
+    stem : str
+        The name that leads all outputs of the lesion.
+    made_by : pathlib.Path or None
+        The sidecar that says how it was made: its own, or that of another result of the same run.
+    """
+
+    path: Path
+    target: Target
+    stem: str
+    made_by: Path | None
+
+    @property
+    def output(self) -> Output:
+        """Its row in the table of outputs."""
+        return outputs()[self.target.key]
+
+    @property
+    def row(self) -> tuple[str, str, str]:
+        """The leading cells of its row."""
+        return leading_cells(self.stem)
+
+    @property
+    def participant(self) -> str:
+        """With ``sub-``."""
+        return self.row[0]
+
+    @property
+    def lesion(self) -> str:
+        """The stem without the participant: the same for all who have this session and label."""
+        return self.stem.removeprefix(self.participant)
+
+    @property
+    def group(self) -> str:
+        """Name of the group table, without its extension."""
+        return 'group' + self.path.name.removeprefix(self.participant).removesuffix(self.output.extension)
+
+    @property
+    def is_matrix(self) -> bool:
+        """Whether it is a matrix of regions."""
+        return self.output.suffix == outputs()['disconnection_matrix'].suffix
+
+
+class Values(NamedTuple):
+    """Named values, in their order."""
+
+    names: tuple[str, ...]
+    values: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one result gives: the columns and values of its table, and of those made of its parts by region.
+
+    Of a matrix, the only value is where it starts in the file of all matrices: a cohort's may not fit into memory.
+    """
+
+    member: Member
+    parts: Mapping[str, Values]
+    identity: Mapping[str, str]
+    common: Mapping[str, Any]
+
+    @property
+    def columns(self) -> tuple[Hashable, ...]:
+        """What all rows of a table have to share."""
+        return tuple((part, values.names) for part, values in self.parts.items())
+
+
+def leading_cells(stem: str) -> tuple[str, str, str]:
+    """Participant, session and label of a lesion; ``n/a`` where its name has none.
+
+    >>> leading_cells('sub-01_label-lesion')
+    ('sub-01', 'n/a', 'lesion')
+    """
+    entities = parse_entities(stem)
+    session = f'ses-{entities["ses"]}' if 'ses' in entities else NOT_AVAILABLE
+    return f'sub-{written_label(stem)}', session, entities.get('label', NOT_AVAILABLE)
+
+
+def group_members(members: Iterable[Member]) -> dict[str, list[Member]]:
+    """Members by the name of their group, in the order of participants and names."""
+    groups: dict[str, list[Member]] = defaultdict(list)
+    for member in sorted(members, key=lambda member: (member.row, member.path.name)):
+        groups[member.group].append(member)
+    return groups
+
+
+def find_missing(
+    groups: Mapping[str, Sequence[Member]], absent: Iterable[str], pattern: str | None = None
+) -> dict[str, dict[str, str]]:
+    """By group, the names of the files that it lacks, by what leads them.
+
+    Those are of lesions with other results of the same session and label, and of masks without any.
+    """
+    lesions: dict[str, set[str]] = defaultdict(set)
+    for members in groups.values():
+        for member in members:
+            lesions[member.lesion].add(member.stem)
+    for stem in absent:
+        lesions[stem.removeprefix(leading_cells(stem)[0])].add(stem)
+    missing = {}
+    for group, members in groups.items():
+        end = group.removeprefix('group' + members[0].lesion) + members[0].output.extension
+        lacking = sorted(lesions[members[0].lesion] - {member.stem for member in members})
+        names = {stem: stem + end for stem in lacking}
+        missing[group] = {
+            stem: name
+            for stem, name in names.items()
+            if not pattern or matches(_folder(stem) / name, pattern)
+        }
+    return missing
+
+
+def _folder(stem: str) -> Path:
+    participant, session, _ = leading_cells(stem)
+    return Path(participant, session if session != NOT_AVAILABLE else '', 'anat')
+
+
+def read_member(member: Member, stream: BinaryIO | None = None) -> Row:
+    """Read one result; a matrix goes to the end of `stream`.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or nothing says how it was made.
+    """
+    path = member.path
+    sidecar = read_json(member.made_by) if member.made_by else None
+    if sidecar is None:
+        message = f'{path}: no JSON file beside it says how it was made; run it again'
+        raise InputError(message)
+    if member.is_matrix and stream:
+        matrix = read_matrix(path)
+        parts = {'': Values(tuple(matrix.index), (stream.tell(),))}
+        stream.write(matrix.to_numpy().tobytes())
+    elif member.output.extension == '.tsv':
+        parcels = read_parcels(path)
+        parts = {'': Values(tuple(parcels.index), parcels.tolist())}
+    else:
+        found = read_statistics(path)
+        parts = {part: Values(tuple(values), list(values.values())) for part, values in found.items()}
+    for values in parts.values():
+        if clash := set(LEADING).intersection(values.names):
+            message = f'{path}: a column would be called {clash.pop()!r} like one of the leading columns'
+            raise InputError(message)
+    return Row(
+        member,
+        parts,
+        {name: str(value) for name, value in identity(sidecar).items()},
+        {key: sidecar[key] for key in _COMMON if key in sidecar},
+    )
+
+
+def read_group(
+    group: str,
+    members: Iterable[Member],
+    faults: list[str],
+    stream: BinaryIO | None = None,
+    advance: Callable[[int], object] | None = None,
+) -> list[Row]:
+    """The rows of a group that have the columns and the provenance of most; the others are added to `faults`."""
+    rows = []
+    for member in members:
+        try:
+            rows.append(read_member(member, stream))
+        except InputError as error:
+            faults.append(f'left out: {error}')
+        if advance:
+            advance(1)
+    rows = _like_most(group, rows, lambda row: row.columns, _other_columns, faults)
+    return _like_most(group, rows, lambda row: tuple(row.identity.items()), _other_identity, faults)
+
+
+def _like_most(
+    group: str,
+    rows: list[Row],
+    key: Callable[[Row], Hashable],
+    describe: Callable[[Row, Row], str],
+    faults: list[str],
+) -> list[Row]:
+    counts = Counter(map(key, rows))
+    if len(counts) < 2:
+        return rows
+    usual, times = counts.most_common(1)[0]
+    typical = next(row for row in rows if key(row) == usual)
+    others = [row for row in rows if key(row) != usual]
+    if 2 * times <= len(rows):
+        path, rest = others[0].member.path, len(rows) - times
+        faults.append(
+            f'no table {group}: {times} results and {rest} others do not go together '
+            f'({path}: {describe(others[0], typical)}); choose with --pattern'
+        )
+        return []
+    faults += [f'left out: {row.member.path}: {describe(row, typical)}' for row in others]
+    return [row for row in rows if key(row) == usual]
+
+
+def _other_columns(row: Row, typical: Row) -> str:
+    own, usual = (
+        dict.fromkeys(name for values in one.parts.values() for name in values.names)
+        for one in (row, typical)
+    )
+    lacks, has = [name for name in usual if name not in own], [name for name in own if name not in usual]
+    found = [f'it lacks {few(lacks, 3)}'] * bool(lacks) + [f'it has {few(has, 3)}'] * bool(has)
+    how = ' and '.join(found) or 'the same in another order'
+    return f'other columns than the others ({how}); was it made with another label table?'
+
+
+def _other_identity(row: Row, typical: Row) -> str:
+    return '; '.join(
+        f'{name} is {value[:12]}, but {typical.identity[name][:12]} for the others'
+        for name, value in row.identity.items()
+        if value != typical.identity[name]
+    )
+
+
+def wide_rows(
+    rows: Sequence[Row], missing: Iterable[str], part: str = ''
+) -> list[tuple[str, Sequence[Any] | None]]:
+    """The lesions of a table in their order: what leads the names of their results, and their values, None if missing."""
+    lesions: list[tuple[str, Sequence[Any] | None]] = [
+        *((row.member.stem, row.parts[part].values) for row in rows),
+        *((stem, None) for stem in missing),
+    ]
+    return sorted(lesions, key=lambda lesion: leading_cells(lesion[0]))
+
+
+def long_rows(
+    member: Member, part: str, names: Sequence[str], lesions: Sequence[tuple[str, Sequence[Any] | None]]
+) -> Iterator[tuple[Any, ...]]:
+    """The rows of one group table for the long table; text columns are left out.
+
+    Parameters
+    ----------
+    member : Member
+        One of the group.
+    part : str
+        Nothing, or which of its parts by region.
+    names : sequence of str
+        Regions or statistics.
+    lesions : sequence of tuple
+        See `wide_rows`.
+    """
+    of_regions = bool(part) or member.output.extension == '.tsv'
+    kind = (part.replace('_', '') or member.output.desc) if of_regions else None
+    # entities without a column tell lesions apart that have all others in common
+    scope = [f'{key}-{value}' for key, value in parse_entities(member.lesion).items() if key not in _COLUMNS]
+    lead = '.'.join(filter(None, (*scope, parse_entities(member.group).get('atlas'), kind)))
+    sides = [(read_parcel(name).hemisphere if of_regions else '') or NOT_AVAILABLE for name in names]
+    features = [f'{lead}.{name}' if lead else name for name in names]
+    known = [values for _, values in lesions if values is not None]
+    numeric = [
+        any(isinstance(values[column], (int, float)) for values in known) for column in range(len(names))
+    ]
+    for stem, values in lesions:
+        run = parse_entities(stem).get('run')
+        row = (*leading_cells(stem), f'run-{run}' if run else NOT_AVAILABLE)
+        for column, is_number in enumerate(numeric):
+            if is_number:
+                value = None if values is None else values[column]
+                yield (*row, sides[column], features[column], value)
