@@ -62,7 +62,7 @@ class Member:
 
     @property
     def lesion(self) -> str:
-        """The stem without the participant: the same for all who have this session and label."""
+        """The stem without the participant, the same for all who have this session and label."""
         return self.stem.removeprefix(self.participant)
 
     @property

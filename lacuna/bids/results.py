@@ -137,7 +137,7 @@ class LesionResults:
 
     @property
     def full_tdi(self) -> Path | None:
-        """The density of the whole tractogram: the denominator of the map."""
+        """The density of the whole tractogram, the denominator of the map."""
         path = self.path('full_tdi') or resolve_uri(self.root, self.metadata.get('Denominator'), self.links)
         return path if path and path.is_file() else None
 

@@ -49,7 +49,7 @@ class DrawReportlets(SimpleInterface):
     Parameters
     ----------
     atlases : sequence of str
-        Names of the atlases; each of `REPORT_TABLES` has an input ``<table>_<atlas>``.
+        Names of the atlases; each of ``REPORT_TABLES`` has an input ``<table>_<atlas>``.
 
     Examples
     --------
