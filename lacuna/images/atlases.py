@@ -65,10 +65,8 @@ class Parcellation:
         (x, y, z) int32: 0 outside, else the number of the row of the label table, from 1.
     affine : numpy.ndarray
         4 x 4, voxels to world mm.
-    values : tuple of int
-        Label values, ascending; gaps stay gaps.
     names : tuple of str
-        In the same order; also of labels that the image does not hold.
+        In the order of the label values; also of labels that the image does not hold.
     sha256 : str
         Checksum of voxels, affine and labels.
     """
@@ -76,7 +74,6 @@ class Parcellation:
     atlas: Atlas
     index: np.ndarray
     affine: np.ndarray
-    values: tuple[int, ...]
     names: tuple[str, ...]
     sha256: str
 
@@ -267,7 +264,7 @@ def read_parcellation(atlas: Atlas) -> Parcellation:
     names = tuple(labels.values())
     digest = hashlib.sha256(repr((index.shape, affine.round(6).tolist(), list(labels.items()))).encode())
     digest.update(index.tobytes())
-    return Parcellation(atlas, index, affine, tuple(labels), names, digest.hexdigest())
+    return Parcellation(atlas, index, affine, names, digest.hexdigest())
 
 
 def move_parcellation(parcellation: Parcellation, grid: Grid, transform: PointTransform) -> Parcellation:

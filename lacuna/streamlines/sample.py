@@ -129,7 +129,10 @@ def upsampling(step_size: float | None, voxel: float, requested: int | None = No
     """
     if requested is not None:
         return requested
-    return 1 if step_size is None else math.ceil(step_size / (0.333 * voxel))
+    if not step_size:
+        return 1
+    # in single precision, as tckmap computes it
+    return max(1, math.ceil(float(np.float32(step_size)) / (voxel * float(np.float32(0.333)))))
 
 
 def gap_warning(info: TractogramInfo, voxel: float, requested: int | None = None) -> str | None:

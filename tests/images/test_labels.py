@@ -1,5 +1,6 @@
 """Label tables in all the forms in which they are found: what is read, and that nothing is read in two ways."""
 
+import nibabel as nb
 import numpy as np
 import pytest
 
@@ -202,7 +203,9 @@ def test_unreadable(tmp_path):
 def test_real_atlases(shared, image, table, count, some):
     folder = shared / 'data/atlases'
     found = read_parcellation(Atlas('a', folder / image, folder / table, 'MNI152NLin6Asym', 'given'))
-    names = dict(zip(found.values, found.names, strict=True))
+    values = np.unique(np.asanyarray(nb.load(folder / image).dataobj)).astype(int).tolist()
+    names = read_labels(folder / table, [value for value in values if value])
+    assert tuple(names.values()) == found.names
     assert len(names) == count
     assert {value: names[value] for value in some} == some
     assert set(np.unique(found.index).tolist()) - {0} <= set(range(1, count + 1))

@@ -318,9 +318,7 @@ def real(shared):
 @pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.filterwarnings('ignore:.*vertices of the tractogram')
-@pytest.mark.filterwarnings(
-    'ignore:.*the grid of the mask looks like that of a scan'
-)  # those that are turned
+@pytest.mark.filterwarnings('ignore:.*mask:UserWarning')  # those that are turned
 def test_real_lesions(unpacked, shared, real, tmp_path, monkeypatch):
     """As they are, and moved off the lattice of the index, in two resolutions."""
     monkeypatch.setenv('TEMPLATEFLOW_HOME', str(shared / 'data/templateflow'))

@@ -14,6 +14,12 @@ def test_upsampling(step, voxel, requested, factor):
     assert upsampling(step, voxel, requested) == factor
 
 
+def test_upsampling_in_single_precision():
+    """As tckmap computes it."""
+    assert [upsampling(step, 1.0) for step in (0.1, 0.333, 0.5, 1.0, 3.0)] == [1, 1, 2, 4, 10]
+    assert [upsampling(step, 2.0) for step in (0.5, 0.7, 1.0)] == [1, 2, 2]
+
+
 def info_of(tmp_path, spacing, **fields):
     tck.write_tck(tmp_path / 'a.tck', [[[i * spacing, 0, 0] for i in range(20)]], **fields)
     return tck.scan(tmp_path / 'a.tck')

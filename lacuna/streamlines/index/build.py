@@ -18,10 +18,11 @@ from lacuna.errors import InputError, StreamlineIndexError, TractogramError
 from lacuna.images.spaces import Grid
 from lacuna.streamlines.files import tck
 from lacuna.streamlines.index import format as index_format
-from lacuna.streamlines.index.density import pack_visits, upsample_ratio
+from lacuna.streamlines.index.density import pack_visits
 from lacuna.streamlines.index.lattice import Rows
 from lacuna.streamlines.index.lattice_build import build_rows
 from lacuna.streamlines.index.voxels import VoxelLookup, voxel_lookup
+from lacuna.streamlines.sample import upsampling
 
 SELECTION = 'selection'
 _SEGMENT_ROWS = 6 * 2**20  # rows of the .tck: 75 MB
@@ -60,7 +61,7 @@ def build_index(
     grid : Grid
         Where the densities will lie.
     upsample : int, optional
-        Points per stored step; None takes MRtrix3's rule (`upsample_ratio`).
+        Points per stored step; None takes MRtrix3's rule (`lacuna.streamlines.sample.upsampling`).
     nprocs : int
         Threads.
     progress : callable, optional
@@ -85,7 +86,7 @@ def build_index(
         raise InputError(message)
     header = tck.read_header(tractogram)
     lookup = voxel_lookup(grid.affine, grid.shape)
-    ratio = upsample or upsample_ratio(header.step_size, lookup.spacing)
+    ratio = upsampling(header.step_size, float(lookup.spacing.min()), upsample)
     directory = Path(directory)
     wanted = _parts(directory, grid, ratio)
     if not _missing(wanted, header.path):
@@ -109,7 +110,7 @@ def build_index(
 def has_index(tractogram: Path, directory: Path, grid: Grid, *, upsample: int | None = None) -> bool:
     """Whether `directory` holds the index of a tractogram for a grid: complete, as far as manifests and sizes say."""
     header = tck.read_header(tractogram)
-    ratio = upsample or upsample_ratio(header.step_size, voxel_lookup(grid.affine, grid.shape).spacing)
+    ratio = upsampling(header.step_size, float(voxel_lookup(grid.affine, grid.shape).spacing.min()), upsample)
     return not _missing(_parts(directory, grid, ratio), tractogram, verify=False)
 
 

@@ -10,8 +10,6 @@ made them ten times slower.
 
 from __future__ import annotations
 
-import math
-
 import numba
 import numpy as np
 
@@ -21,27 +19,6 @@ _TENSION = 0.1
 
 _LONGEST = 5  # bytes
 _CHUNK_BYTES = 2**23
-
-
-def upsample_ratio(step_size: float | None, spacing: np.ndarray) -> int:
-    """Points per step that ``tckmap`` makes of a stored step.
-
-    Parameters
-    ----------
-    step_size : float or None
-        Of the tractogram's header, mm; None gives 1.
-    spacing : numpy.ndarray
-        (3,) edges of a voxel, mm.
-
-    Examples
-    --------
-    >>> upsample_ratio(1.0, np.array([2.0, 2.0, 2.0])), upsample_ratio(None, np.ones(3))
-    (2, 1)
-    """
-    if not step_size:
-        return 1
-    third = float(np.float32(0.333))
-    return max(1, math.ceil(float(np.float32(step_size)) / (float(np.min(spacing)) * third)))
 
 
 def upsample_weights(ratio: int) -> np.ndarray:
@@ -88,7 +65,7 @@ def pack_visits(
     lookup : VoxelLookup
         Of the grid.
     ratio : int
-        See `upsample_ratio`.
+        See `lacuna.streamlines.sample.upsampling`.
 
     Returns
     -------

@@ -204,24 +204,3 @@ def flat_voxel(to_voxel, shape, strides, start, x, y, z):  # type: ignore[no-unt
     if i < 0 or j < 0 or k < 0:
         return np.int64(-1)
     return start + i * strides[0] + j * strides[1] + k * strides[2]
-
-
-@numba.njit(cache=True, nogil=True)
-def _flat_voxels(to_voxel, shape, strides, start, points, out):  # type: ignore[no-untyped-def]
-    for n in range(len(points)):
-        out[n] = flat_voxel(to_voxel, shape, strides, start, points[n, 0], points[n, 1], points[n, 2])
-
-
-def flat_voxels(lookup: VoxelLookup, points: np.ndarray) -> np.ndarray:
-    """Flat index in the stored array of the voxel nearest to each point, -1 outside.
-
-    Parameters
-    ----------
-    lookup : VoxelLookup
-    points : numpy.ndarray
-        (n, 3) float32, world mm.
-    """
-    out = np.empty(len(points), np.int64)
-    points = np.ascontiguousarray(points, np.float32)
-    _flat_voxels(lookup.to_voxel, lookup.shape, lookup.strides, lookup.start, points, out)
-    return out

@@ -53,7 +53,7 @@ _KILLED = """
 import os, signal, sys
 import numpy as np
 from lacuna.images.spaces import Grid
-from lacuna.streamlines.index import build, format
+from lacuna.streamlines.index import build as index_build, format as index_format
 
 tractogram, directory, moment = sys.argv[1:]
 index_build._SEGMENT_ROWS = 5000
