@@ -1,4 +1,4 @@
-"""Simulations with known answers, and an audit of workflow graphs; for the tests of Lacuna and of who embeds it."""
+"""Simulations with known answers, and an audit of workflow graphs; for the tests of Lacuna and of users who embed it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lacuna.streamlines.files.tck import write_tck
 if TYPE_CHECKING:
     from nipype.pipeline.engine import Workflow
 
-#: metadata of traits that nipype or Lacuna understands; anything else is a slip of the pen
+#: metadata of traits that nipype or Lacuna understands; anything else is a mistake
 TRAIT_METADATA = frozenset(
     [
         'argstr',

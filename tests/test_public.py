@@ -25,6 +25,7 @@ def test_every_public_name_twice(toy, tmp_path):
             .finished[0]
             .outputs
         ),
+        'load_results': lambda: [lesion.summary for lesion in lacuna.load_results(tmp_path / 'out')],
     }
     assert use.keys() == set(lacuna.__all__)
     for name, call in use.items():

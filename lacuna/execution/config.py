@@ -281,7 +281,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If the file cannot be read, is no TOML, or holds a setting that there is not, or of another type; or the folder
+        If the file cannot be read, is not TOML, or holds an unknown setting or one of another type; or the folder
         has none.
     """
     import tomllib

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 import shutil
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +25,6 @@ if TYPE_CHECKING:
     from lacuna.execution.record import RunRecord
 
 _LOGGER = logging.getLogger('lacuna')
-
-#: bytes: a disk with less is as good as full, for a file that did not fit is gone again
-_NO_ROOM = 100e6
 
 
 def stream_commands(workflow: Workflow) -> None:
@@ -251,28 +246,3 @@ def configure(workflow: Workflow, crash_dir: Path, *, most_gb: float | None = No
 def remove_finished(folder: Path) -> None:
     """Remove the working files of what is finished: selected streamlines are large, and nothing needs them again."""
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def full_disk(reason: str, folders: Mapping[str, Path]) -> str | None:
-    """Which folders lie on a disk that is full, if that is what an error says.
-
-    Parameters
-    ----------
-    reason : str
-        Message of the error.
-    folders : mapping
-        By the names that people know them by.
-
-    Returns
-    -------
-    str or None
-        Such as ``the work folder /tmp/x``; None if the error says something else, or none of these disks is full.
-    """
-    if not any(os.strerror(number).lower() in reason.lower() for number in (errno.ENOSPC, errno.EDQUOT)):
-        return None
-    full = []
-    for name, folder in folders.items():
-        there = next(each for each in (folder, *folder.parents) if each.exists())
-        if shutil.disk_usage(there).free < _NO_ROOM:
-            full.append(f'{name} {folder}')
-    return ' and '.join(full) or None

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +13,9 @@ if TYPE_CHECKING:
     from lacuna.bids.failures import Failure
     from lacuna.execution.plan import MaskJob, RunPlan
     from lacuna.execution.plugins.local import Crash
+
+#: bytes: a disk with less is as good as full, for a file that did not fit is gone again
+_NO_ROOM = 100e6
 
 
 class Reasons:
@@ -62,9 +69,32 @@ class Reasons:
         return self._no_room(crash.reason) or f'{crash.reason}{more}'
 
     def _no_room(self, reason: str) -> str | None:
-        from lacuna.execution.graph import full_disk
-
         if not (full := full_disk(reason, self._places)):
             return None
         elsewhere = ', or name another with --work-dir' if str(self._work_dir) in full else ''
         return f'no space left on the disk of {full}: make room{elsewhere}; the same command goes on'
+
+
+def full_disk(reason: str, folders: Mapping[str, Path]) -> str | None:
+    """Which folders lie on a disk that is full, if that is what an error says.
+
+    Parameters
+    ----------
+    reason : str
+        Message of the error.
+    folders : mapping
+        By the names that people know them by.
+
+    Returns
+    -------
+    str or None
+        Such as ``the work folder /tmp/x``; None if the error says something else, or none of these disks is full.
+    """
+    if not any(os.strerror(number).lower() in reason.lower() for number in (errno.ENOSPC, errno.EDQUOT)):
+        return None
+    full = []
+    for name, folder in folders.items():
+        there = next(each for each in (folder, *folder.parents) if each.exists())
+        if shutil.disk_usage(there).free < _NO_ROOM:
+            full.append(f'{name} {folder}')
+    return ' and '.join(full) or None

@@ -89,7 +89,7 @@ def find_atlases(
     custom: Iterable[Atlas] = (),
     folder: Path | None = None,
 ) -> list[Atlas]:
-    """The atlases of these names, in this space where they are to be had in it, and the custom ones.
+    """The atlases of these names, in this space where available, and the custom ones.
 
     Parameters
     ----------

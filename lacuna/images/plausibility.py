@@ -17,7 +17,7 @@ from lacuna.images.masks import Mask, PackedMask, check_touches, mask_source, re
 from lacuna.images.spaces import check_space, looks_native
 from lacuna.measures import lesion_part, outside_support_percent
 
-#: a lesion of fewer voxels is more likely a slip of the pen
+#: a lesion of fewer voxels is more likely a mistake
 TINY = 10
 #: percent of a mask outside the brain: of 359 real lesions, one in twenty has so much
 OUTSIDE = 10.0

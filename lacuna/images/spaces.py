@@ -380,7 +380,7 @@ def find_transform(source_space: str, target_space: str, home: str | Path | None
     Raises
     ------
     InputError
-        If a space is not supported, or the file is neither there nor to be had.
+        If a space is not supported, or the file is missing and cannot be fetched.
     ValueError
         If both are one world space.
     """

@@ -29,7 +29,7 @@ def find_transform_of_points(source: str, target: str) -> Transform | None:
     Raises
     ------
     InputError
-        If it is not to be had.
+        If it is not available.
     """
     if source == target:
         return None

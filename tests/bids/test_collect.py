@@ -412,7 +412,7 @@ def test_command(dataset, capsys):
     assert f'{PARCELS}: 3 rows, 2 columns' in printed.out
     assert printed.err == ''
     assert main(['collect', str(dataset), '-v', '--no-report']) == 0
-    assert 'as it was' in capsys.readouterr().out
+    assert '(unchanged)' in capsys.readouterr().out
     write_lesion(dataset, '04', 3.0, atlas='c' * 64)
     assert main(['collect', str(dataset), '--overwrite', '--no-report']) == 1
     assert 'lacuna: left out: ' in capsys.readouterr().err

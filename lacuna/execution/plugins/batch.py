@@ -114,7 +114,7 @@ class BatchSystem:
         return {number for number, state in jobs if not re.fullmatch(self.dead, state)}
 
     def cancel_jobs(self, numbers: Iterable[str]) -> None:
-        """Cancel jobs; those that have ended are none of its business."""
+        """Cancel jobs; ended jobs are ignored."""
         if words := list(numbers):
             _run([self.cancel, *words])
 

@@ -64,7 +64,7 @@ def read_plugin(path: Path) -> PluginChoice:
     Raises
     ------
     InputError
-        If the file cannot be read, or names a plugin or a setting that there is not.
+        If the file cannot be read, or names an unknown plugin or setting.
     """
     content = _load(path)
     if not isinstance(content, dict) or not isinstance(content.get('plugin'), str):
