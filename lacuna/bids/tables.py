@@ -104,7 +104,14 @@ def _read(path: Path, **options: Any) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        return pd.read_csv(path, sep='\t', header=None, na_filter=False, skip_blank_lines=False, **options)
+        content = path.read_bytes()
+        # a table of two columns or of regions by regions is never wider than long; pandas takes some kB a column
+        if content.partition(b'\n')[0].count(b'\t') > max(1, content.count(b'\n')):
+            message = f'{path}: expected as many rows as columns'
+            raise InputError(message)
+        return pd.read_csv(
+            io.BytesIO(content), sep='\t', header=None, na_filter=False, skip_blank_lines=False, **options
+        )
     except (OSError, ValueError) as error:
         message = f'{path}: cannot be read ({" ".join(str(error).split())})'
         raise InputError(message) from error
