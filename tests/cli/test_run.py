@@ -295,7 +295,7 @@ def test_dry_run_writes_nothing(run, toy, tmp_path):
     add_mask(toy, 'sub-02_space-MNI152NLin6Asym_label-lesion_mask.nii.gz', lambda data: data * 2)
     code, out, _ = run('--dry-run')
     assert code == 1
-    assert 'would make: map, summary' in out
+    assert 'would make: disconnection_map, summary' in out
     assert 'would fail:' in out
     assert '1 to do, 0 done, 0 skipped, 1 unusable' in out
     assert not (tmp_path / 'out').exists()
@@ -305,7 +305,7 @@ def test_dry_run_writes_nothing(run, toy, tmp_path):
 def test_verbose(run):
     _, _, err = run('-v', '--engine', 'mrtrix')
     assert '30 streamlines in MNI152NLin6Asym' in err
-    assert 'label-lesion_mask.nii.gz: map, summary' in err
+    assert 'label-lesion_mask.nii.gz: disconnection_map, summary' in err
     assert 'tckedit' in err
 
 

@@ -211,8 +211,9 @@ def test_binarize_is_recorded(toy, tmp_path, capsys):
     assert '--binarize 0.5' in content['CommandLine']
     (settings,) = (tmp_path / 'out').glob('logs/*/settings.toml')
     assert 'binarize = 0.5' in settings.read_text()
-    page = (tmp_path / 'out/sub-01.html').read_text()
-    assert 'class="box warn"' not in page
+    assert list(
+        (tmp_path / 'out/sub-01/figures').glob('*_desc-lesion_figure.png')
+    )  # the mask is read as it was
     assert main(['check', str(tmp_path / 'out')]) == 0
     capsys.readouterr()
     assert run(toy, tmp_path, '--binarize', '0.5') == 0
