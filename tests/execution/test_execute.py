@@ -35,7 +35,7 @@ def test_result(toy, tmp_path):
     done = run(**settings(toy, tmp_path, report='light'))
     assert done.exit_code == EXIT_DONE
     assert [mask.path for mask in done.finished] == [toy.mask]
-    check_toy_map(nb.load(done.finished[0].outputs[Target('map')]))
+    check_toy_map(nb.load(done.finished[0].outputs[Target('disconnection_map')]))
     assert all(path.is_file() for path in done.finished[0].outputs.values())
     assert done.finished[0].is_new
     assert done.paths.output_dir == tmp_path / 'out'

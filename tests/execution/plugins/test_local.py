@@ -86,7 +86,11 @@ def test_a_worker_that_dies_fails_what_it_did(tmp_path):
     workflow = pe.Workflow(name='all')
     workflow.add_nodes([group('a', first=die), group('b'), group('c')])
     finished, crashes, error = run(tmp_path, workflow, 2, ['all.a', 'all.b', 'all.c'])
-    assert 'all.c.last' in finished
+    # one node may have run beside it, in the other worker, and is killed with it; whose that is depends on the machine
+    beside = {crash.node for crash in crashes} - {'all.a.first'}
+    assert len(beside) <= 1
+    spared = {'all.b', 'all.c'} - {node.rpartition('.')[0] for node in beside}
+    assert {f'{name}.last' for name in spared} == {'all.b.last', 'all.c.last'} & set(finished)
     assert 'all.a.first' not in finished
     assert error is None  # what failed are nodes, not the plugin
     assert {crash.node for crash in crashes} >= {'all.a.first'}
