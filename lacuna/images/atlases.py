@@ -153,7 +153,7 @@ def list_atlases(folder: Path | None = None) -> list[Atlas]:
     Raises
     ------
     InputError
-        If `folder` is given and is none.
+        If `folder` is not a directory.
     """
     found: dict[tuple[str, str, str], Atlas] = {}
     if folder is not None and not folder.is_dir():
