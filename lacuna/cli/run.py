@@ -10,6 +10,7 @@ from lacuna.cli.output import print_plan, print_result, set_up_logging
 from lacuna.errors import EXIT_DONE, EXIT_FAILED, InputError
 from lacuna.execution.config import ENGINES, ON_EMPTY, REPORTS, RunConfig, config_of, read_settings
 from lacuna.execution.execute import prepare, run_config
+from lacuna.execution.pools import Pools
 from lacuna.images.spaces import RESOLUTIONS, SPACES
 from lacuna.utils.cache import cache_dir
 from lacuna.utils.cache_contents import using
@@ -136,7 +137,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument('--mem-gb', type=float, metavar='G', help='memory to use; on a cluster, of each job')
     how.add_argument(
-        '--use-plugin', type=Path, metavar='FILE', help='YAML or TOML: what runs the nodes, such as SLURM'
+        '--use-plugin',
+        type=Path,
+        metavar='FILE',
+        help='YAML or TOML: what runs the masks, such as Dask on SLURM, or a plugin of Nipype',
+    )
+    how.add_argument(
+        '--dask-scheduler',
+        metavar='ADDRESS',
+        help='scheduler of Dask that gets the masks, such as tcp://10.0.0.1:8786',
     )
     how.add_argument(
         '-w',
@@ -170,8 +179,8 @@ def run(args: argparse.Namespace) -> int:
     config = make_config(args)
     set_up_logging(config.verbose)
     if config.dry_run:
-        with using(cache_dir()):
-            plan = prepare(config, show=True)
+        with using(cache_dir()), Pools(config) as pools:
+            plan = prepare(config, pools, show=True)
         print_plan(plan)
         return EXIT_FAILED if plan.failed else EXIT_DONE
     with stopped_by_sigterm():

@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     parser = argparse.ArgumentParser(prog='lacuna slurm', argument_default=argparse.SUPPRESS, add_help=False)
     run_command.add_arguments(parser)
     given = parser.parse_args(args.words)
-    for name in ('chunk', 'nprocs', 'use_plugin', 'dry_run'):
+    for name in ('chunk', 'nprocs', 'use_plugin', 'dask_scheduler', 'dry_run'):
         if hasattr(given, name):
             message = f'leave out --{name.replace("_", "-")}: the script sets it for each job'
             raise InputError(message)

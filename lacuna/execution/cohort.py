@@ -13,15 +13,13 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.bids.outputs import BASIC_TARGETS, SAMPLE, connectome_tdi_path
 from lacuna.execution.plan import MaskJob, RunPlan
+from lacuna.execution.tasks import MOST_SAMPLED
 from lacuna.interfaces.bids import DerivativesDataSink, SaveFile
 from lacuna.interfaces.connectivity import NumberStreamlines
 from lacuna.workflows.connectivity import init_parcellation_wf
 from lacuna.workflows.connectome import init_alignment_wf, init_connectome_wf
 from lacuna.workflows.resources import of_streamlines
 from lacuna.workflows.snm import engine_fields, init_snm_wf
-
-#: streamlines of the sample that a report shows; more would only cover each other
-MOST_SAMPLED = 1000
 
 
 def init_cohort_wf(
@@ -56,6 +54,7 @@ def init_cohort_wf(
             plan,
             jobs,
             space=space,
+            atlases=[name for job in jobs for name in job.wanted_atlases],
             nprocs=nprocs,
             omp_nthreads=omp_nthreads,
             mem_gb=mem_gb,
@@ -71,10 +70,11 @@ def init_space_wf(
     jobs: Sequence[MaskJob],
     *,
     space: str,
+    atlases: Sequence[str],
     nprocs: int,
     omp_nthreads: int,
     mem_gb: float,
-    show_progress: bool,
+    show_progress: bool = False,
     name: str,
 ) -> Workflow:
     """The masks of one space, and what of the tractogram and the atlases they share.
@@ -84,6 +84,8 @@ def init_space_wf(
     plan : lacuna.execution.plan.RunPlan
     jobs : sequence of lacuna.execution.plan.MaskJob
     space : str
+    atlases : sequence of str
+        Names of those whose endpoint tables are needed.
     nprocs, omp_nthreads, mem_gb, show_progress, name
         See :func:`init_cohort_wf`.
     """
@@ -136,10 +138,9 @@ def init_space_wf(
         engine_source = (numbers, 'out_file', 'inputnode.numbers')
         to_assign = (tracks, field, 'inputnode.tracks')
 
-    wanted = {target.atlas for job in jobs for target in job.missing if target.atlas}
     parcellations = {}
     for each in plan.parcellations[space]:
-        if each.atlas.name in wanted:
+        if each.atlas.name in atlases:
             to_atlas = plan.movements.get((space, each.atlas.space))
             part = init_parcellation_wf(
                 space=space,
@@ -156,7 +157,7 @@ def init_space_wf(
             workflow.connect(to_assign[0], to_assign[1], part, to_assign[2])
             parcellations[each.atlas.name] = part
 
-    for job, job_name in zip(jobs, job_names(jobs), strict=True):
+    for job in jobs:
         one = init_mask_wf(
             job,
             output_dir=config.output_dir,
@@ -165,16 +166,16 @@ def init_space_wf(
             binarize=config.binarize,
             omp_nthreads=omp_nthreads,
             mem_gb=mem_gb,
-            name=job_name,
+            name=job_name(job),
         )
         workflow.connect([
             (tracks, one, [(field, 'inputnode.tracks')]),
             (connectome, one, [(f'outputnode.{each}', f'inputnode.{each}') for each in ('full_tdi', 'streamlines_total')]),
         ])  # fmt: skip
-        atlases = _atlases(job)
-        if engine_fields(config.engine, atlases):
+        own = job.wanted_atlases
+        if engine_fields(config.engine, own):
             workflow.connect(engine_source[0], engine_source[1], one, engine_source[2])
-        for atlas in atlases:
+        for atlas in own:
             workflow.connect(
                 [(parcellations[atlas], one, [('outputnode.endpoints', f'inputnode.endpoints_{atlas}')])]
             )
@@ -208,7 +209,7 @@ def init_mask_wf(
         See :func:`lacuna.workflows.snm.init_snm_wf`.
     """
     workflow = Workflow(name=name)
-    atlases = _atlases(job)
+    atlases = job.wanted_atlases
     fields = ['tracks', 'full_tdi', 'streamlines_total', *engine_fields(engine, atlases)]
     fields += [f'endpoints_{atlas}' for atlas in atlases]
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
@@ -246,19 +247,11 @@ def init_mask_wf(
     return workflow
 
 
-def _atlases(job: MaskJob) -> list[str]:
-    """Names of the atlases of which something is missing, in the order of the outputs."""
-    return list(dict.fromkeys(target.atlas for target in job.missing if target.atlas))
+def sink_name(workflow: Workflow, job: MaskJob) -> str:
+    """Full name of the last node of a mask."""
+    return f'{workflow.name}.{job.mask.space}_wf.{job_name(job)}.sink'
 
 
-def sink_nodes(plan: RunPlan, workflow: Workflow) -> list[str]:
-    """Full names of the last nodes of the masks, in the order of ``plan.todo``."""
-    names = job_names(plan.todo)
-    return [
-        f'{workflow.name}.{job.mask.space}_wf.{name}.sink' for job, name in zip(plan.todo, names, strict=True)
-    ]
-
-
-def job_names(jobs: Sequence[MaskJob]) -> list[str]:
-    """Names of the workflows of the masks: the same in every run, so that a killed one can be resumed."""
-    return [re.sub('[^0-9A-Za-z]', '_', job.mask.stem) + '_wf' for job in jobs]
+def job_name(job: MaskJob) -> str:
+    """Name of the workflow of a mask: the same in every run, so that a killed one can be resumed."""
+    return re.sub('[^0-9A-Za-z]', '_', job.mask.stem) + '_wf'

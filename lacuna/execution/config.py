@@ -70,7 +70,9 @@ class RunConfig:
     mem_gb : float or None
         Memory to use; None for what there is.
     use_plugin : lacuna.execution.plugins.file.PluginChoice or None
-        What runs the nodes, as the file of ``--use-plugin`` says.
+        What runs the masks, as the file of ``--use-plugin`` says; None for processes of this machine.
+    dask_scheduler : str or None
+        Address of a scheduler of Dask that gets the masks instead, such as ``tcp://10.0.0.1:8786``.
     work_dir : pathlib.Path or None
         For what is not finished; None for a folder that goes with the run.
     report : str
@@ -108,6 +110,7 @@ class RunConfig:
     nprocs: int = -1
     mem_gb: float | None = None
     use_plugin: PluginChoice | None = None
+    dask_scheduler: str | None = None
     work_dir: Path | None = None
     report: str = REPORTS[0]
     overwrite: bool = False
@@ -144,6 +147,16 @@ class RunConfig:
             raise InputError(message)
         if self.mem_gb is not None and not 0 < self.mem_gb < math.inf:
             message = f'mem_gb is {self.mem_gb}; give the gigabytes to use'
+            raise InputError(message)
+        if self.dask_scheduler is not None and not re.fullmatch(
+            r'[a-z]+://[^\s/]+:\d+/?', self.dask_scheduler
+        ):
+            message = (
+                f"dask_scheduler is '{self.dask_scheduler}'; give an address such as tcp://10.0.0.1:8786"
+            )
+            raise InputError(message)
+        if self.dask_scheduler and self.use_plugin:
+            message = 'give --dask-scheduler or --use-plugin, not both'
             raise InputError(message)
         check_threshold(self.binarize)
         if self.tck_upsample is not None and not 1 <= self.tck_upsample <= _MOST_UPSAMPLE:
@@ -242,6 +255,8 @@ def config_of(values: Mapping[str, Any]) -> RunConfig:
         if not isinstance(plugin, PluginChoice):
             plugin = read_plugin(_absolute(plugin))
         settings = plugin.resources | settings | {'use_plugin': plugin}
+    elif settings.get('dask_scheduler'):
+        settings = {'nprocs': 1} | settings  # this machine's number says nothing of the others
     for name in ('participants', 'sessions', 'parcel_atlases'):
         given = settings.get(name, ())
         settings[name] = (given,) if isinstance(given, str) else tuple(given)

@@ -70,42 +70,45 @@ def process_as_it_was() -> Iterator[None]:
     loggers, and the backend of matplotlib (niworkflows chooses one when it is imported).
     """
     environment, folder = dict(os.environ), Path.cwd()
+    levels = _levels_of_nipype()
+    backend = _backend() if 'matplotlib' in sys.modules else None
     try:
         prepare_environment()
-        with _matplotlib_as_it_was(), _nipype_silenced():
-            yield
+        yield
     finally:
         os.chdir(folder)
         for name in os.environ.keys() - environment.keys():
             del os.environ[name]
         os.environ.update(environment)
-
-
-@contextmanager
-def _nipype_silenced() -> Iterator[None]:
-    import nipype  # noqa: F401  sets the levels
-
-    levels = {name: logging.getLogger(name).level for name in _OF_NIPYPE}
-    quiet_nipype()
-    try:
-        yield
-    finally:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
+        if 'matplotlib' in sys.modules:
+            _set_backend(backend)
 
 
-@contextmanager
-def _matplotlib_as_it_was() -> Iterator[None]:
+def _levels_of_nipype() -> dict[str, int]:
+    """The levels of its loggers, if it was imported; importing it sets them."""
+    if 'nipype' not in sys.modules:
+        return {}
+    return {name: logging.getLogger(name).level for name in _OF_NIPYPE}
+
+
+def _backend() -> object:
     import matplotlib as mpl
 
     # not as an item of rcParams, which would choose a backend now
-    before = dict.__getitem__(mpl.rcParams, 'backend')
-    try:
-        yield
-    finally:
-        if dict.__getitem__(mpl.rcParams, 'backend') != before:
-            pyplot = sys.modules.get('matplotlib.pyplot')
-            if pyplot and isinstance(before, str):
-                pyplot.switch_backend(before)
-            else:
-                dict.__setitem__(mpl.rcParams, 'backend', before)  # one not chosen yet it would not take
+    return dict.__getitem__(mpl.rcParams, 'backend')
+
+
+def _set_backend(backend: object) -> None:
+    """Set the backend of matplotlib; None for that of a process that has only just imported it."""
+    import matplotlib as mpl
+
+    before = dict.__getitem__(mpl.rcParamsOrig, 'backend') if backend is None else backend
+    if _backend() == before:
+        return
+    pyplot = sys.modules.get('matplotlib.pyplot')
+    if pyplot and isinstance(before, str):
+        pyplot.switch_backend(before)
+    else:
+        dict.__setitem__(mpl.rcParams, 'backend', before)  # one not chosen yet it would not take

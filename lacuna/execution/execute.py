@@ -6,8 +6,9 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lacuna.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, InputError
 from lacuna.execution.config import RunConfig, config_of
@@ -20,6 +21,7 @@ from lacuna.execution.messages import (
     log_tractogram,
     passing_to_callers,
 )
+from lacuna.execution.pools import Pools
 from lacuna.execution.result import FinishedMask, RunPaths, RunResult
 from lacuna.utils.cache import cache_dir
 from lacuna.utils.cache_contents import using
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from lacuna.bids.failures import Failure
     from lacuna.execution.plan import MaskJob, RunPlan
     from lacuna.images.masks import PackedMask
+    from lacuna.streamlines.tractogram import Tractogram
 
 _LOGGER = logging.getLogger('lacuna')
 
@@ -75,9 +78,9 @@ def run(
 def run_config(config: RunConfig, *, show: bool = False) -> RunResult:
     """Run with these settings; `show` says whether bars, and with ``verbose`` the words of MRtrix3, are shown."""
     started = time.monotonic()
-    with using(cache_dir()):
+    with using(cache_dir()), Pools(config) as pools:
         if config.dry_run:
-            plan = prepare(config, show=show)
+            plan = prepare(config, pools, show=show)
             log_plan(plan)
             return RunResult(
                 finished=_finished(plan, made=()),
@@ -89,31 +92,24 @@ def run_config(config: RunConfig, *, show: bool = False) -> RunResult:
                 warnings=plan.warnings,
             )
         with locking(config.output_dir) as lock:
-            return execute(prepare(config, lock, show=show), lock, started=started, show=show)
+            return execute(prepare(config, pools, lock, show=show), pools, lock, started=started, show=show)
 
 
-def prepare(config: RunConfig, lock: OutputLock | None = None, *, show: bool = False) -> RunPlan:
+def prepare(
+    config: RunConfig, pools: Pools, lock: OutputLock | None = None, *, show: bool = False
+) -> RunPlan:
     """Check everything that can be checked before any work; what is to be written is locked."""
     from lacuna.bids.derivatives import check_output_dir
     from lacuna.execution.plan import make_plan, mask_paths
-    from lacuna.execution.plugins.batch import check_programs
-    from lacuna.interfaces.mrtrix import missing_commands, mrtrix_version
-    from lacuna.streamlines.tractogram import Tractogram
 
-    if config.engine == 'mrtrix' and (missing := missing_commands()):
-        message = (
-            f'--engine mrtrix needs MRtrix3, and {", ".join(missing)} is not on the PATH; install it (Debian: '
-            "'apt-get install mrtrix3'), or leave out --engine: the default needs no MRtrix3"
-        )
-        raise InputError(message)
-    if config.use_plugin:
-        check_programs(config.use_plugin.name)
+    version = _mrtrix_version() if config.engine == 'mrtrix' else None
+    for note in config.use_plugin.notes if config.use_plugin else ():
+        _LOGGER.warning('lacuna: %s', note)
     check_output_dir(config.output_dir, config.source)
     paths = mask_paths(config)  # before the tractogram is read, which may take minutes
-    tractogram = Tractogram(config.connectome_path, config.connectome_space, progress=show)
+    tractogram = _open_tractogram(config, pools, show=show)
     log_tractogram(tractogram)
 
-    version = mrtrix_version() if config.engine == 'mrtrix' else None
     settings = config.settings()
     return make_plan(
         config,
@@ -126,7 +122,45 @@ def prepare(config: RunConfig, lock: OutputLock | None = None, *, show: bool = F
     )
 
 
-def execute(plan: RunPlan, lock: OutputLock, *, started: float, show: bool = False) -> RunResult:
+def _mrtrix_version() -> str | None:
+    """The version of MRtrix3.
+
+    Raises
+    ------
+    InputError
+        If it is not installed.
+    """
+    from lacuna.interfaces.mrtrix import missing_commands, mrtrix_version
+
+    if missing := missing_commands():
+        message = (
+            f'--engine mrtrix needs MRtrix3, and {", ".join(missing)} is not on the PATH; install it (Debian: '
+            "'apt-get install mrtrix3'), or leave out --engine: the default needs no MRtrix3"
+        )
+        raise InputError(message)
+    return mrtrix_version()
+
+
+def _open_tractogram(config: RunConfig, pools: Pools, *, show: bool) -> Tractogram:
+    """The tractogram; one that was never read is read where the work is done."""
+    from lacuna.streamlines.tractogram import Tractogram, was_read
+
+    remote = pools.is_remote and not was_read(config.connectome_path, cache_dir())
+    make = partial(
+        Tractogram,
+        config.connectome_path,
+        config.connectome_space,
+        resolution=config.output_resolution,
+        upsample=config.tck_upsample,
+        nprocs=config.nprocs,
+        progress=show and not pools.is_remote,
+    )
+    return cast('Tractogram', pools.dask().call(make)) if remote else make()
+
+
+def execute(
+    plan: RunPlan, pools: Pools, lock: OutputLock, *, started: float, show: bool = False
+) -> RunResult:
     """Do what the plan says is missing, and bring the table of failures and the reports up to date."""
     from lacuna.bids.failures import update_failures
     from lacuna.execution.sidecars import write_description
@@ -149,7 +183,7 @@ def execute(plan: RunPlan, lock: OutputLock, *, started: float, show: bool = Fal
         from lacuna.execution.record import new_log_dir
 
         log_dir = new_log_dir(config)
-        failures, faults, doubts = _run_recorded(plan, log_dir, show=show)
+        failures, faults, doubts = _run_recorded(plan, pools, log_dir, show=show)
     else:
         log_plan(plan)
         log_failures(failures)
@@ -191,13 +225,15 @@ def _finished(plan: RunPlan, made: Sequence[MaskJob]) -> tuple[FinishedMask, ...
     )
 
 
-def _run_recorded(plan: RunPlan, log_dir: Path, *, show: bool) -> tuple[list[Failure], list[str], list[str]]:
+def _run_recorded(
+    plan: RunPlan, pools: Pools, log_dir: Path, *, show: bool
+) -> tuple[list[Failure], list[str], list[str]]:
     """Do what is missing, and keep a record of it in `log_dir`.
 
     Returns the masks that failed, what failed besides, and what has become doubtful.
     """
     from lacuna.bids.derivatives import remove_unused_connectomes
-    from lacuna.execution.graph import run_masks, workflow_name
+    from lacuna.execution.masks import run_masks, work_name
     from lacuna.execution.record import RunRecord, logging_to
     from lacuna.execution.workfolders import hidden_below, temporary_folder, work_folder
 
@@ -207,10 +243,11 @@ def _run_recorded(plan: RunPlan, log_dir: Path, *, show: bool) -> tuple[list[Fai
         log_plan(plan)
         status, code = 'error', EXIT_FAILED
         try:
-            large = config.engine == 'mrtrix' or (config.use_plugin and config.use_plugin.is_cluster)
+            large = config.engine == 'mrtrix' or pools.is_remote
             base = config.work_dir or (hidden_below(config.output_dir) if large else temporary_folder())
-            with work_folder(base, workflow_name(config), keep=config.work_dir is not None):
-                unfinished, faults = run_masks(plan, base, log_dir, record, show=show)
+            with work_folder(base, work_name(config), keep=config.work_dir is not None):
+                pool, threads = pools.for_masks(len(plan.todo))
+                unfinished, faults = run_masks(plan, pool, base, log_dir, record, threads=threads, show=show)
             log_failures(failures := [*plan.failed, *unfinished])
             log_doubts(doubts := plan.doubts_of_endpoints())
             record.warn(doubts)

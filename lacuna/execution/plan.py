@@ -58,6 +58,11 @@ class MaskJob:
     atlases: dict[str, dict[str, Any]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
+    @property
+    def wanted_atlases(self) -> tuple[str, ...]:
+        """Names of the atlases of which something is missing, in the order of the outputs."""
+        return tuple(dict.fromkeys(target.atlas for target in self.missing if target.atlas))
+
 
 @dataclass(frozen=True)
 class RunPlan:

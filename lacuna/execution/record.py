@@ -133,11 +133,24 @@ def write_methods(folder: Path, text: str) -> None:
         shutil.copyfile(bibliography, folder / 'CITATION.bib')
 
 
+def write_crash(folder: Path, traceback: str) -> Path | None:
+    """Write the traceback of a failure into a file; None if that is not possible, on a full disk say."""
+    path = folder / f'crash-{time.strftime("%Y%m%d-%H%M%S")}-{uuid.uuid4().hex[:8]}.txt'
+    try:
+        path.write_text(traceback, encoding='utf-8')
+    except OSError:
+        return None
+    return path
+
+
 def keep_crash(crash: Path, stem: str, command: str) -> Path:
-    """Name the record of a failed node after its mask, and say in it how to see the failure again."""
+    """Name the record of a failure after its mask, and say in it how to see the failure again."""
     # no name of a file may be longer than 255 bytes
     target = crash.with_name(f'crash-{stem[:100]}-{crash.name.removeprefix("crash-")}')
-    crash.rename(target)
-    with target.open('a', encoding='utf-8') as stream:
-        stream.write(f'\n\nTo see it again:\n{command}\n')
+    try:
+        crash.rename(target)
+        with target.open('a', encoding='utf-8') as stream:
+            stream.write(f'\n\nTo see it again:\n{command}\n')
+    except OSError:
+        return target if target.exists() else crash
     return target

@@ -71,16 +71,19 @@ def _remove_dead(base: Path) -> None:
         base.rmdir()
 
 
+def remove_finished(folder: Path) -> None:
+    """Remove the work files of what is finished: selected streamlines are large, and nothing needs them again."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _lock(folder: Path) -> Path:
     return folder.with_name(f'{folder.name}.lock')
 
 
 def _remove(folder: Path) -> None:
-    """Remove a work folder, unless jobs of a cluster may still write there: the run of the same name ends them."""
-    if any(folder.glob('jobs/*.id')):
-        return
+    """Remove a work folder; a command that is just ending may still write there."""
     for _ in range(_TRIES):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():
             return
-        time.sleep(_PAUSE)  # a command that is just ending
+        time.sleep(_PAUSE)

@@ -16,15 +16,13 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from lacuna.bids.tables import NOT_AVAILABLE
 from lacuna.errors import InputError
 from lacuna.images.atlases import Atlas, move_parcellation, read_parcellation
 from lacuna.images.nifti import load, save, voxels
 from lacuna.images.spaces import standard_grid
 from lacuna.images.transforms import PointTransform
-from lacuna.streamlines.disconnection import ParcelDisconnection
+from lacuna.streamlines.disconnection import ParcelDisconnection, write_connectivity
 from lacuna.streamlines.endpoints import EndpointTable
-from lacuna.utils.files import json_bytes
 
 #: MRtrix3 reads weights as float32, which holds whole numbers up to this one
 MOST_STREAMLINES = 2**24
@@ -153,7 +151,7 @@ class Connectivity(SimpleInterface):
     def _run_interface(self, runtime: Any) -> Any:
         table = EndpointTable.load(self.inputs.endpoints)
         selected = _read_numbers(Path(self.inputs.selected))
-        self._results.update(write_connectivity(table, selected, Path(runtime.cwd)))
+        self._results.update(write_connectivity(ParcelDisconnection(table, selected), Path(runtime.cwd)))
         return runtime
 
 
@@ -161,22 +159,3 @@ def _read_numbers(path: Path) -> np.ndarray:
     if path.suffix == '.npy':
         return np.load(path, allow_pickle=False)
     return np.array(path.read_text().split(), np.int64)
-
-
-def write_connectivity(table: EndpointTable, selected: np.ndarray, folder: Path) -> dict[str, str]:
-    """Compute and write all that one lesion does to one parcellation; returns the paths by output."""
-    found = ParcelDisconnection(table, selected)
-    tables = {
-        'disconnection_matrix': found.matrix,
-        'mask_matrix': found.lesion_matrix,
-        'intact_matrix': found.intact_matrix,
-        'full_matrix': found.full_matrix,
-        'roi_disconnection': found.disconnection,
-    }
-    paths = {}
-    for key, content in tables.items():
-        paths[key] = str(folder / f'{key}.tsv')
-        content.to_csv(paths[key], sep='\t', na_rep=NOT_AVAILABLE)
-    target = folder / 'matrix_statistics.json'
-    target.write_bytes(json_bytes(found.statistics))
-    return {**paths, 'matrix_statistics': str(target)}

@@ -126,6 +126,10 @@ class Tractogram:
         self._tables: dict[Any, EndpointTable] = {}
         self._transforms: dict[tuple[str, str], Transform | None] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was opened: another process opens it itself."""
+        return {**self.__dict__, '_indexes': {}, '_tables': {}}
+
     def __repr__(self) -> str:
         return f'<Tractogram {self.name}: {self.info.count} streamlines in {self.space}>'
 
@@ -238,16 +242,22 @@ class Tractogram:
         lacuna.errors.InputError
             If the atlas cannot be read, or image and names do not fit.
         """
+        from lacuna.images.atlases import fetch
+        from lacuna.streamlines.endpoints import EndpointTable
+
+        atlas = fetch(atlas)
+        known = (self.in_space(space).space, atlas, *_stamp(atlas.image), *_stamp(atlas.labels))
+        if known not in self._tables:
+            self._tables[known] = EndpointTable.load(self.endpoints_path(atlas, space))
+        return self._tables[known]
+
+    def endpoints_path(self, atlas: Atlas, space: str | None = None) -> Path:
+        """The file in the cache that `endpoints` reads; it is made unless it is there."""
         from lacuna.images.atlases import fetch, move_parcellation, read_parcellation
         from lacuna.images.transforms import PointTransform
         from lacuna.streamlines.disconnection import assign_endpoints
-        from lacuna.streamlines.endpoints import EndpointTable
 
-        placed, atlas = self.in_space(space), fetch(atlas)
-        known = (placed.space, atlas, *_stamp(atlas.image), *_stamp(atlas.labels))
-        if known in self._tables:
-            return self._tables[known]
-        parcellation = read_parcellation(atlas)
+        placed, parcellation = self.in_space(space), read_parcellation(fetch(atlas))
         transform = self._transform(placed.space, atlas.space)
         path = placed.endpoints_path(parcellation, transform)
 
@@ -260,8 +270,7 @@ class Tractogram:
             assign_endpoints(index, parcels.image(), parcels.names, nprocs=self.nprocs).save(path)
 
         cached(path, make)
-        self._tables[known] = EndpointTable.load(path)
-        return self._tables[known]
+        return path
 
     def _transform(self, source: str, target: str) -> Transform | None:
         # kept: to find one, its file is read for the checksum
@@ -362,6 +371,14 @@ class TractogramInSpace:
 def index_beside(tracks: Path) -> Path:
     """Folder of an index that lies beside its tractogram, for all who use that."""
     return tracks.with_name(f'{tracks.name}.index')
+
+
+def was_read(path: Path, cache: Path) -> bool:
+    """Whether a tractogram was read before and is unchanged: to open it takes no time."""
+    known = _recall(path, cache)
+    if 'sha256' in known:
+        return (cache / 'converted' / f'{known["sha256"][:32]}.tck').is_file()
+    return 'info' in known
 
 
 def digest(decides: list[Any]) -> str:

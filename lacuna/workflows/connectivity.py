@@ -15,6 +15,7 @@ from lacuna.interfaces.bids import SaveFile
 from lacuna.interfaces.connectivity import Connectivity, MakeEndpointTable, PrepareParcellation
 from lacuna.interfaces.index import AssignEndpoints
 from lacuna.interfaces.mrtrix import TCK2Connectome
+from lacuna.workflows import methods
 from lacuna.workflows.resources import SMALL
 
 CONNECTIVITY_FIELDS = (
@@ -109,10 +110,7 @@ def init_parcellation_wf(
     """
     check_atlas_names([atlas])
     workflow = Workflow(name=name)
-    workflow.__desc__ = (
-        f'The ends of the streamlines were assigned to the parcels of the atlas {atlas} (nearest parcel within 4 mm, '
-        f'{"`tck2connectome`" if engine == "mrtrix" else "as by `tck2connectome`"}). '
-    )
+    workflow.__desc__ = methods.endpoints(atlas, engine)
     source = 'tracks' if engine == 'mrtrix' else 'index'
     inputnode = pe.Node(niu.IdentityInterface(fields=[source, 'image', 'labels']), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=['endpoints']), name='outputnode')
@@ -195,10 +193,7 @@ def init_connectivity_wf(*, mem_gb: float = 0.5, name: str = 'connectivity_wf') 
         JSON.
     """
     workflow = Workflow(name=name)
-    workflow.__desc__ = (
-        'The disconnection of two parcels is the percentage of the streamlines between them that pass through the '
-        'lesion; that of a parcel is the percentage of all its streamlines. '
-    )
+    workflow.__desc__ = methods.connectivity()
     inputnode = pe.Node(niu.IdentityInterface(fields=['endpoints', 'selected']), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=list(CONNECTIVITY_FIELDS)), name='outputnode')
     join = pe.Node(Connectivity(), name='join', mem_gb=mem_gb)

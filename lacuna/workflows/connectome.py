@@ -13,6 +13,7 @@ from lacuna.interfaces.images import GridTemplate
 from lacuna.interfaces.index import BuildIndex
 from lacuna.interfaces.mrtrix import TCKMap
 from lacuna.interfaces.streamlines import CountStreamlines, MoveStreamlines
+from lacuna.workflows import methods
 from lacuna.workflows.resources import MOVING, SMALL, of_build
 
 
@@ -83,11 +84,7 @@ def init_connectome_wf(
         The streamline index for this grid; with the engine ``index``.
     """
     workflow = Workflow(name=name)
-    how = '`tckmap`, *MRtrix3*' if engine == 'mrtrix' else 'from an index of the streamlines, as by *MRtrix3*'
-    workflow.__desc__ = (
-        'The number of streamlines of the normative tractogram that visit each voxel was mapped on the standard '
-        f'{resolution} mm grid of {space} ({how} [@mrtrix3; @tdi]). '
-    )
+    workflow.__desc__ = methods.full_density(space, resolution, engine)
     results = ['full_tdi', 'streamlines_total', *(['index'] if engine == 'index' else [])]
     inputnode = pe.Node(niu.IdentityInterface(fields=['tracks']), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=results), name='outputnode')
@@ -192,10 +189,7 @@ def init_alignment_wf(
         The same in the target space.
     """
     workflow = Workflow(name=name)
-    workflow.__desc__ = (
-        f'The vertices of the streamlines were moved from {source_space} to {target_space} with the transform of '
-        '*TemplateFlow* [@templateflow]. '
-    )
+    workflow.__desc__ = methods.moved(source_space, target_space)
     inputnode = pe.Node(niu.IdentityInterface(fields=['tracks']), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=['tracks']), name='outputnode')
     workflow.add_nodes([inputnode, outputnode])

@@ -9,6 +9,7 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 from lacuna.interfaces.index import QueryIndex
 from lacuna.interfaces.mrtrix import SelectStreamlines, TCKMap
 from lacuna.interfaces.streamlines import SampleStreamlines
+from lacuna.workflows import methods
 
 #: inputs of a lesion that each engine needs beside the tractogram
 ENGINE_FIELDS = {'index': ('index',), 'mrtrix': ('numbers',)}
@@ -82,6 +83,7 @@ def init_selection_wf(
         Some of them (``.tck``), evenly over their order; if `most_sampled`.
     """
     workflow = Workflow(name=name)
+    workflow.__desc__ = methods.selection(engine)
     inputnode = pe.Node(
         niu.IdentityInterface(fields=['mask', 'tracks', 'full_tdi', *ENGINE_FIELDS[engine]]), name='inputnode'
     )
@@ -89,10 +91,6 @@ def init_selection_wf(
         niu.IdentityInterface(fields=['selected', 'count', 'lesion_tdi', 'sample']), name='outputnode'
     )
     if engine == 'index':
-        workflow.__desc__ = (
-            'Streamlines with a vertex inside the lesion mask, on its own grid, were taken from an index of the '
-            'tractogram, and so was the number of them that visit each voxel. '
-        )
         query = pe.Node(
             QueryIndex(density=density, most_sampled=most_sampled),
             name='query',
@@ -109,10 +107,6 @@ def init_selection_wf(
             workflow.connect([(query, outputnode, [('sample', 'sample')])])
         return workflow
 
-    workflow.__desc__ = (
-        'Streamlines with a vertex inside the lesion mask, on its own grid, were selected (`tckedit`), and the '
-        'number of them that visit each voxel was mapped (`tckmap`). '
-    )
     select = pe.Node(SelectStreamlines(), name='select', n_procs=omp_nthreads, mem_gb=mem_gb)
     workflow.connect([
         (inputnode, select, [('mask', 'include'), ('tracks', 'in_tracks')]),

@@ -10,6 +10,7 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.images.masks import PackedMask
 from lacuna.interfaces.images import DisconnectionMap, PrepareMask, SummaryStatistics
+from lacuna.workflows import methods
 from lacuna.workflows.connectivity import CONNECTIVITY_FIELDS, check_atlas_names, init_connectivity_wf
 from lacuna.workflows.resources import SMALL
 from lacuna.workflows.selection import ENGINE_FIELDS, init_selection_wf
@@ -199,9 +200,7 @@ def init_density_wf(*, warnings: Sequence[str] = (), name: str = 'density_wf') -
         See :func:`init_snm_wf`.
     """
     workflow = Workflow(name=name)
-    workflow.__desc__ = (
-        'The voxel-wise disconnection is their share of all streamlines of the voxel, in percent. '
-    )
+    workflow.__desc__ = methods.ratio()
     fields = ['mask', 'lesion_tdi', 'streamlines_disconnected', 'full_tdi', 'streamlines_total']
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=['disconnection_map', 'summary']), name='outputnode')

@@ -1,4 +1,4 @@
-"""The file of ``--use-plugin``: what runs the nodes, here or on a cluster, with which settings."""
+"""The file of ``--use-plugin``: what runs the masks, here or on a cluster, with which settings."""
 
 from __future__ import annotations
 
@@ -22,26 +22,29 @@ _LARGEST = 100_000
 
 @dataclass(frozen=True)
 class PluginChoice:
-    """What runs the nodes.
+    """What runs the masks.
 
     Attributes
     ----------
     name : str
-        ``Linear``, ``MultiProc``, or a batch system: ``SLURM``, ``SGE``, ``PBS``, ``LSF`` or ``Condor``.
+        ``Linear`` or ``MultiProc`` of Nipype, or ``Dask``.
     args : dict
-        Its settings, checked.
+        Its settings, checked. Those of Dask: ``cluster``, ``jobs`` (or ``minimum`` and ``maximum``) and ``options``.
     path : pathlib.Path or None
         The file that says so.
+    notes : tuple of str
+        What was understood in another way than it is written.
     """
 
     name: str
     args: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
+    notes: tuple[str, ...] = ()
 
     @property
-    def is_cluster(self) -> bool:
-        """Whether jobs are submitted to a batch system."""
-        return self.name in _CLUSTERS
+    def is_dask(self) -> bool:
+        """Whether tasks go to workers of Dask."""
+        return self.name == 'Dask'
 
     @property
     def resources(self) -> dict[str, Any]:
@@ -49,11 +52,12 @@ class PluginChoice:
 
         >>> PluginChoice('MultiProc', {'n_procs': 8, 'memory_gb': 16}).resources
         {'nprocs': 8, 'mem_gb': 16}
-        >>> PluginChoice('SLURM').resources
-        {'nprocs': 1}
+        >>> PluginChoice('Dask', {'cluster': 'SLURMCluster', 'options': {'cores': 4}}).resources
+        {'nprocs': 4}
         """
-        # on a cluster: the processors of a job, which nobody should get unasked
-        default = {} if self.name == 'MultiProc' else {'nprocs': 1}
+        if self.is_dask:  # the processors of a job
+            return {'nprocs': self.args.get('options', {}).get('cores', 1)}
+        default = {'nprocs': 1} if self.name == 'Linear' else {}
         names = {'n_procs': 'nprocs', 'memory_gb': 'mem_gb'}
         return default | {names[key]: value for key, value in self.args.items() if key in names}
 
@@ -92,17 +96,46 @@ def read_plugin(path: Path) -> PluginChoice:
         if not is_right(value):
             message = f'the plugin file {path}: {key} is {reprlib.repr(value)}; write {expected}'
             raise InputError(message)
+    if name in _BATCH_SYSTEMS:
+        return _as_dask(name, args, path)
+    if name == 'Dask' and 'cluster' not in args:
+        message = f'the plugin file {path}: plugin_args names no cluster; write one of {", ".join(_CLUSTERS)}'
+        raise InputError(message)
     return PluginChoice(name, args, path)
 
 
-def time_limit(text: str) -> int:
-    """Seconds of a time such as ``'12:00:00'``.
+def _as_dask(name: str, args: Mapping[str, Any], path: Path) -> PluginChoice:
+    """The settings of one of Nipype's plugins for batch systems, as those of a cluster of Dask."""
+    cluster, words = _BATCH_SYSTEMS[name]
+    options: dict[str, Any] = {}
+    for key, option, value in (
+        ('n_procs', 'cores', lambda given: given),
+        ('memory_gb', 'memory', lambda given: f'{given}GB'),
+        ('time', 'walltime', lambda given: given),
+        (words, 'job_extra_directives', lambda given: [given]),
+        ('template', 'job_script_prologue', _lines),
+    ):
+        if key in args:
+            options[option] = value(args[key])
+    if environment := args.get('parallel_environment'):
+        options.setdefault('job_extra_directives', []).append(f'-pe {environment} {args.get("n_procs", 1)}')
+    unused = [key for key in args if key in _UNUSED]
+    notes = [f'{path}: plugin: {name} is run by Dask, as {cluster}']
+    if unused:
+        notes.append(f'{path}: {", ".join(unused)} has no meaning for Dask and is ignored')
+    dask = {
+        'cluster': cluster,
+        **({'jobs': args['max_jobs']} if 'max_jobs' in args else {}),
+        'options': options,
+    }
+    return PluginChoice('Dask', dask, path, tuple(notes))
 
-    >>> time_limit('1:30:00')
-    5400
-    """
-    hours, minutes, seconds = map(int, text.split(':'))
-    return (hours * 60 + minutes) * 60 + seconds
+
+def _lines(template: str) -> list[str]:
+    """The lines of a template of job scripts, a text or a file: all but the first, which Dask writes."""
+    given = Path(template)
+    text = given.read_text(encoding='utf-8') if '\n' not in template and given.is_file() else template
+    return [line for line in text.splitlines() if line and not line.startswith('#!')]
 
 
 def _load(path: Path) -> Any:
@@ -180,33 +213,53 @@ _LINE: _Check = ('options as on a command line, in quotes', _is_line)
 _WHOLE: _Check = ('a whole number from 1', _is_whole)
 _NUMBER: _Check = ('a number above 0', _is_number)
 _LOCAL: dict[str, _Check] = {'n_procs': _WHOLE, 'memory_gb': _NUMBER}
-_CLUSTER: dict[str, _Check] = {
+#: the classes of dask-jobqueue, and that of distributed
+_CLUSTERS = (
+    'SLURMCluster', 'PBSCluster', 'LSFCluster', 'SGECluster', 'HTCondorCluster', 'OARCluster', 'LocalCluster'
+)  # fmt: skip
+_DASK: dict[str, _Check] = {
+    'cluster': (f'one of {", ".join(_CLUSTERS)}', lambda value: value in _CLUSTERS),
+    'jobs': _WHOLE,
+    'minimum': ('a whole number', lambda value: value == 0 or _is_whole(value)),
+    'maximum': _WHOLE,
+    'options': (
+        'names and values, as dask-jobqueue documents them',
+        lambda value: isinstance(value, dict) and all(isinstance(key, str) for key in value),
+    ),
+}
+#: settings of earlier versions: Dask tries again by itself, and a mask is a task
+_UNUSED = ('masks_per_job', 'max_tries', 'retry_timeout', 'job_finished_timeout')
+_BATCH: dict[str, _Check] = {
     **_LOCAL,
     # without the quotes, YAML makes a number of seconds of 1:00:00
     'time': ("hours, minutes and seconds in quotes, such as '2:00:00'", _is_time),
-    'masks_per_job': _WHOLE,
     'max_jobs': _WHOLE,
-    'max_tries': _WHOLE,
-    'retry_timeout': _NUMBER,
-    'job_finished_timeout': _NUMBER,
     'template': (
-        'the first lines of the job script, or the path of a file with them',
-        lambda value: isinstance(value, str) and '\0' not in value,
+        'lines for the job script, or the path of a file with them',
+        lambda value: isinstance(value, str),
     ),
+    **dict.fromkeys(_UNUSED, _NUMBER),
 }
-_CLUSTERS: dict[str, dict[str, _Check]] = {
-    'SLURM': {**_CLUSTER, 'sbatch_args': _LINE},
-    'SGE': {
-        **_CLUSTER,
-        'qsub_args': _LINE,
-        'parallel_environment': (
-            'the name of a parallel environment',
-            lambda value: isinstance(value, str) and bool(re.fullmatch(r'\w[\w.-]*', value)),
-        ),
-    },
-    'PBS': {**_CLUSTER, 'qsub_args': _LINE},
-    'LSF': {**_CLUSTER, 'bsub_args': _LINE},
-    'Condor': {**{key: check for key, check in _CLUSTER.items() if key != 'time'}, 'condor_args': _LINE},
+_ENVIRONMENT: _Check = (
+    'the name of a parallel environment',
+    lambda value: isinstance(value, str) and bool(re.fullmatch(r'\w[\w.-]*', value)),
+)
+#: of Nipype's plugins for batch systems: the cluster of Dask, and the setting with options for what submits a job
+_BATCH_SYSTEMS = {
+    'SLURM': ('SLURMCluster', 'sbatch_args'),
+    'SGE': ('SGECluster', 'qsub_args'),
+    'PBS': ('PBSCluster', 'qsub_args'),
+    'LSF': ('LSFCluster', 'bsub_args'),
+    'Condor': ('HTCondorCluster', ''),
 }
 #: of each plugin: its settings, and how each has to look
-_ARGS: dict[str, dict[str, _Check]] = {'Linear': {}, 'MultiProc': _LOCAL, **_CLUSTERS}
+_ARGS: dict[str, dict[str, _Check]] = {
+    'Linear': {},
+    'MultiProc': _LOCAL,
+    'Dask': _DASK,
+    'SLURM': {**_BATCH, 'sbatch_args': _LINE},
+    'SGE': {**_BATCH, 'qsub_args': _LINE, 'parallel_environment': _ENVIRONMENT},
+    'PBS': {**_BATCH, 'qsub_args': _LINE},
+    'LSF': {**_BATCH, 'bsub_args': _LINE},
+    'Condor': {key: check for key, check in _BATCH.items() if key != 'time'},
+}

@@ -52,6 +52,8 @@ class Index:
     """
 
     def __init__(self, density: Path, tractogram: Path | None, verify: bool, nprocs: int) -> None:
+        #: the folder given to `open`
+        self.part = density
         self.directory = density.parent
         self.nprocs = max(1, nprocs)
         self._tractogram = tractogram

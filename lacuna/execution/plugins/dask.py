@@ -1,0 +1,199 @@
+"""Tasks on many machines: through a scheduler of Dask that is there, or workers that Dask submits to a batch system."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from uuid import uuid4
+
+from lacuna.errors import InputError
+from lacuna.execution.plugins.local import Outcome, attempt
+
+_LOGGER = logging.getLogger('lacuna')
+
+#: tasks at the scheduler for each thread of a worker: one that is done, and one that waits
+_AHEAD = 2
+#: and at least so many, while no worker has started yet
+_FEWEST = 8
+#: jobs, if the file does not say how many
+JOBS = 4
+_CORES, _MEMORY = 1, '4GB'
+
+
+class DaskPool:
+    """Does tasks through a scheduler of Dask.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What a function returns, called by a worker."""
+        future = self._client.submit(_prepared, function, arguments, pure=False)
+        try:
+            return future.result()
+        finally:
+            future.cancel()
+
+    def run(self, function: Callable[..., object], tasks: Iterable[tuple[Any, ...]]) -> Iterator[Outcome]:
+        """Call a function with each of these arguments; outcomes come as tasks end.
+
+        Arguments are taken as workers ask for them. The scheduler tries a task again whose worker has gone.
+        """
+        from distributed import as_completed
+
+        numbered = enumerate(tasks)
+        numbers: dict[str, int] = {}
+        run, ended = uuid4().hex, as_completed()
+
+        def submit() -> None:
+            most = max(_FEWEST, _AHEAD * sum(self._client.nthreads().values()))
+            while len(numbers) < most and (task := next(numbered, None)):
+                number, arguments = task
+                future = self._client.submit(
+                    _attempt, number, function, arguments, key=f'lacuna-{run}-{number}', pure=False
+                )
+                numbers[future.key] = number
+                ended.add(future)
+
+        submit()
+        for future in ended:
+            number = numbers.pop(future.key)
+            if future.status == 'finished':
+                yield future.result()
+            else:
+                yield Outcome(number, reason=_why(future))
+            submit()
+
+
+def _why(future: Any) -> str:
+    """Why a task has no outcome: only Dask knows."""
+    from distributed import KilledWorker
+
+    error = future.exception() if future.status == 'error' else None
+    if isinstance(error, KilledWorker):
+        return 'its worker was killed again and again; was there enough memory?'
+    return f'Dask did not finish it: {error or future.status}'
+
+
+def _attempt(number: int, function: Callable[..., object], arguments: tuple[Any, ...]) -> Outcome:
+    return attempt(number, _prepared, (function, arguments))
+
+
+def _prepared(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    """Call a function in a process that others have started."""
+    from lacuna.execution.environment import prepare_environment
+
+    prepare_environment()
+    return function(*arguments)
+
+
+@contextmanager
+def at_scheduler(address: str, *, one_thread: bool = False) -> Iterator[DaskPool]:
+    """The pool of a scheduler that is there.
+
+    Parameters
+    ----------
+    address : str
+        Such as ``tcp://10.0.0.1:8786``.
+    one_thread : bool
+        Whether the workers must have one thread each: Nipype changes the working directory of a process.
+
+    Raises
+    ------
+    InputError
+        If the scheduler does not answer, or the workers have more threads.
+    """
+    _require()
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout='20s')
+    except (OSError, TimeoutError, ValueError) as error:
+        message = f'--dask-scheduler {address}: no scheduler of Dask answers there ({error})'
+        raise InputError(message) from error
+    with client:
+        if one_thread and max(client.nthreads().values(), default=1) > 1:
+            message = (
+                f'--dask-scheduler {address}: its workers have several threads, and --engine mrtrix needs one a '
+                'process; start them with --nthreads 1'
+            )
+            raise InputError(message)
+        if not client.nthreads():
+            _LOGGER.warning('lacuna: the scheduler %s has no workers yet; waiting for the first', address)
+        yield DaskPool(client)
+
+
+@contextmanager
+def on_cluster(settings: Mapping[str, Any]) -> Iterator[DaskPool]:
+    """The pool of workers that Dask starts here, or submits to a batch system; they end with the block.
+
+    Parameters
+    ----------
+    settings : mapping
+        ``cluster``: a class of dask-jobqueue such as ``SLURMCluster``, or ``LocalCluster``; ``jobs``: how many,
+        or ``minimum`` and ``maximum``; ``options``: of the class.
+
+    Raises
+    ------
+    InputError
+        If it cannot be started.
+    """
+    _require()
+    import dask
+    from distributed import Client
+
+    name = settings['cluster']
+    # they would count the pages of an index, which the system takes back when it needs them
+    limits = dict.fromkeys(('target', 'spill', 'pause', 'terminate'), False)
+    with ExitStack() as stack:
+        stack.enter_context(
+            dask.config.set({f'distributed.worker.memory.{key}': off for key, off in limits.items()})
+        )
+        try:
+            cluster = stack.enter_context(_started(name, settings))
+        except Exception as error:  # whatever a batch system, its options or the network raises
+            message = f'{name} cannot be started: {" ".join(str(error).split())}'
+            raise InputError(message) from error
+        client = stack.enter_context(Client(cluster))
+        _LOGGER.info('Dask: %s', cluster)
+        yield DaskPool(client)
+
+
+def _started(name: str, settings: Mapping[str, Any]) -> Any:
+    least = settings.get('minimum', settings.get('jobs', 0 if 'maximum' in settings else JOBS))
+    most = max(least, settings.get('maximum', settings.get('jobs', least)))
+    options = dict(settings.get('options', {}))
+    scheduler = {'dashboard_address': ':0', **options.pop('scheduler_options', {})}
+    if name == 'LocalCluster':
+        from distributed import LocalCluster
+
+        usual = {'threads_per_worker': 1, 'memory_limit': 0, 'dashboard_address': ':0'}
+        return LocalCluster(n_workers=most, **{**usual, **options})
+    import dask_jobqueue
+
+    usual = {'cores': _CORES, 'memory': _MEMORY, 'processes': 1, 'python': sys.executable}
+    # the batch system limits the memory
+    extra = ['--memory-limit', '0', *options.pop('worker_extra_args', [])]
+    cluster = getattr(dask_jobqueue, name)(
+        **{**usual, **options}, worker_extra_args=extra, scheduler_options=scheduler
+    )
+    # not scale(): that would not replace a job that is cancelled
+    cluster.adapt(minimum_jobs=least, maximum_jobs=most)
+    return cluster
+
+
+def _require() -> None:
+    try:
+        import dask_jobqueue  # noqa: F401
+        import distributed  # noqa: F401
+    except ImportError as error:
+        message = "running on Dask needs more packages: pip install 'lacuna-lnm[cluster]'"
+        raise InputError(message) from error

@@ -1,0 +1,226 @@
+"""Graphs of Nipype: of one mask in one process, and of a whole run under Nipype's own plugins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nipype.pipeline.engine.nodes import NodeExecutionError
+from nipype.pipeline.engine.utils import topological_sort
+from nipype.pipeline.plugins.base import PluginBase
+
+from lacuna.errors import InputError
+from lacuna.execution.environment import quiet_nipype
+from lacuna.utils.cache import make_private_dir
+
+if TYPE_CHECKING:
+    from nipype.pipeline.engine import Workflow
+
+    from lacuna.execution.plan import MaskJob, RunPlan
+    from lacuna.execution.tasks import SpaceInputs
+
+
+class InOrder(PluginBase):
+    """Runs the nodes of a graph here, one after the other; the first error ends it, and is raised as it is."""
+
+    def run(self, graph: Any, config: Any, updatehash: bool = False) -> None:  # noqa: ARG002
+        nodes, _ = topological_sort(graph)
+        for node in nodes:
+            try:
+                node.run(updatehash=updatehash)
+            except NodeExecutionError as error:  # its text is long, with the reason at the end
+                raise RuntimeError(crash_reason(str(error))) from error
+
+
+def run_in_order(workflow: Workflow, folder: Path, *, quiet: bool = True) -> None:
+    """Run all nodes of a workflow in this process; a run that was killed goes on in the same folder."""
+    if quiet:
+        quiet_nipype()
+    else:
+        _stream_commands(workflow)
+    configure(workflow, folder, folder)
+    workflow.run(InOrder())
+
+
+def prepare_by_graph(plan: RunPlan, inputs: SpaceInputs, atlases: Sequence[str]) -> SpaceInputs:
+    """What the masks of a space share, with the engine ``mrtrix``: see `lacuna.execution.tasks.prepare_space`."""
+    from lacuna.execution.cohort import init_space_wf
+    from lacuna.interfaces.connectivity import NumberStreamlines
+    from lacuna.utils.processes import processors
+    from lacuna.workflows.resources import of_streamlines
+
+    workflow = init_space_wf(
+        plan,
+        (),
+        space=inputs.space,
+        atlases=atlases,
+        nprocs=processors(plan.config.nprocs),
+        omp_nthreads=1,
+        mem_gb=of_streamlines(inputs.streamlines_total),
+        name='shared_wf',
+    )
+    run_in_order(workflow, inputs.folder, quiet=inputs.quiet)
+    numbers = None
+    if atlases:
+        node = NumberStreamlines(count=inputs.streamlines_total)
+        numbers = Path(node.run(cwd=str(inputs.folder)).outputs.out_file)
+    return replace(inputs, full_tdi=plan.cached_tdi(inputs.space), numbers=numbers)
+
+
+def run_mask_by_graph(job: MaskJob, inputs: SpaceInputs) -> None:
+    """One mask with the engine ``mrtrix``: see `lacuna.execution.tasks.run_mask`."""
+    from lacuna.execution.cohort import init_mask_wf, job_name
+    from lacuna.execution.workfolders import remove_finished
+
+    workflow = init_mask_wf(
+        job,
+        output_dir=inputs.output_dir,
+        engine='mrtrix',
+        tck_upsample=inputs.tck_upsample,
+        binarize=inputs.binarize,
+        omp_nthreads=inputs.threads,
+        name=job_name(job),
+    )
+    node = workflow.get_node('inputnode')
+    for field in node.inputs.copyable_trait_names():
+        setattr(node.inputs, field, inputs.sources[field])
+    run_in_order(workflow, inputs.folder, quiet=inputs.quiet)
+    remove_finished(inputs.folder / workflow.name)
+
+
+@dataclass(frozen=True)
+class Crash:
+    """A node that failed under a plugin of Nipype.
+
+    Attributes
+    ----------
+    node : str
+        Its full name in the workflow.
+    reason : str
+        The message of the error.
+    path : pathlib.Path
+        File with the traceback and the inputs of the node.
+    """
+
+    node: str
+    reason: str
+    path: Path
+
+
+def run_by_plugin(
+    workflow: Workflow,
+    name: str,
+    args: dict[str, Any],
+    *,
+    work_dir: Path,
+    crash_dir: Path,
+    on_finished: Callable[[str], object],
+) -> tuple[list[Crash], Exception | None]:
+    """Run a workflow with one of Nipype's own plugins.
+
+    Parameters
+    ----------
+    workflow : nipype.pipeline.engine.Workflow
+    name : str
+        ``Linear`` or ``MultiProc``.
+    args : dict
+        Its ``plugin_args``.
+    work_dir : pathlib.Path
+        For unfinished results; a run of the same name goes on from there.
+    crash_dir : pathlib.Path
+        For the records of failures.
+    on_finished : callable
+        Called with the full name of each node that has ended well.
+
+    Returns
+    -------
+    crashes : list of Crash
+        The nodes that failed.
+    error : Exception or None
+        What the plugin has raised at the end.
+
+    Raises
+    ------
+    InputError
+        If somebody else could have put something into the folder of the workflow.
+    """
+    quiet_nipype()
+
+    def callback(node: Any, status: str) -> None:
+        if status == 'end':
+            on_finished(node.fullname)
+
+    configure(workflow, work_dir, crash_dir)
+    known, error = set(crash_dir.glob('crash-*')), None
+    try:
+        workflow.run(plugin=name, plugin_args={**args, 'status_callback': callback})
+    except Exception as raised:
+        if 'KeyboardInterrupt' in str(raised):  # Nipype takes Ctrl-C for an error of the node
+            raise KeyboardInterrupt from raised
+        error = raised
+    return [_read_crash(path) for path in sorted(set(crash_dir.glob('crash-*')) - known)], error
+
+
+def configure(workflow: Workflow, work_dir: Path, crash_dir: Path) -> None:
+    """Set Nipype up for this workflow and its nodes only.
+
+    Raises
+    ------
+    InputError
+        If somebody else could have put something into the folder of the workflow.
+    """
+    if not make_private_dir(folder := work_dir / workflow.name):
+        # Nipype unpickles what it finds there, and a pickle can run anything
+        message = (
+            f'the work folder {folder} belongs to somebody else, or others can write there; '
+            'remove it, or name another with --work-dir'
+        )
+        raise InputError(message)
+    settings = {
+        'crashdump_dir': str(crash_dir),
+        'crashfile_format': 'txt',
+        'stop_on_first_crash': 'false',
+        'poll_sleep_duration': '0.1',
+        'check_version': 'false',
+        'remove_unnecessary_outputs': 'false',
+    }
+    workflow.base_dir = str(work_dir)
+    workflow.config['execution'].update(settings)
+    for name in workflow.list_node_names():
+        node = workflow.get_node(name)
+        node.config = {
+            **(node.config or {}),
+            'execution': {**(node.config or {}).get('execution', {}), **settings},
+        }
+
+
+def _stream_commands(workflow: Workflow) -> None:
+    """Let the MRtrix3 commands of a workflow show what they print, with their progress."""
+    from lacuna.interfaces.mrtrix import MRtrixCommand
+
+    for name in workflow.list_node_names():
+        interface = workflow.get_node(name).interface
+        if isinstance(interface, MRtrixCommand):
+            interface.inputs.quiet = False
+
+
+def _read_crash(path: Path) -> Crash:
+    text = path.read_text(encoding='utf-8', errors='replace')
+    node = re.search(r'^Node: (\S+)', text, re.MULTILINE)
+    return Crash(node[1] if node else '', crash_reason(text), path)
+
+
+def crash_reason(text: str) -> str:
+    r"""The message of the error that a traceback ends with, in one line.
+
+    >>> crash_reason('Traceback (most recent call last):\n  File "x"\n\tlacuna.errors.MaskError: m.nii: not 3D\n')
+    'm.nii: not 3D'
+    """
+    errors = list(
+        re.finditer(r'^\s*(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Fault)\b:?', text, re.MULTILINE)
+    )
+    said = text[errors[-1].end() :] if errors else text[-500:]
+    return ' '.join(said.split()) or (errors[-1][0].strip() if errors else 'unknown')

@@ -1,0 +1,102 @@
+"""Who does the tasks of a run: processes of this machine, or workers of Dask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lacuna.execution.plugins.local import LocalPool, Outcome
+from lacuna.utils.processes import processors
+
+if TYPE_CHECKING:
+    from lacuna.execution.config import RunConfig
+    from lacuna.execution.plugins.dask import DaskPool
+
+#: fewer masks are done, one after the other, before workers would have started: an index answers at once
+_MANY = 10
+#: GB for a mask beside its part of the index
+_MASK_GB = 0.5
+
+
+class Pool(Protocol):
+    """What does tasks: here, or on other machines."""
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What a function returns, called where the tasks are done."""
+
+    def run(self, function: Callable[..., object], tasks: Iterable[tuple[Any, ...]]) -> Iterator[Outcome]:
+        """Call a function with each of these arguments; outcomes come as tasks end."""
+
+
+class Pools(ExitStack):
+    """The pool of a run, which ends with the block; Dask is started when it is first needed.
+
+    Parameters
+    ----------
+    config : lacuna.execution.config.RunConfig
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        super().__init__()
+        self._config = config
+        self._dask: DaskPool | None = None
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether tasks may be done on other machines."""
+        return is_remote(self._config)
+
+    def dask(self) -> DaskPool:
+        """The pool of Dask.
+
+        Raises
+        ------
+        InputError
+            If there is no scheduler, or none can be started.
+        """
+        from lacuna.execution.plugins.dask import at_scheduler, on_cluster
+
+        if self._dask is None:
+            plugin, address = self._config.use_plugin, self._config.dask_scheduler
+            context = (
+                on_cluster(plugin.args)
+                if plugin
+                else at_scheduler(str(address), one_thread=self._config.engine == 'mrtrix')
+            )
+            self._dask = self.enter_context(context)
+        return self._dask
+
+    def for_masks(self, masks: int) -> tuple[Pool | None, int]:
+        """The pool for so many masks, and the threads of each; None if a plugin of Nipype runs them."""
+        config, nprocs = self._config, processors(self._config.nprocs)
+        if self.is_remote:
+            return self.dask(), nprocs if config.engine == 'mrtrix' else 1
+        size = config.connectome_path.stat().st_size
+        workers = choose_workers(config.engine, nprocs, max(masks, 1), size, config.mem_gb)
+        return None if config.use_plugin else LocalPool(workers), max(1, nprocs // workers)
+
+
+def is_remote(config: RunConfig) -> bool:
+    """Whether tasks may be done on other machines."""
+    return bool(config.dask_scheduler or (config.use_plugin and config.use_plugin.is_dask))
+
+
+def choose_workers(
+    engine: str, nprocs: int, masks: int, tractogram_bytes: int, mem_gb: float | None = None
+) -> int:
+    """How many masks to work on at a time; those share the processors.
+
+    A few masks are done, with all processors for each, before workers would have started: an index answers in a
+    fraction of a second, and MRtrix3 reads a small tractogram in one.
+
+    >>> choose_workers('index', 8, 3, 15 * 10**9), choose_workers('index', 8, 40, 10**8)
+    (1, 8)
+    >>> choose_workers('mrtrix', 8, 3, 15 * 10**9), choose_workers('mrtrix', 8, 3, 10**8)
+    (3, 1)
+    >>> choose_workers('index', 8, 40, 10**8, mem_gb=1.5)
+    3
+    """
+    pays = masks >= _MANY if engine == 'index' else masks >= 2 * nprocs or tractogram_bytes > 10**9
+    most = min(nprocs, masks) if pays else 1
+    return most if mem_gb is None else max(1, min(most, int(mem_gb / _MASK_GB)))
