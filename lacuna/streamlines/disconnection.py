@@ -135,7 +135,7 @@ class ParcelDisconnection:
     def statistics(self) -> dict[str, Any]:
         """Numbers of parcels, edges and lost connections, with the keys of the statistics file of an atlas."""
         numbers = matrix_statistics(
-            mask_matrix=self._cut,
+            lesion_matrix=self._cut,
             full_matrix=self.table.full_matrix,
             names=self.table.names,
             streamlines_unassigned=self.table.unassigned(self.streamlines),
