@@ -1,9 +1,9 @@
 """Where the synthetic bundles run: points in MNI152 world mm (RAS+) along each, for the left hemisphere.
 
-We approximated the points from textbook anatomy in MNI space; they stand for no atlas and no subject.
+The points are approximated from textbook anatomy in MNI space; they do not come from an atlas or a subject.
 
-A bundle is a sheet: one or more spines with the same number of points, between which the streamlines lie. One
-spine makes a tube, several make a fan.
+A bundle is a sheet: one or more spines with the same number of points, with streamlines between them. One spine makes
+a tube, several make a fan.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Landmarks:
     spread : tuple of float
         Standard deviation of the streamlines around the sheet at each point, mm.
     cortical : tuple of bool
-        Whether the first and the last end go on until they reach the cortex.
+        Whether the first and the last end grow until they reach the cortex.
     course : str
-        'pair': within the hemisphere, with a mirrored twin; 'commissure': the spines end on the midline and go
-        on mirrored; 'crossing': they cross the midline as given, with a mirrored twin.
+        'pair': within the hemisphere, with a mirrored twin; 'commissure': the spines end on the midline and continue
+        mirrored; 'crossing': they cross the midline as given, with a mirrored twin.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Landmarks:
     def __post_init__(self) -> None:
         shape = np.shape(self.spines)
         if len(shape) != 3 or shape[2] != 3 or shape[1] != len(self.spread):
-            message = f'{self.name}: spines of unequal length, or a spread of another one'
+            message = f'{self.name}: spines or spread of unequal length'
             raise ValueError(message)
 
 
@@ -438,5 +438,5 @@ _ASSOCIATIONS = (
     ),
 )
 
-#: every bundle but the short fibres, which have no landmarks
+#: all bundles except the short fibres, which have no landmarks
 BUNDLES = (*_COMMISSURES, *_PROJECTIONS, *_ASSOCIATIONS)

@@ -12,9 +12,9 @@ from lacuna.datasets.synthetic.anatomy import world_coordinates
 from lacuna.datasets.synthetic.landmarks import Point
 from lacuna.images.spaces import Grid
 
-_GRAY = 0.4  # share of grey matter from which a voxel is cortex
+_GRAY = 0.4  # least share of grey matter of a cortical voxel
 
-# Where the parcels of the left hemisphere start from: world mm, approximated from textbook anatomy.
+# Seeds of the parcels of the left hemisphere: world mm, approximated from textbook anatomy.
 _CORTEX: dict[str, tuple[Point, ...]] = {
     'Vis': ((-14, -98, 0), (-9, -76, 6), (-10, -86, 28), (-16, -64, -8), (-40, -80, 4), (-34, -68, -14)),
     'SomMot': ((-8, -28, 66), (-36, -20, 60), (-48, -30, 52), (-54, -8, 32), (-52, -20, 6), (-22, -38, 68)),
@@ -35,7 +35,7 @@ _CORTEX: dict[str, tuple[Point, ...]] = {
     ),
 }
 
-# Structures below the cortex, left: a chain of balls (centre in world mm, radius in mm).
+# Left structures below the cortex: a chain of balls (centre in world mm, radius in mm).
 _DEEP: dict[str, tuple[tuple[Point, float], ...]] = {
     'Thalamus': (((-8, -8, 8), 5), ((-11, -16, 8), 7.5), ((-14, -24, 7), 7.5), ((-19, -27, 2), 5)),
     'Caudate': (
@@ -88,7 +88,7 @@ class Parcellation:
 
     @property
     def cortex(self) -> np.ndarray:
-        """Voxels of the cortical parcels."""
+        """Return the voxels of the cortical parcels."""
         first_deep = min(parcel.index for parcel in self.parcels if parcel.network == 'Subcortical')
         return (self.labels > 0) & (self.labels < first_deep)
 
@@ -134,7 +134,7 @@ def simulate_parcels(grid: Grid, brain: np.ndarray, gray: np.ndarray) -> Parcell
 
 
 def _nearest_seed(points: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    """Index of each point's cell. Two of Lloyd's steps even out the sizes and keep the cells near their seeds."""
+    """Return the index of each point's cell. Two steps of Lloyd's algorithm even out sizes and keep cells near their seeds."""
     for _ in range(2):
         cell = cKDTree(seeds).query(points)[1]
         seeds = np.stack([points[cell == i].mean(axis=0) for i in range(len(seeds))])
@@ -142,7 +142,7 @@ def _nearest_seed(points: np.ndarray, seeds: np.ndarray) -> np.ndarray:
 
 
 def _is_ribbon(points: np.ndarray, gray: np.ndarray, deep: np.ndarray) -> np.ndarray:
-    """Grey matter of the cortex: neither below it, nor the cerebellum, nor what lines the ventricles."""
+    """Return the grey matter of the cortex, without deep structures, the cerebellum and the lining of the ventricles."""
     x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
     central = (x < 31) & (y > -42) & (y < 21) & (z > -13) & (z < 25)
     stem_region = (x < 20) & (y < -2) & (y > -44) & (z < -2)
@@ -157,7 +157,7 @@ def _below_tentorium(points: np.ndarray) -> np.ndarray:
 
 
 def _deep_labels(points: np.ndarray) -> tuple[np.ndarray, list[tuple[str, str]]]:
-    """Label of each point below the cortex (0: none), and the names with their hemispheres."""
+    """Return the label of each point below the cortex (0: none), and the names with their hemispheres."""
     labels = np.zeros(len(points), int)
     table: list[tuple[str, str]] = []
     for side, letter in ((-1, 'L'), (1, 'R')):
