@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.interpolate import CubicSpline, make_interp_spline
 
 from lacuna.datasets.synthetic.anatomy import voxel_indices, world_coordinates
-from lacuna.datasets.synthetic.landmarks import BUNDLES, Landmarks
+from lacuna.datasets.synthetic.landmarks import Landmarks, bundles
 from lacuna.images.spaces import Grid
 
 SHORT_FIBRES = 1260  # in each hemisphere
@@ -87,7 +87,7 @@ def simulate_bundles(
     Bundle
     """
     around = _Surroundings(grid, brain, cortex)
-    for landmarks in BUNDLES:
+    for landmarks in bundles():
         for name, side in _sides(landmarks):
             curves = _curves(rng, landmarks)
             yield _finish(rng, name, curves, side, landmarks, around, step)
