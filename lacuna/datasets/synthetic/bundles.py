@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -65,7 +65,6 @@ def simulate_bundles(
     cortex: np.ndarray,
     *,
     step: float = 1.0,
-    progress: Callable[[str], object] | None = None,
 ) -> Iterator[Bundle]:
     """Make the streamlines of every bundle, the left and right twins one after the other.
 
@@ -79,8 +78,6 @@ def simulate_bundles(
         Boolean. No vertex leaves the brain; the cortical ends of the bundles grow into the cortex.
     step : float
         Distance of the vertices along the streamline, mm.
-    progress : callable, optional
-        Called with the name of each bundle that is ready.
 
     Yields
     ------
@@ -91,12 +88,8 @@ def simulate_bundles(
         for name, side in _sides(landmarks):
             curves = _curves(rng, landmarks)
             yield _finish(rng, name, curves, side, landmarks, around, step)
-            if progress:
-                progress(name)
     for name, side in (('ShortFibres_L', -1), ('ShortFibres_R', 1)):
         yield Bundle(name, _short_fibres(rng, side, around, step))
-        if progress:
-            progress(name)
 
 
 def _sides(landmarks: Landmarks) -> tuple[tuple[str, int], ...]:
