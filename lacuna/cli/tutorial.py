@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
-_ABOUT = 'Write a BIDS dataset of three synthetic lesions, with a synthetic connectome and a parcellation; needs no network.'
+_ABOUT = 'Write a BIDS dataset of three synthetic lesions, a synthetic connectome and a parcellation. Needs no network.'
 
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
@@ -29,14 +29,14 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         '--force',
         action='store_true',
-        help='write into a folder that is not empty; only files of the tutorial are replaced',
+        help='write into a folder that is not empty; replace only files of the tutorial',
     )
     parser.set_defaults(run=run)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the data, and print what was written and what to type next."""
+    """Write the data; print what was written and the next command."""
     from tqdm import tqdm
 
     from lacuna.datasets.tutorial import write_tutorial
