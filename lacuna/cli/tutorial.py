@@ -37,17 +37,9 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Write the data; print what was written and the next command."""
-    from tqdm import tqdm
-
     from lacuna.datasets.tutorial import write_tutorial
 
-    with tqdm(desc='tutorial', unit=' parts', leave=False, disable=None) as bar:
-
-        def progress(part: str) -> None:
-            bar.set_postfix_str(part, refresh=False)
-            bar.update()
-
-        paths = write_tutorial(args.directory, force=args.force, progress=progress)
+    paths = write_tutorial(args.directory, force=args.force, show_progress=True)
 
     def quoted(path: Path) -> str:
         return shlex.quote(str(path))
