@@ -15,12 +15,12 @@ import numpy as np
 _NEIGHBOURS = np.ones((3, 3, 3), bool)
 
 
-def disconnection_percent(mask_tdi: np.ndarray, full_tdi: np.ndarray) -> np.ndarray:
+def disconnection_percent(lesion_tdi: np.ndarray, full_tdi: np.ndarray) -> np.ndarray:
     """Percent of each voxel's streamlines that pass through the mask; 0 where the tractogram has none.
 
     Parameters
     ----------
-    mask_tdi, full_tdi : numpy.ndarray
+    lesion_tdi, full_tdi : numpy.ndarray
         Counts (or summed weights) of the disconnected and of all streamlines, of one shape.
 
     Returns
@@ -38,12 +38,12 @@ def disconnection_percent(mask_tdi: np.ndarray, full_tdi: np.ndarray) -> np.ndar
     >>> disconnection_percent(np.array([1, 0, 0]), np.array([4, 4, 0]))
     array([25.,  0.,  0.])
     """
-    if mask_tdi.shape != full_tdi.shape:
-        message = f'the densities have different shapes: {mask_tdi.shape} and {full_tdi.shape}'
+    if lesion_tdi.shape != full_tdi.shape:
+        message = f'the densities have different shapes: {lesion_tdi.shape} and {full_tdi.shape}'
         raise ValueError(message)
     # most voxels of most lesions are 0: only the others are looked at
-    cut_in = np.flatnonzero(mask_tdi.ravel() != 0)
-    cut, whole = mask_tdi.ravel()[cut_in], full_tdi.ravel()[cut_in]
+    cut_in = np.flatnonzero(lesion_tdi.ravel() != 0)
+    cut, whole = lesion_tdi.ravel()[cut_in], full_tdi.ravel()[cut_in]
     if (cut > whole).any():
         message = 'more disconnected streamlines than streamlines: the densities are of different tractograms'
         raise ValueError(message)
@@ -237,7 +237,7 @@ def connectivity(pairs: np.ndarray, parcels: int, selected: np.ndarray | None = 
     return counts
 
 
-def roi_disconnection(mask_matrix: np.ndarray, full_matrix: np.ndarray) -> np.ndarray:
+def roi_disconnection(lesion_matrix: np.ndarray, full_matrix: np.ndarray) -> np.ndarray:
     """Percent of each parcel's streamlines that pass through the mask: a ratio of sums.
 
     A parcel that no streamline joins to another has none: it is not spared, nothing is known of it.
@@ -247,12 +247,12 @@ def roi_disconnection(mask_matrix: np.ndarray, full_matrix: np.ndarray) -> np.nd
     array([25., 25., nan])
     """
     full = full_matrix.sum(axis=1)
-    return np.where(full > 0, disconnection_percent(mask_matrix.sum(axis=1), full), np.nan)
+    return np.where(full > 0, disconnection_percent(lesion_matrix.sum(axis=1), full), np.nan)
 
 
 def matrix_statistics(
     *,
-    mask_matrix: np.ndarray,
+    lesion_matrix: np.ndarray,
     full_matrix: np.ndarray,
     names: Sequence[str],
     streamlines_unassigned: int,
@@ -261,7 +261,7 @@ def matrix_statistics(
 
     Parameters
     ----------
-    mask_matrix, full_matrix : numpy.ndarray
+    lesion_matrix, full_matrix : numpy.ndarray
         (parcels, parcels) counts (or summed weights) of the disconnected and of all streamlines.
     names : sequence of str
         Of the parcels.
@@ -275,12 +275,14 @@ def matrix_statistics(
         of its edges; its loss is that of edges with no streamline left.
     """
     upper = np.triu_indices(len(names), k=1)
-    full, cut = full_matrix[upper], mask_matrix[upper]
+    full, cut = full_matrix[upper], lesion_matrix[upper]
     percent = disconnection_percent(cut, full)[full > 0]
     edges, affected = int(percent.size), int(np.count_nonzero(cut))
-    loss = (full_matrix > 0).sum(axis=1) - (full_matrix - mask_matrix > 0).sum(axis=1)
-    roi = np.nan_to_num(roi_disconnection(mask_matrix, full_matrix))
-    worst = max(range(len(names)), key=lambda parcel: (roi[parcel], mask_matrix[parcel].sum()), default=None)
+    loss = (full_matrix > 0).sum(axis=1) - (full_matrix - lesion_matrix > 0).sum(axis=1)
+    roi = np.nan_to_num(roi_disconnection(lesion_matrix, full_matrix))
+    worst = max(
+        range(len(names)), key=lambda parcel: (roi[parcel], lesion_matrix[parcel].sum()), default=None
+    )
     return {
         'parcels': len(names),
         'edges': edges,

@@ -15,10 +15,10 @@ from typing import IO
 
 import numpy as np
 
-from lacuna.datasets.download import Progress
 from lacuna.errors import InputError
 from lacuna.streamlines.files import tck
 from lacuna.streamlines.files.formats import EXTENSIONS, iter_blocks, open_tractogram
+from lacuna.utils.progress import track
 
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _TARS = ('.tar', '.tar.gz', '.tgz', '.tar.xz', '.tar.bz2')
@@ -26,7 +26,7 @@ _TARS = ('.tar', '.tar.gz', '.tgz', '.tar.xz', '.tar.bz2')
 ARCHIVES = ('.zip', *_TARS, '.tck.gz')
 
 
-def unpack(path: Path, scratch: Path, progress: Progress) -> tuple[Path, dict[str, np.ndarray]]:
+def unpack(path: Path, scratch: Path, *, show_progress: bool) -> tuple[Path, dict[str, np.ndarray]]:
     """The tractogram in an archive; if there are more, all in one, and which streamlines come from which.
 
     Parameters
@@ -35,7 +35,8 @@ def unpack(path: Path, scratch: Path, progress: Progress) -> tuple[Path, dict[st
         Zip or tar archive, or a gzip file; removed if it is damaged.
     scratch : pathlib.Path
         Folder to unpack into.
-    progress : callable
+    show_progress : bool
+        Whether a bar is shown on a terminal.
 
     Returns
     -------
@@ -54,8 +55,7 @@ def unpack(path: Path, scratch: Path, progress: Progress) -> tuple[Path, dict[st
 
     def blocks(tractograms: Iterable[tuple[str, Path]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         so_far = 0
-        for number, (name, tractogram) in enumerate(tractograms, start=1):
-            progress(f'unpack {path.name}', number, None)
+        for name, tractogram in track(tractograms, f'unpack {path.name}', unit=' files', show=show_progress):
             first = so_far
             for points, lengths in iter_blocks(open_tractogram(tractogram)):
                 so_far += len(lengths)

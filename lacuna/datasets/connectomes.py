@@ -9,13 +9,13 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import numpy as np
 
 from lacuna.datasets.archives import ARCHIVES, unpack
-from lacuna.datasets.download import Patience, Progress, Remote, check_space, download, shown
+from lacuna.datasets.download import Patience, Remote, check_space, download, shown
 from lacuna.datasets.sources import Connectome, connectomes, locate
 from lacuna.errors import InputError, TractogramError
 from lacuna.images.spaces import world_space
@@ -23,6 +23,7 @@ from lacuna.streamlines.files.formats import EXTENSIONS, convert, read_bundles, 
 from lacuna.streamlines.subsample import Subsample
 from lacuna.utils.cache import cache_dir
 from lacuna.utils.files import json_bytes, read_json, write_if_changed
+from lacuna.utils.progress import counting
 
 _NAME = re.compile(r'\w[\w.-]*', re.ASCII)
 #: packed streamlines grow about so many times, and there are two of them for a moment
@@ -42,7 +43,7 @@ def fetch(
     force: bool = False,
     apis: Mapping[str, str] | None = None,
     patience: Patience | None = None,
-    progress: Progress | None = None,
+    show_progress: bool = False,
     say: Callable[[str], object] | None = None,
 ) -> Path:
     """Fetch a connectome as ``NAME.tck``, with a sidecar that says its space and whom to cite.
@@ -70,7 +71,8 @@ def fetch(
     apis : mapping, optional
         Base addresses of the APIs, by name.
     patience : lacuna.datasets.download.Patience, optional
-    progress : callable, optional
+    show_progress : bool
+        Whether bars are shown on a terminal.
     say : callable, optional
         Told in a line what was found where.
 
@@ -93,16 +95,14 @@ def fetch(
         folder.mkdir(parents=True, exist_ok=True)
         whole = None if url or force else fetched().get(name)
         if subsample and whole:
-            _convert_whole(whole, target, subsample, progress or (lambda *_: None))
+            _convert_whole(whole, target, subsample, show_progress=show_progress)
         else:
-            say, progress = say or (lambda _: None), progress or (lambda *_: None)
-            patience = patience or Patience()
             remote = locate(known, url=url, token=token, apis=apis, patience=patience)
             if url:
                 known = dataclasses.replace(known, size=None)
-            elif known.api:
+            elif known.api and say:
                 say(_found(known, remote))
-            _download_and_convert(known, remote, target, subsample, patience, progress)
+            _download_and_convert(known, remote, target, subsample, patience, show_progress=show_progress)
     _remember(target)
     return target
 
@@ -169,12 +169,12 @@ def _found(known: Connectome, remote: Remote) -> str:
     return line
 
 
-def _convert_whole(source: Path, target: Path, subsample: Subsample, progress: Progress) -> None:
+def _convert_whole(source: Path, target: Path, subsample: Subsample, *, show_progress: bool) -> None:
     """Draw a part of a connectome that was fetched as a whole."""
     table = source.with_name(f'{source.stem}_bundles.tsv')
     bundles = read_bundles(table) if table.is_file() else None
-    advance = _advancing(source, progress)
-    convert(source, target, subsample=subsample, bundles=bundles, overwrite=True, progress=advance)
+    with _bar(source, show_progress) as advance:
+        convert(source, target, subsample=subsample, bundles=bundles, overwrite=True, progress=advance)
 
 
 def _download_and_convert(
@@ -182,8 +182,9 @@ def _download_and_convert(
     remote: Remote,
     target: Path,
     subsample: Subsample | None,
-    patience: Patience,
-    progress: Progress,
+    patience: Patience | None,
+    *,
+    show_progress: bool,
 ) -> None:
     folder = target.parent
     hidden = f'.{known.name}-'
@@ -193,9 +194,9 @@ def _download_and_convert(
     kept = subsample.fraction if subsample else 1.0
     packed = remote.name.lower().endswith(('gz', *ARCHIVES))
     check_space(folder, int(size * (1 + (_GROWTH * (1 + kept) if packed else kept))) - there)
-    path = download(remote, work, patience=patience, progress=progress)
+    path = download(remote, work, patience=patience, show_progress=show_progress)
     try:
-        _convert(known, remote, path, target, subsample, progress)
+        _convert(known, remote, path, target, subsample, show_progress=show_progress)
     except TractogramError as error:
         if not remote.checksum and not isinstance(error.__cause__, OSError):
             path.unlink(missing_ok=True)  # else the next call would take it again
@@ -231,14 +232,15 @@ def _convert(
     path: Path,
     target: Path,
     subsample: Subsample | None,
-    progress: Progress,
+    *,
+    show_progress: bool,
 ) -> None:
     """From the download to the ``.tck``; the sidecar of its source becomes that of the connectome."""
     with tempfile.TemporaryDirectory(prefix='.tmp-', dir=path.parent) as scratch:
         bundles: dict[str, np.ndarray] = {}
         source = path
         if not path.name.lower().endswith(EXTENSIONS):
-            source, bundles = unpack(path, Path(scratch), progress)
+            source, bundles = unpack(path, Path(scratch), show_progress=show_progress)
         about = {
             'Name': known.name,
             **({'Description': known.about} if known.about else {}),
@@ -249,24 +251,18 @@ def _convert(
         }
         stem = without_extension(source)
         write_if_changed(stem.with_name(f'{stem.name}.json'), json_bytes(about))
-        convert(
-            source,
-            target,
-            space=known.space,
-            subsample=subsample,
-            bundles=bundles if len(bundles) > 1 else None,
-            overwrite=True,
-            progress=_advancing(source, progress),
-        )
+        several = bundles if len(bundles) > 1 else None
+        with _bar(source, show_progress) as advance:
+            convert(
+                source,
+                target,
+                space=known.space,
+                subsample=subsample,
+                bundles=several,
+                overwrite=True,
+                progress=advance,
+            )
 
 
-def _advancing(source: Path, progress: Progress) -> Callable[[int], None]:
-    """What counts the bytes of a file that are converted."""
-    total, done = source.stat().st_size, 0
-
-    def advance(step: int) -> None:
-        nonlocal done
-        done += step
-        progress(f'convert {source.name}', done, total)
-
-    return advance
+def _bar(source: Path, show: bool) -> AbstractContextManager[Callable[[int], object]]:
+    return counting(f'convert {source.name}', source.stat().st_size, show=show)

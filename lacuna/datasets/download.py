@@ -15,12 +15,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 from lacuna.errors import InputError
 from lacuna.utils.locks import file_lock
+from lacuna.utils.progress import counting
 
 if TYPE_CHECKING:
     import requests
-
-#: Told what is done, how many bytes of it so far, and of how many (None if that is not known).
-Progress = Callable[[str, int, int | None], object]
 
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
 _CHUNK = 1 << 17
@@ -94,7 +92,7 @@ def read_answer(url: str, *, token: str | None = None, patience: Patience | None
 
 
 def download(
-    remote: Remote, folder: Path, *, patience: Patience | None = None, progress: Progress | None = None
+    remote: Remote, folder: Path, *, patience: Patience | None = None, show_progress: bool = False
 ) -> Path:
     """Download a file, or the rest of it; what was downloaded before is used.
 
@@ -104,7 +102,8 @@ def download(
     folder : pathlib.Path
         Where the file and, until it is whole, the part that is there lie.
     patience : Patience, optional
-    progress : callable, optional
+    show_progress : bool
+        Whether a bar is shown on a terminal.
 
     Returns
     -------
@@ -122,7 +121,7 @@ def download(
     part = folder / f'{remote.name}.part'
 
     def fetch(_: str, target: str, __: object) -> None:
-        _download_part(remote, part, patience or Patience(), progress or (lambda *_: None))
+        _download_part(remote, part, patience or Patience(), show_progress=show_progress)
         part.replace(target)
 
     try:
@@ -245,7 +244,7 @@ def _check_status(url: str, response: requests.Response) -> None:
         raise InputError(message)
 
 
-def _download_part(remote: Remote, part: Path, patience: Patience, progress: Progress) -> None:
+def _download_part(remote: Remote, part: Path, patience: Patience, *, show_progress: bool) -> None:
     """Complete the part that is there, however often the connection breaks."""
     validator = part.with_name(f'{part.name}.etag')
     part.touch()
@@ -264,9 +263,10 @@ def _download_part(remote: Remote, part: Path, patience: Patience, progress: Pro
                 total = _begin(remote, response, stream)
                 _keep_validator(validator, response)
                 check_space(part.parent, max((total or 0) - stream.tell(), 0))
-                for chunk in response.iter_content(_CHUNK):
-                    stream.write(chunk)
-                    progress(f'download {remote.name}', stream.tell(), total)
+                with counting(f'download {remote.name}', total, show=show_progress) as advance:
+                    advance(stream.tell())
+                    for chunk in response.iter_content(_CHUNK):
+                        advance(stream.write(chunk))
             if total is not None and stream.tell() != total:
                 if stream.tell() > total:
                     _restart(stream)

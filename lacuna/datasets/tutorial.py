@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from lacuna.errors import InputError
 from lacuna.images.nifti import make, save
 from lacuna.images.spaces import Grid, standard_grid
 from lacuna.streamlines.files.tck import write_tck
+from lacuna.utils.progress import track
 
 SPACE = 'MNI152NLin6Asym'
 CONNECTOME = 'synthetic20k'
@@ -107,7 +108,7 @@ def tutorial_paths(directory: Path) -> TutorialPaths:
 
 
 def write_tutorial(
-    directory: str | Path, *, force: bool = False, progress: Callable[[str], object] | None = None
+    directory: str | Path, *, force: bool = False, show_progress: bool = False
 ) -> TutorialPaths:
     """Write the tutorial's data, the same bytes on every run.
 
@@ -119,8 +120,8 @@ def write_tutorial(
         Made if it does not exist.
     force : bool
         Write into a folder that is not empty; replaces only what the tutorial itself consists of.
-    progress : callable, optional
-        Called with a few words on each part that is ready.
+    show_progress : bool
+        Whether a bar is shown on a terminal.
 
     Returns
     -------
@@ -144,7 +145,7 @@ def write_tutorial(
         near.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=near, prefix=_DRAFT) as temporary:
             draft = tutorial_paths(Path(temporary) / 'tutorial')  # a folder with the usual permissions
-            _write(draft, progress or (lambda _: None))
+            _write(draft, show_progress=show_progress)
             _move(draft.directory, directory)
     except OSError as error:
         message = f'cannot write the tutorial to {directory}: {error.strerror or error}'
@@ -168,21 +169,17 @@ def _move(source: Path, target: Path) -> None:
         path.replace(final)
 
 
-def _write(paths: TutorialPaths, report: Callable[[str], object]) -> None:
+def _write(paths: TutorialPaths, *, show_progress: bool) -> None:
     for folder in (paths.connectome.parent, paths.parcellation.parent):
         folder.mkdir(parents=True)
     grid = standard_grid(SPACE, 2)
     brain = brain_mask(grid)
     parcellation = simulate_parcels(grid, brain, gray_matter(grid))
     _write_parcellation(paths, grid, parcellation)
-    report('parcellation')
-
-    bundles = simulate_bundles(
-        np.random.default_rng(_SEED), grid, brain, parcellation.cortex, step=_STEP, progress=report
-    )
-    _write_connectome(paths, bundles)
+    rng = np.random.default_rng(_SEED)
+    bundles = simulate_bundles(rng, grid, brain, parcellation.cortex, step=_STEP)
+    _write_connectome(paths, track(bundles, 'tutorial', unit=' bundles', show=show_progress))
     _write_bids(paths)
-    report('lesions')
     paths.readme.write_text(_README, encoding='utf-8')
 
 

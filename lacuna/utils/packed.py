@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import zlib
+from importlib import import_module
 from typing import Any, BinaryIO
 
-_gzip: Any
-_zlib: Any
-try:
-    from zlib_ng import gzip_ng as _gzip
-    from zlib_ng import zlib_ng as _zlib
-except ImportError:  # not packaged everywhere: slower, and the same content
-    import gzip as _gzip
-    import zlib as _zlib
+
+def _first(*names: str) -> Any:
+    """The first of these modules that is installed."""
+    for name in names[:-1]:
+        try:
+            return import_module(name)
+        except ImportError:  # not packaged everywhere: then it is slower, with the same content
+            continue
+    return import_module(names[-1])
+
+
+_gzip, _zlib = _first('zlib_ng.gzip_ng', 'gzip'), _first('zlib_ng.zlib_ng', 'zlib')
 
 #: what unpacking raises if a file is damaged
 BROKEN: tuple[type[BaseException], ...] = (OSError, EOFError, zlib.error, _zlib.error)
@@ -23,7 +28,8 @@ _LEVEL = 2
 
 def pack(content: bytes) -> bytes:
     """The content of a ``.gz`` file without a name or a time."""
-    return _gzip.compress(content, _LEVEL, mtime=0)
+    packed: bytes = _gzip.compress(content, _LEVEL, mtime=0)
+    return packed
 
 
 def unpacking(stream: BinaryIO) -> Any:
@@ -33,4 +39,5 @@ def unpacking(stream: BinaryIO) -> Any:
 
 def unpack(content: bytes) -> bytes:
     """What `pack` has packed."""
-    return _gzip.decompress(content)
+    plain: bytes = _gzip.decompress(content)
+    return plain

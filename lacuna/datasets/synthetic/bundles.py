@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.interpolate import CubicSpline, make_interp_spline
 
 from lacuna.datasets.synthetic.anatomy import voxel_indices, world_coordinates
-from lacuna.datasets.synthetic.landmarks import BUNDLES, Landmarks
+from lacuna.datasets.synthetic.landmarks import Landmarks, bundles
 from lacuna.images.spaces import Grid
 
 SHORT_FIBRES = 1260  # in each hemisphere
@@ -65,7 +65,6 @@ def simulate_bundles(
     cortex: np.ndarray,
     *,
     step: float = 1.0,
-    progress: Callable[[str], object] | None = None,
 ) -> Iterator[Bundle]:
     """Make the streamlines of every bundle, the left and right twins one after the other.
 
@@ -79,24 +78,18 @@ def simulate_bundles(
         Boolean. No vertex leaves the brain; the cortical ends of the bundles grow into the cortex.
     step : float
         Distance of the vertices along the streamline, mm.
-    progress : callable, optional
-        Called with the name of each bundle that is ready.
 
     Yields
     ------
     Bundle
     """
     around = _Surroundings(grid, brain, cortex)
-    for landmarks in BUNDLES:
+    for landmarks in bundles():
         for name, side in _sides(landmarks):
             curves = _curves(rng, landmarks)
             yield _finish(rng, name, curves, side, landmarks, around, step)
-            if progress:
-                progress(name)
     for name, side in (('ShortFibres_L', -1), ('ShortFibres_R', 1)):
         yield Bundle(name, _short_fibres(rng, side, around, step))
-        if progress:
-            progress(name)
 
 
 def _sides(landmarks: Landmarks) -> tuple[tuple[str, int], ...]:
