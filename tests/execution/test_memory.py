@@ -9,10 +9,10 @@ from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
+from lacuna.execution.graph import run_workflow
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
-from lacuna.execution.graph import run_workflow
 from lacuna.images.spaces import standard_grid
 from lacuna.streamlines.files.tck import iter_blocks, read_header, write_blocks
 from lacuna.streamlines.index.build import build_index

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from helpers.paths import ROOT
 from helpers.report_data import write_results
+from lacuna.execution.graph import workflow_name
 
 from lacuna.bids.failures import Failure
 from lacuna.bids.mask_files import describe_mask
@@ -30,7 +31,6 @@ from lacuna.datasets import archives
 from lacuna.errors import InputError, MaskError
 from lacuna.execution import environment
 from lacuna.execution.config import RunConfig
-from lacuna.execution.graph import workflow_name
 from lacuna.images.labels import read_labels
 from lacuna.reports.figures import viewer
 from lacuna.reports.figures.viewer import viewer_page

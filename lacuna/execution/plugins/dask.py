@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
@@ -160,7 +161,9 @@ def on_cluster(settings: Mapping[str, Any]) -> Iterator[DaskPool]:
         try:
             cluster = stack.enter_context(_started(name, settings))
         except Exception as error:  # whatever a batch system, its options or the network raises
-            message = f'{name} cannot be started: {" ".join(str(error).split())}'
+            # of a command that has failed, what it said
+            said = ' '.join(str(error).rpartition('stderr:')[2].split()) or type(error).__name__
+            message = f'{name} cannot be started: {said}'
             raise InputError(message) from error
         client = stack.enter_context(Client(cluster))
         _LOGGER.info('Dask: %s', cluster)
@@ -179,12 +182,24 @@ def _started(name: str, settings: Mapping[str, Any]) -> Any:
         return LocalCluster(n_workers=most, **{**usual, **options})
     import dask_jobqueue
 
+    kind = getattr(dask_jobqueue, name)
+    submit = kind.job_cls.submit_command.split()[0]
+    if not shutil.which(submit):
+        message = f'{submit} is not on the PATH'
+        raise RuntimeError(message)
     usual = {'cores': _CORES, 'memory': _MEMORY, 'processes': 1, 'python': sys.executable}
     # the batch system limits the memory
     extra = ['--memory-limit', '0', *options.pop('worker_extra_args', [])]
-    cluster = getattr(dask_jobqueue, name)(
-        **{**usual, **options}, worker_extra_args=extra, scheduler_options=scheduler
-    )
+    cluster = kind(**{**usual, **options}, worker_extra_args=extra, scheduler_options=scheduler)
+    try:
+        # the first job by hand: scale() and adapt() would not raise what the batch system says
+        cluster.worker_spec.update(cluster.new_worker_spec())
+        cluster.sync(cluster._correct_state)
+    except BaseException:
+        cluster.workers.clear()
+        with suppress(Exception):
+            cluster.close()
+        raise
     # not scale(): that would not replace a job that is cancelled
     cluster.adapt(minimum_jobs=least, maximum_jobs=most)
     return cluster

@@ -98,6 +98,9 @@ def read_plugin(path: Path) -> PluginChoice:
             raise InputError(message)
     if name in _BATCH_SYSTEMS:
         return _as_dask(name, args, path)
+    if 'jobs' in args and (other := [key for key in ('minimum', 'maximum') if key in args]):
+        message = f'the plugin file {path}: give jobs or {other[0]}, not both'
+        raise InputError(message)
     if name == 'Dask' and 'cluster' not in args:
         message = f'the plugin file {path}: plugin_args names no cluster; write one of {", ".join(_CLUSTERS)}'
         raise InputError(message)
@@ -133,8 +136,10 @@ def _as_dask(name: str, args: Mapping[str, Any], path: Path) -> PluginChoice:
 
 def _lines(template: str) -> list[str]:
     """The lines of a template of job scripts, a text or a file: all but the first, which Dask writes."""
-    given = Path(template)
-    text = given.read_text(encoding='utf-8') if '\n' not in template and given.is_file() else template
+    try:
+        text = Path(template).read_text(encoding='utf-8')
+    except (OSError, ValueError):
+        text = template
     return [line for line in text.splitlines() if line and not line.startswith('#!')]
 
 
@@ -223,8 +228,12 @@ _DASK: dict[str, _Check] = {
     'minimum': ('a whole number', lambda value: value == 0 or _is_whole(value)),
     'maximum': _WHOLE,
     'options': (
-        'names and values, as dask-jobqueue documents them',
-        lambda value: isinstance(value, dict) and all(isinstance(key, str) for key in value),
+        'names and values, as dask-jobqueue documents them (cores: a whole number)',
+        lambda value: (
+            isinstance(value, dict)
+            and all(isinstance(key, str) for key in value)
+            and _is_whole(value.get('cores', 1))
+        ),
     ),
 }
 #: settings of earlier versions: Dask tries again by itself, and a mask is a task
@@ -236,7 +245,7 @@ _BATCH: dict[str, _Check] = {
     'max_jobs': _WHOLE,
     'template': (
         'lines for the job script, or the path of a file with them',
-        lambda value: isinstance(value, str),
+        lambda value: isinstance(value, str) and '\0' not in value,
     ),
     **dict.fromkeys(_UNUSED, _NUMBER),
 }

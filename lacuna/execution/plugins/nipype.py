@@ -148,9 +148,12 @@ def run_by_plugin(
         If somebody else could have put something into the folder of the workflow.
     """
     quiet_nipype()
+    started = set()
 
     def callback(node: Any, status: str) -> None:
-        if status == 'end':
+        if status == 'start':
+            started.add(node.fullname)
+        elif status == 'end' and node.fullname in started:  # Linear says so of nodes that it leaves out, too
             on_finished(node.fullname)
 
     configure(workflow, work_dir, crash_dir)
