@@ -38,8 +38,7 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check, and print the table; return 1 if something has to be done."""
-    from lacuna.bids.check import check_masks
-    from lacuna.bids.completeness import check_results, holds_results
+    from lacuna.bids.check import check_masks, check_results, holds_results
     from lacuna.bids.tables import table_bytes
     from lacuna.errors import InputError
     from lacuna.utils.files import write_if_changed

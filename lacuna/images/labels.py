@@ -18,18 +18,7 @@ from lacuna.errors import InputError, shorten
 LARGEST = 2**31 - 1
 
 #: headings of columns, in lower case: of values, of names, and those that are used for both
-_VALUES = (
-    'index',
-    'value',
-    'label_index',
-    'label_id',
-    'label_value',
-    'idx',
-    'id',
-    'number',
-    'no',
-    'no.',
-)
+_VALUES = ('index', 'value', 'label_index', 'label_id', 'label_value', 'idx', 'id', 'number', 'no', 'no.')
 _NAMES = (
     'name',
     'label_name',
