@@ -8,7 +8,7 @@ import numpy as np
 
 from lacuna.images.brain import brain
 from lacuna.images.nifti import make, voxels
-from lacuna.measures import disconnection_percent, summary_statistics
+from lacuna.measures import disconnection_percent, lesion_part, summary_statistics
 
 
 def disconnection_map(lesion_tdi: Any, full_tdi: Any) -> Any:
@@ -52,9 +52,10 @@ def lesion_summary(
     streamlines_total, streamlines_disconnected : int
         Streamlines of the tractogram, and those of them with a vertex in the mask.
     """
+    part, affine = lesion_part(voxels(mask), np.asarray(mask.affine, float))
     return summary_statistics(
-        mask=voxels(mask) > 0,
-        mask_affine=np.asarray(mask.affine, float),
+        mask=part > 0,
+        mask_affine=affine,
         percent=voxels(percent),
         full_tdi=voxels(full_tdi),
         grid_affine=np.asarray(percent.affine, float),

@@ -1,11 +1,10 @@
 """The table of landmarks (``data/landmarks.json``): where the synthetic bundles run and the parcels lie.
 
-All are points in MNI152 world mm (RAS+) of the left hemisphere. We approximated them from textbook anatomy in MNI space;
-they stand for no atlas and no subject.
+All are points in MNI152 world mm (RAS+) of the left hemisphere, approximated from textbook anatomy in MNI space; they do
+not come from an atlas or a subject.
 
-A bundle is a sheet: one or more spines with the same number of points, between which the streamlines lie. One
-spine makes a tube, several make a fan. The callosum is one sheet from rostrum to splenium; its parts are runs of
-neighbouring spines.
+A bundle is a sheet: one or more spines with the same number of points, with streamlines between them. One spine makes a
+tube, several make a fan. The callosum is one sheet from rostrum to splenium; its parts are runs of neighbouring spines.
 """
 
 from __future__ import annotations
@@ -36,10 +35,10 @@ class Landmarks:
     spread : sequence of float
         Standard deviation of the streamlines around the sheet at each point, mm.
     cortical : sequence of bool
-        Whether the first and the last end go on until they reach the cortex.
+        Whether the first and the last end grow until they reach the cortex.
     course : str
-        'pair': within the hemisphere, with a mirrored twin; 'commissure': the spines end on the midline and go
-        on mirrored; 'crossing': they cross the midline as given, with a mirrored twin.
+        'pair': within the hemisphere, with a mirrored twin; 'commissure': the spines end on the midline and continue
+        mirrored; 'crossing': they cross the midline as given, with a mirrored twin.
     """
 
     name: str
@@ -52,7 +51,7 @@ class Landmarks:
     def __post_init__(self) -> None:
         shape = np.shape(self.spines)
         if len(shape) != 3 or shape[2] != 3 or shape[1] != len(self.spread):
-            message = f'{self.name}: spines of unequal length, or a spread of another one'
+            message = f'{self.name}: spines or spread of unequal length'
             raise ValueError(message)
 
 

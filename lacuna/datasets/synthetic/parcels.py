@@ -12,7 +12,7 @@ from lacuna.datasets.synthetic.anatomy import world_coordinates
 from lacuna.datasets.synthetic.landmarks import Point, table
 from lacuna.images.spaces import Grid
 
-_GRAY = 0.4  # share of grey matter from which a voxel is cortex
+_GRAY = 0.4  # least share of grey matter of a cortical voxel
 
 _VERMIS = 9.0  # half its width, mm
 
@@ -44,7 +44,7 @@ class Parcellation:
 
     @property
     def cortex(self) -> np.ndarray:
-        """Voxels of the cortical parcels."""
+        """Return the voxels of the cortical parcels."""
         first_deep = min(parcel.index for parcel in self.parcels if parcel.network == 'Subcortical')
         return (self.labels > 0) & (self.labels < first_deep)
 
@@ -91,7 +91,7 @@ def simulate_parcels(grid: Grid, brain: np.ndarray, gray: np.ndarray) -> Parcell
 
 
 def _nearest_seed(points: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    """Index of each point's cell. Two of Lloyd's steps even out the sizes and keep the cells near their seeds."""
+    """Return the index of each point's cell. Two steps of Lloyd's algorithm even out sizes and keep cells near their seeds."""
     for _ in range(2):
         cell = cKDTree(seeds).query(points)[1]
         seeds = np.stack([points[cell == i].mean(axis=0) for i in range(len(seeds))])
@@ -99,7 +99,7 @@ def _nearest_seed(points: np.ndarray, seeds: np.ndarray) -> np.ndarray:
 
 
 def _is_ribbon(points: np.ndarray, gray: np.ndarray, deep: np.ndarray) -> np.ndarray:
-    """Grey matter of the cortex: neither below it, nor the cerebellum, nor what lines the ventricles."""
+    """Return the grey matter of the cortex, without deep structures, the cerebellum and the lining of the ventricles."""
     x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
     central = (x < 31) & (y > -42) & (y < 21) & (z > -13) & (z < 25)
     stem_region = (x < 20) & (y < -2) & (y > -44) & (z < -2)
@@ -114,7 +114,7 @@ def _below_tentorium(points: np.ndarray) -> np.ndarray:
 
 
 def _deep_labels(points: np.ndarray) -> tuple[np.ndarray, list[tuple[str, str]]]:
-    """Label of each point below the cortex (0: none), and the names with their hemispheres."""
+    """Return the label of each point below the cortex (0: none), and the names with their hemispheres."""
     labels = np.zeros(len(points), int)
     names: list[tuple[str, str]] = []
     for side, letter in ((-1, 'L'), (1, 'R')):
