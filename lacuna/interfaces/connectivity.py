@@ -16,7 +16,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from lacuna.bids.tables import connectivity_files
+from lacuna.bids.matrices import connectivity_files
 from lacuna.errors import InputError
 from lacuna.images.atlases import Atlas, move_parcellation, read_parcellation
 from lacuna.images.nifti import load, save, voxels

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lacuna.bids.tables import matrix_bytes, parcels_bytes, read_matrix, read_parcels
+from lacuna.bids.matrices import connectivity_files, matrix_bytes, parcels_bytes
+from lacuna.bids.tables import read_matrix, read_parcels
 from lacuna.streamlines.disconnection import ParcelDisconnection
 from lacuna.streamlines.endpoints import EndpointTable
 
@@ -28,8 +29,6 @@ def test_a_table_of_parcels_is_written_as_pandas_writes_it():
 
 def test_what_is_written_is_read(tmp_path):
     """The frames of a lesion in Python are those that its files hold."""
-    from lacuna.bids.tables import connectivity_files
-
     names = ('one', 'two', 'three', 'none')
     pairs = np.array([[1, 2], [2, 3], [2, 1], [3, 0], [1, 3], [3, 3]])
     table = EndpointTable.of(pairs, names, np.arange(5))
