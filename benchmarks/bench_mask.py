@@ -22,8 +22,8 @@ from bench_cohort import ATLAS, SPACE, write_dataset
 
 from lacuna.bids.derivatives import save_outputs
 from lacuna.bids.mask_files import describe_mask
-from lacuna.bids.outputs import Target
 from lacuna.bids.matrices import connectivity_files
+from lacuna.bids.outputs import Target
 from lacuna.images.atlases import Atlas, read_parcellation
 from lacuna.images.maps import disconnection_map, lesion_summary
 from lacuna.images.nifti import encoded
