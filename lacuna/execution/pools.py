@@ -60,7 +60,7 @@ class Pools(ExitStack):
         if self._dask is None:
             plugin, address = self._config.use_plugin, self._config.dask_scheduler
             context = (
-                on_cluster(plugin.args)
+                on_cluster(plugin.args, self._config.output_dir / 'logs' / 'jobs')
                 if plugin
                 else at_scheduler(str(address), one_thread=self._config.engine == 'mrtrix')
             )

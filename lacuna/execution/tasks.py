@@ -6,7 +6,6 @@ hand to each other are paths and small values.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -14,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lacuna.bids.outputs import SAMPLE, Target, connectome_tdi_path
-from lacuna.images.nifti import save as save_image
-from lacuna.streamlines.disconnection import Disconnection, full_density_map, write_connectivity
+from lacuna.images.nifti import encoded
+from lacuna.streamlines.disconnection import Disconnection, full_density_map
 from lacuna.utils.files import json_bytes
 
 if TYPE_CHECKING:
@@ -134,11 +133,12 @@ def publish_density(plan: RunPlan, inputs: SpaceInputs) -> None:
     """Put the density of the tractogram into the dataset: the denominator of the maps."""
     from lacuna.bids.sidecars import save
 
-    source = inputs.full_tdi
+    content: bytes | Path | None = inputs.full_tdi
     if inputs.index:
-        source = Path(save_image(full_density_map(_opened(inputs)[0]), inputs.folder / 'tdi.nii.gz'))
+        content = encoded(full_density_map(_opened(inputs)[0]))
+    assert content  # noqa: S101
     name = connectome_tdi_path(plan.tractogram.label, inputs.space, plan.config.output_resolution)
-    save(str(source), inputs.output_dir / name, plan.connectome_metadata[inputs.space])
+    save(content, inputs.output_dir / name, plan.connectome_metadata[inputs.space])
 
 
 def run_mask(job: MaskJob, inputs: SpaceInputs) -> None:
@@ -150,42 +150,49 @@ def run_mask(job: MaskJob, inputs: SpaceInputs) -> None:
         return
     from lacuna.bids.derivatives import save_outputs
 
-    folder = inputs.folder / job.mask.stem
-    folder.mkdir(parents=True, exist_ok=True)
+    index, tables = _opened(inputs)
+    found = Disconnection(index, job.packed.unpack(), job.warnings)
+    sample = inputs.folder / f'{job.mask.stem}.tck'
     try:
-        index, tables = _opened(inputs)
-        found = Disconnection(index, job.packed.unpack(), job.warnings)
-        files = write_outputs(found, tables, job.missing, folder)
-        save_outputs(inputs.output_dir, job.mask, files, job.metadata, job.atlases)
+        contents = outputs_of(found, tables, job.missing, sample)
+        save_outputs(inputs.output_dir, job.mask, contents, job.metadata, job.atlases)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        sample.unlink(missing_ok=True)
 
 
-def write_outputs(
-    found: Disconnection, tables: Mapping[str, EndpointTable], targets: Iterable[Target], folder: Path
-) -> dict[Target, Path]:
-    """Write outputs of a mask into a folder, as the nodes of `init_snm_wf` do; returns their paths."""
+def outputs_of(
+    found: Disconnection, tables: Mapping[str, EndpointTable], targets: Iterable[Target], sample: Path
+) -> dict[Target, bytes | Path]:
+    """What the files of a mask hold, as the nodes of `init_snm_wf` write it.
+
+    Parameters
+    ----------
+    found : lacuna.streamlines.disconnection.Disconnection
+    tables : mapping
+        By the name of the atlas, the ends of the streamlines.
+    targets : iterable of lacuna.bids.outputs.Target
+    sample : pathlib.Path
+        Where the sample of streamlines is written, if that is a target.
+    """
+    from lacuna.bids.matrices import connectivity_files
     from lacuna.streamlines.sample import write_sample
 
-    paths = {}
-    by_atlas: dict[str, dict[str, str]] = {}
+    contents: dict[Target, bytes | Path] = {}
+    of_atlases: dict[str, dict[str, bytes]] = {}
     for target in targets:
-        path = folder / target.field
-        if target.atlas:
-            if target.atlas not in by_atlas:
-                own = folder / target.atlas
-                own.mkdir()
-                by_atlas[target.atlas] = write_connectivity(found.parcels(tables[target.atlas]), own)
-            path = Path(by_atlas[target.atlas][target.key])
+        if atlas := target.atlas:
+            if atlas not in of_atlases:
+                parcels = found.parcels(tables[atlas])
+                of_atlases[atlas] = connectivity_files(*parcels.counts, parcels.statistics)
+            contents[target] = of_atlases[atlas][target.key]
         elif target.key == 'summary':
-            path.write_bytes(json_bytes(found.summary))
+            contents[target] = json_bytes(found.summary)
         elif target == SAMPLE:
-            path = path.with_suffix('.tck')
-            write_sample(path, found.sample(MOST_SAMPLED))
+            write_sample(sample, found.sample(MOST_SAMPLED))
+            contents[target] = sample
         else:
-            path = Path(save_image(found.map, path.with_suffix('.nii.gz')))
-        paths[target] = path
-    return paths
+            contents[target] = encoded(found.map)
+    return contents
 
 
 @lru_cache(maxsize=2)

@@ -16,12 +16,13 @@ from nipype.interfaces.base import (
     traits,
 )
 
+from lacuna.bids.matrices import connectivity_files
 from lacuna.errors import InputError
 from lacuna.images.atlases import Atlas, move_parcellation, read_parcellation
 from lacuna.images.nifti import load, save, voxels
 from lacuna.images.spaces import standard_grid
 from lacuna.images.transforms import PointTransform
-from lacuna.streamlines.disconnection import ParcelDisconnection, write_connectivity
+from lacuna.streamlines.disconnection import ParcelDisconnection
 from lacuna.streamlines.endpoints import EndpointTable
 
 #: MRtrix3 reads weights as float32, which holds whole numbers up to this one
@@ -151,7 +152,7 @@ class Connectivity(SimpleInterface):
     def _run_interface(self, runtime: Any) -> Any:
         table = EndpointTable.load(self.inputs.endpoints)
         selected = _read_numbers(Path(self.inputs.selected))
-        self._results.update(write_connectivity(ParcelDisconnection(table, selected), Path(runtime.cwd)))
+        self._results.update(write_connectivity(table, selected, Path(runtime.cwd)))
         return runtime
 
 
@@ -159,3 +160,14 @@ def _read_numbers(path: Path) -> np.ndarray:
     if path.suffix == '.npy':
         return np.load(path, allow_pickle=False)
     return np.array(path.read_text().split(), np.int64)
+
+
+def write_connectivity(table: EndpointTable, selected: np.ndarray, folder: Path) -> dict[str, str]:
+    """Compute and write all that one lesion does to one parcellation; returns the paths by output."""
+    found = ParcelDisconnection(table, selected)
+    paths = {}
+    for key, content in connectivity_files(*found.counts, found.statistics).items():
+        target = folder / f'{key}.{"json" if key == "matrix_statistics" else "tsv"}'
+        target.write_bytes(content)
+        paths[key] = str(target)
+    return paths

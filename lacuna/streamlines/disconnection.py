@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from lacuna.images.nifti import make, nifti_affine, voxels
 from lacuna.measures import disconnection_percent, matrix_statistics, roi_disconnection
 from lacuna.streamlines.endpoints import EndpointTable
 from lacuna.streamlines.sample import spread
-from lacuna.utils.files import json_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,6 +145,11 @@ class ParcelDisconnection:
         return {**numbers, **self.table.coverage.statistics()}
 
     @property
+    def counts(self) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+        """The names of the parcels, and `lesion_matrix` and `full_matrix` without names."""
+        return self.table.names, self._cut, self.table.full_matrix
+
+    @property
     def _names(self) -> pd.Index:
         import pandas as pd
 
@@ -156,24 +159,6 @@ class ParcelDisconnection:
         import pandas as pd
 
         return pd.DataFrame(matrix, index=self._names, columns=list(self.table.names))
-
-
-def write_connectivity(found: ParcelDisconnection, folder: Path) -> dict[str, str]:
-    """Write all that one lesion does to one parcellation into a folder; returns the paths by output."""
-    tables = {
-        'disconnection_matrix': found.matrix,
-        'mask_matrix': found.lesion_matrix,
-        'intact_matrix': found.intact_matrix,
-        'full_matrix': found.full_matrix,
-        'roi_disconnection': found.disconnection,
-    }
-    paths = {}
-    for key, content in tables.items():
-        paths[key] = str(folder / f'{key}.tsv')
-        content.to_csv(paths[key], sep='\t', na_rep='n/a')
-    target = folder / 'matrix_statistics.json'
-    target.write_bytes(json_bytes(found.statistics))
-    return {**paths, 'matrix_statistics': str(target)}
 
 
 class Disconnection:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -133,7 +135,7 @@ def at_scheduler(address: str, *, one_thread: bool = False) -> Iterator[DaskPool
 
 
 @contextmanager
-def on_cluster(settings: Mapping[str, Any]) -> Iterator[DaskPool]:
+def on_cluster(settings: Mapping[str, Any], logs: Path) -> Iterator[DaskPool]:
     """The pool of workers that Dask starts here, or submits to a batch system; they end with the block.
 
     Parameters
@@ -141,6 +143,8 @@ def on_cluster(settings: Mapping[str, Any]) -> Iterator[DaskPool]:
     settings : mapping
         ``cluster``: a class of dask-jobqueue such as ``SLURMCluster``, or ``LocalCluster``; ``jobs``: how many,
         or ``minimum`` and ``maximum``; ``options``: of the class.
+    logs : pathlib.Path
+        Folder for what jobs print, if the options name none.
 
     Raises
     ------
@@ -159,7 +163,7 @@ def on_cluster(settings: Mapping[str, Any]) -> Iterator[DaskPool]:
             dask.config.set({f'distributed.worker.memory.{key}': off for key, off in limits.items()})
         )
         try:
-            cluster = stack.enter_context(_started(name, settings))
+            cluster = stack.enter_context(_started(name, settings, logs))
         except Exception as error:  # whatever a batch system, its options or the network raises
             # of a command that has failed, what it said
             said = ' '.join(str(error).rpartition('stderr:')[2].split()) or type(error).__name__
@@ -170,7 +174,7 @@ def on_cluster(settings: Mapping[str, Any]) -> Iterator[DaskPool]:
         yield DaskPool(client)
 
 
-def _started(name: str, settings: Mapping[str, Any]) -> Any:
+def _started(name: str, settings: Mapping[str, Any], logs: Path) -> Any:
     least = settings.get('minimum', settings.get('jobs', 0 if 'maximum' in settings else JOBS))
     most = max(least, settings.get('maximum', settings.get('jobs', least)))
     options = dict(settings.get('options', {}))
@@ -188,6 +192,8 @@ def _started(name: str, settings: Mapping[str, Any]) -> Any:
         message = f'{submit} is not on the PATH'
         raise RuntimeError(message)
     usual = {'cores': _CORES, 'memory': _MEMORY, 'processes': 1, 'python': sys.executable}
+    if not re.search(r'\s', str(logs)):  # job scripts hold it without quotes
+        usual['log_directory'] = str(logs)
     # the batch system limits the memory
     extra = ['--memory-limit', '0', *options.pop('worker_extra_args', [])]
     cluster = kind(**{**usual, **options}, worker_extra_args=extra, scheduler_options=scheduler)
