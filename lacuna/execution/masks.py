@@ -14,6 +14,7 @@ from lacuna.bids.failures import Failure
 from lacuna.execution.reasons import Reasons
 from lacuna.execution.record import keep_crash, write_crash, write_methods
 from lacuna.execution.tasks import prepare_space, publish_density, run_mask
+from lacuna.execution.workfolders import remove_finished
 from lacuna.utils.processes import Usage, processors
 from lacuna.utils.progress import counting
 from lacuna.workflows.methods import methods_text
@@ -89,6 +90,8 @@ def run_masks(
                     results.done(jobs[outcome.number], outcome.usage)
                 else:
                     results.failed([jobs[outcome.number]], outcome.reason, outcome.traceback)
+    if not results.failures:
+        remove_finished(work_dir / work_name(config))
     return results.failures, results.faults
 
 

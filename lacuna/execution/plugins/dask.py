@@ -7,13 +7,14 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from lacuna.errors import InputError
-from lacuna.execution.plugins.local import Outcome, attempt
+from lacuna.execution.plugins.local import Numbered, Outcome, attempt
 
 _LOGGER = logging.getLogger('lacuna')
 
@@ -21,6 +22,8 @@ _LOGGER = logging.getLogger('lacuna')
 _AHEAD = 2
 #: and at least so many, while no worker has started yet
 _FEWEST = 8
+#: seconds for the outcome of a task that has ended to come from its worker
+_PATIENCE = 20
 #: jobs, if the file does not say how many
 JOBS = 4
 _CORES, _MEMORY = 1, '4GB'
@@ -53,40 +56,45 @@ class DaskPool:
         from distributed import as_completed
 
         numbered = enumerate(tasks)
-        numbers: dict[str, int] = {}
-        run, ended = uuid4().hex, as_completed()
+        submitted: dict[str, Numbered] = {}
+        ended = as_completed()
 
-        def submit() -> None:
+        def submit(task: Numbered) -> None:
+            future = self._client.submit(_attempt, *task, function, key=f'lacuna-{uuid4().hex}', pure=False)
+            submitted[future.key] = task
+            ended.add(future)
+
+        def submit_more() -> None:
             most = max(_FEWEST, _AHEAD * sum(self._client.nthreads().values()))
-            while len(numbers) < most and (task := next(numbered, None)):
-                number, arguments = task
-                future = self._client.submit(
-                    _attempt, number, function, arguments, key=f'lacuna-{run}-{number}', pure=False
-                )
-                numbers[future.key] = number
-                ended.add(future)
+            while len(submitted) < most and (task := next(numbered, None)):
+                submit(task)
 
-        submit()
+        submit_more()
         for future in ended:
-            number = numbers.pop(future.key)
-            if future.status == 'finished':
-                yield future.result()
+            task = submitted.pop(future.key)
+            if outcome := _outcome(task[0], future):
+                yield outcome
             else:
-                yield Outcome(number, reason=_why(future))
-            submit()
+                submit(task)
+            submit_more()
 
 
-def _why(future: Any) -> str:
-    """Why a task has no outcome: only Dask knows."""
+def _outcome(number: int, future: Any) -> Outcome | None:
+    """What became of a task; None if nobody knows: it lay on a worker that has gone since."""
     from distributed import KilledWorker
 
-    error = future.exception() if future.status == 'error' else None
-    if isinstance(error, KilledWorker):
-        return 'its worker was killed again and again; was there enough memory?'
-    return f'Dask did not finish it: {error or future.status}'
+    try:
+        return future.result(timeout=_PATIENCE)
+    except KilledWorker:
+        return Outcome(number, reason='its worker was killed again and again; was there enough memory?')
+    except (TimeoutError, CancelledError):
+        future.cancel()
+        return None
+    except Exception as error:  # noqa: BLE001  of Dask itself: that of the task is in its outcome
+        return Outcome(number, reason=f'Dask did not finish it: {" ".join(str(error).split())}')
 
 
-def _attempt(number: int, function: Callable[..., object], arguments: tuple[Any, ...]) -> Outcome:
+def _attempt(number: int, arguments: tuple[Any, ...], function: Callable[..., object]) -> Outcome:
     return attempt(number, _prepared, (function, arguments))
 
 
