@@ -51,11 +51,26 @@ class DaskPool:
     def run(self, function: Callable[..., object], tasks: Iterable[tuple[Any, ...]]) -> Iterator[Outcome]:
         """Call a function with each of these arguments; outcomes come as tasks end.
 
-        Arguments are taken as workers ask for them. The scheduler tries a task again whose worker has gone.
+        Arguments are taken as workers ask for them. The scheduler tries a task again whose worker has gone. One that
+        it has given up is tried at the end, alone: what was killed may have been its neighbour.
         """
-        from distributed import as_completed
+        killed: list[Numbered] = []
+        for task, outcome in self._done(function, enumerate(tasks)):
+            if outcome:
+                yield outcome
+            else:
+                killed.append(task)
+        for each in killed:
+            for task, outcome in self._done(function, iter([each])):
+                reason = 'its worker was killed again and again; was there enough memory?'
+                yield outcome or Outcome(task[0], reason=reason)
 
-        numbered = enumerate(tasks)
+    def _done(
+        self, function: Callable[..., object], tasks: Iterator[Numbered]
+    ) -> Iterator[tuple[Numbered, Outcome | None]]:
+        """Tasks and what became of them; None for one whose workers were killed, perhaps by another beside it."""
+        from distributed import KilledWorker, as_completed
+
         submitted: dict[str, Numbered] = {}
         ended = as_completed()
 
@@ -66,32 +81,25 @@ class DaskPool:
 
         def submit_more() -> None:
             most = max(_FEWEST, _AHEAD * sum(self._client.nthreads().values()))
-            while len(submitted) < most and (task := next(numbered, None)):
+            while len(submitted) < most and (task := next(tasks, None)):
                 submit(task)
 
         submit_more()
         for future in ended:
-            task = submitted.pop(future.key)
-            if outcome := _outcome(task[0], future):
-                yield outcome
-            else:
+            task, outcome = submitted.pop(future.key), None
+            try:
+                outcome = future.result(timeout=_PATIENCE)
+            except KilledWorker:
+                pass
+            except (TimeoutError, CancelledError):  # it lay on a worker that has gone since
+                future.cancel()
                 submit(task)
+                continue
+            except Exception as error:  # noqa: BLE001  of Dask itself: that of the task is in its outcome
+                said = ' '.join(str(error).split())
+                outcome = Outcome(task[0], reason=f'Dask did not finish it: {said}')
+            yield task, outcome
             submit_more()
-
-
-def _outcome(number: int, future: Any) -> Outcome | None:
-    """What became of a task; None if nobody knows: it lay on a worker that has gone since."""
-    from distributed import KilledWorker
-
-    try:
-        return future.result(timeout=_PATIENCE)
-    except KilledWorker:
-        return Outcome(number, reason='its worker was killed again and again; was there enough memory?')
-    except (TimeoutError, CancelledError):
-        future.cancel()
-        return None
-    except Exception as error:  # noqa: BLE001  of Dask itself: that of the task is in its outcome
-        return Outcome(number, reason=f'Dask did not finish it: {" ".join(str(error).split())}')
 
 
 def _attempt(number: int, arguments: tuple[Any, ...], function: Callable[..., object]) -> Outcome:
@@ -164,12 +172,14 @@ def on_cluster(settings: Mapping[str, Any], logs: Path) -> Iterator[DaskPool]:
     from distributed import Client
 
     name = settings['cluster']
-    # they would count the pages of an index, which the system takes back when it needs them
-    limits = dict.fromkeys(('target', 'spill', 'pause', 'terminate'), False)
+    # limits would count the pages of an index, which the system takes back when it needs them
+    limits = ('target', 'spill', 'pause', 'terminate')
+    changes: dict[str, Any] = {f'distributed.worker.memory.{key}': False for key in limits}
+    # a task for each worker and no more: one that kills its worker takes no other with it
+    changes['distributed.scheduler.worker-saturation'] = 1.0
+    changes['distributed.scheduler.allowed-failures'] = 1  # it is tried again at the end
     with ExitStack() as stack:
-        stack.enter_context(
-            dask.config.set({f'distributed.worker.memory.{key}': off for key, off in limits.items()})
-        )
+        stack.enter_context(dask.config.set(changes))
         try:
             cluster = stack.enter_context(_started(name, settings, logs))
         except Exception as error:  # whatever a batch system, its options or the network raises
