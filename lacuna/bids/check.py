@@ -1,4 +1,4 @@
-"""Which masks of a BIDS dataset would run, and what is known of each. Nothing is written."""
+"""Check which masks of a BIDS dataset would run, without writing anything."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ T = TypeVar('T')
 
 
 class Row(NamedTuple):
-    """What is known of one mask: the cells of the table, and whether something has to be done about it."""
+    """The row of one mask: its cells, and whether something has to be done about it."""
 
     cells: tuple[str | int | None, ...]
     fails: bool
@@ -44,7 +44,7 @@ class Check:
     header : tuple of str
     rows : list of Row
     notes : list of str
-        What could not be checked, and what is doubtful in several rows.
+        What could not be checked, and warnings that concern several rows.
     """
 
     header: tuple[str, ...]
@@ -53,12 +53,12 @@ class Check:
 
     @property
     def failing(self) -> int:
-        """Masks that would fail, or whose results are not as they should be."""
+        """Number of masks that would fail, or whose results are not in order."""
         return sum(row.fails for row in self.rows)
 
 
 def each_row(look: Callable[[T], Row], items: list[T], *, show_progress: bool) -> list[Row]:
-    """The row of each item, in their order."""
+    """Return the rows of the items, in their order."""
     rows = thread_map(look, items)
     return list(track(rows, 'check', total=len(items), unit=' masks', show=show_progress))
 
@@ -71,24 +71,24 @@ def check_masks(
     binarize: float | None = None,
     show_progress: bool = False,
 ) -> Check:
-    """Which masks of a BIDS dataset would run: what can be seen without the tractogram.
+    """Check which masks of a BIDS dataset would run, as far as possible without the tractogram.
 
     Parameters
     ----------
     root : pathlib.Path
     mask_space : str, optional
-        Space of the masks, whatever file and name say.
+        Space of the masks, overriding sidecars and names.
     pattern : str, optional
         Glob on the names of the masks.
     binarize : float, optional
-        Values above it are lesion.
+        Values above this are lesion.
     show_progress : bool
-        Whether a bar is shown on a terminal.
+        Whether to show a progress bar on a terminal.
 
     Raises
     ------
     InputError
-        If there is no mask, or the space is not supported.
+        If no mask is found, or the space is not supported.
     """
     check_threshold(binarize)
     if mask_space:
@@ -114,8 +114,8 @@ def check_masks(
 
     def look(path: Path) -> Row:
         if path not in described and mask_stem(path) in in_standard_space:
-            # what pipelines leave beside the mask in standard space: a run passes it over, too
-            reason = 'left out: the same mask is there in a standard space'
+            # pipelines leave these beside the mask in standard space; a run ignores them too
+            reason = 'left out: the same mask exists in a standard space'
             return _mask_row(root, path, None, reason, binarize, fails=False)
         return _mask_row(root, path, described.get(path), reasons.get(path), binarize)
 

@@ -1,4 +1,4 @@
-"""What of the results of each mask is there, and still right. Nothing is written."""
+"""Check which results of each mask are there and up to date, without writing anything."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ _HEADER = ('lesion', 'mask', 'outputs', 'expected', 'version', 'status', 'warnin
 
 def holds_results(root: Path) -> bool:
     """Whether a folder is an output folder of ``lacuna run``."""
-    # the masks of the tutorial are made by Lacuna, too; only results say which masks they are of
+    # the masks of the tutorial are made by Lacuna too; only results link to their masks
     return 'Lacuna' in generated_by(root) and any(map(is_lesions_link, read_links(root)))
 
 
 class _Lesion:
-    """What counts of the results of a lesion: a run makes a result without its sidecar again."""
+    """Return the results of a lesion that count: a run makes a result without its sidecar again."""
 
     def __init__(self, files: LesionResults) -> None:
         self.files = files
@@ -59,25 +59,25 @@ class _Lesion:
 def check_results(
     root: Path, *, pattern: str | None = None, verify: bool = False, show_progress: bool = False
 ) -> Check:
-    """What of the results of each mask is complete, missing, damaged, stale or of another version.
+    """Check whether the results of each mask are complete, missing, damaged, stale or of another version.
 
-    What is expected of a mask is what there is of any other. The masks that runs were asked for are looked up by the
+    The outputs expected of a mask are those of any other mask. The masks that were part of a run are looked up from the
     settings in ``logs/``.
 
     Parameters
     ----------
     root : pathlib.Path
     pattern : str, optional
-        Glob on what leads the names of the results.
+        Glob on the stem of the results.
     verify : bool
-        Whether to compare the checksums of all files, too, and not only their sizes.
+        Whether to compare the checksums of all files, not only their sizes.
     show_progress : bool
-        Whether a bar is shown on a terminal.
+        Whether to show a progress bar on a terminal.
 
     Raises
     ------
     InputError
-        If there is no result.
+        If there are no results.
     """
     found = Check(_HEADER)
     results = find_results(root)
@@ -102,7 +102,7 @@ def check_results(
         return Row((stem, path, 0, len(expected), None, absent.status, None), absent.fails)
 
     found.rows = each_row(look, stems, show_progress=show_progress)
-    # once, and not for each mask
+    # once, not for each mask
     doubts = (check_tractogram(each) for lesion in lesions.values() for each in lesion.sidecars.values())
     found.notes += dict.fromkeys(doubt for found_of_one in doubts for doubt in found_of_one)
     return found
@@ -111,7 +111,7 @@ def check_results(
 def _check_densities(
     root: Path, lesions: Iterable[_Lesion], links: Mapping[str, Any], verify: bool
 ) -> dict[str, str]:
-    """What is wrong with the densities that results were divided by, by their URIs."""
+    """Return what is wrong with the densities that results were divided by, by URI."""
     sidecars = (sidecar for lesion in lesions for sidecar in lesion.sidecars.values())
     problems = {}
     for uri in sorted({str(sidecar['Denominator']) for sidecar in sidecars if sidecar.get('Denominator')}):
@@ -151,7 +151,7 @@ def _result_row(
     problems = [f'missing: {", ".join(missing)}'] if missing else []
     problems += [f'damaged: {", ".join(broken)}'] if broken else []
     problems += [f'stale: {stale}'] if stale else []
-    # what failed once may have been made since
+    # a mask that failed once may have results by now
     problems += [f'failed: {failure}'] if failure and problems else []
     cells = (
         lesion.files.stem,
@@ -166,7 +166,7 @@ def _result_row(
 
 
 def _compare_with_mask(lesion: _Lesion) -> tuple[Path | None, str | None, tuple[str, ...]]:
-    """The mask that results were made of, in what they are stale, and what is doubtful about it."""
+    """Return the mask of results, why they are stale, and what is suspicious about the mask."""
     sources: dict[MaskSource, list[str]] = {}
     for target, sidecar in sorted(lesion.sidecars.items(), key=str):
         sources.setdefault(mask_source(lesion.files.root, sidecar, lesion.files.links), []).append(

@@ -1,4 +1,4 @@
-"""Group tables as files: what is there is replaced by what holds the same and more, and by nothing else unasked."""
+"""Write group tables: without `overwrite`, an existing table is replaced only if all its rows are kept."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from lacuna.errors import InputError
 from lacuna.utils.files import json_bytes, write_if_changed
 from lacuna.utils.names import sidecar_path
 
-#: the earliest that a zip archive knows: the same content gives the same file
+#: the earliest time in a zip archive, so that the same content gives the same file
 _NO_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)
 class GroupTable:
-    """A table that is ready to be written.
+    """A table that is ready to write.
 
     Attributes
     ----------
@@ -35,10 +35,10 @@ class GroupTable:
     shape : tuple of int
         Rows and columns.
     content : bytes or pathlib.Path
-        Of the table, or a file that holds it.
+        Content of the table, or a file that holds it.
     sidecar : mapping
     leading : int
-        Cells of a row that tell whose it is.
+        Number of leading cells of a row, which identify the lesion.
     """
 
     path: Path
@@ -48,7 +48,7 @@ class GroupTable:
     leading: int = len(LEADING)
 
     def is_there(self) -> bool:
-        """Whether the file is there, with just this content."""
+        """Whether the file exists with exactly this content."""
         if not self.path.is_file():
             return False
         if isinstance(self.content, Path):
@@ -56,7 +56,7 @@ class GroupTable:
         return self.path.read_bytes() == self.content
 
     def only_adds(self) -> bool:
-        """Whether all rows of the table that is there are in this one, as they are."""
+        """Whether all rows of the existing table are in this one, unchanged."""
         try:
             with contextlib.ExitStack() as files:
                 old = self._items(self.path, files)
@@ -67,7 +67,7 @@ class GroupTable:
                     else self._lines(content.decode())
                 )
                 return only_adds(old, new)
-        # whatever is in its place
+        # any other content
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             return False
 
@@ -93,12 +93,12 @@ def write_tables(tables: Sequence[GroupTable], *, overwrite: bool) -> set[Path]:
     Returns
     -------
     set of pathlib.Path
-        Those that were not there before, or not like this.
+        Those that are new or changed.
 
     Raises
     ------
     InputError
-        If one that is there differs by more than new rows (unless `overwrite`); then nothing is written.
+        If an existing table differs by more than new rows (unless `overwrite`); then nothing is written.
     """
     new = [table for table in tables if not table.is_there()]
     differing = [
@@ -106,13 +106,13 @@ def write_tables(tables: Sequence[GroupTable], *, overwrite: bool) -> set[Path]:
     ]
     if differing:
         message = (
-            f'{differing[0]} is there already, and differs from what would be written by more than new rows'
+            f'{differing[0]} already exists and differs from the new table by more than new rows'
             f'{f" ({len(differing)} tables in all)" if len(differing) > 1 else ""}; '
-            'name another --output-dir, or --overwrite to replace it'
+            'choose another --output-dir, or use --overwrite to replace it'
         )
         raise InputError(message)
     for table in tables:
-        # the table last: one that is there has its sidecar
+        # the table last, so that every table has its sidecar
         write_if_changed(sidecar_path(table.path), json_bytes(table.sidecar))
     for table in new:
         table.write()
@@ -126,18 +126,18 @@ def write_stack(
     shape: tuple[int, int, int],
     labels: Mapping[str, Any],
 ) -> None:
-    """Write matrices of one shape as an ``.npz`` without holding more than one of them.
+    """Write matrices of one shape as an ``.npz`` with only one of them in memory.
 
     Parameters
     ----------
     path : pathlib.Path
     name : str
-        Of the array of the matrices.
+        Name of the array of matrices.
     matrices : iterable of numpy.ndarray
     shape : tuple of int
         Number of matrices, rows and columns.
     labels : mapping
-        More arrays of text, by name.
+        Additional arrays of text, by name.
     """
     header = {'descr': '<f8', 'fortran_order': False, 'shape': shape}
     with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
@@ -150,12 +150,12 @@ def write_stack(
                 stream.write(np.ascontiguousarray(matrix, '<f8').data)
 
 
-#: a row of a table or stack: what tells whose it is, and what it holds
+#: a row of a table or stack: the cells that identify the lesion, and the values
 Item = tuple[tuple[str, ...], Any]
 
 
 def table_items(lines: Iterable[str], leading: int) -> Iterator[Item]:
-    """The rows of a table by their leading cells, the header first."""
+    """Yield the rows of a table with their leading cells, the header first."""
     rows = (line.rstrip('\n').split('\t') for line in lines)
     yield (), next(rows, [])
     for row in rows:
@@ -163,7 +163,7 @@ def table_items(lines: Iterable[str], leading: int) -> Iterator[Item]:
 
 
 def stack_items(path: Path, name: str, leading: Sequence[str], common: str) -> Iterator[Item]:
-    """The matrices that `write_stack` wrote by their labels, one after the other; first what they have in common."""
+    """Yield the matrices that `write_stack` wrote with their labels, one by one; first what they have in common."""
     with zipfile.ZipFile(path) as archive:
         texts = {}
         for label in (*leading, common):
@@ -181,7 +181,7 @@ def stack_items(path: Path, name: str, leading: Sequence[str], common: str) -> I
 def only_adds(old: Iterable[Item], new: Iterable[Item]) -> bool:
     """Whether all rows of a table are in another, in the same order and with the same values.
 
-    A row without any value may have got some.
+    A row without any value may have gained some.
 
     >>> old = [((), ['a']), (('sub-01',), ['1']), (('sub-03',), ['n/a'])]
     >>> only_adds(old, [*old[:2], (('sub-02',), ['2']), (('sub-03',), ['3'])])

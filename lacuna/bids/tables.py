@@ -1,4 +1,4 @@
-"""Read the tables and statistics of one lesion, and write those of a group: fast, and strict about what they hold."""
+"""Read the tables and statistics of one lesion, and write those of a group, with strict checks of their content."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ NOT_AVAILABLE = 'n/a'
 
 
 def read_parcels(path: Path) -> pd.Series:
-    """The values of a table of parcels by region, in its order; NaN where a cell is ``n/a``.
+    """Read the values of a table of parcels by region, in its order; NaN where a cell is ``n/a``.
 
     Raises
     ------
     InputError
-        If it is no such table, a region is there twice, or a value is neither a finite number nor ``n/a``.
+        If it is not such a table, a region is listed twice, or a value is neither a finite number nor ``n/a``.
     """
     import pandas as pd
 
@@ -45,12 +45,12 @@ def read_parcels(path: Path) -> pd.Series:
 
 
 def read_matrix(path: Path) -> pd.DataFrame:
-    """The numbers of a square matrix by region, in its order.
+    """Read the numbers of a square matrix by region, in its order.
 
     Raises
     ------
     InputError
-        If it is none, its rows and columns are not the same regions, or a number is not finite.
+        If it is not a matrix, its rows and columns are not the same regions, or a number is not finite.
     """
     import pandas as pd
 
@@ -75,7 +75,7 @@ def read_matrix(path: Path) -> pd.DataFrame:
 
 
 def read_statistics(path: Path) -> dict[str, dict[str, Any]]:
-    """The statistics in a JSON file: single values under '', and by their key those that are there for each region.
+    """Read the statistics in a JSON file: single values under '', and those by region under their key.
 
     Raises
     ------
@@ -100,12 +100,12 @@ def read_statistics(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _read(path: Path, **options: Any) -> pd.DataFrame:
-    """All cells of a table, the header as well: what pandas takes for a header it renames if it is there twice."""
+    """Read all cells of a table, including the header: pandas would rename duplicates in a header."""
     import pandas as pd
 
     try:
         content = path.read_bytes()
-        # a table of two columns or of regions by regions is never wider than long; pandas takes some kB a column
+        # a table of two columns or of regions by regions is never wider than long; pandas uses a few kB per column
         if content.partition(b'\n')[0].count(b'\t') > max(1, content.count(b'\n')):
             message = f'{path}: expected as many rows as columns'
             raise InputError(message)
@@ -135,13 +135,13 @@ def _is_wrong(cell: object) -> bool:
 def _unique(path: Path, names: list[str]) -> list[str]:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        message = f'{path}: the region {shorten(twice)} is there more than once'
+        message = f'{path}: the region {shorten(twice)} is listed more than once'
         raise InputError(message)
     return names
 
 
 def table_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    """A tab-separated table; what is not there (None, NaN) is ``n/a``.
+    """Return a tab-separated table; missing values (None, NaN) are ``n/a``.
 
     >>> table_bytes(['participant_id', 'value'], [['sub-01', 2.5], ['sub-02', None]])
     b'participant_id\\tvalue\\nsub-01\\t2.5\\nsub-02\\tn/a\\n'

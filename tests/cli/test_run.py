@@ -495,7 +495,7 @@ def test_short_streamlines_are_said(run, toy):
 @pytest.mark.parametrize(
     ('options', 'says'),
     [
-        (['--participant-label', '09'], 'there is no participant 09'),
+        (['--participant-label', '09'], 'participant 09'),
         (['--pattern', '*edema*'], 'no mask found'),
         (['--mask-space', 'Talairach'], "mask_space 'Talairach' is not supported"),
         (['--nprocs', '0'], 'nprocs is 0'),
