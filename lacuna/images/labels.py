@@ -18,18 +18,7 @@ from lacuna.errors import InputError, shorten
 LARGEST = 2**31 - 1
 
 #: column headings, in lower case: for values, for names, and those used for both
-_VALUES = (
-    'index',
-    'value',
-    'label_index',
-    'label_id',
-    'label_value',
-    'idx',
-    'id',
-    'number',
-    'no',
-    'no.',
-)
+_VALUES = ('index', 'value', 'label_index', 'label_id', 'label_value', 'idx', 'id', 'number', 'no', 'no.')
 _NAMES = (
     'name',
     'label_name',
