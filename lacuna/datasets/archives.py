@@ -18,7 +18,8 @@ import numpy as np
 from lacuna.datasets.download import Progress
 from lacuna.errors import InputError
 from lacuna.streamlines.files import tck
-from lacuna.streamlines.files.formats import EXTENSIONS, iter_blocks, open_tractogram
+from lacuna.streamlines.files.formats import EXTENSIONS
+from lacuna.streamlines.files.joined import blocks_of
 
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _TARS = ('.tar', '.tar.gz', '.tgz', '.tar.xz', '.tar.bz2')
@@ -52,15 +53,10 @@ def unpack(path: Path, scratch: Path, progress: Progress) -> tuple[Path, dict[st
     bundles: dict[str, np.ndarray] = {}
     members = _members(path, scratch)
 
-    def blocks(tractograms: Iterable[tuple[str, Path]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        so_far = 0
+    def told(tractograms: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Path]]:
         for number, (name, tractogram) in enumerate(tractograms, start=1):
             progress(f'unpack {path.name}', number, None)
-            first = so_far
-            for points, lengths in iter_blocks(open_tractogram(tractogram)):
-                so_far += len(lengths)
-                yield points, lengths
-            bundles[name] = np.arange(first, so_far)
+            yield name, tractogram
             tractogram.unlink()
 
     try:
@@ -68,7 +64,7 @@ def unpack(path: Path, scratch: Path, progress: Progress) -> tuple[Path, dict[st
         if len(leading) == 1:
             return leading[0][1], {}
         merged = scratch / f'{path.name.partition(".")[0]}.tck'
-        tck.write_blocks(merged, blocks(chain(leading, members)))
+        tck.write_blocks(merged, blocks_of(told(chain(leading, members)), bundles))
     except (
         zipfile.BadZipFile,
         tarfile.TarError,
