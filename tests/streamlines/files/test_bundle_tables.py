@@ -16,8 +16,7 @@ def as_lists(bundles):
     [
         'bundle\tfirst\tcount\nAF L\t0\t2\nSLF\t2\t1\nAF L\t4\t1\nnone\t0\t0\n',
         'name\tfirst\tcount\nAF L\t0\t2\nSLF\t2\t1\nAF L\t4\t1\nnone\t0\t0\n',
-        'bundle\tcategory\tfirst_index\tcount\tpoints\nAF L\tassociation\t0\t2\t9\nSLF\ta\t2\t1\t3\n'
-        'AF L\ta\t4\t1\t3\nnone\ta\t0\t0\t0\n',
+        'bundle\tkind\tfirst_index\tcount\tpoints\nAF L\ta\t0\t2\t9\nSLF\ta\t2\t1\t3\nAF L\ta\t4\t1\t3\nnone\ta\t0\t0\t0\n',
         '\ufeffbundle,first,count\r\n"AF L",0,2\r\nSLF,2,1\r\nAF L,4,1\r\nAF L,1,1\r\nnone,0,0\r\n',
     ],
 )

@@ -79,7 +79,7 @@ def test_memory_does_not_depend_on_the_size(tmp_path):
 
 
 def test_a_folder_is_a_tractogram(parts, tmp_path):
-    folder, streamlines = parts
+    folder, _ = parts
     tractogram = lacuna.Tractogram(folder, SPACE, cache=tmp_path / 'cache')
     assert (tractogram.name, tractogram.label, tractogram.streamlines_total) == (
         'my bundles',
