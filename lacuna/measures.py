@@ -15,12 +15,12 @@ import numpy as np
 _NEIGHBOURS = np.ones((3, 3, 3), bool)
 
 
-def disconnection_percent(mask_tdi: np.ndarray, full_tdi: np.ndarray) -> np.ndarray:
+def disconnection_percent(lesion_tdi: np.ndarray, full_tdi: np.ndarray) -> np.ndarray:
     """Percent of each voxel's streamlines that pass through the mask; 0 where the tractogram has none.
 
     Parameters
     ----------
-    mask_tdi, full_tdi : numpy.ndarray
+    lesion_tdi, full_tdi : numpy.ndarray
         Counts (or summed weights) of the disconnected and of all streamlines, of one shape.
 
     Returns
@@ -38,13 +38,18 @@ def disconnection_percent(mask_tdi: np.ndarray, full_tdi: np.ndarray) -> np.ndar
     >>> disconnection_percent(np.array([1, 0, 0]), np.array([4, 4, 0]))
     array([25.,  0.,  0.])
     """
-    if mask_tdi.shape != full_tdi.shape:
-        message = f'the densities have different shapes: {mask_tdi.shape} and {full_tdi.shape}'
+    if lesion_tdi.shape != full_tdi.shape:
+        message = f'the densities have different shapes: {lesion_tdi.shape} and {full_tdi.shape}'
         raise ValueError(message)
-    if (mask_tdi > full_tdi).any():
+    # most voxels of most lesions are 0: only the others are looked at
+    cut_in = np.flatnonzero(lesion_tdi.ravel() != 0)
+    cut, whole = lesion_tdi.ravel()[cut_in], full_tdi.ravel()[cut_in]
+    if (cut > whole).any():
         message = 'more disconnected streamlines than streamlines: the densities are of different tractograms'
         raise ValueError(message)
-    return np.divide(100.0 * mask_tdi, full_tdi, out=np.zeros(full_tdi.shape), where=full_tdi > 0)
+    percent = np.zeros(full_tdi.shape)
+    percent.reshape(-1)[cut_in] = 100.0 * cut / whole
+    return percent
 
 
 def summary_statistics(
@@ -87,7 +92,8 @@ def summary_statistics(
     """
     mask, mask_affine = lesion_part(mask, mask_affine)
     voxels = int(np.count_nonzero(mask))
-    affected = percent[percent > 0]
+    values = percent.ravel()
+    affected = values[values > 0]
     return {
         'mask_voxels': voxels,
         'mask_volume_mm3': voxels * round(float(abs(np.linalg.det(mask_affine[:3, :3]))), 9),
@@ -128,14 +134,28 @@ def outside_support_percent(
     full_tdi : numpy.ndarray
         Density of the whole tractogram.
     """
-    voxels = np.argwhere(mask)
-    if not len(voxels):
-        return 0.0
+    voxels = int(np.count_nonzero(mask))
     to_grid = np.linalg.inv(grid_affine) @ mask_affine
-    index = np.rint(voxels @ to_grid[:3, :3].T + to_grid[:3, 3]).astype(int)
-    inside = ((index >= 0) & (index < full_tdi.shape)).all(axis=1)
-    supported = int(np.count_nonzero(full_tdi[tuple(index[inside].T)]))
-    return _percent(len(voxels) - supported, len(voxels))
+    if np.count_nonzero(to_grid[:3, :3]) == 3:  # axes along axes, as of all standard grids
+        supported = _supported_along_axes(mask, to_grid, full_tdi)
+    else:
+        index = np.rint(np.argwhere(mask) @ to_grid[:3, :3].T + to_grid[:3, 3]).astype(int)
+        inside = ((index >= 0) & (index < full_tdi.shape)).all(axis=1)
+        supported = int(np.count_nonzero(full_tdi[tuple(index[inside].T)]))
+    return _percent(voxels - supported, voxels)
+
+
+def _supported_along_axes(mask: np.ndarray, to_grid: np.ndarray, full_tdi: np.ndarray) -> int:
+    """Voxels of a mask whose centre lies in a voxel above 0 of a grid, each axis of which runs along one of the mask's."""
+    axes = np.abs(to_grid[:3, :3]).argmax(axis=1)
+    kept: list[Any] = [None] * 3
+    index = []
+    for row, axis in enumerate(axes):
+        at = np.rint(np.arange(mask.shape[axis]) * to_grid[row, axis] + to_grid[row, 3]).astype(int)
+        kept[axis] = np.flatnonzero((at >= 0) & (at < full_tdi.shape[row]))
+        index.append(at[kept[axis]])
+    support = full_tdi[np.ix_(*index)] != 0
+    return int(np.count_nonzero(support & mask[np.ix_(*kept)].transpose(axes)))
 
 
 def world_box(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
@@ -152,17 +172,29 @@ def world_box(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
 
 
 def voxel_box(mask: np.ndarray) -> tuple[slice, ...]:
-    """The part of a mask that holds all of its voxels (nothing of an empty mask)."""
-    box = []
-    for axis in range(mask.ndim):
-        hit = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
-        box.append(slice(int(hit[0]), int(hit[-1]) + 1) if len(hit) else slice(0, 0))
-    return tuple(box)
+    """The part of an image that holds all voxels other than 0 (nothing if there are none).
+
+    >>> voxel_box(np.array([[0, 2, 2, 0], [0, 0, 0, 0]]))
+    (slice(0, 1, None), slice(1, 3, None))
+    """
+    filled = mask if mask.dtype == bool else mask != 0
+    # along the memory: across it, a pass takes many times as long
+    if filled.flags.f_contiguous:
+        return _extents(filled.T)[::-1]
+    return _extents(filled)
 
 
-def lesion_part(mask: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The part of a mask that holds all of its voxels, and its affine."""
-    box = voxel_box(mask)
+def _extents(filled: np.ndarray) -> tuple[slice, ...]:
+    hit = np.flatnonzero(filled.reshape(len(filled), -1).any(axis=1)).tolist() if filled.size else []
+    extent = slice(hit[0], hit[-1] + 1) if hit else slice(0, 0)
+    return (extent, *_extents(np.any(filled[extent], axis=0))) if filled.ndim > 1 else (extent,)
+
+
+def lesion_part(
+    mask: np.ndarray, affine: np.ndarray, box: tuple[slice, ...] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The part of a mask that holds all of its voxels, and its affine; `box` is the part, if it is known."""
+    box = box or voxel_box(mask)
     moved = affine.copy()
     moved[:3, 3] += affine[:3, :3] @ [part.start for part in box]
     return mask[box], moved
@@ -205,7 +237,7 @@ def connectivity(pairs: np.ndarray, parcels: int, selected: np.ndarray | None = 
     return counts
 
 
-def roi_disconnection(mask_matrix: np.ndarray, full_matrix: np.ndarray) -> np.ndarray:
+def roi_disconnection(lesion_matrix: np.ndarray, full_matrix: np.ndarray) -> np.ndarray:
     """Percent of each parcel's streamlines that pass through the mask: a ratio of sums.
 
     A parcel that no streamline joins to another has none: it is not spared, nothing is known of it.
@@ -215,12 +247,12 @@ def roi_disconnection(mask_matrix: np.ndarray, full_matrix: np.ndarray) -> np.nd
     array([25., 25., nan])
     """
     full = full_matrix.sum(axis=1)
-    return np.where(full > 0, disconnection_percent(mask_matrix.sum(axis=1), full), np.nan)
+    return np.where(full > 0, disconnection_percent(lesion_matrix.sum(axis=1), full), np.nan)
 
 
 def matrix_statistics(
     *,
-    mask_matrix: np.ndarray,
+    lesion_matrix: np.ndarray,
     full_matrix: np.ndarray,
     names: Sequence[str],
     streamlines_unassigned: int,
@@ -229,7 +261,7 @@ def matrix_statistics(
 
     Parameters
     ----------
-    mask_matrix, full_matrix : numpy.ndarray
+    lesion_matrix, full_matrix : numpy.ndarray
         (parcels, parcels) counts (or summed weights) of the disconnected and of all streamlines.
     names : sequence of str
         Of the parcels.
@@ -243,12 +275,14 @@ def matrix_statistics(
         of its edges; its loss is that of edges with no streamline left.
     """
     upper = np.triu_indices(len(names), k=1)
-    full, cut = full_matrix[upper], mask_matrix[upper]
+    full, cut = full_matrix[upper], lesion_matrix[upper]
     percent = disconnection_percent(cut, full)[full > 0]
     edges, affected = int(percent.size), int(np.count_nonzero(cut))
-    loss = (full_matrix > 0).sum(axis=1) - (full_matrix - mask_matrix > 0).sum(axis=1)
-    roi = np.nan_to_num(roi_disconnection(mask_matrix, full_matrix))
-    worst = max(range(len(names)), key=lambda parcel: (roi[parcel], mask_matrix[parcel].sum()), default=None)
+    loss = (full_matrix > 0).sum(axis=1) - (full_matrix - lesion_matrix > 0).sum(axis=1)
+    roi = np.nan_to_num(roi_disconnection(lesion_matrix, full_matrix))
+    worst = max(
+        range(len(names)), key=lambda parcel: (roi[parcel], lesion_matrix[parcel].sum()), default=None
+    )
     return {
         'parcels': len(names),
         'edges': edges,

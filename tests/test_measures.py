@@ -12,6 +12,7 @@ from lacuna.measures import (
     path_lengths,
     roi_disconnection,
     summary_statistics,
+    voxel_box,
     wilson_interval,
 )
 
@@ -197,3 +198,27 @@ def test_higher_order_as_published(shared, lesion):
     assert delta.size == 18225
     np.testing.assert_array_equal(delta, wanted_delta)
     np.testing.assert_array_equal(indirect, wanted_indirect)
+
+
+def test_the_box_of_a_mask_in_any_order_of_memory():
+    data = np.zeros((6, 7, 8), np.int16)
+    data[2:4, 1, 3:8] = -3
+    for image in (data, np.asfortranarray(data), data != 0, np.asfortranarray(data)[:, ::-1][:, ::-1]):
+        assert voxel_box(image) == (slice(2, 4), slice(1, 2), slice(3, 8))
+    assert voxel_box(np.zeros((2, 3, 4), bool)) == (slice(0, 0),) * 3
+
+
+@pytest.mark.parametrize('order', [(0, 1, 2), (2, 0, 1), (1, 0, 2)])
+def test_support_along_the_axes_is_that_of_each_voxel(order):
+    """Grids whose axes run along those of the mask are looked up by planes; a tiny rotation takes the long way."""
+    random = np.random.default_rng(3)
+    mask, density = random.random((9, 10, 11)) > 0.6, random.integers(0, 2, (6, 7, 5))
+    grid = np.diag([2.0, 2, 2, 1])[[*order, 3]]
+    grid[:3, 3] = -3.3, 2.1, 0.4
+    mask_affine = np.diag([-1.0, 1, 1, 1])
+    mask_affine[:3, 3] = 6.6, 1.2, -2.9  # no centre half-way between two voxels
+    tilted = mask_affine.copy()
+    tilted[0, 1] = tilted[1, 2] = 1e-9
+    assert outside_support_percent(mask, mask_affine, density, grid) == outside_support_percent(
+        mask, tilted, density, grid
+    )

@@ -1,6 +1,6 @@
 """The command line: one small module for each command.
 
-Importing it loads no Nipype, so that ``--help`` is quick.
+Importing it does not load Nipype, so ``--help`` is fast.
 """
 
 from lacuna.cli.parser import main

@@ -1,4 +1,4 @@
-"""``lacuna-snm``: the same as ``lacuna run snm`` and ``lacuna collect``, called as a BIDS-App."""
+"""``lacuna-snm``: ``lacuna run snm`` and ``lacuna collect`` as a BIDS-App."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lacuna.cli.parser import build_parser as build_commands
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of the BIDS-App: dataset, output folder, level, and the options of a run."""
+    """Return the parser of the BIDS-App: dataset, output folder, level, and the options of a run."""
     parser = argparse.ArgumentParser(
         prog='lacuna-snm',
         description='Structural lesion network mapping as a BIDS-App: participant writes the maps, matrices, tables '
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def collect_arguments(args: argparse.Namespace) -> argparse.Namespace:
-    """What ``lacuna collect`` is called with at the group level."""
+    """Return the arguments of ``lacuna collect`` for the group level."""
     words = ['collect', str(args.output_dir.absolute())]
     words += ['--overwrite'] if getattr(args, 'overwrite', False) else []
     words += ['--no-report'] if getattr(args, 'report', 'full') == 'none' else []

@@ -1,4 +1,4 @@
-"""``lacuna bidsify``: a BIDS dataset from a folder of masks or a table."""
+"""``lacuna bidsify``: make a BIDS dataset from a folder of masks or a table."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ def add_parser(commands: Any) -> None:
     """Add ``bidsify`` to the commands."""
     parser = commands.add_parser(
         'bidsify',
-        help='a BIDS dataset from a folder of masks',
+        help='make a BIDS dataset from a folder of masks',
         description='Copy lesion masks into a BIDS dataset that lacuna run reads. The participant is the sub-XXX in '
-        'the name of the file (or of its folder), else all letters and digits of the name, or of the folder where '
+        'the name of the file (or of its folder), else all letters and digits of the name, or of the folder if '
         'several files share a name (P01/lesion.nii.gz, P02/lesion.nii.gz). Each mask is checked; '
         'unusable masks are reported and left out, and the exit code is then 1. No file is ever overwritten.',
     )
@@ -47,14 +47,14 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         '--pattern',
         metavar='GLOB',
-        help="take only files whose names match, such as '*lesion*.nii.gz'; a pattern with a slash is compared with the path",
+        help="take only files whose names match, such as '*lesion*.nii.gz'; with a slash: whose paths match",
     )
     parser.add_argument('-v', '--verbose', action='count', default=0, help='list all masks')
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert the masks and report the result; returns 1 if one was left out."""
+    """Copy the masks and report the result; return 1 if one was left out."""
     from lacuna.bids.bidsify import MAPPING, bidsify
     from lacuna.cli.output import warn
 
@@ -72,9 +72,9 @@ def run(args: argparse.Namespace) -> int:
         for path in found.written:
             print(path)
     warn([*found.faults, *(f'warning: {line}' for line in found.warnings)], everything=args.verbose > 0)
-    same = f', {len(found.kept)} there already' if found.kept else ''
+    same = f', {len(found.kept)} already there' if found.kept else ''
     left_out = f', {len(found.faults)} left out' if found.faults else ''
     print(f'{len(found.written)} masks written{same}{left_out}')
     if found.written or found.kept:
-        print(f'{args.target / MAPPING} says which is which')
+        print(f'{args.target / MAPPING} lists the source of each mask')
     return 1 if found.faults else 0

@@ -15,25 +15,25 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         'cache',
         help='list or clear what is kept between runs',
-        description='List what is kept between runs, where, and how large it is. Everything except fetched '
+        description='List what is kept between runs, where it is, and its size. Everything except fetched '
         'connectomes is rebuilt when it is needed.',
     )
     parser.add_argument(
         '--clear',
         action='store_true',
-        help='remove it, unless a run is using it; fetched connectomes are kept',
+        help='remove it, unless a run is using it; keep fetched connectomes',
     )
     parser.add_argument(
         '--older-than',
         type=float,
         metavar='DAYS',
-        help='only what was neither read nor written for DAYS days',
+        help='only what has not been read or written for DAYS days',
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """List what the cache holds, or remove it; returns the exit code."""
+    """List what the cache holds, or remove it; return the exit code."""
     from lacuna.utils.cache import cache_dir
     from lacuna.utils.cache_contents import clearing
 
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         _list(root, days)
         return 0
     if not root.is_dir():
-        print(f'removed: 0 bytes; there is no {root}')
+        print(f'removed: 0 bytes; {root} does not exist')
         return 0
     with clearing(root):
         return _clear(root, days)
@@ -58,7 +58,7 @@ def _list(root: Path, days: float) -> None:
 
     print(f'{root} (set LACUNA_CACHE_DIR to use another folder)')
     total = 0
-    for kind, what in (*KINDS.items(), (FETCHED, 'fetched tractograms (--clear leaves them)')):
+    for kind, what in (*KINDS.items(), (FETCHED, 'fetched tractograms (--clear keeps them)')):
         if found := entries(root, kind, unused_days=days):
             size = sum(entry.size for entry in found)
             total += size

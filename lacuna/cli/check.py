@@ -15,8 +15,8 @@ def add_parser(commands: Any) -> None:
         help='which masks would run; which results are complete',
         description='Print a table with a row for each mask. For a BIDS dataset: space, grid, volume, and why a mask '
         'would fail. For an output folder of lacuna run: which results are missing, damaged, or made from a mask that '
-        'has changed since. Nothing is changed. '
-        'The exit code is 0 if all is well, 1 if not.',
+        'has changed since. No file is changed. '
+        'The exit code is 0 if everything is in order, 1 if not.',
     )
     parser.add_argument('path', metavar='DIR', type=Path, help='BIDS dataset of masks, or folder of results')
     parser.add_argument('--output-file', metavar='FILE', type=Path, help='also write the table (.tsv)')
@@ -37,7 +37,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check, and print the table; returns 1 if something has to be done."""
+    """Check, and print the table; return 1 if something has to be done."""
     from lacuna.bids.check import check_masks
     from lacuna.bids.completeness import check_results, holds_results
     from lacuna.bids.tables import table_bytes
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     doubtful = sum(bool(row.warnings) for row in found.rows)
     # not on stdout: the table may be piped into another program
     print(
-        f'{len(found.rows)} masks: {len(found.rows) - found.failing} as they should be, {found.failing} not'
+        f'{len(found.rows)} masks: {len(found.rows) - found.failing} ok, {found.failing} not ok'
         + (f'; {doubtful} with warnings' if doubtful else ''),
         file=sys.stderr,
     )

@@ -57,7 +57,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the group tables and report them; returns 1 if a result is missing or was left out."""
+    """Write the group tables and report them; return 1 if a result is missing or was left out."""
     from lacuna.bids.collect import collect
 
     found = collect(
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         page = folder.absolute() / 'group.html'
         try:
             print(write_group_report(args.derivatives.absolute(), page, show_progress=True))
-        except InputError as error:  # the tables are there
+        except InputError as error:  # the tables are written
             print(f'lacuna: {error}', file=sys.stderr)
     return 1 if found.faults or (found.missing and not args.allow_missing) else 0
 
@@ -89,6 +89,6 @@ def _report(found: Collection, *, everything: bool) -> None:
             state = '' if path in found.written else ' (unchanged)'
             print(f'  {path}: {rows} rows, {columns} columns{state}')
     if same := len(found.tables) - len(found.written):
-        print(f'{same} table{"s were" if same > 1 else " was"} there already, the same')
+        print(f'{same} table{"s" if same > 1 else ""} unchanged')
     for lines in (found.notes, found.missing, found.faults):
         warn(lines, everything=everything)

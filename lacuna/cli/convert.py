@@ -1,4 +1,4 @@
-"""``lacuna convert``: a tractogram of any supported format to ``.tck``."""
+"""``lacuna convert``: convert a tractogram of any supported format to ``.tck``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         'convert',
         help='convert a tractogram to .tck',
-        description='Convert a tractogram (.tck, .trk, .trk.gz, .trx) to .tck, with a .json file that describes '
+        description='Convert a tractogram (.tck, .trk, .trk.gz, .trx) to .tck. Also write a .json file that describes '
         'it, and a table of the bundles if a .trx has groups.',
     )
     parser.add_argument('source', metavar='IN', type=Path, help='tractogram to read')
@@ -35,13 +35,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def add_subsample_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that ask for a random part of the streamlines."""
+    """Add the arguments that select a random part of the streamlines."""
     parser.add_argument(
         '--fraction',
         type=float,
         metavar='F',
         help='keep only a random part of the streamlines, such as 0.1: round(F * number) of them, drawn without '
-        'replacement and kept in order',
+        'replacement, in their order',
     )
     parser.add_argument(
         '--seed',
@@ -52,25 +52,25 @@ def add_subsample_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def subsample_of(args: argparse.Namespace) -> Subsample | None:
-    """The random part that the arguments ask for; None for all streamlines.
+    """Return the random part that the arguments select; None for all streamlines.
 
     Raises
     ------
     InputError
-        If they are not possible.
+        If the arguments are invalid.
     """
     from lacuna.streamlines.subsample import Subsample
 
     if args.fraction is not None:
         return Subsample(args.fraction, args.seed or 0)
     if args.seed is not None:
-        message = '--seed needs --fraction: without it all streamlines are taken'
+        message = '--seed needs --fraction: without it, all streamlines are kept'
         raise InputError(message)
     return None
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert, and report what was found.
+    """Convert the tractogram, and report what it holds.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""``lacuna fetch``: normative connectomes, ready for a run."""
+"""``lacuna fetch``: download normative connectomes, ready for a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def add_parser(commands: Any) -> None:
         'fetch',
         help='download a normative connectome',
         description='Download a normative connectome and convert it to NAME.tck, with a sidecar that states its space '
-        'and whom to cite. An interrupted download continues where it stopped.',
+        'and citation. An interrupted download continues where it stopped.',
     )
     parser.add_argument(
         'name',
@@ -35,7 +35,7 @@ def add_parser(commands: Any) -> None:
         '--api-key', metavar='TOKEN', help='personal token for Figshare (safer: set FIGSHARE_API_KEY)'
     )
     add_subsample_arguments(parser)
-    parser.add_argument('--force', action='store_true', help='download again even if it exists')
+    parser.add_argument('--force', action='store_true', help='download again even if NAME.tck exists')
     parser.add_argument(
         '-v', '--verbose', action='count', default=0, help='-vv shows the traceback of errors'
     )
@@ -43,9 +43,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Fetch, and say where it is and how to use it."""
-    from tqdm import tqdm
-
+    """Fetch a connectome, and print its path, content, citation and licence."""
     from lacuna.datasets.connectomes import fetch, part_name
     from lacuna.datasets.sources import connectomes
     from lacuna.errors import InputError
@@ -62,33 +60,22 @@ def run(args: argparse.Namespace) -> int:
     subsample = subsample_of(args)
     there = (folder / f'{part_name(args.name, subsample)}.tck').is_file() and not args.force
     token = args.api_key or os.environ.get('FIGSHARE_API_KEY') or None
-    current = ''
-    with tqdm(unit='B', unit_scale=True, disable=None, leave=False) as bar:
-
-        def progress(what: str, done: int, total: int | None) -> None:
-            nonlocal current
-            if what != current or done < bar.n:
-                current = what
-                bar.reset(total)
-                bar.set_description(what)
-            bar.update(done - bar.n)
-
-        path = fetch(
-            args.name,
-            folder,
-            url=args.url,
-            space=args.space,
-            token=token,
-            subsample=subsample,
-            force=args.force,
-            progress=progress,
-            say=bar.write,
-        )
+    path = fetch(
+        args.name,
+        folder,
+        url=args.url,
+        space=args.space,
+        token=token,
+        subsample=subsample,
+        force=args.force,
+        show_progress=True,
+        say=print,
+    )
     about = read_json(path.with_suffix('.json')) or {}
     streamlines = (
         f'{about.get("StreamlineCount", "an unknown number of")} streamlines in {about.get("Space")}'
     )
-    print(f'{path}: {"exists already; --force downloads it again" if there else streamlines}')
+    print(f'{path}: {"already exists; --force downloads it again" if there else streamlines}')
     if not there and (known := connectomes().get(args.name)):
         print(f'please cite: {known.citation}')
         if known.licence:
@@ -103,6 +90,6 @@ def _list() -> None:
         facts = [f'{known.size / 1e9:.1f} GB'] if known.size else []
         facts += [known.space, f'licence: {known.licence or "see its page"}']
         facts += ['needs a Figshare token'] * (known.api == 'figshare')
-        facts += [f'looked up by its name in the OSF project {known.project}'] if known.project else []
+        facts += [f'looked up by name in the OSF project {known.project}'] if known.project else []
         print(f'{known.name}: {known.about}')
         print(textwrap.indent('\n'.join(filter(None, ['; '.join(facts), known.page, known.citation])), '  '))

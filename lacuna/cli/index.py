@@ -17,7 +17,7 @@ def add_parser(commands: Any) -> None:
         'index',
         help='build the index of a tractogram in advance',
         description='Build the index of a tractogram before the first run, or report where it is. This is optional: '
-        'runs build the index they need.',
+        'runs build the index that they need.',
     )
     parser.add_argument(
         'tractogram',
@@ -43,12 +43,15 @@ def add_parser(commands: Any) -> None:
         help='resolution of the maps in mm: 1, 2 or both (default: 2)',
     )
     parser.add_argument(
-        '--tck-upsample', type=int, metavar='N', help="override MRtrix3's rule for the density"
+        '--tck-upsample',
+        type=int,
+        metavar='N',
+        help="points for each step of a streamline (default: MRtrix3's rule)",
     )
     parser.add_argument(
         '--beside',
         action='store_true',
-        help='write TRACTOGRAM.index beside the tractogram, for all its users, instead of into the cache',
+        help='write TRACTOGRAM.index beside the tractogram, for all its users, instead of the cache',
     )
     parser.add_argument(
         '--nprocs', type=int, default=-1, metavar='N', help='number of processors; -1 uses all (default)'
@@ -57,7 +60,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build what is missing, and report where it is and how large."""
+    """Build what is missing, and report the path and size of the index."""
     from lacuna.utils.cache import cache_dir
     from lacuna.utils.cache_contents import using
 

@@ -1,4 +1,4 @@
-"""What commands print; of ``lacuna run``: the plan of a dry run, failures, and the table at the end."""
+"""What commands print; for ``lacuna run``: the plan of a dry run, failures, and the table at the end."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger('lacuna')
 
-#: lines of a kind without -v
+#: lines of one kind shown without -v
 _MOST_LINES = 10
 
 #: lesions in the table at the end of a run
 _MOST_ROWS = 20
 
-#: the outputs whose paths are printed at the end of a run with -v, and how they are called
+#: outputs whose paths are printed at the end of a run with -v, and the words for them
 _SHOWN = {
     'disconnection_map': 'map',
     'summary': 'summary',
@@ -32,17 +32,17 @@ _SHOWN = {
 
 
 def set_up_logging(verbose: int) -> None:
-    """Messages go to standard error, those of Lacuna only."""
+    """Send Lacuna's messages, and only these, to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter('%(message)s'))
     handler.setLevel(logging.INFO if verbose else logging.WARNING)
     _LOGGER.handlers[:] = [handler]
     _LOGGER.propagate = False
-    _LOGGER.setLevel(logging.INFO)  # the log of a run holds all
+    _LOGGER.setLevel(logging.INFO)  # the log of a run holds all messages
 
 
 def warn(lines: Sequence[str], *, everything: bool) -> None:
-    """Lines on standard error; the first few of them, and how many more there are, unless `everything`."""
+    """Print lines on standard error: all if `everything`, else the first few and how many more there are."""
     shown = lines if everything else lines[:_MOST_LINES]
     for line in shown:
         print(f'lacuna: {line}', file=sys.stderr)
@@ -51,7 +51,7 @@ def warn(lines: Sequence[str], *, everything: bool) -> None:
 
 
 def print_plan(plan: RunPlan) -> None:
-    """What a run would do, one mask a line, and what is doubtful."""
+    """Print what a run would do, one line per mask, and the warnings."""
     log_warnings(plan)
     rows = [(str(job.mask.path), f'would make: {target_names(job.missing)}') for job in plan.todo]
     tractogram, resolution = plan.tractogram.label, plan.config.output_resolution
@@ -71,7 +71,7 @@ def print_plan(plan: RunPlan) -> None:
 
 
 def print_result(result: RunResult, *, verbose: int = 0) -> None:
-    """What failed, what was found, one lesion a line, and where the results are; with `verbose` each path."""
+    """Print what failed, a table of the lesions, and where the results are; with `verbose`, each path."""
     finished, failed, paths = result.finished, len(result.failures), result.paths
     if failed:
         print(
@@ -96,7 +96,7 @@ def print_result(result: RunResult, *, verbose: int = 0) -> None:
 
 
 def _print_table(result: RunResult) -> None:
-    """The lesions that are finished, with their numbers from the summaries."""
+    """Print the finished lesions with the main numbers of their summaries."""
     from lacuna.utils.files import read_json
 
     rows = []

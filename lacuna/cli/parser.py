@@ -28,7 +28,7 @@ from lacuna.execution.environment import prepare_environment
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser with all commands; each sets ``run``, a function of the arguments that returns the exit code."""
+    """Return the parser with all commands; each sets ``run``, a function of the arguments that returns the exit code."""
     parser = argparse.ArgumentParser(
         prog='lacuna',
         description='Structural lesion network mapping: which white-matter connections a lesion cuts.',
@@ -60,7 +60,7 @@ class Version(argparse.Action):
             dest,
             nargs=0,
             default=argparse.SUPPRESS,
-            help='show the versions of Lacuna and the packages that it computes with',
+            help='show the versions of Lacuna and of the packages that its results depend on',
         )
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def guarded(command: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
-    """Run a command; an error becomes one line and an exit code."""
+    """Run a command; turn an error into one line and an exit code."""
     try:
         prepare_environment()
         return command(args)

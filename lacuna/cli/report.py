@@ -52,12 +52,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the reports; returns the exit code.
+    """Make the reports; return the exit code.
 
     Raises
     ------
     InputError
-        If the folder holds no results, or not those of a participant.
+        If the folder holds no results, or none of a given participant.
     """
     from lacuna.utils.processes import processors
 
@@ -103,7 +103,7 @@ def _labels(root: Path, asked: Sequence[str], failures: Sequence[Failure]) -> li
     known = sorted({lesion.subject for lesion in find_results(root).with_map()} | failed)
     wanted = [label.removeprefix('sub-') for label in asked] or known
     if unknown := [label for label in wanted if label not in known]:
-        message = f'no results of participant {", ".join(unknown)} in {root}'
+        message = f'no results for participant {", ".join(unknown)} in {root}'
         raise InputError(message)
     if not wanted:
         message = f'no results in {root}'

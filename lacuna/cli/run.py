@@ -23,7 +23,8 @@ def add_parser(commands: Any) -> None:
     snm = methods.add_parser(
         'snm',
         help='structural network mapping',
-        description='Which streamlines of a normative tractogram each lesion cuts: maps, matrices, tables, reports.',
+        description='Find the streamlines of a normative tractogram that each lesion cuts, and write maps, matrices, '
+        'tables and reports.',
         usage='lacuna run snm BIDS_DIR|MASK OUTPUT_DIR --connectome-path TRACTOGRAM [options]',
         argument_default=argparse.SUPPRESS,
         epilog='Exit codes: 0 all done; 1 a mask failed, the others are finished; 2 wrong usage or unusable input.',
@@ -33,9 +34,9 @@ def add_parser(commands: Any) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of a run; the parser's ``argument_default`` has to be SUPPRESS.
+    """Add the arguments of a run; the parser's ``argument_default`` has to be SUPPRESS.
 
-    What is not given is not in the namespace: it comes from ``--config``, or is the default of `RunConfig`.
+    Arguments that are not given are not in the namespace: they come from ``--config``, or are defaults of `RunConfig`.
     """
     parser.add_argument(
         'source', type=Path, metavar='BIDS_DIR|MASK', help='BIDS dataset with masks, or one mask'
@@ -45,13 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--connectome-path',
         type=Path,
         metavar='TRACTOGRAM',
-        help='normative tractogram (.tck, .trk, .trk.gz, .trx), or the name of one that was fetched',
+        help='normative tractogram (.tck, .trk, .trk.gz, .trx), or the name of a fetched connectome',
     )
     parser.add_argument(
         '--config',
         type=Path,
         metavar='OUTPUT_DIR|FILE',
-        help='settings of the last run into a folder, or of any (logs/*/settings.toml); what is given beside it wins',
+        help='settings of the last run into this folder, or a file (logs/*/settings.toml) with those of any run; options '
+        'on the command line win',
     )
 
     chosen = parser.add_argument_group('which masks')
@@ -61,18 +63,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ('session-id', 'sessions', 'S'),
     ):
         spellings = (f'--{option}', f'--{option.replace("-", "_")}')
-        chosen.add_argument(*spellings, nargs='+', dest=name, metavar=metavar, help='all by default')
+        chosen.add_argument(*spellings, nargs='+', dest=name, metavar=metavar, help=f'{name} (default: all)')
     chosen.add_argument(
-        '--pattern', metavar='GLOB', help="of the masks' names, such as '*label-acuteinfarct_mask.nii.gz'"
+        '--pattern',
+        metavar='GLOB',
+        help="only masks whose names match, such as '*label-acuteinfarct_mask.nii.gz'",
     )
     chosen.add_argument(
         '--bids-filter-file',
         type=Path,
         metavar='FILE',
-        help='JSON with what pybids is asked for, such as {"mask": {"session": "01", "desc": "lesion"}}',
+        help='JSON with a pybids query, such as {"mask": {"session": "01", "desc": "lesion"}}',
     )
     chosen.add_argument(
-        '--chunk', metavar='I/N', help='only the I-th of N parts of the participants, for a job of a cluster'
+        '--chunk', metavar='I/N', help='only the I-th of N parts of the participants, for jobs on a cluster'
     )
     chosen.add_argument(
         '--binarize',
@@ -81,27 +85,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='for masks that are not 0 and 1: values above T are lesion',
     )
     chosen.add_argument(
-        '--on-empty', choices=ON_EMPTY, help=_default('on_empty', 'for a mask without voxels')
+        '--on-empty', choices=ON_EMPTY, help=_default('on_empty', 'what to do with an empty mask')
     )
 
     spaces = parser.add_argument_group('spaces and numbers')
-    spaces.add_argument('--mask-space', metavar='SPACE', help=f'{", ".join(SPACES)}; found out by default')
     spaces.add_argument(
-        '--connectome-space', metavar='SPACE', help='of the tractogram; by default from its sidecar (.json)'
+        '--mask-space',
+        metavar='SPACE',
+        help=f'space of the masks: {", ".join(SPACES)} (default: from sidecar or name)',
+    )
+    spaces.add_argument(
+        '--connectome-space',
+        metavar='SPACE',
+        help='space of the tractogram (default: from its sidecar or name)',
     )
     spaces.add_argument(
         '--output-resolution',
         type=int,
         choices=RESOLUTIONS,
-        help=_default('output_resolution', 'of the maps, in mm'),
+        help=_default('output_resolution', 'resolution of the maps, in mm'),
     )
     spaces.add_argument(
-        '--tck-upsample', type=int, metavar='N', help="override MRtrix3's rule for the density"
+        '--tck-upsample',
+        type=int,
+        metavar='N',
+        help="points for each step of a streamline (default: MRtrix3's rule)",
     )
     spaces.add_argument(
         '--engine',
         choices=ENGINES,
-        help=_default('engine', 'what computes, with the same results'),
+        help=_default('engine', 'what computes the results; both give the same'),
     )
 
     atlases = parser.add_argument_group('parcels and connections')
@@ -109,7 +122,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--parcel-atlases',
         nargs='+',
         metavar='NAME',
-        help="such as schaefer2018parcels100networks7; see 'lacuna info atlases'",
+        help="atlases, such as schaefer2018parcels100networks7; see 'lacuna info atlases'",
     )
     atlases.add_argument(
         '--custom-parcellation',
@@ -121,10 +134,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     atlases.add_argument('--atlas-dir', type=Path, metavar='DIR', help='folder with atlases in BIDS names')
     atlases.add_argument(
-        '--compute-disconnectivity-matrix', action='store_true', help='connections cut, as matrices'
+        '--compute-disconnectivity-matrix', action='store_true', help='write matrices of the connections cut'
     )
     atlases.add_argument(
-        '--compute-roi-disconnection', action='store_true', help='percent disconnected of each parcel'
+        '--compute-roi-disconnection',
+        action='store_true',
+        help='write how much of each parcel is disconnected, in percent',
     )
 
     how = parser.add_argument_group('how to run')
@@ -132,41 +147,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--nprocs',
         type=int,
         metavar='N',
-        help='processors; -1 (default) is all; on a cluster, of each job that is done once (1)',
+        help='processors to use; -1 uses all (default); on a cluster, those of each job that is done once (default: 1)',
     )
-    how.add_argument('--mem-gb', type=float, metavar='G', help='memory to use; on a cluster, of each job')
     how.add_argument(
-        '--use-plugin', type=Path, metavar='FILE', help='YAML or TOML: what runs the nodes, such as SLURM'
+        '--mem-gb', type=float, metavar='G', help='memory to use; on a cluster, that of each job'
+    )
+    how.add_argument(
+        '--use-plugin',
+        type=Path,
+        metavar='FILE',
+        help='YAML or TOML file that says how to run the jobs, such as on SLURM',
     )
     how.add_argument(
         '-w',
         '--work-dir',
         type=Path,
-        help='for what is not finished, and kept if the run is stopped; by default a folder that goes with the '
-        'run, below TMPDIR (on a cluster, or with --engine mrtrix: OUTPUT_DIR/.work)',
+        help='folder for unfinished work, kept if the run is stopped (default: a folder below TMPDIR that is removed '
+        'at the end of the run; on a cluster, or with --engine mrtrix: OUTPUT_DIR/.work)',
     )
     how.add_argument('--overwrite', action='store_true', help='replace results made with other settings')
     how.add_argument(
         '--report',
         choices=REPORTS,
         help=_default(
-            'report', 'of each participant; light: without the viewer and its sample of streamlines'
+            'report', 'report of each participant; light: without the viewer and its sample of streamlines'
         ),
     )
     how.add_argument(
         '--no-report', action='store_const', const='none', dest='report', help='the same as --report none'
     )
-    how.add_argument('--dry-run', action='store_true', help='say what would be done, and stop')
+    how.add_argument('--dry-run', action='store_true', help='show what would be done, and stop')
     how.add_argument(
         '-v',
         '--verbose',
         action='count',
-        help="-v: masks and steps; -vv: Nipype's and MRtrix3's words",
+        help='-v: show masks and steps; -vv: also messages of Nipype and MRtrix3',
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run ``lacuna run snm``; returns the exit code."""
+    """Run ``lacuna run snm``; return the exit code."""
     config = make_config(args)
     set_up_logging(config.verbose)
     if config.dry_run:
@@ -181,17 +201,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _default(name: str, text: str) -> str:
-    """A help text with the default of a setting."""
-    return f'{text} ({RunConfig.__dataclass_fields__[name].default})'
+    """Return a help text with the default of a setting."""
+    return f'{text} (default: {RunConfig.__dataclass_fields__[name].default})'
 
 
 def make_config(args: argparse.Namespace) -> RunConfig:
-    """The settings of ``--config``, if given, and over them what the arguments say; paths are absolute.
+    """Return the settings of ``--config``, if given, overridden by the arguments; paths are absolute.
 
     Raises
     ------
     InputError
-        If the file cannot be read, the tractogram is not named, or a value is not possible.
+        If the file cannot be read, no tractogram is named, or a value is invalid.
     """
     file = getattr(args, 'config', None)
     values = read_settings(file.expanduser()) if file else {}

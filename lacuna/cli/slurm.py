@@ -1,4 +1,4 @@
-"""``lacuna slurm``: the script of a job array; each job runs a part of the participants."""
+"""``lacuna slurm``: write the script of a job array; each job runs a part of the participants."""
 
 from __future__ import annotations
 
@@ -54,24 +54,24 @@ def add_parser(commands: Any) -> None:
         action='append',
         default=[],
         metavar='OPTION',
-        help='another option of sbatch, such as --sbatch=--partition=long; may be given several times',
+        help='an additional option of sbatch, such as --sbatch=--partition=long; may be given several times',
     )
     parser.add_argument(
         'words',
         nargs=argparse.REMAINDER,
         metavar='...',
-        help='the arguments of lacuna run snm; the memory of each job is that of --mem-gb',
+        help='the arguments of lacuna run snm; --mem-gb also sets the memory of each job',
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the script; returns the exit code.
+    """Print the script; return the exit code.
 
     Raises
     ------
     InputError
-        If an argument is not possible.
+        If an argument is invalid.
     """
     parser = argparse.ArgumentParser(prog='lacuna slurm', argument_default=argparse.SUPPRESS, add_help=False)
     run_command.add_arguments(parser)
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     if wrong := [option for option in options if not re.fullmatch(r'--?[^\n]+', option)]:
         message = f'--sbatch {wrong[0]}: give an option of sbatch, such as --sbatch=--partition=long'
         raise InputError(message)
-    logs.mkdir(parents=True, exist_ok=True)  # sbatch does not make it
+    logs.mkdir(parents=True, exist_ok=True)  # sbatch does not create it
     print(
         _SCRIPT.format(
             jobs=args.jobs,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
-_ABOUT = 'Write a BIDS dataset of three synthetic lesions, with a synthetic connectome and a parcellation; needs no network.'
+_ABOUT = 'Write a BIDS dataset of three synthetic lesions, a synthetic connectome and a parcellation. Needs no network.'
 
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
@@ -29,25 +29,17 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         '--force',
         action='store_true',
-        help='write into a folder that is not empty; only files of the tutorial are replaced',
+        help='write into a folder that is not empty; replace only files of the tutorial',
     )
     parser.set_defaults(run=run)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the data, and print what was written and what to type next."""
-    from tqdm import tqdm
-
+    """Write the data; print what was written and the next command."""
     from lacuna.datasets.tutorial import write_tutorial
 
-    with tqdm(desc='tutorial', unit=' parts', leave=False, disable=None) as bar:
-
-        def progress(part: str) -> None:
-            bar.set_postfix_str(part, refresh=False)
-            bar.update()
-
-        paths = write_tutorial(args.directory, force=args.force, progress=progress)
+    paths = write_tutorial(args.directory, force=args.force, show_progress=True)
 
     def quoted(path: Path) -> str:
         return shlex.quote(str(path))

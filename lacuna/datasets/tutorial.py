@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,39 +20,40 @@ from lacuna.images.nifti import make, save
 from lacuna.images.spaces import Grid, standard_grid
 from lacuna.streamlines.files.bundle_tables import write_bundles
 from lacuna.streamlines.files.tck import write_tck
+from lacuna.utils.progress import track
 
 SPACE = 'MNI152NLin6Asym'
 CONNECTOME = 'synthetic20k'
 PARCELLATION = 'synthetic100'
-_SEED = 1909  # of all random numbers
+_SEED = 1909  # seed of all random numbers
 _STEP = 1.0  # mm
 _DRAFT = '.lacuna-tutorial-'
 _GENERATED_BY = [{'Name': 'Lacuna', 'Version': __version__, 'Description': 'lacuna tutorial'}]
 
 _README = f"""# Three synthetic lesions
 
-Made by `lacuna tutorial`. Everything in this dataset is synthetic and the same on every computer: made to learn the
-program and to test it, not for research. The lesions are deformed ellipsoids: there are no participants behind them,
-and no images they were drawn on. License: CC0.
+Made by `lacuna tutorial`. Everything in this dataset is synthetic and the same on every computer: made for learning and
+testing, not for research. The lesions are deformed ellipsoids, without real participants or images behind them.
+Licence: CC0.
 
 | path | what |
 |---|---|
 | `sub-*/` | three participants with one lesion mask each ({SPACE}, 1 mm) |
-| `sourcedata/connectome/{CONNECTOME}.tck` | 20,000 streamlines; beside it a sidecar and a table of the bundles |
+| `sourcedata/connectome/{CONNECTOME}.tck` | 20,000 streamlines, with a sidecar and a table of the bundles |
 | `sourcedata/parcellation/` | 100 parcels ({SPACE}, 2 mm) and the table of their names |
 
-Map the disconnection of each lesion (type this in this folder):
+Map the disconnection of each lesion (run this in this folder):
 
     lacuna run snm . derivatives/lacuna --connectome-path sourcedata/connectome/{CONNECTOME}.tck
 
-With the matrices and the disconnection of each parcel:
+Add matrices and the disconnection of each parcel:
 
     parcels=sourcedata/parcellation/{PARCELLATION}_space-{SPACE}_dseg
     lacuna run snm . derivatives/lacuna --connectome-path sourcedata/connectome/{CONNECTOME}.tck \\
         --custom-parcellation {PARCELLATION} $parcels.nii.gz $parcels.tsv {SPACE} \\
         --compute-disconnectivity-matrix --compute-roi-disconnection
 
-Then one table of all participants:
+Then write tables of all participants:
 
     lacuna collect derivatives/lacuna
 """
@@ -60,14 +61,14 @@ Then one table of all participants:
 
 @dataclass(frozen=True)
 class TutorialPaths:
-    """Where the tutorial's files lie.
+    """The paths of the tutorial's files.
 
     Attributes
     ----------
     directory : pathlib.Path
         The BIDS dataset.
     masks : tuple of pathlib.Path
-        One lesion mask a participant.
+        One lesion mask for each participant.
     connectome, connectome_sidecar, bundles : pathlib.Path
         The ``.tck``, its ``.json``, and the table of the bundles (bundle, first, count).
     parcellation, labels : pathlib.Path
@@ -86,9 +87,9 @@ class TutorialPaths:
 
 
 def tutorial_paths(directory: Path) -> TutorialPaths:
-    """Where `write_tutorial` puts its files in `directory`."""
+    """Return where `write_tutorial` puts its files in `directory`."""
     subjects = [f'{i:02d}' for i in range(1, len(LESIONS) + 1)]
-    # where BIDS leaves room for files of any kind
+    # BIDS allows files of any kind here
     sourcedata = directory / 'sourcedata'
     connectome = sourcedata / 'connectome' / f'{CONNECTOME}.tck'
     parcellation = sourcedata / 'parcellation' / f'{PARCELLATION}_space-{SPACE}_dseg'
@@ -108,7 +109,7 @@ def tutorial_paths(directory: Path) -> TutorialPaths:
 
 
 def write_tutorial(
-    directory: str | Path, *, force: bool = False, progress: Callable[[str], object] | None = None
+    directory: str | Path, *, force: bool = False, show_progress: bool = False
 ) -> TutorialPaths:
     """Write the tutorial's data, the same bytes on every run.
 
@@ -117,11 +118,11 @@ def write_tutorial(
     Parameters
     ----------
     directory : path
-        Made if it does not exist.
+        Created if it does not exist.
     force : bool
-        Write into a folder that is not empty; replaces only what the tutorial itself consists of.
-    progress : callable, optional
-        Called with a few words on each part that is ready.
+        Write into a folder that is not empty; only files of the tutorial are replaced.
+    show_progress : bool
+        Whether to show a progress bar on a terminal.
 
     Returns
     -------
@@ -145,7 +146,7 @@ def write_tutorial(
         near.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=near, prefix=_DRAFT) as temporary:
             draft = tutorial_paths(Path(temporary) / 'tutorial')  # a folder with the usual permissions
-            _write(draft, progress or (lambda _: None))
+            _write(draft, show_progress=show_progress)
             _move(draft.directory, directory)
     except OSError as error:
         message = f'cannot write the tutorial to {directory}: {error.strerror or error}'
@@ -154,12 +155,12 @@ def write_tutorial(
 
 
 def _is_empty(directory: Path) -> bool:
-    """Whether there is nothing in a folder but what a killed run may have left."""
+    """Whether a folder is empty, apart from what a killed run may have left."""
     return all(path.name.startswith(_DRAFT) for path in directory.iterdir())
 
 
 def _move(source: Path, target: Path) -> None:
-    """Rename a finished folder to its final name, or file by file if that exists."""
+    """Rename a finished folder to its final name, or move it file by file if that exists."""
     if not target.exists():
         source.replace(target)
         return
@@ -169,21 +170,17 @@ def _move(source: Path, target: Path) -> None:
         path.replace(final)
 
 
-def _write(paths: TutorialPaths, report: Callable[[str], object]) -> None:
+def _write(paths: TutorialPaths, *, show_progress: bool) -> None:
     for folder in (paths.connectome.parent, paths.parcellation.parent):
         folder.mkdir(parents=True)
     grid = standard_grid(SPACE, 2)
     brain = brain_mask(grid)
     parcellation = simulate_parcels(grid, brain, gray_matter(grid))
     _write_parcellation(paths, grid, parcellation)
-    report('parcellation')
-
-    bundles = simulate_bundles(
-        np.random.default_rng(_SEED), grid, brain, parcellation.cortex, step=_STEP, progress=report
-    )
-    _write_connectome(paths, bundles)
+    rng = np.random.default_rng(_SEED)
+    bundles = simulate_bundles(rng, grid, brain, parcellation.cortex, step=_STEP)
+    _write_connectome(paths, track(bundles, 'tutorial', unit=' bundles', show=show_progress))
     _write_bids(paths)
-    report('lesions')
     paths.readme.write_text(_README, encoding='utf-8')
 
 
@@ -233,7 +230,7 @@ def _write_bids(paths: TutorialPaths) -> None:
         sidecar = {
             'Description': f'Synthetic lesion, {lesion.side} {lesion.territory}',
             'Type': 'Lesion',
-            'Sources': [],  # drawn on no image
+            'Sources': [],  # not drawn on an image
             'Space': SPACE,
             'SpatialReference': SPACE,
             'Resolution': 'Voxels of 1 mm on the standard grid',

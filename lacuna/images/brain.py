@@ -6,12 +6,13 @@ differ. So what is said of an input does not depend on its space, nor on which t
 
 from __future__ import annotations
 
-import gzip
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 
 import numpy as np
+
+from lacuna.utils.packed import unpack
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,12 @@ class Brain:
     data: np.ndarray
     affine: np.ndarray
 
-    @property
+    @cached_property
+    def voxels(self) -> int:
+        """How many it has."""
+        return int(np.count_nonzero(self.data))
+
+    @cached_property
     def box(self) -> np.ndarray:
         """Smallest and greatest world coordinates (mm); (2, 3)."""
         voxels = np.argwhere(self.data)
@@ -59,7 +65,7 @@ def brain() -> Brain:
     from nibabel import Nifti1Image
 
     packed = resources.files('lacuna').joinpath('data/brain.nii.gz').read_bytes()
-    image = Nifti1Image.from_bytes(gzip.decompress(packed))
+    image = Nifti1Image.from_bytes(unpack(packed))
     data = np.asanyarray(image.dataobj) > 0
     data.flags.writeable = False
     return Brain(data, np.asarray(image.affine, float))

@@ -8,15 +8,15 @@ import numpy as np
 
 from lacuna.images.brain import brain
 from lacuna.images.nifti import make, voxels
-from lacuna.measures import disconnection_percent, summary_statistics
+from lacuna.measures import disconnection_percent, lesion_part, summary_statistics
 
 
-def disconnection_map(mask_tdi: Any, full_tdi: Any) -> Any:
+def disconnection_map(lesion_tdi: Any, full_tdi: Any) -> Any:
     """Percent of each voxel's streamlines that a lesion cuts; 0 where the tractogram has none.
 
     Parameters
     ----------
-    mask_tdi, full_tdi : nibabel.Nifti1Image
+    lesion_tdi, full_tdi : nibabel.Nifti1Image
         Density of the streamlines cut, and of all streamlines, on one grid.
 
     Returns
@@ -29,11 +29,11 @@ def disconnection_map(mask_tdi: Any, full_tdi: Any) -> Any:
     ValueError
         If the images lie on different grids, or are of different tractograms.
     """
-    if mask_tdi.shape != full_tdi.shape or not np.allclose(mask_tdi.affine, full_tdi.affine, atol=1e-4):
-        message = f'{_name(mask_tdi)} and {_name(full_tdi)} lie on different grids'
+    if lesion_tdi.shape != full_tdi.shape or not np.allclose(lesion_tdi.affine, full_tdi.affine, atol=1e-4):
+        message = f'{_name(lesion_tdi)} and {_name(full_tdi)} lie on different grids'
         raise ValueError(message)
-    percent = disconnection_percent(voxels(mask_tdi), voxels(full_tdi))
-    return make(percent.astype(np.float32), mask_tdi.affine)
+    percent = disconnection_percent(voxels(lesion_tdi), voxels(full_tdi))
+    return make(percent.astype(np.float32), lesion_tdi.affine)
 
 
 def lesion_summary(
@@ -52,9 +52,10 @@ def lesion_summary(
     streamlines_total, streamlines_disconnected : int
         Streamlines of the tractogram, and those of them with a vertex in the mask.
     """
+    part, affine = lesion_part(voxels(mask), np.asarray(mask.affine, float))
     return summary_statistics(
-        mask=voxels(mask) > 0,
-        mask_affine=np.asarray(mask.affine, float),
+        mask=part > 0,
+        mask_affine=affine,
         percent=voxels(percent),
         full_tdi=voxels(full_tdi),
         grid_affine=np.asarray(percent.affine, float),

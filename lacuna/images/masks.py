@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import zlib
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ import numpy as np
 from lacuna.errors import InputError, MaskError
 from lacuna.images.brain import Brain, brain
 from lacuna.images.nifti import is_usable, make, opened
-from lacuna.measures import voxel_box, world_box
+from lacuna.measures import lesion_part, voxel_box, world_box
+from lacuna.utils.packed import pack, unpack
 
 #: values so near 0 and 1 are meant to be that: SPM writes whole numbers with a factor
 _NEARLY = 1e-3
@@ -49,9 +50,36 @@ class Mask:
     sha256: str
     notes: tuple[str, ...] = ()
 
+    @classmethod
+    def of(
+        cls,
+        part: np.ndarray,
+        box: tuple[slice, ...],
+        shape: tuple[int, ...],
+        affine: np.ndarray,
+        sha256: str,
+        notes: tuple[str, ...],
+    ) -> Mask:
+        """A mask whose voxels all lie in a box: `part` is what is in it."""
+        data = np.zeros(shape, bool)
+        data[box] = part
+        mask = cls(data, affine, sha256, notes)
+        vars(mask)['box'] = box
+        return mask
+
+    @cached_property
+    def box(self) -> tuple[slice, ...]:
+        """The part that holds all voxels of the mask."""
+        return voxel_box(self.data)
+
+    @property
+    def part(self) -> tuple[np.ndarray, np.ndarray]:
+        """What is in the box, and its affine."""
+        return lesion_part(self.data, self.affine, self.box)
+
     def image(self) -> Any:
         """The mask as a NIfTI image of 0 and 1 (uint8), on its own grid."""
-        return make(self.data.astype(np.uint8), self.affine)
+        return make(self.data.view(np.uint8), self.affine)
 
 
 @dataclass(frozen=True)
@@ -83,9 +111,8 @@ class PackedMask:
     @classmethod
     def of(cls, mask: Mask) -> PackedMask:
         """Pack a mask."""
-        box = voxel_box(mask.data)
-        bits = zlib.compress(np.packbits(mask.data[box]).tobytes(), 1)
-        return cls(mask.data.shape, mask.affine, mask.sha256, mask.notes, box, bits)
+        bits = pack(np.packbits(mask.data[mask.box]).tobytes())
+        return cls(mask.data.shape, mask.affine, mask.sha256, mask.notes, mask.box, bits)
 
     def unpack(self) -> Mask:
         """The mask as it was.
@@ -94,11 +121,10 @@ class PackedMask:
         >>> bool((PackedMask.of(mask).unpack().data == mask.data).all())
         True
         """
-        data = np.zeros(self.shape, bool)
-        part = data[self.box]
-        bits = np.frombuffer(zlib.decompress(self.bits), np.uint8)
-        part[...] = np.unpackbits(bits, count=part.size).reshape(part.shape)
-        return Mask(data, self.affine, self.sha256, self.notes)
+        size = [extent.stop - extent.start for extent in self.box]
+        bits = np.frombuffer(unpack(self.bits), np.uint8)
+        part = np.unpackbits(bits, count=math.prod(size)).reshape(size).view(bool)
+        return Mask.of(part, self.box, self.shape, self.affine, self.sha256, self.notes)
 
 
 def mask_source(given: Any) -> Path:
@@ -147,14 +173,44 @@ def read_mask(given: Any, binarize: float | None = None) -> Mask:
         raise MaskError(message)
     affine = np.asarray(image.affine, float)
     _check_affine(path, image, affine)
-    notes = _check_finite(path, data, affine)
+    if binarize is not None and binarize < 0:  # then 0 is lesion
+        filled = tuple(slice(0, size) for size in data.shape)
+    else:
+        filled = voxel_box(_nonzero(data))
+    part, part_affine = lesion_part(data, affine, filled)
+    notes = _check_finite(path, part, part_affine)
     if binarize is None:
-        notes += _check_binary(path, data)
+        notes += _check_binary(path, part)
     with np.errstate(invalid='ignore'):  # NaN is above nothing
-        mask = np.ascontiguousarray(data > (0.5 if binarize is None else binarize))
-    digest = hashlib.sha256(repr((mask.shape, affine.round(6).tolist())).encode())
-    digest.update(np.packbits(mask).tobytes())
-    return Mask(mask, affine, digest.hexdigest(), tuple(notes))
+        inside = part > (0.5 if binarize is None else binarize)
+    tight = voxel_box(inside)
+    box = tuple(
+        slice(outer.start + inner.start, outer.start + inner.stop)
+        for outer, inner in zip(filled, tight, strict=True)
+    )
+    found = inside[tight]
+    return Mask.of(found, box, data.shape, affine, _checksum(found, box, data.shape, affine), tuple(notes))
+
+
+def _nonzero(data: np.ndarray) -> np.ndarray:
+    """Where an image is not 0, bool; what is 0 and 1 is not copied."""
+    if data.dtype == np.uint8 and data.size and data.max() <= 1:
+        return data.view(bool)
+    return np.asarray(data != 0)
+
+
+def _checksum(part: np.ndarray, box: tuple[slice, ...], shape: tuple[int, ...], affine: np.ndarray) -> str:
+    """Of size and affine, and of the bits of all voxels, the last axis fastest; only those around the mask are packed."""
+    digest = hashlib.sha256(repr((shape, affine.round(6).tolist())).encode())
+    plane = shape[1] * shape[2]
+    before = box[0].start * plane // 8  # whole bytes of zeros
+    bits = np.zeros(box[0].stop * plane - before * 8, bool)
+    bits[box[0].start * plane - before * 8 :].reshape(-1, *shape[1:])[:, box[1], box[2]] = part
+    packed = np.packbits(bits)
+    digest.update(bytes(before))
+    digest.update(packed.tobytes())
+    digest.update(bytes(-(-math.prod(shape) // 8) - before - len(packed)))
+    return digest.hexdigest()
 
 
 def check_threshold(binarize: float | None) -> None:
@@ -230,9 +286,10 @@ def check_touches(path: str | Path, mask: Mask) -> None:
     ------
     MaskError
     """
-    if not mask.data.any():
+    part, affine = mask.part
+    if not part.size:
         return
-    low, high = world_box(mask.data, mask.affine)
+    low, high = world_box(part, affine)
     box = brain().box
     if (low > box[1]).any() or (high < box[0]).any():
         message = (
@@ -285,7 +342,10 @@ def _check_finite(path: Path, data: np.ndarray, affine: np.ndarray) -> list[str]
 
 def _check_binary(path: Path, data: np.ndarray) -> list[str]:
     """Refuse values that are neither 0 nor 1; returns what is said of those that nearly are."""
-    other = data[(data != 0) & (data != 1)]
+    binary = (data == 0) | (data == 1)
+    if binary.all():
+        return []
+    other = data[~binary]
     other = other[~np.isnan(other)].astype(float)
     if not other.size:
         return []

@@ -76,17 +76,17 @@ def measure_mask(data: np.ndarray, affine: np.ndarray) -> MaskFacts:
     (4, 62.5, 0.0)
     """
     data, affine = lesion_part(data, affine)
-    voxels = np.argwhere(data)
+    voxels = int(np.count_nonzero(data))
     size = float(abs(np.linalg.det(affine[:3, :3])))
     whole = brain()
     outside = outside_support_percent(data, affine, whole.data, whole.affine)
-    brain_size = np.count_nonzero(whole.data) * abs(np.linalg.det(whole.affine[:3, :3]))
+    brain_size = whole.voxels * abs(np.linalg.det(whole.affine[:3, :3]))
     return MaskFacts(
-        voxels=len(voxels),
-        volume_ml=len(voxels) * size / 1000,
-        left_percent=left_share(voxels, affine),
+        voxels=voxels,
+        volume_ml=voxels * size / 1000,
+        left_percent=_left_percent(data, affine),
         outside_brain_percent=outside,
-        brain_percent=float((100 - outside) * len(voxels) * size / brain_size),
+        brain_percent=float((100 - outside) * voxels * size / brain_size),
     )
 
 
@@ -134,7 +134,7 @@ def inspect_mask(
         check_touches(mask_source(given), mask)
     except MaskError as error:
         failure = str(error)
-    facts = measure_mask(mask.data, mask.affine)
+    facts = measure_mask(*mask.part)
     doubts = mask_doubts(mask, space, space_from, facts) if space and not failure else ()
     return InspectedMask(PackedMask.of(mask), facts, doubts, failure)
 
@@ -154,7 +154,7 @@ def mask_doubts(
     facts : MaskFacts, optional
         Those of the mask, if it was measured before.
     """
-    facts = facts or measure_mask(mask.data, mask.affine)
+    facts = facts or measure_mask(*mask.part)
     found = list(mask.notes)
     if not facts.voxels:
         found.append('the mask is empty: its map is 0 everywhere')
@@ -189,11 +189,17 @@ def tractogram_doubt(brain_pct: float) -> str | None:
     )
 
 
-def left_share(voxels: np.ndarray, affine: np.ndarray) -> float:
-    """Percent of the voxels, (n, 3) indices, whose centre is left of x = 0; those on it count half; 0 for none."""
-    x = voxels @ affine[0, :3] + affine[0, 3]
-    left = np.count_nonzero(x < -1e-3) + 0.5 * np.count_nonzero(np.abs(x) <= 1e-3)
-    return 100.0 * float(left) / len(voxels) if len(voxels) else 0.0
+def _left_percent(mask: np.ndarray, affine: np.ndarray) -> float:
+    """Percent of the voxels whose centre is left of x = 0; those on it count half; 0 for none."""
+    along = np.flatnonzero(affine[0, :3])
+    if len(along) == 1:  # x changes along one axis: its planes are counted
+        counts = np.count_nonzero(mask, axis=tuple({0, 1, 2}.difference(along.tolist())))
+        x = np.arange(mask.shape[along[0]]) * affine[0, along[0]] + affine[0, 3]
+    else:
+        x = np.argwhere(mask) @ affine[0, :3] + affine[0, 3]
+        counts = np.ones(len(x), int)
+    left = float(counts[x < -1e-3].sum() + 0.5 * counts[np.abs(x) <= 1e-3].sum())
+    return 100.0 * left / int(counts.sum()) if counts.any() else 0.0
 
 
 def side_of(left_percent: float) -> str:

@@ -78,7 +78,7 @@ class PrepareMask(SimpleInterface):
 
 
 class _DisconnectionMapInputSpec(BaseInterfaceInputSpec):
-    mask_tdi = File(exists=True, mandatory=True, desc='density of the disconnected streamlines')
+    lesion_tdi = File(exists=True, mandatory=True, desc='density of the disconnected streamlines')
     full_tdi = File(exists=True, mandatory=True, desc='density of all streamlines, on the same grid')
 
 
@@ -89,7 +89,7 @@ class DisconnectionMap(SimpleInterface):
     output_spec = _ImageOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        percent = disconnection_map(load(self.inputs.mask_tdi), load(self.inputs.full_tdi))
+        percent = disconnection_map(load(self.inputs.lesion_tdi), load(self.inputs.full_tdi))
         self._results['out_file'] = save(percent, Path(runtime.cwd, 'disconnection.nii.gz'))
         return runtime
 

@@ -217,7 +217,7 @@ def _own_groups(tractogram: Path, tracks: Path) -> dict[str, np.ndarray]:
     """The groups that a ``.trx`` has, or the files of a folder; empty if there are none."""
     if tractogram.is_dir():
         return read_bundles(bundle_table(tracks))
-    header = open_tractogram(tractogram).header
+    header = open_tractogram(tractogram)
     return read_groups(header) if isinstance(header, TrxHeader) else {}
 
 

@@ -1,6 +1,6 @@
 """Which streamlines of an index a lesion cuts, and what that does to maps and parcels: images in, images and tables out.
 
-Lesions in Python and the nodes of the workflows both stand on these functions.
+Lesions in Python, the tasks of a run and the nodes of the workflows all use these functions.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from lacuna.errors import InputError
 from lacuna.images.load import parcel_load
+from lacuna.images.maps import disconnection_map, lesion_summary
 from lacuna.images.nifti import make, nifti_affine, voxels
 from lacuna.measures import (
     disconnection_percent,
@@ -24,6 +25,7 @@ from lacuna.measures import (
     roi_disconnection,
     wilson_interval,
 )
+from lacuna.streamlines.bundles import BundleDisconnection
 from lacuna.streamlines.endpoints import EndpointTable
 from lacuna.streamlines.sample import spread
 
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lacuna.images.atlases import Parcellation
+    from lacuna.images.masks import Mask
+    from lacuna.images.memberships import Memberships
+    from lacuna.streamlines.bundles import Groups
     from lacuna.streamlines.index.query import Index
 
 
@@ -157,7 +162,7 @@ class ParcelDisconnection:
     def statistics(self) -> dict[str, Any]:
         """Numbers of parcels, edges and lost connections, with the keys of the statistics file of an atlas."""
         numbers = matrix_statistics(
-            mask_matrix=self._cut,
+            lesion_matrix=self._cut,
             full_matrix=self.table.full_matrix,
             names=self.table.names,
             streamlines_unassigned=self.table.unassigned(self.streamlines),
@@ -290,3 +295,67 @@ class HigherOrderDisconnection:
 
         total = self.delta.to_numpy().sum(axis=1)
         return pd.Series(total / max(len(total) - 1, 1), index=self.delta.index, name='value')
+
+
+class Disconnection:
+    """What a mask disconnects, from the index of a tractogram.
+
+    Each value is computed when it is first asked for, and kept.
+
+    Parameters
+    ----------
+    index : lacuna.streamlines.index.query.Index
+        Of the tractogram, in the space of the mask.
+    mask : lacuna.images.masks.Mask
+    warnings : sequence of str
+        What is doubtful about mask and tractogram, for the summary.
+    """
+
+    def __init__(self, index: Index, mask: Mask, warnings: Sequence[str] = ()) -> None:
+        self._index, self._mask, self._warnings = index, mask, warnings
+
+    @cached_property
+    def mask(self) -> Any:
+        """The mask, 0 and 1 on its own grid (nibabel image, uint8)."""
+        return self._mask.image()
+
+    @cached_property
+    def streamlines(self) -> np.ndarray:
+        """Numbers of the streamlines with a vertex in the mask, from 0, ascending; (n,) uint32."""
+        return select_streamlines(self._index, self.mask)
+
+    @cached_property
+    def density(self) -> Any:
+        """Number of the streamlines cut that visit each voxel (nibabel image, uint32)."""
+        return density_map(self._index, self.streamlines)
+
+    @cached_property
+    def map(self) -> Any:
+        """Percent of each voxel's streamlines that are cut, 0 to 100 (nibabel image, float32)."""
+        return disconnection_map(self.density, full_density_map(self._index))
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """Volume of the mask, streamlines cut, and extent of the map, with the keys of the statistics file."""
+        numbers = lesion_summary(
+            self.mask,
+            self.map,
+            full_density_map(self._index),
+            streamlines_total=self._index.streamlines,
+            streamlines_disconnected=len(self.streamlines),
+        )
+        return {**numbers, 'warnings': '; '.join(self._warnings) or None}
+
+    def sample(self, count: int) -> list[np.ndarray]:
+        """At most `count` of the streamlines cut, evenly over their order; each (vertices, 3) float32, world mm."""
+        return read_sample(self._index, self.streamlines, count)
+
+    def parcels(
+        self, table: EndpointTable, read_parcels: Callable[[], Parcellation] | None = None
+    ) -> ParcelDisconnection:
+        """What is cut between the parcels of an atlas; for their load and networks, they are read."""
+        return ParcelDisconnection(table, self.streamlines, read_parcels, self.mask)
+
+    def bundles(self, name: str, groups: Groups, visits: Memberships) -> BundleDisconnection:
+        """What is cut of each bundle, see :class:`lacuna.streamlines.bundles.BundleDisconnection`."""
+        return BundleDisconnection(name, groups, self.streamlines, self._index.lengths, visits, self.mask)

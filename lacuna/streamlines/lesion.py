@@ -11,17 +11,10 @@ import numpy as np
 
 from lacuna.errors import InputError, MaskError, TractogramError
 from lacuna.images.atlases import custom_atlas, find_atlases
-from lacuna.images.maps import disconnection_map, lesion_summary
 from lacuna.images.masks import Mask, mask_source
 from lacuna.images.plausibility import inspect_mask, tractogram_doubt
 from lacuna.images.spaces import Settled, settle_space, stated_spaces
-from lacuna.streamlines.disconnection import (
-    ParcelDisconnection,
-    density_map,
-    full_density_map,
-    read_sample,
-    select_streamlines,
-)
+from lacuna.streamlines.disconnection import Disconnection, ParcelDisconnection
 
 if TYPE_CHECKING:
     from lacuna.images.atlases import Atlas
@@ -79,40 +72,33 @@ class Lesion:
     def __repr__(self) -> str:
         return f'<Lesion {self.name} in {self.space}, of the tractogram {self.tractogram.name}>'
 
-    @cached_property
+    @property
     def mask(self) -> Any:
         """The mask, 0 and 1 on its own grid (nibabel image, uint8)."""
-        return self._mask.image()
+        return self._found.mask
 
-    @cached_property
+    @property
     def streamlines(self) -> np.ndarray:
         """Numbers of the streamlines with a vertex in the mask, from 0, ascending; (n,) uint32."""
-        return select_streamlines(self._index, self.mask)
+        return self._found.streamlines
 
-    @cached_property
+    @property
     def density(self) -> Any:
         """Number of the streamlines cut that visit each voxel (nibabel image, uint32)."""
-        return density_map(self._index, self.streamlines)
+        return self._found.density
 
-    @cached_property
+    @property
     def map(self) -> Any:
         """Percent of each voxel's streamlines that the lesion cuts, 0 to 100 (nibabel image, float32).
 
         On the standard grid of the space; 0 where the tractogram has no streamline.
         """
-        return disconnection_map(self.density, full_density_map(self._index))
+        return self._found.map
 
-    @cached_property
+    @property
     def summary(self) -> dict[str, Any]:
         """What the statistics file of a run holds, such as ``mask_volume_mm3`` and ``streamlines_disconnected``."""
-        numbers = lesion_summary(
-            self.mask,
-            self.map,
-            full_density_map(self._index),
-            streamlines_total=self.tractogram.streamlines_total,
-            streamlines_disconnected=len(self.streamlines),
-        )
-        return {**numbers, 'warnings': '; '.join(self.warnings) or None}
+        return self._found.summary
 
     def sample(self, count: int) -> list[np.ndarray]:
         """At most `count` of the streamlines cut, evenly spread over their order in the tractogram.
@@ -127,7 +113,7 @@ class Lesion:
         lacuna.errors.StreamlineIndexError
             If the tractogram has changed since it was opened.
         """
-        return read_sample(self._index, self.streamlines, count)
+        return self._found.sample(count)
 
     def parcels(
         self,
@@ -162,9 +148,7 @@ class Lesion:
         """
         found = _found_atlas(atlas, self.space, folder)
         table = self.tractogram.endpoints(found, self.space, assignment=assignment)
-        return ParcelDisconnection(
-            table, self.streamlines, lambda: self.tractogram.parcellation(found, self.space), self.mask
-        )
+        return self._found.parcels(table, lambda: self.tractogram.parcellation(found, self.space))
 
     def bundles(self, source: str | Path | None = None, name: str | None = None) -> BundleDisconnection:
         """What the lesion cuts of each bundle of the tractogram.
@@ -186,15 +170,13 @@ class Lesion:
         lacuna.errors.TractogramError
             If there are no bundles, or they are not of this tractogram.
         """
-        from lacuna.streamlines.bundles import BundleDisconnection
-
         found = self.tractogram.bundles(source, name)
         if found is None:
             message = f'{self.tractogram.path}: no bundles are known; give the table that says which streamlines are in which'
             raise TractogramError(message)
         label, groups = found
         visits = self.tractogram.bundle_visits(groups, self.space)
-        return BundleDisconnection(label, groups, self.streamlines, self._index.lengths, visits, self.mask)
+        return self._found.bundles(label, groups, visits)
 
     def plot(self, kind: str = 'glass_brain', **options: Any) -> Any:
         """Draw the map with nilearn.
@@ -235,9 +217,9 @@ class Lesion:
             return plotting.plot_glass_brain(self.map, **{**chosen, 'plot_abs': False, **options})
         return plotting.plot_stat_map(self.map, **{**chosen, 'draw_cross': False, **options})
 
-    @property
-    def _index(self) -> Any:
-        return self.tractogram.index(self.space)
+    @cached_property
+    def _found(self) -> Disconnection:
+        return Disconnection(self.tractogram.index(self.space), self._mask, self.warnings)
 
 
 def _checked(tractogram: Tractogram, given: Any, space: str | None) -> tuple[Mask, str, str, list[str]]:

@@ -26,13 +26,12 @@ def cache_dir() -> Path:
 
 def user_cache_dir() -> Path | None:
     """Lacuna's folder in the user's cache folder; None if there is no home, or it cannot be written to."""
-    if given := os.environ.get('XDG_CACHE_HOME'):
-        caches = Path(given).absolute()
-    elif home := home_dir():
-        caches = home / '.cache'
-    else:
+    from platformdirs import user_cache_path
+
+    folder = user_cache_path('lacuna')
+    if folder.parts[0] == '~':  # left as it is where there is no home
         return None
-    return caches / 'lacuna' if is_writable(caches / 'lacuna') else None
+    return folder.absolute() if is_writable(folder.absolute()) else None
 
 
 def home_dir() -> Path | None:

@@ -76,7 +76,7 @@ def init_selection_wf(
         Numbers of the streamlines in the tractogram, from 0 (``.npy``, or text); if `numbered`.
     count
         How many.
-    mask_tdi
+    lesion_tdi
         How many of them visit each voxel; if `density`.
     sample
         Some of them (``.tck``), evenly over their order; if `most_sampled`.
@@ -86,7 +86,7 @@ def init_selection_wf(
         niu.IdentityInterface(fields=['mask', 'tracks', 'full_tdi', *ENGINE_FIELDS[engine]]), name='inputnode'
     )
     outputnode = pe.Node(
-        niu.IdentityInterface(fields=['selected', 'count', 'mask_tdi', 'sample']), name='outputnode'
+        niu.IdentityInterface(fields=['selected', 'count', 'lesion_tdi', 'sample']), name='outputnode'
     )
     if engine == 'index':
         workflow.__desc__ = (
@@ -104,7 +104,7 @@ def init_selection_wf(
             (query, outputnode, [('selected', 'selected'), ('count', 'count')]),
         ])  # fmt: skip
         if density:
-            workflow.connect([(query, outputnode, [('out_file', 'mask_tdi')])])
+            workflow.connect([(query, outputnode, [('out_file', 'lesion_tdi')])])
         if most_sampled:
             workflow.connect([(query, outputnode, [('sample', 'sample')])])
         return workflow
@@ -131,7 +131,7 @@ def init_selection_wf(
         workflow.connect([
             (inputnode, lesion_map, [('full_tdi', 'template')]),
             (select, lesion_map, [('out_tracks', 'in_tracks')]),
-            (lesion_map, outputnode, [('out_file', 'mask_tdi')]),
+            (lesion_map, outputnode, [('out_file', 'lesion_tdi')]),
         ])  # fmt: skip
     if most_sampled:
         sample = pe.Node(SampleStreamlines(most=most_sampled), name='sample', mem_gb=mem_gb)

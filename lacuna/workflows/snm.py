@@ -96,10 +96,10 @@ def init_snm_wf(
     selected
         Numbers of the streamlines with a vertex in the mask (``.npy``, or text); not without `atlases` if the
         engine is ``mrtrix``.
-    mask_tdi
+    lesion_tdi
         Their density.
     disconnection_map
-        ``100 * mask_tdi / full_tdi`` in percent, 0 where there is no streamline.
+        ``100 * lesion_tdi / full_tdi`` in percent, 0 where there is no streamline.
     summary
         Statistics as JSON.
     sample
@@ -111,7 +111,7 @@ def init_snm_wf(
     workflow = Workflow(name=name)
     fields = ['mask', 'tracks', 'full_tdi', 'streamlines_total']
     fields += [*engine_fields(engine, atlases), *(f'endpoints_{atlas}' for atlas in atlases)]
-    results = ['mask', 'selected', 'mask_tdi', 'disconnection_map', 'summary', 'sample']
+    results = ['mask', 'selected', 'lesion_tdi', 'disconnection_map', 'summary', 'sample']
     results += [f'{field}_{atlas}' for atlas in atlases for field in CONNECTIVITY_FIELDS]
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=results), name='outputnode')
@@ -135,7 +135,7 @@ def init_snm_wf(
                                 for field in ('tracks', 'full_tdi', *engine_fields(engine, atlases))]),
         (prepare, selection, [('out_file', 'inputnode.mask')]),
         (prepare, outputnode, [('out_file', 'mask')]),
-        (selection, outputnode, [(f'outputnode.{field}', field) for field in ('selected', 'mask_tdi', 'sample')]),
+        (selection, outputnode, [(f'outputnode.{field}', field) for field in ('selected', 'lesion_tdi', 'sample')]),
     ])  # fmt: skip
     if density:
         part = init_density_wf(warnings=warnings)
@@ -143,7 +143,7 @@ def init_snm_wf(
             (inputnode, part, [('full_tdi', 'inputnode.full_tdi'),
                                ('streamlines_total', 'inputnode.streamlines_total')]),
             (prepare, part, [('out_file', 'inputnode.mask')]),
-            (selection, part, [('outputnode.mask_tdi', 'inputnode.mask_tdi'),
+            (selection, part, [('outputnode.lesion_tdi', 'inputnode.lesion_tdi'),
                                ('outputnode.count', 'inputnode.streamlines_disconnected')]),
             (part, outputnode, [(f'outputnode.{field}', field) for field in ('disconnection_map', 'summary')]),
         ])  # fmt: skip
@@ -186,7 +186,7 @@ def init_density_wf(*, warnings: Sequence[str] = (), name: str = 'density_wf') -
     ------
     mask
         The mask as 0 and 1.
-    mask_tdi
+    lesion_tdi
         Density of the streamlines that it cuts.
     streamlines_disconnected
         Their number.
@@ -202,13 +202,13 @@ def init_density_wf(*, warnings: Sequence[str] = (), name: str = 'density_wf') -
     workflow.__desc__ = (
         'The voxel-wise disconnection is their share of all streamlines of the voxel, in percent. '
     )
-    fields = ['mask', 'mask_tdi', 'streamlines_disconnected', 'full_tdi', 'streamlines_total']
+    fields = ['mask', 'lesion_tdi', 'streamlines_disconnected', 'full_tdi', 'streamlines_total']
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=['disconnection_map', 'summary']), name='outputnode')
     ratio = pe.Node(DisconnectionMap(), name='ratio', mem_gb=SMALL)
     summary = pe.Node(SummaryStatistics(warnings=list(warnings)), name='summary', mem_gb=SMALL)
     workflow.connect([
-        (inputnode, ratio, [('mask_tdi', 'mask_tdi'), ('full_tdi', 'full_tdi')]),
+        (inputnode, ratio, [('lesion_tdi', 'lesion_tdi'), ('full_tdi', 'full_tdi')]),
         (inputnode, summary, [('mask', 'in_mask'), ('full_tdi', 'full_tdi'),
                               ('streamlines_total', 'streamlines_total'),
                               ('streamlines_disconnected', 'streamlines_disconnected')]),

@@ -75,8 +75,12 @@ def content(path: Path):
     """What a file says, without the words about the program that wrote it."""
     if path.suffix == '.json':
         facts = json.loads(path.read_text())
+        for name, record in facts.get('Files', {}).items():
+            assert (path.parent / name).stat().st_size == record['Size']
+            if name.endswith('_tdi.nii.gz'):
+                facts['Files'][name] = content(path.parent / name)
         return {key: value for key, value in facts.items() if key not in ('SoftwareVersions', 'CommandLine')}
-    if path.name.endswith('_tdi.nii.gz'):  # tckmap writes a header of its own
+    if path.name.endswith('_tdi.nii.gz'):  # tckmap writes a header and compresses in its own way
         image = nb.load(path)
         data = np.asanyarray(image.dataobj)
         return data.tobytes(), data.dtype, image.affine.tolist()

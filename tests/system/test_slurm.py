@@ -304,9 +304,13 @@ def test_as_an_array(tmp_path):
     assert [line.split('\t')[0] for line in check.stdout.splitlines() if 'missing: no results' in line] == [
         'sub-02_label-lesion'
     ]
-    ask(*lacuna, 'collect', study.output, '--no-report', '--output-dir', tmp_path / 'group')
+    group = [*lacuna, 'collect', study.output, '--no-report', '--output-dir', tmp_path / 'group']
+    assert subprocess.run(group, capture_output=True, check=False).returncode == 1  # one mask has no results
+    ask(*group, '--allow-missing')
     (table,) = (tmp_path / 'group').glob('*_desc-disconnectionpct_parcelstats.tsv')
-    assert [line.split('\t')[0] for line in table.read_text().splitlines()[1:]] == ['sub-01', 'sub-03']
+    rows = {line.split('\t')[0]: set(line.split('\t')[3:]) for line in table.read_text().splitlines()[1:]}
+    assert list(rows) == ['sub-01', 'sub-02', 'sub-03']
+    assert [subject for subject, values in rows.items() if values == {'n/a'}] == ['sub-02']
 
     again = subprocess.run([*submit, '--array=2', tmp_path / 'job.sh'], env=cold, check=False)
     assert again.returncode == 0

@@ -42,11 +42,13 @@ def test_roi_without_a_connection_is_not_spared():
     np.testing.assert_array_equal(roi_disconnection(full, full), [100, 100, np.nan])
     empty = np.zeros((2, 2), int)
     assert np.isnan(roi_disconnection(empty, empty)).all()
-    statistics = matrix_statistics(mask_matrix=empty, full_matrix=empty, names='ab', streamlines_unassigned=0)
+    statistics = matrix_statistics(
+        lesion_matrix=empty, full_matrix=empty, names='ab', streamlines_unassigned=0
+    )
     assert statistics['most_affected_parcel'] is None
     first = np.array([[0, 0, 0], [0, 0, 4], [0, 4, 0]])  # the parcel without a connection comes first
     statistics = matrix_statistics(
-        mask_matrix=first, full_matrix=first, names='abc', streamlines_unassigned=0
+        lesion_matrix=first, full_matrix=first, names='abc', streamlines_unassigned=0
     )
     assert statistics['most_affected_parcel'] == 'b'
 
@@ -55,7 +57,7 @@ def test_statistics_by_hand():
     full = np.array([[0, 4, 2, 0], [4, 0, 1, 0], [2, 1, 0, 0], [0, 0, 0, 0]])
     cut = np.array([[0, 1, 2, 0], [1, 0, 0, 0], [2, 0, 0, 0], [0, 0, 0, 0]])
     assert matrix_statistics(
-        mask_matrix=cut, full_matrix=full, names=['a', 'b', 'c', 'd'], streamlines_unassigned=3
+        lesion_matrix=cut, full_matrix=full, names=['a', 'b', 'c', 'd'], streamlines_unassigned=3
     ) == {
         'parcels': 4,
         'edges': 3,
@@ -74,11 +76,11 @@ def test_statistics_by_hand():
 def test_most_affected_of_equals_loses_most():
     full = np.array([[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 5], [0, 0, 5, 0]])
     statistics = matrix_statistics(
-        mask_matrix=full, full_matrix=full, names=list('abcd'), streamlines_unassigned=0
+        lesion_matrix=full, full_matrix=full, names=list('abcd'), streamlines_unassigned=0
     )
     assert statistics['most_affected_parcel'] == 'c'
     nothing = matrix_statistics(
-        mask_matrix=full * 0, full_matrix=full, names=list('abcd'), streamlines_unassigned=0
+        lesion_matrix=full * 0, full_matrix=full, names=list('abcd'), streamlines_unassigned=0
     )
     assert nothing['most_affected_parcel'] is None
 

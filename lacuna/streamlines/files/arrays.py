@@ -17,6 +17,9 @@ BLOCK_VERTICES = 2**20
 #: More vertices than any streamline has: a length above it comes from a corrupt file and must not be allocated.
 LONGEST_STREAMLINE = 2**24
 
+#: What every reader yields: points (vertices, 3) float32, and the number of vertices of each streamline.
+Blocks = Iterator[tuple[np.ndarray, np.ndarray]]
+
 #: Told the number of bytes of the source file that were dealt with since the last call.
 Progress = Callable[[int], object]
 
@@ -49,6 +52,30 @@ def check_finite(path: Path, points: np.ndarray, lengths: np.ndarray, first: int
         'remove it or get the file again'
     )
     raise TractogramError(message)
+
+
+@contextmanager
+def reading_tractogram(path: Path, *damage: type[Exception]) -> Iterator[None]:
+    """Within, what keeps a file from being read becomes one clear line.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    *damage : type
+        What its unpacking raises if it is damaged.
+
+    Raises
+    ------
+    TractogramError
+    """
+    try:
+        yield
+    except damage as error:
+        message = f'{path} is truncated, corrupt or no {path.suffix} file: {str(error)[:200]}; get it again'
+        raise TractogramError(message) from error
+    except OSError as error:
+        message = f'cannot read the tractogram {path}: {error.strerror or error}'
+        raise TractogramError(message) from error
 
 
 @contextmanager

@@ -7,8 +7,7 @@ Every reader yields the same blocks as `lacuna.streamlines.files.tck.iter_blocks
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 from lacuna import __version__
 from lacuna.errors import InputError, TractogramError
 from lacuna.streamlines.files import tck, trk, trx
-from lacuna.streamlines.files.arrays import BLOCK_VERTICES, Progress, replacing_tractogram
+from lacuna.streamlines.files.arrays import BLOCK_VERTICES, Blocks, Progress, replacing_tractogram
 from lacuna.streamlines.files.bundle_tables import read_bundles, write_bundles
 from lacuna.streamlines.files.tck import TractogramInfo
 from lacuna.streamlines.subsample import Subsample
@@ -27,24 +26,8 @@ from lacuna.utils.files import json_bytes, write_if_changed
 EXTENSIONS = ('.tck', '.trk', '.trk.gz', '.trx')
 
 
-@dataclass(frozen=True)
-class Source:
-    """A tractogram that was opened: its header was read and made sense.
-
-    Attributes
-    ----------
-    path : pathlib.Path
-    header : TckHeader or TrkHeader or TrxHeader
-    count : int or None
-        Number of streamlines, as claimed; None if the file does not say.
-    fields : dict
-        Header fields that a converted ``.tck`` keeps, ``step_size`` among them; only a ``.tck`` has any.
-    """
-
-    path: Path
-    header: tck.TckHeader | trk.TrkHeader | trx.TrxHeader
-    count: int | None
-    fields: dict[str, str] = field(default_factory=dict)
+_READERS = {'.tck': tck, '.trk': trk, '.trk.gz': trk, '.trx': trx}
+Header = tck.TckHeader | trk.TrkHeader | trx.TrxHeader
 
 
 def extension(path: str | Path) -> str:
@@ -89,7 +72,7 @@ def bundle_table(path: str | Path) -> Path:
     return stem.with_name(f'{stem.name}_bundles.tsv')
 
 
-def open_tractogram(path: str | Path) -> Source:
+def open_tractogram(path: str | Path) -> Header:
     """Read the header of a tractogram; the format follows from the name.
 
     Raises
@@ -102,24 +85,17 @@ def open_tractogram(path: str | Path) -> Source:
     if path.is_dir():
         message = f'cannot read the tractogram {path}: it is a folder'
         raise TractogramError(message)
-    if ending == '.tck':
-        header = tck.read_header(path)
-        return Source(path, header, header.count, header.fields)
-    if ending == '.trx':
-        packed = trx.read_header(path)
-        return Source(path, packed, packed.count)
-    track = trk.read_header(path)
-    return Source(path, track, track.count)
+    return _READERS[ending].read_header(path)
 
 
 def iter_blocks(
-    source: Source, *, vertices: int = BLOCK_VERTICES, progress: Progress | None = None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    header: Header, *, vertices: int = BLOCK_VERTICES, progress: Progress | None = None
+) -> Blocks:
     """Go through the streamlines in blocks, in the order of the file.
 
     Parameters
     ----------
-    source : Source
+    header : TckHeader, TrkHeader or TrxHeader
     vertices : int
         Vertices in a block, about; a longer streamline makes a longer block.
     progress : callable, optional
@@ -137,11 +113,8 @@ def iter_blocks(
     TractogramError
         If the file is truncated or corrupt, or holds a vertex that is not finite.
     """
-    header = source.header
-    if isinstance(header, trk.TrkHeader):
-        return trk.iter_blocks(header, vertices=vertices, progress=progress)
-    if isinstance(header, trx.TrxHeader):
-        return trx.iter_blocks(header, vertices=vertices, progress=progress)
+    if not isinstance(header, tck.TckHeader):
+        return _READERS[extension(header.path)].iter_blocks(header, vertices=vertices, progress=progress)
     return tck.iter_blocks(
         header, rows=vertices, on_bytes=None if progress is None else lambda chunk: progress(len(chunk))
     )
@@ -212,7 +185,7 @@ def convert(
         blocks = iter_blocks(opened, progress=progress)
         if subsample:
             blocks = subsample.of_blocks(blocks, count, source)
-        tck.write_blocks(temporary, blocks, opened.fields)
+        tck.write_blocks(temporary, blocks, opened.fields if isinstance(opened, tck.TckHeader) else None)
         if not _has_vertices(temporary):
             message = f'{source} holds no streamlines'
             raise TractogramError(message)
@@ -227,7 +200,7 @@ def convert(
     return info
 
 
-def own_bundles(source: Source) -> dict[str, np.ndarray]:
+def own_bundles(source: Header) -> dict[str, np.ndarray]:
     """The bundles of a tractogram: of the table beside it, else the groups of a ``.trx``; empty if there are none.
 
     Raises
@@ -238,10 +211,10 @@ def own_bundles(source: Source) -> dict[str, np.ndarray]:
     table = bundle_table(source.path)
     if table.is_file():
         return read_bundles(table, source.count)
-    return trx.read_groups(source.header) if isinstance(source.header, trx.TrxHeader) else {}
+    return trx.read_groups(source) if isinstance(source, trx.TrxHeader) else {}
 
 
-def _count(source: Source) -> int:
+def _count(source: Header) -> int:
     """Number of streamlines, as claimed; of a file that does not say, they are counted."""
     if source.count is not None:
         return source.count

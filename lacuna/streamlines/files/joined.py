@@ -63,7 +63,10 @@ def join(tractograms: dict[str, Path], target: Path, progress: Progress | None =
     TractogramError
         If one cannot be read, none holds a streamline, or `target` cannot be written.
     """
-    steps = [open_tractogram(path).fields.get('step_size') for path in tractograms.values()]
+    headers = [open_tractogram(path) for path in tractograms.values()]
+    steps = [
+        header.fields.get('step_size') if isinstance(header, tck.TckHeader) else None for header in headers
+    ]
     fields = {'step_size': steps[0]} if steps[0] is not None and len(set(steps)) == 1 else {}
     bundles: dict[str, np.ndarray] = {}
     with replacing_tractogram(target) as temporary:

@@ -7,7 +7,7 @@ streamline, a row of Inf at the end of the file.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -16,7 +16,7 @@ import numpy as np
 
 from lacuna.errors import TractogramError, shorten
 from lacuna.images.brain import brain
-from lacuna.streamlines.files.arrays import LONGEST_STREAMLINE
+from lacuna.streamlines.files.arrays import LONGEST_STREAMLINE, Blocks, reading_tractogram
 
 _MAGIC = b'mrtrix tracks'
 _DATATYPES = {
@@ -108,14 +108,10 @@ def read_header(path: str | Path) -> TckHeader:
         If the file cannot be read or is no track file.
     """
     path = Path(path)
-    try:
-        with path.open('rb') as stream:
-            size = stream.seek(0, 2)
-            stream.seek(0)
-            return _parse_header(path, stream, size)
-    except OSError as error:
-        message = f'cannot read the tractogram {path}: {error.strerror or error}'
-        raise TractogramError(message) from error
+    with reading_tractogram(path), path.open('rb') as stream:
+        size = stream.seek(0, 2)
+        stream.seek(0)
+        return _parse_header(path, stream, size)
 
 
 def _parse_header(path: Path, stream: BinaryIO, size: int) -> TckHeader:
@@ -183,7 +179,7 @@ def iter_blocks(
     *,
     rows: int = _BLOCK_ROWS,
     on_bytes: Callable[[bytes], object] | None = None,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+) -> Blocks:
     """Go through the streamlines of a ``.tck`` in blocks, in the order of the file.
 
     Parameters
@@ -211,30 +207,28 @@ def iter_blocks(
     found = 0
     pending = np.empty((0, 3), np.float32)
     ended = False
-    try:
-        with header.path.open('rb') as stream:
-            stream.seek(header.offset)
-            while chunk := stream.read(rows * row_bytes):
-                if on_bytes:
-                    on_bytes(chunk)
-                if ended:
-                    continue
-                if len(chunk) % row_bytes:
-                    message = f'{header.path} is truncated: it ends within a vertex; get it again'
-                    raise TractogramError(message)
-                with np.errstate(over='ignore'):  # what is not finite then is refused
-                    fresh = np.frombuffer(chunk, header.dtype).reshape(-1, 3).astype(np.float32, copy=False)
-                table = np.concatenate([pending, fresh]) if len(pending) else fresh
-                points, lengths, pending, ended = _split(table, header, found)
-                found += len(lengths)
-                if len(pending) > LONGEST_STREAMLINE:
-                    message = f'{header.path} is corrupt: streamline {found} (counted from 0) has no end; get it again'
-                    raise TractogramError(message)
-                if len(lengths):
-                    yield points, lengths
-    except OSError as error:
-        message = f'cannot read the tractogram {header.path}: {error.strerror or error}'
-        raise TractogramError(message) from error
+    with reading_tractogram(header.path), header.path.open('rb') as stream:
+        stream.seek(header.offset)
+        while chunk := stream.read(rows * row_bytes):
+            if on_bytes:
+                on_bytes(chunk)
+            if ended:
+                continue
+            if len(chunk) % row_bytes:
+                message = f'{header.path} is truncated: it ends within a vertex; get it again'
+                raise TractogramError(message)
+            with np.errstate(over='ignore'):  # what is not finite then is refused
+                fresh = np.frombuffer(chunk, header.dtype).reshape(-1, 3).astype(np.float32, copy=False)
+            table = np.concatenate([pending, fresh]) if len(pending) else fresh
+            points, lengths, pending, ended = _split(table, header, found)
+            found += len(lengths)
+            if len(pending) > LONGEST_STREAMLINE:
+                message = (
+                    f'{header.path} is corrupt: streamline {found} (counted from 0) has no end; get it again'
+                )
+                raise TractogramError(message)
+            if len(lengths):
+                yield points, lengths
     if len(pending) or (not ended and header.count != found) or found < (header.count or 0):
         claim = 'an unknown number' if header.count is None else f'{header.count}'
         message = (
@@ -401,17 +395,9 @@ def write_tck(
     **fields
         More header fields, such as ``step_size=0.5``.
     """
-    extra = ''.join(f'{name}: {value}\n' for name, value in fields.items())
-    count = 0
-    with Path(path).open('wb') as stream:
-        stream.write(_header_bytes(0, extra))
-        for streamline in streamlines:
-            np.asarray(streamline, '<f4').reshape(-1, 3).tofile(stream)
-            np.full(3, np.nan, '<f4').tofile(stream)
-            count += 1
-        np.full(3, np.inf, '<f4').tofile(stream)
-        stream.seek(0)
-        stream.write(_header_bytes(count, extra))
+    lines = (np.asarray(streamline, '<f4').reshape(-1, 3) for streamline in streamlines)
+    blocks = ((line, np.array([len(line)])) for line in lines)
+    write_blocks(path, blocks, {name: str(value) for name, value in fields.items()})
 
 
 def _header_bytes(count: int, extra: str) -> bytes:

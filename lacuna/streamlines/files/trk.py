@@ -19,7 +19,14 @@ import numba
 import numpy as np
 
 from lacuna.errors import TractogramError
-from lacuna.streamlines.files.arrays import BLOCK_VERTICES, LONGEST_STREAMLINE, Progress, check_finite
+from lacuna.streamlines.files.arrays import (
+    BLOCK_VERTICES,
+    LONGEST_STREAMLINE,
+    Blocks,
+    Progress,
+    check_finite,
+    reading_tractogram,
+)
 
 _HEADER_BYTES = 1000
 _WORD = 4
@@ -139,45 +146,16 @@ def _world_affine(path: Path, fields: np.void) -> np.ndarray:
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, BinaryIO, bool]]:
     """The file, its unpacked stream, and whether it is packed; faults of either become one clear line."""
-    try:
-        with path.open('rb') as raw:
-            packed = raw.read(2) == b'\x1f\x8b'
-            raw.seek(0)
-            yield raw, cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if packed else raw, packed
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        message = f'{path} is truncated or corrupt: it does not unpack ({error}); get it again'
-        raise TractogramError(message) from error
-    except OSError as error:
-        message = f'cannot read the tractogram {path}: {error.strerror or error}'
-        raise TractogramError(message) from error
+    with reading_tractogram(path, EOFError, gzip.BadGzipFile, zlib.error), path.open('rb') as raw:
+        packed = raw.read(2) == b'\x1f\x8b'
+        raw.seek(0)
+        yield raw, cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if packed else raw, packed
 
 
 def iter_blocks(
     header: TrkHeader, *, vertices: int = BLOCK_VERTICES, progress: Progress | None = None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Go through the streamlines of a ``.trk`` in blocks, in the order of the file.
-
-    Parameters
-    ----------
-    header : TrkHeader
-    vertices : int
-        Vertices to read at a time, about; a longer streamline makes a longer block.
-    progress : callable, optional
-        Called with the number of bytes of the file read since the last call.
-
-    Yields
-    ------
-    points : numpy.ndarray
-        (vertices, 3) float32, world mm.
-    lengths : numpy.ndarray
-        (streamlines,) int64, number of vertices of each; their sum is ``len(points)``.
-
-    Raises
-    ------
-    TractogramError
-        If the file is truncated or corrupt, holds a vertex that is not finite, or other than the number of
-        streamlines that its header claims.
-    """
+) -> Blocks:
+    """Go through the streamlines of a ``.trk`` in blocks, see `lacuna.streamlines.files.formats.iter_blocks`."""
     per_point = 3 + header.scalars
     found = 0
     pending = b''

@@ -18,17 +18,17 @@ from typing import IO
 import numpy as np
 
 from lacuna.errors import TractogramError, shorten
-from lacuna.streamlines.files.arrays import BLOCK_VERTICES, LONGEST_STREAMLINE, Progress, check_finite
+from lacuna.streamlines.files.arrays import (
+    BLOCK_VERTICES,
+    LONGEST_STREAMLINE,
+    Blocks,
+    Progress,
+    check_finite,
+    reading_tractogram,
+)
 
 _FLOATS = {'float16': '<f2', 'float32': '<f4', 'float64': '<f8'}
-_INTEGERS = {
-    'uint32': '<u4',
-    'uint64': '<u8',
-    'int32': '<i4',
-    'int64': '<i8',
-    'uint16': '<u2',
-    'uint8': '<u1',
-}
+_INTEGERS = {f'{kind}int{8 * size}': f'<{kind or "i"}{size}' for kind in ('u', '') for size in (1, 2, 4, 8)}
 _LONGEST_HEADER = 2**20
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _OFFSETS_AT_A_TIME = 2**16
@@ -60,16 +60,10 @@ class TrxHeader:
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """The archive; its faults become one clear line."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        # RuntimeError, with its child NotImplementedError: encrypted, or compressed in a way that is not supported
-        message = f'{path} is truncated, corrupt or no .trx file: {str(error)[:200]}; get it again'
-        raise TractogramError(message) from error
-    except OSError as error:
-        message = f'cannot read the tractogram {path}: {error.strerror or error}'
-        raise TractogramError(message) from error
+    # RuntimeError, with its child NotImplementedError: encrypted, or compressed in a way that is not supported
+    damage = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+    with reading_tractogram(path, *damage), zipfile.ZipFile(path) as archive:
+        yield archive
 
 
 def read_header(path: str | Path) -> TrxHeader:
@@ -149,29 +143,8 @@ def _read(stream: IO[bytes], member: str, items: int) -> np.ndarray:
 
 def iter_blocks(
     header: TrxHeader, *, vertices: int = BLOCK_VERTICES, progress: Progress | None = None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Go through the streamlines of a ``.trx`` in blocks, in the order of the file.
-
-    Parameters
-    ----------
-    header : TrxHeader
-    vertices : int
-        Vertices in a block; a longer streamline makes a longer block.
-    progress : callable, optional
-        Called with the number of bytes of the file dealt with since the last call.
-
-    Yields
-    ------
-    points : numpy.ndarray
-        (vertices, 3) float32, world mm.
-    lengths : numpy.ndarray
-        (streamlines,) int64, number of vertices of each; their sum is ``len(points)``.
-
-    Raises
-    ------
-    TractogramError
-        If the file is truncated or corrupt, or holds a vertex that is not finite.
-    """
+) -> Blocks:
+    """Go through the streamlines of a ``.trx`` in blocks, see `lacuna.streamlines.files.formats.iter_blocks`."""
     if not header.count:
         return
     found = read = 0

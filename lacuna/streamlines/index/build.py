@@ -61,7 +61,7 @@ def build_index(
     grid : Grid
         Where the densities will lie.
     upsample : int, optional
-        Points per stored step; None takes MRtrix3's rule (`lacuna.streamlines.sample.upsampling`).
+        Points per stored step; None takes MRtrix3's rule (``lacuna.streamlines.sample.upsampling``).
     nprocs : int
         Threads.
     progress : callable, optional
