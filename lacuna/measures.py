@@ -148,14 +148,20 @@ def outside_support_percent(
 def _supported_along_axes(mask: np.ndarray, to_grid: np.ndarray, full_tdi: np.ndarray) -> int:
     """Voxels of a mask whose centre lies in a voxel above 0 of a grid, each axis of which runs along one of the mask's."""
     axes = np.abs(to_grid[:3, :3]).argmax(axis=1)
-    kept: list[Any] = [None] * 3
+    inside: list[Any] = [None] * 3
     index = []
     for row, axis in enumerate(axes):
         at = np.rint(np.arange(mask.shape[axis]) * to_grid[row, axis] + to_grid[row, 3]).astype(int)
-        kept[axis] = np.flatnonzero((at >= 0) & (at < full_tdi.shape[row]))
-        index.append(at[kept[axis]])
-    support = full_tdi[np.ix_(*index)] != 0
-    return int(np.count_nonzero(support & mask[np.ix_(*kept)].transpose(axes)))
+        hit = np.flatnonzero((at >= 0) & (at < full_tdi.shape[row]))
+        if not len(hit):
+            return 0
+        inside[axis] = slice(hit[0], hit[-1] + 1)
+        index.append(at[inside[axis]])
+    box = [(int(at.min()), int(at.max()) + 1) for at in index]
+    support = full_tdi[tuple(slice(*extent) for extent in box)] != 0
+    for row in (2, 1, 0):  # in this order, most of it is copied in whole rows and planes
+        support = support.take(index[row] - box[row][0], axis=row)
+    return int(np.count_nonzero(support & mask[tuple(inside)].transpose(axes)))
 
 
 def world_box(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
@@ -274,15 +280,14 @@ def matrix_statistics(
         An edge is a pair of parcels that streamlines of the whole tractogram join. A parcel's degree is the number
         of its edges; its loss is that of edges with no streamline left.
     """
-    upper = np.triu_indices(len(names), k=1)
+    upper = ~np.tri(len(names), dtype=bool)
     full, cut = full_matrix[upper], lesion_matrix[upper]
     percent = disconnection_percent(cut, full)[full > 0]
     edges, affected = int(percent.size), int(np.count_nonzero(cut))
     loss = (full_matrix > 0).sum(axis=1) - (full_matrix - lesion_matrix > 0).sum(axis=1)
     roi = np.nan_to_num(roi_disconnection(lesion_matrix, full_matrix))
-    worst = max(
-        range(len(names)), key=lambda parcel: (roi[parcel], lesion_matrix[parcel].sum()), default=None
-    )
+    most = list(zip(roi.tolist(), lesion_matrix.sum(axis=1).tolist(), strict=True))
+    worst = max(range(len(names)), key=most.__getitem__, default=None)
     return {
         'parcels': len(names),
         'edges': edges,

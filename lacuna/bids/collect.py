@@ -12,9 +12,7 @@ import numpy as np
 
 import lacuna
 from lacuna.bids.failures import Absent, find_wanted
-from lacuna.bids.group_tables import GroupTable, write_stack, write_tables
 from lacuna.bids.groups import (
-    LEADING,
     LONG_HEADER,
     Member,
     Row,
@@ -28,7 +26,7 @@ from lacuna.bids.groups import (
 from lacuna.bids.inputs import matches
 from lacuna.bids.outputs import outputs
 from lacuna.bids.results import find_results
-from lacuna.bids.tables import table_bytes
+from lacuna.bids.tables import LEADING, GroupTable, table_bytes, write_stack, write_tables
 from lacuna.errors import InputError
 from lacuna.utils.progress import counting
 
@@ -203,10 +201,9 @@ def _tables(
             continue
         lesions = wide_rows(rows, missing, part)
         nothing = [None] * len(names)
-        content = table_bytes(
-            (*LEADING, *names),
-            ((*leading_cells(stem), *(nothing if values is None else values)) for stem, values in lesions),
-        )
+        cells = ((*leading_cells(stem), *(nothing if values is None else values)) for stem, values in lesions)
+        content = stack.with_name(path.name)
+        content.write_bytes(table_bytes((*LEADING, *names), cells))
         if long:
             lines = long_rows(members[0], part, names, lesions)
             stack.with_name(f'{path.name}.long').write_bytes(table_bytes((), lines).partition(b'\n')[2])

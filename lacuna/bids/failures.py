@@ -88,6 +88,22 @@ def read_failures(root: Path) -> list[Failure]:
     return [Failure(Path(row[0]), row[1]) for row in rows if len(row) == 2]
 
 
+def each_reason(failures: Iterable[Failure]) -> list[str]:
+    """Why masks failed, each reason once: with the first of them, and how many more there are.
+
+    >>> each_reason([Failure(Path('a.nii'), 'a.nii: empty'), Failure(Path('b.nii'), 'b.nii: empty')])
+    ['a.nii: empty (and 1 more mask)']
+    """
+    having: dict[str, list[Failure]] = {}
+    for failure in failures:
+        having.setdefault(failure.reason.removeprefix(f'{failure.path}: '), []).append(failure)
+    more = {1: '', 2: ' (and 1 more mask)'}
+    return [
+        found[0].reason + more.get(len(found), f' (and {len(found) - 1} more masks)')
+        for found in having.values()
+    ]
+
+
 class Absent(NamedTuple):
     """A mask that a run was asked for, or that has failed, and of which there is no result.
 

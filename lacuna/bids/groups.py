@@ -11,14 +11,12 @@ from typing import Any, BinaryIO, NamedTuple
 from lacuna.bids.inputs import matches, written_label
 from lacuna.bids.outputs import Output, Target, outputs
 from lacuna.bids.sidecars import identity
-from lacuna.bids.tables import NOT_AVAILABLE, read_matrix, read_parcels, read_statistics
+from lacuna.bids.tables import LEADING, NOT_AVAILABLE, read_matrix, read_parcels, read_statistics
 from lacuna.errors import InputError
 from lacuna.images.parcels import read_parcel
 from lacuna.utils.files import read_json
 from lacuna.utils.names import few, parse_entities
 
-#: the columns that lead each table
-LEADING = ('participant_id', 'session_id', 'label')
 LONG_HEADER = ('participant', 'session', 'label', 'run', 'hemisphere', 'feature', 'value')
 #: entities that are columns of the long table
 _COLUMNS = {'sub', 'ses', 'label', 'run'}

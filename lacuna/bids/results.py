@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, overload
 
 from lacuna.bids.failures import find_wanted
 from lacuna.bids.groups import (
-    LEADING,
     Member,
     find_missing,
     group_members,
@@ -30,7 +29,7 @@ from lacuna.bids.origins import (
     resolve_uri,
 )
 from lacuna.bids.outputs import SAMPLE, Target, figures_dir, output_name, outputs, parse_output_name
-from lacuna.bids.tables import read_matrix, read_parcels
+from lacuna.bids.tables import LEADING, read_matrix, read_parcels
 from lacuna.errors import InputError
 from lacuna.images.spaces import SPACES
 from lacuna.utils.files import read_json

@@ -1,24 +1,37 @@
-"""Read the tables and statistics of one lesion, and write those of a group: fast, and strict about what they hold."""
+"""Read the tables and statistics of one lesion, strict about what they hold; write those of a group.
+
+A table that is there is replaced by one that holds the same and more, and by nothing else unasked.
+"""
 
 from __future__ import annotations
 
 import csv
+import filecmp
 import io
 import json
 import math
-from collections.abc import Iterable, Sequence
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lacuna.errors import InputError, shorten
+from lacuna.utils.files import json_bytes, write_if_changed
+from lacuna.utils.names import sidecar_path
 
 if TYPE_CHECKING:
     import pandas as pd
 
 #: a cell without a value
 NOT_AVAILABLE = 'n/a'
+#: the columns that lead each table of a group
+LEADING = ('participant_id', 'session_id', 'label')
+#: the earliest that a zip archive knows: the same content gives the same file
+_NO_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def read_parcels(path: Path) -> pd.Series:
@@ -155,3 +168,161 @@ def table_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
 
 def _is_missing(cell: object) -> bool:
     return cell is None or (isinstance(cell, float) and math.isnan(cell))
+
+
+@dataclass(frozen=True)
+class GroupTable:
+    """A table that is ready to be written.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    shape : tuple of int
+        Rows and columns.
+    content : pathlib.Path
+        A file that holds what is to be written; it is moved into its place.
+    sidecar : mapping
+    leading : int
+        Cells of a row that tell whose it is.
+    """
+
+    path: Path
+    shape: tuple[int, int]
+    content: Path
+    sidecar: Mapping[str, Any]
+    leading: int = len(LEADING)
+
+    def is_there(self) -> bool:
+        """Whether the file is there, with just this content."""
+        return self.path.is_file() and filecmp.cmp(self.path, self.content, shallow=False)
+
+    def only_adds(self) -> bool:
+        """Whether all rows of the table that is there are in this one, as they are."""
+        try:
+            return only_adds(self._items(self.path), self._items(self.content))
+        # whatever is in its place
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+            return False
+
+    def _items(self, path: Path) -> Iterator[Item]:
+        if self.path.suffix == '.npz':
+            return stack_items(path, 'matrices', LEADING, 'regions')
+        return table_items(path, self.leading)
+
+
+def write_tables(tables: Sequence[GroupTable], *, overwrite: bool) -> set[Path]:
+    """Write tables, and their sidecars.
+
+    Returns
+    -------
+    set of pathlib.Path
+        Those that were not there before, or not like this.
+
+    Raises
+    ------
+    InputError
+        If one that is there differs by more than new rows (unless `overwrite`); then nothing is written.
+    """
+    new = [table for table in tables if not table.is_there()]
+    differing = [
+        table.path for table in new if table.path.exists() and not overwrite and not table.only_adds()
+    ]
+    if differing:
+        message = (
+            f'{differing[0]} is there already, and differs from what would be written by more than new rows'
+            f'{f" ({len(differing)} tables in all)" if len(differing) > 1 else ""}; '
+            'name another --output-dir, or --overwrite to replace it'
+        )
+        raise InputError(message)
+    for table in tables:
+        # the table last: one that is there has its sidecar
+        write_if_changed(sidecar_path(table.path), json_bytes(table.sidecar))
+    for table in new:
+        table.content.replace(table.path)
+    return {table.path for table in new}
+
+
+def write_stack(
+    path: Path,
+    name: str,
+    matrices: Iterable[np.ndarray],
+    shape: tuple[int, int, int],
+    labels: Mapping[str, Any],
+) -> None:
+    """Write matrices of one shape as an ``.npz`` without holding more than one of them.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    name : str
+        Of the array of the matrices.
+    matrices : iterable of numpy.ndarray
+    shape : tuple of int
+        Number of matrices, rows and columns.
+    labels : mapping
+        More arrays of text, by name.
+    """
+    header = {'descr': '<f8', 'fortran_order': False, 'shape': shape}
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for label, texts in labels.items():
+            with archive.open(_entry(label), 'w') as stream:
+                np.lib.format.write_array(stream, np.array(texts, np.str_), allow_pickle=False)
+        with archive.open(_entry(name), 'w', force_zip64=True) as stream:
+            np.lib.format.write_array_header_2_0(stream, header)
+            for matrix in matrices:
+                stream.write(np.ascontiguousarray(matrix, '<f8').data)
+
+
+#: a row of a table or stack: what tells whose it is, and what it holds
+Item = tuple[tuple[str, ...], Any]
+
+
+def table_items(path: Path, leading: int) -> Iterator[Item]:
+    """The rows of a table by their leading cells, the header first."""
+    with path.open(encoding='utf-8', newline='\n') as lines:
+        rows = (line.rstrip('\n').split('\t') for line in lines)
+        yield (), next(rows, [])
+        for row in rows:
+            yield tuple(row[:leading]), row[leading:]
+
+
+def stack_items(path: Path, name: str, leading: Sequence[str], common: str) -> Iterator[Item]:
+    """The matrices that `write_stack` wrote by their labels, one after the other; first what they have in common."""
+    with zipfile.ZipFile(path) as archive:
+        texts = {}
+        for label in (*leading, common):
+            with archive.open(f'{label}.npy') as stream:
+                texts[label] = np.lib.format.read_array(stream, allow_pickle=False).tolist()
+        yield (), texts[common]
+        with archive.open(f'{name}.npy') as stream:
+            np.lib.format.read_magic(stream)
+            shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+            size = math.prod(shape[1:]) * dtype.itemsize
+            for key in zip(*(texts[label] for label in leading), strict=True):
+                yield key, stream.read(size)
+
+
+def only_adds(old: Iterable[Item], new: Iterable[Item]) -> bool:
+    """Whether all rows of a table are in another, in the same order and with the same values.
+
+    A row without any value may have got some.
+
+    >>> old = [((), ['a']), (('sub-01',), ['1']), (('sub-03',), ['n/a'])]
+    >>> only_adds(old, [*old[:2], (('sub-02',), ['2']), (('sub-03',), ['3'])])
+    True
+    >>> only_adds(old, [*old[:1], (('sub-01',), ['2']), old[2]])
+    False
+    """
+    rest = iter(new)
+    for key, values in old:
+        now = next((found for other, found in rest if other == key), None)
+        blank = isinstance(values, list) and key and not set(values) - {NOT_AVAILABLE}
+        if now is None or (now != values and not blank):
+            return False
+    return True
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(f'{name}.npy', _NO_DATE)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    return entry

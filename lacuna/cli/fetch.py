@@ -42,7 +42,7 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Fetch a connectome, and print its path, content, citation and licence."""
     from lacuna.datasets.connectomes import fetch, part_name
     from lacuna.datasets.sources import connectomes
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.list:
         _list()
-        return 0
+        return
     if not args.name:
         message = f'name a connectome: {", ".join(connectomes())} (--list describes them)'
         raise InputError(message)
@@ -80,7 +80,6 @@ def run(args: argparse.Namespace) -> int:
         print(f'please cite: {known.citation}')
         if known.licence:
             print(f'licence: {known.licence}')
-    return 0
 
 
 def _list() -> None:

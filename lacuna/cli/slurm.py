@@ -65,8 +65,8 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Print the script; return the exit code.
+def run(args: argparse.Namespace) -> None:
+    """Print the script.
 
     Raises
     ------
@@ -109,4 +109,3 @@ def run(args: argparse.Namespace) -> int:
         ),
         end='',
     )
-    return 0

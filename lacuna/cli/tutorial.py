@@ -35,7 +35,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     return parser
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Write the data; print what was written and the next command."""
     from lacuna.datasets.tutorial import write_tutorial
 
@@ -53,4 +53,3 @@ def run(args: argparse.Namespace) -> int:
         f'  lacuna run snm {quoted(paths.directory)} {quoted(paths.directory / "derivatives/lacuna")}'
         f' --connectome-path {quoted(paths.connectome)}'
     )
-    return 0

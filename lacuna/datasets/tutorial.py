@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from lacuna import __version__
+from lacuna.bids.derivatives import BIDS_VERSION
+from lacuna.bids.tables import table_bytes
 from lacuna.datasets.synthetic.anatomy import brain_mask, gray_matter
 from lacuna.datasets.synthetic.bundles import Bundle, simulate_bundles
 from lacuna.datasets.synthetic.lesions import LESIONS, simulate_lesion
@@ -20,6 +21,8 @@ from lacuna.images.nifti import make, save
 from lacuna.images.spaces import Grid, standard_grid
 from lacuna.streamlines.files.bundle_tables import write_bundles
 from lacuna.streamlines.files.tck import write_tck
+from lacuna.utils.files import json_bytes
+from lacuna.utils.names import sidecar_path
 from lacuna.utils.progress import track
 
 SPACE = 'MNI152NLin6Asym'
@@ -187,7 +190,7 @@ def _write(paths: TutorialPaths, *, show_progress: bool) -> None:
 def _write_parcellation(paths: TutorialPaths, grid: Grid, parcellation: Parcellation) -> None:
     save(make(parcellation.labels, grid.affine), paths.parcellation)
     rows = [(parcel.index, parcel.name, parcel.network, parcel.hemisphere) for parcel in parcellation.parcels]
-    _write_tsv(paths.labels, ('index', 'name', 'network', 'hemisphere'), rows)
+    paths.labels.write_bytes(table_bytes(('index', 'name', 'network', 'hemisphere'), rows))
 
 
 def _write_connectome(paths: TutorialPaths, bundles: Iterable[Bundle]) -> None:
@@ -203,20 +206,18 @@ def _write_connectome(paths: TutorialPaths, bundles: Iterable[Bundle]) -> None:
 
     write_tck(paths.connectome, streamlines(), step_size=_STEP)
     write_bundles(paths.bundles, table)
-    _write_json(
-        paths.connectome_sidecar,
-        {
-            'Name': CONNECTOME,
-            'Description': 'Synthetic streamlines around landmarks of the large bundles, for learning and for tests; '
-            'not for research.',
-            'Space': SPACE,
-            'StreamlineCount': count,
-            'StepSize': _STEP,
-            'License': 'CC0',
-            'GeneratedBy': _GENERATED_BY,
-            'Bundles': paths.bundles.name,
-        },
-    )
+    sidecar = {
+        'Name': CONNECTOME,
+        'Description': 'Synthetic streamlines around landmarks of the large bundles, for learning and for tests; '
+        'not for research.',
+        'Space': SPACE,
+        'StreamlineCount': count,
+        'StepSize': _STEP,
+        'License': 'CC0',
+        'GeneratedBy': _GENERATED_BY,
+        'Bundles': paths.bundles.name,
+    }
+    paths.connectome_sidecar.write_bytes(json_bytes(sidecar))
 
 
 def _write_bids(paths: TutorialPaths) -> None:
@@ -235,38 +236,23 @@ def _write_bids(paths: TutorialPaths) -> None:
             'SpatialReference': SPACE,
             'Resolution': 'Voxels of 1 mm on the standard grid',
         }
-        _write_json(path.with_name(path.name.replace('.nii.gz', '.json')), sidecar)
+        sidecar_path(path).write_bytes(json_bytes(sidecar))
         rows.append((path.name.split('_')[0], lesion.side, lesion.territory))
-    _write_tsv(
-        paths.directory / 'participants.tsv', ('participant_id', 'lesion_side', 'lesion_territory'), rows
-    )
-    _write_json(
-        paths.directory / 'participants.json',
-        {
-            'participant_id': {'Description': 'Name of the participant'},
-            'lesion_side': {
-                'Description': 'Hemisphere of the lesion',
-                'Levels': {'left': 'left hemisphere', 'right': 'right hemisphere'},
-            },
-            'lesion_territory': {'Description': 'Arterial territory and place of the lesion'},
+    about = {
+        'participant_id': {'Description': 'Name of the participant'},
+        'lesion_side': {
+            'Description': 'Hemisphere of the lesion',
+            'Levels': {'left': 'left hemisphere', 'right': 'right hemisphere'},
         },
-    )
-    _write_json(
-        paths.directory / 'dataset_description.json',
-        {
-            'Name': 'Three synthetic lesions',
-            'BIDSVersion': '1.10.0',
-            'DatasetType': 'derivative',
-            'License': 'CC0',
-            'GeneratedBy': _GENERATED_BY,
-        },
-    )
-
-
-def _write_tsv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    lines = ['\t'.join(map(str, row)) for row in (header, *rows)]
-    path.write_text('\n'.join(lines) + '\n', encoding='utf-8')
-
-
-def _write_json(path: Path, content: Mapping[str, object]) -> None:
-    path.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+        'lesion_territory': {'Description': 'Arterial territory and place of the lesion'},
+    }
+    (paths.directory / 'participants.tsv').write_bytes(table_bytes(list(about), rows))
+    (paths.directory / 'participants.json').write_bytes(json_bytes(about))
+    description = {
+        'Name': 'Three synthetic lesions',
+        'BIDSVersion': BIDS_VERSION,
+        'DatasetType': 'derivative',
+        'License': 'CC0',
+        'GeneratedBy': _GENERATED_BY,
+    }
+    (paths.directory / 'dataset_description.json').write_bytes(json_bytes(description))

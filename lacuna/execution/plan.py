@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lacuna.bids.derivatives import conflicting_results, mask_outputs, missing_outputs
-from lacuna.bids.failures import Failure
+from lacuna.bids.failures import Failure, each_reason
 from lacuna.bids.inputs import LABEL, find_masks, labels_of, only_label, refuse_labels
 from lacuna.bids.mask_files import MaskFile, check_unique, contradictions, describe_mask, mask_stem
 from lacuna.bids.origins import read_links
@@ -196,7 +196,7 @@ def make_plan(
     )
     # another chunk may have masks that can be used
     if masks.failed and not masks.usable and not masks.skipped and not config.chunk:
-        raise InputError('\n'.join(_reasons(masks.failed)))
+        raise InputError('\n'.join(each_reason(masks.failed)))
     spaces = sorted({mask.space for mask in masks.usable})
     parcellations = {space: _parcellations(config, space) for space in spaces}
     plan = RunPlan(
@@ -401,23 +401,6 @@ def chunk_of(masks: Sequence[Path], chunk: str) -> list[Path]:
     labels = [parse_entities(path.name).get('sub', path.name) for path in masks]
     mine = set(sorted(set(labels))[number - 1 :: of])
     return [path for path, label in zip(masks, labels, strict=True) if label in mine]
-
-
-def _reasons(failures: Sequence[Failure]) -> list[str]:
-    """Why masks failed, each reason once: with the first of them, and how many more there are.
-
-    >>> _reasons([Failure(Path('a.nii'), 'a.nii: empty'), Failure(Path('b.nii'), 'b.nii: empty')])
-    ['a.nii: empty (and 1 more mask)']
-    """
-    having: dict[str, list[Failure]] = {}
-    for failure in failures:
-        having.setdefault(failure.reason.removeprefix(f'{failure.path}: '), []).append(failure)
-    more = {reason: len(found) - 1 for reason, found in having.items()}
-    return [
-        found[0].reason
-        + (f' (and {more[reason]} more mask{"" if more[reason] == 1 else "s"})' if more[reason] else '')
-        for reason, found in having.items()
-    ]
 
 
 def _conflict_message(conflicts: dict[str, list[str]]) -> str:

@@ -1,4 +1,4 @@
-"""What is computed from images: the map of a lesion and its summary; images in, images and numbers out."""
+"""The map of a lesion and its summary, computed from images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lacuna.measures import disconnection_percent, lesion_part, summary_statisti
 
 
 def disconnection_map(lesion_tdi: Any, full_tdi: Any) -> Any:
-    """Percent of each voxel's streamlines that a lesion cuts; 0 where the tractogram has none.
+    """Compute the percentage of each voxel's streamlines that a lesion cuts; 0 where the tractogram has none.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def disconnection_map(lesion_tdi: Any, full_tdi: Any) -> Any:
 def lesion_summary(
     mask: Any, percent: Any, full_tdi: Any, *, streamlines_total: int, streamlines_disconnected: int
 ) -> dict[str, Any]:
-    """Volume, counts and extent of one lesion, with the keys of the statistics file.
+    """Compute volume, counts and extent of one lesion, with the keys of the statistics file.
 
     Parameters
     ----------

@@ -243,6 +243,11 @@ class ParcelDisconnection:
         return HigherOrderDisconnection(self._frame(delta), self._frame(indirect), numbers)
 
     @property
+    def counts(self) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+        """The names of the parcels, and `lesion_matrix` and `full_matrix` without names."""
+        return self.table.names, self._cut, self.table.full_matrix
+
+    @property
     def _names(self) -> pd.Index:
         import pandas as pd
 

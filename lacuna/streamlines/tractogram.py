@@ -215,28 +215,52 @@ class Tractogram:
         lacuna.errors.StreamlineIndexError
             If it cannot be written, or the tractogram changes meanwhile.
         """
-        from lacuna.streamlines.index.build import build_index
         from lacuna.streamlines.index.query import Index
 
         placed = self.in_space(space)
         if placed.space not in self._indexes:
-            with self._bar(f'moving the streamlines to {placed.space}', self.tracks) as advance:
-                placed.move(threads=self.nprocs, progress=advance)
-            grid = self.grid(space=placed.space)
-            with self._bar('indexing the tractogram', placed.tracks) as advance:
-                part = build_index(
-                    placed.tracks,
-                    placed.index_directory(grid, self.upsample),
-                    grid,
-                    upsample=self.upsample,
-                    nprocs=self.nprocs,
-                    progress=advance,
-                )
+            part = self.build_index(placed.space)
             # every byte was compared just now
             self._indexes[placed.space] = Index.open(
                 part, tractogram=placed.tracks, verify=False, nprocs=self.nprocs
             )
         return self._indexes[placed.space]
+
+    def build_index(
+        self, space: str | None = None, resolution: int | None = None, *, beside: bool = False
+    ) -> Path:
+        """Build the streamline index for a space and a resolution, unless it is there.
+
+        Parameters
+        ----------
+        space : str, optional
+            By default, that of the tractogram.
+        resolution : int, optional
+            Edge of the voxels in mm; by default, that of the maps.
+        beside : bool
+            Put it beside the tractogram, for all who use that, and not into the cache.
+
+        Returns
+        -------
+        pathlib.Path
+            For :meth:`lacuna.streamlines.index.query.Index.open`.
+        """
+        from lacuna.streamlines.index.build import build_index
+
+        placed = self.in_space(space)
+        with self._bar(f'moving the streamlines to {placed.space}', self.tracks) as advance:
+            placed.move(threads=self.nprocs, progress=advance)
+        grid = self.grid(resolution, placed.space)
+        directory = index_beside(placed.tracks) if beside else placed.index_directory(grid, self.upsample)
+        with self._bar(f'indexing for {grid.resolution} mm', placed.tracks) as advance:
+            return build_index(
+                placed.tracks,
+                directory,
+                grid,
+                upsample=self.upsample,
+                nprocs=self.nprocs,
+                progress=advance,
+            )
 
     def endpoints(
         self, atlas: Atlas, space: str | None = None, *, assignment: str = 'radial'

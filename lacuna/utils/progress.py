@@ -1,4 +1,4 @@
-"""Progress bars, shown on terminals only: one form wraps an iterable, the other counts."""
+"""Progress bars, shown on terminals only: `track` wraps an iterable, `counting` counts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _Item = TypeVar('_Item')
 def track(
     items: Iterable[_Item], what: str, *, total: int | None = None, unit: str = 'it', show: bool = True
 ) -> Iterable[_Item]:
-    """The same items behind a bar that disappears when done."""
+    """Yield the same items, with a bar that disappears at the end."""
     from tqdm import tqdm
 
     return tqdm(items, what, total, leave=False, unit=unit, disable=None if show else True)
@@ -22,7 +22,7 @@ def track(
 def counting(
     what: str, total: float | None = None, *, unit: str = 'B', show: bool = True
 ) -> Iterator[Callable[[int], object]]:
-    """A bar that disappears when done: call what it gives with the number of bytes (or `unit`) since the last call."""
+    """Yield a function that advances a bar by a number of bytes (or `unit`); the bar disappears at the end."""
     from tqdm import tqdm
 
     disable = None if show else True

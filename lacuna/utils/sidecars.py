@@ -11,10 +11,10 @@ from lacuna.utils.names import NIFTI, parse_entities, sidecar_path
 
 
 def inherited_metadata(path: Path) -> dict[str, Any]:
-    """What the JSON files say that go with an image by the inheritance principle of BIDS.
+    """Return the content of the JSON files that apply to an image by the inheritance principle of BIDS.
 
-    They lie in the folder of the image or in one above it, up to that of the dataset, and have no entity that the image
-    lacks: ``mask.json``, ``space-MNI152NLin6Asym_mask.json``, ``sub-01/sub-01_mask.json``. What is nearer wins.
+    They are in the folder of the image or in one above it, up to that of the dataset, and have no entity that the image
+    lacks: ``mask.json``, ``space-MNI152NLin6Asym_mask.json``, ``sub-01/sub-01_mask.json``. The nearest file wins.
     """
     folders = [path.parent]
     if participant := next((each for each in path.parents if each.name.startswith('sub-')), None):

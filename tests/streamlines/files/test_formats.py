@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lacuna.cli import convert as cli
-from lacuna.errors import InputError, TractogramError
+from lacuna.errors import EXIT_DONE, InputError, TractogramError
 from lacuna.streamlines.files import bundle_tables, formats, tck, trk, trx
 
 FORMATS = SHARED / 'data' / 'tractograms' / 'formats'
@@ -473,7 +473,7 @@ def run_command(*words):
     parser = argparse.ArgumentParser()
     cli.add_parser(parser.add_subparsers())
     args = parser.parse_args(['convert', *map(str, words)])
-    return args.run(args)
+    return args.run(args) or EXIT_DONE
 
 
 def test_convert_command(tmp_path, capsys):
