@@ -112,9 +112,9 @@ def save(source: str | Path, target: Path, sidecar: Mapping[str, Any] | None = N
 
 
 def place(content: bytes | str | Path, target: Path, sidecar: Path | None = None) -> None:
-    """Put a file under its final name: a content, or the copy of another file.
+    """Write content, or a copy of another file, under its final name, unless it is already there.
 
-    An older sidecar goes first: it must not speak for another content. What is there as it should be stays.
+    An older sidecar is removed first: it must never describe other content.
     """
     if isinstance(content, bytes):
         if holds(target, content):
