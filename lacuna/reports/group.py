@@ -23,30 +23,6 @@ from lacuna.utils.files import write_if_changed
 from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
 
-_SORT = """
-'use strict';
-for (const table of document.querySelectorAll('table.sortable')) {
-  table.querySelectorAll('th button').forEach((button, column) => {
-    button.onclick = () => {
-      const up = button.dataset.order !== 'up';
-      table.querySelectorAll('th').forEach((head) => head.removeAttribute('aria-sort'));
-      table.querySelectorAll('th button').forEach((other) => delete other.dataset.order);
-      button.dataset.order = up ? 'up' : 'down';
-      button.parentElement.setAttribute('aria-sort', up ? 'ascending' : 'descending');
-      const value = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent;
-      const rows = [...table.tBodies[0].rows].sort((a, b) => {
-        const [one, other] = [value(a), value(b)];
-        const difference = Number(one) - Number(other);
-        const order = Number.isNaN(difference) ? one.localeCompare(other) : difference;
-        return up ? order : -order;
-      });
-      table.tBodies[0].append(...rows);
-    };
-  });
-}
-"""
-
-
 _TITLE = '<title>Lacuna: all lesions</title>'
 #: the title of a page by Lacuna is within so many bytes
 _HEAD = 1000
@@ -275,7 +251,8 @@ def _section(title: str, caption: str, picture: bytes) -> str:
 
 
 def _page(count: int, sections: Sequence[str]) -> str:
-    css = resources.files('lacuna').joinpath('data/report.css').read_text(encoding='utf-8')
+    data = resources.files('lacuna').joinpath('data')
+    css, script = (data.joinpath(name).read_text(encoding='utf-8') for name in ('report.css', 'group.js'))
     body = '\n'.join(sections) or '<p class="box bad">No results.</p>'
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -283,5 +260,5 @@ def _page(count: int, sections: Sequence[str]) -> str:
         f'{_TITLE}'
         f'<link rel="icon" href="data:,"><style>{css}</style></head><body><nav><strong>Lacuna: all lesions</strong>'
         '</nav><main><h1>Lacuna: all lesions</h1>'
-        f'<p>{count} lesion{"" if count == 1 else "s"}.</p>{body}</main><script>{_SORT}</script></body></html>\n'
+        f'<p>{count} lesion{"" if count == 1 else "s"}.</p>{body}</main><script>\n{script}</script></body></html>\n'
     )
