@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from lacuna.errors import InputError
 from lacuna.images.nifti import make, save
 from lacuna.images.spaces import Grid, standard_grid
 from lacuna.streamlines.files.tck import write_tck
-from lacuna.utils.files import json_bytes
+from lacuna.utils.files import data_text, json_bytes
 from lacuna.utils.names import sidecar_path
 from lacuna.utils.progress import track
 
@@ -156,7 +155,7 @@ def _write(paths: TutorialPaths, *, show_progress: bool) -> None:
     bundles = simulate_bundles(rng, grid, brain, parcellation.cortex, step=_STEP)
     _write_connectome(paths, track(bundles, 'tutorial', unit=' bundles', show=show_progress))
     _write_bids(paths)
-    paths.readme.write_bytes(resources.files('lacuna').joinpath('data/tutorial.md').read_bytes())
+    paths.readme.write_text(data_text('tutorial.md'), encoding='utf-8')
 
 
 def _write_parcellation(paths: TutorialPaths, grid: Grid, parcellation: Parcellation) -> None:

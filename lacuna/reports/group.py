@@ -6,7 +6,6 @@ import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from lacuna.reports.figures.frame import SHAPE, load_image, load_template, mask_
 from lacuna.reports.figures.group import distribution_figure, heat_figure, outliers
 from lacuna.reports.figures.style import drawing, png_bytes, svg_bytes
 from lacuna.reports.summary import warnings_html
-from lacuna.utils.files import write_if_changed
+from lacuna.utils.files import data_text, write_if_changed
 from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
 
@@ -251,14 +250,12 @@ def _section(title: str, caption: str, picture: bytes) -> str:
 
 
 def _page(count: int, sections: Sequence[str]) -> str:
-    data = resources.files('lacuna').joinpath('data')
-    css, script = (data.joinpath(name).read_text(encoding='utf-8') for name in ('report.css', 'group.js'))
     body = '\n'.join(sections) or '<p class="box bad">No results.</p>'
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'{_TITLE}'
-        f'<link rel="icon" href="data:,"><style>{css}</style></head><body><nav><strong>Lacuna: all lesions</strong>'
+        f'<link rel="icon" href="data:,"><style>{data_text("report.css")}</style></head><body><nav><strong>Lacuna: all lesions</strong>'
         '</nav><main><h1>Lacuna: all lesions</h1>'
-        f'<p>{count} lesion{"" if count == 1 else "s"}.</p>{body}</main><script>\n{script}</script></body></html>\n'
+        f'<p>{count} lesion{"" if count == 1 else "s"}.</p>{body}</main><script>\n{data_text("group.js")}</script></body></html>\n'
     )

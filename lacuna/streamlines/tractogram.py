@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lacuna.errors import InputError, TractogramError
 from lacuna.images.spaces import Grid, Settled, settle_space, space_in_name, standard_grid, world_space
 from lacuna.images.transforms import Transform, find_transform_of_points
-from lacuna.streamlines.files.formats import convert, extension, without_extension
+from lacuna.streamlines.files.formats import beside, convert, extension, without_extension
 from lacuna.streamlines.files.tck import TractogramInfo, scan
 from lacuna.utils.cache import cache_dir, cached, is_writable
 from lacuna.utils.files import json_bytes, read_json, write_if_changed
@@ -394,7 +394,7 @@ def digest(decides: list[Any]) -> str:
 
 
 def _settle_space(path: Path, given: str | None) -> Settled:
-    sidecar = without_extension(path).with_name(f'{without_extension(path).name}.json')
+    sidecar = beside(path, '.json')
     claims = [
         (given, '--connectome-space'),
         ((read_json(sidecar) or {}).get('Space'), f"Space in the tractogram's {sidecar.name}"),

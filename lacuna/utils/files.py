@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +97,8 @@ def dig(content: Any, *keys: str) -> Any:
     for key in keys:
         content = content.get(key) if isinstance(content, Mapping) else None
     return content
+
+
+def data_text(name: str) -> str:
+    """Return the text of a data file of the package."""
+    return resources.files('lacuna').joinpath('data', name).read_text(encoding='utf-8')
