@@ -21,7 +21,7 @@ BIDS_VERSION = '1.10.0'
 def save_outputs(
     root: Path,
     mask: MaskFile,
-    sources: Mapping[Target, str | Path],
+    contents: Mapping[Target, bytes | str | Path],
     metadata: Mapping[str, Any],
     atlases: Mapping[str, Mapping[str, Any]],
 ) -> list[Path]:
@@ -34,27 +34,27 @@ def save_outputs(
     root : pathlib.Path
         Of the dataset.
     mask : lacuna.bids.mask_files.MaskFile
-    sources : mapping
-        The file of each output.
+    contents : mapping
+        What each output holds: bytes, or the path of a file to copy.
     metadata, atlases : mapping
         See `sidecar_for`.
 
     Returns
     -------
     list of pathlib.Path
-        In the order of the sources.
+        In the order of the contents.
     """
-    paths = {target: root / path for target, path in mask_outputs(mask, sources).items()}
-    holders = list(dict.fromkeys(target.recorded_with for target in sources))
+    paths = {target: root / path for target, path in mask_outputs(mask, contents).items()}
+    holders = list(dict.fromkeys(target.recorded_with for target in contents))
     sidecars = {each: sidecar_path(root / path) for each, path in mask_outputs(mask, holders).items()}
     remove_leftovers([*paths.values(), *sidecars.values()])
     before = {holder: read_json(path) for holder, path in sidecars.items()}
     records: dict[Target, dict[str, Any]] = {holder: {} for holder in holders}
     for target, path in paths.items():
-        records[target.recorded_with][path.name] = file_record(sources[target])
-        place(sources[target], path, sidecars.get(target))
+        records[target.recorded_with][path.name] = file_record(contents[target])
+        place(contents[target], path, sidecars.get(target))
     for holder, path in sidecars.items():
-        content = sidecar_for(holder, metadata, atlases) if holder in sources else before[holder]
+        content = sidecar_for(holder, metadata, atlases) if holder in contents else before[holder]
         if content is not None:
             known = (before[holder] or {}).get(FILES)
             files = {**(known if isinstance(known, dict) else {}), **records[holder]}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lacuna.bids.outputs import Output, Target, outputs
-from lacuna.utils.files import dig, json_bytes, read_json, replacing, write_if_changed
+from lacuna.utils.files import dig, holds, json_bytes, read_json, replacing, write_if_changed
 from lacuna.utils.names import sidecar_path
 
 #: where sidecars have sizes and checksums, by the name of the file
@@ -111,19 +111,30 @@ def save(source: str | Path, target: Path, sidecar: Mapping[str, Any] | None = N
     return target
 
 
-def place(source: str | Path, target: Path, sidecar: Path | None = None) -> None:
-    """Copy a file to its final name. An older sidecar goes first: it must not speak for another content."""
-    if target.is_file() and filecmp.cmp(source, target, shallow=False):
+def place(content: bytes | str | Path, target: Path, sidecar: Path | None = None) -> None:
+    """Put a file under its final name: a content, or the copy of another file.
+
+    An older sidecar goes first: it must not speak for another content. What is there as it should be stays.
+    """
+    if isinstance(content, bytes):
+        if holds(target, content):
+            return
+    elif target.is_file() and filecmp.cmp(content, target, shallow=False):
         return
     if sidecar is not None:
         sidecar.unlink(missing_ok=True)
     with replacing(target) as temporary:
-        shutil.copyfile(source, temporary)
+        if isinstance(content, bytes):
+            temporary.write_bytes(content)
+        else:
+            shutil.copyfile(content, temporary)
 
 
-def file_record(path: str | Path) -> dict[str, Any]:
-    """Size and checksum of a file, as sidecars have them."""
-    with Path(path).open('rb') as stream:
+def file_record(content: bytes | str | Path) -> dict[str, Any]:
+    """Size and checksum of a file, or of what is to be in one, as sidecars have them."""
+    if isinstance(content, bytes):
+        return {'Size': len(content), 'SHA256': hashlib.sha256(content).hexdigest()}
+    with Path(content).open('rb') as stream:
         digest = hashlib.file_digest(stream, 'sha256')
         return {'Size': stream.tell(), 'SHA256': digest.hexdigest()}
 

@@ -19,6 +19,7 @@ from lacuna.datasets.synthetic.parcels import Parcellation, simulate_parcels
 from lacuna.errors import InputError
 from lacuna.images.nifti import make, save
 from lacuna.images.spaces import Grid, standard_grid
+from lacuna.streamlines.files.bundle_tables import write_bundles
 from lacuna.streamlines.files.tck import write_tck
 from lacuna.utils.files import data_text, json_bytes
 from lacuna.utils.names import sidecar_path
@@ -44,7 +45,7 @@ class TutorialPaths:
     masks : tuple of pathlib.Path
         One lesion mask for each participant.
     connectome, connectome_sidecar, bundles : pathlib.Path
-        The ``.tck``, its ``.json``, and the table of the bundles (name, first index, count).
+        The ``.tck``, its ``.json``, and the table of the bundles (bundle, first, count).
     parcellation, labels : pathlib.Path
         The image and its label table.
     readme : pathlib.Path
@@ -165,18 +166,18 @@ def _write_parcellation(paths: TutorialPaths, grid: Grid, parcellation: Parcella
 
 
 def _write_connectome(paths: TutorialPaths, bundles: Iterable[Bundle]) -> None:
-    table: list[tuple[str, int, int]] = []
+    table: dict[str, np.ndarray] = {}
     count = 0
 
     def streamlines() -> Iterator[np.ndarray]:
         nonlocal count
         for bundle in bundles:
-            table.append((bundle.name, count, len(bundle.streamlines)))
+            table[bundle.name] = np.arange(count, count + len(bundle.streamlines))
             count += len(bundle.streamlines)
             yield from bundle.streamlines
 
     write_tck(paths.connectome, streamlines(), step_size=_STEP)
-    paths.bundles.write_bytes(table_bytes(('name', 'first', 'count'), table))
+    write_bundles(paths.bundles, table)
     sidecar = {
         'Name': CONNECTOME,
         'Description': 'Synthetic streamlines around landmarks of the large bundles, for learning and for tests; '

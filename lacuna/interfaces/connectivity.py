@@ -16,7 +16,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from lacuna.bids.tables import NOT_AVAILABLE
+from lacuna.bids.matrices import connectivity_files
 from lacuna.errors import InputError
 from lacuna.images.atlases import Atlas, move_parcellation, read_parcellation
 from lacuna.images.nifti import load, save, voxels
@@ -24,7 +24,6 @@ from lacuna.images.spaces import standard_grid
 from lacuna.images.transforms import PointTransform
 from lacuna.streamlines.disconnection import ParcelDisconnection
 from lacuna.streamlines.endpoints import EndpointTable
-from lacuna.utils.files import json_bytes
 
 #: MRtrix3 reads weights as float32, which holds whole numbers up to this one
 MOST_STREAMLINES = 2**24
@@ -166,17 +165,9 @@ def _read_numbers(path: Path) -> np.ndarray:
 def write_connectivity(table: EndpointTable, selected: np.ndarray, folder: Path) -> dict[str, str]:
     """Compute and write all that one lesion does to one parcellation; returns the paths by output."""
     found = ParcelDisconnection(table, selected)
-    tables = {
-        'disconnection_matrix': found.matrix,
-        'mask_matrix': found.lesion_matrix,
-        'intact_matrix': found.intact_matrix,
-        'full_matrix': found.full_matrix,
-        'roi_disconnection': found.disconnection,
-    }
     paths = {}
-    for key, content in tables.items():
-        paths[key] = str(folder / f'{key}.tsv')
-        content.to_csv(paths[key], sep='\t', na_rep=NOT_AVAILABLE)
-    target = folder / 'matrix_statistics.json'
-    target.write_bytes(json_bytes(found.statistics))
-    return {**paths, 'matrix_statistics': str(target)}
+    for key, content in connectivity_files(*found.counts, found.statistics).items():
+        target = folder / f'{key}.{"json" if key == "matrix_statistics" else "tsv"}'
+        target.write_bytes(content)
+        paths[key] = str(target)
+    return paths

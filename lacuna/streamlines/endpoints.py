@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from lacuna.measures import connectivity
+from lacuna.measures import connectivity, path_lengths
 from lacuna.utils.files import replacing
 
 #: version of endpoint tables, a part of their key in the cache; to be raised when content or assignment change
@@ -112,6 +112,11 @@ class EndpointTable:
         """How the ends lie in the parcels."""
         ends = np.bincount(self.pairs.ravel(), minlength=len(self.names) + 1)
         return Coverage(self.names, ends, self.present)
+
+    @cached_property
+    def path_lengths(self) -> np.ndarray:
+        """Steps of the shortest way between each two parcels, see :func:`lacuna.measures.path_lengths`."""
+        return path_lengths(self.full_matrix)
 
     def save(self, path: Path) -> Path:
         """Write a ``.npz``: whole or not at all."""

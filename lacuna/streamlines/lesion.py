@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lacuna.errors import InputError, MaskError
+from lacuna.errors import InputError, MaskError, TractogramError
 from lacuna.images.atlases import custom_atlas, find_atlases
 from lacuna.images.masks import Mask, mask_source
 from lacuna.images.plausibility import inspect_mask, tractogram_doubt
@@ -18,6 +18,7 @@ from lacuna.streamlines.disconnection import Disconnection, ParcelDisconnection
 
 if TYPE_CHECKING:
     from lacuna.images.atlases import Atlas
+    from lacuna.streamlines.bundles import BundleDisconnection
     from lacuna.streamlines.tractogram import Tractogram
 
 
@@ -115,9 +116,13 @@ class Lesion:
         return self._found.sample(count)
 
     def parcels(
-        self, atlas: str | tuple[Any, Any, str], *, folder: Path | None = None
+        self,
+        atlas: str | tuple[Any, Any, str],
+        *,
+        folder: Path | None = None,
+        assignment: str = 'radial',
     ) -> ParcelDisconnection:
-        """What the lesion does to the connections between the parcels of an atlas.
+        """What the lesion does to the parcels of an atlas, and to the connections between them.
 
         The parcels at the ends of all streamlines are found once for a tractogram and an atlas, and kept in the cache.
 
@@ -128,6 +133,9 @@ class Lesion:
             label table and standard space of one of your own.
         folder : pathlib.Path, optional
             A folder of atlases with BIDS names, to look into before TemplateFlow.
+        assignment : str
+            Which parcel the end of a streamline belongs to. ``radial``: the nearest within 4 mm; ``end-voxels``: that
+            of its voxel.
 
         Returns
         -------
@@ -136,10 +144,39 @@ class Lesion:
         Raises
         ------
         lacuna.errors.InputError
-            If there is no such atlas, or its image and its names do not fit.
+            If there is no such atlas or rule, or the atlas's image and its names do not fit.
         """
-        table = self.tractogram.endpoints(_found_atlas(atlas, self.space, folder), self.space)
-        return self._found.parcels(table)
+        found = _found_atlas(atlas, self.space, folder)
+        table = self.tractogram.endpoints(found, self.space, assignment=assignment)
+        return self._found.parcels(table, lambda: self.tractogram.parcellation(found, self.space))
+
+    def bundles(self, source: str | Path | None = None, name: str | None = None) -> BundleDisconnection:
+        """What the lesion cuts of each bundle of the tractogram.
+
+        Parameters
+        ----------
+        source : path, optional
+            Table of the bundles, or ``groups`` for those in the tractogram itself; by default, those found beside it
+            or in it, see :meth:`lacuna.streamlines.tractogram.Tractogram.bundles`.
+        name : str, optional
+            What the set of bundles is called.
+
+        Returns
+        -------
+        lacuna.streamlines.bundles.BundleDisconnection
+
+        Raises
+        ------
+        lacuna.errors.TractogramError
+            If there are no bundles, or they are not of this tractogram.
+        """
+        found = self.tractogram.bundles(source, name)
+        if found is None:
+            message = f'{self.tractogram.path}: no bundles are known; give the table that says which streamlines are in which'
+            raise TractogramError(message)
+        label, groups = found
+        visits = self.tractogram.bundle_visits(groups, self.space)
+        return self._found.bundles(label, groups, visits)
 
     def plot(self, kind: str = 'glass_brain', **options: Any) -> Any:
         """Draw the map with nilearn.

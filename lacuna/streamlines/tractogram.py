@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import os
 import re
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lacuna.errors import InputError, TractogramError
 from lacuna.images.spaces import Grid, Settled, settle_space, space_in_name, standard_grid, world_space
 from lacuna.images.transforms import Transform, find_transform_of_points
-from lacuna.streamlines.files.formats import beside, convert, extension, without_extension
-from lacuna.streamlines.files.tck import TractogramInfo, scan
-from lacuna.utils.cache import cache_dir, cached, is_writable
-from lacuna.utils.files import json_bytes, read_json, write_if_changed
-from lacuna.utils.locks import file_lock
+from lacuna.streamlines.files.formats import convert, extension, without_extension
+from lacuna.streamlines.files.joined import join, tractograms_in
+from lacuna.streamlines.inspection import checksum, checksum_of_all, inspect, stamp
+from lacuna.utils.cache import cache_dir, cached
+from lacuna.utils.files import read_json
 from lacuna.utils.processes import processors
 from lacuna.utils.progress import counting
 
 if TYPE_CHECKING:
     from lacuna.images.atlases import Atlas, Parcellation
+    from lacuna.images.memberships import Memberships
+    from lacuna.streamlines.bundles import Groups
     from lacuna.streamlines.endpoints import EndpointTable
     from lacuna.streamlines.index.query import Index
     from lacuna.streamlines.lesion import Lesion
@@ -43,7 +46,8 @@ class Tractogram:
     Parameters
     ----------
     path : path
-        A ``.tck``, or a ``.trk``, ``.trk.gz`` or ``.trx``, which is converted once and kept in the cache.
+        A ``.tck``; or a ``.trk``, ``.trk.gz`` or ``.trx``, which is converted once and kept in the cache; or a folder
+        of such files, one a bundle, which are joined once.
     space : str, optional
         Standard space of the coordinates; by default, what the sidecar (``.json``) beside the file or the file's name says.
     resolution : int
@@ -68,7 +72,7 @@ class Tractogram:
     info : lacuna.streamlines.files.tck.TractogramInfo
         Number of streamlines, spacing of the vertices and more, of `tracks`.
     sha256 : str
-        Checksum of `path`.
+        Checksum of `path`; of a folder, of the names and the content of its tractograms.
     contradiction : str or None
         What option, sidecar and name say of the space, if they do not agree.
 
@@ -103,10 +107,11 @@ class Tractogram:
         progress: bool = False,
     ) -> None:
         self.path = Path(path).absolute()
-        if not self.path.is_file():
+        if not self.path.exists():
             message = f'there is no tractogram {self.path}'
             raise TractogramError(message)
-        kind = extension(self.path)
+        parts = tractograms_in(self.path) if self.path.is_dir() else {}
+        kind = 'folder' if parts else extension(self.path)
         self.space, _, self.contradiction = _settle_space(self.path, space)
         self.grid(resolution)
         self.resolution, self.upsample = resolution, upsample
@@ -115,15 +120,24 @@ class Tractogram:
         with self._bar('reading the tractogram', self.path) as advance:
             if kind == '.tck':
                 self.tracks = self.path
-                self.info = _inspect(self.path, self.cache, advance)
+                self.info = inspect(self.path, self.cache, advance)
                 self.sha256 = self.info.sha256
             else:
-                self.sha256 = _checksum(self.path, self.cache)
+                self.sha256 = checksum_of_all(parts, self.cache) if parts else checksum(self.path, self.cache)
                 self.tracks = self.cache / 'converted' / f'{self.sha256[:32]}.tck'
-                cached(self.tracks, lambda: convert(self.path, self.tracks, progress=advance))
-                self.info = _inspect(self.tracks, self.cache, None)
+
+                def make() -> None:
+                    if parts:
+                        join(parts, self.tracks, advance)
+                    else:
+                        convert(self.path, self.tracks, bundles={}, progress=advance)
+
+                cached(self.tracks, make)
+                self.info = inspect(self.tracks, self.cache, None)
         self._indexes: dict[str, Index] = {}
         self._tables: dict[Any, EndpointTable] = {}
+        self._parcellations: dict[Any, Parcellation] = {}
+        self._visits: dict[Path, Memberships] = {}
         self._transforms: dict[tuple[str, str], Transform | None] = {}
 
     def __repr__(self) -> str:
@@ -132,7 +146,7 @@ class Tractogram:
     @property
     def name(self) -> str:
         """Name for people, the file's, without its extension."""
-        return without_extension(self.path).name
+        return _stem(self.path).name
 
     @property
     def label(self) -> str:
@@ -248,7 +262,9 @@ class Tractogram:
                 progress=advance,
             )
 
-    def endpoints(self, atlas: Atlas, space: str | None = None) -> EndpointTable:
+    def endpoints(
+        self, atlas: Atlas, space: str | None = None, *, assignment: str = 'radial'
+    ) -> EndpointTable:
         """The parcels of an atlas at the ends of every streamline: found in the cache, or assigned and put there.
 
         Parameters
@@ -256,6 +272,39 @@ class Tractogram:
         atlas : lacuna.images.atlases.Atlas
         space : str, optional
             Space of the lesions, into which streamlines and parcels are moved; by default, that of the tractogram.
+        assignment : str
+            ``radial``: an end belongs to the nearest parcel within 4 mm; ``end-voxels``: to that of its voxel.
+
+        Raises
+        ------
+        lacuna.errors.InputError
+            If the atlas cannot be read, image and names do not fit, or there is no such rule.
+        """
+        from lacuna.images.atlases import fetch, read_parcellation
+        from lacuna.streamlines.disconnection import assign_endpoints
+        from lacuna.streamlines.endpoints import EndpointTable
+
+        placed, atlas = self.in_space(space), fetch(atlas)
+        known = (placed.space, assignment, *_identity(atlas))
+        if known in self._tables:
+            return self._tables[known]
+        transform = self._transform(placed.space, atlas.space)
+        path = placed.endpoints_path(read_parcellation(atlas), transform, assignment=assignment)
+
+        def make() -> None:
+            parcels = self.parcellation(atlas, placed.space)
+            index = self.index(placed.space)
+            table = assign_endpoints(
+                index, parcels.image(), parcels.names, rule=assignment, nprocs=self.nprocs
+            )
+            table.save(path)
+
+        cached(path, make)
+        self._tables[known] = EndpointTable.load(path)
+        return self._tables[known]
+
+    def parcellation(self, atlas: Atlas, space: str | None = None) -> Parcellation:
+        """The parcels of an atlas in a space (by default, that of the tractogram): read, and moved if need be.
 
         Raises
         ------
@@ -264,28 +313,66 @@ class Tractogram:
         """
         from lacuna.images.atlases import fetch, move_parcellation, read_parcellation
         from lacuna.images.transforms import PointTransform
-        from lacuna.streamlines.disconnection import assign_endpoints
-        from lacuna.streamlines.endpoints import EndpointTable
 
         placed, atlas = self.in_space(space), fetch(atlas)
-        known = (placed.space, atlas, *_stamp(atlas.image), *_stamp(atlas.labels))
-        if known in self._tables:
-            return self._tables[known]
-        parcellation = read_parcellation(atlas)
-        transform = self._transform(placed.space, atlas.space)
-        path = placed.endpoints_path(parcellation, transform)
-
-        def make() -> None:
-            parcels = parcellation
-            if transform:
+        known = (placed.space, *_identity(atlas))
+        if known not in self._parcellations:
+            parcels = read_parcellation(atlas)
+            if transform := self._transform(placed.space, atlas.space):
                 grid = standard_grid(placed.space, 1)
-                parcels = move_parcellation(parcellation, grid, PointTransform(transform.path))
-            index = self.index(placed.space)
-            assign_endpoints(index, parcels.image(), parcels.names, nprocs=self.nprocs).save(path)
+                parcels = move_parcellation(parcels, grid, PointTransform(transform.path))
+            self._parcellations[known] = parcels
+        return self._parcellations[known]
 
-        cached(path, make)
-        self._tables[known] = EndpointTable.load(path)
-        return self._tables[known]
+    def bundles(self, source: str | Path | None = None, name: str | None = None) -> tuple[str, Groups] | None:
+        """The bundles of the tractogram.
+
+        Parameters
+        ----------
+        source : path, optional
+            A table, see :func:`lacuna.streamlines.files.bundle_tables.read_bundles`; or ``groups`` for those that the
+            tractogram has itself: the groups of a ``.trx``, or the files of a folder. By default, the table
+            ``X_bundles.tsv`` beside it, else its own.
+        name : str, optional
+            What the set of bundles is called, in lower-case letters and digits; by default, what the name of the
+            table, or of the tractogram, says.
+
+        Returns
+        -------
+        name : str
+        groups : lacuna.streamlines.bundles.Groups
+            None, instead of both, if no source is given and there are no bundles.
+
+        Raises
+        ------
+        lacuna.errors.TractogramError
+            If the table cannot be read or is not of this tractogram, or it has no groups.
+        lacuna.errors.InputError
+            If `name` has other characters.
+        """
+        from lacuna.streamlines.bundles import find_bundles
+
+        return find_bundles(self.path, self.tracks, self.info.count, source, name)
+
+    def bundle_visits(self, groups: Groups, space: str | None = None) -> Memberships:
+        """The voxels of the map that bundles visit: found in the cache, or computed and put there.
+
+        Parameters
+        ----------
+        groups : lacuna.streamlines.bundles.Groups
+        space : str, optional
+            Space of the lesions; by default, that of the tractogram.
+        """
+        from lacuna.images.memberships import Memberships
+        from lacuna.streamlines.bundles import visited_voxels
+
+        placed = self.in_space(space)
+        index = self.index(placed.space)
+        path = placed.visits_path(groups, index.grid, index.upsample)
+        if path not in self._visits:
+            cached(path, lambda: visited_voxels(index, groups).save(path))
+            self._visits[path] = Memberships.load(path)
+        return self._visits[path]
 
     def _transform(self, source: str, target: str) -> Transform | None:
         # kept: to find one, its file is read for the checksum
@@ -294,7 +381,8 @@ class Tractogram:
         return self._transforms[source, target]
 
     def _bar(self, what: str, path: Path) -> AbstractContextManager[Callable[[int], object]]:
-        return counting(what, path.stat().st_size, show=self.progress)
+        files = [path] if path.is_file() else list(path.iterdir())
+        return counting(what, sum(each.stat().st_size for each in files), show=self.progress)
 
 
 @dataclass(frozen=True)
@@ -349,7 +437,11 @@ class TractogramInSpace:
         return self.cache / 'index' / digest(self.content)
 
     def endpoints_path(
-        self, parcellation: Parcellation, to_atlas: Transform | None, engine: str = 'index'
+        self,
+        parcellation: Parcellation,
+        to_atlas: Transform | None,
+        engine: str = 'index',
+        assignment: str = 'radial',
     ) -> Path:
         """Where the endpoint table of an atlas is kept, by all that decides its content.
 
@@ -360,12 +452,34 @@ class TractogramInSpace:
             Moves points of the space to that of the atlas, if that is another.
         engine : str
             What assigns, and its version if it has one of its own.
+        assignment : str
+            The rule by which ends are assigned.
         """
         from lacuna.streamlines.endpoints import VERSION
+        from lacuna.streamlines.index.assignment import check_rule
 
         moved = to_atlas.sha256 if to_atlas else None
         decides = [VERSION, self.content, parcellation.sha256, moved, engine]
+        if check_rule(assignment) != 'radial':
+            decides.append(assignment)
         return self.cache / 'endpoints' / f'{digest(decides)}.npz'
+
+    def visits_path(self, groups: Groups, grid: Grid, upsample: int) -> Path:
+        """Where the voxels that bundles visit are kept, by all that decides their content.
+
+        Parameters
+        ----------
+        groups : lacuna.streamlines.bundles.Groups
+        grid : lacuna.images.spaces.Grid
+            Of the map.
+        upsample : int
+            Points per stored step of a streamline.
+        """
+        from lacuna.streamlines.bundles import VERSION
+
+        where = [grid.shape, np.asarray(grid.affine).round(6).tolist()]
+        decides = [VERSION, self.content, groups.sha256, *where, upsample]
+        return self.cache / 'bundles' / f'{digest(decides)}.npz'
 
     def move(self, *, threads: int = 1, progress: Callable[[int], object] | None = None) -> None:
         """Move the streamlines into the space, unless they are there or were moved before."""
@@ -393,8 +507,18 @@ def digest(decides: list[Any]) -> str:
     return hashlib.sha256(repr(decides).encode()).hexdigest()[:32]
 
 
+def _stem(path: Path) -> Path:
+    """Path of a tractogram without its ending, or of a folder of them."""
+    return path if path.is_dir() else without_extension(path)
+
+
+def _identity(atlas: Atlas) -> tuple[Any, ...]:
+    """An atlas whose files were not touched."""
+    return (atlas, *stamp(atlas.image), *stamp(atlas.labels))
+
+
 def _settle_space(path: Path, given: str | None) -> Settled:
-    sidecar = beside(path, '.json')
+    sidecar = _stem(path).with_name(f'{_stem(path).name}.json')
     claims = [
         (given, '--connectome-space'),
         ((read_json(sidecar) or {}).get('Space'), f"Space in the tractogram's {sidecar.name}"),
@@ -407,55 +531,3 @@ def _settle_space(path: Path, given: str | None) -> Settled:
         f'or write {{"Space": "MNI152NLin6Asym"}} (or another) to {sidecar.name} beside it'
     )
     raise InputError(message)
-
-
-def _inspect(path: Path, cache: Path, progress: Callable[[int], object] | None) -> TractogramInfo:
-    """Scan the file, or take the result of the last scan if the file was not touched since."""
-    if info := _known_info(path, cache):
-        return info
-    lock = _note(path, cache).with_suffix('.lock')
-    # other jobs of a cluster wait, and need not read it; a cache that others have filled may be read-only
-    with file_lock(lock) if is_writable(lock.parent) else nullcontext():
-        if not (info := _known_info(path, cache)):
-            info = scan(path, progress=progress)
-            _remember(path, cache, {'info': dataclasses.asdict(info)})
-    return info
-
-
-def _known_info(path: Path, cache: Path) -> TractogramInfo | None:
-    try:
-        known = _recall(path, cache)['info']
-        low, high = known['box']
-        return TractogramInfo(**{**known, 'box': (tuple(low), tuple(high))})
-    except (KeyError, TypeError, ValueError):  # nothing there, or written by another version
-        return None
-
-
-def _checksum(path: Path, cache: Path) -> str:
-    """SHA-256 of the file, or that of the last time if the file was not touched since."""
-    if isinstance(known := _recall(path, cache).get('sha256'), str):
-        return known
-    with path.open('rb') as stream:
-        checksum = hashlib.file_digest(stream, 'sha256').hexdigest()
-    _remember(path, cache, {'sha256': checksum})
-    return checksum
-
-
-def _recall(path: Path, cache: Path) -> dict[str, Any]:
-    known = read_json(_note(path, cache)) or {}
-    return known if known.get('stamp') == _stamp(path) else {}
-
-
-def _remember(path: Path, cache: Path, what: dict[str, Any]) -> None:
-    with suppress(OSError):  # what is forgotten is found out again
-        write_if_changed(_note(path, cache), json_bytes({'path': str(path), 'stamp': _stamp(path), **what}))
-
-
-def _note(path: Path, cache: Path) -> Path:
-    return cache / 'tractograms' / f'{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]}.json'
-
-
-def _stamp(path: Path) -> list[int]:
-    # The change time cannot be set by hand: a file that is replaced or edited never keeps all four.
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]

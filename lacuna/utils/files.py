@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -23,16 +22,16 @@ def replacing(target: str | Path) -> Iterator[Path]:
     A killed process leaves at most a file whose name starts with ``.tmp-``; the target is complete or absent.
     """
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
     # the extension is kept because writers choose format and compression by it
-    handle, name = tempfile.mkstemp(
-        prefix=f'{TEMPORARY}{target.name}-', suffix=''.join(target.suffixes), dir=target.parent
-    )
-    os.close(handle)
-    temporary = Path(name)
+    name = f'{TEMPORARY}{target.name}-{secrets.token_hex(6)}{"".join(target.suffixes)}'
+    temporary = target.with_name(name)
     try:
+        try:
+            temporary.touch(exist_ok=False)
+        except FileNotFoundError:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary.touch(exist_ok=False)
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -41,21 +40,28 @@ def replacing(target: str | Path) -> Iterator[Path]:
 
 def remove_leftovers(targets: Iterable[Path]) -> None:
     """Remove the temporary files that a killed process left beside its targets (no other process may write them now)."""
+    beginnings: dict[Path, list[str]] = {}
     for target in targets:
-        for path in target.parent.glob(f'{TEMPORARY}{glob.escape(target.name)}-*'):
-            path.unlink(missing_ok=True)
+        beginnings.setdefault(target.parent, []).append(f'{TEMPORARY}{target.name}-')
+    for folder, names in beginnings.items():
+        with suppress(FileNotFoundError), os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith(TEMPORARY) and entry.name.startswith(tuple(names)):
+                    Path(entry).unlink(missing_ok=True)
 
 
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+def holds(path: Path, content: bytes) -> bool:
+    """Whether a file is there with just this content."""
+    try:
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    except FileNotFoundError:
+        return False
 
 
 def write_if_changed(target: str | Path, content: bytes) -> bool:
     """Write `content` unless the file already holds it; return True if it was written."""
     target = Path(target)
-    if target.is_file() and target.stat().st_size == len(content) and target.read_bytes() == content:
+    if holds(target, content):
         return False
     with replacing(target) as temporary:
         temporary.write_bytes(content)
