@@ -305,3 +305,191 @@ def matrix_statistics(
         'most_affected_parcel': names[worst] if worst is not None and roi[worst] > 0 else None,
         'streamlines_unassigned': streamlines_unassigned,
     }
+
+
+def wilson_interval(
+    hits: np.ndarray, totals: np.ndarray, confidence: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's interval of proportions; NaN where the total is 0.
+
+    It says how far the share would scatter if other streamlines of the same number had been drawn; what another
+    tractogram would say, it does not.
+
+    Parameters
+    ----------
+    hits, totals : numpy.ndarray
+        Counts, of one shape.
+    confidence : float
+        Of the interval.
+
+    Returns
+    -------
+    low, high : numpy.ndarray
+        float64, 0 to 1.
+
+    Examples
+    --------
+    >>> low, high = wilson_interval(np.array([0, 5]), np.array([10, 10]))
+    >>> low.round(4), high.round(4)
+    (array([0.    , 0.2366]), array([0.2775, 0.7634]))
+    """
+    from scipy.special import ndtri
+
+    hits, totals = np.asarray(hits, float), np.asarray(totals, float)
+    z = float(ndtri(0.5 + confidence / 2))
+    some = np.where(totals > 0, totals, np.nan)
+    share = hits / some
+    middle = (2 * hits + z**2) / (2 * (some + z**2))
+    reach = z * np.sqrt(4 * some * share * (1 - share) + z**2) / (2 * (some + z**2))
+    low = np.where(hits == 0, 0.0 * some, middle - reach)
+    high = np.where(hits == totals, 1.0 + 0.0 * some, middle + reach)
+    return low, high
+
+
+def network_disconnection(
+    mask_matrix: np.ndarray, full_matrix: np.ndarray, networks: Sequence[str]
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Percent of the connections of networks, and of pairs of networks, that a lesion cuts.
+
+    Parameters
+    ----------
+    mask_matrix, full_matrix : numpy.ndarray
+        (parcels, parcels) counts (or summed weights) of the disconnected and of all streamlines, symmetric.
+    networks : sequence of str
+        Network of each parcel; nothing for a parcel of none.
+
+    Returns
+    -------
+    names : list of str
+        Of the networks, in the order of their first parcel.
+    total : numpy.ndarray
+        (networks,) percent of all streamlines that end in the parcels of the network: the sum over its parcels of
+        what `roi_disconnection` sums for each. NaN where there are none.
+    pairs : numpy.ndarray
+        (networks, networks) percent of the connections between two networks, each connection once; on the diagonal,
+        of those between the parcels of one. 0 where there are none.
+
+    Examples
+    --------
+    >>> full = np.array([[0, 4, 0], [4, 0, 6], [0, 6, 0]])
+    >>> cut = np.array([[0, 1, 0], [1, 0, 6], [0, 6, 0]])
+    >>> network_disconnection(cut, full, ['Vis', 'Vis', 'Default'])
+    (['Vis', 'Default'], array([ 57.14285714, 100.        ]), array([[ 25., 100.],
+           [100.,   0.]]))
+    """
+    names = [name for name in dict.fromkeys(networks) if name]
+    member = np.array([[network == name for network in networks] for name in names], float)
+    member = member.reshape(len(names), len(networks))
+    own = member.T @ member > 0  # within a network, each connection stands in the matrix twice
+
+    def between(matrix: np.ndarray) -> np.ndarray:
+        once = np.where(own, np.triu(matrix), matrix)
+        return member @ once @ member.T
+
+    cut, full = member @ mask_matrix.sum(axis=1), member @ full_matrix.sum(axis=1)
+    total = np.where(full > 0, disconnection_percent(cut, full), np.nan)
+    return names, total, disconnection_percent(between(mask_matrix), between(full_matrix))
+
+
+def higher_order(
+    full: np.ndarray,
+    spared_percent: np.ndarray,
+    threshold: float = 50,
+    *,
+    paths: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """By how many steps the shortest way between two parcels grows, and where that is all that the lesion does.
+
+    Parameters
+    ----------
+    full : numpy.ndarray
+        (n, n) connections of the whole tractogram, symmetric: a step leads from a parcel to another if it is above 0.
+    spared_percent : numpy.ndarray
+        (n, n) percent of each connection that the lesion leaves.
+    threshold : float
+        A step is left to the patient if at least so many percent of the connection are spared.
+    paths : numpy.ndarray, optional
+        `path_lengths` of `full`, if they are known.
+
+    Returns
+    -------
+    delta : numpy.ndarray
+        (n, n) int64, steps of the shortest way in the patient minus those in the whole. A pair that the patient cannot
+        join has the longest way of the whole and one step more; a pair that the whole does not join has 0.
+    indirect : numpy.ndarray
+        (n, n) int64, the same for the pairs without a direct connection that is cut, 0 for others.
+
+    Examples
+    --------
+    Of a triangle, one side is cut: the way around takes two steps.
+
+    >>> full = 1 - np.eye(3)
+    >>> spared = np.array([[0, 10, 100], [10, 0, 100], [100, 100, 0]])
+    >>> delta, indirect = higher_order(full, spared)
+    >>> delta.tolist(), int(indirect.sum())
+    ([[0, 1, 0], [1, 0, 0], [0, 0, 0]], 0)
+    """
+    connected = full > 0
+    whole = path_lengths(full) if paths is None else paths
+    joined = np.isfinite(whole)
+    left = np.minimum(path_lengths(connected & (spared_percent >= threshold)), _cap(whole))
+    delta = np.where(joined, left - np.where(joined, whole, 0), 0).astype(np.int64)
+    cut = connected & (spared_percent < 100)
+    return delta, np.where((delta > 0) & ~cut, delta, 0)
+
+
+def higher_order_statistics(
+    paths: np.ndarray, cut: np.ndarray, delta: np.ndarray, indirect: np.ndarray, threshold: float
+) -> dict[str, Any]:
+    """Summary of what `higher_order` has found, with the keys of the statistics file.
+
+    Parameters
+    ----------
+    paths : numpy.ndarray
+        (n, n) `path_lengths` of the connections of the whole tractogram.
+    cut : numpy.ndarray
+        (n, n) those of the connections that the lesion cuts.
+    delta, indirect : numpy.ndarray
+        (n, n) of `higher_order`.
+    threshold : float
+
+    Returns
+    -------
+    dict
+        The pairs of parcels counted are those that a way in the whole tractogram joins. Directly disconnected are those
+        with a connection of which a streamline is cut, indirectly those without whose way has become longer.
+    """
+    pairs = np.triu(np.isfinite(paths), k=1)
+    joined = int(np.count_nonzero(pairs))
+    direct, longer = int(np.count_nonzero(cut[pairs])), int(np.count_nonzero(delta[pairs]))
+    aside = int(np.count_nonzero(indirect[pairs]))
+    return {
+        'spared_threshold_pct': float(threshold),
+        'pairs': joined,
+        'pairs_directly_disconnected': direct,
+        'pairs_directly_disconnected_pct': _percent(direct, joined),
+        'pairs_indirectly_disconnected': aside,
+        'pairs_indirectly_disconnected_pct': _percent(aside, joined),
+        'pairs_with_longer_path': longer,
+        'delta_sspl_max': int(delta.max(initial=0)),
+        'path_length_cap': _cap(paths),
+    }
+
+
+def path_lengths(full: np.ndarray) -> np.ndarray:
+    """Steps of the shortest way between each two parcels along connections above 0; infinite where there is none.
+
+    >>> path_lengths(np.array([[0, 1, 0], [1, 0, 2], [0, 2, 0]]))
+    array([[0., 1., 2.],
+           [1., 0., 1.],
+           [2., 1., 0.]])
+    """
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import shortest_path
+
+    return np.asarray(shortest_path(csr_matrix(full > 0), directed=False, unweighted=True))
+
+
+def _cap(paths: np.ndarray) -> int:
+    """Steps for a pair that the patient cannot join: one more than the longest way of the whole."""
+    return int(paths[np.isfinite(paths)].max(initial=0)) + 1

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lacuna.errors import InputError
-from lacuna.images.labels import LARGEST, read_labels
+from lacuna.images.labels import LARGEST, read_labels, read_networks
 from lacuna.images.masks import read_image
 from lacuna.images.nifti import is_usable, make
+from lacuna.images.parcels import schaefer_network
 from lacuna.images.spaces import SPACES, Grid, templateflow_home, world_space
 from lacuna.utils.names import parse_entities
 
@@ -69,6 +70,9 @@ class Parcellation:
         In the order of the label values, including labels that the image does not hold.
     sha256 : str
         Checksum of voxels, affine and labels.
+    networks : tuple of str
+        Network of each parcel, from the label table or from the names of Schaefer's atlas; nothing where it is not
+        known.
     """
 
     atlas: Atlas
@@ -76,6 +80,7 @@ class Parcellation:
     affine: np.ndarray
     names: tuple[str, ...]
     sha256: str
+    networks: tuple[str, ...] = ()
 
     def image(self) -> Any:
         """The number of the parcel in each voxel, from 1, as a NIfTI image (int32)."""
@@ -264,7 +269,11 @@ def read_parcellation(atlas: Atlas) -> Parcellation:
     names = tuple(labels.values())
     digest = hashlib.sha256(repr((index.shape, affine.round(6).tolist(), list(labels.items()))).encode())
     digest.update(index.tobytes())
-    return Parcellation(atlas, index, affine, names, digest.hexdigest())
+    known = read_networks(atlas.labels, labels)
+    networks = tuple(
+        known.get(value, '') if known else schaefer_network(name) for value, name in labels.items()
+    )
+    return Parcellation(atlas, index, affine, names, digest.hexdigest(), networks)
 
 
 def move_parcellation(parcellation: Parcellation, grid: Grid, transform: PointTransform) -> Parcellation:

@@ -244,7 +244,7 @@ def read_image(given: Any) -> tuple[np.ndarray, Any]:
         raise ValueError(message)
     try:
         with opened(given) if from_file else nullcontext(given) as image:
-            _check_size(image)
+            check_size(image)
             with np.errstate(all='ignore'):  # scaled by NaN or Inf: refused later for its values
                 data = np.asanyarray(image.dataobj)
     except Exception as error:  # whatever the parsers of all formats raise
@@ -258,8 +258,13 @@ def read_image(given: Any) -> tuple[np.ndarray, Any]:
     return data, image
 
 
-def _check_size(image: Any) -> None:
-    """Refuse an image with more voxels than its file can hold, before they take any memory."""
+def check_size(image: Any) -> None:
+    """Refuse an image with more voxels than its file can hold, before they take any memory.
+
+    Raises
+    ------
+    ValueError
+    """
     voxels = math.prod(map(int, image.shape))
     if not 0 < voxels <= _MOST_VOXELS:
         message = f'its header claims {" x ".join(map(str, image.shape))} voxels'

@@ -207,7 +207,12 @@ class _TCK2ConnectomeInputSpec(_WritingInputSpec):
     out_file = File('connectome.csv', usedefault=True, argstr='%s', position=-1, desc='output matrix')
     out_assignments = File(argstr='-out_assignments %s', desc='the two nodes of each streamline')
     in_weights = File(exists=True, argstr='-tck_weights_in %s', desc='one weight a streamline')
-    search_radius = traits.Float(argstr='-assignment_radial_search %g', desc='mm; 4 by default')
+    search_radius = traits.Float(
+        argstr='-assignment_radial_search %g', xor=['end_voxels'], desc='mm; 4 by default'
+    )
+    end_voxels = traits.Bool(
+        argstr='-assignment_end_voxels', xor=['search_radius'], desc='only the voxel of an end decides'
+    )
     symmetric = traits.Bool(True, usedefault=True, argstr='-symmetric', desc='both triangles')
     zero_diagonal = traits.Bool(True, usedefault=True, argstr='-zero_diagonal', desc='no self-connections')
 

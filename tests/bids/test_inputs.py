@@ -373,7 +373,7 @@ def test_filters_reach_any_suffix(tmp_path):
     [
         ('{"mask": {"sesion": "01"}}', "'sesion' is not a recognized entity. Did you mean"),
         ('{"mask": {"return_type": "id"}}', "'return_type' is not a recognized entity"),
-        ('{"t1w": {"session": "01"}}', "'t1w' is no query"),
+        ('{"t1w": {"session": "01"}}', "'t1w'"),
         ('{"mask": "lesion"}', 'expected an object such as'),
         ('{"mask": {"session": {}}}', 'session is {}'),
         ('{"mask": {"session": "09"}}', 'no mask found'),

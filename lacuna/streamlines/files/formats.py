@@ -6,7 +6,6 @@ Every reader yields the same blocks as `lacuna.streamlines.files.tck.iter_blocks
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,14 +17,13 @@ from lacuna import __version__
 from lacuna.errors import InputError, TractogramError
 from lacuna.streamlines.files import tck, trk, trx
 from lacuna.streamlines.files.arrays import BLOCK_VERTICES, Blocks, Progress, replacing_tractogram
+from lacuna.streamlines.files.bundle_tables import read_bundles, write_bundles
 from lacuna.streamlines.files.tck import TractogramInfo
 from lacuna.streamlines.subsample import Subsample
-from lacuna.utils.files import json_bytes, replacing, write_if_changed
+from lacuna.utils.files import json_bytes, write_if_changed
 
 #: Endings of the files that can be read.
 EXTENSIONS = ('.tck', '.trk', '.trk.gz', '.trx')
-#: more than any tractogram has
-_MOST_STREAMLINES = 2**28
 
 
 _READERS = {'.tck': tck, '.trk': trk, '.trk.gz': trk, '.trx': trx}
@@ -62,6 +60,25 @@ def without_extension(path: str | Path) -> Path:
     """
     path = Path(path)
     return path.with_name(path.name[: -len(extension(path))])
+
+
+def beside(path: str | Path, ending: str) -> Path:
+    """Path of what goes with a tractogram, such as its sidecar.
+
+    >>> beside('atlas.v2.trk.gz', '.json').name
+    'atlas.v2.json'
+    """
+    stem = without_extension(path)
+    return stem.with_name(f'{stem.name}{ending}')
+
+
+def bundle_table(path: str | Path) -> Path:
+    """Where the table of the bundles of a tractogram is: beside it.
+
+    >>> bundle_table('atlas.v2.trk.gz').name
+    'atlas.v2_bundles.tsv'
+    """
+    return beside(path, '_bundles.tsv')
 
 
 def open_tractogram(path: str | Path) -> Header:
@@ -140,7 +157,8 @@ def convert(
     subsample : Subsample, optional
         Only a random part of the streamlines is kept; the sidecar says which.
     bundles : mapping of str to numpy.ndarray, optional
-        Sorted numbers of the streamlines of each bundle of the source; by default the groups of a ``.trx``.
+        Sorted numbers of the streamlines of each bundle of the source; by default, those of the table
+        ``SOURCE_bundles.tsv`` beside it, or the groups of a ``.trx``.
     overwrite : bool
         Whether files that are there may be replaced.
     progress : callable, optional
@@ -163,7 +181,7 @@ def convert(
     opened = open_tractogram(source)
     sidecar = {**_read_sidecar(source), **({'Space': space} if space else {})}
     if bundles is None:
-        bundles = trx.read_groups(opened) if isinstance(opened, trx.TrxHeader) else {}
+        bundles = own_bundles(opened)
     count = 0
     if subsample:
         count = _count(opened)
@@ -181,14 +199,27 @@ def convert(
             message = f'{source} holds no streamlines'
             raise TractogramError(message)
         info = tck.scan(temporary)
-        stem = without_extension(target)
-        table = stem.with_name(f'{stem.name}_bundles.tsv')
+        table = bundle_table(target)
         if bundles:
             write_bundles(table, bundles)
         elif overwrite:  # those of the tractogram that is replaced
             table.unlink(missing_ok=True)
-        _write_sidecar(stem.with_name(f'{stem.name}.json'), sidecar, source, info)
+        _write_sidecar(beside(target, '.json'), sidecar, source, info)
     return info
+
+
+def own_bundles(source: Header) -> dict[str, np.ndarray]:
+    """The bundles of a tractogram: of the table beside it, else the groups of a ``.trx``; empty if there are none.
+
+    Raises
+    ------
+    TractogramError
+        If they cannot be read, or are not those of so many streamlines.
+    """
+    table = bundle_table(source.path)
+    if table.is_file():
+        return read_bundles(table, source.count)
+    return trx.read_groups(source) if isinstance(source, trx.TrxHeader) else {}
 
 
 def _count(source: Header) -> int:
@@ -225,8 +256,7 @@ def _check_target(source: Path, target: Path, overwrite: bool) -> None:
 
 
 def _read_sidecar(tractogram: Path) -> dict[str, Any]:
-    path = without_extension(tractogram)
-    path = path.with_name(f'{path.name}.json')
+    path = beside(tractogram, '.json')
     if not path.is_file():
         return {}
     try:
@@ -259,46 +289,3 @@ def _with(known: object, entry: object) -> list[object]:
     """A list that the source's sidecar may have, with one entry more."""
     entries = known if isinstance(known, list) else []
     return entries if entry in entries else [*entries, entry]
-
-
-def write_bundles(path: str | Path, bundles: Mapping[str, np.ndarray]) -> None:
-    """Write which streamlines belong to which bundle, as a table of runs.
-
-    Columns: ``bundle``, ``first`` (number of the run's first streamline, counted from 0) and ``count``. A bundle whose
-    streamlines do not lie side by side takes several rows; one without streamlines takes a row with a count of 0.
-
-    Parameters
-    ----------
-    path : path
-    bundles : mapping of str to numpy.ndarray
-        Sorted numbers of the streamlines.
-    """
-    with replacing(Path(path)) as temporary, temporary.open('w', encoding='utf-8', newline='') as stream:
-        table = csv.writer(stream, delimiter='\t', lineterminator='\n')
-        table.writerow(('bundle', 'first', 'count'))
-        for name, indices in bundles.items():
-            runs = np.split(indices, np.flatnonzero(np.diff(indices) != 1) + 1)
-            table.writerows((name, int(run[0]) if len(run) else 0, len(run)) for run in runs)
-
-
-def read_bundles(path: str | Path) -> dict[str, np.ndarray]:
-    """Read what `write_bundles` wrote: the numbers of each bundle's streamlines (int64).
-
-    Raises
-    ------
-    TractogramError
-        If the table cannot be read.
-    """
-    runs: dict[str, list[np.ndarray]] = {}
-    try:
-        with Path(path).open(encoding='utf-8', newline='') as stream:
-            for row in csv.DictReader(stream, delimiter='\t'):
-                first, count = int(row['first']), int(row['count'])
-                if not 0 <= first <= first + count <= _MOST_STREAMLINES:
-                    message = f'a run of {count} streamlines from {first}'
-                    raise ValueError(message)
-                runs.setdefault(row['bundle'], []).append(np.arange(first, first + count))
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        message = f'cannot read the bundles of {path}: expected the columns bundle, first and count ({error})'
-        raise TractogramError(message) from error
-    return {name: np.concatenate(parts) for name, parts in runs.items()}

@@ -3,7 +3,8 @@
 The radial search of ``tck2connectome``: voxels around an endpoint are tried from near to far, and the parcel of the
 nearest labelled voxel centre within 4 mm is taken (``Tck2nodes_radial`` in
 ``src/dwi/tractography/connectome/tck2nodes.cpp`` of MRtrix3 3.0). In double precision, on the image in RAS+
-orientation, with the same order of trial, so that ties fall the same way.
+orientation, with the same order of trial, so that ties fall the same way. Or the parcel of the voxel of the endpoint
+itself, the rule of ``tck2connectome -assignment_end_voxels`` (``Tck2nodes_end_voxels``).
 """
 
 from __future__ import annotations
@@ -17,13 +18,21 @@ from lacuna.errors import InputError
 from lacuna.streamlines.index.voxels import VoxelLookup, voxel_lookup
 
 RADIUS = 4.0
+#: which parcel an end belongs to: the nearest within `RADIUS`, or that of the voxel of the end
+RULES = ('radial', 'end-voxels')
 _BATCH = 2**16
 
 
 def assign(
-    endpoints: np.ndarray, labels: np.ndarray, affine: np.ndarray, *, radius: float = RADIUS, nprocs: int = 1
+    endpoints: np.ndarray,
+    labels: np.ndarray,
+    affine: np.ndarray,
+    *,
+    rule: str = 'radial',
+    radius: float = RADIUS,
+    nprocs: int = 1,
 ) -> np.ndarray:
-    """Label of the parcel at each end of each streamline, 0 where there is none within `radius`.
+    """Label of the parcel at each end of each streamline, 0 where there is none.
 
     Parameters
     ----------
@@ -33,8 +42,10 @@ def assign(
         (i, j, k), non-negative whole numbers, 0 is background.
     affine : numpy.ndarray
         (4, 4), from voxel indices of `labels` to world mm; for a NIfTI file see `lacuna.images.nifti.nifti_affine`.
+    rule : str
+        Of `RULES`.
     radius : float
-        mm.
+        mm, for the rule ``radial``.
     nprocs : int
         Threads.
 
@@ -60,7 +71,8 @@ def assign(
         message = 'the label image holds negative values'
         raise InputError(message)
     lookup = voxel_lookup(affine, labels.shape)
-    offsets = _search_order(lookup.spacing, radius)
+    end_only = check_rule(rule) == 'end-voxels'
+    offsets = _search_order(lookup.spacing, 0.0 if end_only else radius)[: 1 if end_only else None]
     reach = float(np.sqrt(((0.5 * lookup.spacing[::-1]) ** 2).cumsum()[-1]))
     to_voxel = _double_inverse(lookup)
     points = np.ascontiguousarray(endpoints, np.float32).reshape(-1, 3)
@@ -70,12 +82,25 @@ def assign(
         part = slice(first, first + _BATCH)
         _search(
             points[part], whole.reshape(-1), to_voxel, lookup.to_world,
-            lookup.shape, lookup.strides, lookup.start, offsets, radius, reach, out[part],
+            lookup.shape, lookup.strides, lookup.start, offsets, np.inf if end_only else radius, reach, out[part],
         )  # fmt: skip
 
     with ThreadPoolExecutor(max(1, nprocs)) as pool:
         list(pool.map(run, range(0, len(points), _BATCH)))
     return out.reshape(-1, 2)
+
+
+def check_rule(rule: str) -> str:
+    """A rule that there is.
+
+    Raises
+    ------
+    InputError
+    """
+    if rule not in RULES:
+        message = f'{rule} is no rule for the ends of streamlines; there are {" and ".join(RULES)}'
+        raise InputError(message)
+    return rule
 
 
 def _double_inverse(lookup: VoxelLookup) -> np.ndarray:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from lacuna.cli import convert as cli
 from lacuna.errors import EXIT_DONE, InputError, TractogramError
-from lacuna.streamlines.files import formats, tck, trk, trx
+from lacuna.streamlines.files import bundle_tables, formats, tck, trk, trx
 
 FORMATS = SHARED / 'data' / 'tractograms' / 'formats'
 
@@ -163,7 +163,7 @@ def test_real_trx_with_groups(tmp_path):
         stored = np.frombuffer(archive.read('positions.3.float32'), '<f4').reshape(-1, 3)
         expected = np.frombuffer(archive.read('groups/ARC_R.uint32'), '<u4')
     assert np.array_equal(read(tmp_path / 'a.tck')[0], stored)
-    bundles = formats.read_bundles(tmp_path / 'a_bundles.tsv')
+    bundles = bundle_tables.read_bundles(tmp_path / 'a_bundles.tsv')
     assert {key: len(value) for key, value in bundles.items()} == {'ARC_L': 486, 'ARC_R': 22}
     assert np.array_equal(bundles['ARC_R'], np.sort(expected))
 
@@ -408,7 +408,7 @@ def test_bundles(tmp_path):
     assert (tmp_path / 'b_bundles.tsv').read_text().splitlines() == [
         'bundle\tfirst\tcount', 'AF\t2\t2', 'AF\t5\t1', 'CST left\t0\t3'
     ]  # fmt: skip
-    found = formats.read_bundles(tmp_path / 'b_bundles.tsv')
+    found = bundle_tables.read_bundles(tmp_path / 'b_bundles.tsv')
     assert {name: indices.tolist() for name, indices in found.items()} == {
         'AF': [2, 3, 5],
         'CST left': [0, 1, 2],
@@ -424,8 +424,8 @@ def test_bundles_of_a_replaced_tractogram_go(tmp_path):
 
 
 def test_bundle_without_streamlines(tmp_path):
-    formats.write_bundles(tmp_path / 'a.tsv', {'AF': np.array([1, 2, 7]), 'IFOF': np.array([], int)})
-    found = formats.read_bundles(tmp_path / 'a.tsv')
+    bundle_tables.write_bundles(tmp_path / 'a.tsv', {'AF': np.array([1, 2, 7]), 'IFOF': np.array([], int)})
+    found = bundle_tables.read_bundles(tmp_path / 'a.tsv')
     assert {name: indices.tolist() for name, indices in found.items()} == {'AF': [1, 2, 7], 'IFOF': []}
 
 
