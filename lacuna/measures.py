@@ -185,9 +185,13 @@ def voxel_box(mask: np.ndarray) -> tuple[slice, ...]:
     """
     filled = mask if mask.dtype == bool else mask != 0
     # in memory order: against it, a pass takes many times as long
-    if filled.flags.f_contiguous:
-        return _extents(filled.T)[::-1]
-    return _extents(filled)
+    order = sorted(range(filled.ndim), key=lambda axis: -abs(filled.strides[axis]))
+    forward = filled[tuple(slice(None, None, -1 if step < 0 else 1) for step in filled.strides)]
+    box = [slice(0)] * filled.ndim
+    for axis, extent in zip(order, _extents(forward.transpose(order)), strict=True):
+        size = filled.shape[axis] if filled.strides[axis] < 0 else 0
+        box[axis] = slice(size - extent.stop, size - extent.start) if size else extent
+    return tuple(box)
 
 
 def _extents(filled: np.ndarray) -> tuple[slice, ...]:

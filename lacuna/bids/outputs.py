@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
+
+from lacuna.utils.files import data_text
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class Output:
 @cache
 def outputs() -> Mapping[str, Output]:
     """Return the table of all outputs, by key."""
-    text = resources.files('lacuna').joinpath('data/outputs.json').read_text(encoding='utf-8')
-    return {key: Output(**{'key': key, 'recorded_with': key, **row}) for key, row in json.loads(text).items()}
+    rows = json.loads(data_text('outputs.json'))
+    return {key: Output(**{'key': key, 'recorded_with': key, **row}) for key, row in rows.items()}
 
 
 class Target(NamedTuple):

@@ -424,15 +424,14 @@ class TractogramInSpace:
 
         The one beside the tractogram is usable if it holds what is needed, or if this can be added to it.
         """
-        from lacuna.streamlines.index.build import has_index
-
         beside = index_beside(self.tracks)
-        if (
-            self.transform is None
-            and beside.is_dir()
-            and (os.access(beside, os.W_OK) or has_index(self.tracks, beside, grid, upsample=upsample))
-        ):
-            return beside
+        if self.transform is None and beside.is_dir():
+            if os.access(beside, os.W_OK):
+                return beside
+            from lacuna.streamlines.index.build import has_index
+
+            if has_index(self.tracks, beside, grid, upsample=upsample):
+                return beside
         return self.cache / 'index' / digest(self.content)
 
     def endpoints_path(

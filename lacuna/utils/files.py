@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +103,8 @@ def dig(content: Any, *keys: str) -> Any:
     for key in keys:
         content = content.get(key) if isinstance(content, Mapping) else None
     return content
+
+
+def data_text(name: str) -> str:
+    """Return the text of a data file of the package."""
+    return resources.files('lacuna').joinpath('data', name).read_text(encoding='utf-8')

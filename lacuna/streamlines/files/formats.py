@@ -62,14 +62,23 @@ def without_extension(path: str | Path) -> Path:
     return path.with_name(path.name[: -len(extension(path))])
 
 
+def beside(path: str | Path, ending: str) -> Path:
+    """Path of what goes with a tractogram, such as its sidecar.
+
+    >>> beside('atlas.v2.trk.gz', '.json').name
+    'atlas.v2.json'
+    """
+    stem = without_extension(path)
+    return stem.with_name(f'{stem.name}{ending}')
+
+
 def bundle_table(path: str | Path) -> Path:
     """Where the table of the bundles of a tractogram is: beside it.
 
     >>> bundle_table('atlas.v2.trk.gz').name
     'atlas.v2_bundles.tsv'
     """
-    stem = without_extension(path)
-    return stem.with_name(f'{stem.name}_bundles.tsv')
+    return beside(path, '_bundles.tsv')
 
 
 def open_tractogram(path: str | Path) -> Header:
@@ -190,13 +199,12 @@ def convert(
             message = f'{source} holds no streamlines'
             raise TractogramError(message)
         info = tck.scan(temporary)
-        stem = without_extension(target)
         table = bundle_table(target)
         if bundles:
             write_bundles(table, bundles)
         elif overwrite:  # those of the tractogram that is replaced
             table.unlink(missing_ok=True)
-        _write_sidecar(stem.with_name(f'{stem.name}.json'), sidecar, source, info)
+        _write_sidecar(beside(target, '.json'), sidecar, source, info)
     return info
 
 
@@ -248,8 +256,7 @@ def _check_target(source: Path, target: Path, overwrite: bool) -> None:
 
 
 def _read_sidecar(tractogram: Path) -> dict[str, Any]:
-    path = without_extension(tractogram)
-    path = path.with_name(f'{path.name}.json')
+    path = beside(tractogram, '.json')
     if not path.is_file():
         return {}
     try:

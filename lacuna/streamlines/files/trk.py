@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import numba
 import numpy as np
 
 from lacuna.errors import TractogramError
@@ -187,9 +186,11 @@ def iter_blocks(
 
 def _split(words: np.ndarray, header: TrkHeader, found: int) -> tuple[np.ndarray, np.ndarray, int]:
     """World coordinates and lengths of the whole streamlines in a table of words, and the words they take."""
+    from lacuna.streamlines.files.trk_records import copy_records, count_records
+
     counts = words.view('=i4')
     strides = (3 + header.scalars, header.properties)
-    whole, used, vertices = _count(counts, *strides, LONGEST_STREAMLINE)
+    whole, used, vertices = count_records(counts, *strides, LONGEST_STREAMLINE)
     if vertices < 0:
         message = (
             f'{header.path} is corrupt: streamline {found + whole} (counted from 0) is said to have '
@@ -197,51 +198,5 @@ def _split(words: np.ndarray, header: TrkHeader, found: int) -> tuple[np.ndarray
         )
         raise TractogramError(message)
     points, lengths = np.empty((vertices, 3), np.float32), np.empty(whole, np.int64)
-    _copy(words, counts, strides, header.affine, points, lengths)
+    copy_records(words, counts, strides, header.affine, points, lengths)
     return points, lengths, used
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _count(counts: np.ndarray, per_point: int, properties: int, longest: int) -> tuple[int, int, int]:
-    """Whole streamlines in a table of words, the words they take, and their vertices.
-
-    Each one's place follows from the lengths of those before it. At a length that cannot be, the number of vertices
-    is -1, and the second number is where that length stands.
-    """
-    found = at = vertices = 0
-    while at < len(counts):
-        length = counts[at]
-        if not 0 <= length <= longest:
-            return found, at, -1
-        end = at + 1 + length * per_point + properties
-        if end > len(counts):
-            break
-        found += 1
-        vertices += length
-        at = end
-    return found, at, vertices
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _copy(
-    words: np.ndarray,
-    counts: np.ndarray,
-    strides: tuple[int, int],
-    affine: np.ndarray,
-    points: np.ndarray,
-    lengths: np.ndarray,
-) -> None:
-    """World coordinates and lengths of the whole streamlines at the start of a table of words."""
-    per_point, properties = strides
-    m = affine
-    at = row = 0
-    for n in range(len(lengths)):
-        lengths[n] = counts[at]
-        at += 1
-        for _ in range(lengths[n]):
-            x, y, z = words[at], words[at + 1], words[at + 2]
-            for axis in range(3):
-                points[row, axis] = m[axis, 0] * x + m[axis, 1] * y + m[axis, 2] * z + m[axis, 3]
-            at += per_point
-            row += 1
-        at += properties

@@ -217,13 +217,9 @@ class Index:
         return marks
 
     def _mark_loose(self, mask: MaskOnLattice, marks: np.ndarray) -> None:
-        at = mask.lookup
         for segment in self._selections:
             part = marks[segment.first : segment.first + segment.count]
-            mark_loose(
-                segment.loose_ids, segment.loose_points,
-                at.to_voxel, at.shape, at.strides, at.start, mask.flat, part,
-            )  # fmt: skip
+            mark_loose(segment.loose_ids, segment.loose_points, mask.lookup, mask.flat, part)
 
     def _decide(self, candidates: np.ndarray, mask: MaskOnLattice, marks: np.ndarray) -> None:
         """Mark the candidates with a vertex in the mask; reads their vertices from the tractogram."""
