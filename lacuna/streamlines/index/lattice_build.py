@@ -1,7 +1,7 @@
 """Build the rows of the lattice: from the vertices of each streamline to the streamlines of each voxel.
 
-The (voxel, streamline) pairs are first put in order of the column of 8 x 8 voxels that they lie in, so that the counting
-and the writing, which jump from voxel to voxel, stay within the processor's cache.
+The (voxel, streamline) pairs are first sorted by their column of 8 x 8 voxels, so that counting and writing, which jump
+from voxel to voxel, stay within the processor's cache.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def build_rows(points: np.ndarray, lengths: np.ndarray) -> Rows:
 
 @numba.njit(cache=True, nogil=True)
 def _cell(value):  # type: ignore[no-untyped-def]
-    """Index of the lattice along one axis; -1 for a loose coordinate."""
+    """Return the index in the lattice along one axis; -1 for a loose coordinate."""
     shifted = (
         np.float64(value) + 128.5
     )  # exact for all but the smallest values, which are in the middle anyway
@@ -146,7 +146,7 @@ def _measure(pairs, cells):  # type: ignore[no-untyped-def]
 
 
 def _place(cells: np.ndarray, blocks: np.ndarray) -> int:
-    """Where each block begins; the words of all."""
+    """Compute where each block begins; return the number of words of all blocks."""
     counts = cells[:, 1].reshape(-1, DEPTH)
     words = counts.sum(axis=1)
     words[words > 0] += DEPTH
@@ -160,7 +160,7 @@ def _place(cells: np.ndarray, blocks: np.ndarray) -> int:
 
 @numba.njit(cache=True, nogil=True)
 def _write_lengths(cells, blocks, data):  # type: ignore[no-untyped-def]
-    """Write the row lengths; leaves in ``cells[:, 1]`` where each row begins, and resets ``cells[:, 0]``."""
+    """Write the row lengths; store in ``cells[:, 1]`` where each row begins, and reset ``cells[:, 0]``."""
     for b in range(len(blocks) - 1):
         at = np.int64(blocks[b])
         for c in range(b * 16, b * 16 + 16):

@@ -1,4 +1,4 @@
-"""A lesion mask in terms of the 1 mm lattice of the index: which voxels hold hits for certain, and which perhaps."""
+"""A lesion mask on the 1 mm lattice of the index: lattice voxels that are certainly, or possibly, in the mask."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Wanted:
     keys : numpy.ndarray
         (n,) int64, blocks: ``(x * SIZE + y) * LAYERS + layer``.
     voxels : numpy.ndarray
-        (n,) uint16, the voxels wanted of each block, lowest bit first.
+        (n,) uint16, the wanted voxels of each block, lowest bit first.
     """
 
     keys: np.ndarray
@@ -32,25 +32,25 @@ class Wanted:
 
     @classmethod
     def of(cls, blocks: np.ndarray) -> Wanted:
-        """From the bits of all blocks of the lattice, uint16."""
+        """Make it from the bits of all blocks of the lattice, uint16."""
         keys = np.flatnonzero(blocks)
         return cls(keys, blocks[keys])
 
 
 @dataclass(frozen=True)
 class MaskOnLattice:
-    """A mask, ready to be looked up.
+    """A mask, prepared for lookups.
 
     Attributes
     ----------
     flat : numpy.ndarray
-        uint8, the mask as it lies in memory.
+        uint8, the mask in memory order.
     lookup : VoxelLookup
-        Of the box of the mask, as ``tckedit`` crops it.
+        Lookup for the box of the mask, as ``tckedit`` crops it.
     certain : Wanted
         All points of these voxels lie in the mask (loose vertices excepted).
     possible : Wanted or None
-        Some points of these voxels may lie in the mask; None if `certain` says all.
+        Some points of these voxels may lie in the mask; None if `certain` is sufficient.
     """
 
     flat: np.ndarray
@@ -78,7 +78,7 @@ def mask_on_lattice(mask: np.ndarray, affine: np.ndarray) -> MaskOnLattice:
     """
     mask = np.asarray(mask)
     if mask.ndim != 3:
-        message = f'a mask has three dimensions, this one has {mask.ndim}'
+        message = f'a mask has three dimensions, but this one has {mask.ndim}'
         raise MaskError(message)
     mask = mask.astype(bool, copy=False)
     if not (mask.flags.c_contiguous or mask.flags.f_contiguous):
@@ -104,7 +104,7 @@ def mask_on_lattice(mask: np.ndarray, affine: np.ndarray) -> MaskOnLattice:
 
 
 def _lattice_shift(lookup: VoxelLookup) -> np.ndarray | None:
-    """Lattice index of the first voxel of a grid whose voxels are the lattice's; None for other grids."""
+    """Return the lattice index of the first voxel of a grid that coincides with the lattice; None for other grids."""
     linear, shift = lookup.to_voxel[:, :3], lookup.to_voxel[:, 3]
     if (linear != np.eye(3, dtype=np.float32)).any() or (shift != np.rint(shift)).any():
         return None
@@ -128,7 +128,7 @@ def _wanted(voxels: np.ndarray, first: np.ndarray) -> Wanted:
 
 
 def _in_ras(flat: np.ndarray, lookup: VoxelLookup) -> np.ndarray:
-    """The voxels of a lookup, in RAS+ orientation."""
+    """Return the voxels of a lookup, in RAS+ orientation."""
     step = flat.itemsize
     view = np.lib.stride_tricks.as_strided(
         flat[lookup.start :], tuple(lookup.shape), tuple(lookup.strides * step), writeable=False
