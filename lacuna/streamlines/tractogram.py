@@ -18,9 +18,9 @@ from lacuna.images.spaces import Grid, Settled, settle_space, space_in_name, sta
 from lacuna.images.transforms import Transform, find_transform_of_points
 from lacuna.streamlines.files.formats import convert, extension, without_extension
 from lacuna.streamlines.files.joined import join, tractograms_in
-from lacuna.streamlines.inspection import checksum, checksum_of_all, inspect, stamp
+from lacuna.streamlines.inspection import checksum, checksum_of_all, inspect
 from lacuna.utils.cache import cache_dir, cached
-from lacuna.utils.files import read_json
+from lacuna.utils.files import read_json, stamp
 from lacuna.utils.processes import processors
 from lacuna.utils.progress import counting
 

@@ -8,7 +8,7 @@ from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
-from lacuna.images.masks import PackedMask
+from lacuna.images.masks import KnownMask
 from lacuna.interfaces.images import DisconnectionMap, PrepareMask, SummaryStatistics
 from lacuna.workflows.connectivity import CONNECTIVITY_FIELDS, check_atlas_names, init_connectivity_wf
 from lacuna.workflows.resources import SMALL
@@ -23,7 +23,7 @@ def init_snm_wf(
     most_sampled: int = 0,
     tck_upsample: int | None = None,
     binarize: float | None = None,
-    packed: PackedMask | None = None,
+    packed: KnownMask | None = None,
     warnings: Sequence[str] = (),
     omp_nthreads: int = 1,
     mem_gb: float = 1.0,
@@ -55,7 +55,7 @@ def init_snm_wf(
         the factor it was built with.)
     binarize : float, optional
         Values of the mask above this are lesion; by default, the mask has to be 0 and 1.
-    packed : lacuna.images.masks.PackedMask, optional
+    packed : lacuna.images.masks.PackedMask or lacuna.images.masks.UnreadMask, optional
         The mask, if it was already read: its file is not opened again.
     warnings : sequence of str
         Warnings about mask and tractogram, for the summary; see ``lacuna.images.plausibility``.
