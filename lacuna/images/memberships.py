@@ -78,7 +78,7 @@ class Memberships:
         )
 
     def mean(self, voxels: np.ndarray, share: np.ndarray | None = None) -> np.ndarray:
-        """Weighted mean over each region of a value that is 0 but at some voxels.
+        """Compute the weighted mean over each region of a value that is 0 except at some voxels.
 
         Parameters
         ----------
@@ -125,7 +125,7 @@ class Memberships:
         return at, repeated
 
     def save(self, path: Path) -> Path:
-        """Write a ``.npz``: whole or not at all."""
+        """Write a ``.npz``, completely or not at all."""
         with replacing(path) as temporary:
             np.savez(
                 temporary,
@@ -141,7 +141,7 @@ class Memberships:
 
     @classmethod
     def load(cls, path: str | Path) -> Memberships:
-        """Read what `save` wrote."""
+        """Read a file of `save`."""
         with np.load(path, allow_pickle=False) as content:
             fields = {name: content[name] for name in content.files if name != 'shape'}
             return cls(shape=tuple(content['shape'].tolist()), **fields)
