@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,11 @@ class Parcellation:
     names: tuple[str, ...]
     sha256: str
     networks: tuple[str, ...] = ()
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """(parcels,) int64, number of voxels of each."""
+        return np.bincount(self.index.reshape(-1), minlength=len(self.names) + 1)[1:]
 
     def image(self) -> Any:
         """The number of the parcel in each voxel, from 1, as a NIfTI image (int32)."""

@@ -60,9 +60,8 @@ def parcel_load(mask: Any, parcellation: Parcellation) -> np.ndarray:
     """
     index = parcellation.index
     hit = index.reshape(-1)[covered_voxels(voxels(mask) > 0, mask.affine, index.shape, parcellation.affine)]
-    parcels = len(parcellation.names) + 1
-    part = np.bincount(hit, minlength=parcels)[1:]
-    whole = np.bincount(index.reshape(-1), minlength=parcels)[1:]
+    whole = parcellation.sizes
+    part = np.bincount(hit, minlength=len(whole) + 1)[1:]
     return np.divide(100.0 * part, whole, out=np.full(len(part), np.nan), where=whole > 0)
 
 

@@ -25,7 +25,7 @@ from lacuna.measures import (
     roi_disconnection,
     wilson_interval,
 )
-from lacuna.streamlines.bundles import BundleDisconnection
+from lacuna.streamlines.bundles import BundleDisconnection, BundleSet
 from lacuna.streamlines.endpoints import EndpointTable
 from lacuna.streamlines.sample import spread
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from lacuna.images.atlases import Parcellation
     from lacuna.images.masks import Mask
-    from lacuna.images.memberships import Memberships
-    from lacuna.streamlines.bundles import Groups
     from lacuna.streamlines.index.query import Index
 
 
@@ -361,6 +359,6 @@ class Disconnection:
         """What is cut between the parcels of an atlas; for their load and networks, they are read."""
         return ParcelDisconnection(table, self.streamlines, read_parcels, self.mask)
 
-    def bundles(self, name: str, groups: Groups, visits: Memberships) -> BundleDisconnection:
-        """What is cut of each bundle, see :class:`lacuna.streamlines.bundles.BundleDisconnection`."""
-        return BundleDisconnection(name, groups, self.streamlines, self._index.lengths, visits, self.mask)
+    def bundles(self, bundles: BundleSet) -> BundleDisconnection:
+        """What is cut of each bundle."""
+        return BundleDisconnection(bundles, self.streamlines, self.mask)
