@@ -80,7 +80,7 @@ class Groups:
     def __getitem__(self, row: int) -> np.ndarray:
         return self.members[self.starts[row] : self.starts[row + 1]]
 
-    @property
+    @cached_property
     def sizes(self) -> np.ndarray:
         """(bundles,) number of streamlines of each."""
         return np.diff(self.starts)

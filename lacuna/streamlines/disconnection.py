@@ -20,6 +20,7 @@ from lacuna.measures import (
     disconnection_percent,
     higher_order,
     higher_order_statistics,
+    lesion_part,
     matrix_statistics,
     network_disconnection,
     roi_disconnection,
@@ -357,8 +358,13 @@ class Disconnection:
         self, table: EndpointTable, read_parcels: Callable[[], Parcellation] | None = None
     ) -> ParcelDisconnection:
         """What is cut between the parcels of an atlas; for their load and networks, they are read."""
-        return ParcelDisconnection(table, self.streamlines, read_parcels, self.mask)
+        return ParcelDisconnection(table, self.streamlines, read_parcels, self._part)
 
     def bundles(self, bundles: BundleSet) -> BundleDisconnection:
         """What is cut of each bundle."""
-        return BundleDisconnection(bundles, self.streamlines, self.mask)
+        return BundleDisconnection(bundles, self.streamlines, self._part)
+
+    @cached_property
+    def _part(self) -> Any:
+        """The box around the voxels of the mask, as an image."""
+        return make(*lesion_part(voxels(self.mask), np.asarray(self.mask.affine, float)))

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import nibabel as nb
 import numpy as np
 import pandas as pd
 import pytest
@@ -113,6 +114,17 @@ def load_of(lesion, numbers):
             inside += (at >= 0).all() and (at < mask.shape).all() and mask[tuple(at)]
         shares.append(inside / 64)
     return 100 * np.mean(shares)
+
+
+@pytest.mark.filterwarnings('ignore:.*empty')
+def test_an_empty_mask_cuts_nothing(toy, tractogram):
+    write_table(toy, [('AF', 0, 20), ('none', 0, 0)])
+    image = nb.load(toy.mask)
+    lesion = tractogram.disconnect(nb.Nifti1Image(np.zeros(image.shape, 'u1'), image.affine))
+    table = lesion.bundles().table
+    assert table.loc['AF', ['value', 'streamlines_disconnected', 'low', 'load_pct']].tolist() == [0, 0, 0, 0]
+    assert np.isnan(table.loc['AF', 'length_mean_disconnected_mm'])
+    assert np.isnan(table.loc['none', 'value'])
 
 
 def test_sources_and_names(toy, tractogram, tmp_path):
