@@ -1,6 +1,6 @@
-"""Which streamlines of an index a lesion cuts, and what that does to maps and parcels: images in, images and tables out.
+"""The streamlines that a lesion cuts, and the effect on maps and parcels, computed from an index and images.
 
-Lesions in Python, the tasks of a run and the nodes of the workflows all use these functions.
+`Lesion`, the tasks of a run and the nodes of the workflows all use these functions.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 def select_streamlines(index: Index, mask: Any) -> np.ndarray:
-    """Streamlines with a vertex in a mask.
+    """Return the streamlines with a vertex in a mask.
 
     Parameters
     ----------
@@ -62,17 +62,17 @@ def select_streamlines(index: Index, mask: Any) -> np.ndarray:
 
 
 def density_map(index: Index, ids: np.ndarray) -> Any:
-    """How many of some streamlines visit each voxel of the index's grid (uint32), as an image."""
+    """Return how many of some streamlines visit each voxel of the index's grid (uint32), as an image."""
     return make(index.density(ids), index.grid.affine)
 
 
 def full_density_map(index: Index) -> Any:
-    """How many streamlines of the tractogram visit each voxel of the index's grid (uint32), as an image."""
+    """Return how many streamlines of the tractogram visit each voxel of the index's grid (uint32), as an image."""
     return make(index.total_density, index.grid.affine)
 
 
 def read_sample(index: Index, ids: np.ndarray, most: int) -> list[np.ndarray]:
-    """At most `most` of some streamlines, evenly spread over their order; each (vertices, 3) float32, world mm."""
+    """Return at most `most` of some streamlines, evenly spread over their order; each (vertices, 3) float32, world mm."""
     return index.read(ids[spread(len(ids), most)]) if len(ids) else []
 
 
@@ -102,10 +102,10 @@ def assign_endpoints(
 
 @dataclass(frozen=True)
 class ParcelDisconnection:
-    """What a lesion does to the connections between the parcels of an atlas.
+    """The effect of a lesion on the connections between the parcels of an atlas.
 
     Each table has the names of all parcels of the label table, in its order; matrices are symmetric, with 0 on the
-    diagonal. All are computed when they are first asked for.
+    diagonal. All are computed on first access.
 
     Attributes
     ----------
@@ -131,27 +131,27 @@ class ParcelDisconnection:
 
     @cached_property
     def matrix(self) -> pd.DataFrame:
-        """Percent of the streamlines between each two parcels that the lesion cuts (float); 0 where there are none."""
+        """Percent of the streamlines between each pair of parcels that the lesion cuts (float); 0 where there are none."""
         return self._frame(disconnection_percent(self._cut, self.table.full_matrix))
 
     @cached_property
     def lesion_matrix(self) -> pd.DataFrame:
-        """Number of streamlines between each two parcels that the lesion cuts (int)."""
+        """Number of streamlines between each pair of parcels that the lesion cuts (int)."""
         return self._frame(self._cut)
 
     @cached_property
     def intact_matrix(self) -> pd.DataFrame:
-        """Number of streamlines between each two parcels that the lesion leaves (int)."""
+        """Number of streamlines between each pair of parcels that the lesion leaves intact (int)."""
         return self._frame(self.table.full_matrix - self._cut)
 
     @cached_property
     def full_matrix(self) -> pd.DataFrame:
-        """Number of streamlines between each two parcels in the whole tractogram (int)."""
+        """Number of streamlines between each pair of parcels in the whole tractogram (int)."""
         return self._frame(self.table.full_matrix)
 
     @cached_property
     def disconnection(self) -> pd.Series:
-        """Percent of each parcel's streamlines to other parcels that the lesion cuts (float), by its name."""
+        """Percent of each parcel's streamlines to other parcels that the lesion cuts (float), by name."""
         import pandas as pd
 
         values = roi_disconnection(self._cut, self.table.full_matrix)
@@ -302,17 +302,17 @@ class HigherOrderDisconnection:
 
 
 class Disconnection:
-    """What a mask disconnects, from the index of a tractogram.
+    """What a mask disconnects, computed from the index of a tractogram.
 
-    Each value is computed when it is first asked for, and kept.
+    Each value is computed on first access, and kept.
 
     Parameters
     ----------
     index : lacuna.streamlines.index.query.Index
-        Of the tractogram, in the space of the mask.
+        Index of the tractogram, in the space of the mask.
     mask : lacuna.images.masks.Mask
     warnings : sequence of str
-        What is doubtful about mask and tractogram, for the summary.
+        Warnings about mask and tractogram, for the summary.
     """
 
     def __init__(self, index: Index, mask: Mask, warnings: Sequence[str] = ()) -> None:
@@ -351,7 +351,7 @@ class Disconnection:
         return {**numbers, 'warnings': '; '.join(self._warnings) or None}
 
     def sample(self, count: int) -> list[np.ndarray]:
-        """At most `count` of the streamlines cut, evenly over their order; each (vertices, 3) float32, world mm."""
+        """Return at most `count` of the streamlines cut, evenly over their order; each (vertices, 3) float32, world mm."""
         return read_sample(self._index, self.streamlines, count)
 
     def parcels(

@@ -1,4 +1,4 @@
-"""What one lesion disconnects, in Python: the numbers of a run, without its files."""
+"""What one lesion disconnects, in Python: the numbers of a run, without files."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class Lesion:
-    """What a lesion disconnects in a tractogram; `Tractogram.disconnect <lacuna.streamlines.tractogram.Tractogram.disconnect>` makes it.
+    """What a lesion disconnects in a tractogram, from `Tractogram.disconnect <lacuna.streamlines.tractogram.Tractogram.disconnect>`.
 
-    Each value is computed when it is first asked for, and kept. All are those that ``lacuna run snm`` writes to files.
+    Each value is computed on first access, and kept. The values are those that ``lacuna run snm`` writes to files.
 
     Parameters
     ----------
@@ -39,15 +39,15 @@ class Lesion:
     ----------
     tractogram : lacuna.Tractogram
     name : str
-        Of the mask's file; ``image`` for one that was not read from a file.
+        Name of the mask's file; ``image`` for a mask that was not read from a file.
     space : str
         The supported space of the mask and of all results.
     warnings : list of str
-        What is doubtful about the mask and the tractogram.
+        Warnings about the mask and the tractogram.
 
     Examples
     --------
-    `data` are the paths of what ``lacuna tutorial`` writes.
+    `data` holds the paths of the files that ``lacuna tutorial`` writes.
 
     >>> import lacuna
     >>> lesion = lacuna.Tractogram(data.connectome).disconnect(data.masks[0])
@@ -67,7 +67,7 @@ class Lesion:
     def __init__(self, tractogram: Tractogram, mask: Any, space: str | None = None) -> None:
         self.tractogram = tractogram
         self._mask, self.name, self.space, self.warnings = _checked(tractogram, mask, space)
-        tractogram.in_space(self.space)  # there is a transform, if one is needed
+        tractogram.in_space(self.space)  # raises if a transform is needed and missing
 
     def __repr__(self) -> str:
         return f'<Lesion {self.name} in {self.space}, of the tractogram {self.tractogram.name}>'
@@ -97,11 +97,11 @@ class Lesion:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What the statistics file of a run holds, such as ``mask_volume_mm3`` and ``streamlines_disconnected``."""
+        """The content of the statistics file of a run, such as ``mask_volume_mm3`` and ``streamlines_disconnected``."""
         return self._found.summary
 
     def sample(self, count: int) -> list[np.ndarray]:
-        """At most `count` of the streamlines cut, evenly spread over their order in the tractogram.
+        """Return at most `count` of the streamlines cut, evenly spread over their order in the tractogram.
 
         Returns
         -------
@@ -130,9 +130,9 @@ class Lesion:
         ----------
         atlas : str or (path, path, str)
             Name of an atlas of TemplateFlow or of `folder` (``lacuna info atlases`` lists them), or label image,
-            label table and standard space of one of your own.
+            label table and standard space of your own atlas.
         folder : pathlib.Path, optional
-            A folder of atlases with BIDS names, to look into before TemplateFlow.
+            A folder of atlases with BIDS names, searched before TemplateFlow.
         assignment : str
             Which parcel the end of a streamline belongs to. ``radial``: the nearest within 4 mm; ``end-voxels``: that
             of its voxel.
@@ -180,20 +180,19 @@ class Lesion:
         Parameters
         ----------
         kind : str
-            ``glass_brain``: looked through from three sides; ``stat_map``: in slices of a brain.
+            ``glass_brain``: a glass brain from three sides; ``stat_map``: slices of a brain.
         **options
-            For nilearn's ``plot_glass_brain`` or ``plot_stat_map``, instead of those
-            chosen here.
+            Options of nilearn's ``plot_glass_brain`` or ``plot_stat_map``, overriding those chosen here.
 
         Returns
         -------
         nilearn display
-            ``savefig`` of it writes a picture. None if `output_file` is among the options.
+            Its method ``savefig`` writes a picture. None if `output_file` is among the options.
 
         Raises
         ------
         ValueError
-            If there is no such kind.
+            If `kind` is neither of these.
         """
         if kind not in ('glass_brain', 'stat_map'):
             message = f"a map is plotted as 'glass_brain' or 'stat_map', not as {kind!r}"
@@ -219,7 +218,7 @@ class Lesion:
 
 
 def _checked(tractogram: Tractogram, given: Any, space: str | None) -> tuple[Mask, str, str, list[str]]:
-    """Mask, name, space and doubts of a lesion, looked at as a run does."""
+    """Return mask, name, space and warnings of a lesion, checked as in a run."""
     path = mask_source(given)
     stated = stated_spaces(path) if path.is_file() else []
     try:

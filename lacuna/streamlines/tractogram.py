@@ -1,4 +1,4 @@
-"""A tractogram: what it holds, which space it is in, how its content is recognised, and what lesions cut of it."""
+"""A tractogram: its content, space and checksum, and what lesions cut in it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from lacuna.images.spaces import Grid, Settled, settle_space, space_in_name, sta
 from lacuna.images.transforms import Transform, find_transform_of_points
 from lacuna.streamlines.files.formats import convert, extension, without_extension
 from lacuna.streamlines.files.joined import join, tractograms_in
-from lacuna.streamlines.inspection import checksum, checksum_of_all, inspect, stamp
+from lacuna.streamlines.inspection import checksum, checksum_of_all, inspect
 from lacuna.utils.cache import cache_dir, cached
-from lacuna.utils.files import read_json
+from lacuna.utils.files import read_json, stamp
 from lacuna.utils.processes import processors
 from lacuna.utils.progress import counting
 
@@ -33,12 +33,11 @@ _LONGEST_LABEL = 80
 
 
 class Tractogram:
-    """A tractogram whose streamlines are known, and what lesions disconnect in it.
+    """A normative tractogram, and what lesions disconnect in it.
 
-    The file is read once when it is opened, and found sound or refused. The streamline index, from which lesions are
-    computed without reading the file again, is found or built when the first lesion needs it. Both are kept in the
-    cache (the index also beside the tractogram, if ``lacuna index --beside`` has put it there): the next session, and
-    ``lacuna run``, find them.
+    The file is read and validated once, when it is opened. The streamline index, from which lesions are computed without
+    reading the file again, is found or built when the first lesion needs it. Both are kept in the cache for later
+    sessions and ``lacuna run``; an index beside the tractogram (from ``lacuna index --beside``) is used too.
 
     Parameters
     ----------
@@ -46,24 +45,24 @@ class Tractogram:
         A ``.tck``; or a ``.trk``, ``.trk.gz`` or ``.trx``, which is converted once and kept in the cache; or a folder
         of such files, one a bundle, which are joined once.
     space : str, optional
-        Standard space of the coordinates; by default, what the sidecar (``.json``) beside the file or the file's name says.
+        Standard space of the coordinates; by default from the sidecar (``.json``) beside the file, or the file's name.
     resolution : int
         Edge of the voxels of the maps in mm: 1 or 2.
     upsample : int, optional
-        Points per stored step of a streamline, for the maps; by default by MRtrix3's rule.
+        Points per stored step of a streamline, for the maps; by default according to MRtrix3's rule.
     nprocs : int
-        Processors to use; -1 is all.
+        Processors to use; -1 uses all.
     cache : path, optional
         Folder of the caches; by default ``LACUNA_CACHE_DIR``, else one in the user's cache folder.
     progress : bool
-        Whether bars are shown while the file is read, moved and indexed (on terminals only).
+        Whether to show progress bars while the file is read, moved and indexed (on terminals only).
 
     Attributes
     ----------
     path : pathlib.Path
         The file given.
     tracks : pathlib.Path
-        The same as ``.tck``: the file itself, or what it was converted to.
+        The ``.tck``: the file itself, or its converted copy.
     space : str
         The supported space in which its coordinates are valid.
     info : lacuna.streamlines.files.tck.TractogramInfo
@@ -71,18 +70,18 @@ class Tractogram:
     sha256 : str
         Checksum of `path`; of a folder, of the names and the content of its tractograms.
     contradiction : str or None
-        What option, sidecar and name say of the space, if they do not agree.
+        What option, sidecar and name say about the space, if they disagree.
 
     Raises
     ------
     lacuna.errors.TractogramError
-        If the file is missing, damaged, or without a streamline.
+        If the file is missing, damaged, or has no streamlines.
     lacuna.errors.InputError
         If its space is unknown, or the space or the resolution is not supported.
 
     Examples
     --------
-    `data` are the paths of what ``lacuna tutorial`` writes.
+    `data` holds the paths of the files that ``lacuna tutorial`` writes.
 
     >>> import lacuna
     >>> tractogram = lacuna.Tractogram(data.connectome)
@@ -105,7 +104,7 @@ class Tractogram:
     ) -> None:
         self.path = Path(path).absolute()
         if not self.path.exists():
-            message = f'there is no tractogram {self.path}'
+            message = f'no tractogram {self.path}'
             raise TractogramError(message)
         parts = tractograms_in(self.path) if self.path.is_dir() else {}
         kind = 'folder' if parts else extension(self.path)
@@ -142,12 +141,12 @@ class Tractogram:
 
     @property
     def name(self) -> str:
-        """Name for people, the file's, without its extension."""
+        """Name for people: that of the file, without its extension."""
         return _stem(self.path).name
 
     @property
     def label(self) -> str:
-        """The name as a BIDS label, letters and digits only, not longer than file names may be."""
+        """The name as a BIDS label: letters and digits only, short enough for file names."""
         label = re.sub('[^0-9A-Za-z]', '', self.name) or 'tractogram'
         return label if len(label) <= _LONGEST_LABEL else label[:_LONGEST_LABEL] + self.sha256[:8]
 
@@ -157,18 +156,18 @@ class Tractogram:
         return self.info.count
 
     def disconnect(self, mask: Any, space: str | None = None) -> Lesion:
-        """What a lesion disconnects.
+        """Compute what a lesion disconnects.
 
-        The mask is checked as a run checks it: what cannot be right is an error, what is doubtful a warning. What
-        follows from it is computed when it is first asked for. If the mask lies in another space than the
-        tractogram, the streamlines are moved into its space, once for all lesions.
+        The mask is checked as in a run: an unusable one raises an error, a suspicious one a warning. Results are computed
+        on first access. If the mask is in another space than the tractogram, the streamlines are moved into its space,
+        once for all lesions.
 
         Parameters
         ----------
         mask : path or nibabel image
             Binary lesion mask, (x, y, z), on any grid of a supported space.
         space : str, optional
-            Its standard space; by default, what its sidecar or its name says, else that of the tractogram.
+            Its standard space; by default from its sidecar or name, else that of the tractogram.
 
         Returns
         -------
@@ -177,7 +176,7 @@ class Tractogram:
         Raises
         ------
         lacuna.errors.MaskError
-            If it is no usable mask, or lies elsewhere.
+            If the mask is unusable, or lies outside the brain.
         lacuna.errors.InputError
             If the space is not supported, or there is no transform from the space of the tractogram.
         """
@@ -186,7 +185,7 @@ class Tractogram:
         return Lesion(self, mask, space)
 
     def in_space(self, space: str | None = None) -> TractogramInSpace:
-        """The tractogram in a standard space; by default, in its own.
+        """Return the tractogram in a standard space; by default, in its own.
 
         Raises
         ------
@@ -197,11 +196,11 @@ class Tractogram:
         return TractogramInSpace(self, space, self._transform(self.space, space), self.cache)
 
     def grid(self, resolution: int | None = None, space: str | None = None) -> Grid:
-        """The standard grid of the maps."""
+        """Return the standard grid of the maps."""
         return standard_grid(space or self.space, self.resolution if resolution is None else resolution)
 
     def index(self, space: str | None = None) -> Index:
-        """The streamline index for the maps in a space (by default, its own): found, or built.
+        """Find or build the streamline index for the maps in a space (by default, its own).
 
         Returns
         -------
@@ -210,14 +209,14 @@ class Tractogram:
         Raises
         ------
         lacuna.errors.StreamlineIndexError
-            If it cannot be written, or the tractogram changes meanwhile.
+            If it cannot be written, or the tractogram changes during the build.
         """
         from lacuna.streamlines.index.query import Index
 
         placed = self.in_space(space)
         if placed.space not in self._indexes:
             part = self.build_index(placed.space)
-            # every byte was compared just now
+            # every byte was just compared
             self._indexes[placed.space] = Index.open(
                 part, tractogram=placed.tracks, verify=False, nprocs=self.nprocs
             )
@@ -262,7 +261,7 @@ class Tractogram:
     def endpoints(
         self, atlas: Atlas, space: str | None = None, *, assignment: str = 'radial'
     ) -> EndpointTable:
-        """The parcels of an atlas at the ends of every streamline: found in the cache, or assigned and put there.
+        """Return the parcels of an atlas at the ends of every streamline, from the cache or newly assigned.
 
         Parameters
         ----------
@@ -306,7 +305,7 @@ class Tractogram:
         Raises
         ------
         lacuna.errors.InputError
-            If the atlas cannot be read, or image and names do not fit.
+            If the atlas cannot be read, or its image and names do not match.
         """
         from lacuna.images.atlases import fetch, move_parcellation, read_parcellation
         from lacuna.images.transforms import PointTransform
@@ -377,7 +376,7 @@ class Tractogram:
         return path
 
     def _transform(self, source: str, target: str) -> Transform | None:
-        # kept: to find one, its file is read for the checksum
+        # kept, because finding one reads its file for the checksum
         if (source, target) not in self._transforms:
             self._transforms[source, target] = find_transform_of_points(source, target)
         return self._transforms[source, target]
@@ -389,14 +388,14 @@ class Tractogram:
 
 @dataclass(frozen=True)
 class TractogramInSpace:
-    """A tractogram in the space of the masks, and where what is made of it is kept.
+    """A tractogram in the space of the masks, and the paths of what is cached for it.
 
     Attributes
     ----------
     tractogram : Tractogram
     space : str
     transform : lacuna.images.transforms.Transform or None
-        What moves the streamlines into the space; None if they are in it.
+        Moves the streamlines into the space; None if they are already in it.
     cache : pathlib.Path
         Folder of the caches.
     """
@@ -408,7 +407,7 @@ class TractogramInSpace:
 
     @property
     def content(self) -> list[str]:
-        """What stands for the streamlines in the space (checksum of the tractogram, and what has moved it)."""
+        """Key of the streamlines in the space (checksum of the tractogram, and of what moved it)."""
         if self.transform is None:
             return [self.tractogram.info.sha256]
         from lacuna.streamlines.move import move_key
@@ -417,25 +416,24 @@ class TractogramInSpace:
 
     @property
     def tracks(self) -> Path:
-        """The streamlines in the space (``.tck``): those of the tractogram, or where the moved ones are kept."""
+        """The streamlines in the space (``.tck``): those of the tractogram, or the path of the moved ones."""
         if self.transform is None:
             return self.tractogram.tracks
         return self.cache / 'moved' / f'{digest(self.content)}.tck'
 
     def index_directory(self, grid: Grid, upsample: int | None = None) -> Path:
-        """Folder of the streamline index: the one beside the tractogram if it serves, else one in the cache.
+        """Return the folder of the streamline index: the one beside the tractogram if usable, else one in the cache.
 
-        The one beside serves if it holds what is asked for, or if that can be added to it.
+        The one beside the tractogram is usable if it holds what is needed, or if this can be added to it.
         """
-        from lacuna.streamlines.index.build import has_index
-
         beside = index_beside(self.tracks)
-        if (
-            self.transform is None
-            and beside.is_dir()
-            and (os.access(beside, os.W_OK) or has_index(self.tracks, beside, grid, upsample=upsample))
-        ):
-            return beside
+        if self.transform is None and beside.is_dir():
+            if os.access(beside, os.W_OK):
+                return beside
+            from lacuna.streamlines.index.build import has_index
+
+            if has_index(self.tracks, beside, grid, upsample=upsample):
+                return beside
         return self.cache / 'index' / digest(self.content)
 
     def endpoints_path(
@@ -445,15 +443,15 @@ class TractogramInSpace:
         engine: str = 'index',
         assignment: str = 'radial',
     ) -> Path:
-        """Where the endpoint table of an atlas is kept, by all that decides its content.
+        """Return the path of the endpoint table of an atlas, which depends on everything that determines its content.
 
         Parameters
         ----------
         parcellation : lacuna.images.atlases.Parcellation
         to_atlas : lacuna.images.transforms.Transform or None
-            Moves points of the space to that of the atlas, if that is another.
+            Moves points of the space to that of the atlas, if they differ.
         engine : str
-            What assigns, and its version if it has one of its own.
+            The engine that assigns the ends, with its version if it has one.
         assignment : str
             The rule by which ends are assigned.
         """
@@ -486,7 +484,7 @@ class TractogramInSpace:
         return self.cache / 'bundles' / f'{digest(decides)}.npz'
 
     def move(self, *, threads: int = 1, progress: Callable[[int], object] | None = None) -> None:
-        """Move the streamlines into the space, unless they are there or were moved before."""
+        """Move the streamlines into the space, unless they are already in it or were moved before."""
         if self.transform is None:
             return
         from lacuna.images.transforms import PointTransform
@@ -502,12 +500,12 @@ class TractogramInSpace:
 
 
 def index_beside(tracks: Path) -> Path:
-    """Folder of an index that lies beside its tractogram, for all who use that."""
+    """Return the folder of an index beside its tractogram, shared by all its users."""
     return tracks.with_name(f'{tracks.name}.index')
 
 
 def digest(decides: list[Any]) -> str:
-    """Name in a cache for what all of this decides."""
+    """Return the name in a cache for something that depends on all of this."""
     return hashlib.sha256(repr(decides).encode()).hexdigest()[:32]
 
 
@@ -531,7 +529,7 @@ def _settle_space(path: Path, given: str | None) -> Settled:
     if settled := settle_space(claims):
         return settled
     message = (
-        f'the space of the tractogram {path} is not known: name it with --connectome-space, '
-        f'or write {{"Space": "MNI152NLin6Asym"}} (or another) to {sidecar.name} beside it'
+        f'the space of the tractogram {path} is not known: give it with --connectome-space, '
+        f'or write {{"Space": "MNI152NLin6Asym"}} (or another space) to {sidecar.name} beside it'
     )
     raise InputError(message)
