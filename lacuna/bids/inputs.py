@@ -6,9 +6,10 @@ import csv
 import fnmatch
 import io
 import json
+import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ _MASK = r'(?:[^/]*_(?:mask|lesion)|[^/]*lesion[^/]*_roi)\.(?:nii(?:\.gz)?|img)'
 _IMAGE = r'[^/]*\.(?:nii(?:\.gz)?|img)'
 #: what derivatives of fMRIPrep and similar tools also call a mask
 _NO_LESION = ('*_desc-brain_mask.nii*', '*_desc-aseg*_mask.nii*', '*_desc-ribbon_mask.nii*')
+#: where pybids reads the session from
+_SESSION = re.compile(r'[_/\\]+ses-([a-zA-Z0-9+]+)')
 #: the only query of a filter file, and the keys that it may hold in addition to entities
 _QUERY, _NOT_ENTITIES = 'mask', ('regex_search',)
 
@@ -115,9 +118,7 @@ def _indexed(
     names: str,
     filters: Mapping[str, Any],
 ) -> list[Path]:
-    """Return the images whose names match; pybids reads nothing else."""
-    from bids import BIDSLayout, BIDSLayoutIndexer
-
+    """Return the images whose names match; pybids is asked only if there are filters, as it takes a second to load."""
     ignore = [
         re.compile(r'^/(code|sourcedata|derivatives|stimuli|models)(/|$)'),
         re.compile(r'/\.'),
@@ -128,11 +129,41 @@ def _indexed(
         ignore.append(re.compile(rf'^/(?!sub-({"|".join(map(re.escape, participants))})(/|$))'))
     if sessions:
         ignore.append(re.compile(rf'^/[^/]*/ses-(?!({"|".join(map(re.escape, sessions))})(/|$))'))
-    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignore)
+    if filters:
+        found = _asked_of_pybids(root, sessions, ignore, filters)
+    else:
+        found = _walked(root.absolute(), '', ignore)
+        if sessions:
+            found = (path for path in found if (ses := _SESSION.search(str(path))) and ses[1] in sessions)
+    return [path for path in found if re.fullmatch(names, path.name)]
+
+
+def _walked(folder: Path, below: str, ignore: Sequence[re.Pattern[str]]) -> Iterator[Path]:
+    """Files below a folder, itself `below` the dataset, but for those that are ignored; links are followed, as by pybids."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        path = f'{below}/{entry.name}'
+        if any(pattern.search(path) for pattern in ignore):
+            continue
+        if entry.is_dir():
+            yield from _walked(folder / entry.name, path, ignore)
+        else:
+            yield folder / entry.name
+
+
+def _asked_of_pybids(
+    root: Path, sessions: Sequence[str], ignore: Sequence[re.Pattern[str]], filters: Mapping[str, Any]
+) -> Iterator[Path]:
+    """What pybids finds when it is kept from reading anything else."""
+    from bids import BIDSLayout, BIDSLayoutIndexer
+
+    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=list(ignore))
     layout = BIDSLayout(root, validate=False, indexer=indexer, config=['bids', 'derivatives'])
     query = {**({'session': list(sessions)} if sessions else {}), **filters}
-    found = map(Path, layout.get(return_type='filename', **query))
-    return [path for path in found if re.fullmatch(names, path.name)]
+    return map(Path, layout.get(return_type='filename', **query))
 
 
 def read_filters(path: Path) -> dict[str, Any]:

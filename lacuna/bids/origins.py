@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlparse
 
 from lacuna.errors import MaskError
-from lacuna.images.masks import Mask, PackedMask, read_mask
+from lacuna.images.masks import KnownMask, Mask, PackedMask, read_mask
 from lacuna.utils.files import dig, listed, read_json
 
 #: prefix of the links to folders of masks: ``lesions``, ``lesions2``, ...
@@ -116,7 +116,7 @@ class MaskSource:
     sha256: str | None = None
     binarize: float | None = None
 
-    def read(self, known: Mapping[Path, PackedMask] = MappingProxyType({})) -> FoundMask:
+    def read(self, known: Mapping[Path, KnownMask] = MappingProxyType({})) -> FoundMask:
         """Read the mask; only the one that the results were made from is ever returned.
 
         Parameters
@@ -130,7 +130,8 @@ class MaskSource:
         for path in self.paths:
             if not path.is_file():
                 continue
-            if (before := known.get(path)) and before.sha256 == self.sha256:
+            before = known.get(path)
+            if isinstance(before, PackedMask) and before.sha256 == self.sha256:
                 return FoundMask(path, before.unpack(), '')
             try:
                 mask = read_mask(path, self.binarize)

@@ -115,7 +115,7 @@ class EndpointTable:
 
     @cached_property
     def path_lengths(self) -> np.ndarray:
-        """Steps of the shortest way between each two parcels, see :func:`lacuna.measures.path_lengths`."""
+        """Steps of the shortest path between each pair of parcels, see :func:`lacuna.measures.path_lengths`."""
         return path_lengths(self.full_matrix)
 
     def save(self, path: Path) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 
 from lacuna.streamlines.files.tck import TractogramInfo, scan
 from lacuna.utils.cache import is_writable
-from lacuna.utils.files import json_bytes, read_json, write_if_changed
+from lacuna.utils.files import json_bytes, read_json, stamp, write_if_changed
 from lacuna.utils.locks import file_lock
 
 
@@ -66,10 +66,3 @@ def _remember(path: Path, cache: Path, what: dict[str, Any]) -> None:
 
 def _note(path: Path, cache: Path) -> Path:
     return cache / 'tractograms' / f'{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]}.json'
-
-
-def stamp(path: Path) -> list[int]:
-    """What tells a file that was touched since."""
-    # The change time cannot be set by hand: a file that is replaced or edited never keeps all four.
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]

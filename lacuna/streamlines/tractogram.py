@@ -18,9 +18,9 @@ from lacuna.images.spaces import Grid, Settled, settle_space, space_in_name, sta
 from lacuna.images.transforms import Transform, find_transform_of_points
 from lacuna.streamlines.files.formats import convert, extension, without_extension
 from lacuna.streamlines.files.joined import join, tractograms_in
-from lacuna.streamlines.inspection import checksum, checksum_of_all, inspect, stamp
+from lacuna.streamlines.inspection import checksum, checksum_of_all, inspect
 from lacuna.utils.cache import cache_dir, cached
-from lacuna.utils.files import read_json
+from lacuna.utils.files import read_json, stamp
 from lacuna.utils.processes import processors
 from lacuna.utils.progress import counting
 
@@ -424,15 +424,14 @@ class TractogramInSpace:
 
         The one beside the tractogram is usable if it holds what is needed, or if this can be added to it.
         """
-        from lacuna.streamlines.index.build import has_index
-
         beside = index_beside(self.tracks)
-        if (
-            self.transform is None
-            and beside.is_dir()
-            and (os.access(beside, os.W_OK) or has_index(self.tracks, beside, grid, upsample=upsample))
-        ):
-            return beside
+        if self.transform is None and beside.is_dir():
+            if os.access(beside, os.W_OK):
+                return beside
+            from lacuna.streamlines.index.build import has_index
+
+            if has_index(self.tracks, beside, grid, upsample=upsample):
+                return beside
         return self.cache / 'index' / digest(self.content)
 
     def endpoints_path(

@@ -454,11 +454,11 @@ def test_bad_tractograms(run, toy, tmp_path):
         'empty.tck': (
             b'mrtrix tracks\ndatatype: Float32LE\ncount: 0\nfile: . 70\nEND\n'.ljust(70)
             + b'\0\0\x80\x7f' * 3,
-            'holds no streamlines',
+            'no streamlines',
         ),
         'nan.tck': (content[:-36] + b'\0\0\xc0\x7f' + content[-32:], 'not finite'),
-        'text.tck': (b'hello', 'is no .tck file'),
-        'toy.trk': (content, 'is no .trk file'),
+        'text.tck': (b'hello', 'text.tck'),
+        'toy.trk': (content, 'toy.trk'),
         'toy.vtk': (content, '.trx'),
     }
     for name, (damaged, says) in cases.items():

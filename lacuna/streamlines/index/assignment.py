@@ -1,9 +1,9 @@
-"""Which parcel each end of a streamline belongs to.
+"""Assign each end of a streamline to a parcel.
 
-The radial search of ``tck2connectome``: voxels around an endpoint are tried from near to far, and the parcel of the
-nearest labelled voxel centre within 4 mm is taken (``Tck2nodes_radial`` in
-``src/dwi/tractography/connectome/tck2nodes.cpp`` of MRtrix3 3.0). In double precision, on the image in RAS+
-orientation, with the same order of trial, so that ties fall the same way. Or the parcel of the voxel of the endpoint
+This is the radial search of ``tck2connectome``: voxels around an endpoint are tried from near to far, and the parcel of
+the nearest labelled voxel centre within 4 mm is taken (``Tck2nodes_radial`` in
+``src/dwi/tractography/connectome/tck2nodes.cpp`` of MRtrix3 3.0). It uses double precision, the image in RAS+
+orientation, and the same order of trial, so that ties fall the same way. Or the parcel of the voxel of the endpoint
 itself, the rule of ``tck2connectome -assignment_end_voxels`` (``Tck2nodes_end_voxels``).
 """
 
@@ -61,7 +61,7 @@ def assign(
     """
     labels = np.asarray(labels)
     if labels.ndim != 3:
-        message = f'a label image has three dimensions, this one has {labels.ndim}'
+        message = f'a label image has three dimensions, but this one has {labels.ndim}'
         raise InputError(message)
     whole = np.ascontiguousarray(labels, np.int32)
     if labels.dtype != np.int32 and (whole != labels).any():
@@ -104,13 +104,13 @@ def check_rule(rule: str) -> str:
 
 
 def _double_inverse(lookup: VoxelLookup) -> np.ndarray:
-    """World to voxel in double precision, (3, 4)."""
+    """Return the transform from world to voxel in double precision, (3, 4)."""
     whole = np.vstack([lookup.to_world, [0.0, 0.0, 0.0, 1.0]])
     return np.ascontiguousarray(np.linalg.inv(whole)[:3])
 
 
 def _search_order(spacing: np.ndarray, radius: float) -> np.ndarray:
-    """Steps from the voxel of the endpoint in the order of trial; (n, 3) int64."""
+    """Return the steps from the voxel of the endpoint in the order of trial; (n, 3) int64."""
     reach = np.sqrt(((0.5 * spacing[2]) ** 2 + (0.5 * spacing[1]) ** 2) + (0.5 * spacing[0]) ** 2)
     most = int(np.ceil((radius + reach) / spacing.min()))
     axis = np.arange(-most, most + 1)
@@ -123,7 +123,7 @@ def _search_order(spacing: np.ndarray, radius: float) -> np.ndarray:
 
 @numba.njit(cache=True, nogil=True)
 def _round(value):  # type: ignore[no-untyped-def]
-    """Nearest whole number, halves away from zero."""
+    """Round to the nearest whole number, halves away from zero."""
     lower = np.floor(value)
     part = value - lower
     if part > 0.5 or (part == 0.5 and value > 0):
