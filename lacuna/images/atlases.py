@@ -20,7 +20,7 @@ from lacuna.images.masks import read_image
 from lacuna.images.nifti import is_usable, make
 from lacuna.images.parcels import schaefer_network
 from lacuna.images.spaces import SPACES, Grid, templateflow_home, world_space
-from lacuna.utils.names import parse_entities
+from lacuna.utils.names import few, parse_entities
 
 if TYPE_CHECKING:
     from lacuna.images.transforms import PointTransform
@@ -267,8 +267,7 @@ def read_parcellation(atlas: Atlas) -> Parcellation:
     values = np.array(list(labels), np.int64)
     unnamed = sorted(set(present.astype(np.int64).tolist()) - set(values.tolist()))
     if unnamed:
-        few = ', '.join(map(str, unnamed[:8])) + (', ...' if len(unnamed) > 8 else '')
-        message = f'labels of {atlas.image} have no name in {atlas.labels}: {few}'
+        message = f'labels of {atlas.image} have no name in {atlas.labels}: {few(list(map(str, unnamed)), 8)}'
         raise InputError(message)
     index = np.zeros(data.shape, np.int32)
     index[labelled] = np.searchsorted(values, inside) + 1
