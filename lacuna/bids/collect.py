@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import lacuna
-from lacuna.bids.failures import Absent, find_wanted
+from lacuna.bids.failures import find_wanted
 from lacuna.bids.groups import (
     LONG_HEADER,
     Member,
@@ -123,18 +123,16 @@ def collect(
         raise InputError(message)
     groups = group_members(members)
     wanted = find_wanted(root)
-    looked_for = sorted(wanted.stems.difference(lesion.stem for lesion in there))
-    absent = [each for each in map(wanted.absent, looked_for) if each.fails]
-    missing = find_missing(groups, [each.stem for each in absent if each.stem.startswith('sub-')], pattern)
+    absent = wanted.lacking(lesion.stem for lesion in there)
+    missing = find_missing(groups, (each.stem for each in absent), pattern)
     found = Collection(
         len(members), len({member.participant for member in members}), len(groups), notes=wanted.notes
     )
     lacking = set().union(*missing.values())
-    found.missing += [
-        f'{each.status.partition(":")[0]}: {each.path or each.stem}{_reason(each)}'
-        for each in absent
-        if each.stem in lacking or not pattern
-    ]
+    for each in absent:
+        if each.stem in lacking or not pattern:
+            kind, _, reason = each.status.partition(': ')
+            found.missing.append(f'{kind}: {each.path or each.stem}' + (f': {reason}' if reason else ''))
     without = {each.stem for each in absent}
     target = output_dir or root
     target.mkdir(parents=True, exist_ok=True)
@@ -159,11 +157,6 @@ def collect(
         found.written = write_tables(tables, overwrite=overwrite)
         found.tables = {table.path: table.shape for table in tables}
     return found
-
-
-def _reason(absent: Absent) -> str:
-    reason = absent.status.partition(': ')[2]
-    return f': {reason}' if reason else ''
 
 
 def _tables(

@@ -172,6 +172,11 @@ class Wanted:
                 return Absent(stem, path, f'missing: {one_line(str(error), asked.path)}')
         return Absent(stem, path, 'missing: no results')
 
+    def lacking(self, stems: Iterable[str]) -> list[Absent]:
+        """The masks that should have results and have none; `stems` lead the names of the results that exist."""
+        absent = map(self.absent, sorted(self.stems.difference(stems)))
+        return [each for each in absent if each.fails]
+
 
 def find_wanted(root: Path) -> Wanted:
     """Return the masks of runs according to the settings in ``logs/``, and those that failed."""

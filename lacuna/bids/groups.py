@@ -130,7 +130,8 @@ def find_missing(
         for member in members:
             lesions[member.lesion].add(member.stem)
     for stem in absent:
-        lesions[stem.removeprefix(leading_cells(stem)[0])].add(stem)
+        if stem.startswith('sub-'):
+            lesions[stem.removeprefix(leading_cells(stem)[0])].add(stem)
     missing = {}
     for group, members in groups.items():
         end = group.removeprefix('group' + members[0].lesion) + members[0].output.extension

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -34,6 +34,16 @@ def parcels_bytes(names: tuple[str, ...], values: np.ndarray) -> bytes:
     b'region\\tvalue\\na\\t12.5\\nb\\tn/a\\n'
     """
     return _by_region(names, 'value', _texts(values))
+
+
+def columns_bytes(first: str, names: Sequence[str], columns: Mapping[str, np.ndarray]) -> bytes:
+    """A row for each name, with a value in each column.
+
+    >>> columns_bytes('bundle', ['AF'], {'value': np.array([12.5]), 'streamlines': np.array([8])})
+    b'bundle\\tvalue\\tstreamlines\\nAF\\t12.5\\t8\\n'
+    """
+    rows = zip(names, *(values.tolist() for values in columns.values()), strict=True)
+    return table_bytes([first, *columns], rows)
 
 
 def connectivity_files(

@@ -254,7 +254,8 @@ class Results(Sequence[LesionResults]):
 
         key = _TABLES.get(name, 'matrix_statistics')
         groups = group_members(member for lesion in self for member in lesion.members())
-        missing = find_missing(groups, self._absent())
+        absent = find_wanted(self.root).lacking(lesion.stem for lesion in self) if self._whole else []
+        missing = find_missing(groups, (each.stem for each in absent))
         chosen = {
             group: members
             for group, members in groups.items()
@@ -284,14 +285,6 @@ class Results(Sequence[LesionResults]):
             message = f'{self.root}: no table {name}{of}; choose one of {", ".join(_TABLES)}'
             raise InputError(message)
         return pd.DataFrame(records).sort_values(list(LEADING), kind='stable', ignore_index=True)
-
-    def _absent(self) -> list[str]:
-        """Return the stems of all results that should exist."""
-        if not self._whole:
-            return []
-        wanted = find_wanted(self.root)
-        absent = map(wanted.absent, sorted(wanted.stems.difference(lesion.stem for lesion in self)))
-        return [each.stem for each in absent if each.fails and each.stem.startswith('sub-')]
 
 
 def load_results(output_dir: str | Path) -> Results:

@@ -18,6 +18,7 @@ from lacuna.datasets.download import Patience, Remote, read_answer, shown
 from lacuna.errors import InputError
 from lacuna.streamlines.files.formats import EXTENSIONS
 from lacuna.utils.files import data_text
+from lacuna.utils.names import few
 
 #: most answers read in one search of an OSF project; OSF allows a hundred requests an hour
 _MOST_ANSWERS = 60
@@ -196,9 +197,7 @@ def _search_osf(known: Connectome, api: str, patience: Patience | None) -> Remot
     if addresses:
         message = f'{where} has more than one {known.name}: {", ".join(addresses)}; choose one with --url'
     else:
-        others = (
-            f' (there are {", ".join(sorted({name for name, _ in tractograms})[:5])})' if tractograms else ''
-        )
+        others = f' (there are {few(sorted({name for name, _ in tractograms}))})' if tractograms else ''
         message = (
             f'{where} has no {known.name}: none of its {len(files)} files is a tractogram named '
             f'{known.file}{others}; {known.other_ways}'

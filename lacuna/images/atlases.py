@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from lacuna.images.masks import read_image
 from lacuna.images.nifti import is_usable, make
 from lacuna.images.parcels import schaefer_network
 from lacuna.images.spaces import SPACES, Grid, templateflow_home, world_space
-from lacuna.utils.names import parse_entities
+from lacuna.utils.names import few, parse_entities
 
 if TYPE_CHECKING:
     from lacuna.images.transforms import PointTransform
@@ -81,6 +82,11 @@ class Parcellation:
     names: tuple[str, ...]
     sha256: str
     networks: tuple[str, ...] = ()
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """(parcels,) int64, number of voxels of each."""
+        return np.bincount(self.index.reshape(-1), minlength=len(self.names) + 1)[1:]
 
     def image(self) -> Any:
         """The number of the parcel in each voxel, from 1, as a NIfTI image (int32)."""
@@ -261,8 +267,7 @@ def read_parcellation(atlas: Atlas) -> Parcellation:
     values = np.array(list(labels), np.int64)
     unnamed = sorted(set(present.astype(np.int64).tolist()) - set(values.tolist()))
     if unnamed:
-        few = ', '.join(map(str, unnamed[:8])) + (', ...' if len(unnamed) > 8 else '')
-        message = f'labels of {atlas.image} have no name in {atlas.labels}: {few}'
+        message = f'labels of {atlas.image} have no name in {atlas.labels}: {few(list(map(str, unnamed)), 8)}'
         raise InputError(message)
     index = np.zeros(data.shape, np.int32)
     index[labelled] = np.searchsorted(values, inside) + 1

@@ -59,10 +59,9 @@ def parcel_load(mask: Any, parcellation: Parcellation) -> np.ndarray:
         (parcels,) float64, 0 to 100, in the order of the names; NaN for a parcel without a voxel.
     """
     index = parcellation.index
-    hit = index.reshape(-1)[covered_voxels(voxels(mask) > 0, mask.affine, index.shape, parcellation.affine)]
-    parcels = len(parcellation.names) + 1
-    part = np.bincount(hit, minlength=parcels)[1:]
-    whole = np.bincount(index.reshape(-1), minlength=parcels)[1:]
+    hit = index.reshape(-1)[covered_voxels(voxels(mask), mask.affine, index.shape, parcellation.affine)]
+    whole = parcellation.sizes
+    part = np.bincount(hit, minlength=len(whole) + 1)[1:]
     return np.divide(100.0 * part, whole, out=np.full(len(part), np.nan), where=whole > 0)
 
 
@@ -84,7 +83,7 @@ def probability_load(mask: Any, probabilities: Probabilities) -> tuple[np.ndarra
         (regions,) float64, percent: largest probability in the lesion.
     """
     regions = probabilities.memberships
-    inside = covered_voxels(voxels(mask) > 0, mask.affine, regions.shape, regions.affine)
+    inside = covered_voxels(voxels(mask), mask.affine, regions.shape, regions.affine)
     return _PERCENT * regions.mean(inside), _PERCENT * regions.largest(inside)
 
 
@@ -104,7 +103,7 @@ def visited_load(mask: Any, visits: Memberships) -> np.ndarray:
         (bundles,) float64, the mean over these voxels of the share of their volume that is lesion; NaN for a bundle
         that visits none.
     """
-    return _PERCENT * visits.mean(*covered_share(voxels(mask) > 0, mask.affine, visits.shape, visits.affine))
+    return _PERCENT * visits.mean(*covered_share(voxels(mask), mask.affine, visits.shape, visits.affine))
 
 
 def is_probability_atlas(path: str | Path) -> bool:

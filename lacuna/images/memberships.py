@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
-
-from lacuna.utils.files import replacing
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ class Memberships:
         )
 
     def mean(self, voxels: np.ndarray, share: np.ndarray | None = None) -> np.ndarray:
-        """Compute the weighted mean over each region of a value that is 0 except at some voxels.
+        """Weighted mean over each region of a value that is 0 but at some voxels.
 
         Parameters
         ----------
@@ -124,24 +122,12 @@ class Memberships:
         at = np.arange(len(repeated)) + np.repeat(first - (ends - counts), counts)
         return at, repeated
 
-    def save(self, path: Path) -> Path:
-        """Write a ``.npz``, completely or not at all."""
-        with replacing(path) as temporary:
-            np.savez(
-                temporary,
-                shape=np.array(self.shape),
-                affine=self.affine,
-                voxels=self.voxels,
-                starts=self.starts,
-                regions=self.regions,
-                weights=self.weights,
-                totals=self.totals,
-            )
-        return path
+    def arrays(self) -> dict[str, Any]:
+        """All of it as arrays, to be written into a ``.npz``."""
+        return {**vars(self), 'shape': np.array(self.shape)}
 
     @classmethod
-    def load(cls, path: str | Path) -> Memberships:
-        """Read a file of `save`."""
-        with np.load(path, allow_pickle=False) as content:
-            fields = {name: content[name] for name in content.files if name != 'shape'}
-            return cls(shape=tuple(content['shape'].tolist()), **fields)
+    def of_arrays(cls, content: Mapping[str, np.ndarray]) -> Memberships:
+        """What `arrays` has given."""
+        own: dict[str, Any] = {name: content[name] for name in cls.__dataclass_fields__}
+        return cls(**{**own, 'shape': tuple(own['shape'].tolist())})

@@ -22,7 +22,7 @@ def covered_voxels(
     Parameters
     ----------
     mask : numpy.ndarray
-        (x, y, z) bool.
+        (x, y, z); what is not 0 is the mask.
     mask_affine, affine : numpy.ndarray
         4 x 4, voxels of the mask, and of the grid, to world mm.
     shape : tuple of int
@@ -38,7 +38,7 @@ def covered_voxels(
     >>> covered_voxels(np.ones((1, 1, 1), bool), np.diag([2.0, 2, 2, 1]), (3, 1, 1), np.eye(4))
     array([0])
     """
-    mask, mask_affine = lesion_part(mask, mask_affine)
+    mask, mask_affine = _part(mask, mask_affine)
     low, size = _box(mask, mask_affine, shape, affine)
     if not mask.size or not size.all():
         return np.empty(0, np.int64)
@@ -50,14 +50,26 @@ def covered_voxels(
         hit = np.zeros(at.shape[1], bool)
         hit[inside] = mask[tuple(at[:, inside])]
         return _numbers(np.argwhere(hit.reshape(size)) + low, shape)
-    steps = []
+    part = mask.transpose(order)
+    first = np.empty(3, int)
     for axis, of_mask in enumerate(order):
         at = np.floor(to_mask[of_mask, axis] * np.arange(size[axis]) + to_mask[of_mask, 3] + 0.5).astype(int)
-        steps.append((at, (at >= 0) & (at < mask.shape[of_mask])))
-    part = mask.transpose(order)[np.ix_(*(at[inside] for at, inside in steps))]
-    first = [np.flatnonzero(inside) for _, inside in steps]
-    found = [rows[hit] for rows, hit in zip(first, np.nonzero(part), strict=True)]
-    return _numbers(np.column_stack(found) + low, shape)
+        inside = np.flatnonzero((at >= 0) & (at < mask.shape[of_mask]))
+        if not len(inside):
+            return np.empty(0, np.int64)
+        first[axis] = inside[0]
+        part = _taken(part, at[inside], axis)
+    return _numbers(np.argwhere(part) + low + first, shape)
+
+
+def _taken(part: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:
+    """Some rows along an axis; without a copy if they lie side by side."""
+    step = int(at[1] - at[0]) if len(at) > 1 else 1
+    if step == 0 or (np.diff(at) != step).any():
+        return part.take(at, axis)
+    stop = int(at[-1]) + step
+    rows = slice(int(at[0]), None if stop < 0 else stop, step)
+    return part[(slice(None),) * axis + (rows,)]
 
 
 def covered_share(
@@ -71,7 +83,7 @@ def covered_share(
     Parameters
     ----------
     mask : numpy.ndarray
-        (x, y, z) bool.
+        (x, y, z); what is not 0 is the mask.
     mask_affine, affine : numpy.ndarray
         4 x 4, voxels of the mask, and of the grid, to world mm.
     shape : tuple of int
@@ -89,7 +101,7 @@ def covered_share(
     >>> covered_share(np.ones((1, 1, 1), bool), np.eye(4), (2, 1, 1), np.diag([2.0, 2, 2, 1]))
     (array([0]), array([0.125]))
     """
-    mask, mask_affine = lesion_part(mask, mask_affine)
+    mask, mask_affine = _part(mask, mask_affine)
     low, size = _box(mask, mask_affine, shape, affine)
     if not mask.size or not size.all():
         return np.empty(0, np.int64), np.empty(0)
@@ -143,6 +155,12 @@ def _sampled_share(mask: np.ndarray, to_grid: np.ndarray, size: tuple[int, ...])
         numbers = np.ravel_multi_index(tuple(at[inside].T), size)
         counts += np.bincount(numbers, minlength=counts.size).reshape(size)
     return counts * abs(np.linalg.det(to_grid[:3, :3])) / _POINTS**3
+
+
+def _part(mask: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The box around the mask, as bool: most of an image is not looked at twice."""
+    part, moved = lesion_part(mask, affine)
+    return part != 0, moved
 
 
 def _box(

@@ -151,12 +151,13 @@ class Connectivity(SimpleInterface):
 
     def _run_interface(self, runtime: Any) -> Any:
         table = EndpointTable.load(self.inputs.endpoints)
-        selected = _read_numbers(Path(self.inputs.selected))
+        selected = read_numbers(Path(self.inputs.selected))
         self._results.update(write_connectivity(table, selected, Path(runtime.cwd)))
         return runtime
 
 
-def _read_numbers(path: Path) -> np.ndarray:
+def read_numbers(path: Path) -> np.ndarray:
+    """The numbers of the streamlines that were selected."""
     if path.suffix == '.npy':
         return np.load(path, allow_pickle=False)
     return np.array(path.read_text().split(), np.int64)

@@ -20,6 +20,7 @@ from nipype.interfaces.base import (
 from lacuna.images.nifti import load, save
 from lacuna.images.spaces import standard_grid
 from lacuna.streamlines import disconnection
+from lacuna.streamlines.index.assignment import RULES
 from lacuna.streamlines.tractogram import Tractogram
 from lacuna.utils.cache import cached_or_local
 from lacuna.utils.progress import counting
@@ -149,6 +150,7 @@ class _AssignEndpointsInputSpec(BaseInterfaceInputSpec):
     index = Directory(exists=True, mandatory=True, desc='from BuildIndex')
     in_parcels = File(exists=True, mandatory=True, desc='number of the parcel in each voxel, from 1')
     names = File(exists=True, mandatory=True, desc='names of the parcels (JSON list)')
+    assignment = traits.Enum(*RULES, usedefault=True, desc='which parcel an end belongs to')
     out_file = File(
         'endpoints.npz',
         usedefault=True,
@@ -162,7 +164,10 @@ class _AssignEndpointsOutputSpec(TraitedSpec):
 
 
 class AssignEndpoints(SimpleInterface):
-    """Make the table of the parcels that the streamlines of an index join: the nearest parcel within 4 mm of each end."""
+    """Make the table of the parcels that the streamlines of an index join.
+
+    An end belongs to the nearest parcel within 4 mm (``radial``), or to that of its voxel (``end-voxels``).
+    """
 
     input_spec = _AssignEndpointsInputSpec
     output_spec = _AssignEndpointsOutputSpec
@@ -176,7 +181,11 @@ class AssignEndpoints(SimpleInterface):
             index = Index.open(inputs.index, verify=False)
             names = json.loads(Path(inputs.names).read_text(encoding='utf-8'))
             table = disconnection.assign_endpoints(
-                index, load(inputs.in_parcels), names, nprocs=inputs.num_threads
+                index,
+                load(inputs.in_parcels),
+                names,
+                rule=inputs.assignment,
+                nprocs=inputs.num_threads,
             )
             table.save(target)
 

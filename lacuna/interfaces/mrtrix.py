@@ -113,6 +113,13 @@ class MRtrixCommand(CommandLine):
             raise MRtrixError(message)
         return runtime
 
+    def _list_outputs(self) -> dict[str, Any]:
+        """The files that were named as inputs."""
+        named = {name: getattr(self.inputs, name, None) for name in self.output_spec().copyable_trait_names()}
+        return {
+            name: str(Path(given).absolute()) for name, given in named.items() if given and isdefined(given)
+        }
+
     @property
     def version(self) -> str | None:
         """Version of MRtrix3, for the record of the run."""
@@ -159,11 +166,8 @@ class TCKEdit(MRtrixCommand):
     output_spec = _TCKEditOutputSpec
 
     def _list_outputs(self) -> dict[str, Any]:
-        out_tracks = Path(self.inputs.out_tracks).absolute()
-        outputs: dict[str, Any] = {'out_tracks': str(out_tracks), 'count': read_header(out_tracks).count or 0}
-        if isdefined(self.inputs.out_weights):
-            outputs['out_weights'] = str(Path(self.inputs.out_weights).absolute())
-        return outputs
+        outputs = super()._list_outputs()
+        return {**outputs, 'count': read_header(outputs['out_tracks']).count or 0}
 
 
 class SelectStreamlines(TCKEdit):
@@ -199,9 +203,6 @@ class TCKMap(MRtrixCommand):
     input_spec = _TCKMapInputSpec
     output_spec = _TCKMapOutputSpec
 
-    def _list_outputs(self) -> dict[str, Any]:
-        return {'out_file': str(Path(self.inputs.out_file).absolute())}
-
 
 class _TCK2ConnectomeInputSpec(_WritingInputSpec):
     in_tracks = File(exists=True, mandatory=True, argstr='%s', position=-3, desc='tractogram')
@@ -230,12 +231,6 @@ class TCK2Connectome(MRtrixCommand):
     _cmd = 'tck2connectome'
     input_spec = _TCK2ConnectomeInputSpec
     output_spec = _TCK2ConnectomeOutputSpec
-
-    def _list_outputs(self) -> dict[str, Any]:
-        outputs = {'out_file': str(Path(self.inputs.out_file).absolute())}
-        if isdefined(self.inputs.out_assignments):
-            outputs['out_assignments'] = str(Path(self.inputs.out_assignments).absolute())
-        return outputs
 
 
 class _TCKInfoInputSpec(_MRtrixInputSpec):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import numpy as np
 from lacuna.errors import InputError, TractogramError
 from lacuna.images.load import visited_load
 from lacuna.images.memberships import Memberships
+from lacuna.images.nifti import voxels
 from lacuna.measures import wilson_interval
 from lacuna.streamlines.files.bundle_tables import read_bundles
 from lacuna.streamlines.files.formats import bundle_table, open_tractogram, without_extension
@@ -28,17 +29,6 @@ if TYPE_CHECKING:
 
 #: version of the files of groups and visits, a part of their keys in the cache
 VERSION = 1
-#: columns of the table of a lesion
-COLUMNS = (
-    'value',
-    'streamlines',
-    'streamlines_disconnected',
-    'low',
-    'high',
-    'load_pct',
-    'length_mean_mm',
-    'length_mean_disconnected_mm',
-)
 
 
 @dataclass(frozen=True)
@@ -90,7 +80,7 @@ class Groups:
     def __getitem__(self, row: int) -> np.ndarray:
         return self.members[self.starts[row] : self.starts[row + 1]]
 
-    @property
+    @cached_property
     def sizes(self) -> np.ndarray:
         """(bundles,) number of streamlines of each."""
         return np.diff(self.starts)
@@ -141,17 +131,14 @@ class Groups:
         marks[selected] = True
         return marks[self.members]
 
-    def save(self, path: Path) -> Path:
-        """Write a ``.npz``, completely or not at all."""
-        with replacing(path) as temporary:
-            np.savez(temporary, names=np.array(self.names, str), starts=self.starts, members=self.members)
-        return path
+    def arrays(self) -> dict[str, Any]:
+        """All of it as arrays, to be written into a ``.npz``."""
+        return {'names': np.array(self.names, str), 'group_starts': self.starts, 'members': self.members}
 
     @classmethod
-    def load(cls, path: str | Path) -> Groups:
-        """Read a file of `save`."""
-        with np.load(path, allow_pickle=False) as content:
-            return cls(tuple(content['names'].tolist()), content['starts'], content['members'])
+    def of_arrays(cls, content: Mapping[str, np.ndarray]) -> Groups:
+        """What `arrays` has given."""
+        return cls(tuple(content['names'].tolist()), content['group_starts'], content['members'])
 
 
 def bundles_label(name: str) -> str:
@@ -221,10 +208,53 @@ def _own_groups(tractogram: Path, tracks: Path) -> dict[str, np.ndarray]:
     return read_groups(header) if isinstance(header, TrxHeader) else {}
 
 
-def visited_voxels(index: Index, groups: Groups) -> Memberships:
-    """The voxels of the map that each bundle visits."""
-    parts = ((np.flatnonzero(index.density(groups[row])), None) for row in range(len(groups)))
-    return Memberships.of(parts, index.grid.shape, index.grid.affine)
+@dataclass(frozen=True)
+class BundleSet:
+    """The bundles of a tractogram, with all that is needed to say what a lesion does to them.
+
+    Attributes
+    ----------
+    groups : Groups
+    lengths : numpy.ndarray
+        (streamlines,) float32, length of every streamline of the tractogram, mm.
+    visits : lacuna.images.memberships.Memberships
+        The voxels of the map that each bundle visits.
+    """
+
+    groups: Groups
+    lengths: np.ndarray
+    visits: Memberships
+
+    @classmethod
+    def from_index(cls, groups: Groups, index: Index) -> BundleSet:
+        """From the index of the tractogram, for the grid of its densities."""
+        parts = ((np.flatnonzero(index.density(groups[row])), None) for row in range(len(groups)))
+        visits = Memberships.of(parts, index.grid.shape, index.grid.affine)
+        return cls(groups, np.asarray(index.lengths), visits)
+
+    @classmethod
+    def from_densities(cls, groups: Groups, tracks: Path, densities: Sequence[Any]) -> BundleSet:
+        """From images of the number of streamlines of each bundle that visit each voxel."""
+        from lacuna.streamlines.files import tck
+        from lacuna.streamlines.index.build import endpoints_of
+
+        blocks = tck.iter_blocks(tck.read_header(tracks))
+        lengths = [endpoints_of(points, vertices)[1] for points, vertices in blocks]
+        parts = ((np.flatnonzero(voxels(image).reshape(-1)), None) for image in densities)
+        visits = Memberships.of(parts, densities[0].shape, densities[0].affine)
+        return cls(groups, np.concatenate(lengths), visits)
+
+    def save(self, path: Path) -> Path:
+        """Write a ``.npz``, completely or not at all."""
+        with replacing(path) as temporary:
+            np.savez(temporary, lengths=self.lengths, **self.groups.arrays(), **self.visits.arrays())
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> BundleSet:
+        """Read a file of `save`."""
+        with np.load(path, allow_pickle=False) as content:
+            return cls(Groups.of_arrays(content), content['lengths'], Memberships.of_arrays(content))
 
 
 @dataclass(frozen=True)
@@ -233,25 +263,33 @@ class BundleDisconnection:
 
     Attributes
     ----------
-    name : str
-        Of the set of bundles.
-    groups : Groups
+    bundles : BundleSet
     streamlines : numpy.ndarray
         (n,) numbers of the streamlines cut.
-    lengths : numpy.ndarray
-        (streamlines,) length of every streamline of the tractogram, mm.
-    visits : lacuna.images.memberships.Memberships
-        Of `visited_voxels`.
     mask : nibabel.Nifti1Image
         The lesion, 0 and 1.
     """
 
-    name: str
-    groups: Groups
+    bundles: BundleSet
     streamlines: np.ndarray
-    lengths: np.ndarray
-    visits: Memberships
-    mask: Any
+    mask: Any = field(repr=False)
+
+    @cached_property
+    def columns(self) -> dict[str, np.ndarray]:
+        """The columns of `table`, each (bundles,)."""
+        groups, lengths = self.bundles.groups, self.bundles.lengths
+        total, cut = groups.sizes, groups.count(self.streamlines)
+        low, high = wilson_interval(cut, total)
+        return {
+            'value': np.divide(100.0 * cut, total, out=np.full(len(total), np.nan), where=total > 0),
+            'streamlines': total,
+            'streamlines_disconnected': cut,
+            'low': 100.0 * low,
+            'high': 100.0 * high,
+            'load_pct': visited_load(self.mask, self.bundles.visits),
+            'length_mean_mm': groups.mean(lengths),
+            'length_mean_disconnected_mm': groups.mean(lengths, self.streamlines),
+        }
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -264,21 +302,7 @@ class BundleDisconnection:
         """
         import pandas as pd
 
-        total, cut = self.groups.sizes, self.groups.count(self.streamlines)
-        low, high = wilson_interval(cut, total)
-        columns = (
-            np.divide(100.0 * cut, total, out=np.full(len(total), np.nan), where=total > 0),
-            total,
-            cut,
-            100.0 * low,
-            100.0 * high,
-            visited_load(self.mask, self.visits),
-            self.groups.mean(self.lengths),
-            self.groups.mean(self.lengths, self.streamlines),
-        )
-        return pd.DataFrame(
-            dict(zip(COLUMNS, columns, strict=True)), index=pd.Index(self.groups.names, name='bundle')
-        )
+        return pd.DataFrame(self.columns, index=pd.Index(self.bundles.groups.names, name='bundle'))
 
     @property
     def disconnection(self) -> pd.Series:

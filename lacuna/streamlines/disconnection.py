@@ -20,12 +20,13 @@ from lacuna.measures import (
     disconnection_percent,
     higher_order,
     higher_order_statistics,
+    lesion_part,
     matrix_statistics,
     network_disconnection,
     roi_disconnection,
     wilson_interval,
 )
-from lacuna.streamlines.bundles import BundleDisconnection
+from lacuna.streamlines.bundles import BundleDisconnection, BundleSet
 from lacuna.streamlines.endpoints import EndpointTable
 from lacuna.streamlines.sample import spread
 
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
     from lacuna.images.atlases import Parcellation
     from lacuna.images.masks import Mask
-    from lacuna.images.memberships import Memberships
-    from lacuna.streamlines.bundles import Groups
     from lacuna.streamlines.index.query import Index
 
 
@@ -359,8 +358,13 @@ class Disconnection:
         self, table: EndpointTable, read_parcels: Callable[[], Parcellation] | None = None
     ) -> ParcelDisconnection:
         """What is cut between the parcels of an atlas; for their load and networks, they are read."""
-        return ParcelDisconnection(table, self.streamlines, read_parcels, self.mask)
+        return ParcelDisconnection(table, self.streamlines, read_parcels, self._part)
 
-    def bundles(self, name: str, groups: Groups, visits: Memberships) -> BundleDisconnection:
-        """What is cut of each bundle, see :class:`lacuna.streamlines.bundles.BundleDisconnection`."""
-        return BundleDisconnection(name, groups, self.streamlines, self._index.lengths, visits, self.mask)
+    def bundles(self, bundles: BundleSet) -> BundleDisconnection:
+        """What is cut of each bundle."""
+        return BundleDisconnection(bundles, self.streamlines, self._part)
+
+    @cached_property
+    def _part(self) -> Any:
+        """The box around the voxels of the mask, as an image."""
+        return make(*lesion_part(voxels(self.mask), np.asarray(self.mask.affine, float)))

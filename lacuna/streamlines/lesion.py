@@ -150,7 +150,7 @@ class Lesion:
         table = self.tractogram.endpoints(found, self.space, assignment=assignment)
         return self._found.parcels(table, lambda: self.tractogram.parcellation(found, self.space))
 
-    def bundles(self, source: str | Path | None = None, name: str | None = None) -> BundleDisconnection:
+    def bundles(self, source: str | Path | None = None) -> BundleDisconnection:
         """What the lesion cuts of each bundle of the tractogram.
 
         Parameters
@@ -158,8 +158,6 @@ class Lesion:
         source : path, optional
             Table of the bundles, or ``groups`` for those in the tractogram itself; by default, those found beside it
             or in it, see :meth:`lacuna.streamlines.tractogram.Tractogram.bundles`.
-        name : str, optional
-            What the set of bundles is called.
 
         Returns
         -------
@@ -170,13 +168,11 @@ class Lesion:
         lacuna.errors.TractogramError
             If there are no bundles, or they are not of this tractogram.
         """
-        found = self.tractogram.bundles(source, name)
+        found = self.tractogram.bundles(source)
         if found is None:
             message = f'{self.tractogram.path}: no bundles are known; give the table that says which streamlines are in which'
             raise TractogramError(message)
-        label, groups = found
-        visits = self.tractogram.bundle_visits(groups, self.space)
-        return self._found.bundles(label, groups, visits)
+        return self._found.bundles(self.tractogram.bundle_set(found[1], self.space))
 
     def plot(self, kind: str = 'glass_brain', **options: Any) -> Any:
         """Draw the map with nilearn.

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lacuna.errors import InputError, TractogramError
 from lacuna.images.spaces import Grid, Settled, settle_space, space_in_name, standard_grid, world_space
 from lacuna.images.transforms import Transform, find_transform_of_points
@@ -26,8 +24,7 @@ from lacuna.utils.progress import counting
 
 if TYPE_CHECKING:
     from lacuna.images.atlases import Atlas, Parcellation
-    from lacuna.images.memberships import Memberships
-    from lacuna.streamlines.bundles import Groups
+    from lacuna.streamlines.bundles import BundleSet, Groups
     from lacuna.streamlines.endpoints import EndpointTable
     from lacuna.streamlines.index.query import Index
     from lacuna.streamlines.lesion import Lesion
@@ -136,7 +133,7 @@ class Tractogram:
         self._indexes: dict[str, Index] = {}
         self._tables: dict[Any, EndpointTable] = {}
         self._parcellations: dict[Any, Parcellation] = {}
-        self._visits: dict[Path, Memberships] = {}
+        self._bundle_sets: dict[Path, BundleSet] = {}
         self._transforms: dict[tuple[str, str], Transform | None] = {}
 
     def __repr__(self) -> str:
@@ -353,8 +350,8 @@ class Tractogram:
 
         return find_bundles(self.path, self.tracks, self.info.count, source, name)
 
-    def bundle_visits(self, groups: Groups, space: str | None = None) -> Memberships:
-        """The voxels of the map that bundles visit: found in the cache, or computed and put there.
+    def bundle_set(self, groups: Groups, space: str | None = None) -> BundleSet:
+        """Bundles with the voxels that they visit: found in the cache, or made and put there.
 
         Parameters
         ----------
@@ -362,16 +359,21 @@ class Tractogram:
         space : str, optional
             Space of the lesions; by default, that of the tractogram.
         """
-        from lacuna.images.memberships import Memberships
-        from lacuna.streamlines.bundles import visited_voxels
+        from lacuna.streamlines.bundles import BundleSet
+
+        path = self.bundle_set_path(groups, space)
+        if path not in self._bundle_sets:
+            self._bundle_sets[path] = BundleSet.load(path)
+        return self._bundle_sets[path]
+
+    def bundle_set_path(self, groups: Groups, space: str | None = None) -> Path:
+        """File of `bundle_set`, which is made if it is not there."""
+        from lacuna.streamlines.bundles import BundleSet
 
         placed = self.in_space(space)
-        index = self.index(placed.space)
-        path = placed.visits_path(groups, index.grid, index.upsample)
-        if path not in self._visits:
-            cached(path, lambda: visited_voxels(index, groups).save(path))
-            self._visits[path] = Memberships.load(path)
-        return self._visits[path]
+        path = placed.bundles_path(groups, self.grid(space=placed.space), self.upsample)
+        cached(path, lambda: BundleSet.from_index(groups, self.index(placed.space)).save(path))
+        return path
 
     def _transform(self, source: str, target: str) -> Transform | None:
         # kept, because finding one reads its file for the checksum
@@ -462,21 +464,23 @@ class TractogramInSpace:
             decides.append(assignment)
         return self.cache / 'endpoints' / f'{digest(decides)}.npz'
 
-    def visits_path(self, groups: Groups, grid: Grid, upsample: int) -> Path:
-        """Where the voxels that bundles visit are kept, by all that decides their content.
+    def bundles_path(self, groups: Groups, grid: Grid, upsample: int | None, engine: str = 'index') -> Path:
+        """Where a set of bundles is kept, by all that decides its content.
 
         Parameters
         ----------
         groups : lacuna.streamlines.bundles.Groups
         grid : lacuna.images.spaces.Grid
             Of the map.
-        upsample : int
-            Points per stored step of a streamline.
+        upsample : int, optional
+            Points per stored step of a streamline; by default, by MRtrix3's rule.
+        engine : str
+            What finds the voxels, and its version if it has one of its own.
         """
         from lacuna.streamlines.bundles import VERSION
 
-        where = [grid.shape, np.asarray(grid.affine).round(6).tolist()]
-        decides = [VERSION, self.content, groups.sha256, *where, upsample]
+        where = [grid.shape, grid.affine.tolist()]
+        decides = [VERSION, self.content, groups.sha256, *where, upsample, engine]
         return self.cache / 'bundles' / f'{digest(decides)}.npz'
 
     def move(self, *, threads: int = 1, progress: Callable[[int], object] | None = None) -> None:

@@ -15,6 +15,7 @@ from lacuna.interfaces.bids import SaveFile
 from lacuna.interfaces.connectivity import Connectivity, MakeEndpointTable, PrepareParcellation
 from lacuna.interfaces.index import AssignEndpoints
 from lacuna.interfaces.mrtrix import TCK2Connectome
+from lacuna.streamlines.index.assignment import check_rule
 from lacuna.workflows.resources import SMALL
 
 CONNECTIVITY_FIELDS = (
@@ -25,6 +26,9 @@ CONNECTIVITY_FIELDS = (
     'matrix_statistics',
     'roi_disconnection',
 )
+
+
+_RULES = {'radial': 'nearest parcel within 4 mm', 'end-voxels': 'that of the voxel of the end'}
 
 
 def check_atlas_names(names: Sequence[str]) -> None:
@@ -56,6 +60,7 @@ def init_parcellation_wf(
     atlas_space: str | None = None,
     atlas_transform: Path | None = None,
     engine: str = 'index',
+    assignment: str = 'radial',
     cached_endpoints: Path | None = None,
     omp_nthreads: int = 1,
     mem_gb: float = 1.0,
@@ -84,6 +89,8 @@ def init_parcellation_wf(
         Moves points from `space` to `atlas_space`: the labels are then resampled to the 1 mm grid of `space`.
     engine : str
         ``index`` or ``mrtrix``, with the same result.
+    assignment : str
+        Which parcel an end belongs to: ``radial``, the nearest within 4 mm; ``end-voxels``, that of its voxel.
     cached_endpoints : pathlib.Path, optional
         File in which the table is cached (``.npz``). If it exists it is used, else it is written. Its name has to
         identify the content of tractogram and atlas: nothing is compared.
@@ -108,9 +115,10 @@ def init_parcellation_wf(
         Table for :func:`init_connectivity_wf`, see :class:`lacuna.streamlines.endpoints.EndpointTable`.
     """
     check_atlas_names([atlas])
+    check_rule(assignment)
     workflow = Workflow(name=name)
     workflow.__desc__ = (
-        f'The ends of the streamlines were assigned to the parcels of the atlas {atlas} (nearest parcel within 4 mm, '
+        f'The ends of the streamlines were assigned to the parcels of the atlas {atlas} ({_RULES[assignment]}, '
         f'{"`tck2connectome`" if engine == "mrtrix" else "as in `tck2connectome`"}). '
     )
     source = 'tracks' if engine == 'mrtrix' else 'index'
@@ -135,6 +143,8 @@ def init_parcellation_wf(
             mem_gb=mem_gb,
         )
         table = pe.Node(MakeEndpointTable(), name='table', mem_gb=mem_gb)
+        if assignment == 'end-voxels':
+            assign.inputs.end_voxels = True
         workflow.connect([
             (inputnode, assign, [('tracks', 'in_tracks')]),
             (prepare, assign, [('out_image', 'in_parcels')]),
@@ -142,7 +152,9 @@ def init_parcellation_wf(
             (prepare, table, [('out_image', 'in_parcels'), ('names', 'names')]),
         ])  # fmt: skip
     else:
-        table = pe.Node(AssignEndpoints(), name='assign', n_procs=omp_nthreads, mem_gb=mem_gb)
+        table = pe.Node(
+            AssignEndpoints(assignment=assignment), name='assign', n_procs=omp_nthreads, mem_gb=mem_gb
+        )
         if cached_endpoints is not None:
             table.inputs.out_file = str(cached_endpoints)
         workflow.connect([

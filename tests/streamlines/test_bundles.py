@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import nibabel as nb
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,10 +12,13 @@ from scipy.stats import binomtest
 
 import lacuna
 from lacuna.errors import InputError, TractogramError
-from lacuna.streamlines.bundles import COLUMNS, Groups
+from lacuna.streamlines.bundles import Groups
 from lacuna.testing import toy_streamlines
 
 SPACE = 'MNI152NLin6Asym'
+COLUMNS = (
+    'value streamlines streamlines_disconnected low high load_pct length_mean_mm length_mean_disconnected_mm'
+)
 
 
 def write_table(toy, rows, name='_bundles.tsv'):
@@ -36,7 +40,8 @@ def test_groups(tmp_path):
     lengths = np.array([1, 2, 4, np.nan], np.float32)
     np.testing.assert_array_equal(groups.mean(lengths), [2, np.nan, 2])
     np.testing.assert_array_equal(groups.mean(lengths, np.array([3])), [np.nan] * 3)
-    again = Groups.load(groups.save(tmp_path / 'groups.npz'))
+    np.savez(tmp_path / 'groups.npz', **groups.arrays())
+    again = Groups.of_arrays(np.load(tmp_path / 'groups.npz'))
     assert (again.names, again.sha256) == (groups.names, groups.sha256)
     assert groups.sha256 != Groups.of({'a b': np.array([3]), 'none': np.array([], int)}, 4).sha256
     with pytest.raises(TractogramError, match='has the streamline 4'):
@@ -62,7 +67,7 @@ def test_a_table_whose_numbers_are_known(toy, tractogram):
         ],
     )
     table = lesion.bundles().table
-    assert list(table.columns) == list(COLUMNS)
+    assert list(table.columns) == COLUMNS.split()
     assert list(table.index) == ['all of them', 'AF left', 'cut', 'spared', 'none']
     assert table['streamlines'].tolist() == [total, 7, 1, 1, 0]
     hit = len(cut & set(range(2, 9)))
@@ -111,6 +116,17 @@ def load_of(lesion, numbers):
     return 100 * np.mean(shares)
 
 
+@pytest.mark.filterwarnings('ignore:.*empty')
+def test_an_empty_mask_cuts_nothing(toy, tractogram):
+    write_table(toy, [('AF', 0, 20), ('none', 0, 0)])
+    image = nb.load(toy.mask)
+    lesion = tractogram.disconnect(nb.Nifti1Image(np.zeros(image.shape, 'u1'), image.affine))
+    table = lesion.bundles().table
+    assert table.loc['AF', ['value', 'streamlines_disconnected', 'low', 'load_pct']].tolist() == [0, 0, 0, 0]
+    assert np.isnan(table.loc['AF', 'length_mean_disconnected_mm'])
+    assert np.isnan(table.loc['none', 'value'])
+
+
 def test_sources_and_names(toy, tractogram, tmp_path):
     assert tractogram.bundles() is None
     with pytest.raises(TractogramError, match='no bundles are known'):
@@ -151,7 +167,7 @@ def test_groups_of_a_trx(toy, tmp_path):
     assert tractogram.disconnect(toy.mask).bundles('groups').table.loc['AF left', 'streamlines'] == 3
 
 
-def test_visits_are_kept_by_content(toy, tractogram):
+def test_a_set_of_bundles_is_kept_by_content(toy, tractogram):
     write_table(toy, [('AF', 0, 20), ('SLF', 10, 20)])
     lesion = tractogram.disconnect(toy.mask)
     first = lesion.bundles().table
@@ -211,7 +227,7 @@ def test_bundle_percents_as_published(hcp842, shared, lesion, other):
     value = found.table['value'][both]
     same = both.drop(other) if other else both
     np.testing.assert_allclose(value[same], wanted[same], rtol=0, atol=1e-8)
-    groups, single = found.groups, np.flatnonzero(hcp842.index().vertices == 1)
+    groups, single = found.bundles.groups, np.flatnonzero(hcp842.index().vertices == 1)
     assert len(single) == 37
     percent = {}
     for row, name in enumerate(groups.names):

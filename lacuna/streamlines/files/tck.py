@@ -194,10 +194,8 @@ def iter_blocks(
 
     Yields
     ------
-    points : numpy.ndarray
-        (vertices, 3) float32, world mm.
-    lengths : numpy.ndarray
-        (streamlines,) int64, number of vertices of each; their sum is ``len(points)``.
+    points, lengths : numpy.ndarray
+        See `lacuna.streamlines.files.formats.iter_blocks`.
 
     Raises
     ------
