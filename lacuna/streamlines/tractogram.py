@@ -141,12 +141,12 @@ class Tractogram:
 
     @property
     def name(self) -> str:
-        """Name for people: that of the file, without its extension."""
+        """Name for people, that of the file without its extension."""
         return _stem(self.path).name
 
     @property
     def label(self) -> str:
-        """The name as a BIDS label: letters and digits only, short enough for file names."""
+        """The name as a BIDS label, of letters and digits only, short enough for file names."""
         label = re.sub('[^0-9A-Za-z]', '', self.name) or 'tractogram'
         return label if len(label) <= _LONGEST_LABEL else label[:_LONGEST_LABEL] + self.sha256[:8]
 
