@@ -1,7 +1,7 @@
 """Lesion load: how much of each region of an atlas, or of each bundle, is lesion.
 
-A region is counted on the voxels of the atlas, and the mask is looked up at their centres: what is divided by does not
-depend on the patient.
+Regions are counted on the voxels of the atlas, with the mask looked up at their centres, so that the denominator does
+not depend on the patient.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PERCENT = 100.0
 
 @dataclass(frozen=True)
 class Probabilities:
-    """A probability atlas: an image of four dimensions, one volume a region.
+    """A probability atlas: a 4D image, one volume for each region.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ def parcel_load(mask: Any, parcellation: Parcellation) -> np.ndarray:
 
 
 def probability_load(mask: Any, probabilities: Probabilities) -> tuple[np.ndarray, np.ndarray]:
-    """How much of each region of a probability atlas is lesion, and how probable it is in the lesion at most.
+    """Compute how much of each region of a probability atlas is lesion, and its largest probability in the lesion.
 
     Parameters
     ----------
@@ -121,8 +121,8 @@ def read_probabilities(atlas: Atlas) -> Probabilities:
     Raises
     ------
     InputError
-        If the image cannot be read, does not say where it lies, or holds values that are no probabilities (0 to 1, or
-        0 to 100), or if there are not as many names as volumes.
+        If the image cannot be read, has no known position, or holds values that are not probabilities (0 to 1, or 0 to
+        100), or if the number of names is not that of the volumes.
     """
     path = atlas.image
     try:

@@ -38,7 +38,7 @@ class Groups:
     Attributes
     ----------
     names : tuple of str
-        Of the bundles.
+        Names of the bundles.
     starts : numpy.ndarray
         (bundles + 1,) int64, where the members of each bundle begin.
     members : numpy.ndarray
@@ -51,12 +51,12 @@ class Groups:
 
     @classmethod
     def of(cls, bundles: Mapping[str, np.ndarray], streamlines: int) -> Groups:
-        """From the numbers of the streamlines of each bundle.
+        """Make groups from the numbers of the streamlines of each bundle.
 
         Raises
         ------
         lacuna.errors.TractogramError
-            If a number is not one of a streamline.
+            If a number is not that of a streamline.
 
         Examples
         --------
@@ -94,7 +94,7 @@ class Groups:
         return digest.hexdigest()
 
     def count(self, selected: np.ndarray) -> np.ndarray:
-        """(bundles,) int64, how many streamlines of each are among those selected (numbers)."""
+        """Count how many of the selected streamlines (numbers) are in each bundle; (bundles,) int64."""
         return self.sums(self._marks(selected).astype(np.int64))
 
     def sums(self, values: np.ndarray) -> np.ndarray:
@@ -142,7 +142,7 @@ class Groups:
 
 
 def bundles_label(name: str) -> str:
-    """Name of a set of bundles in file names, from the name of its file: lower-case letters and digits.
+    """Return the name of a set of bundles in file names, from the name of its file: lower-case letters and digits.
 
     >>> bundles_label('ICBM152_adult'), bundles_label('HCP-842_bundles')
     ('icbm152adult', 'hcp842')
@@ -151,14 +151,14 @@ def bundles_label(name: str) -> str:
 
 
 def check_bundles_label(name: str) -> str:
-    """A name for a set of bundles that file names can bear.
+    """Return a name for a set of bundles that is valid in file names.
 
     Raises
     ------
     lacuna.errors.InputError
     """
     if not re.fullmatch('[0-9a-z]+', name):
-        message = f"the name '{name}' of the bundles has to be of lower case letters and digits"
+        message = f"the name '{name}' of the bundles may only have lower-case letters and digits"
         raise InputError(message)
     return name
 
@@ -191,7 +191,7 @@ def find_bundles(
         return _named(name, stem.name), Groups.of(bundles, streamlines)
     groups = Groups.of(read_bundles(table, streamlines), streamlines)
     if not len(groups):
-        message = f'{table}: the table holds no bundles'
+        message = f'{table}: the table has no bundles'
         raise TractogramError(message)
     return _named(name, table.stem), groups
 
@@ -201,7 +201,7 @@ def _named(name: str | None, stem: str) -> str:
 
 
 def _own_groups(tractogram: Path, tracks: Path) -> dict[str, np.ndarray]:
-    """The groups that a ``.trx`` has, or the files of a folder; empty if there are none."""
+    """Return the groups of a ``.trx``, or the files of a folder; empty if there are none."""
     if tractogram.is_dir():
         return read_bundles(bundle_table(tracks))
     header = open_tractogram(tractogram)
@@ -245,14 +245,14 @@ class BundleSet:
         return cls(groups, np.concatenate(lengths), visits)
 
     def save(self, path: Path) -> Path:
-        """Write a ``.npz``: whole or not at all."""
+        """Write a ``.npz``, completely or not at all."""
         with replacing(path) as temporary:
             np.savez(temporary, lengths=self.lengths, **self.groups.arrays(), **self.visits.arrays())
         return path
 
     @classmethod
     def load(cls, path: str | Path) -> BundleSet:
-        """Read what `save` wrote."""
+        """Read a file of `save`."""
         with np.load(path, allow_pickle=False) as content:
             return cls(Groups.of_arrays(content), content['lengths'], Memberships.of_arrays(content))
 

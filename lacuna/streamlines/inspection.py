@@ -1,4 +1,4 @@
-"""What was found out about the files of tractograms, kept in the cache: their scan, and their checksums."""
+"""The scans and checksums of tractogram files, kept in the cache."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from lacuna.utils.locks import file_lock
 
 
 def inspect(path: Path, cache: Path, progress: Callable[[int], object] | None) -> TractogramInfo:
-    """Scan the file, or take the result of the last scan if the file was not touched since."""
+    """Scan the file, or return the result of the last scan if the file has not changed since."""
     if info := _known_info(path, cache):
         return info
     lock = _note(path, cache).with_suffix('.lock')
-    # other jobs of a cluster wait, and need not read it; a cache that others have filled may be read-only
+    # other jobs of a cluster wait instead of reading it; a shared cache may be read-only
     with file_lock(lock) if is_writable(lock.parent) else nullcontext():
         if not (info := _known_info(path, cache)):
             info = scan(path, progress=progress)
@@ -34,12 +34,12 @@ def _known_info(path: Path, cache: Path) -> TractogramInfo | None:
         known = _recall(path, cache)['info']
         low, high = known['box']
         return TractogramInfo(**{**known, 'box': (tuple(low), tuple(high))})
-    except (KeyError, TypeError, ValueError):  # nothing there, or written by another version
+    except (KeyError, TypeError, ValueError):  # missing, or written by another version
         return None
 
 
 def checksum(path: Path, cache: Path) -> str:
-    """SHA-256 of the file, or that of the last time if the file was not touched since."""
+    """Return the SHA-256 of the file, or the cached one if the file has not changed since."""
     if isinstance(known := _recall(path, cache).get('sha256'), str):
         return known
     with path.open('rb') as stream:
@@ -49,7 +49,7 @@ def checksum(path: Path, cache: Path) -> str:
 
 
 def checksum_of_all(paths: Mapping[str, Path], cache: Path) -> str:
-    """SHA-256 of the names and the content of tractograms."""
+    """Return the SHA-256 of the names and the content of tractograms."""
     facts = [(name, checksum(path, cache)) for name, path in paths.items()]
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
@@ -60,7 +60,7 @@ def _recall(path: Path, cache: Path) -> dict[str, Any]:
 
 
 def _remember(path: Path, cache: Path, what: dict[str, Any]) -> None:
-    with suppress(OSError):  # what is forgotten is found out again
+    with suppress(OSError):  # if it cannot be cached, it is computed again
         write_if_changed(_note(path, cache), json_bytes({'path': str(path), 'stamp': stamp(path), **what}))
 
 

@@ -1,6 +1,6 @@
-"""Tables that say which streamlines of a tractogram belong to which bundle, in all forms that are in use.
+"""Tables of the bundles of a tractogram: read in all common formats, and written in one.
 
-One form is written: a row for each run of streamlines, with the columns ``bundle``, ``first`` and ``count``.
+The written format has a row for each run of streamlines, with the columns ``bundle``, ``first`` and ``count``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def write_bundles(path: str | Path, bundles: Mapping[str, np.ndarray]) -> None:
     """Write which streamlines belong to which bundle, as a table of runs.
 
     Columns: ``bundle``, ``first`` (number of the run's first streamline, counted from 0) and ``count``. A bundle whose
-    streamlines do not lie side by side takes several rows; one without streamlines takes a row with a count of 0.
+    streamlines are not consecutive takes several rows; one without streamlines takes a row with a count of 0.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def read_bundles(path: str | Path, streamlines: int | None = None) -> dict[str, 
             bundles = _of_runs(header, rows, streamlines)
         for name in bundles:
             if name in _NONE or not name.isprintable():
-                message = f'{shorten(repr(name))} is no name of a bundle'
+                message = f'{shorten(repr(name))} cannot be the name of a bundle'
                 raise ValueError(message)
     except (OSError, ValueError, KeyError, TypeError, OverflowError, csv.Error) as error:
         message = (
@@ -110,7 +110,7 @@ def _table(lines: Sequence[str]) -> tuple[list[str], list[Row]]:
 def _column(header: Sequence[str], names: Sequence[str]) -> str:
     found = next((name for name in names if name in header), None)
     if found is None:
-        message = f'there is no column {" or ".join(names)}'
+        message = f'no column {" or ".join(names)}'
         raise ValueError(message)
     return found
 
@@ -179,7 +179,7 @@ def _names(header: Sequence[str], rows: Sequence[Row]) -> dict[int, str]:
     index, name = _column(header, _INDEX), _column(header, _NAME)
     names = {int(row[index]): row[name].strip() for row in rows}
     if len(set(names.values())) < len(rows):
-        message = 'a number or a name is there twice'
+        message = 'a number or a name is listed twice'
         raise ValueError(message)
     return names
 

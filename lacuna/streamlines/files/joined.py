@@ -1,4 +1,4 @@
-"""A folder of tractograms, one a bundle, as one tractogram: joined in the order of their names, in a stream."""
+"""Join a folder of tractograms, one for each bundle, into one tractogram, in the order of their names, in a stream."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from lacuna.streamlines.files.formats import (
 
 
 def tractograms_in(folder: Path) -> dict[str, Path]:
-    """The tractograms in a folder by their names without the ending, in the order of these.
+    """Return the tractograms in a folder by their names without the ending, in this order.
 
     Raises
     ------
     TractogramError
-        If there are none, or two of one name.
+        If there are none, or two with the same name.
     """
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
@@ -34,14 +34,14 @@ def tractograms_in(folder: Path) -> dict[str, Path]:
             continue
         name = without_extension(path).name
         if name in found:
-            message = f'{folder}: {found[name].name} and {path.name} are of one bundle; remove one of them'
+            message = f'{folder}: {found[name].name} and {path.name} are the same bundle; remove one of them'
             raise TractogramError(message)
         if not name.isprintable():
-            message = f'{folder}: {shorten(name)} is no name for a bundle'
+            message = f'{folder}: {shorten(name)} cannot be the name of a bundle'
             raise TractogramError(message)
         found[name] = path
     if not found:
-        message = f'{folder}: there is no tractogram ({", ".join(EXTENSIONS)}) in the folder'
+        message = f'{folder}: no tractogram ({", ".join(EXTENSIONS)}) in the folder'
         raise TractogramError(message)
     return dict(sorted(found.items()))
 
@@ -56,7 +56,7 @@ def join(tractograms: dict[str, Path], target: Path, progress: Progress | None =
     target : pathlib.Path
         ``.tck``.
     progress : callable, optional
-        Called with the number of bytes dealt with since the last call.
+        Called with the number of bytes processed since the last call.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def join(tractograms: dict[str, Path], target: Path, progress: Progress | None =
     with replacing_tractogram(target) as temporary:
         if not tck.write_blocks(temporary, blocks_of(tractograms.items(), bundles, progress), fields):
             folder = next(iter(tractograms.values())).parent
-            message = f'{folder}: none of the tractograms holds a streamline'
+            message = f'{folder}: none of the tractograms has a streamline'
             raise TractogramError(message)
         write_bundles(bundle_table(target), bundles)
 
@@ -82,14 +82,14 @@ def blocks_of(
     bundles: dict[str, np.ndarray],
     progress: Progress | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The streamlines of tractograms, one after the other, in blocks as `iter_blocks` yields them.
+    """Yield the streamlines of tractograms, one after the other, in blocks like `iter_blocks`.
 
     Parameters
     ----------
     tractograms : iterable of (str, pathlib.Path)
         Name of the bundle, and file.
     bundles : dict
-        Gets the numbers that the streamlines of each have among all.
+        Filled with the numbers of the streamlines of each among all.
     progress : callable, optional
     """
     so_far = 0

@@ -153,7 +153,7 @@ def test_other_versions_and_other_files_are_refused(directory):
     manifest = directory / 'selection' / index_format.MANIFEST
     text = manifest.read_text()
     manifest.write_text(text.replace('"version": 1', '"version": 99'))
-    with pytest.raises(StreamlineIndexError, match='version 99, this program needs 1'):
+    with pytest.raises(StreamlineIndexError, match=r'version 99.* 1'):
         open_index(directory, GRID)
     manifest.write_text('{"format": "something else"}')
     with pytest.raises(StreamlineIndexError, match='streamline index'):
