@@ -455,8 +455,7 @@ class TractogramInSpace:
         assignment : str
             The rule by which ends are assigned.
         """
-        from lacuna.streamlines.endpoints import VERSION
-        from lacuna.streamlines.index.assignment import check_rule
+        from lacuna.streamlines.endpoints import VERSION, check_rule
 
         moved = to_atlas.sha256 if to_atlas else None
         decides = [VERSION, self.content, parcellation.sha256, moved, engine]
