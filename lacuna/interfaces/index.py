@@ -20,7 +20,7 @@ from nipype.interfaces.base import (
 from lacuna.images.nifti import load, save
 from lacuna.images.spaces import standard_grid
 from lacuna.streamlines import disconnection
-from lacuna.streamlines.index.assignment import RULES
+from lacuna.streamlines.endpoints import RULES
 from lacuna.streamlines.tractogram import Tractogram
 from lacuna.utils.cache import cached_or_local
 from lacuna.utils.progress import counting

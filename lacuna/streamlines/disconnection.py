@@ -1,6 +1,6 @@
 """The streamlines that a lesion cuts, and the effect on maps and parcels, computed from an index and images.
 
-``Lesion``, the tasks of a run and the nodes of the workflows all use these functions.
+:class:`lacuna.streamlines.lesion.Lesion`, the tasks of a run and the nodes of the workflows all use these functions.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from lacuna.errors import InputError
 from lacuna.measures import connectivity, path_lengths
 from lacuna.utils.files import replacing
 
@@ -18,6 +19,21 @@ VERSION = 2
 #: percent of the ends in no parcel from which a run warns that atlas and tractogram may not match
 MANY_UNASSIGNED = 50.0
 _MOST_NAMES = 5
+#: rules for the parcel of an end, the nearest within 4 mm, or that of the voxel of the end
+RULES = ('radial', 'end-voxels')
+
+
+def check_rule(rule: str) -> str:
+    """A rule that there is.
+
+    Raises
+    ------
+    InputError
+    """
+    if rule not in RULES:
+        message = f'{rule} is not a rule for the ends of streamlines; choose from {" and ".join(RULES)}'
+        raise InputError(message)
+    return rule
 
 
 @dataclass(frozen=True)

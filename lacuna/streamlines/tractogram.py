@@ -146,7 +146,7 @@ class Tractogram:
 
     @property
     def label(self) -> str:
-        """The name as a BIDS label, letters and digits only and short enough for file names."""
+        """The name as a BIDS label, of letters and digits only, short enough for file names."""
         label = re.sub('[^0-9A-Za-z]', '', self.name) or 'tractogram'
         return label if len(label) <= _LONGEST_LABEL else label[:_LONGEST_LABEL] + self.sha256[:8]
 
@@ -455,8 +455,7 @@ class TractogramInSpace:
         assignment : str
             The rule by which ends are assigned.
         """
-        from lacuna.streamlines.endpoints import VERSION
-        from lacuna.streamlines.index.assignment import check_rule
+        from lacuna.streamlines.endpoints import VERSION, check_rule
 
         moved = to_atlas.sha256 if to_atlas else None
         decides = [VERSION, self.content, parcellation.sha256, moved, engine]

@@ -15,7 +15,7 @@ from lacuna.interfaces.bids import SaveFile
 from lacuna.interfaces.connectivity import Connectivity, MakeEndpointTable, PrepareParcellation
 from lacuna.interfaces.index import AssignEndpoints
 from lacuna.interfaces.mrtrix import TCK2Connectome
-from lacuna.streamlines.index.assignment import check_rule
+from lacuna.streamlines.endpoints import check_rule
 from lacuna.workflows.resources import SMALL
 
 CONNECTIVITY_FIELDS = (

@@ -15,11 +15,10 @@ import numba
 import numpy as np
 
 from lacuna.errors import InputError
+from lacuna.streamlines.endpoints import check_rule
 from lacuna.streamlines.index.voxels import VoxelLookup, voxel_lookup
 
 RADIUS = 4.0
-#: which parcel an end belongs to: the nearest within `RADIUS`, or that of the voxel of the end
-RULES = ('radial', 'end-voxels')
 _BATCH = 2**16
 
 
@@ -43,7 +42,7 @@ def assign(
     affine : numpy.ndarray
         (4, 4), from voxel indices of `labels` to world mm; for a NIfTI file see `lacuna.images.nifti.nifti_affine`.
     rule : str
-        Of `RULES`.
+        Of `lacuna.streamlines.endpoints.RULES`.
     radius : float
         mm, for the rule ``radial``.
     nprocs : int
@@ -88,19 +87,6 @@ def assign(
     with ThreadPoolExecutor(max(1, nprocs)) as pool:
         list(pool.map(run, range(0, len(points), _BATCH)))
     return out.reshape(-1, 2)
-
-
-def check_rule(rule: str) -> str:
-    """A rule that there is.
-
-    Raises
-    ------
-    InputError
-    """
-    if rule not in RULES:
-        message = f'{rule} is no rule for the ends of streamlines; there are {" and ".join(RULES)}'
-        raise InputError(message)
-    return rule
 
 
 def _double_inverse(lookup: VoxelLookup) -> np.ndarray:
