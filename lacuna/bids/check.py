@@ -1,4 +1,4 @@
-"""Which masks of a BIDS dataset would run, and what of the results of each is there and still right. Nothing is written."""
+"""Check which masks of a BIDS dataset would run, and which results are there and up to date; nothing is written."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _Item = TypeVar('_Item')
 
 
 class Row(NamedTuple):
-    """What is known of one mask: the cells of the table, and whether something has to be done about it."""
+    """The row of one mask: its cells, and whether something has to be done about it."""
 
     cells: tuple[str | int | None, ...]
     fails: bool
@@ -65,7 +65,7 @@ class Check:
     header : tuple of str
     rows : list of Row
     notes : list of str
-        What could not be checked, and what is doubtful in several rows.
+        What could not be checked, and warnings that concern several rows.
     """
 
     header: tuple[str, ...]
@@ -74,12 +74,12 @@ class Check:
 
     @property
     def failing(self) -> int:
-        """Masks that would fail, or whose results are not as they should be."""
+        """Number of masks that would fail, or whose results are not in order."""
         return sum(row.fails for row in self.rows)
 
 
 def _each_row(look: Callable[[_Item], Row], items: list[_Item], *, show_progress: bool) -> list[Row]:
-    """The row of each item, in their order."""
+    """Return the rows of the items, in their order."""
     rows = thread_map(look, items)
     return list(track(rows, 'check', total=len(items), unit=' masks', show=show_progress))
 
@@ -92,24 +92,24 @@ def check_masks(
     binarize: float | None = None,
     show_progress: bool = False,
 ) -> Check:
-    """Which masks of a BIDS dataset would run: what can be seen without the tractogram.
+    """Check which masks of a BIDS dataset would run, as far as possible without the tractogram.
 
     Parameters
     ----------
     root : pathlib.Path
     mask_space : str, optional
-        Space of the masks, whatever file and name say.
+        Space of the masks, overriding sidecars and names.
     pattern : str, optional
         Glob on the names of the masks.
     binarize : float, optional
-        Values above it are lesion.
+        Values above this are lesion.
     show_progress : bool
-        Whether a bar is shown on a terminal.
+        Whether to show a progress bar on a terminal.
 
     Raises
     ------
     InputError
-        If there is no mask, or the space is not supported.
+        If no mask is found, or the space is not supported.
     """
     check_threshold(binarize)
     if mask_space:
@@ -135,8 +135,8 @@ def check_masks(
 
     def look(path: Path) -> Row:
         if path not in described and mask_stem(path) in in_standard_space:
-            # what pipelines leave beside the mask in standard space: a run passes it over, too
-            reason = 'left out: the same mask is there in a standard space'
+            # pipelines leave these beside the mask in standard space; a run ignores them too
+            reason = 'left out: the same mask exists in a standard space'
             return _mask_row(root, path, None, reason, binarize, fails=False)
         return _mask_row(root, path, described.get(path), reasons.get(path), binarize)
 
@@ -176,12 +176,12 @@ def _by(values: Iterable[float]) -> str:
 
 def holds_results(root: Path) -> bool:
     """Whether a folder is an output folder of ``lacuna run``."""
-    # the masks of the tutorial are made by Lacuna, too; only results say which masks they are of
+    # the masks of the tutorial are made by Lacuna too; only results link to their masks
     return 'Lacuna' in generated_by(root) and any(map(is_lesions_link, read_links(root)))
 
 
 class _Lesion:
-    """What counts of the results of a lesion: a run makes a result without its sidecar again."""
+    """Return the results of a lesion that count: a run makes a result without its sidecar again."""
 
     def __init__(self, files: LesionResults) -> None:
         self.files = files
@@ -196,25 +196,25 @@ class _Lesion:
 def check_results(
     root: Path, *, pattern: str | None = None, verify: bool = False, show_progress: bool = False
 ) -> Check:
-    """What of the results of each mask is complete, missing, damaged, stale or of another version.
+    """Check whether the results of each mask are complete, missing, damaged, stale or of another version.
 
-    What is expected of a mask is what there is of any other. The masks that runs were asked for are looked up by the
+    The outputs expected of a mask are those of any other mask. The masks that were part of a run are looked up from the
     settings in ``logs/``.
 
     Parameters
     ----------
     root : pathlib.Path
     pattern : str, optional
-        Glob on what leads the names of the results.
+        Glob on the stem of the results.
     verify : bool
-        Whether to compare the checksums of all files, too, and not only their sizes.
+        Whether to compare the checksums of all files, not only their sizes.
     show_progress : bool
-        Whether a bar is shown on a terminal.
+        Whether to show a progress bar on a terminal.
 
     Raises
     ------
     InputError
-        If there is no result.
+        If there are no results.
     """
     found = Check(_RESULT_COLUMNS)
     results = find_results(root)
@@ -225,7 +225,7 @@ def check_results(
     stems = sorted(wanted.stems.union(lesions))
     stems = [stem for stem in stems if pattern is None or fnmatch.fnmatch(stem, pattern)]
     if not stems:
-        message = f'no result found in {root}' + (f' that matches {pattern!r}' if pattern else '')
+        message = f'no results found in {root}' + (f' that matches {pattern!r}' if pattern else '')
         raise InputError(message)
     expected = {*BASIC_TARGETS, *(target for lesion in lesions.values() for target in lesion.found)}
     densities = _check_densities(root, lesions.values(), read_links(root), verify)
@@ -239,7 +239,7 @@ def check_results(
         return Row((stem, path, 0, len(expected), None, absent.status, None), absent.fails)
 
     found.rows = _each_row(look, stems, show_progress=show_progress)
-    # once, and not for each mask
+    # once, not for each mask
     doubts = (check_tractogram(each) for lesion in lesions.values() for each in lesion.sidecars.values())
     found.notes += dict.fromkeys(doubt for found_of_one in doubts for doubt in found_of_one)
     return found
@@ -248,7 +248,7 @@ def check_results(
 def _check_densities(
     root: Path, lesions: Iterable[_Lesion], links: Mapping[str, Any], verify: bool
 ) -> dict[str, str]:
-    """What is wrong with the densities that results were divided by, by their URIs."""
+    """Return what is wrong with the densities that results were divided by, by URI."""
     sidecars = (sidecar for lesion in lesions for sidecar in lesion.sidecars.values())
     problems = {}
     for uri in sorted({str(sidecar['Denominator']) for sidecar in sidecars if sidecar.get('Denominator')}):
@@ -288,7 +288,7 @@ def _result_row(
     problems = [f'missing: {", ".join(missing)}'] if missing else []
     problems += [f'damaged: {", ".join(broken)}'] if broken else []
     problems += [f'stale: {stale}'] if stale else []
-    # what failed once may have been made since
+    # a mask that failed once may have results by now
     problems += [f'failed: {failure}'] if failure and problems else []
     cells = (
         lesion.files.stem,
@@ -303,7 +303,7 @@ def _result_row(
 
 
 def _compare_with_mask(lesion: _Lesion) -> tuple[Path | None, str | None, tuple[str, ...]]:
-    """The mask that results were made of, in what they are stale, and what is doubtful about it."""
+    """Return the mask of results, why they are stale, and what is suspicious about the mask."""
     sources: dict[MaskSource, list[str]] = {}
     for target, sidecar in sorted(lesion.sidecars.items(), key=str):
         sources.setdefault(mask_source(lesion.files.root, sidecar, lesion.files.links), []).append(

@@ -1,9 +1,9 @@
-"""The tables of one lesion and one atlas: fast to write, and with the bytes that pandas would write."""
+"""Write the tables of one lesion and one atlas, fast and with the same bytes as pandas."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +15,7 @@ from lacuna.utils.files import json_bytes
 
 
 def matrix_bytes(names: tuple[str, ...], matrix: np.ndarray) -> bytes:
-    """A square matrix by region, as a table; as pandas writes it, in a tenth of the time.
+    """Return a square matrix by region as a table, as pandas writes it, in a tenth of the time.
 
     >>> matrix_bytes(('a', 'b'), np.array([[0, 12.5], [12.5, 0]]))
     b'region\\ta\\tb\\na\\t0.0\\t12.5\\nb\\t12.5\\t0.0\\n'
@@ -28,7 +28,7 @@ def matrix_bytes(names: tuple[str, ...], matrix: np.ndarray) -> bytes:
 
 
 def parcels_bytes(names: tuple[str, ...], values: np.ndarray) -> bytes:
-    """A value for each region, as a table.
+    """Return a value for each region as a table.
 
     >>> parcels_bytes(('a', 'b'), np.array([12.5, np.nan]))
     b'region\\tvalue\\na\\t12.5\\nb\\tn/a\\n'
@@ -36,15 +36,25 @@ def parcels_bytes(names: tuple[str, ...], values: np.ndarray) -> bytes:
     return _by_region(names, 'value', _texts(values))
 
 
+def columns_bytes(first: str, names: Sequence[str], columns: Mapping[str, np.ndarray]) -> bytes:
+    """A row for each name, with a value in each column.
+
+    >>> columns_bytes('bundle', ['AF'], {'value': np.array([12.5]), 'streamlines': np.array([8])})
+    b'bundle\\tvalue\\tstreamlines\\nAF\\t12.5\\t8\\n'
+    """
+    rows = zip(names, *(values.tolist() for values in columns.values()), strict=True)
+    return table_bytes([first, *columns], rows)
+
+
 def connectivity_files(
     names: tuple[str, ...], lesion_matrix: np.ndarray, full_matrix: np.ndarray, statistics: Mapping[str, Any]
 ) -> dict[str, bytes]:
-    """The files of one lesion and one atlas, by the key of the output.
+    """Return the files of one lesion and one atlas, by the key of the output.
 
     Parameters
     ----------
     names : tuple of str
-        Of the parcels.
+        Names of the parcels.
     lesion_matrix, full_matrix : numpy.ndarray
         (parcels, parcels) counts of the disconnected and of all streamlines.
     statistics : mapping
@@ -69,11 +79,11 @@ def _by_region(names: tuple[str, ...], header: str, rows: Iterable[str]) -> byte
 
 
 def _texts(values: np.ndarray) -> list[str]:
-    """Numbers as short as they can be read back exactly."""
+    """Return numbers in the shortest form that can be read back exactly."""
     return [NOT_AVAILABLE if math.isnan(value) else repr(value) for value in values.tolist()]
 
 
 @lru_cache(maxsize=16)
 def _labels(names: tuple[str, ...]) -> list[str]:
-    """The names of regions as cells of a table; those with a quote or a tab in quotes. The same for all lesions."""
+    """Return the names of regions as cells of a table, quoted if they contain a quote or a tab; the same for all lesions."""
     return [table_bytes([name, ''], []).decode().removesuffix('\t\n') for name in names]

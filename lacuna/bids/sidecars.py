@@ -1,4 +1,4 @@
-"""Sidecars: what goes into them, in what two differ, and whether a file is the one that its sidecar describes."""
+"""Sidecars: write them, compare them, and check whether a file is the one that its sidecar describes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lacuna.bids.outputs import Output, Target, outputs
 from lacuna.utils.files import dig, holds, json_bytes, read_json, replacing, write_if_changed
 from lacuna.utils.names import sidecar_path
 
-#: where sidecars have sizes and checksums, by the name of the file
+#: key of the sizes and checksums in sidecars, by the name of the file
 FILES = 'Files'
 
 
@@ -24,15 +24,15 @@ def _about(output: Output) -> dict[str, Any]:
 def sidecar_for(
     target: Target, metadata: Mapping[str, Any], atlases: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """The sidecar of one output of a mask.
+    """Return the sidecar of one output of a mask.
 
     Parameters
     ----------
     target : lacuna.bids.outputs.Target
     metadata : mapping
-        What the sidecars of the mask have in common.
+        Common content of the sidecars of the mask.
     atlases : mapping
-        What sidecars say of each atlas.
+        Content of the sidecars for each atlas.
     """
     sidecar = {**_about(outputs()[target.key]), **metadata}
     if target.atlas:
@@ -46,7 +46,7 @@ def sidecar_for(
 
 _BINARIZE = ('Parameters', 'Binarize')
 
-#: what decides the numbers: the place in the sidecar, and how to call it
+#: what determines the numbers: the key in the sidecar, and its name in messages
 _IDENTITY = {
     ('Tractogram', 'SHA256'): 'content of the tractogram (sha256)',
     ('Tractogram', 'Space'): 'space of the tractogram',
@@ -59,12 +59,12 @@ _IDENTITY = {
     _BINARIZE: 'value above which a mask is lesion',
 }
 
-#: what is meant where a sidecar does not say it
+#: defaults for what a sidecar does not state
 _UNSAID: dict[tuple[str, ...], Any] = {_BINARIZE: 'none'}
 
 
 def differences(on_disk: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """What of that which decides the numbers differs between two sidecars, in words.
+    """Return the differences between two sidecars that affect the numbers, in words.
 
     >>> differences({'Parameters': {'OutputResolution': 2}}, {'Parameters': {'OutputResolution': 1}})
     ['output resolution (mm): 2 on disk, 1 now']
@@ -78,7 +78,7 @@ def differences(on_disk: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[s
 
 
 def identity(sidecar: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides the numbers of a result besides its mask, by its name in words: the same for all of a cohort."""
+    """Return what determines the numbers of a result apart from its mask, by name: the same for a whole cohort."""
     return {name: _said(sidecar, keys) for keys, name in _IDENTITY.items() if keys[0] != 'Mask'}
 
 
@@ -93,9 +93,9 @@ def _short(value: Any) -> str:
 
 
 def save(content: bytes | str | Path, target: Path, sidecar: Mapping[str, Any] | None = None) -> Path:
-    """Put a file (its bytes, or one to copy), and its sidecar, under its final name: whole, and only if it is not there as it should be.
+    """Write a file (given as bytes, or to be copied) and its sidecar under their final names, unless they are already there.
 
-    The sidecar gets the size and the checksum of the file.
+    The sidecar records the size and checksum of the file.
 
     Returns
     -------
@@ -112,9 +112,9 @@ def save(content: bytes | str | Path, target: Path, sidecar: Mapping[str, Any] |
 
 
 def place(content: bytes | str | Path, target: Path, sidecar: Path | None = None) -> None:
-    """Put a file under its final name: a content, or the copy of another file.
+    """Write content, or a copy of another file, under its final name, unless it is already there.
 
-    An older sidecar goes first: it must not speak for another content. What is there as it should be stays.
+    An older sidecar is removed first: it must never describe other content.
     """
     if isinstance(content, bytes):
         if holds(target, content):
@@ -131,7 +131,7 @@ def place(content: bytes | str | Path, target: Path, sidecar: Path | None = None
 
 
 def file_record(content: bytes | str | Path) -> dict[str, Any]:
-    """Size and checksum of a file, or of what is to be in one, as sidecars have them."""
+    """Return size and checksum of a file, or of its future content, as recorded in sidecars."""
     if isinstance(content, bytes):
         return {'Size': len(content), 'SHA256': hashlib.sha256(content).hexdigest()}
     with Path(content).open('rb') as stream:
@@ -140,16 +140,16 @@ def file_record(content: bytes | str | Path) -> dict[str, Any]:
 
 
 def damage(path: Path, sidecar: Mapping[str, Any], *, verify: bool = False) -> str | None:
-    """In what a file is not the one that was written, in words; None if nothing is seen.
+    """Return how a file differs from the one that was written, in words; None if no difference is found.
 
     Parameters
     ----------
     path : pathlib.Path
-        A file that is there.
+        An existing file.
     sidecar : mapping
-        What records its size and checksum. Earlier versions did not: then it is only seen whether the file is empty.
+        The sidecar with its size and checksum. Earlier versions did not record them: then only empty files are found.
     verify : bool
-        Whether to compare the checksum, too, which takes as long as reading the file.
+        Whether to compare the checksum too, which takes as long as reading the file.
     """
     size, files = path.stat().st_size, sidecar.get(FILES)
     known = files.get(path.name) if isinstance(files, Mapping) else None
@@ -158,12 +158,12 @@ def damage(path: Path, sidecar: Mapping[str, Any], *, verify: bool = False) -> s
     if size != known.get('Size'):
         return f'it has {size:,} bytes, not {_number(known.get("Size"))}'
     if verify and file_record(path)['SHA256'] != known.get('SHA256'):
-        return 'its checksum is another one'
+        return 'its checksum differs'
     return None
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a file with a sidecar is there, and as long as that says."""
+    """Whether a file with a sidecar exists and has the recorded size."""
     sidecar = read_json(sidecar_path(path))
     return sidecar is not None and path.is_file() and not damage(path, sidecar)
 

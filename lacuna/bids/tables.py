@@ -1,6 +1,6 @@
-"""Read the tables and statistics of one lesion, strict about what they hold; write those of a group.
+"""Read the tables and statistics of one lesion, with strict checks of their content; write those of a group.
 
-A table that is there is replaced by one that holds the same and more, and by nothing else unasked.
+Without `overwrite`, an existing table is replaced only if all its rows are kept.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 
 #: a cell without a value
 NOT_AVAILABLE = 'n/a'
-#: the columns that lead each table of a group
+#: the leading columns of each table of a group
 LEADING = ('participant_id', 'session_id', 'label')
-#: the earliest that a zip archive knows: the same content gives the same file
+#: the earliest time in a zip archive, so that the same content gives the same file
 _NO_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def read_parcels(path: Path) -> pd.Series:
-    """The values of a table of parcels by region, in its order; NaN where a cell is ``n/a``.
+    """Read the values of a table of parcels by region, in its order; NaN where a cell is ``n/a``.
 
     Raises
     ------
     InputError
-        If it is no such table, a region is there twice, or a value is neither a finite number nor ``n/a``.
+        If it is not such a table, a region is listed twice, or a value is neither a finite number nor ``n/a``.
     """
     import pandas as pd
 
@@ -58,12 +58,12 @@ def read_parcels(path: Path) -> pd.Series:
 
 
 def read_matrix(path: Path) -> pd.DataFrame:
-    """The numbers of a square matrix by region, in its order.
+    """Read the numbers of a square matrix by region, in its order.
 
     Raises
     ------
     InputError
-        If it is none, its rows and columns are not the same regions, or a number is not finite.
+        If it is not a matrix, its rows and columns are not the same regions, or a number is not finite.
     """
     import pandas as pd
 
@@ -88,7 +88,7 @@ def read_matrix(path: Path) -> pd.DataFrame:
 
 
 def read_statistics(path: Path) -> dict[str, dict[str, Any]]:
-    """The statistics in a JSON file: single values under '', and by their key those that are there for each region.
+    """Read the statistics in a JSON file: single values under '', and those by region under their key.
 
     Raises
     ------
@@ -113,12 +113,12 @@ def read_statistics(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _read(path: Path, **options: Any) -> pd.DataFrame:
-    """All cells of a table, the header as well: what pandas takes for a header it renames if it is there twice."""
+    """Read all cells of a table, including the header: pandas would rename duplicates in a header."""
     import pandas as pd
 
     try:
         content = path.read_bytes()
-        # a table of two columns or of regions by regions is never wider than long; pandas takes some kB a column
+        # a table of two columns or of regions by regions is never wider than long; pandas uses a few kB per column
         if content.partition(b'\n')[0].count(b'\t') > max(1, content.count(b'\n')):
             message = f'{path}: expected as many rows as columns'
             raise InputError(message)
@@ -148,13 +148,13 @@ def _is_wrong(cell: object) -> bool:
 def _unique(path: Path, names: list[str]) -> list[str]:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        message = f'{path}: the region {shorten(twice)} is there more than once'
+        message = f'{path}: the region {shorten(twice)} is listed more than once'
         raise InputError(message)
     return names
 
 
 def table_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    """A tab-separated table; what is not there (None, NaN) is ``n/a``.
+    """Return a tab-separated table; missing values (None, NaN) are ``n/a``.
 
     >>> table_bytes(['participant_id', 'value'], [['sub-01', 2.5], ['sub-02', None]])
     b'participant_id\\tvalue\\nsub-01\\t2.5\\nsub-02\\tn/a\\n'
@@ -172,7 +172,7 @@ def _is_missing(cell: object) -> bool:
 
 @dataclass(frozen=True)
 class GroupTable:
-    """A table that is ready to be written.
+    """A table that is ready to write.
 
     Attributes
     ----------
@@ -180,10 +180,10 @@ class GroupTable:
     shape : tuple of int
         Rows and columns.
     content : pathlib.Path
-        A file that holds what is to be written; it is moved into its place.
+        A file with the content of the table; it is moved to `path`.
     sidecar : mapping
     leading : int
-        Cells of a row that tell whose it is.
+        Number of leading cells of a row, which identify the lesion.
     """
 
     path: Path
@@ -193,14 +193,14 @@ class GroupTable:
     leading: int = len(LEADING)
 
     def is_there(self) -> bool:
-        """Whether the file is there, with just this content."""
+        """Whether the file exists with exactly this content."""
         return self.path.is_file() and filecmp.cmp(self.path, self.content, shallow=False)
 
     def only_adds(self) -> bool:
-        """Whether all rows of the table that is there are in this one, as they are."""
+        """Whether all rows of the existing table are in this one, unchanged."""
         try:
             return only_adds(self._items(self.path), self._items(self.content))
-        # whatever is in its place
+        # any other content
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             return False
 
@@ -216,12 +216,12 @@ def write_tables(tables: Sequence[GroupTable], *, overwrite: bool) -> set[Path]:
     Returns
     -------
     set of pathlib.Path
-        Those that were not there before, or not like this.
+        Those that are new or changed.
 
     Raises
     ------
     InputError
-        If one that is there differs by more than new rows (unless `overwrite`); then nothing is written.
+        If an existing table differs by more than new rows (unless `overwrite`); then nothing is written.
     """
     new = [table for table in tables if not table.is_there()]
     differing = [
@@ -229,13 +229,13 @@ def write_tables(tables: Sequence[GroupTable], *, overwrite: bool) -> set[Path]:
     ]
     if differing:
         message = (
-            f'{differing[0]} is there already, and differs from what would be written by more than new rows'
+            f'{differing[0]} already exists and differs from the new table by more than new rows'
             f'{f" ({len(differing)} tables in all)" if len(differing) > 1 else ""}; '
-            'name another --output-dir, or --overwrite to replace it'
+            'choose another --output-dir, or use --overwrite to replace it'
         )
         raise InputError(message)
     for table in tables:
-        # the table last: one that is there has its sidecar
+        # the table last, so that every table has its sidecar
         write_if_changed(sidecar_path(table.path), json_bytes(table.sidecar))
     for table in new:
         table.content.replace(table.path)
@@ -249,18 +249,18 @@ def write_stack(
     shape: tuple[int, int, int],
     labels: Mapping[str, Any],
 ) -> None:
-    """Write matrices of one shape as an ``.npz`` without holding more than one of them.
+    """Write matrices of one shape as an ``.npz`` with only one of them in memory.
 
     Parameters
     ----------
     path : pathlib.Path
     name : str
-        Of the array of the matrices.
+        Name of the array of matrices.
     matrices : iterable of numpy.ndarray
     shape : tuple of int
         Number of matrices, rows and columns.
     labels : mapping
-        More arrays of text, by name.
+        Additional arrays of text, by name.
     """
     header = {'descr': '<f8', 'fortran_order': False, 'shape': shape}
     with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
@@ -273,12 +273,12 @@ def write_stack(
                 stream.write(np.ascontiguousarray(matrix, '<f8').data)
 
 
-#: a row of a table or stack: what tells whose it is, and what it holds
+#: a row of a table or stack: the cells that identify the lesion, and the values
 Item = tuple[tuple[str, ...], Any]
 
 
 def table_items(path: Path, leading: int) -> Iterator[Item]:
-    """The rows of a table by their leading cells, the header first."""
+    """Yield the rows of a table with their leading cells, the header first."""
     with path.open(encoding='utf-8', newline='\n') as lines:
         rows = (line.rstrip('\n').split('\t') for line in lines)
         yield (), next(rows, [])
@@ -287,7 +287,7 @@ def table_items(path: Path, leading: int) -> Iterator[Item]:
 
 
 def stack_items(path: Path, name: str, leading: Sequence[str], common: str) -> Iterator[Item]:
-    """The matrices that `write_stack` wrote by their labels, one after the other; first what they have in common."""
+    """Yield the matrices that `write_stack` wrote with their labels, one by one; first what they have in common."""
     with zipfile.ZipFile(path) as archive:
         texts = {}
         for label in (*leading, common):
@@ -305,7 +305,7 @@ def stack_items(path: Path, name: str, leading: Sequence[str], common: str) -> I
 def only_adds(old: Iterable[Item], new: Iterable[Item]) -> bool:
     """Whether all rows of a table are in another, in the same order and with the same values.
 
-    A row without any value may have got some.
+    A row without any value may have gained some.
 
     >>> old = [((), ['a']), (('sub-01',), ['1']), (('sub-03',), ['n/a'])]
     >>> only_adds(old, [*old[:2], (('sub-02',), ['2']), (('sub-03',), ['3'])])

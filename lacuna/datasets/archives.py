@@ -17,7 +17,8 @@ import numpy as np
 
 from lacuna.errors import InputError
 from lacuna.streamlines.files import tck
-from lacuna.streamlines.files.formats import EXTENSIONS, iter_blocks, open_tractogram
+from lacuna.streamlines.files.formats import EXTENSIONS
+from lacuna.streamlines.files.joined import blocks_of
 from lacuna.utils.progress import track
 
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -53,14 +54,9 @@ def unpack(path: Path, scratch: Path, *, show_progress: bool) -> tuple[Path, dic
     bundles: dict[str, np.ndarray] = {}
     members = _members(path, scratch)
 
-    def blocks(tractograms: Iterable[tuple[str, Path]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        so_far = 0
+    def told(tractograms: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Path]]:
         for name, tractogram in track(tractograms, f'unpack {path.name}', unit=' files', show=show_progress):
-            first = so_far
-            for points, lengths in iter_blocks(open_tractogram(tractogram)):
-                so_far += len(lengths)
-                yield points, lengths
-            bundles[name] = np.arange(first, so_far)
+            yield name, tractogram
             tractogram.unlink()
 
     try:
@@ -68,7 +64,7 @@ def unpack(path: Path, scratch: Path, *, show_progress: bool) -> tuple[Path, dic
         if len(leading) == 1:
             return leading[0][1], {}
         merged = scratch / f'{path.name.partition(".")[0]}.tck'
-        tck.write_blocks(merged, blocks(chain(leading, members)))
+        tck.write_blocks(merged, blocks_of(told(chain(leading, members)), bundles))
     except (
         zipfile.BadZipFile,
         tarfile.TarError,

@@ -19,7 +19,7 @@ from lacuna.datasets.download import Patience, Remote, check_space, download, sh
 from lacuna.datasets.sources import Connectome, connectomes, locate
 from lacuna.errors import InputError, TractogramError
 from lacuna.images.spaces import world_space
-from lacuna.streamlines.files.formats import EXTENSIONS, convert, read_bundles, without_extension
+from lacuna.streamlines.files.formats import EXTENSIONS, beside, convert
 from lacuna.streamlines.subsample import Subsample
 from lacuna.utils.cache import cache_dir
 from lacuna.utils.files import json_bytes, read_json, write_if_changed
@@ -170,10 +170,8 @@ def _found(known: Connectome, remote: Remote) -> str:
 
 def _convert_whole(source: Path, target: Path, subsample: Subsample, *, show_progress: bool) -> None:
     """Draw a part of a connectome that was fetched in full."""
-    table = source.with_name(f'{source.stem}_bundles.tsv')
-    bundles = read_bundles(table) if table.is_file() else None
     with _bar(source, show_progress) as advance:
-        convert(source, target, subsample=subsample, bundles=bundles, overwrite=True, progress=advance)
+        convert(source, target, subsample=subsample, overwrite=True, progress=advance)
 
 
 def _download_and_convert(
@@ -248,8 +246,7 @@ def _convert(
             **({'License': known.licence} if known.licence else {}),
             'Sources': [shown(remote.url)],
         }
-        stem = without_extension(source)
-        write_if_changed(stem.with_name(f'{stem.name}.json'), json_bytes(about))
+        write_if_changed(beside(source, '.json'), json_bytes(about))
         several = bundles if len(bundles) > 1 else None
         with _bar(source, show_progress) as advance:
             convert(

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -18,6 +17,8 @@ from lacuna.datasets.archives import ARCHIVES
 from lacuna.datasets.download import Patience, Remote, read_answer, shown
 from lacuna.errors import InputError
 from lacuna.streamlines.files.formats import EXTENSIONS
+from lacuna.utils.files import data_text
+from lacuna.utils.names import few
 
 #: most answers read in one search of an OSF project; OSF allows a hundred requests an hour
 _MOST_ANSWERS = 60
@@ -86,8 +87,7 @@ class Connectome:
 
 @cache
 def _data() -> dict[str, Any]:
-    text = resources.files('lacuna').joinpath('data/connectomes.json').read_text(encoding='utf-8')
-    return dict(json.loads(text))
+    return dict(json.loads(data_text('connectomes.json')))
 
 
 def connectomes() -> dict[str, Connectome]:
@@ -197,9 +197,7 @@ def _search_osf(known: Connectome, api: str, patience: Patience | None) -> Remot
     if addresses:
         message = f'{where} has more than one {known.name}: {", ".join(addresses)}; choose one with --url'
     else:
-        others = (
-            f' (there are {", ".join(sorted({name for name, _ in tractograms})[:5])})' if tractograms else ''
-        )
+        others = f' (there are {few(sorted({name for name, _ in tractograms}))})' if tractograms else ''
         message = (
             f'{where} has no {known.name}: none of its {len(files)} files is a tractogram named '
             f'{known.file}{others}; {known.other_ways}'

@@ -14,13 +14,14 @@ from lacuna.bids.derivatives import BIDS_VERSION
 from lacuna.bids.tables import table_bytes
 from lacuna.datasets.synthetic.anatomy import brain_mask, gray_matter
 from lacuna.datasets.synthetic.bundles import Bundle, simulate_bundles
-from lacuna.datasets.synthetic.lesions import LESIONS, simulate_lesion
+from lacuna.datasets.synthetic.lesions import lesions, simulate_lesion
 from lacuna.datasets.synthetic.parcels import Parcellation, simulate_parcels
 from lacuna.errors import InputError
 from lacuna.images.nifti import make, save
 from lacuna.images.spaces import Grid, standard_grid
+from lacuna.streamlines.files.bundle_tables import write_bundles
 from lacuna.streamlines.files.tck import write_tck
-from lacuna.utils.files import json_bytes
+from lacuna.utils.files import data_text, json_bytes
 from lacuna.utils.names import sidecar_path
 from lacuna.utils.progress import track
 
@@ -31,34 +32,6 @@ _SEED = 1909  # seed of all random numbers
 _STEP = 1.0  # mm
 _DRAFT = '.lacuna-tutorial-'
 _GENERATED_BY = [{'Name': 'Lacuna', 'Version': __version__, 'Description': 'lacuna tutorial'}]
-
-_README = f"""# Three synthetic lesions
-
-Made by `lacuna tutorial`. Everything in this dataset is synthetic and the same on every computer: made for learning and
-testing, not for research. The lesions are deformed ellipsoids, without real participants or images behind them.
-Licence: CC0.
-
-| path | what |
-|---|---|
-| `sub-*/` | three participants with one lesion mask each ({SPACE}, 1 mm) |
-| `sourcedata/connectome/{CONNECTOME}.tck` | 20,000 streamlines, with a sidecar and a table of the bundles |
-| `sourcedata/parcellation/` | 100 parcels ({SPACE}, 2 mm) and the table of their names |
-
-Map the disconnection of each lesion (run this in this folder):
-
-    lacuna run snm . derivatives/lacuna --connectome-path sourcedata/connectome/{CONNECTOME}.tck
-
-Add matrices and the disconnection of each parcel:
-
-    parcels=sourcedata/parcellation/{PARCELLATION}_space-{SPACE}_dseg
-    lacuna run snm . derivatives/lacuna --connectome-path sourcedata/connectome/{CONNECTOME}.tck \\
-        --custom-parcellation {PARCELLATION} $parcels.nii.gz $parcels.tsv {SPACE} \\
-        --compute-disconnectivity-matrix --compute-roi-disconnection
-
-Then write tables of all participants:
-
-    lacuna collect derivatives/lacuna
-"""
 
 
 @dataclass(frozen=True)
@@ -72,7 +45,7 @@ class TutorialPaths:
     masks : tuple of pathlib.Path
         One lesion mask for each participant.
     connectome, connectome_sidecar, bundles : pathlib.Path
-        The ``.tck``, its ``.json``, and the table of the bundles (name, first index, count).
+        The ``.tck``, its ``.json``, and the table of the bundles (bundle, first, count).
     parcellation, labels : pathlib.Path
         The image and its label table.
     readme : pathlib.Path
@@ -90,7 +63,7 @@ class TutorialPaths:
 
 def tutorial_paths(directory: Path) -> TutorialPaths:
     """Return where `write_tutorial` puts its files in `directory`."""
-    subjects = [f'{i:02d}' for i in range(1, len(LESIONS) + 1)]
+    subjects = [f'{i:02d}' for i in range(1, len(lesions()) + 1)]
     # BIDS allows files of any kind here
     sourcedata = directory / 'sourcedata'
     connectome = sourcedata / 'connectome' / f'{CONNECTOME}.tck'
@@ -183,7 +156,7 @@ def _write(paths: TutorialPaths, *, show_progress: bool) -> None:
     bundles = simulate_bundles(rng, grid, brain, parcellation.cortex, step=_STEP)
     _write_connectome(paths, track(bundles, 'tutorial', unit=' bundles', show=show_progress))
     _write_bids(paths)
-    paths.readme.write_text(_README, encoding='utf-8')
+    paths.readme.write_text(data_text('tutorial.md'), encoding='utf-8')
 
 
 def _write_parcellation(paths: TutorialPaths, grid: Grid, parcellation: Parcellation) -> None:
@@ -193,18 +166,18 @@ def _write_parcellation(paths: TutorialPaths, grid: Grid, parcellation: Parcella
 
 
 def _write_connectome(paths: TutorialPaths, bundles: Iterable[Bundle]) -> None:
-    table: list[tuple[str, int, int]] = []
+    table: dict[str, np.ndarray] = {}
     count = 0
 
     def streamlines() -> Iterator[np.ndarray]:
         nonlocal count
         for bundle in bundles:
-            table.append((bundle.name, count, len(bundle.streamlines)))
+            table[bundle.name] = np.arange(count, count + len(bundle.streamlines))
             count += len(bundle.streamlines)
             yield from bundle.streamlines
 
     write_tck(paths.connectome, streamlines(), step_size=_STEP)
-    paths.bundles.write_bytes(table_bytes(('name', 'first', 'count'), table))
+    write_bundles(paths.bundles, table)
     sidecar = {
         'Name': CONNECTOME,
         'Description': 'Synthetic streamlines around landmarks of the large bundles, for learning and for tests; '
@@ -223,7 +196,7 @@ def _write_bids(paths: TutorialPaths) -> None:
     grid = standard_grid(SPACE, 1)
     brain = brain_mask(grid)
     rows = []
-    for i, (path, lesion) in enumerate(zip(paths.masks, LESIONS, strict=True)):
+    for i, (path, lesion) in enumerate(zip(paths.masks, lesions(), strict=True)):
         mask = simulate_lesion(np.random.default_rng([_SEED, i]), grid, brain, lesion)
         path.parent.mkdir(parents=True)
         save(make(mask, grid.affine), path)

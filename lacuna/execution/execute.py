@@ -30,7 +30,7 @@ from lacuna.utils.progress import track
 if TYPE_CHECKING:
     from lacuna.bids.failures import Failure
     from lacuna.execution.plan import MaskJob, RunPlan
-    from lacuna.images.masks import PackedMask
+    from lacuna.images.masks import KnownMask
     from lacuna.streamlines.tractogram import Tractogram
 
 _LOGGER = logging.getLogger('lacuna')
@@ -143,7 +143,8 @@ def _mrtrix_version() -> str | None:
 
 def _open_tractogram(config: RunConfig, pools: Pools, *, show: bool) -> Tractogram:
     """The tractogram; one that was never read is read where the work is done."""
-    from lacuna.streamlines.tractogram import Tractogram, was_read
+    from lacuna.streamlines.inspection import was_read
+    from lacuna.streamlines.tractogram import Tractogram
 
     remote = pools.is_remote and not was_read(config.connectome_path, cache_dir())
     make = partial(
@@ -284,7 +285,7 @@ def _make_reports(
     root, viewer = plan.config.output_dir, plan.config.report == 'full'
     stale = {subject for subject in known if not is_current(root, subject, viewer=viewer)}
     subjects = sorted(stale | {failure.subject for failure in failures})
-    masks: dict[str, dict[Path, PackedMask]] = {}
+    masks: dict[str, dict[Path, KnownMask]] = {}
     for mask in (*plan.done, *(job.mask for job in plan.todo)):
         masks.setdefault(mask.subject, {})[mask.path.absolute()] = plan.masks[mask.path]
     workers = processors(plan.config.nprocs)

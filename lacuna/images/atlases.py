@@ -8,17 +8,19 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lacuna.errors import InputError
-from lacuna.images.labels import LARGEST, read_labels
+from lacuna.images.labels import LARGEST, read_labels, read_networks
 from lacuna.images.masks import read_image
 from lacuna.images.nifti import is_usable, make
+from lacuna.images.parcels import schaefer_network
 from lacuna.images.spaces import SPACES, Grid, templateflow_home, world_space
-from lacuna.utils.names import parse_entities
+from lacuna.utils.names import few, parse_entities
 
 if TYPE_CHECKING:
     from lacuna.images.transforms import PointTransform
@@ -69,6 +71,9 @@ class Parcellation:
         In the order of the label values, including labels that the image does not hold.
     sha256 : str
         Checksum of voxels, affine and labels.
+    networks : tuple of str
+        Network of each parcel, from the label table or from the names of Schaefer's atlas; nothing where it is not
+        known.
     """
 
     atlas: Atlas
@@ -76,6 +81,12 @@ class Parcellation:
     affine: np.ndarray
     names: tuple[str, ...]
     sha256: str
+    networks: tuple[str, ...] = ()
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """(parcels,) int64, number of voxels of each."""
+        return np.bincount(self.index.reshape(-1), minlength=len(self.names) + 1)[1:]
 
     def image(self) -> Any:
         """The number of the parcel in each voxel, from 1, as a NIfTI image (int32)."""
@@ -256,15 +267,18 @@ def read_parcellation(atlas: Atlas) -> Parcellation:
     values = np.array(list(labels), np.int64)
     unnamed = sorted(set(present.astype(np.int64).tolist()) - set(values.tolist()))
     if unnamed:
-        few = ', '.join(map(str, unnamed[:8])) + (', ...' if len(unnamed) > 8 else '')
-        message = f'labels of {atlas.image} have no name in {atlas.labels}: {few}'
+        message = f'labels of {atlas.image} have no name in {atlas.labels}: {few(list(map(str, unnamed)), 8)}'
         raise InputError(message)
     index = np.zeros(data.shape, np.int32)
     index[labelled] = np.searchsorted(values, inside) + 1
     names = tuple(labels.values())
     digest = hashlib.sha256(repr((index.shape, affine.round(6).tolist(), list(labels.items()))).encode())
     digest.update(index.tobytes())
-    return Parcellation(atlas, index, affine, names, digest.hexdigest())
+    known = read_networks(atlas.labels, labels)
+    networks = tuple(
+        known.get(value, '') if known else schaefer_network(name) for value, name in labels.items()
+    )
+    return Parcellation(atlas, index, affine, names, digest.hexdigest(), networks)
 
 
 def move_parcellation(parcellation: Parcellation, grid: Grid, transform: PointTransform) -> Parcellation:

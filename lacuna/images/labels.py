@@ -29,6 +29,8 @@ _NAMES = (
     'roi name',
     'region name',
 )
+#: of the network of a parcel
+_NETWORKS = ('network', 'network_label')
 _EITHER = ('label', 'roi', 'region', 'parcel', 'structure')
 #: separators between the columns of a table, and after a value
 _DELIMITERS = ('\t', ';', '|', ',')
@@ -77,6 +79,7 @@ class _Rows(NamedTuple):
     lines: list[_Line]
     names: list[str]
     values: dict[str, list[str]]
+    networks: list[str] | None = None
 
 
 def read_labels(path: Path, image_labels: Collection[int] = ()) -> dict[int, str]:
@@ -124,6 +127,29 @@ def read_labels(path: Path, image_labels: Collection[int] = ()) -> dict[int, str
         message = f'the label table {path} has no labels'
         raise InputError(message)
     return dict(sorted(labels.items()))
+
+
+def read_networks(path: Path, labels: Collection[int]) -> dict[int, str]:
+    """The network of each label, by value, from a column ``network`` or ``network_label``.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A label table that `read_labels` reads.
+    labels : collection of int
+        The values that were read.
+
+    Returns
+    -------
+    dict of int to str
+        Empty if there is no such column; nothing for a label whose cell is empty or ``n/a``.
+    """
+    rows = _with_header(path, _content(path))
+    if rows is None or rows.networks is None:
+        return {}
+    networks = (' '.join(cell.split()) for cell in rows.networks)
+    found = dict(zip(_chosen(path, rows, set(labels)), networks, strict=True))
+    return {value: name if name.lower() not in _NO_NAMES else '' for value, name in found.items()}
 
 
 def _refuse(path: Path, line: _Line, why: str) -> NoReturn:
@@ -201,8 +227,12 @@ def _with_header(path: Path, lines: list[_Line]) -> _Rows | None:
             lines[0],
             f'it needs one column of values and one of names, index and name, but has {shorten(header)}',
         )
+    networks = next((column(word) for word in _NETWORKS if word in header), None)
     return _Rows(
-        [line for line, _ in rows], column(names[0]), {shorten(word): column(word) for word in values}
+        [line for line, _ in rows],
+        column(names[0]),
+        {shorten(word): column(word) for word in values},
+        networks,
     )
 
 

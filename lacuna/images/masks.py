@@ -126,6 +126,42 @@ class PackedMask:
         return Mask.of(part, self.box, self.shape, self.affine, self.sha256, self.notes)
 
 
+@dataclass(frozen=True)
+class UnreadMask:
+    """A mask that an earlier run has read, and whose file was not touched since: it is read when its voxels are needed.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    binarize : float or None
+        See `read_mask`.
+    sha256 : str
+        That of the mask, see :class:`Mask`.
+    """
+
+    path: Path
+    binarize: float | None
+    sha256: str
+
+    def unpack(self) -> Mask:
+        """The mask.
+
+        Raises
+        ------
+        MaskError
+            If it cannot be read, or is another one by now.
+        """
+        mask = read_mask(self.path, self.binarize)
+        if mask.sha256 != self.sha256:
+            message = f'{self.path}: the mask has changed since the run has started; run again'
+            raise MaskError(message)
+        return mask
+
+
+#: a mask whose voxels can be had
+KnownMask = PackedMask | UnreadMask
+
+
 def mask_source(given: Any) -> Path:
     """Return the file of a mask given as a path or a nibabel image; ``image`` if it is not from a file.
 
@@ -244,7 +280,7 @@ def read_image(given: Any) -> tuple[np.ndarray, Any]:
         raise ValueError(message)
     try:
         with opened(given) if from_file else nullcontext(given) as image:
-            _check_size(image)
+            check_size(image)
             with np.errstate(all='ignore'):  # scaled by NaN or Inf: refused later for its values
                 data = np.asanyarray(image.dataobj)
     except Exception as error:  # whatever the parsers of all formats raise
@@ -258,8 +294,13 @@ def read_image(given: Any) -> tuple[np.ndarray, Any]:
     return data, image
 
 
-def _check_size(image: Any) -> None:
-    """Refuse an image with more voxels than its file can hold, before they take any memory."""
+def check_size(image: Any) -> None:
+    """Refuse an image with more voxels than its file can hold, before they take any memory.
+
+    Raises
+    ------
+    ValueError
+    """
     voxels = math.prod(map(int, image.shape))
     if not 0 < voxels <= _MOST_VOXELS:
         message = f'its header claims {" x ".join(map(str, image.shape))} voxels'

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _SCHAEFER = re.compile(r'(?:(?:7|17)Networks_)?(?P<hemi>LH|RH)_(?P<network>[A-Za-z]+)_(?P<rest>.+)')
+_NETWORK = re.compile(r'(?:7|17)Networks_(?:LH|RH)_([A-Za-z]+)_')
 _LEFT = re.compile(r'(?i)^(lh|l|left)[-_. ]|[-_. ](lh|l|left)$|[-_](lh|left)[-_]|^ctx-lh-')
 _RIGHT = re.compile(r'(?i)^(rh|r|right)[-_. ]|[-_. ](rh|r|right)$|[-_](rh|right)[-_]|^ctx-rh-')
 
@@ -65,6 +66,16 @@ def read_parcel(name: str) -> Parcel:
     hemisphere = 'L' if _LEFT.search(name) else 'R' if _RIGHT.search(name) else ''
     short = re.sub(r'(?i)^ctx-[lr]h-|^(lh|rh|l|r|left|right)[-_. ]|[-_. ](lh|rh|l|r|left|right)$', '', name)
     return Parcel(name, short.replace('_', ' ') or name, hemisphere, '')
+
+
+def schaefer_network(name: str) -> str:
+    """The network that the name of a parcel of Schaefer's atlas says; nothing for all other names.
+
+    >>> schaefer_network('17Networks_RH_DefaultA_PFCm_1'), schaefer_network('LH_Vis_1')
+    ('DefaultA', '')
+    """
+    found = _NETWORK.match(name)
+    return found[1] if found else ''
 
 
 def labelled(parcel: Parcel) -> str:

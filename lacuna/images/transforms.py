@@ -6,13 +6,15 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lacuna.errors import InputError
-from lacuna.images.field import DisplacementField
 from lacuna.images.spaces import find_transform
+
+if TYPE_CHECKING:
+    from lacuna.images.field import DisplacementField
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,8 @@ def _read_affine(part: Any) -> np.ndarray:
 
 
 def _read_field(part: Any, order: int) -> DisplacementField:
+    from lacuna.images.field import DisplacementField  # loads the compiler
+
     fixed = np.asarray(_parameters(part, 'FixedParameters'), float)
     data = _parameters(part, 'Parameters')
     if fixed.shape != (18,) or (fixed[:3] < 2).any() or 3 * int(np.prod(fixed[:3])) != data.size:

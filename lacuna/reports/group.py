@@ -6,7 +6,6 @@ import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -19,33 +18,9 @@ from lacuna.reports.figures.frame import SHAPE, load_image, load_template, mask_
 from lacuna.reports.figures.group import distribution_figure, heat_figure, outliers
 from lacuna.reports.figures.style import drawing, png_bytes, svg_bytes
 from lacuna.reports.summary import warnings_html
-from lacuna.utils.files import write_if_changed
+from lacuna.utils.files import data_text, write_if_changed
 from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
-
-_SORT = """
-'use strict';
-for (const table of document.querySelectorAll('table.sortable')) {
-  table.querySelectorAll('th button').forEach((button, column) => {
-    button.onclick = () => {
-      const up = button.dataset.order !== 'up';
-      table.querySelectorAll('th').forEach((head) => head.removeAttribute('aria-sort'));
-      table.querySelectorAll('th button').forEach((other) => delete other.dataset.order);
-      button.dataset.order = up ? 'up' : 'down';
-      button.parentElement.setAttribute('aria-sort', up ? 'ascending' : 'descending');
-      const value = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent;
-      const rows = [...table.tBodies[0].rows].sort((a, b) => {
-        const [one, other] = [value(a), value(b)];
-        const difference = Number(one) - Number(other);
-        const order = Number.isNaN(difference) ? one.localeCompare(other) : difference;
-        return up ? order : -order;
-      });
-      table.tBodies[0].append(...rows);
-    };
-  });
-}
-"""
-
 
 _TITLE = '<title>Lacuna: all lesions</title>'
 #: the title of a page by Lacuna is within so many bytes
@@ -275,13 +250,12 @@ def _section(title: str, caption: str, picture: bytes) -> str:
 
 
 def _page(count: int, sections: Sequence[str]) -> str:
-    css = resources.files('lacuna').joinpath('data/report.css').read_text(encoding='utf-8')
     body = '\n'.join(sections) or '<p class="box bad">No results.</p>'
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'{_TITLE}'
-        f'<link rel="icon" href="data:,"><style>{css}</style></head><body><nav><strong>Lacuna: all lesions</strong>'
+        f'<link rel="icon" href="data:,"><style>{data_text("report.css")}</style></head><body><nav><strong>Lacuna: all lesions</strong>'
         '</nav><main><h1>Lacuna: all lesions</h1>'
-        f'<p>{count} lesion{"" if count == 1 else "s"}.</p>{body}</main><script>{_SORT}</script></body></html>\n'
+        f'<p>{count} lesion{"" if count == 1 else "s"}.</p>{body}</main><script>\n{data_text("group.js")}</script></body></html>\n'
     )

@@ -19,7 +19,7 @@ from lacuna.bids.failures import Failure
 from lacuna.bids.outputs import figure_name, figures_dir
 from lacuna.bids.results import LesionResults, find_results
 from lacuna.errors import LacunaError
-from lacuna.images.masks import PackedMask
+from lacuna.images.masks import KnownMask
 from lacuna.reports.methods import methods_html, newest_methods
 from lacuna.reports.reportlets import draw_reportlets, publish_reportlets, results_stamp
 from lacuna.utils.files import write_if_changed
@@ -39,7 +39,7 @@ def make_reports(
     failures: Sequence[Failure] = (),
     redraw: bool = False,
     viewer: bool = True,
-    masks: Mapping[str, Mapping[Path, PackedMask]] = MappingProxyType({}),
+    masks: Mapping[str, Mapping[Path, KnownMask]] = MappingProxyType({}),
     workers: int = 1,
 ) -> Iterator[tuple[str, Path | str]]:
     """Make the pages of several participants; one that fails does not stop the others.
@@ -75,7 +75,7 @@ def make_reports(
         yield from zip(subjects, pool.map(make, subjects, known), strict=True)
 
 
-def _try_report(root: Path, subject: str, masks: Mapping[Path, PackedMask], **options: Any) -> Path | str:
+def _try_report(root: Path, subject: str, masks: Mapping[Path, KnownMask], **options: Any) -> Path | str:
     from nibabel.filebasedimages import ImageFileError
 
     try:
@@ -92,7 +92,7 @@ def make_report(
     failures: Iterable[Failure] = (),
     redraw: bool = False,
     viewer: bool = True,
-    masks: Mapping[Path, PackedMask] = MappingProxyType({}),
+    masks: Mapping[Path, KnownMask] = MappingProxyType({}),
 ) -> Path:
     """Draw the missing figures of a participant, and write the page.
 

@@ -17,7 +17,7 @@ from lacuna.bids.outputs import figure_name
 from lacuna.bids.results import LesionResults
 from lacuna.bids.sidecars import save
 from lacuna.images import plausibility
-from lacuna.images.masks import Mask, PackedMask
+from lacuna.images.masks import KnownMask, Mask
 from lacuna.images.plausibility import MaskFacts, mask_doubts, measure_mask
 from lacuna.reports import checks
 from lacuna.reports.figures import brain as figures
@@ -43,7 +43,7 @@ def draw_reportlets(
     folder: Path,
     *,
     viewer: bool = True,
-    masks: Mapping[Path, PackedMask] = MappingProxyType({}),
+    masks: Mapping[Path, KnownMask] = MappingProxyType({}),
 ) -> list[Path]:
     """Draw all figures of a lesion under their final names, and write its viewer with its scripts.
 
@@ -128,7 +128,7 @@ class _Images:
         return self.found.mask
 
 
-def _read(lesion: LesionResults, masks: Mapping[Path, PackedMask]) -> _Images:
+def _read(lesion: LesionResults, masks: Mapping[Path, KnownMask]) -> _Images:
     found = lesion.mask_source.read(masks)
     disconnection, sample = lesion.path('disconnection_map'), lesion.path('sample')
     percent = load_image(disconnection) if disconnection else None

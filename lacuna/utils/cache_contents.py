@@ -19,6 +19,7 @@ KINDS = {
     'moved': 'tractograms in another space',
     'converted': 'tractograms as .tck',
     'endpoints': 'parcels at the ends of streamlines',
+    'bundles': 'voxels that bundles visit',
     'tdi': 'densities of tractograms (engine mrtrix)',
     'tractograms': 'checksums of tractograms',
     'numba*': 'compiled code',

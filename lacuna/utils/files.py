@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,9 @@ def replacing(target: str | Path) -> Iterator[Path]:
     # the extension is kept because writers choose format and compression by it
     name = f'{TEMPORARY}{target.name}-{secrets.token_hex(6)}{"".join(target.suffixes)}'
     temporary = target.with_name(name)
+    if not target.parent.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        try:
-            temporary.touch(exist_ok=False)
-        except FileNotFoundError:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary.touch(exist_ok=False)
         yield temporary
         temporary.replace(target)
     except BaseException:
@@ -47,6 +45,13 @@ def remove_leftovers(targets: Iterable[Path]) -> None:
             for entry in entries:
                 if entry.name.startswith(TEMPORARY) and entry.name.startswith(tuple(names)):
                     Path(entry).unlink(missing_ok=True)
+
+
+def stamp(path: Path) -> list[int]:
+    """What tells a file that was touched since."""
+    # The change time cannot be set by hand: a file that is replaced or edited never keeps all four.
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def holds(path: Path, content: bytes) -> bool:
@@ -102,3 +107,8 @@ def dig(content: Any, *keys: str) -> Any:
     for key in keys:
         content = content.get(key) if isinstance(content, Mapping) else None
     return content
+
+
+def data_text(name: str) -> str:
+    """Return the text of a data file of the package."""
+    return resources.files('lacuna').joinpath('data', name).read_text(encoding='utf-8')

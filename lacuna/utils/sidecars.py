@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import glob
+import time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,27 @@ def inherited_metadata(path: Path) -> dict[str, Any]:
     for folder in folders:
         general = [
             each
-            for pattern in (f'{glob.escape(suffix)}.json', f'*_{glob.escape(suffix)}.json')
-            for each in folder.glob(pattern)
-            if each != own and parse_entities(each.name).items() <= wanted
+            for name in _json_files(folder)
+            if (name == f'{suffix}.json' or name.endswith(f'_{suffix}.json'))
+            and (each := folder / name) != own
+            and parse_entities(name).items() <= wanted
         ]
         for each in sorted(general, key=lambda other: len(parse_entities(other.name))):
             found |= read_json(each) or {}
     return found | (read_json(own) or {})
+
+
+def _json_files(folder: Path) -> list[str]:
+    """Return the names of the JSON files of a folder. That of a whole dataset is asked about each of its images."""
+    try:
+        changed = folder.stat().st_mtime_ns
+        # within a tick of its times, a folder may change again unseen
+        settled = time.time_ns() - changed > 2_000_000_000
+        return _listed(folder, changed if settled else time.time_ns())
+    except OSError:
+        return []
+
+
+@lru_cache(maxsize=64)
+def _listed(folder: Path, _as_of: int) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.suffix == '.json')

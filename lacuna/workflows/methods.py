@@ -15,18 +15,22 @@ def moved(source: str, target: str) -> str:
 
 def full_density(space: str, resolution: int, engine: str) -> str:
     """Of the density of the whole tractogram."""
-    how = '`tckmap`, *MRtrix3*' if engine == 'mrtrix' else 'from an index of the streamlines, as by *MRtrix3*'
+    how = '`tckmap`, *MRtrix3*' if engine == 'mrtrix' else 'from an index of the streamlines, as in *MRtrix3*'
     return (
         'The number of streamlines of the normative tractogram that visit each voxel was mapped on the standard '
         f'{resolution} mm grid of {space} ({how} [@mrtrix3; @tdi]). '
     )
 
 
-def endpoints(atlas: str, engine: str) -> str:
+#: the rules by which an end is assigned to a parcel
+_RULES = {'radial': 'nearest parcel within 4 mm', 'end-voxels': 'that of the voxel of the end'}
+
+
+def endpoints(atlas: str, engine: str, assignment: str = 'radial') -> str:
     """Of the parcels at the ends of the streamlines."""
-    how = '`tck2connectome`' if engine == 'mrtrix' else 'as by `tck2connectome`'
+    how = '`tck2connectome`' if engine == 'mrtrix' else 'as in `tck2connectome`'
     return (
-        f'The ends of the streamlines were assigned to the parcels of the atlas {atlas} (nearest parcel within 4 mm, '
+        f'The ends of the streamlines were assigned to the parcels of the atlas {atlas} ({_RULES[assignment]}, '
         f'{how}). '
     )
 
@@ -35,12 +39,12 @@ def selection(engine: str) -> str:
     """Of the streamlines that a lesion cuts."""
     if engine == 'mrtrix':
         return (
-            'Streamlines with a vertex inside the lesion mask, on its own grid, were selected (`tckedit`), and the '
-            'number of them that visit each voxel was mapped (`tckmap`). '
+            'Streamlines with a vertex inside the lesion mask, on its own grid, were selected (`tckedit`), and those '
+            'that visit each voxel were counted (`tckmap`). '
         )
     return (
-        'Streamlines with a vertex inside the lesion mask, on its own grid, were taken from an index of the '
-        'tractogram, and so was the number of them that visit each voxel. '
+        'Streamlines with a vertex inside the lesion mask, on its own grid, were selected from an index of the '
+        'tractogram, and those that visit each voxel were counted. '
     )
 
 

@@ -20,7 +20,7 @@ from lacuna.datasets.connectomes import fetch
 from lacuna.datasets.download import Patience, Remote, check_space, download
 from lacuna.datasets.sources import connectomes, locate
 from lacuna.errors import InputError
-from lacuna.streamlines.files.formats import read_bundles
+from lacuna.streamlines.files.bundle_tables import read_bundles
 from lacuna.streamlines.files.tck import iter_blocks, read_header, scan, write_tck
 from lacuna.utils.files import read_json
 

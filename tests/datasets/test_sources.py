@@ -13,7 +13,7 @@ from lacuna.datasets import sources
 from lacuna.datasets.connectomes import connectome_path, fetch, fetched
 from lacuna.datasets.download import Patience
 from lacuna.errors import InputError
-from lacuna.streamlines.files.formats import read_bundles
+from lacuna.streamlines.files.bundle_tables import read_bundles
 from lacuna.streamlines.files.tck import scan, write_tck
 from lacuna.streamlines.subsample import Subsample
 from lacuna.utils.files import read_json

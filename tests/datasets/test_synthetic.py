@@ -8,7 +8,7 @@ from lacuna.datasets.synthetic.anatomy import brain_mask, gray_matter, voxel_ind
 from lacuna.datasets.synthetic.bundles import SHORT_FIBRES, resample, simulate_bundles
 from lacuna.datasets.synthetic.landmarks import Landmarks
 from lacuna.datasets.synthetic.landmarks import bundles as all_landmarks
-from lacuna.datasets.synthetic.lesions import LESIONS, simulate_lesion
+from lacuna.datasets.synthetic.lesions import lesions, simulate_lesion
 from lacuna.datasets.synthetic.parcels import simulate_parcels
 from lacuna.images.spaces import standard_grid
 
@@ -187,7 +187,7 @@ def test_parcels_are_where_their_names_say(parcellation):
 def test_lesions(number, side, least, most, centre):
     grid = standard_grid('MNI152NLin6Asym', 1)
     brain = brain_mask(grid)
-    mask = simulate_lesion(np.random.default_rng(number), grid, brain, LESIONS[number])
+    mask = simulate_lesion(np.random.default_rng(number), grid, brain, lesions()[number])
     points = world_coordinates(grid, np.argwhere(mask))
     assert mask.dtype == np.uint8
     assert set(np.unique(mask)) == {0, 1}

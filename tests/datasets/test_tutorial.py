@@ -67,7 +67,7 @@ def test_connectome_and_its_tables(tutorial):
         'CC0',
     )
     header, *rows = [line.split('\t') for line in tutorial.bundles.read_text().splitlines()]
-    assert header == ['name', 'first', 'count']
+    assert header == ['bundle', 'first', 'count']
     first, count = np.array([row[1:] for row in rows], int).T
     np.testing.assert_array_equal(first, np.cumsum(count) - count)
     assert count.sum() == 20_000

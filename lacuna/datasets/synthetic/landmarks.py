@@ -13,10 +13,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any
 
 import numpy as np
+
+from lacuna.utils.files import data_text
 
 Point = tuple[float, float, float]
 
@@ -58,8 +59,7 @@ class Landmarks:
 @cache
 def table() -> dict[str, Any]:
     """The whole table; ``cortex`` are the seeds of the parcels of each network, ``deep`` balls (centre and radius)."""
-    text = resources.files('lacuna').joinpath('data/landmarks.json').read_text(encoding='utf-8')
-    return dict(json.loads(text))
+    return dict(json.loads(data_text('landmarks.json')))
 
 
 def bundles() -> list[Landmarks]:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from lacuna.datasets.synthetic.anatomy import voxel_indices, world_coordinates
-from lacuna.datasets.synthetic.landmarks import Point
+from lacuna.datasets.synthetic.landmarks import Point, table
 from lacuna.images.spaces import Grid
 
 
@@ -43,37 +43,12 @@ class Lesion:
     grain: float
 
 
-#: the three lesions of the tutorial, for sub-01 to sub-03
-LESIONS = (
-    Lesion(
-        'left',
-        'middle cerebral artery: internal capsule, corona radiata, white matter next to the insula',
-        (
-            Ellipsoid((-27, -10, 14), (8, 17, 12), 10),
-            Ellipsoid((-31, -22, 27), (9, 13, 10), -15),
-            Ellipsoid((-36, 4, 17), (7, 11, 9), 20),
-        ),
-        0.3,
-        3.5,
-    ),
-    Lesion(
-        'right',
-        'posterior cerebral artery: medial occipital lobe',
-        (
-            Ellipsoid((13, -80, 2), (9, 15, 10), -10),
-            Ellipsoid((20, -64, -1), (8, 13, 7), -20),
-        ),
-        0.3,
-        3.5,
-    ),
-    Lesion(
-        'left',
-        'perforating arteries: lacune of thalamus and internal capsule',
-        (Ellipsoid((-18, -17, 7), (6, 7.5, 6.5), 25),),
-        0.25,
-        2.0,
-    ),
-)
+def lesions() -> list[Lesion]:
+    """The three lesions of the tutorial, for sub-01 to sub-03."""
+    return [
+        Lesion(**{**row, 'parts': tuple(Ellipsoid(**part) for part in row['parts'])})
+        for row in table()['lesions']
+    ]
 
 
 def simulate_lesion(rng: np.random.Generator, grid: Grid, brain: np.ndarray, lesion: Lesion) -> np.ndarray:

@@ -19,6 +19,7 @@ import numpy as np
 
 from lacuna.reports.figures.frame import template_on_grid
 from lacuna.reports.figures.style import PERCENT
+from lacuna.utils.files import data_text
 
 #: folder of the scripts, in the output folder
 SCRIPTS = 'assets'
@@ -102,7 +103,7 @@ def viewer_page(
         'azimuth': 110 if centre[0] < 0 else 250,
         'note': note,
     }
-    page = resources.files('lacuna').joinpath('data', 'viewer.html').read_text(encoding='utf-8')
+    page = data_text('viewer.html')
     scripts = ''.join(f'<script src="../../{SCRIPTS}/{name}"></script>\n' for name in viewer_scripts(space))
     # a '<' in JSON could end the enclosing script
     data = json.dumps(scene, allow_nan=False).replace('<', '\\u003c')
