@@ -21,8 +21,8 @@ from pathlib import Path
 from lacuna.cli.parser import build_parser
 from lacuna.cli.run import make_config
 from lacuna.execution.environment import prepare_environment, quiet_nipype
-from lacuna.execution.graph import configure
 from lacuna.execution.plan import make_plan
+from lacuna.execution.plugins.nipype import configure
 from lacuna.streamlines.tractogram import Tractogram
 
 
@@ -126,8 +126,7 @@ def nodes_of(plan: object, folder: Path) -> Iterator[object]:
 
     quiet_nipype()
     workflow = init_cohort_wf(plan, nprocs=2, omp_nthreads=2)
-    configure(workflow, folder)
-    workflow.base_dir = str(folder / 'work')
+    configure(workflow, folder / 'work', folder)
     flat = workflow._create_flat_graph()
     workflow._set_needed_outputs(flat)
     graph = generate_expanded_graph(flat)

@@ -14,7 +14,7 @@ from lacuna.bids.failures import Failure
 from lacuna.execution.reasons import Reasons
 from lacuna.execution.record import keep_crash, write_crash, write_methods
 from lacuna.execution.tasks import prepare_space, publish_density, run_mask
-from lacuna.execution.workfolders import remove_finished
+from lacuna.execution.workfolders import make_work_folder, remove_finished
 from lacuna.utils.processes import Usage, processors
 from lacuna.utils.progress import counting
 from lacuna.workflows.methods import methods_text
@@ -74,12 +74,12 @@ def run_masks(
         atlases=dict.fromkeys(name for job in plan.todo for name in job.wanted_atlases),
     )
     write_methods(log_dir, text)
+    folder = make_work_folder(work_dir / work_name(config))
     with counting('masks', len(plan.todo), unit='mask', show=show) as advance:
         results = _Results(plan, record, Reasons(plan, work_dir), log_dir, advance)
         if pool is None:
             _run_graph(plan, results, work_dir, log_dir, threads)
         else:
-            folder = work_dir / work_name(config)
             ready = _prepare(
                 plan, pool, results, folder, spaces, threads=threads, quiet=not (show and config.verbose > 1)
             )
@@ -91,7 +91,7 @@ def run_masks(
                 else:
                     results.failed([jobs[outcome.number]], outcome.reason, outcome.traceback)
     if not results.failures:
-        remove_finished(work_dir / work_name(config))
+        remove_finished(folder)
     return results.failures, results.faults
 
 

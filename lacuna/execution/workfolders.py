@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lacuna.errors import InputError
-from lacuna.utils.cache import private_temporary_dir
+from lacuna.utils.cache import make_private_dir, private_temporary_dir
 from lacuna.utils.locks import file_lock
 
 #: folder of the work files below the output folder, where that has to be on a disk that all machines see
@@ -69,6 +69,23 @@ def _remove_dead(base: Path) -> None:
                 lock.unlink(missing_ok=True)
     with suppress(OSError):
         base.rmdir()
+
+
+def make_work_folder(folder: Path) -> Path:
+    """Make the work folder of a run; returns it.
+
+    Raises
+    ------
+    InputError
+        If somebody else could have put something there: Nipype unpickles what it finds, and a pickle can run anything.
+    """
+    if not make_private_dir(folder):
+        message = (
+            f'the work folder {folder} belongs to somebody else, or others can write there; '
+            'remove it, or name another with --work-dir'
+        )
+        raise InputError(message)
+    return folder
 
 
 def remove_finished(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What bounds the memory of a run: the scheduler, and an index that is larger than memory."""
+"""What bounds the memory of a run: an index may be larger than memory."""
 
 import os
 import subprocess
@@ -9,9 +9,6 @@ from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
-from lacuna.execution.graph import run_workflow
-from nipype.interfaces import utility as niu
-from nipype.pipeline import engine as pe
 
 from lacuna.images.spaces import standard_grid
 from lacuna.streamlines.files.tck import iter_blocks, read_header, write_blocks
@@ -33,35 +30,6 @@ for _ in range(2):
     ids = index.select(mask, grid.affine)
     print(len(ids), hashlib.sha256(index.density(ids).tobytes()).hexdigest())
 """
-
-
-def hold(folder, seconds):
-    """Work for a while, and leave when that was."""
-    import time
-    import uuid
-    from pathlib import Path
-
-    began = time.monotonic()
-    time.sleep(seconds)
-    Path(folder, uuid.uuid4().hex).write_text(f'{began} {time.monotonic()}')
-
-
-@pytest.mark.parametrize(('mem_gb', 'most'), [(2.0, 2), (3.9, 3), (1.0, 1)])
-def test_the_scheduler_hands_out_no_more_memory_than_there_is(tmp_path, mem_gb, most):
-    workflow = pe.Workflow(name='all')
-    (tmp_path / 'times').mkdir()
-    for number in range(6):
-        node = pe.Node(niu.Function(function=hold), name=f'node{number}', mem_gb=1.0)
-        node.inputs.trait_set(folder=str(tmp_path / 'times'), seconds=0.3)
-        workflow.add_nodes([node])
-    crashes, error = run_workflow(
-        workflow, nprocs=6, workers=6, mem_gb=mem_gb, work_dir=tmp_path / 'work', crash_dir=tmp_path
-    )
-    assert (crashes, error) == ([], None)
-    spans = [tuple(map(float, path.read_text().split())) for path in (tmp_path / 'times').iterdir()]
-    assert len(spans) == 6
-    at_once = max(sum(began <= moment < ended for began, ended in spans) for moment, _ in spans)
-    assert at_once == most
 
 
 @pytest.fixture

@@ -118,7 +118,7 @@ def test_graph_of_a_whole_run_is_sound(toy, shared, tmp_path, monkeypatch):
     """With two atlases and streamlines that have to be moved."""
     from lacuna.cli.parser import build_parser
     from lacuna.cli.run import make_config
-    from lacuna.execution.cohort import init_cohort_wf, sink_nodes
+    from lacuna.execution.cohort import init_cohort_wf, sink_name
     from lacuna.execution.plan import make_plan
     from lacuna.streamlines.tractogram import Tractogram
 
@@ -136,12 +136,11 @@ def test_graph_of_a_whole_run_is_sound(toy, shared, tmp_path, monkeypatch):
     words += [f'schaefer2018parcels{size}networks7' for size in (100, 200)]
     config = make_config(build_parser().parse_args([str(word) for word in words]))
     tractogram = Tractogram(toy.tracks, config.connectome_space, cache=tmp_path)
-    workflow = init_cohort_wf(make_plan(config, tractogram, engine_version='3', cache=tmp_path))
+    plan = make_plan(config, tractogram, engine_version='3', cache=tmp_path)
+    workflow = init_cohort_wf(plan)
     assert audit_graph(workflow) == []
     names = {f'{workflow.name}.{name}' for name in workflow.list_node_names()}
-    assert (
-        set(sink_nodes(make_plan(config, tractogram, engine_version='3', cache=tmp_path), workflow)) <= names
-    )
+    assert {sink_name(workflow, job) for job in plan.todo} <= names
     assert any(name.endswith('alignment_wf.move') for name in names)
 
 

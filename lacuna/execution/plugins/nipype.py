@@ -12,9 +12,7 @@ from nipype.pipeline.engine.nodes import NodeExecutionError
 from nipype.pipeline.engine.utils import topological_sort
 from nipype.pipeline.plugins.base import PluginBase
 
-from lacuna.errors import InputError
 from lacuna.execution.environment import quiet_nipype
-from lacuna.utils.cache import make_private_dir
 
 if TYPE_CHECKING:
     from nipype.pipeline.engine import Workflow
@@ -142,10 +140,6 @@ def run_by_plugin(
     error : Exception or None
         What the plugin has raised at the end.
 
-    Raises
-    ------
-    InputError
-        If somebody else could have put something into the folder of the workflow.
     """
     quiet_nipype()
     started = set()
@@ -168,20 +162,7 @@ def run_by_plugin(
 
 
 def configure(workflow: Workflow, work_dir: Path, crash_dir: Path) -> None:
-    """Set Nipype up for this workflow and its nodes only.
-
-    Raises
-    ------
-    InputError
-        If somebody else could have put something into the folder of the workflow.
-    """
-    if not make_private_dir(folder := work_dir / workflow.name):
-        # Nipype unpickles what it finds there, and a pickle can run anything
-        message = (
-            f'the work folder {folder} belongs to somebody else, or others can write there; '
-            'remove it, or name another with --work-dir'
-        )
-        raise InputError(message)
+    """Set Nipype up for this workflow and its nodes only."""
     settings = {
         'crashdump_dir': str(crash_dir),
         'crashfile_format': 'txt',
