@@ -262,19 +262,19 @@ def test_the_record_of_an_interrupted_run(tmp_path, cohort):
 
 
 def test_a_crash_is_named_after_its_mask_and_says_how_to_see_it_again(command, tmp_path):
-    """A mask that is replaced by rubbish after it was looked at."""
+    """None of the files of one mask can be written."""
     assert command().returncode == 0
     sitecustomize = tmp_path / 'patch/sitecustomize.py'
     sitecustomize.parent.mkdir()
     sitecustomize.write_text(
         textwrap.dedent("""
-            import numpy
-            true = numpy.save
-            def save(target, *args, **options):
-                if '/sub_02_' in str(target):
+            import pathlib
+            true = pathlib.Path.replace
+            def replace(self, target):
+                if '/sub-02_' in str(target):
                     raise OSError('the disk is broken')
-                true(target, *args, **options)
-            numpy.save = save
+                return true(self, target)
+            pathlib.Path.replace = replace
         """)
     )
     os.environ['PYTHONPATH'] = str(sitecustomize.parent)

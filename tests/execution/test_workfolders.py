@@ -104,14 +104,3 @@ def test_that_of_a_living_run_stays(tmp_path):
         assert tree(tmp_path / '.work') == {'lacuna_living_wf/file', 'lacuna_living_wf.lock'}
     remove_of_dead_runs(tmp_path)
     assert not (tmp_path / '.work').exists()
-
-
-def test_jobs_that_may_be_alive_keep_their_folder(tmp_path):
-    """The run of the same name has to find their numbers."""
-    with work_folder(tmp_path, 'name', keep=False):
-        (tmp_path / 'name/jobs').mkdir(parents=True)
-        (tmp_path / 'name/jobs/one.id').write_text('SLURM 12')
-    with work_folder(tmp_path, 'name', keep=False):
-        assert (tmp_path / 'name/jobs/one.id').is_file()
-        (tmp_path / 'name/jobs/one.id').unlink()
-    assert not tmp_path.exists() or not list(tmp_path.iterdir())
