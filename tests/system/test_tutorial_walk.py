@@ -48,7 +48,8 @@ def test_walk(tmp_path, lacuna_command):
 
     f = next(out.rglob('sub-02*_atlas-synthetic100_desc-disconnectionpct_parcelstats.tsv'))
     roi = pd.read_csv(f, sep='\t', index_col=0)
-    assert list(roi.index[roi['value'].isna()]) == ['LH_Pallidum', 'RH_Pallidum']  # no streamline ends in these
+    # no streamline ends in these
+    assert list(roi.index[roi['value'].isna()]) == ['LH_Pallidum', 'RH_Pallidum']
     assert roi['value'].dropna().between(0, 100).all()
     assert roi['value'].idxmax().startswith('RH_')
 
