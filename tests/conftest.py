@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from helpers.paths import SHARED
 
+from lacuna.datasets.tutorial import TutorialPaths, write_tutorial
 from lacuna.execution.environment import prepare_environment
 from lacuna.testing import Toy, write_toy
 
@@ -49,9 +50,22 @@ def _own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv('LACUNA_CACHE_DIR', str(tmp_path_factory.mktemp('cache')))
 
 
+@pytest.fixture(scope='session')
+def _written_toy(tmp_path_factory) -> Toy:
+    return write_toy(tmp_path_factory.mktemp('toy'))
+
+
 @pytest.fixture
-def toy(tmp_path) -> Toy:
-    return write_toy(tmp_path)
+def toy(_written_toy, tmp_path) -> Toy:
+    written = _written_toy.tracks.parent
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True, copy_function=shutil.copyfile)
+    return Toy(*(tmp_path / path.relative_to(written) for path in (_written_toy.tracks, _written_toy.mask)))
+
+
+@pytest.fixture(scope='session')
+def synthetic(tmp_path_factory) -> TutorialPaths:
+    """What ``lacuna tutorial`` writes; nobody writes into it."""
+    return write_tutorial(tmp_path_factory.mktemp('synthetic') / 'tutorial')
 
 
 @pytest.fixture(scope='session')

@@ -15,7 +15,6 @@ import pytest
 
 import lacuna
 from lacuna.cli import main
-from lacuna.datasets.tutorial import write_tutorial
 from lacuna.errors import InputError, MaskError, TractogramError
 from lacuna.streamlines.files.tck import iter_blocks, read_header, write_tck
 from lacuna.testing import toy_streamlines, world_coordinates, write_mask
@@ -256,12 +255,6 @@ def test_the_examples_of_the_docstrings(synthetic, module):
     tested = doctest.testmod(importlib.import_module(module), extraglobs={'data': synthetic})
     assert tested.attempted > 3
     assert tested.failed == 0
-
-
-@pytest.fixture(scope='session')
-def synthetic(tmp_path_factory):
-    """Paths of what ``lacuna tutorial`` writes."""
-    return write_tutorial(tmp_path_factory.mktemp('synthetic') / 'tutorial')
 
 
 def test_importing_is_free():

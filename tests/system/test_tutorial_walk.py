@@ -3,19 +3,22 @@
 import numpy as np
 import pandas as pd
 
-from lacuna.datasets.tutorial import write_tutorial
 
-
-def test_walk(tmp_path, lacuna_command):
-    paths = write_tutorial(tmp_path / 'tutorial')
+def test_walk(tmp_path, lacuna_command, synthetic):
     out = tmp_path / 'derivatives'
-    first = ['run', 'snm', paths.directory, out, '--connectome-path', paths.connectome]
+    first = ['run', 'snm', synthetic.directory, out, '--connectome-path', synthetic.connectome]
     done = lacuna_command(*first, '--no-report', cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     maps = {path: path.stat().st_mtime_ns for path in out.rglob('*_desc-disconnectionpct.nii.gz')}
     assert len(maps) == 3
 
-    atlas = ['--custom-parcellation', 'synthetic100', paths.parcellation, paths.labels, 'MNI152NLin6Asym']
+    atlas = [
+        '--custom-parcellation',
+        'synthetic100',
+        synthetic.parcellation,
+        synthetic.labels,
+        'MNI152NLin6Asym',
+    ]
     done = lacuna_command(
         *first, *atlas, '--compute-disconnectivity-matrix', '--compute-roi-disconnection', cwd=tmp_path
     )
