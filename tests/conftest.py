@@ -51,6 +51,18 @@ def _own_cache(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture(scope='session')
+def _common_cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp('common-cache')
+
+
+@pytest.fixture
+def common_cache(_own_cache, _common_cache, monkeypatch) -> Path:
+    """One cache for all tests that take an index of the shared tractograms for granted."""
+    monkeypatch.setenv('LACUNA_CACHE_DIR', str(_common_cache))
+    return _common_cache
+
+
+@pytest.fixture(scope='session')
 def _written_toy(tmp_path_factory) -> Toy:
     return write_toy(tmp_path_factory.mktemp('toy'))
 
