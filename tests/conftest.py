@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 from helpers.paths import SHARED
 
-from lacuna.datasets.tutorial import TutorialPaths, write_tutorial
+from lacuna.datasets.tutorial import TutorialPaths, tutorial_paths, write_tutorial
 from lacuna.execution.environment import prepare_environment
 from lacuna.testing import Toy, write_toy
+from lacuna.utils.cache import cached
+from lacuna.utils.files import replacing
+from lacuna.utils.locks import file_lock
 
 prepare_environment()  # numba's cache stays what it is here: compiling anew for each test would take minutes
 
@@ -51,15 +54,19 @@ def _own_cache(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture(scope='session')
-def _common_cache(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp('common-cache')
+def common(tmp_path_factory) -> Path:
+    """A folder for what is made once for all processes of pytest-xdist."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if 'PYTEST_XDIST_WORKER' in os.environ else own) / 'common'
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture
-def common_cache(_own_cache, _common_cache, monkeypatch) -> Path:
+def common_cache(_own_cache, common, monkeypatch) -> Path:
     """One cache for all tests that take an index of the shared tractograms for granted."""
-    monkeypatch.setenv('LACUNA_CACHE_DIR', str(_common_cache))
-    return _common_cache
+    monkeypatch.setenv('LACUNA_CACHE_DIR', str(common / 'cache'))
+    return common / 'cache'
 
 
 @pytest.fixture(scope='session')
@@ -75,9 +82,13 @@ def toy(_written_toy, tmp_path) -> Toy:
 
 
 @pytest.fixture(scope='session')
-def synthetic(tmp_path_factory) -> TutorialPaths:
+def synthetic(common) -> TutorialPaths:
     """What ``lacuna tutorial`` writes; nobody writes into it."""
-    return write_tutorial(tmp_path_factory.mktemp('synthetic') / 'tutorial')
+    paths = tutorial_paths(common / 'synthetic/tutorial')
+    with file_lock(common / 'synthetic.lock'):
+        if not paths.directory.exists():
+            write_tutorial(paths.directory)
+    return paths
 
 
 @pytest.fixture(scope='session')
@@ -104,17 +115,19 @@ def lacuna_command():
 
 
 @pytest.fixture(scope='session')
-def unpacked(tmp_path_factory, shared):
+def unpacked(common, shared):
     """Unpack one of the shared tractograms; returns its path."""
-    folder = tmp_path_factory.mktemp('tractograms')
 
     def unpack(name: str) -> Path:
-        target = folder / f'{name}.tck'
-        if not target.exists():
-            tool, source = shared / 'tools/tracks.py', shared / f'data/tractograms/{name}.npz'
-            subprocess.run(
-                [sys.executable, tool, 'unpack', source, target], check=True, stdout=subprocess.DEVNULL
-            )
+        target = common / f'tractograms/{name}.tck'
+        tool, source = shared / 'tools/tracks.py', shared / f'data/tractograms/{name}.npz'
+
+        def make() -> None:
+            with replacing(target) as temporary:
+                command = [sys.executable, tool, 'unpack', source, temporary]
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+        cached(target, make)
         return target
 
     return unpack

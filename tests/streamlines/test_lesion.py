@@ -310,6 +310,7 @@ def real(shared):
 
 @pytest.mark.slow
 @pytest.mark.shared
+@pytest.mark.usefixtures('common_cache')
 @pytest.mark.filterwarnings('ignore:.*vertices of the tractogram')
 @pytest.mark.filterwarnings('ignore:.*mask:UserWarning')  # those that are turned
 def test_real_lesions(unpacked, shared, real, tmp_path, monkeypatch):

@@ -184,6 +184,7 @@ def test_all_of_it_was_typed(followed):
         assert line in python
 
 
+@pytest.mark.usefixtures('common_cache')
 def test_map_of_the_first_run(followed, unpacked, lacuna_command, tmp_path):
     """Through OSF and both ways between the spaces, it is about the map of the tractogram as it was at first."""
     reader, _ = followed

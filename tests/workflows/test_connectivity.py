@@ -451,6 +451,7 @@ def real_parcellations(shared, folder):
 @pytest.mark.mrtrix
 @pytest.mark.shared
 @pytest.mark.slow
+@pytest.mark.usefixtures('common_cache')
 @pytest.mark.parametrize(
     ('tractogram', 'space'), [('HCP842', SPACE), ('ICBM152_adult', 'MNI152NLin2009cAsym')]
 )
@@ -479,13 +480,14 @@ def test_equal_to_plain_commands(tractogram, space, unpacked, shared, tmp_path, 
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
-    selected = tmp_path / 'selected.tck'
-    for number, lesion in enumerate(lesions):
-        subprocess.run(['tckedit', '-quiet', '-force', '-include', lesion, tracks, selected], check=True)
-        for name, (image, _) in atlases.items():
-            labels = np.unique(np.asanyarray(nb.load(image).dataobj)).astype(int)[1:] - 1
-            full = plain_connectome(tracks, image, tmp_path)[np.ix_(labels, labels)]
-            cut = plain_connectome(selected, image, tmp_path)[np.ix_(labels, labels)]
+    selected = [tmp_path / f'selected-{number}.tck' for number in range(len(lesions))]
+    for lesion, cut in zip(lesions, selected, strict=True):
+        subprocess.run(['tckedit', '-quiet', '-include', lesion, tracks, cut], check=True)
+    for name, (image, _) in atlases.items():
+        labels = np.unique(np.asanyarray(nb.load(image).dataobj)).astype(int)[1:] - 1
+        full = plain_connectome(tracks, image, tmp_path)[np.ix_(labels, labels)]
+        for number in range(len(lesions)):
+            cut = plain_connectome(selected[number], image, tmp_path)[np.ix_(labels, labels)]
             stem = tmp_path / f'out/sub-{number}/anat/sub-{number}_label-lesion_method-snm_atlas-{name}_desc-'
             ours = {
                 desc: pd.read_csv(f'{stem}{desc}_connmatrix.tsv', sep='\t', header=0, index_col=0).to_numpy()

@@ -295,6 +295,7 @@ def test_a_mask_is_told_what_stopped_it(home, tmp_path, lacuna_command):
 
 
 @pytest.mark.shared
+@pytest.mark.usefixtures('common_cache')
 def test_an_atlas_of_another_space_is_brought_over(shared, unpacked, home, tmp_path, lacuna_command):
     """CerebrA (2009c) for masks and streamlines in NLin6: most endpoints keep a parcel of the right side."""
     import pandas as pd
