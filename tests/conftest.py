@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from helpers.paths import SHARED
 
+from lacuna.cli import main
 from lacuna.datasets.tutorial import TutorialPaths, tutorial_paths, write_tutorial
 from lacuna.execution.environment import prepare_environment
 from lacuna.testing import Toy, write_toy
@@ -110,6 +111,23 @@ def lacuna_command():
             env={**os.environ, **env},
             timeout=600,
         )
+
+    return run
+
+
+@pytest.fixture
+def lacuna_here(capsys, monkeypatch):
+    """As `lacuna_command`, in this process: a new one takes seconds to load what it needs."""
+
+    def run(*args, cwd=None, **env) -> subprocess.CompletedProcess[str]:
+        with monkeypatch.context() as patch:
+            for name, value in env.items():
+                patch.setenv(name, str(value))
+            if cwd:
+                patch.chdir(cwd)
+            capsys.readouterr()
+            code = main([*map(str, args)])
+        return subprocess.CompletedProcess(args, code, *capsys.readouterr())
 
     return run
 

@@ -35,15 +35,19 @@ for _ in range(2):
 """
 
 
-def hold(folder, seconds):
-    """Work for a while, and leave when that was."""
+def hold(folder, most):
+    """Work until so many are there, and a moment longer; leave when that was."""
     import time
     import uuid
     from pathlib import Path
 
+    own = Path(folder, uuid.uuid4().hex)
+    own.touch()
     began = time.monotonic()
-    time.sleep(seconds)
-    Path(folder, uuid.uuid4().hex).write_text(f'{began} {time.monotonic()}')
+    while len(list(Path(folder).iterdir())) < most and time.monotonic() < began + 60:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    own.write_text(f'{began} {time.monotonic()}')
 
 
 @pytest.mark.parametrize(('mem_gb', 'most'), [(2.0, 2), (3.9, 3), (1.0, 1)])
@@ -52,7 +56,7 @@ def test_the_scheduler_hands_out_no_more_memory_than_there_is(tmp_path, mem_gb, 
     (tmp_path / 'times').mkdir()
     for number in range(6):
         node = pe.Node(niu.Function(function=hold), name=f'node{number}', mem_gb=1.0)
-        node.inputs.trait_set(folder=str(tmp_path / 'times'), seconds=0.3)
+        node.inputs.trait_set(folder=str(tmp_path / 'times'), most=most)
         workflow.add_nodes([node])
     crashes, error = run_workflow(
         workflow, nprocs=6, workers=6, mem_gb=mem_gb, work_dir=tmp_path / 'work', crash_dir=tmp_path

@@ -96,7 +96,7 @@ def some(*values):
         *some('wholebrain', 'MNI152NLin2009cAsym', 'index'),
     ],
 )
-def test_equal_to_plain_commands(tractogram, space, engine, step, plain, lesions, tmp_path, lacuna_command):
+def test_equal_to_plain_commands(tractogram, space, engine, step, plain, lesions, tmp_path, lacuna_here):
     expected = plain(tractogram, space)
     bids = tmp_path / 'bids'
     numbers = range(len(lesions))[::-step]
@@ -104,9 +104,9 @@ def test_equal_to_plain_commands(tractogram, space, engine, step, plain, lesions
         target = bids / f'sub-{number:02d}/anat/sub-{number:02d}_space-{space}_label-lesion_mask.nii.gz'
         target.parent.mkdir(parents=True)
         shutil.copy(lesions[number], target)
-    done = lacuna_command(
+    done = lacuna_here(
         'run', 'snm', '--no-report', bids, tmp_path / 'out', '--connectome-path', expected.tracks, '--connectome-space', space,
-        '-w', tmp_path / 'work', '--engine', engine,
+        '-w', tmp_path / 'work', '--engine', engine, '--nprocs', '1',
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
@@ -144,9 +144,9 @@ def plain_count(tracks):
     return int(said.rsplit(':', 1)[1])
 
 
-def test_the_side_is_right(unpacked, shared, tmp_path, lacuna_command):
+def test_the_side_is_right(unpacked, shared, tmp_path, lacuna_here):
     """A right-hemisphere stroke disconnects voxels of the right, and none in a left bundle far from the midline."""
-    done = lacuna_command(
+    done = lacuna_here(
         'run', 'snm', '--no-report', shared / 'data/lesions/LQT/ExampleLesion1.nii.gz', tmp_path / 'out', '--mask-space',
         'MNI152NLin6Asym', '--connectome-path', unpacked('HCP842'), '--connectome-space', 'MNI152NLin6Asym',
         '-w', tmp_path / 'work',

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 
 
-def test_walk(tmp_path, lacuna_command, synthetic):
+def test_walk(tmp_path, lacuna_here, synthetic):
     out = tmp_path / 'derivatives'
     first = ['run', 'snm', synthetic.directory, out, '--connectome-path', synthetic.connectome]
-    done = lacuna_command(*first, '--no-report', cwd=tmp_path)
+    done = lacuna_here(*first, '--no-report', cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     maps = {path: path.stat().st_mtime_ns for path in out.rglob('*_desc-disconnectionpct.nii.gz')}
     assert len(maps) == 3
@@ -19,13 +19,13 @@ def test_walk(tmp_path, lacuna_command, synthetic):
         synthetic.labels,
         'MNI152NLin6Asym',
     ]
-    done = lacuna_command(
+    done = lacuna_here(
         *first, *atlas, '--compute-disconnectivity-matrix', '--compute-roi-disconnection', cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     assert {path: path.stat().st_mtime_ns for path in maps} == maps
     pages = {path: path.stat().st_mtime_ns for path in out.glob('sub-*.html')}
-    done = lacuna_command(
+    done = lacuna_here(
         *first, *atlas, '--compute-disconnectivity-matrix', '--compute-roi-disconnection', '-v', cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
@@ -56,7 +56,7 @@ def test_walk(tmp_path, lacuna_command, synthetic):
     assert roi['value'].dropna().between(0, 100).all()
     assert roi['value'].idxmax().startswith('RH_')
 
-    done = lacuna_command('collect', out)
+    done = lacuna_here('collect', out)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith(f'{out}/group.html\n')
     table = next(out.glob('group_*_atlas-synthetic100_desc-disconnectionpct_parcelstats.tsv'))

@@ -455,7 +455,7 @@ def real_parcellations(shared, folder):
 @pytest.mark.parametrize(
     ('tractogram', 'space'), [('HCP842', SPACE), ('ICBM152_adult', 'MNI152NLin2009cAsym')]
 )
-def test_equal_to_plain_commands(tractogram, space, unpacked, shared, tmp_path, lacuna_command):
+def test_equal_to_plain_commands(tractogram, space, unpacked, shared, tmp_path, lacuna_here):
     tracks = unpacked(tractogram)
     with (shared / 'data/lesions/lesions.tsv').open() as stream:
         files = [row['file'] for row in csv.DictReader(stream, delimiter='\t')]
@@ -474,9 +474,9 @@ def test_equal_to_plain_commands(tractogram, space, unpacked, shared, tmp_path, 
     options = [
         word for name, files in atlases.items() for word in ('--custom-parcellation', name, *files, space)
     ]
-    done = lacuna_command(
+    done = lacuna_here(
         'run', 'snm', '--no-report', tmp_path / 'bids', tmp_path / 'out', '--connectome-path', tracks, '--connectome-space', space,
-        '-w', tmp_path / 'work', *options, *BOTH,
+        '-w', tmp_path / 'work', '--nprocs', '1', *options, *BOTH,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
