@@ -1,6 +1,6 @@
 """Lacuna: structural lesion network mapping.
 
-Public names are imported when they are first asked for: ``import lacuna`` alone loads nothing.
+Public names are imported on first use: ``import lacuna`` alone loads nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __version__ = '0.1.0.dev0'
 
-#: where each public name is defined: its module is imported when the name is first asked for
+#: the module that defines each public name; it is imported on first use
 _MODULES = {
     'Lesion': 'lacuna.streamlines.lesion',
     'RunResult': 'lacuna.execution.result',

@@ -1,4 +1,4 @@
-"""The errors Lacuna raises on purpose: one clear line each (what, which file, what to do); and exit codes."""
+"""The errors that Lacuna raises, each with one clear line (what, which file, what to do), and exit codes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ EXIT_INTERRUPTED = 130
 
 
 class LacunaError(Exception):
-    """Something the user can mend; shown as one line, without a traceback."""
+    """An error that the user can fix; shown as one line, without a traceback."""
 
 
 class InputError(LacunaError):
-    """Wrong usage or input that stops the run before any work (exit code 2)."""
+    """Wrong usage, or input that stops the run before any work (exit code 2)."""
 
 
 class TractogramError(InputError):
@@ -29,11 +29,11 @@ class StreamlineIndexError(InputError):
 
 
 class MaskError(LacunaError):
-    """One mask cannot be used; the others go on (exit code 1)."""
+    """One mask cannot be used; the others continue (exit code 1)."""
 
 
 def shorten(value: object) -> str:
-    """What a file holds, for a message: a damaged one may hold a million characters.
+    """Shorten the content of a file for a message: a damaged one may hold a million characters.
 
     >>> shorten('x' * 1000)
     "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx..."

@@ -1,4 +1,4 @@
-"""The quantities of structural disconnection: numpy in, numbers out; no files, no Nipype.
+"""The quantities of structural disconnection, computed from numpy arrays; no files, no Nipype.
 
 Notation: ``TDI(v)`` is the number of streamlines that visit voxel ``v``; ``TDI_L(v)`` counts those of them that have
 a vertex in the lesion ``L``.
@@ -16,7 +16,7 @@ _NEIGHBOURS = np.ones((3, 3, 3), bool)
 
 
 def disconnection_percent(lesion_tdi: np.ndarray, full_tdi: np.ndarray) -> np.ndarray:
-    """Percent of each voxel's streamlines that pass through the mask; 0 where the tractogram has none.
+    """Compute the percentage of each voxel's streamlines that pass through the mask; 0 where the tractogram has none.
 
     Parameters
     ----------
@@ -41,10 +41,15 @@ def disconnection_percent(lesion_tdi: np.ndarray, full_tdi: np.ndarray) -> np.nd
     if lesion_tdi.shape != full_tdi.shape:
         message = f'the densities have different shapes: {lesion_tdi.shape} and {full_tdi.shape}'
         raise ValueError(message)
-    if (lesion_tdi > full_tdi).any():
+    # most voxels of most lesions are 0: process only the others
+    cut_in = np.flatnonzero(lesion_tdi.ravel() != 0)
+    cut, whole = lesion_tdi.ravel()[cut_in], full_tdi.ravel()[cut_in]
+    if (cut > whole).any():
         message = 'more disconnected streamlines than streamlines: the densities are of different tractograms'
         raise ValueError(message)
-    return np.divide(100.0 * lesion_tdi, full_tdi, out=np.zeros(full_tdi.shape), where=full_tdi > 0)
+    percent = np.zeros(full_tdi.shape)
+    percent.reshape(-1)[cut_in] = 100.0 * cut / whole
+    return percent
 
 
 def summary_statistics(
@@ -59,7 +64,7 @@ def summary_statistics(
     streamlines_total: int,
     streamlines_disconnected: int,
 ) -> dict[str, Any]:
-    """Summary of one lesion, with the keys of the statistics file.
+    """Summarise one lesion, with the keys of the statistics file.
 
     Parameters
     ----------
@@ -87,7 +92,8 @@ def summary_statistics(
     """
     mask, mask_affine = lesion_part(mask, mask_affine)
     voxels = int(np.count_nonzero(mask))
-    affected = percent[percent > 0]
+    values = percent.ravel()
+    affected = values[values > 0]
     return {
         'mask_voxels': voxels,
         'mask_volume_mm3': voxels * round(float(abs(np.linalg.det(mask_affine[:3, :3]))), 9),
@@ -104,7 +110,7 @@ def summary_statistics(
 
 
 def count_components(mask: np.ndarray) -> int:
-    """Groups of voxels that share a face, an edge or a corner.
+    """Count the groups of voxels that share a face, an edge or a corner.
 
     >>> count_components(np.array([[[1, 0, 0, 1]]], bool))
     2
@@ -117,7 +123,7 @@ def count_components(mask: np.ndarray) -> int:
 def outside_support_percent(
     mask: np.ndarray, mask_affine: np.ndarray, full_tdi: np.ndarray, grid_affine: np.ndarray
 ) -> float:
-    """Percent of the mask's voxels whose centre lies in a voxel that no streamline visits (0 for an empty mask).
+    """Compute the percentage of the mask's voxel centres in voxels that no streamline visits (0 for an empty mask).
 
     Parameters
     ----------
@@ -128,18 +134,38 @@ def outside_support_percent(
     full_tdi : numpy.ndarray
         Density of the whole tractogram.
     """
-    voxels = np.argwhere(mask)
-    if not len(voxels):
-        return 0.0
+    voxels = int(np.count_nonzero(mask))
     to_grid = np.linalg.inv(grid_affine) @ mask_affine
-    index = np.rint(voxels @ to_grid[:3, :3].T + to_grid[:3, 3]).astype(int)
-    inside = ((index >= 0) & (index < full_tdi.shape)).all(axis=1)
-    supported = int(np.count_nonzero(full_tdi[tuple(index[inside].T)]))
-    return _percent(len(voxels) - supported, len(voxels))
+    if np.count_nonzero(to_grid[:3, :3]) == 3:  # axes along axes, as in all standard grids
+        supported = _supported_along_axes(mask, to_grid, full_tdi)
+    else:
+        index = np.rint(np.argwhere(mask) @ to_grid[:3, :3].T + to_grid[:3, 3]).astype(int)
+        inside = ((index >= 0) & (index < full_tdi.shape)).all(axis=1)
+        supported = int(np.count_nonzero(full_tdi[tuple(index[inside].T)]))
+    return _percent(voxels - supported, voxels)
+
+
+def _supported_along_axes(mask: np.ndarray, to_grid: np.ndarray, full_tdi: np.ndarray) -> int:
+    """Voxels of a mask whose centre lies in a voxel above 0 of a grid, each axis of which runs along one of the mask's."""
+    axes = np.abs(to_grid[:3, :3]).argmax(axis=1)
+    inside: list[Any] = [None] * 3
+    index = []
+    for row, axis in enumerate(axes):
+        at = np.rint(np.arange(mask.shape[axis]) * to_grid[row, axis] + to_grid[row, 3]).astype(int)
+        hit = np.flatnonzero((at >= 0) & (at < full_tdi.shape[row]))
+        if not len(hit):
+            return 0
+        inside[axis] = slice(hit[0], hit[-1] + 1)
+        index.append(at[inside[axis]])
+    box = [(int(at.min()), int(at.max()) + 1) for at in index]
+    support = full_tdi[tuple(slice(*extent) for extent in box)] != 0
+    for row in (2, 1, 0):  # in this order, most of it is copied in whole rows and planes
+        support = support.take(index[row] - box[row][0], axis=row)
+    return int(np.count_nonzero(support & mask[tuple(inside)].transpose(axes)))
 
 
 def world_box(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """Smallest and greatest world coordinates (mm) of the voxels of a mask, their edges included; (2, 3).
+    """Return the smallest and largest world coordinates (mm) of the voxels of a mask, including their edges; (2, 3).
 
     >>> world_box(np.ones((1, 1, 1), bool), np.diag([2.0, 2, 2, 1]))
     array([[-1., -1., -1.],
@@ -152,17 +178,33 @@ def world_box(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
 
 
 def voxel_box(mask: np.ndarray) -> tuple[slice, ...]:
-    """The part of a mask that holds all of its voxels (nothing of an empty mask)."""
-    box = []
-    for axis in range(mask.ndim):
-        hit = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
-        box.append(slice(int(hit[0]), int(hit[-1]) + 1) if len(hit) else slice(0, 0))
+    """Return the box that holds all voxels other than 0 (empty if there are none).
+
+    >>> voxel_box(np.array([[0, 2, 2, 0], [0, 0, 0, 0]]))
+    (slice(0, 1, None), slice(1, 3, None))
+    """
+    filled = mask if mask.dtype == bool else mask != 0
+    # in memory order: against it, a pass takes many times as long
+    order = sorted(range(filled.ndim), key=lambda axis: -abs(filled.strides[axis]))
+    forward = filled[tuple(slice(None, None, -1 if step < 0 else 1) for step in filled.strides)]
+    box = [slice(0)] * filled.ndim
+    for axis, extent in zip(order, _extents(forward.transpose(order)), strict=True):
+        size = filled.shape[axis] if filled.strides[axis] < 0 else 0
+        box[axis] = slice(size - extent.stop, size - extent.start) if size else extent
     return tuple(box)
 
 
-def lesion_part(mask: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The part of a mask that holds all of its voxels, and its affine."""
-    box = voxel_box(mask)
+def _extents(filled: np.ndarray) -> tuple[slice, ...]:
+    hit = np.flatnonzero(filled.reshape(len(filled), -1).any(axis=1)).tolist() if filled.size else []
+    extent = slice(hit[0], hit[-1] + 1) if hit else slice(0, 0)
+    return (extent, *_extents(np.any(filled[extent], axis=0))) if filled.ndim > 1 else (extent,)
+
+
+def lesion_part(
+    mask: np.ndarray, affine: np.ndarray, box: tuple[slice, ...] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The part of a mask that holds all of its voxels, and its affine; `box` is the part, if it is known."""
+    box = box or voxel_box(mask)
     moved = affine.copy()
     moved[:3, 3] += affine[:3, :3] @ [part.start for part in box]
     return mask[box], moved
@@ -173,7 +215,7 @@ def _percent(part: int, whole: int) -> float:
 
 
 def connectivity(pairs: np.ndarray, parcels: int, selected: np.ndarray | None = None) -> np.ndarray:
-    """Number of streamlines that join each two parcels: symmetric, without self-connections.
+    """Count the streamlines that join each pair of parcels: symmetric, without self-connections.
 
     Parameters
     ----------
@@ -206,9 +248,9 @@ def connectivity(pairs: np.ndarray, parcels: int, selected: np.ndarray | None = 
 
 
 def roi_disconnection(lesion_matrix: np.ndarray, full_matrix: np.ndarray) -> np.ndarray:
-    """Percent of each parcel's streamlines that pass through the mask: a ratio of sums.
+    """Compute the percentage of each parcel's streamlines that pass through the mask: a ratio of sums.
 
-    A parcel that no streamline joins to another has none: it is not spared, nothing is known of it.
+    The value of a parcel that no streamline joins to another is NaN: it is not spared; nothing is known about it.
 
     >>> full = np.array([[0, 4, 0], [4, 0, 0], [0, 0, 0]])
     >>> roi_disconnection(full // 4, full)
@@ -225,7 +267,7 @@ def matrix_statistics(
     names: Sequence[str],
     streamlines_unassigned: int,
 ) -> dict[str, Any]:
-    """Summary of the connections that a lesion cuts, with the keys of the statistics file.
+    """Summarise the connections that a lesion cuts, with the keys of the statistics file.
 
     Parameters
     ----------
@@ -239,18 +281,17 @@ def matrix_statistics(
     Returns
     -------
     dict
-        An edge is a pair of parcels that streamlines of the whole tractogram join. A parcel's degree is the number
-        of its edges; its loss is that of edges with no streamline left.
+        An edge is a pair of parcels joined by streamlines of the whole tractogram. A parcel's degree is the number of
+        its edges; its loss is the number of edges with no streamline left.
     """
-    upper = np.triu_indices(len(names), k=1)
+    upper = ~np.tri(len(names), dtype=bool)
     full, cut = full_matrix[upper], lesion_matrix[upper]
     percent = disconnection_percent(cut, full)[full > 0]
     edges, affected = int(percent.size), int(np.count_nonzero(cut))
     loss = (full_matrix > 0).sum(axis=1) - (full_matrix - lesion_matrix > 0).sum(axis=1)
     roi = np.nan_to_num(roi_disconnection(lesion_matrix, full_matrix))
-    worst = max(
-        range(len(names)), key=lambda parcel: (roi[parcel], lesion_matrix[parcel].sum()), default=None
-    )
+    most = list(zip(roi.tolist(), lesion_matrix.sum(axis=1).tolist(), strict=True))
+    worst = max(range(len(names)), key=most.__getitem__, default=None)
     return {
         'parcels': len(names),
         'edges': edges,
@@ -264,3 +305,192 @@ def matrix_statistics(
         'most_affected_parcel': names[worst] if worst is not None and roi[worst] > 0 else None,
         'streamlines_unassigned': streamlines_unassigned,
     }
+
+
+def wilson_interval(
+    hits: np.ndarray, totals: np.ndarray, confidence: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's interval of proportions; NaN where the total is 0.
+
+    It shows how much the share would vary if the same number of other streamlines had been drawn, but not how another
+    tractogram would differ.
+
+    Parameters
+    ----------
+    hits, totals : numpy.ndarray
+        Counts, of one shape.
+    confidence : float
+        Of the interval.
+
+    Returns
+    -------
+    low, high : numpy.ndarray
+        float64, 0 to 1.
+
+    Examples
+    --------
+    >>> low, high = wilson_interval(np.array([0, 5]), np.array([10, 10]))
+    >>> low.round(4), high.round(4)
+    (array([0.    , 0.2366]), array([0.2775, 0.7634]))
+    """
+    from scipy.special import ndtri
+
+    hits, totals = np.asarray(hits, float), np.asarray(totals, float)
+    z = float(ndtri(0.5 + confidence / 2))
+    some = np.where(totals > 0, totals, np.nan)
+    share = hits / some
+    middle = (2 * hits + z**2) / (2 * (some + z**2))
+    reach = z * np.sqrt(4 * some * share * (1 - share) + z**2) / (2 * (some + z**2))
+    low = np.where(hits == 0, 0.0 * some, middle - reach)
+    high = np.where(hits == totals, 1.0 + 0.0 * some, middle + reach)
+    return low, high
+
+
+def network_disconnection(
+    mask_matrix: np.ndarray, full_matrix: np.ndarray, networks: Sequence[str]
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Compute the percentage of the connections of networks, and of pairs of networks, that a lesion cuts.
+
+    Parameters
+    ----------
+    mask_matrix, full_matrix : numpy.ndarray
+        (parcels, parcels) counts (or summed weights) of the disconnected and of all streamlines, symmetric.
+    networks : sequence of str
+        Network of each parcel; empty for a parcel without one.
+
+    Returns
+    -------
+    names : list of str
+        Names of the networks, in the order of their first parcel.
+    total : numpy.ndarray
+        (networks,) percent of all streamlines that end in the parcels of the network, from the sums of
+        `roi_disconnection` over its parcels. NaN where there are none.
+    pairs : numpy.ndarray
+        (networks, networks) percent of the connections between two networks, each connection once; on the diagonal,
+        of those between the parcels of one. 0 where there are none.
+
+    Examples
+    --------
+    >>> full = np.array([[0, 4, 0], [4, 0, 6], [0, 6, 0]])
+    >>> cut = np.array([[0, 1, 0], [1, 0, 6], [0, 6, 0]])
+    >>> network_disconnection(cut, full, ['Vis', 'Vis', 'Default'])
+    (['Vis', 'Default'], array([ 57.14285714, 100.        ]), array([[ 25., 100.],
+           [100.,   0.]]))
+    """
+    names = [name for name in dict.fromkeys(networks) if name]
+    member = np.array([[network == name for network in networks] for name in names], float)
+    member = member.reshape(len(names), len(networks))
+    own = member.T @ member > 0  # within a network, the matrix holds each connection twice
+
+    def between(matrix: np.ndarray) -> np.ndarray:
+        once = np.where(own, np.triu(matrix), matrix)
+        return member @ once @ member.T
+
+    cut, full = member @ mask_matrix.sum(axis=1), member @ full_matrix.sum(axis=1)
+    total = np.where(full > 0, disconnection_percent(cut, full), np.nan)
+    return names, total, disconnection_percent(between(mask_matrix), between(full_matrix))
+
+
+def higher_order(
+    full: np.ndarray,
+    spared_percent: np.ndarray,
+    threshold: float = 50,
+    *,
+    paths: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute how many steps longer the shortest path between two parcels gets; also without pairs that are cut directly.
+
+    Parameters
+    ----------
+    full : numpy.ndarray
+        (n, n) connections of the whole tractogram, symmetric: a step leads from a parcel to another if it is above 0.
+    spared_percent : numpy.ndarray
+        (n, n) percent of each connection that the lesion leaves.
+    threshold : float
+        A step remains in the patient if at least this percentage of the connection is spared.
+    paths : numpy.ndarray, optional
+        `path_lengths` of `full`, if they are known.
+
+    Returns
+    -------
+    delta : numpy.ndarray
+        (n, n) int64, steps of the shortest path in the patient minus those in the whole tractogram. A pair that is no
+        longer joined in the patient counts as one step more than the longest path of the whole; a pair that the whole
+        does not join has 0.
+    indirect : numpy.ndarray
+        (n, n) int64, the same for the pairs without a direct connection that is cut, 0 for others.
+
+    Examples
+    --------
+    One side of a triangle is cut: the path around it takes two steps.
+
+    >>> full = 1 - np.eye(3)
+    >>> spared = np.array([[0, 10, 100], [10, 0, 100], [100, 100, 0]])
+    >>> delta, indirect = higher_order(full, spared)
+    >>> delta.tolist(), int(indirect.sum())
+    ([[0, 1, 0], [1, 0, 0], [0, 0, 0]], 0)
+    """
+    connected = full > 0
+    whole = path_lengths(full) if paths is None else paths
+    joined = np.isfinite(whole)
+    left = np.minimum(path_lengths(connected & (spared_percent >= threshold)), _cap(whole))
+    delta = np.where(joined, left - np.where(joined, whole, 0), 0).astype(np.int64)
+    cut = connected & (spared_percent < 100)
+    return delta, np.where((delta > 0) & ~cut, delta, 0)
+
+
+def higher_order_statistics(
+    paths: np.ndarray, cut: np.ndarray, delta: np.ndarray, indirect: np.ndarray, threshold: float
+) -> dict[str, Any]:
+    """Summarise the results of `higher_order`, with the keys of the statistics file.
+
+    Parameters
+    ----------
+    paths : numpy.ndarray
+        (n, n) `path_lengths` of the connections of the whole tractogram.
+    cut : numpy.ndarray
+        (n, n) those of the connections that the lesion cuts.
+    delta, indirect : numpy.ndarray
+        (n, n) of `higher_order`.
+    threshold : float
+
+    Returns
+    -------
+    dict
+        Only pairs of parcels joined by a path in the whole tractogram are counted. Pairs with a connection that loses a
+        streamline are directly disconnected; pairs without one whose path got longer are indirectly disconnected.
+    """
+    pairs = np.triu(np.isfinite(paths), k=1)
+    joined = int(np.count_nonzero(pairs))
+    direct, longer = int(np.count_nonzero(cut[pairs])), int(np.count_nonzero(delta[pairs]))
+    aside = int(np.count_nonzero(indirect[pairs]))
+    return {
+        'spared_threshold_pct': float(threshold),
+        'pairs': joined,
+        'pairs_directly_disconnected': direct,
+        'pairs_directly_disconnected_pct': _percent(direct, joined),
+        'pairs_indirectly_disconnected': aside,
+        'pairs_indirectly_disconnected_pct': _percent(aside, joined),
+        'pairs_with_longer_path': longer,
+        'delta_sspl_max': int(delta.max(initial=0)),
+        'path_length_cap': _cap(paths),
+    }
+
+
+def path_lengths(full: np.ndarray) -> np.ndarray:
+    """Return the steps of the shortest path between each pair of parcels along connections above 0; infinite if there is none.
+
+    >>> path_lengths(np.array([[0, 1, 0], [1, 0, 2], [0, 2, 0]]))
+    array([[0., 1., 2.],
+           [1., 0., 1.],
+           [2., 1., 0.]])
+    """
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import shortest_path
+
+    return np.asarray(shortest_path(csr_matrix(full > 0), directed=False, unweighted=True))
+
+
+def _cap(paths: np.ndarray) -> int:
+    """Return the steps for a pair that is not joined in the patient: one more than the longest path of the whole."""
+    return int(paths[np.isfinite(paths)].max(initial=0)) + 1

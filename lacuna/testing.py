@@ -1,4 +1,4 @@
-"""Simulations with known answers, and an audit of workflow graphs; for the tests of Lacuna and of users who embed it."""
+"""Toy data with known answers, and an audit of workflow graphs, for the tests of Lacuna and of users who embed it."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ TRAIT_METADATA = frozenset(
 class Toy:
     """A tractogram of straight lines and a lesion, with answers that can be counted by hand.
 
-    Fifteen lines run along x from -20 to 20 mm, at y = 0, 4, 8, 12, 16 and z = 0, 4, 8 mm; each has a twin that goes
-    from -20 to -10 mm only. The lesion is the box -2 <= x <= 2, -2 <= y <= 18, -2 <= z <= 6: it cuts the ten long
-    lines at z = 0 and 4, no twin and none of those at z = 8. So a voxel of a cut line has 100 percent where it is
-    alone (x > -8) and 50 percent beside its twin (x < -12).
+    Fifteen lines run along x from -20 to 20 mm, at y = 0, 4, 8, 12, 16 and z = 0, 4, 8 mm; each has a twin that only
+    runs from -20 to -10 mm. The lesion is the box -2 <= x <= 2, -2 <= y <= 18, -2 <= z <= 6: it cuts the ten long lines
+    at z = 0 and 4, but no twin and no line at z = 8. So a voxel of a cut line has 100 percent where the line is alone
+    (x > -8) and 50 percent where it has its twin (x < -12).
 
     Attributes
     ----------
@@ -118,19 +118,19 @@ def world_coordinates(shape: Sequence[int], affine: np.ndarray) -> np.ndarray:
 
 
 def write_mask(path: Path, data: np.ndarray, affine: np.ndarray, dtype: str = 'uint8') -> Path:
-    """Write an image that says where it lies."""
+    """Write an image with a known position."""
     save(make(data.astype(dtype), affine), path)
     return path
 
 
 def audit_graph(workflow: Workflow) -> list[str]:
-    """What is wrong with a workflow but would not show before (or even when) it runs.
+    """Find faults of a workflow that would not show before it runs, or not even then.
 
     Returns
     -------
     list of str
         Connections to fields that an IdentityInterface does not have, mandatory inputs that are neither set nor
-        connected, trait metadata that nobody understands, sub-workflows whose methods text would be lost.
+        connected, unknown trait metadata, and sub-workflows whose methods text would be lost.
     """
     problems = set(_audit_connections(workflow))
     flat = workflow._create_flat_graph()

@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 
-from lacuna.measures import disconnection_percent, outside_support_percent, summary_statistics
+from lacuna.measures import (
+    disconnection_percent,
+    higher_order,
+    higher_order_statistics,
+    network_disconnection,
+    outside_support_percent,
+    path_lengths,
+    roi_disconnection,
+    summary_statistics,
+    voxel_box,
+    wilson_interval,
+)
 
 
 def test_percent():
@@ -82,3 +93,132 @@ def test_support_on_another_grid():
     grid_affine[0, 3] = 2  # centres at 2 and 0 mm, stored from right to left
     full_tdi = np.array([0, 1]).reshape(2, 1, 1)
     assert outside_support_percent(mask, mask_affine, full_tdi, grid_affine) == 50
+
+
+def test_wilson_is_that_of_scipy():
+    from scipy.stats import binomtest
+
+    cases = [(0, 1), (1, 1), (0, 30), (30, 30), (1, 3), (5, 17), (38, 2921), (2920, 2921), (1, 2**31)]
+    hits, totals = (np.array(column) for column in zip(*cases, strict=True))
+    for confidence in (0.95, 0.9):
+        low, high = wilson_interval(hits, totals, confidence)
+        wanted = [binomtest(k, n).proportion_ci(confidence, method='wilson') for k, n in cases]
+        np.testing.assert_allclose(low, [each.low for each in wanted], rtol=0, atol=1e-14)
+        np.testing.assert_allclose(high, [each.high for each in wanted], rtol=0, atol=1e-14)
+    assert np.isnan(wilson_interval(np.array([0]), np.array([0]))).all()
+
+
+def symmetric(rng, parcels, largest):
+    upper = np.triu(rng.integers(0, largest, (parcels, parcels)), k=1)
+    return upper + upper.T
+
+
+def test_networks():
+    rng = np.random.default_rng(0)
+    full = symmetric(rng, 12, 5)
+    cut = np.minimum(full, symmetric(rng, 12, 5))
+    total, everything = cut.sum(), full.sum()
+    # one network of all parcels: the share of all connections; each parcel its own: the tables of the parcels
+    names, whole, pairs = network_disconnection(cut, full, ['all'] * 12)
+    assert names == ['all']
+    np.testing.assert_allclose([whole[0], pairs[0, 0]], 100 * total / everything, rtol=1e-14)
+    own = [f'n{i}' for i in range(12)]
+    names, whole, pairs = network_disconnection(cut, full, own)
+    assert names == own
+    np.testing.assert_array_equal(whole, roi_disconnection(cut, full))
+    np.testing.assert_array_equal(pairs, disconnection_percent(cut, full))
+    # two of them, counted one connection at a time; the parcels of none are ends, but no network
+    which = ['b', 'a', '', 'b', 'a', 'a', '', 'b', 'b', 'a', 'b', '']
+    names, whole, pairs = network_disconnection(cut, full, which)
+    assert names == ['b', 'a']
+    for row, first in enumerate(names):
+        inside = [i for i in range(12) if which[i] == first]
+        assert whole[row] == pytest.approx(100 * cut[inside].sum() / full[inside].sum(), rel=1e-14)
+        for column, second in enumerate(names):
+            edges = {
+                (min(i, j), max(i, j)) for i in inside for j in range(12) if which[j] == second and i != j
+            }
+            taken, there = (sum(matrix[edge] for edge in edges) for matrix in (cut, full))
+            assert pairs[row, column] == pytest.approx(100 * taken / there, rel=1e-14)
+
+
+def test_networks_without_connections():
+    names, whole, pairs = network_disconnection(np.zeros((2, 2), int), np.zeros((2, 2), int), ['a', ''])
+    assert names == ['a']
+    assert np.isnan(whole).all()
+    assert pairs.tolist() == [[0]]
+    assert network_disconnection(np.zeros((1, 1)), np.zeros((1, 1)), [''])[0] == []
+
+
+def test_higher_order_of_a_chain():
+    """0-1-2-3, and 4 apart: what the patient cannot join has the longest way of the whole and one step more."""
+    full = np.zeros((5, 5), int)
+    for i in range(3):
+        full[i, i + 1] = full[i + 1, i] = 10
+    spared = np.where(full > 0, 100.0, 0.0)
+    spared[1, 2] = spared[2, 1] = 49.9
+    delta, indirect = higher_order(full, spared)
+    assert delta.dtype.kind == 'i'
+    assert delta[:4, :4].tolist() == [[0, 0, 2, 1], [0, 0, 3, 2], [2, 3, 0, 0], [1, 2, 0, 0]]
+    assert not delta[4].any()
+    assert (indirect[1, 2], indirect[0, 2]) == (0, 2)
+    assert not higher_order(full, spared, threshold=49.9)[0].any()
+    assert not higher_order(full, 0 * spared, threshold=0)[0].any()
+    paths = path_lengths(full)
+    np.testing.assert_array_equal(higher_order(full, spared, paths=paths)[0], delta)
+    numbers = higher_order_statistics(paths, np.where(spared == 49.9, 6, 0), delta, indirect, 50)
+    assert numbers == {
+        'spared_threshold_pct': 50.0,
+        'pairs': 6,
+        'pairs_directly_disconnected': 1,
+        'pairs_directly_disconnected_pct': pytest.approx(100 / 6),
+        'pairs_indirectly_disconnected': 3,
+        'pairs_indirectly_disconnected_pct': 50.0,
+        'pairs_with_longer_path': 4,
+        'delta_sspl_max': 3,
+        'path_length_cap': 4,
+    }
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize('lesion', [1, 2, 4])
+def test_higher_order_as_published(shared, lesion):
+    """LQT's own matrices give LQT's published path lengths: none of 18,225 entries differs."""
+    start = f'{shared}/data/reference/lqt_lesion{lesion}/Subject{lesion}_Yeo.100.7_'
+    cut, spared, wanted_delta, wanted_indirect = (
+        np.loadtxt(start + name)
+        for name in (
+            'percent_parcel_SDC.edge',
+            'percent_parcel_spared_SC.edge',
+            'delta_SSPL.edge',
+            'indirect_SDC_edge',
+        )
+    )
+    delta, indirect = higher_order(cut + spared, spared, 50)
+    assert delta.size == 18225
+    np.testing.assert_array_equal(delta, wanted_delta)
+    np.testing.assert_array_equal(indirect, wanted_indirect)
+
+
+def test_the_box_of_a_mask_in_any_order_of_memory():
+    data = np.zeros((6, 7, 8), np.int16)
+    data[2:4, 1, 3:8] = -3
+    for image in (data, np.asfortranarray(data), data != 0, np.asfortranarray(data)[:, ::-1][:, ::-1]):
+        assert voxel_box(image) == (slice(2, 4), slice(1, 2), slice(3, 8))
+    assert voxel_box(np.zeros((2, 3, 4), bool)) == (slice(0, 0),) * 3
+
+
+@pytest.mark.parametrize('order', [(0, 1, 2), (2, 0, 1), (1, 0, 2)])
+def test_support_along_the_axes_is_that_of_each_voxel(order):
+    """Grids whose axes run along those of the mask are looked up by planes; a tiny rotation takes the long way."""
+    random = np.random.default_rng(3)
+    mask, density = random.random((9, 10, 11)) > 0.6, random.integers(0, 2, (6, 7, 5))
+    grid = np.diag([2.0, 2, 2, 1])[[*order, 3]]
+    grid[:3, 3] = -3.3, 2.1, 0.4
+    mask_affine = np.diag([-1.0, 1, 1, 1])
+    mask_affine[:3, 3] = 6.6, 1.2, -2.9  # no centre half-way between two voxels
+    tilted = mask_affine.copy()
+    tilted[0, 1] = tilted[1, 2] = 1e-9
+    assert outside_support_percent(mask, mask_affine, density, grid) == outside_support_percent(
+        mask, tilted, density, grid
+    )

@@ -1,1 +1,1 @@
-"""The dataset: masks in, results out, their names, sidecars and tables."""
+"""The BIDS dataset: masks, results, and their names, sidecars and tables."""

@@ -1,4 +1,4 @@
-"""From a folder of lesion masks, or a table that lists them, to a BIDS dataset: checked, nothing overwritten."""
+"""Make a BIDS dataset from a folder of lesion masks, or a table that lists them: checked, nothing overwritten."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from lacuna.utils.sidecars import inherited_metadata
 
 MAPPING = 'bidsify.tsv'
 _COLUMNS = ('source', 'target', 'sha256')
-#: not 'Lacuna': that is the mark of results, and these are input
+#: not 'Lacuna', which marks results: these are inputs
 _GENERATOR = 'Lacuna bidsify'
 _DEFAULT_LABEL = 'lesion'
 
@@ -43,9 +43,9 @@ class Entry:
     ----------
     source, target : pathlib.Path
     shown : str
-        The source, as the mapping table names it: relative to the folder, or as the table has it.
+        The source as listed in the mapping table: relative to the folder, or as given in the table.
     binarize : float or None
-        Values above it are lesion.
+        Values above this are lesion.
     """
 
     source: Path
@@ -55,18 +55,18 @@ class Entry:
 
     @property
     def is_copied(self) -> bool:
-        """Whether the content of the file stays as it is."""
+        """Whether the content of the file stays the same."""
         return self.binarize is None and not self.source.name.endswith('.img')
 
 
 @dataclass
 class Bidsified:
-    """What became of the masks.
+    """The result for the masks.
 
     Attributes
     ----------
     written, kept : list of pathlib.Path
-        Masks that are new, and those that were there already, the same.
+        New masks, and identical ones that already existed.
     faults : list of str
         Masks that were left out, one line each.
     warnings : list of str
@@ -95,24 +95,24 @@ def bidsify(
     ----------
     source : pathlib.Path
         Folder of NIfTI masks, or a table (``.csv``, ``.tsv``) with the columns ``subject`` and ``path`` (relative to
-        the table) and, if need be, ``session`` and ``label``.
+        the table) and optionally ``session`` and ``label``.
     target : pathlib.Path
         Folder of the dataset.
     space : str
-        In which all masks are.
+        Space of all masks.
     session, label : str, optional
-        Of the masks whose name or row has none.
+        For masks whose name or row has none.
     binarize : float, optional
-        Values above it are lesion: the masks are then written as 0 and 1, and a sidecar says so.
+        Values above this are lesion: the masks are then written as 0 and 1, and a sidecar records it.
     pattern : str, optional
         Glob on the names of the masks (or, with a slash, on their paths below the folder, or in the table).
     show_progress : bool
-        Whether bars are shown on a terminal.
+        Whether to show progress bars on a terminal.
 
     Raises
     ------
     InputError
-        If two masks would have one name, or a name is taken by another file; nothing is written then.
+        If two masks would have the same name, or a name is taken by another file; then nothing is written.
     """
     world_space(space)
     check_threshold(binarize)
@@ -133,7 +133,7 @@ def bidsify(
     found.kept += [entry.target for entry in usable if entry.target.exists()]
     if taken := [entry for entry in usable if entry.target.exists() and not _same(entry)]:
         message = (
-            f'{taken[0].target} is there already and is not {taken[0].source}'
+            f'{taken[0].target} already exists and differs from {taken[0].source}'
             + (f' (and {len(taken) - 1} more such files)' if len(taken) > 1 else '')
             + '; nothing was written: remove it, or choose another folder'
         )
@@ -149,7 +149,7 @@ def bidsify(
 
 
 def target_path(subject: str, session: str | None, space: str, label: str) -> Path:
-    """Where in the dataset a mask goes.
+    """Return the path of a mask in the dataset.
 
     >>> target_path('01', None, 'MNI152NLin6Asym', 'lesion').as_posix()
     'sub-01/anat/sub-01_space-MNI152NLin6Asym_label-lesion_mask.nii.gz'
@@ -164,7 +164,7 @@ def _check_collisions(entries: Iterable[Entry]) -> None:
     for entry in entries:
         if (other := seen.setdefault(entry.target, entry)) is not entry:
             message = (
-                f'two masks have one name in the dataset ({entry.target.name}): {other.source} and {entry.source}; '
+                f'two masks would have the same name in the dataset ({entry.target.name}): {other.source} and {entry.source}; '
                 'list them in a table with different subject, session or label'
             )
             raise InputError(message)
@@ -196,7 +196,7 @@ def _usable(
 
 
 def _look(entry: Entry, space: str) -> tuple[str | None, str | None]:
-    """What keeps a mask out, and what is doubtful about it."""
+    """Return why a mask is left out, and what is suspicious about it."""
     if not NIFTI.search(entry.source.name):
         return (
             f'{entry.source}: a mask is a NIfTI file (.nii, .nii.gz, or the .img of a pair with .hdr)',
@@ -209,13 +209,13 @@ def _look(entry: Entry, space: str) -> tuple[str | None, str | None]:
     ]
     settled = settle_space(claims)
     if settled and settled.contradiction:
-        return f'{entry.source}: {settled.contradiction}; convert it on its own', None
+        return f'{entry.source}: {settled.contradiction}; convert this mask separately', None
     seen = inspect_mask(entry.source, space, binarize=entry.binarize)
     return seen.failure, '; '.join(seen.doubts)
 
 
 def _same(entry: Entry) -> bool:
-    """Whether the file that is there holds what would be written."""
+    """Whether the existing file holds what would be written."""
     if not entry.is_copied:
         try:
             return read_mask(entry.target).sha256 == read_mask(entry.source, entry.binarize).sha256
@@ -224,7 +224,7 @@ def _same(entry: Entry) -> bool:
     if entry.source.name.endswith('.gz'):
         return filecmp.cmp(entry.source, entry.target, shallow=False)
     try:
-        # the content, not the compressed bytes: those depend on the version of zlib
+        # compare the content, as compressed bytes depend on the version of zlib
         return gzip.decompress(entry.target.read_bytes()) == entry.source.read_bytes()
     except (OSError, EOFError, zlib.error):
         return False
@@ -254,7 +254,7 @@ def _write(entry: Entry) -> None:
 
 
 def _write_description(target: Path, source: Path) -> None:
-    """Describe the dataset; what an earlier call wrote is kept, its sources as well."""
+    """Describe the dataset; keep what an earlier call wrote, including its sources."""
     path = target / 'dataset_description.json'
     description: dict[str, Any] = read_json(path) or {
         'Name': 'Lesion masks',
@@ -269,7 +269,7 @@ def _write_description(target: Path, source: Path) -> None:
             {**description, 'SourceDatasets': [*sources, *([] if new in sources else [new])]}
         )
     except ValueError as error:
-        message = f'{path} holds what is no JSON ({error}); mend or remove it'
+        message = f'{path} is not valid JSON ({error}); correct or remove it'
         raise InputError(message) from error
     write_if_changed(path, content)
     if not (ignored := target / '.bidsignore').exists():
@@ -277,7 +277,7 @@ def _write_description(target: Path, source: Path) -> None:
 
 
 def _write_mapping(target: Path, entries: Iterable[Entry]) -> None:
-    """Add to the table what is not in it yet."""
+    """Add new masks to the table."""
     path = target / MAPPING
     rows: dict[str, tuple[str, ...]] = {}
     if path.is_file():
@@ -286,7 +286,7 @@ def _write_mapping(target: Path, entries: Iterable[Entry]) -> None:
                 for row in csv.DictReader(file, delimiter='\t'):
                     rows[row['target']] = tuple(row[column] for column in _COLUMNS)
         except (ValueError, KeyError, csv.Error) as error:
-            message = f'{path}: this is no table of bidsify ({error}); remove it'
+            message = f'{path}: not a table of bidsify ({error}); remove it'
             raise InputError(message) from error
     for entry in entries:
         name = entry.target.relative_to(target).as_posix()

@@ -1,34 +1,55 @@
-"""Which masks of a BIDS dataset would run, and what is known of each. Nothing is written."""
+"""Check which masks of a BIDS dataset would run, and which results are there and up to date; nothing is written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import fnmatch
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from nibabel.affines import voxel_sizes
 
-from lacuna.bids.failures import one_line
-from lacuna.bids.inputs import find_masks
+import lacuna
+from lacuna.bids.derivatives import mask_outputs
+from lacuna.bids.failures import find_wanted, one_line
+from lacuna.bids.inputs import find_masks, refuse_results, written_label
 from lacuna.bids.mask_files import MaskFile, check_unique, contradictions, describe_mask, mask_stem
+from lacuna.bids.origins import (
+    CHANGED,
+    MaskSource,
+    generated_by,
+    is_lesions_link,
+    mask_source,
+    read_links,
+    resolve_uri,
+)
+from lacuna.bids.outputs import BASIC_TARGETS, Target, outputs
+from lacuna.bids.results import LesionResults, find_results
+from lacuna.bids.sidecars import damage
 from lacuna.errors import InputError, MaskError
 from lacuna.images.masks import check_threshold
-from lacuna.images.plausibility import inspect_mask
-from lacuna.images.spaces import world_space
+from lacuna.images.plausibility import check_tractogram, inspect_mask, mask_doubts
+from lacuna.images.spaces import SPACES, world_space
+from lacuna.utils.files import dig, read_json
+from lacuna.utils.names import sidecar_path
 from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
 
-OK = 'ok'
-_HEADER = (
+_OK = 'ok'
+_MASK_COLUMNS = (
     'path', 'space', 'space_from', 'shape', 'voxel_mm', 'voxels', 'volume_ml', 'status', 'warnings',
 )  # fmt: skip
+_COMPLETE = 'complete'
+_MISSING = 'missing'
+_RESULT_COLUMNS = ('lesion', 'mask', 'outputs', 'expected', 'version', 'status', 'warnings')
 
-T = TypeVar('T')
+_Item = TypeVar('_Item')
 
 
 class Row(NamedTuple):
-    """What is known of one mask: the cells of the table, and whether something has to be done about it."""
+    """The row of one mask: its cells, and whether something has to be done about it."""
 
     cells: tuple[str | int | None, ...]
     fails: bool
@@ -44,7 +65,7 @@ class Check:
     header : tuple of str
     rows : list of Row
     notes : list of str
-        What could not be checked, and what is doubtful in several rows.
+        What could not be checked, and warnings that concern several rows.
     """
 
     header: tuple[str, ...]
@@ -53,12 +74,12 @@ class Check:
 
     @property
     def failing(self) -> int:
-        """Masks that would fail, or whose results are not as they should be."""
+        """Number of masks that would fail, or whose results are not in order."""
         return sum(row.fails for row in self.rows)
 
 
-def each_row(look: Callable[[T], Row], items: list[T], *, show_progress: bool) -> list[Row]:
-    """The row of each item, in their order."""
+def _each_row(look: Callable[[_Item], Row], items: list[_Item], *, show_progress: bool) -> list[Row]:
+    """Return the rows of the items, in their order."""
     rows = thread_map(look, items)
     return list(track(rows, 'check', total=len(items), unit=' masks', show=show_progress))
 
@@ -71,24 +92,24 @@ def check_masks(
     binarize: float | None = None,
     show_progress: bool = False,
 ) -> Check:
-    """Which masks of a BIDS dataset would run: what can be seen without the tractogram.
+    """Check which masks of a BIDS dataset would run, as far as possible without the tractogram.
 
     Parameters
     ----------
     root : pathlib.Path
     mask_space : str, optional
-        Space of the masks, whatever file and name say.
+        Space of the masks, overriding sidecars and names.
     pattern : str, optional
         Glob on the names of the masks.
     binarize : float, optional
-        Values above it are lesion.
+        Values above this are lesion.
     show_progress : bool
-        Whether a bar is shown on a terminal.
+        Whether to show a progress bar on a terminal.
 
     Raises
     ------
     InputError
-        If there is no mask, or the space is not supported.
+        If no mask is found, or the space is not supported.
     """
     check_threshold(binarize)
     if mask_space:
@@ -114,13 +135,13 @@ def check_masks(
 
     def look(path: Path) -> Row:
         if path not in described and mask_stem(path) in in_standard_space:
-            # what pipelines leave beside the mask in standard space: a run passes it over, too
-            reason = 'left out: the same mask is there in a standard space'
+            # pipelines leave these beside the mask in standard space; a run ignores them too
+            reason = 'left out: the same mask exists in a standard space'
             return _mask_row(root, path, None, reason, binarize, fails=False)
         return _mask_row(root, path, described.get(path), reasons.get(path), binarize)
 
     return Check(
-        _HEADER, each_row(look, paths, show_progress=show_progress), contradictions(described.values())
+        _MASK_COLUMNS, _each_row(look, paths, show_progress=show_progress), contradictions(described.values())
     )
 
 
@@ -144,10 +165,162 @@ def _mask_row(
         if described and fails:
             contradiction = (described.contradiction,) if described.contradiction else ()
             warnings = (*seen.doubts, *contradiction)
-    status = one_line(reason, path) if reason else OK
+    status = one_line(reason, path) if reason else _OK
     cells = (path.relative_to(root).as_posix(), *space, *grid, status, '; '.join(warnings) or None)
     return Row(cells, bool(reason) and fails, warnings)
 
 
 def _by(values: Iterable[float]) -> str:
     return 'x'.join(f'{value:.4g}' for value in values)
+
+
+def holds_results(root: Path) -> bool:
+    """Whether a folder is an output folder of ``lacuna run``."""
+    # the masks of the tutorial are made by Lacuna too; only results link to their masks
+    return 'Lacuna' in generated_by(root) and any(map(is_lesions_link, read_links(root)))
+
+
+class _Lesion:
+    """Return the results of a lesion that count: a run makes a result without its sidecar again."""
+
+    def __init__(self, files: LesionResults) -> None:
+        self.files = files
+        self.sidecars = files.sidecars()
+        self.found = {
+            target: path
+            for target, path in files.files.items()
+            if target in self.sidecars or not outputs()[target.key].sidecar
+        }
+
+
+def check_results(
+    root: Path, *, pattern: str | None = None, verify: bool = False, show_progress: bool = False
+) -> Check:
+    """Check whether the results of each mask are complete, missing, damaged, stale or of another version.
+
+    The outputs expected of a mask are those of any other mask. The masks that were part of a run are looked up from the
+    settings in ``logs/``.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+    pattern : str, optional
+        Glob on the stem of the results.
+    verify : bool
+        Whether to compare the checksums of all files, not only their sizes.
+    show_progress : bool
+        Whether to show a progress bar on a terminal.
+
+    Raises
+    ------
+    InputError
+        If there are no results.
+    """
+    found = Check(_RESULT_COLUMNS)
+    results = find_results(root)
+    refuse_results(filter(None, (written_label(lesion.stem) for lesion in results)), root)
+    lesions = {lesion.stem: _Lesion(lesion) for lesion in results}
+    wanted = find_wanted(root)
+    found.notes += wanted.notes
+    stems = sorted(wanted.stems.union(lesions))
+    stems = [stem for stem in stems if pattern is None or fnmatch.fnmatch(stem, pattern)]
+    if not stems:
+        message = f'no results found in {root}' + (f' that matches {pattern!r}' if pattern else '')
+        raise InputError(message)
+    expected = {*BASIC_TARGETS, *(target for lesion in lesions.values() for target in lesion.found)}
+    densities = _check_densities(root, lesions.values(), read_links(root), verify)
+    look_at = partial(_result_row, sorted(expected, key=str), densities, verify)
+
+    def look(stem: str) -> Row:
+        if stem in lesions:
+            return look_at(lesions[stem], wanted.reason(stem))
+        absent = wanted.absent(stem)
+        path = str(absent.path) if absent.path else None
+        return Row((stem, path, 0, len(expected), None, absent.status, None), absent.fails)
+
+    found.rows = _each_row(look, stems, show_progress=show_progress)
+    # once, not for each mask
+    doubts = (check_tractogram(each) for lesion in lesions.values() for each in lesion.sidecars.values())
+    found.notes += dict.fromkeys(doubt for found_of_one in doubts for doubt in found_of_one)
+    return found
+
+
+def _check_densities(
+    root: Path, lesions: Iterable[_Lesion], links: Mapping[str, Any], verify: bool
+) -> dict[str, str]:
+    """Return what is wrong with the densities that results were divided by, by URI."""
+    sidecars = (sidecar for lesion in lesions for sidecar in lesion.sidecars.values())
+    problems = {}
+    for uri in sorted({str(sidecar['Denominator']) for sidecar in sidecars if sidecar.get('Denominator')}):
+        path = resolve_uri(root, uri, links)
+        if path is None or not path.is_file():
+            problems[uri] = _MISSING
+        elif found := damage(path, read_json(sidecar_path(path)) or {}, verify=verify):
+            problems[uri] = found
+    return problems
+
+
+def _result_row(
+    expected: list[Target],
+    densities: Mapping[str, str],
+    verify: bool,
+    lesion: _Lesion,
+    failure: str,
+) -> Row:
+    paths = mask_outputs(_as_mask(lesion.files), expected)
+    missing = [path.name for target, path in paths.items() if target not in lesion.found]
+    damaged = {}
+    for target, path in lesion.found.items():
+        if problem := damage(path, lesion.sidecars.get(target.recorded_with, {}), verify=verify):
+            damaged[target] = f'{path.name} ({problem})'
+    broken = [damaged[target] for target in expected if target in damaged]
+    for uri in dict.fromkeys(str(sidecar.get('Denominator')) for sidecar in lesion.sidecars.values()):
+        if problem := densities.get(uri):
+            (missing if problem == _MISSING else broken).append(
+                uri if problem == _MISSING else f'{uri} ({problem})'
+            )
+    mask, stale, doubts = _compare_with_mask(lesion)
+    versions = sorted({str(dig(each, 'SoftwareVersions', 'Lacuna')) for each in lesion.sidecars.values()})
+    other = [version for version in versions if version != lacuna.__version__]
+    warnings = list(doubts)
+    if other:
+        warnings.append(f'made with Lacuna {", ".join(other)}; this is {lacuna.__version__}')
+    problems = [f'missing: {", ".join(missing)}'] if missing else []
+    problems += [f'damaged: {", ".join(broken)}'] if broken else []
+    problems += [f'stale: {stale}'] if stale else []
+    # a mask that failed once may have results by now
+    problems += [f'failed: {failure}'] if failure and problems else []
+    cells = (
+        lesion.files.stem,
+        str(mask) if mask else None,
+        sum(target in lesion.found and target not in damaged for target in expected),
+        len(expected),
+        ', '.join(versions) or None,
+        '; '.join(problems) or _COMPLETE,
+        '; '.join(warnings) or None,
+    )
+    return Row(cells, bool(problems), tuple(warnings))
+
+
+def _compare_with_mask(lesion: _Lesion) -> tuple[Path | None, str | None, tuple[str, ...]]:
+    """Return the mask of results, why they are stale, and what is suspicious about the mask."""
+    sources: dict[MaskSource, list[str]] = {}
+    for target, sidecar in sorted(lesion.sidecars.items(), key=str):
+        sources.setdefault(mask_source(lesion.files.root, sidecar, lesion.files.links), []).append(
+            target.field
+        )
+    found = [(source.read(), made) for source, made in sources.items()] or [(MaskSource().read(), [])]
+    path = next((mask.path for mask, _ in found if mask.path), None)
+    stale = []
+    for mask, made in found:
+        if mask.path and mask.problem:
+            since = f' {", ".join(made)}' if mask.problem == CHANGED else ''
+            stale.append(f'the mask {mask.problem}{since}')
+    gone = dict.fromkeys(f'the mask {mask.problem}' for mask, _ in found if mask.path is None)
+    usable = next((mask.mask for mask, _ in found if mask.mask), None)
+    doubts = mask_doubts(usable, lesion.files.space) if usable and lesion.files.space in SPACES else ()
+    return path, '; '.join(stale) or None, (*gone, *doubts)
+
+
+def _as_mask(lesion: LesionResults) -> MaskFile:
+    return MaskFile(Path(), lesion.stem, lesion.subject, lesion.session, lesion.space, space_from='')

@@ -1,4 +1,4 @@
-"""Group tables: what was found for each lesion of a dataset, one row each."""
+"""Group tables: the results of all lesions of a dataset, one row each."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from pathlib import Path
 import numpy as np
 
 import lacuna
-from lacuna.bids.failures import Absent, find_wanted
-from lacuna.bids.group_tables import GroupTable, write_stack, write_tables
+from lacuna.bids.failures import find_wanted
 from lacuna.bids.groups import (
-    LEADING,
     LONG_HEADER,
     Member,
     Row,
@@ -28,7 +26,7 @@ from lacuna.bids.groups import (
 from lacuna.bids.inputs import matches
 from lacuna.bids.outputs import outputs
 from lacuna.bids.results import find_results
-from lacuna.bids.tables import table_bytes
+from lacuna.bids.tables import LEADING, GroupTable, table_bytes, write_stack, write_tables
 from lacuna.errors import InputError
 from lacuna.utils.progress import counting
 
@@ -42,17 +40,17 @@ class Collection:
     Attributes
     ----------
     files, participants, kinds : int
-        Number of files, of participants they belong to, and of output types (session, label, atlas, output).
+        Number of files, of their participants, and of output types (session, label, atlas, output).
     tables : dict
         Number of rows and of columns of each table, by its path.
     written : set of pathlib.Path
-        The tables that were not there before, or not like this.
+        The tables that are new or changed.
     missing : list of str
-        One line for each mask without results, and for each file that others have; rows of ``n/a`` in the tables.
+        One line for each mask without results, and for each missing file that others have; rows of ``n/a`` in the tables.
     faults : list of str
         One line for each file that was left out.
     notes : list of str
-        What could not be found out.
+        What could not be determined.
     """
 
     files: int
@@ -77,9 +75,9 @@ def collect(
 ) -> Collection:
     """Write one table for each session, label, atlas and output of a derivative dataset.
 
-    A mask that failed, or that has no result for another reason, is a row of ``n/a``. A result that does not fit the
+    A mask that failed, or has no result for another reason, gets a row of ``n/a``. A result that does not match the
     others of its table (other regions, another tractogram, atlas or parameters, a number that is not finite) is left
-    out and named. Nothing is written if a table that is there differs by more than new rows.
+    out and reported. Nothing is written if an existing table differs by more than new rows.
 
     Parameters
     ----------
@@ -90,13 +88,13 @@ def collect(
     pattern : str, optional
         Glob on the names of the results (or, with a slash, on their paths below `root`).
     overwrite : bool
-        Whether tables that differ may be replaced.
+        Whether to replace tables that differ.
     matrices : bool
-        Whether the matrices are stacked, too (``.npz``).
+        Whether to stack the matrices too (``.npz``).
     long : bool
-        Whether all is written into one long table, too.
+        Whether to write everything into one long table too.
     show_progress : bool
-        Whether a bar is shown on a terminal.
+        Whether to show a progress bar on a terminal.
 
     Returns
     -------
@@ -105,10 +103,10 @@ def collect(
     Raises
     ------
     InputError
-        If there is nothing to collect, a result is there twice, or a table that is there differs.
+        If there is nothing to collect, a result exists twice, or an existing table differs.
     """
     if not root.is_dir():
-        message = f'there is no folder {root}'
+        message = f'no folder {root}'
         raise InputError(message)
     there = find_results(root)
     there.check_names()
@@ -125,18 +123,16 @@ def collect(
         raise InputError(message)
     groups = group_members(members)
     wanted = find_wanted(root)
-    looked_for = sorted(wanted.stems.difference(lesion.stem for lesion in there))
-    absent = [each for each in map(wanted.absent, looked_for) if each.fails]
-    missing = find_missing(groups, [each.stem for each in absent if each.stem.startswith('sub-')], pattern)
+    absent = wanted.lacking(lesion.stem for lesion in there)
+    missing = find_missing(groups, (each.stem for each in absent), pattern)
     found = Collection(
         len(members), len({member.participant for member in members}), len(groups), notes=wanted.notes
     )
     lacking = set().union(*missing.values())
-    found.missing += [
-        f'{each.status.partition(":")[0]}: {each.path or each.stem}{_reason(each)}'
-        for each in absent
-        if each.stem in lacking or not pattern
-    ]
+    for each in absent:
+        if each.stem in lacking or not pattern:
+            kind, _, reason = each.status.partition(': ')
+            found.missing.append(f'{kind}: {each.path or each.stem}' + (f': {reason}' if reason else ''))
     without = {each.stem for each in absent}
     target = output_dir or root
     target.mkdir(parents=True, exist_ok=True)
@@ -147,7 +143,7 @@ def collect(
     ):
         for group, members in groups.items():
             found.missing += [
-                f'missing, though others have theirs: {name}'
+                f'missing, although other lesions have it: {name}'
                 for stem, name in missing[group].items()
                 if stem not in without
             ]
@@ -163,11 +159,6 @@ def collect(
     return found
 
 
-def _reason(absent: Absent) -> str:
-    reason = absent.status.partition(': ')[2]
-    return f': {reason}' if reason else ''
-
-
 def _tables(
     members: Sequence[Member],
     rows: Sequence[Row],
@@ -178,7 +169,7 @@ def _tables(
     *,
     long: bool,
 ) -> Iterator[GroupTable]:
-    """The table of a group, and one more for each of its parts by region."""
+    """Return the table of a group, and one for each of its parts by region."""
     output, used = members[0].output, {row.member for row in rows}
     here, there = target.resolve(), root.resolve()
     left_out = [member.path.name for member in members if member not in used]
@@ -203,10 +194,9 @@ def _tables(
             continue
         lesions = wide_rows(rows, missing, part)
         nothing = [None] * len(names)
-        content = table_bytes(
-            (*LEADING, *names),
-            ((*leading_cells(stem), *(nothing if values is None else values)) for stem, values in lesions),
-        )
+        cells = ((*leading_cells(stem), *(nothing if values is None else values)) for stem, values in lesions)
+        content = stack.with_name(path.name)
+        content.write_bytes(table_bytes((*LEADING, *names), cells))
         if long:
             lines = long_rows(members[0], part, names, lesions)
             stack.with_name(f'{path.name}.long').write_bytes(table_bytes((), lines).partition(b'\n')[2])
@@ -214,7 +204,7 @@ def _tables(
 
 
 def _long_table(tables: Sequence[GroupTable], target: Path, folder: Path) -> GroupTable | None:
-    """All tables in one, from the parts that were written for each."""
+    """Return all tables in one, from the parts that were written for each."""
     parts = sorted(folder.glob('*.long'))
     if not parts:
         return None
@@ -248,7 +238,7 @@ def _file_name(member: Member, part: str) -> str:
 
 
 def _source(path: Path, root: Path, target: Path) -> str:
-    """A BIDS URI if the table lies in the dataset itself, else the path from the table."""
+    """Return a BIDS URI if the table is in the dataset itself, else the path relative to the table."""
     if target == root:
         return f'bids::{path.as_posix()}'
     return Path(os.path.relpath(root / path, target)).as_posix()

@@ -1,4 +1,4 @@
-"""The derivative dataset: which results are there already, and which are missing."""
+"""The derivative dataset: write results, and find those that exist, are missing or differ."""
 
 from __future__ import annotations
 
@@ -21,40 +21,40 @@ BIDS_VERSION = '1.10.0'
 def save_outputs(
     root: Path,
     mask: MaskFile,
-    sources: Mapping[Target, str | Path],
+    contents: Mapping[Target, bytes | str | Path],
     metadata: Mapping[str, Any],
     atlases: Mapping[str, Mapping[str, Any]],
 ) -> list[Path]:
-    """Put outputs of one mask under their final names, each whole or not at all, with their sidecars.
+    """Write the outputs of one mask under their final names, each completely or not at all, with their sidecars.
 
-    Sidecars have the size and the checksum of their file, and of those beside it that have no sidecar.
+    Sidecars record the size and checksum of their file, and of those without a sidecar that belong to it.
 
     Parameters
     ----------
     root : pathlib.Path
         Of the dataset.
     mask : lacuna.bids.mask_files.MaskFile
-    sources : mapping
-        The file of each output.
+    contents : mapping
+        What each output holds: bytes, or the path of a file to copy.
     metadata, atlases : mapping
         See `sidecar_for`.
 
     Returns
     -------
     list of pathlib.Path
-        In the order of the sources.
+        Paths in the order of the contents.
     """
-    paths = {target: root / path for target, path in mask_outputs(mask, sources).items()}
-    holders = list(dict.fromkeys(target.recorded_with for target in sources))
+    paths = {target: root / path for target, path in mask_outputs(mask, contents).items()}
+    holders = list(dict.fromkeys(target.recorded_with for target in contents))
     sidecars = {each: sidecar_path(root / path) for each, path in mask_outputs(mask, holders).items()}
     remove_leftovers([*paths.values(), *sidecars.values()])
     before = {holder: read_json(path) for holder, path in sidecars.items()}
     records: dict[Target, dict[str, Any]] = {holder: {} for holder in holders}
     for target, path in paths.items():
-        records[target.recorded_with][path.name] = file_record(sources[target])
-        place(sources[target], path, sidecars.get(target))
+        records[target.recorded_with][path.name] = file_record(contents[target])
+        place(contents[target], path, sidecars.get(target))
     for holder, path in sidecars.items():
-        content = sidecar_for(holder, metadata, atlases) if holder in sources else before[holder]
+        content = sidecar_for(holder, metadata, atlases) if holder in contents else before[holder]
         if content is not None:
             known = (before[holder] or {}).get(FILES)
             files = {**(known if isinstance(known, dict) else {}), **records[holder]}
@@ -63,7 +63,7 @@ def save_outputs(
 
 
 def mask_outputs(mask: MaskFile, targets: Iterable[Target]) -> dict[Target, Path]:
-    """Paths of the outputs of a mask, relative to the dataset."""
+    """Return the paths of the outputs of a mask, relative to the dataset."""
     paths = {}
     for target in targets:
         entities = {'atlas': target.atlas} if target.atlas else {}
@@ -80,7 +80,7 @@ def missing_outputs(
     metadata: Mapping[str, Any],
     atlases: Mapping[str, Mapping[str, Any]],
 ) -> tuple[list[Target], list[str]]:
-    """What of a mask's outputs has to be made, and what the files there were made with other settings.
+    """Return which outputs of a mask have to be made, and how the existing ones differ from these settings.
 
     Parameters
     ----------
@@ -89,16 +89,16 @@ def missing_outputs(
     mask : lacuna.bids.mask_files.MaskFile
     targets : iterable of lacuna.bids.outputs.Target
     metadata : mapping
-        What the sidecars have in common.
+        Common content of the sidecars.
     atlases : mapping
-        What sidecars say of each atlas.
+        Content of the sidecars for each atlas.
 
     Returns
     -------
     missing : list of Target
         The outputs that are absent or damaged.
     differing : list of str
-        The differences of those present, in words.
+        The differences of the existing ones, in words.
     """
     missing = []
     differing: dict[str, None] = {}
@@ -119,14 +119,14 @@ def missing_outputs(
 def conflicting_results(
     root: Path, wanted: Mapping[str, Mapping[str, Any]], leave_out: Collection[Path]
 ) -> dict[str, list[str]]:
-    """Results in a folder that were made with other settings than those of a run.
+    """Find results in a folder that were made with other settings than those of a run.
 
     Parameters
     ----------
     root : pathlib.Path
         Of the dataset.
     wanted : mapping
-        What the sidecars of the run have in common, by space.
+        Common content of the sidecars of the run, by space.
     leave_out : collection of pathlib.Path
         Sidecars that are compared elsewhere.
 
@@ -145,13 +145,13 @@ def conflicting_results(
 
 
 def _map_sidecars(root: Path) -> list[Path]:
-    """The sidecars of all maps, also of those that somebody has removed."""
+    """Yield the sidecars of all maps, including removed ones."""
     name = output_name('sub-*', 'disconnection_map', space='*')
     return sorted(root.glob(f'sub-*/**/{sidecar_path(Path(name)).name}'))
 
 
 def remove_unused_connectomes(root: Path) -> None:
-    """Remove the densities that no map names as its denominator any more."""
+    """Remove the densities that are no longer the denominator of any map."""
     densities = sorted((root / 'connectome').glob('*_tdi.nii.gz'))
     if len(densities) < 2:
         return
@@ -163,7 +163,7 @@ def remove_unused_connectomes(root: Path) -> None:
 
 
 def check_output_dir(root: Path, source: Path) -> None:
-    """Refuse a folder for the results that cannot be written, or that belongs to something else.
+    """Refuse an output folder that cannot be written to, or that belongs to something else.
 
     Nothing is created.
 
@@ -180,8 +180,8 @@ def check_output_dir(root: Path, source: Path) -> None:
         raise InputError(message)
     existing = next(path for path in (root, *root.parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        message = f'the output folder {root} cannot be written: no permission in {existing}'
+        message = f'cannot write to the output folder {root}: no permission in {existing}'
         raise InputError(message)
     if read_json(root / 'dataset_description.json') is not None and 'Lacuna' not in generated_by(root):
-        message = f'the output folder {root} holds a dataset that is not of Lacuna; choose another'
+        message = f'the output folder {root} holds a dataset that was not made by Lacuna; choose another'
         raise InputError(message)

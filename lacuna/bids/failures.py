@@ -1,4 +1,4 @@
-"""Masks without results: those that failed, the table that lists them, and what else runs were asked for."""
+"""Masks without results: those that failed, the table that lists them, and other masks of runs."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Failure:
     ----------
     path : pathlib.Path
     reason : str
-        In words; a crash file is named as ``(details: PATH)``.
+        In words, with a crash file as ``(details: PATH)``.
     label : str or None
-        Of the participant, for a mask whose name has none.
+        Label of the participant, for a mask whose name has none.
     """
 
     path: Path
@@ -38,7 +38,7 @@ class Failure:
 
     @property
     def stem(self) -> str:
-        """What would lead the names of its results."""
+        """The stem that its results would have."""
         return name_mask(self.path, self.label)[0]
 
     @property
@@ -52,20 +52,20 @@ class Failure:
 
 
 def update_failures(root: Path, looked_at: Collection[Path], failures: Sequence[Failure]) -> Path | None:
-    """Bring the table of failed masks up to date; nobody else may write it meanwhile.
+    """Update the table of failed masks; no other process may write it at the same time.
 
     Parameters
     ----------
     root : pathlib.Path
-        Of the dataset.
+        Root of the dataset.
     looked_at : collection of pathlib.Path
-        The masks of this run: what is known of others stays.
+        The masks of this run: rows of other masks are kept.
     failures : sequence of Failure
 
     Returns
     -------
     pathlib.Path or None
-        The table; None if no failure is left, and no table.
+        The table; None if there are no failures, and hence no table.
     """
     target = root / FAILURES
     seen = {Path(shown_name(path)) for path in looked_at}
@@ -80,7 +80,7 @@ def update_failures(root: Path, looked_at: Collection[Path], failures: Sequence[
 
 
 def read_failures(root: Path) -> list[Failure]:
-    """The masks that failed when they were last tried."""
+    """Return the masks that failed when they were last tried."""
     table = root / FAILURES
     if not table.is_file():
         return []
@@ -88,18 +88,34 @@ def read_failures(root: Path) -> list[Failure]:
     return [Failure(Path(row[0]), row[1]) for row in rows if len(row) == 2]
 
 
+def each_reason(failures: Iterable[Failure]) -> list[str]:
+    """Why masks failed, each reason once: with the first of them, and how many more there are.
+
+    >>> each_reason([Failure(Path('a.nii'), 'a.nii: empty'), Failure(Path('b.nii'), 'b.nii: empty')])
+    ['a.nii: empty (and 1 more mask)']
+    """
+    having: dict[str, list[Failure]] = {}
+    for failure in failures:
+        having.setdefault(failure.reason.removeprefix(f'{failure.path}: '), []).append(failure)
+    more = {1: '', 2: ' (and 1 more mask)'}
+    return [
+        found[0].reason + more.get(len(found), f' (and {len(found) - 1} more masks)')
+        for found in having.values()
+    ]
+
+
 class Absent(NamedTuple):
-    """A mask that a run was asked for, or that has failed, and of which there is no result.
+    """A mask of a run without results.
 
     Attributes
     ----------
     stem : str
-        What would lead the names of its results.
+        The stem that its results would have.
     path : pathlib.Path or None
     status : str
-        Why, as far as it is known.
+        Why it has none, as far as known.
     fails : bool
-        Whether that is not as it should be: an empty mask may be left out on purpose.
+        Whether this is a fault: an empty mask may be left out on purpose.
     """
 
     stem: str
@@ -109,7 +125,7 @@ class Absent(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """A mask that a run was asked for."""
+    """A mask that was part of a run."""
 
     path: Path
     skip_empty: bool
@@ -118,15 +134,15 @@ class _Asked(NamedTuple):
 
 @dataclass(frozen=True)
 class Wanted:
-    """The masks that runs were asked for, and those that failed, by what leads the names of their results.
+    """The masks that were part of runs, and those that failed, by the stem of their results.
 
     Attributes
     ----------
     asked : mapping
     failures : mapping
-        A `Failure` each; its reason is in one line, without the path.
+        `Failure` objects; the reason is one line, without the path.
     notes : list of str
-        What could not be found out.
+        What could not be determined.
     """
 
     asked: Mapping[str, _Asked]
@@ -135,15 +151,15 @@ class Wanted:
 
     @property
     def stems(self) -> set[str]:
-        """Of all of them."""
+        """The stems of all of them."""
         return {*self.asked, *self.failures}
 
     def reason(self, stem: str) -> str:
-        """Why it failed when it was last tried; nothing if it did not."""
+        """Return why a mask failed when it was last tried; empty if it did not fail."""
         return self.failures[stem].reason if stem in self.failures else ''
 
     def absent(self, stem: str) -> Absent:
-        """Why there is no result of a mask."""
+        """Return why a mask has no results."""
         asked, failure = self.asked.get(stem), self.failures.get(stem)
         path = failure.path if failure else asked.path if asked else None
         if failure and failure.reason:
@@ -156,9 +172,14 @@ class Wanted:
                 return Absent(stem, path, f'missing: {one_line(str(error), asked.path)}')
         return Absent(stem, path, 'missing: no results')
 
+    def lacking(self, stems: Iterable[str]) -> list[Absent]:
+        """The masks that should have results and have none; `stems` lead the names of the results that exist."""
+        absent = map(self.absent, sorted(self.stems.difference(stems)))
+        return [each for each in absent if each.fails]
+
 
 def find_wanted(root: Path) -> Wanted:
-    """The masks that runs were asked for by the settings in ``logs/``, and those that failed."""
+    """Return the masks of runs according to the settings in ``logs/``, and those that failed."""
     notes: list[str] = []
     asked = _find_asked(root, notes)
     stems = {each.path: stem for stem, each in asked.items()}
@@ -170,12 +191,12 @@ def find_wanted(root: Path) -> Wanted:
 
 
 def one_line(reason: str, path: Path) -> str:
-    """A reason without the path that leads it: that is in a column of its own."""
+    """Return a reason without the leading path, which has its own column."""
     return ' '.join(reason.removeprefix(f'{path}: ').split())
 
 
 def _find_asked(root: Path, notes: list[str]) -> dict[str, _Asked]:
-    """Masks that the runs were asked for, by what leads the names of their results."""
+    """Return the masks of the runs, by the stem of their results."""
     asked: dict[str, _Asked] = {}
     seen = set()
     for path in sorted((root / 'logs').glob('*/settings.toml')):
@@ -183,7 +204,7 @@ def _find_asked(root: Path, notes: list[str]) -> dict[str, _Asked]:
             settings = tomllib.loads(path.read_text(encoding='utf-8'))
             source = Path(settings['source'])
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            notes.append(f'{path}: the settings cannot be read; what this run was asked for is not known')
+            notes.append(f'{path}: the settings cannot be read, so the masks of this run are unknown')
             continue
         choice: dict[str, Any] = {
             key: [label for label in listed(settings, key) if isinstance(label, str)]
@@ -200,7 +221,7 @@ def _find_asked(root: Path, notes: list[str]) -> dict[str, _Asked]:
         try:
             masks = _asked_masks(source, choice)
         except InputError as error:
-            notes.append(f'what a run was asked for is not known: {error}')
+            notes.append(f'the masks of a run are unknown: {error}')
             continue
         subject = only_label(choice['participants'])
         asked.update((name_mask(mask, subject)[0], _Asked(mask, skip_empty, binarize)) for mask in masks)
@@ -213,6 +234,6 @@ def _asked_masks(source: Path, choice: Mapping[str, Any]) -> Iterable[Path]:
     try:
         mask_stem(source)
     except MaskError:
-        message = f'there is no folder {source} any more'
+        message = f'the folder {source} no longer exists'
         raise InputError(message) from None
     return [source]

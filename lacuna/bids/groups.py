@@ -1,4 +1,4 @@
-"""Results that share a session, label, atlas and kind: read, compared, and looked through for those that are missing."""
+"""Groups of results with the same session, label, atlas and kind: read and compare them, and find missing ones."""
 
 from __future__ import annotations
 
@@ -11,18 +11,16 @@ from typing import Any, BinaryIO, NamedTuple
 from lacuna.bids.inputs import matches, written_label
 from lacuna.bids.outputs import Output, Target, outputs
 from lacuna.bids.sidecars import identity
-from lacuna.bids.tables import NOT_AVAILABLE, read_matrix, read_parcels, read_statistics
+from lacuna.bids.tables import LEADING, NOT_AVAILABLE, read_matrix, read_parcels, read_statistics
 from lacuna.errors import InputError
 from lacuna.images.parcels import read_parcel
 from lacuna.utils.files import read_json
 from lacuna.utils.names import few, parse_entities
 
-#: the columns that lead each table
-LEADING = ('participant_id', 'session_id', 'label')
 LONG_HEADER = ('participant', 'session', 'label', 'run', 'hemisphere', 'feature', 'value')
 #: entities that are columns of the long table
 _COLUMNS = {'sub', 'ses', 'label', 'run'}
-#: what the sidecars of all rows have in common, and that of the table repeats
+#: keys that the sidecars of all rows share, and that the sidecar of the table repeats
 _COMMON = ('Space', 'Tractogram', 'Atlas', 'Parameters')
 
 
@@ -35,9 +33,9 @@ class Member:
     path : pathlib.Path
     target : lacuna.bids.outputs.Target
     stem : str
-        The name that leads all outputs of the lesion.
+        The stem of all outputs of the lesion.
     made_by : pathlib.Path or None
-        The sidecar that says how it was made: its own, or that of another result of the same run.
+        The sidecar that records how it was made: its own, or that of another result of the same run.
     """
 
     path: Path
@@ -62,7 +60,7 @@ class Member:
 
     @property
     def lesion(self) -> str:
-        """The stem without the participant, the same for all who have this session and label."""
+        """The stem without the participant, the same for all with this session and label."""
         return self.stem.removeprefix(self.participant)
 
     @property
@@ -85,9 +83,9 @@ class Values(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """What one result gives: the columns and values of its table, and of those made of its parts by region.
+    """The content of one result: columns and values of its table, and of those made of its parts by region.
 
-    Of a matrix, the only value is where it starts in the file of all matrices: a cohort's may not fit into memory.
+    For a matrix, the only value is its offset in the file of all matrices, which may not fit into memory.
     """
 
     member: Member
@@ -97,12 +95,12 @@ class Row:
 
     @property
     def columns(self) -> tuple[Hashable, ...]:
-        """What all rows of a table have to share."""
+        """What all rows of a table must have in common."""
         return tuple((part, values.names) for part, values in self.parts.items())
 
 
 def leading_cells(stem: str) -> tuple[str, str, str]:
-    """Participant, session and label of a lesion; ``n/a`` where its name has none.
+    """Return participant, session and label of a lesion; ``n/a`` for what its name lacks.
 
     >>> leading_cells('sub-01_label-lesion')
     ('sub-01', 'n/a', 'lesion')
@@ -113,7 +111,7 @@ def leading_cells(stem: str) -> tuple[str, str, str]:
 
 
 def group_members(members: Iterable[Member]) -> dict[str, list[Member]]:
-    """Members by the name of their group, in the order of participants and names."""
+    """Return members by the name of their group, in the order of participants and names."""
     groups: dict[str, list[Member]] = defaultdict(list)
     for member in sorted(members, key=lambda member: (member.row, member.path.name)):
         groups[member.group].append(member)
@@ -123,16 +121,17 @@ def group_members(members: Iterable[Member]) -> dict[str, list[Member]]:
 def find_missing(
     groups: Mapping[str, Sequence[Member]], absent: Iterable[str], pattern: str | None = None
 ) -> dict[str, dict[str, str]]:
-    """By group, the names of the files that it lacks, by what leads them.
+    """Return the names of missing files, by group and stem.
 
-    Those are of lesions with other results of the same session and label, and of masks without any.
+    They belong to lesions that have other results of the same session and label, and to masks without any.
     """
     lesions: dict[str, set[str]] = defaultdict(set)
     for members in groups.values():
         for member in members:
             lesions[member.lesion].add(member.stem)
     for stem in absent:
-        lesions[stem.removeprefix(leading_cells(stem)[0])].add(stem)
+        if stem.startswith('sub-'):
+            lesions[stem.removeprefix(leading_cells(stem)[0])].add(stem)
     missing = {}
     for group, members in groups.items():
         end = group.removeprefix('group' + members[0].lesion) + members[0].output.extension
@@ -157,12 +156,12 @@ def read_member(member: Member, stream: BinaryIO | None = None) -> Row:
     Raises
     ------
     InputError
-        If it cannot be read, or nothing says how it was made.
+        If it cannot be read, or no sidecar records how it was made.
     """
     path = member.path
     sidecar = read_json(member.made_by) if member.made_by else None
     if sidecar is None:
-        message = f'{path}: no JSON file beside it says how it was made; run it again'
+        message = f'{path}: no JSON file beside it records how it was made; run it again'
         raise InputError(message)
     if member.is_matrix and stream:
         matrix = read_matrix(path)
@@ -176,7 +175,7 @@ def read_member(member: Member, stream: BinaryIO | None = None) -> Row:
         parts = {part: Values(tuple(values), list(values.values())) for part, values in found.items()}
     for values in parts.values():
         if clash := set(LEADING).intersection(values.names):
-            message = f'{path}: a column would be called {clash.pop()!r} like one of the leading columns'
+            message = f'{path}: the column {clash.pop()!r} has the name of one of the leading columns'
             raise InputError(message)
     return Row(
         member,
@@ -193,7 +192,7 @@ def read_group(
     stream: BinaryIO | None = None,
     advance: Callable[[int], object] | None = None,
 ) -> list[Row]:
-    """The rows of a group that have the columns and the provenance of most; the others are added to `faults`."""
+    """Return the rows of a group with the columns and provenance of most; add the others to `faults`."""
     rows = []
     for member in members:
         try:
@@ -222,8 +221,8 @@ def _like_most(
     if 2 * times <= len(rows):
         path, rest = others[0].member.path, len(rows) - times
         faults.append(
-            f'no table {group}: {times} results and {rest} others do not go together '
-            f'({path}: {describe(others[0], typical)}); choose with --pattern'
+            f'no table {group}: {times} results and {rest} others do not match '
+            f'({path}: {describe(others[0], typical)}); select with --pattern'
         )
         return []
     faults += [f'left out: {row.member.path}: {describe(row, typical)}' for row in others]
@@ -238,7 +237,7 @@ def _other_columns(row: Row, typical: Row) -> str:
     lacks, has = [name for name in usual if name not in own], [name for name in own if name not in usual]
     found = [f'it lacks {few(lacks, 3)}'] * bool(lacks) + [f'it has {few(has, 3)}'] * bool(has)
     how = ' and '.join(found) or 'the same in another order'
-    return f'other columns than the others ({how}); was it made with another label table?'
+    return f'its columns differ from the others ({how}); was it made with another label table?'
 
 
 def _other_identity(row: Row, typical: Row) -> str:
@@ -252,7 +251,7 @@ def _other_identity(row: Row, typical: Row) -> str:
 def wide_rows(
     rows: Sequence[Row], missing: Iterable[str], part: str = ''
 ) -> list[tuple[str, Sequence[Any] | None]]:
-    """The lesions of a table in their order: what leads the names of their results, and their values, None if missing."""
+    """Return the lesions of a table in order: the stem of their results, and their values, None if missing."""
     lesions: list[tuple[str, Sequence[Any] | None]] = [
         *((row.member.stem, row.parts[part].values) for row in rows),
         *((stem, None) for stem in missing),
@@ -263,14 +262,14 @@ def wide_rows(
 def long_rows(
     member: Member, part: str, names: Sequence[str], lesions: Sequence[tuple[str, Sequence[Any] | None]]
 ) -> Iterator[tuple[Any, ...]]:
-    """The rows of one group table for the long table; text columns are left out.
+    """Return the rows of one group table for the long table; text columns are left out.
 
     Parameters
     ----------
     member : Member
-        One of the group.
+        A member of the group.
     part : str
-        Nothing, or which of its parts by region.
+        Empty, or one of its parts by region.
     names : sequence of str
         Regions or statistics.
     lesions : sequence of tuple
@@ -278,7 +277,7 @@ def long_rows(
     """
     of_regions = bool(part) or member.output.extension == '.tsv'
     kind = (part.replace('_', '') or member.output.desc) if of_regions else None
-    # entities without a column tell lesions apart that have all others in common
+    # entities without a column distinguish lesions that share all others
     scope = [f'{key}-{value}' for key, value in parse_entities(member.lesion).items() if key not in _COLUMNS]
     lead = '.'.join(filter(None, (*scope, parse_entities(member.group).get('atlas'), kind)))
     sides = [(read_parcel(name).hemisphere if of_regions else '') or NOT_AVAILABLE for name in names]

@@ -1,4 +1,4 @@
-"""Find the lesion masks of a BIDS dataset, and refuse participants whose labels would not survive."""
+"""Find the lesion masks of a BIDS dataset, and refuse participants with invalid labels."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import csv
 import fnmatch
 import io
 import json
+import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,15 @@ from lacuna.errors import InputError, shorten
 from lacuna.images.spaces import SPACES
 from lacuna.utils.names import NIFTI, few, parse_entities
 
-#: what BIDS takes for a label
+#: a label in BIDS
 LABEL = re.compile('[0-9A-Za-z]+')
 _MASK = r'(?:[^/]*_(?:mask|lesion)|[^/]*lesion[^/]*_roi)\.(?:nii(?:\.gz)?|img)'
 _IMAGE = r'[^/]*\.(?:nii(?:\.gz)?|img)'
-#: what the derivatives of fMRIPrep and its like also call a mask
+#: what derivatives of fMRIPrep and similar tools also call a mask
 _NO_LESION = ('*_desc-brain_mask.nii*', '*_desc-aseg*_mask.nii*', '*_desc-ribbon_mask.nii*')
-#: the only query of a filter file, and what it may hold besides entities
+#: where pybids reads the session from
+_SESSION = re.compile(r'[_/\\]+ses-([a-zA-Z0-9+]+)')
+#: the only query of a filter file, and the keys that it may hold in addition to entities
 _QUERY, _NOT_ENTITIES = 'mask', ('regex_search',)
 
 
@@ -35,9 +38,9 @@ def find_masks(
     pattern: str | None = None,
     filter_file: Path | None = None,
 ) -> list[Path]:
-    """Lesion masks of a BIDS dataset, in the order of their names.
+    """Find the lesion masks of a BIDS dataset, in the order of their names.
 
-    Only the folders asked for are looked into.
+    Only the folders of the given participants and sessions are searched.
 
     Parameters
     ----------
@@ -45,11 +48,11 @@ def find_masks(
     participants, sessions : sequence of str
         Labels, with or without ``sub-`` and ``ses-``; all if empty.
     pattern : str, optional
-        Glob on the file name (or, with a slash, on the path below `root`). Without it, all that end with ``_mask``,
-        ``_lesion`` or (with ``lesion`` in the name) ``_roi``, but those of the brain and of FreeSurfer's segmentation.
-        With it, these; and any other image if none of these matches.
+        Glob on the file name (or, with a slash, on the path below `root`). Without it, all names that end with
+        ``_mask``, ``_lesion`` or (with ``lesion`` in the name) ``_roi`` are found, except masks of the brain and of
+        FreeSurfer's segmentation. With it, those of them that match, or any other image if none does.
     filter_file : pathlib.Path, optional
-        JSON with what pybids is asked for, see `read_filters`.
+        JSON with a pybids query, see `read_filters`.
 
     Raises
     ------
@@ -59,14 +62,14 @@ def find_masks(
     wanted = _labels(participants, 'sub-')
     present = {path.name.removeprefix('sub-') for path in root.glob('sub-*') if path.is_dir()}
     if unknown := [label for label in wanted if label not in present]:
-        message = f'there is no participant {", ".join(unknown)} in {root}; it has {few(sorted(present), 8)}'
+        message = f'no participant {", ".join(unknown)} in {root}; found {few(sorted(present), 8)}'
         raise InputError(message)
     filters = read_filters(filter_file) if filter_file else {}
 
     def look(names: str) -> list[Path]:
         try:
             paths = _indexed(root, wanted, _labels(sessions, 'ses-'), names, filters)
-        except ValueError as error:  # how pybids names an entity that it does not know
+        except ValueError as error:  # the error of pybids about an unknown entity
             message = f'{filter_file}: {str(error).split(" If you", 1)[0]}'
             raise InputError(message) from error
         return [path for path in paths if _is_wanted(path, root, pattern, filters)]
@@ -78,11 +81,11 @@ def find_masks(
         where = (
             f'matches {pattern!r}'
             if pattern
-            else f'is what {filter_file} asks for'
+            else f'matches the filters in {filter_file}'
             if filters
             else "is named like 'sub-01_space-MNI152NLin6Asym_label-lesion_mask.nii.gz'"
         )
-        which = ' of the participants and sessions asked for' if wanted or sessions else ''
+        which = ' of the given participants and sessions' if wanted or sessions else ''
         message = f'no mask found in {root}: no file{which} {where}{_where_masks_are(root)}'
         raise InputError(message)
     refuse_labels((path, label) for path in found for label in labels_of(path.relative_to(root)))
@@ -94,7 +97,7 @@ def _labels(given: Iterable[str], prefix: str) -> list[str]:
 
 
 def matches(path: Path, pattern: str) -> bool:
-    """Whether a path below a dataset matches a glob: its name, or with a slash in the glob all of it."""
+    """Whether a path below a dataset matches a glob: its name, or the whole path if the glob has a slash."""
     return fnmatch.fnmatch(path.as_posix() if '/' in pattern else path.name, pattern)
 
 
@@ -115,35 +118,63 @@ def _indexed(
     names: str,
     filters: Mapping[str, Any],
 ) -> list[Path]:
-    """Images whose names match, that pybids finds when it is kept from reading anything else."""
-    from bids import BIDSLayout, BIDSLayoutIndexer
-
+    """Return the images whose names match; pybids is asked only if there are filters, as it takes a second to load."""
     ignore = [
         re.compile(r'^/(code|sourcedata|derivatives|stimuli|models)(/|$)'),
         re.compile(r'/\.'),
-        # every file but those; a folder may have a dot in its name, too
+        # every file but these; a folder may have a dot in its name too
         re.compile(rf'^(?!.*/{names}$)(?!/sub-[^/]*(/ses-[^/]*)?$).*\.[^/]*$'),
     ]
     if participants:
         ignore.append(re.compile(rf'^/(?!sub-({"|".join(map(re.escape, participants))})(/|$))'))
     if sessions:
         ignore.append(re.compile(rf'^/[^/]*/ses-(?!({"|".join(map(re.escape, sessions))})(/|$))'))
-    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignore)
-    layout = BIDSLayout(root, validate=False, indexer=indexer, config=['bids', 'derivatives'])
-    query = {**({'session': list(sessions)} if sessions else {}), **filters}
-    found = map(Path, layout.get(return_type='filename', **query))
+    if filters:
+        found = _asked_of_pybids(root, sessions, ignore, filters)
+    else:
+        found = _walked(root.absolute(), '', ignore)
+        if sessions:
+            found = (path for path in found if (ses := _SESSION.search(str(path))) and ses[1] in sessions)
     return [path for path in found if re.fullmatch(names, path.name)]
 
 
-def read_filters(path: Path) -> dict[str, Any]:
-    """What a filter file asks pybids for, as fMRIPrep has it: ``{"mask": {"session": "01", "desc": "lesion"}}``.
+def _walked(folder: Path, below: str, ignore: Sequence[re.Pattern[str]]) -> Iterator[Path]:
+    """Files below a folder, itself `below` the dataset, but for those that are ignored; links are followed, as by pybids."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        path = f'{below}/{entry.name}'
+        if any(pattern.search(path) for pattern in ignore):
+            continue
+        if entry.is_dir():
+            yield from _walked(folder / entry.name, path, ignore)
+        else:
+            yield folder / entry.name
 
-    ``null`` stands for "has none", ``"*"`` for "has any".
+
+def _asked_of_pybids(
+    root: Path, sessions: Sequence[str], ignore: Sequence[re.Pattern[str]], filters: Mapping[str, Any]
+) -> Iterator[Path]:
+    """What pybids finds when it is kept from reading anything else."""
+    from bids import BIDSLayout, BIDSLayoutIndexer
+
+    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=list(ignore))
+    layout = BIDSLayout(root, validate=False, indexer=indexer, config=['bids', 'derivatives'])
+    query = {**({'session': list(sessions)} if sessions else {}), **filters}
+    return map(Path, layout.get(return_type='filename', **query))
+
+
+def read_filters(path: Path) -> dict[str, Any]:
+    """Read the pybids query of a filter file, as in fMRIPrep: ``{"mask": {"session": "01", "desc": "lesion"}}``.
+
+    ``null`` means "has none", ``"*"`` means "has any".
 
     Raises
     ------
     InputError
-        If it cannot be read, is no such JSON, or has another query.
+        If it cannot be read, is not such JSON, or has another query.
     """
     from bids.layout import Query
 
@@ -158,7 +189,7 @@ def read_filters(path: Path) -> dict[str, Any]:
         message = f'{path}: expected an object such as {example}'
         raise InputError(message)
     if other := [name for name in content if name != _QUERY]:
-        message = f'{path}: {shorten(other[0])} is no query of Lacuna; the only one is "{_QUERY}", such as {example}'
+        message = f'{path}: {shorten(other[0])} is not a query of Lacuna; the only one is "{_QUERY}", such as {example}'
         raise InputError(message)
 
     def value(entity: str, given: object) -> object:
@@ -182,7 +213,7 @@ def read_filters(path: Path) -> dict[str, Any]:
 
 
 def _where_masks_are(root: Path) -> str:
-    """Where a user may have meant, if the dataset holds no mask: among its derivatives, or not in BIDS at all."""
+    """Suggest where masks are if the dataset holds none: among its derivatives, or not in BIDS at all."""
     datasets: dict[Path, int] = {}
     for path in (root / 'derivatives').rglob('*.nii*'):
         if re.fullmatch(_MASK, path.name) and _may_be_lesion(path):
@@ -195,22 +226,22 @@ def _where_masks_are(root: Path) -> str:
         words = shlex.join(['lacuna', 'run', 'snm', str(max(datasets, key=lambda folder: datasets[folder]))])
         return f'; masks are in {holds}: name that folder, {words} OUTPUT_DIR ...'
     if not any(root.glob('sub-*')) and any(NIFTI.search(path.name) for path in root.rglob('*.nii*')):
-        return f'; its images are not in BIDS names: {shlex.join(["lacuna", "bidsify", str(root)])} NEW_DIR --space SPACE makes a dataset of them'
-    return '; --pattern takes any other name'
+        return f'; its images have no BIDS names: {shlex.join(["lacuna", "bidsify", str(root)])} NEW_DIR --space SPACE makes a dataset of them'
+    return '; --pattern selects any other name'
 
 
 def written_label(stem: str, folder: str = '') -> str | None:
-    """The participant's label as a name has it, with what BIDS does not allow in it; None if it has none.
+    """Return the participant's label as written in a name, with characters that BIDS does not allow; None if there is none.
 
-    Before an entity there are no words in a BIDS name: what stands there belongs to the label. Behind the last one
-    there are, such as the suffix; they begin with a letter.
+    In a BIDS name, there are no words before an entity, so any there belong to the label. Words after the last entity,
+    such as the suffix, begin with a letter.
 
     Parameters
     ----------
     stem : str
         File name from ``sub-`` on, without its extension.
     folder : str
-        The ``sub-`` folder that it is in, which settles a doubt.
+        Its ``sub-`` folder, which decides ambiguous cases.
 
     Examples
     --------
@@ -235,13 +266,13 @@ def written_label(stem: str, folder: str = '') -> str | None:
 
 
 def file_label(path: Path) -> str | None:
-    """The participant's label as a file name has it behind ``sub-``, wherever that stands in it."""
+    """Return the participant's label as written after ``sub-``, anywhere in a file name."""
     found = re.search('sub-.+', NIFTI.sub('', path.name))
     return written_label(found[0], _folder(path)) if found else None
 
 
 def labels_of(path: Path) -> set[str]:
-    """The labels that a path below a dataset has, of the folder and of the file."""
+    """Return the labels in a path below a dataset, of the folder and of the file."""
     stem = NIFTI.sub('', path.name)
     return {
         label for label in (_folder(path).removeprefix('sub-'), written_label(stem, _folder(path))) if label
@@ -253,12 +284,12 @@ def _folder(path: Path) -> str:
 
 
 def refuse_labels(labelled: Iterable[tuple[Path, str]]) -> None:
-    """Refuse masks of participants whose labels are more than letters and digits: they would be merged or renamed.
+    """Refuse masks of participants whose labels are not only letters and digits: they would be merged or renamed.
 
     Raises
     ------
     InputError
-        With all of them, and a table that ``lacuna bidsify`` renames them with.
+        Lists all of them, with a table for ``lacuna bidsify`` to rename them.
     """
     taken = set()
     bad: dict[str, list[Path]] = {}
@@ -276,7 +307,7 @@ def refuse_labels(labelled: Iterable[tuple[Path, str]]) -> None:
         new = _free_label(label, taken)
         entities = {path: parse_entities(NIFTI.sub('', path.name).replace('.', '')) for path in masks}
         standard = [path for path in masks if entities[path].get('space') in SPACES]
-        for path in standard or masks:  # what lies beside these in the native space is not used
+        for path in standard or masks:  # masks in native space beside these are not used
             names = entities[path]
             spaces.add(names.get('space', 'SPACE'))
             rows.append(
@@ -293,7 +324,7 @@ def refuse_labels(labelled: Iterable[tuple[Path, str]]) -> None:
 
 
 def refuse_results(labels: Iterable[str], root: Path) -> None:
-    """Refuse results of participants whose labels are more than letters and digits.
+    """Refuse results of participants whose labels are not only letters and digits.
 
     Raises
     ------
@@ -310,13 +341,13 @@ def refuse_results(labels: Iterable[str], root: Path) -> None:
 def _shown(labels: Iterable[str]) -> str:
     names = [f'sub-{label}' for label in labels]
     return (
-        f'{len(names)} participant{"" if len(names) == 1 else "s"} with a label of more than letters and digits, which '
-        f'could be taken for another: {", ".join(names)}'
+        f'{len(names)} participant{"" if len(names) == 1 else "s"} with a label that is not only letters and digits, which '
+        f'could be confused with another: {", ".join(names)}'
     )
 
 
 def _free_label(label: str, taken: set[str]) -> str:
-    """The letters and digits of a label, with a number if somebody has that already; it is taken then."""
+    """Return the letters and digits of a label, with a number added if they are taken, and mark them as taken."""
     plain = new = ''.join(LABEL.findall(label)) or 'participant'
     number = 2
     while new in taken:
@@ -327,7 +358,7 @@ def _free_label(label: str, taken: set[str]) -> str:
 
 
 def only_label(participants: Sequence[str]) -> str | None:
-    """The participant asked for, for a single mask whose name has none."""
+    """Return the given participant for a single mask whose name has none."""
     if len(participants) != 1:
         return None
     return participants[0].removeprefix('sub-')

@@ -1,4 +1,4 @@
-"""Masks in a folder or in a table, and whose they are."""
+"""List the masks in a folder or a table, with their participants."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from lacuna.bids.inputs import LABEL, file_label, matches, refuse_labels, writte
 from lacuna.errors import InputError, shorten
 from lacuna.utils.names import NIFTI, parse_entities
 
-#: parts of a file name that say something else than whose mask it is
+#: parts of a file name that do not identify the participant
 _OTHER_ENTITY = re.compile('(ses|space|label)-[^_-]+')
 _FOLDER_OF_SESSION = re.compile('ses-([0-9A-Za-z]+)')
-#: folders that say nothing of whose mask it is
+#: folders that do not identify the participant
 _NO_PARTICIPANT = re.compile('ses-.*|anat|dwi|func|perf')
 
 
 class Listed(NamedTuple):
-    """A mask, how the folder or the table names it, and its entities ``sub``, ``ses`` and ``label``."""
+    """A mask, its name in the folder or table, and its entities ``sub``, ``ses`` and ``label``."""
 
     path: Path
     shown: str
@@ -30,10 +30,10 @@ class Listed(NamedTuple):
 
 
 def subject_label(path: Path) -> str:
-    """Label of a participant, from the path of a mask below the folder that is converted.
+    """Return the label of a participant from the path of a mask below the source folder.
 
-    An explicit ``sub-XXX`` in the file name wins, then one in the name of a folder, the nearest first, as it is
-    written; else all letters and digits of the file name, without its entities ``ses``, ``space`` and ``label``.
+    This is an explicit ``sub-XXX`` in the file name, as written; else one in the name of a folder, the nearest first;
+    else all letters and digits of the file name, without its entities ``ses``, ``space`` and ``label``.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def subject_label(path: Path) -> str:
 
 
 def _explicit_label(path: Path) -> str | None:
-    """What stands behind ``sub-`` in the name of the file, or of the nearest folder that has it."""
+    """Return what follows ``sub-`` in the name of the file, or of the nearest folder that has it."""
     if label := file_label(path):
         return label
     for parent in path.parents:
@@ -71,22 +71,22 @@ def _explicit_label(path: Path) -> str | None:
 
 
 def checked_label(value: str, what: str, where: str) -> str:
-    """The label, if it is one.
+    """Return the label if it is valid.
 
     Raises
     ------
     InputError
     """
     if not LABEL.fullmatch(value):
-        message = f'{where}: the {what} {shorten(value)} has to be letters and digits'
+        message = f'{where}: the {what} {shorten(value)} may only have letters and digits'
         raise InputError(message)
     return value
 
 
 def masks_of_folder(source: Path, target: Path, pattern: str | None = None) -> list[Listed]:
-    """The NIfTI files below a folder, but those in the folder that they go to.
+    """List the NIfTI files below a folder, except those in the target folder.
 
-    Where several share a name, as in ``P01/lesion.nii.gz`` and ``P02/lesion.nii.gz``, the folder says whose they are.
+    If several share a name, as in ``P01/lesion.nii.gz`` and ``P02/lesion.nii.gz``, the folders give the participants.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def masks_of_folder(source: Path, target: Path, pattern: str | None = None) -> l
 
 
 def _labels_of_folders(paths: Iterable[Path]) -> dict[Path, str]:
-    """Labels for the files whose name another file has, too: the letters and digits of the folders that differ.
+    """Return labels for the files that share a name: the letters and digits of the folders that differ.
 
     >>> {str(path): label for path, label in _labels_of_folders(map(Path, ('x/P-1/a.nii', 'x/P-2/a.nii', 'x/b.nii'))).items()}
     {'x/P-1/a.nii': 'P1', 'x/P-2/a.nii': 'P2'}
@@ -158,7 +158,7 @@ def _session_of_folder(path: Path) -> dict[str, str]:
 
 
 def masks_of_table(source: Path, pattern: str | None = None) -> list[Listed]:
-    """The rows of a table with the columns ``subject`` and ``path`` and, if need be, ``session`` and ``label``.
+    """List the rows of a table with the columns ``subject`` and ``path``, and optionally ``session`` and ``label``.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ def masks_of_table(source: Path, pattern: str | None = None) -> list[Listed]:
     try:
         text = source.read_text(encoding='utf-8-sig')
     except UnicodeDecodeError as error:
-        message = f'{source}: the table is no UTF-8 text; save it again as such'
+        message = f'{source}: the table is not UTF-8 text; save it as UTF-8'
         raise InputError(message) from error
     head = text.partition('\n')[0]
     # spreadsheets write semicolons where the comma is the decimal point
@@ -190,7 +190,7 @@ def masks_of_table(source: Path, pattern: str | None = None) -> list[Listed]:
         raise InputError(message) from error
     columns = [name.strip().lower() for name in (lines[0][1] if lines else [])]
     if missing := {'subject', 'path'} - set(columns):
-        message = f'{source}: the table has no column {" and ".join(sorted(missing))}; it has {", ".join(repr(name)[1:-1] for name in columns)[:200]}'
+        message = f'{source}: the table has no column {" and ".join(sorted(missing))}; its columns are {", ".join(repr(name)[1:-1] for name in columns)[:200]}'
         raise InputError(message)
     rows = []
     for number, cells in lines[1:]:

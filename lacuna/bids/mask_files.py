@@ -1,4 +1,4 @@
-"""What the name of a lesion mask says, and which space it is in."""
+"""Lesion masks as files: what their names say, and their space."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _MASK_NAME = re.compile(r'(?P<stem>.+?)(_(?P<suffix>mask|roi|lesion))?\.(nii(\.g
 
 @dataclass(frozen=True)
 class MaskFile:
-    """A lesion mask and what its name says.
+    """A lesion mask, and what its name says.
 
     Attributes
     ----------
     path : pathlib.Path
     stem : str
-        The name that leads all outputs: that of the file without ``space``, ``desc`` and suffix.
+        The name that all outputs begin with: that of the file without ``space``, ``desc`` and suffix.
     subject : str
         Label, without ``sub-``.
     session : str or None
@@ -30,9 +30,9 @@ class MaskFile:
     space : str
         The supported space of its coordinates.
     space_from : str
-        Where that comes from, in words.
+        Where the space comes from, in words.
     contradiction : str or None
-        What option, sidecar and name say of the space, if they do not agree.
+        What option, sidecar and name say about the space, if they disagree.
     """
 
     path: Path
@@ -51,7 +51,7 @@ class MaskFile:
 
 
 def mask_stem(path: Path) -> str:
-    """Name of a mask without ``space``, suffix and extension: that of the same mask in any space.
+    """Return the name of a mask without ``space``, suffix and extension, which is the same in any space.
 
     >>> mask_stem(Path('sub-01_space-MNI152NLin6Asym_label-lesion_mask.nii.gz'))
     'sub-01_label-lesion'
@@ -61,7 +61,7 @@ def mask_stem(path: Path) -> str:
     Raises
     ------
     MaskError
-        If it is no NIfTI file.
+        If it is not a NIfTI file.
     """
     matched = _MASK_NAME.fullmatch(path.name)
     if not matched:
@@ -75,7 +75,7 @@ def mask_stem(path: Path) -> str:
 
 
 def describe_mask(path: Path, *, space: str | None = None, subject: str | None = None) -> MaskFile:
-    """What the name of a mask and the JSON files that go with it say.
+    """Return what the name of a mask and the JSON files that apply to it say.
 
     Parameters
     ----------
@@ -83,12 +83,12 @@ def describe_mask(path: Path, *, space: str | None = None, subject: str | None =
     space : str, optional
         Overrides what files and name say.
     subject : str, optional
-        Label of a mask whose name has none; by default made from the name.
+        Label for a mask whose name has none; by default made from the name.
 
     Raises
     ------
     MaskError
-        If the space is not known or not supported, or the name cannot stand in a line of text.
+        If the space is not known or not supported, or the name does not fit in a line of text.
     """
     try:
         check_name(path)
@@ -109,7 +109,7 @@ def describe_mask(path: Path, *, space: str | None = None, subject: str | None =
 
 
 def name_mask(path: Path, subject: str | None = None) -> tuple[str, str]:
-    """What would lead the names of the results of a mask, and the label of its participant; any path has both.
+    """Return the stem of the results of a mask and the label of its participant; every path has both.
 
     >>> name_mask(Path('my_lesion.nii')), name_mask(Path('my_lesion.nii'), '01')
     (('sub-mylesion', 'mylesion'), ('sub-01', '01'))
@@ -142,14 +142,14 @@ def _mask_space(path: Path, given: str | None) -> Settled:
         raise MaskError(message) from error
     if settled is None:
         message = (
-            f'{path}: the space of the mask is not known; name it with --mask-space ({", ".join(SPACES)})'
+            f'{path}: the space of the mask is not known; give it with --mask-space ({", ".join(SPACES)})'
         )
         raise MaskError(message)
     return settled
 
 
 def contradictions(masks: Iterable[MaskFile]) -> list[str]:
-    """Each contradiction about the space of masks once: how many masks have it, and one of them."""
+    """Return each contradiction about the space of masks once, with the number of masks and an example."""
     having: dict[str, list[MaskFile]] = {}
     for mask in masks:
         if mask.contradiction:
@@ -173,10 +173,10 @@ def check_unique(masks: Iterable[MaskFile]) -> None:
             one, two = (parse_entities(each.path.name).get('desc') for each in (other, mask))
             choose = f"such as --pattern '*desc-{one or two}_*'" if one != two else 'or rename one of them'
             message = (
-                f'two masks have one name for their results ({mask.stem}): {other.path.name} and {mask.path.name}; '
-                f'choose one with --pattern, {choose}'
+                f'two masks have the same name for their results ({mask.stem}): {other.path.name} and {mask.path.name}; '
+                f'select one with --pattern, {choose}'
                 + (
-                    ", or tell them apart by label- ('desc-' names what is made of a mask)"
+                    ", or give them different label- entities ('desc-' is reserved for results)"
                     if one != two
                     else ''
                 )

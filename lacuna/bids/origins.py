@@ -1,4 +1,4 @@
-"""What results were made of: the links of a dataset to its sources, and the mask of a lesion, found and checked."""
+"""The sources of results: the links of a dataset, and the mask of a lesion, found and checked."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlparse
 
 from lacuna.errors import MaskError
-from lacuna.images.masks import Mask, PackedMask, read_mask
+from lacuna.images.masks import KnownMask, Mask, PackedMask, read_mask
 from lacuna.utils.files import dig, listed, read_json
 
-#: what the links to folders of masks begin with: ``lesions``, ``lesions2``, ...
+#: prefix of the links to folders of masks: ``lesions``, ``lesions2``, ...
 LESIONS = 'lesions'
-#: the problem of a mask that is there, but not the one that the results were made of
+#: the problem of a mask that exists but is not the one that the results were made from
 CHANGED = 'has changed since'
 
 
 def read_links(root: Path) -> dict[str, str]:
-    """The ``DatasetLinks`` of a dataset."""
+    """Return the ``DatasetLinks`` of a dataset."""
     links = (read_json(root / 'dataset_description.json') or {}).get('DatasetLinks')
     return {name: str(uri) for name, uri in links.items()} if isinstance(links, dict) else {}
 
 
 def generated_by(root: Path) -> set[str]:
-    """Names of the tools that a dataset says it was made by."""
+    """Return the names of the tools that generated a dataset, as it states them."""
     tools = listed(read_json(root / 'dataset_description.json') or {}, 'GeneratedBy')
     return {str(tool.get('Name')) for tool in tools if isinstance(tool, dict)}
 
 
 def link_name(links: Mapping[str, str], base: str, folder: Path) -> str:
-    """The name of the link to a folder: that which it has, else the first that is free.
+    """Return the name of the link to a folder: its existing one, else the first that is free.
 
-    A link is never turned to another folder, for what was made before names it.
+    A link never changes its folder, because earlier results refer to it.
 
     >>> links = {'lesions': 'file:///one'}
     >>> link_name(links, 'lesions', Path('/one')), link_name(links, 'lesions', Path('/two'))
@@ -49,7 +49,7 @@ def link_name(links: Mapping[str, str], base: str, folder: Path) -> str:
 
 
 def is_lesions_link(name: str) -> bool:
-    """Whether a link is one to masks.
+    """Whether a link leads to masks.
 
     >>> is_lesions_link('lesions'), is_lesions_link('lesions2'), is_lesions_link('tractogram')
     (True, True, False)
@@ -58,7 +58,7 @@ def is_lesions_link(name: str) -> bool:
 
 
 def resolve_uri(root: Path, uri: object, links: Mapping[str, Any]) -> Path | None:
-    """The file that a BIDS URI names; None if the dataset that it is in is not known.
+    """Return the file of a BIDS URI; None if its dataset is not known.
 
     >>> resolve_uri(Path('/out'), 'bids:lesions:sub-01/m.nii', {'lesions': 'file:///in'})
     PosixPath('/in/sub-01/m.nii')
@@ -75,7 +75,7 @@ def resolve_uri(root: Path, uri: object, links: Mapping[str, Any]) -> Path | Non
 
 
 def binarized_at(sidecar: Mapping[str, Any]) -> float | None:
-    """The value above which a mask was taken as lesion, from the sidecar of a result; None if it is 0 and 1."""
+    """Return the threshold above which a mask was lesion, from the sidecar of a result; None for a mask of 0 and 1."""
     value = dig(sidecar, 'Parameters', 'Binarize')
     return float(value) if isinstance(value, int | float) else None
 
@@ -88,9 +88,9 @@ class FoundMask(NamedTuple):
     path : pathlib.Path or None
         None if there is no such file.
     mask : lacuna.images.masks.Mask or None
-        None if it cannot be used, or is not the one that the results were made of.
+        None if it cannot be used, or is not the one that the results were made from.
     problem : str
-        What is wrong, to be read after 'the mask'; nothing if all is well.
+        What is wrong, as a continuation of 'the mask'; empty if nothing is.
     """
 
     path: Path | None
@@ -100,64 +100,64 @@ class FoundMask(NamedTuple):
 
 @dataclass(frozen=True)
 class MaskSource:
-    """Where the mask of results may be, and what it was.
+    """Where the mask of results may be, and how to recognise it.
 
     Attributes
     ----------
     paths : tuple of pathlib.Path
-        Where it should be, and where else a file of its name might be.
+        Its expected path, and other paths where a file of its name might be.
     sha256 : str or None
-        Checksum of the mask that the results were made of; None if the file was given, and needs no comparison.
+        Checksum of the mask that the results were made from; None if the file was given and needs no comparison.
     binarize : float or None
-        Above which values it was lesion, if it is not of 0 and 1.
+        Threshold above which values were lesion, unless the mask is 0 and 1.
     """
 
     paths: tuple[Path, ...] = ()
     sha256: str | None = None
     binarize: float | None = None
 
-    def read(self, known: Mapping[Path, PackedMask] = MappingProxyType({})) -> FoundMask:
-        """Read the mask. Only the one that the results were made of is ever given back.
+    def read(self, known: Mapping[Path, KnownMask] = MappingProxyType({})) -> FoundMask:
+        """Read the mask; only the one that the results were made from is ever returned.
 
         Parameters
         ----------
         known : mapping
-            What was read before, by its absolute path: these files are not opened again.
+            Masks that were already read, by absolute path: these files are not opened again.
         """
         if not self.paths:
-            return FoundMask(None, None, 'is not known: nothing in the dataset says where it is')
+            return FoundMask(None, None, 'is not known: nothing in the dataset gives its path')
         problems: list[FoundMask] = []
         for path in self.paths:
             if not path.is_file():
                 continue
-            if (before := known.get(path)) and before.sha256 == self.sha256:
+            before = known.get(path)
+            if isinstance(before, PackedMask) and before.sha256 == self.sha256:
                 return FoundMask(path, before.unpack(), '')
             try:
                 mask = read_mask(path, self.binarize)
             except MaskError as error:
                 reason = ' '.join(str(error).removeprefix(f'{path}: ').split())
-                problems.append(FoundMask(path, None, f'cannot be used any more: {reason}'))
+                problems.append(FoundMask(path, None, f'can no longer be used: {reason}'))
                 continue
             if self.sha256 in (None, mask.sha256):
                 return FoundMask(path, mask, '')
             problems.append(FoundMask(path, None, CHANGED))
-        gone = FoundMask(None, None, f'is not where the sidecars say: {self.paths[0]}')
+        gone = FoundMask(None, None, f'is not at the path in the sidecars: {self.paths[0]}')
         return problems[0] if problems and problems[0].path == self.paths[0] else gone
 
 
 def mask_source(root: Path, sidecar: Mapping[str, Any], links: Mapping[str, Any]) -> MaskSource:
-    """The mask that a sidecar names.
+    """Return the mask that a sidecar names.
 
-    If its folder has moved, the mask is looked for below the other links to masks, too: its checksum tells whether it
-    is the one.
+    If its folder has moved, the mask is also searched for below the other links to masks and recognised by its checksum.
 
     Parameters
     ----------
     root : pathlib.Path
-        Of the derivative dataset.
+        Root of the derivative dataset.
     sidecar : mapping
     links : mapping
-        Of the dataset, see `read_links`.
+        Links of the dataset, see `read_links`.
     """
     sha256 = str(dig(sidecar, 'Mask', 'SHA256') or '')
     for uri in map(str, listed(sidecar, 'Sources')):

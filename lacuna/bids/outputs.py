@@ -1,4 +1,4 @@
-"""The table of all outputs, and the names of the files that are made of a mask."""
+"""The table of all outputs, and the names of the files that are made for a mask."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
+
+from lacuna.utils.files import data_text
 
 
 @dataclass(frozen=True)
@@ -20,16 +21,16 @@ class Output:
     ----------
     key : str
     level : str
-        ``mask`` (one for each lesion), ``figure`` (the same, among the figures) or ``connectome`` (one for each
+        ``mask`` (one for each lesion), ``figure`` (the same, in the folder of figures) or ``connectome`` (one for each
         tractogram).
     scope : str or None
-        The entity that tells its variants apart: ``space``, ``atlas`` or none.
+        The entity that distinguishes its variants: ``space``, ``atlas`` or none.
     desc, suffix : str or None
     extension : str
     sidecar : bool
-        Whether a JSON file of the same name goes with it.
+        Whether it has a JSON file of the same name.
     recorded_with : str
-        Key of the output in whose sidecar its size and checksum are: itself if it has one.
+        Key of the output whose sidecar records its size and checksum: its own if it has one.
     units : str or None
     about : str
     """
@@ -48,13 +49,13 @@ class Output:
 
 @cache
 def outputs() -> Mapping[str, Output]:
-    """The table of all outputs, by key."""
-    text = resources.files('lacuna').joinpath('data/outputs.json').read_text(encoding='utf-8')
-    return {key: Output(**{'key': key, 'recorded_with': key, **row}) for key, row in json.loads(text).items()}
+    """Return the table of all outputs, by key."""
+    rows = json.loads(data_text('outputs.json'))
+    return {key: Output(**{'key': key, 'recorded_with': key, **row}) for key, row in rows.items()}
 
 
 class Target(NamedTuple):
-    """One file to make of a mask: the key of the output, and the atlas if it belongs to one."""
+    """One file to make for a mask: the key of the output, and the atlas if it belongs to one."""
 
     key: str
     atlas: str | None = None
@@ -66,21 +67,21 @@ class Target(NamedTuple):
 
     @property
     def recorded_with(self) -> Target:
-        """The output of the same mask in whose sidecar its size and checksum are."""
+        """The output of the same mask whose sidecar records its size and checksum."""
         return self._replace(key=outputs()[self.key].recorded_with)
 
 
 def output_name(stem: str, key: str, **entities: str) -> str:
-    """File name of one output of a mask.
+    """Return the file name of one output of a mask.
 
     Parameters
     ----------
     stem : str
-        Of the mask, see `MaskFile`.
+        Stem of the mask, see `MaskFile`.
     key : str
-        In the table of outputs.
+        Key in the table of outputs.
     **entities : str
-        The entity that the output's scope asks for.
+        The entity of the output's scope.
 
     Examples
     --------
@@ -99,7 +100,7 @@ def output_name(stem: str, key: str, **entities: str) -> str:
 
 
 def parse_output_name(name: str) -> tuple[str, str, str | None] | None:
-    """Stem, key and value of the scope of an output of a mask, from its file name; None for any other file.
+    """Return stem, key and value of the scope of an output of a mask from its file name; None for any other file.
 
     >>> parse_output_name('sub-01_label-lesion_method-snm_space-MNI152NLin6Asym_desc-disconnectionpct.nii.gz')
     ('sub-01_label-lesion', 'disconnection_map', 'MNI152NLin6Asym')
@@ -122,19 +123,19 @@ def _output_patterns() -> dict[str, re.Pattern[str]]:
 
 
 def connectome_tdi_path(label: str, space: str, resolution: int) -> Path:
-    """Where in the dataset the full density of a tractogram lies."""
+    """Return the path of the full density of a tractogram in the dataset."""
     return Path('connectome', f'tractogram-{label}_space-{space}_res-{resolution}_tdi.nii.gz')
 
 
-#: what every run makes of a mask
+#: outputs that every run makes for a mask
 BASIC_TARGETS = (Target('disconnection_map'), Target('summary'))
 
-#: what the report shows besides
+#: additional outputs for the report
 SAMPLE = Target('sample')
 
 
 def figure_name(stem: str, desc: str, extension: str, **entities: str) -> str:
-    """File name of a figure.
+    """Return the file name of a figure.
 
     >>> figure_name('sub-01_label-lesion', 'matrix', '.svg', atlas='aal')
     'sub-01_label-lesion_method-snm_atlas-aal_desc-matrix_figure.svg'
@@ -144,5 +145,5 @@ def figure_name(stem: str, desc: str, extension: str, **entities: str) -> str:
 
 
 def figures_dir(root: Path, subject: str) -> Path:
-    """Folder of a participant's figures."""
+    """Return the folder of a participant's figures."""
     return root / f'sub-{subject}' / 'figures'

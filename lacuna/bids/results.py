@@ -1,4 +1,4 @@
-"""The results of a run, read from its output folder."""
+"""Read the results of a run from its output folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, overload
 
 from lacuna.bids.failures import find_wanted
 from lacuna.bids.groups import (
-    LEADING,
     Member,
     find_missing,
     group_members,
@@ -30,7 +29,7 @@ from lacuna.bids.origins import (
     resolve_uri,
 )
 from lacuna.bids.outputs import SAMPLE, Target, figures_dir, output_name, outputs, parse_output_name
-from lacuna.bids.tables import read_matrix, read_parcels
+from lacuna.bids.tables import LEADING, read_matrix, read_parcels
 from lacuna.errors import InputError
 from lacuna.images.spaces import SPACES
 from lacuna.utils.files import read_json
@@ -41,28 +40,28 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MAP = 'disconnection_map'
-#: outputs by the name of their table; the parts by region of the statistics of a matrix have tables of their own
+#: outputs by the name of their table; parts by region of the statistics of a matrix have separate tables
 _TABLES = {'parcels': 'roi_disconnection', 'summary': 'summary', 'matrixstatistics': 'matrix_statistics'}
 
 
 @dataclass(frozen=True)
 class LesionResults:
-    """The results of one lesion. Files are read when they are asked for.
+    """The results of one lesion. Files are read on access.
 
     Attributes
     ----------
     stem : str
-        The name that leads all files.
+        The name that all files begin with.
     space : str
-        Of the map, and of the mask.
+        Space of the map and the mask.
     files : mapping
         Paths by output and atlas, see :class:`lacuna.bids.outputs.Target`.
     root : pathlib.Path
-        Of the derivative dataset.
+        Root of the derivative dataset.
     links : mapping
-        Of the dataset, to its sources.
+        Links of the dataset to its sources.
     given : mapping or None
-        What the sidecar of the map will say, if there is none yet.
+        Future content of the sidecar of the map, if there is none yet.
     given_mask : pathlib.Path or None
         The mask, if it needs no comparison.
     """
@@ -87,11 +86,11 @@ class LesionResults:
 
     @property
     def atlases(self) -> list[str]:
-        """Names of the atlases that there are results of."""
+        """Names of the atlases with results."""
         return sorted({target.atlas for target in self.files if target.atlas})
 
     def path(self, key: str, atlas: str | None = None) -> Path | None:
-        """The file of an output; None if it is not there."""
+        """Return the file of an output; None if it does not exist."""
         return self.files.get(Target(key, atlas))
 
     @property
@@ -108,11 +107,11 @@ class LesionResults:
         return (read_json(path) if path else None) or {}
 
     def matrix(self, atlas: str, key: str = 'disconnection_matrix') -> pd.DataFrame:
-        """A matrix by region: ``disconnection_matrix``, ``mask_matrix``, ``intact_matrix`` or ``full_matrix``."""
+        """Return a matrix by region: ``disconnection_matrix``, ``mask_matrix``, ``intact_matrix`` or ``full_matrix``."""
         return read_matrix(self._existing(key, atlas))
 
     def parcels(self, atlas: str) -> pd.Series:
-        """Percent of the streamlines of each region that the lesion cuts."""
+        """Return the percentage of the streamlines of each region that the lesion cuts."""
         return read_parcels(self._existing('roi_disconnection', atlas))
 
     @cached_property
@@ -125,14 +124,14 @@ class LesionResults:
 
     @property
     def mask_source(self) -> MaskSource:
-        """Where the mask of the lesion may be, and what it was."""
+        """Where the mask of the lesion may be, and how to recognise it."""
         if self.given_mask:
             return MaskSource((self.given_mask,))
         return mask_source(self.root, self.metadata, self.links)
 
     @property
     def mask(self) -> FoundMask:
-        """The mask that the map was made of, or what is wrong with it; read anew each time."""
+        """Return the mask that the map was made from, or what is wrong with it; it is read each time."""
         return self.mask_source.read()
 
     @property
@@ -142,13 +141,13 @@ class LesionResults:
         return path if path and path.is_file() else None
 
     def sidecars(self) -> dict[Target, dict[str, Any]]:
-        """The sidecars that can be read, by the output that they go with."""
+        """Return the readable sidecars, by their output."""
         having = {target: path for target, path in self.files.items() if outputs()[target.key].sidecar}
         found = ((target, read_json(sidecar_path(path))) for target, path in having.items())
         return {target: sidecar for target, sidecar in found if sidecar is not None}
 
     def members(self) -> Iterator[Member]:
-        """The tables, matrices and statistics: what goes into group tables."""
+        """Return the tables, matrices and statistics, which go into group tables."""
         for target, path in self.files.items():
             if outputs()[target.key].extension in ('.tsv', '.json'):
                 yield Member(path, target, self.stem, self._made_by(target))
@@ -170,7 +169,7 @@ class LesionResults:
         if path := self.path(key, atlas):
             return path
         there = ', '.join(sorted(target.field for target in self.files))
-        message = f'{self.stem}: there is no {Target(key, atlas).field} in {self.root} (there are: {there})'
+        message = f'{self.stem}: no {Target(key, atlas).field} in {self.root} (available: {there})'
         raise InputError(message)
 
 
@@ -180,10 +179,10 @@ class Results(Sequence[LesionResults]):
     Parameters
     ----------
     root : pathlib.Path
-        Of the derivative dataset.
+        Root of the derivative dataset.
     lesions : iterable of LesionResults
     twice : tuple of pathlib.Path, optional
-        Two files of one name.
+        Two files with the same name.
     whole : bool
         Whether these are all lesions of the dataset.
     """
@@ -217,27 +216,27 @@ class Results(Sequence[LesionResults]):
         return self._lesions[which]
 
     def check_names(self) -> None:
-        """Refuse results that could be taken for others.
+        """Refuse ambiguous results.
 
         Raises
         ------
         InputError
-            If a result is there twice, or a participant's label is more than letters and digits.
+            If a result exists twice, or a participant's label is not only letters and digits.
         """
         if self._twice:
             one, other = self._twice
-            message = f'{one.name} is there twice: {one} and {other}; remove one of them'
+            message = f'{one.name} exists twice: {one} and {other}; remove one of them'
             raise InputError(message)
         refuse_results((str(written_label(lesion.stem)) for lesion in self), self.root)
 
     def with_map(self) -> list[LesionResults]:
-        """The lesions whose map is there."""
+        """Return the lesions whose map exists."""
         return [lesion for lesion in self if lesion.path(_MAP)]
 
     def table(self, name: str, atlas: str | None = None) -> pd.DataFrame:
-        """A row for each lesion: what ``lacuna collect`` writes, of all sessions and labels.
+        """Return a table with a row for each lesion, as ``lacuna collect`` writes it, for all sessions and labels.
 
-        Masks that failed are rows without values. Results that do not fit the others are left out, with a warning.
+        Masks that failed are rows without values. Results that do not match the others are left out, with a warning.
 
         Parameters
         ----------
@@ -249,20 +248,21 @@ class Results(Sequence[LesionResults]):
         Raises
         ------
         InputError
-            If there is no such table, or the atlas has to be named.
+            If there is no such table, or the atlas has to be given.
         """
         import pandas as pd
 
         key = _TABLES.get(name, 'matrix_statistics')
         groups = group_members(member for lesion in self for member in lesion.members())
-        missing = find_missing(groups, self._absent())
+        absent = find_wanted(self.root).lacking(lesion.stem for lesion in self) if self._whole else []
+        missing = find_missing(groups, (each.stem for each in absent))
         chosen = {
             group: members
             for group, members in groups.items()
             if members[0].target.key == key and atlas in (None, members[0].target.atlas)
         }
         if len(atlases := sorted({str(members[0].target.atlas) for members in chosen.values()})) > 1:
-            message = f'the results have tables of several atlases; name one of {", ".join(atlases)}'
+            message = f'the results have tables of several atlases; choose one of {", ".join(atlases)}'
             raise InputError(message)
         faults: list[str] = []
         records: list[dict[str, Any]] = []
@@ -282,21 +282,13 @@ class Results(Sequence[LesionResults]):
             warnings.warn(fault, stacklevel=2)
         if not records:
             of = f' of the atlas {atlas}' if atlas else ''
-            message = f'{self.root}: there is no table {name}{of}; there are {", ".join(_TABLES)}'
+            message = f'{self.root}: no table {name}{of}; choose one of {", ".join(_TABLES)}'
             raise InputError(message)
         return pd.DataFrame(records).sort_values(list(LEADING), kind='stable', ignore_index=True)
 
-    def _absent(self) -> list[str]:
-        """What leads the names of the results that there should be."""
-        if not self._whole:
-            return []
-        wanted = find_wanted(self.root)
-        absent = map(wanted.absent, sorted(wanted.stems.difference(lesion.stem for lesion in self)))
-        return [each.stem for each in absent if each.fails and each.stem.startswith('sub-')]
-
 
 def load_results(output_dir: str | Path) -> Results:
-    """The results in the output folder of a run.
+    """Load the results in the output folder of a run.
 
     Parameters
     ----------
@@ -310,7 +302,7 @@ def load_results(output_dir: str | Path) -> Results:
     Raises
     ------
     InputError
-        If the folder holds no results of Lacuna, or a result twice.
+        If the folder holds no results of Lacuna, or the same result twice.
 
     Examples
     --------
@@ -340,12 +332,14 @@ def check_dataset(root: Path) -> None:
     InputError
     """
     if 'Lacuna' not in generated_by(root):
-        message = f'{root} is no folder of results of Lacuna: its dataset_description.json does not name it'
+        message = (
+            f'{root} is not an output folder of Lacuna: its dataset_description.json does not name Lacuna'
+        )
         raise InputError(message)
 
 
 def find_results(root: Path, subject: str | None = None) -> Results:
-    """What is on disk of all lesions, or of those of a participant.
+    """Find the results on disk of all lesions, or of those of one participant.
 
     Parameters
     ----------
@@ -375,7 +369,7 @@ def find_results(root: Path, subject: str | None = None) -> Results:
                 if other and other.name == name:
                     twice = twice or (other, path)
                 files[stem][target] = path
-    # where nothing of a lesion says its space, it is that of the others
+    # a lesion whose files do not state its space is in that of the others
     usual = next(iter(spaces.values()), SPACES[0])
     links = read_links(root)
     lesions = []

@@ -1,4 +1,4 @@
-"""Sidecars: what goes into them, in what two differ, and whether a file is the one that its sidecar describes."""
+"""Sidecars: write them, compare them, and check whether a file is the one that its sidecar describes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from lacuna.bids.outputs import Output, Target, outputs
-from lacuna.utils.files import dig, json_bytes, read_json, replacing, write_if_changed
+from lacuna.utils.files import dig, holds, json_bytes, read_json, replacing, write_if_changed
 from lacuna.utils.names import sidecar_path
 
-#: where sidecars have sizes and checksums, by the name of the file
+#: key of the sizes and checksums in sidecars, by the name of the file
 FILES = 'Files'
 
 
@@ -24,15 +24,15 @@ def _about(output: Output) -> dict[str, Any]:
 def sidecar_for(
     target: Target, metadata: Mapping[str, Any], atlases: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """The sidecar of one output of a mask.
+    """Return the sidecar of one output of a mask.
 
     Parameters
     ----------
     target : lacuna.bids.outputs.Target
     metadata : mapping
-        What the sidecars of the mask have in common.
+        Common content of the sidecars of the mask.
     atlases : mapping
-        What sidecars say of each atlas.
+        Content of the sidecars for each atlas.
     """
     sidecar = {**_about(outputs()[target.key]), **metadata}
     if target.atlas:
@@ -46,7 +46,7 @@ def sidecar_for(
 
 _BINARIZE = ('Parameters', 'Binarize')
 
-#: what decides the numbers: the place in the sidecar, and how to call it
+#: what determines the numbers: the key in the sidecar, and its name in messages
 _IDENTITY = {
     ('Tractogram', 'SHA256'): 'content of the tractogram (sha256)',
     ('Tractogram', 'Space'): 'space of the tractogram',
@@ -59,12 +59,12 @@ _IDENTITY = {
     _BINARIZE: 'value above which a mask is lesion',
 }
 
-#: what is meant where a sidecar does not say it
+#: defaults for what a sidecar does not state
 _UNSAID: dict[tuple[str, ...], Any] = {_BINARIZE: 'none'}
 
 
 def differences(on_disk: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """What of that which decides the numbers differs between two sidecars, in words.
+    """Return the differences between two sidecars that affect the numbers, in words.
 
     >>> differences({'Parameters': {'OutputResolution': 2}}, {'Parameters': {'OutputResolution': 1}})
     ['output resolution (mm): 2 on disk, 1 now']
@@ -78,7 +78,7 @@ def differences(on_disk: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[s
 
 
 def identity(sidecar: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides the numbers of a result besides its mask, by its name in words: the same for all of a cohort."""
+    """Return what determines the numbers of a result apart from its mask, by name: the same for a whole cohort."""
     return {name: _said(sidecar, keys) for keys, name in _IDENTITY.items() if keys[0] != 'Mask'}
 
 
@@ -93,9 +93,9 @@ def _short(value: Any) -> str:
 
 
 def save(source: str | Path, target: Path, sidecar: Mapping[str, Any] | None = None) -> Path:
-    """Put a file, and its sidecar, under its final name: whole, and only if it is not there as it should be.
+    """Write a file and its sidecar under their final names, completely, unless they are already there.
 
-    The sidecar gets the size and the checksum of the file.
+    The sidecar records the size and checksum of the file.
 
     Returns
     -------
@@ -111,34 +111,45 @@ def save(source: str | Path, target: Path, sidecar: Mapping[str, Any] | None = N
     return target
 
 
-def place(source: str | Path, target: Path, sidecar: Path | None = None) -> None:
-    """Copy a file to its final name. An older sidecar goes first: it must not speak for another content."""
-    if target.is_file() and filecmp.cmp(source, target, shallow=False):
+def place(content: bytes | str | Path, target: Path, sidecar: Path | None = None) -> None:
+    """Write content, or a copy of another file, under its final name, unless it is already there.
+
+    An older sidecar is removed first: it must never describe other content.
+    """
+    if isinstance(content, bytes):
+        if holds(target, content):
+            return
+    elif target.is_file() and filecmp.cmp(content, target, shallow=False):
         return
     if sidecar is not None:
         sidecar.unlink(missing_ok=True)
     with replacing(target) as temporary:
-        shutil.copyfile(source, temporary)
+        if isinstance(content, bytes):
+            temporary.write_bytes(content)
+        else:
+            shutil.copyfile(content, temporary)
 
 
-def file_record(path: str | Path) -> dict[str, Any]:
-    """Size and checksum of a file, as sidecars have them."""
-    with Path(path).open('rb') as stream:
+def file_record(content: bytes | str | Path) -> dict[str, Any]:
+    """Return size and checksum of a file, or of its future content, as recorded in sidecars."""
+    if isinstance(content, bytes):
+        return {'Size': len(content), 'SHA256': hashlib.sha256(content).hexdigest()}
+    with Path(content).open('rb') as stream:
         digest = hashlib.file_digest(stream, 'sha256')
         return {'Size': stream.tell(), 'SHA256': digest.hexdigest()}
 
 
 def damage(path: Path, sidecar: Mapping[str, Any], *, verify: bool = False) -> str | None:
-    """In what a file is not the one that was written, in words; None if nothing is seen.
+    """Return how a file differs from the one that was written, in words; None if no difference is found.
 
     Parameters
     ----------
     path : pathlib.Path
-        A file that is there.
+        An existing file.
     sidecar : mapping
-        What records its size and checksum. Earlier versions did not: then it is only seen whether the file is empty.
+        The sidecar with its size and checksum. Earlier versions did not record them: then only empty files are found.
     verify : bool
-        Whether to compare the checksum, too, which takes as long as reading the file.
+        Whether to compare the checksum too, which takes as long as reading the file.
     """
     size, files = path.stat().st_size, sidecar.get(FILES)
     known = files.get(path.name) if isinstance(files, Mapping) else None
@@ -147,12 +158,12 @@ def damage(path: Path, sidecar: Mapping[str, Any], *, verify: bool = False) -> s
     if size != known.get('Size'):
         return f'it has {size:,} bytes, not {_number(known.get("Size"))}'
     if verify and file_record(path)['SHA256'] != known.get('SHA256'):
-        return 'its checksum is another one'
+        return 'its checksum differs'
     return None
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a file with a sidecar is there, and as long as that says."""
+    """Whether a file with a sidecar exists and has the recorded size."""
     sidecar = read_json(sidecar_path(path))
     return sidecar is not None and path.is_file() and not damage(path, sidecar)
 

@@ -1,33 +1,46 @@
-"""Read the tables and statistics of one lesion, and write those of a group: fast, and strict about what they hold."""
+"""Read the tables and statistics of one lesion, with strict checks of their content; write those of a group.
+
+Without `overwrite`, an existing table is replaced only if all its rows are kept.
+"""
 
 from __future__ import annotations
 
 import csv
+import filecmp
 import io
 import json
 import math
-from collections.abc import Iterable, Sequence
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lacuna.errors import InputError, shorten
+from lacuna.utils.files import json_bytes, write_if_changed
+from lacuna.utils.names import sidecar_path
 
 if TYPE_CHECKING:
     import pandas as pd
 
 #: a cell without a value
 NOT_AVAILABLE = 'n/a'
+#: the leading columns of each table of a group
+LEADING = ('participant_id', 'session_id', 'label')
+#: the earliest time in a zip archive, so that the same content gives the same file
+_NO_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def read_parcels(path: Path) -> pd.Series:
-    """The values of a table of parcels by region, in its order; NaN where a cell is ``n/a``.
+    """Read the values of a table of parcels by region, in its order; NaN where a cell is ``n/a``.
 
     Raises
     ------
     InputError
-        If it is no such table, a region is there twice, or a value is neither a finite number nor ``n/a``.
+        If it is not such a table, a region is listed twice, or a value is neither a finite number nor ``n/a``.
     """
     import pandas as pd
 
@@ -45,12 +58,12 @@ def read_parcels(path: Path) -> pd.Series:
 
 
 def read_matrix(path: Path) -> pd.DataFrame:
-    """The numbers of a square matrix by region, in its order.
+    """Read the numbers of a square matrix by region, in its order.
 
     Raises
     ------
     InputError
-        If it is none, its rows and columns are not the same regions, or a number is not finite.
+        If it is not a matrix, its rows and columns are not the same regions, or a number is not finite.
     """
     import pandas as pd
 
@@ -75,7 +88,7 @@ def read_matrix(path: Path) -> pd.DataFrame:
 
 
 def read_statistics(path: Path) -> dict[str, dict[str, Any]]:
-    """The statistics in a JSON file: single values under '', and by their key those that are there for each region.
+    """Read the statistics in a JSON file: single values under '', and those by region under their key.
 
     Raises
     ------
@@ -100,12 +113,12 @@ def read_statistics(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _read(path: Path, **options: Any) -> pd.DataFrame:
-    """All cells of a table, the header as well: what pandas takes for a header it renames if it is there twice."""
+    """Read all cells of a table, including the header: pandas would rename duplicates in a header."""
     import pandas as pd
 
     try:
         content = path.read_bytes()
-        # a table of two columns or of regions by regions is never wider than long; pandas takes some kB a column
+        # a table of two columns or of regions by regions is never wider than long; pandas uses a few kB per column
         if content.partition(b'\n')[0].count(b'\t') > max(1, content.count(b'\n')):
             message = f'{path}: expected as many rows as columns'
             raise InputError(message)
@@ -135,13 +148,13 @@ def _is_wrong(cell: object) -> bool:
 def _unique(path: Path, names: list[str]) -> list[str]:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        message = f'{path}: the region {shorten(twice)} is there more than once'
+        message = f'{path}: the region {shorten(twice)} is listed more than once'
         raise InputError(message)
     return names
 
 
 def table_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    """A tab-separated table; what is not there (None, NaN) is ``n/a``.
+    """Return a tab-separated table; missing values (None, NaN) are ``n/a``.
 
     >>> table_bytes(['participant_id', 'value'], [['sub-01', 2.5], ['sub-02', None]])
     b'participant_id\\tvalue\\nsub-01\\t2.5\\nsub-02\\tn/a\\n'
@@ -155,3 +168,161 @@ def table_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
 
 def _is_missing(cell: object) -> bool:
     return cell is None or (isinstance(cell, float) and math.isnan(cell))
+
+
+@dataclass(frozen=True)
+class GroupTable:
+    """A table that is ready to write.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    shape : tuple of int
+        Rows and columns.
+    content : pathlib.Path
+        A file with the content of the table; it is moved to `path`.
+    sidecar : mapping
+    leading : int
+        Number of leading cells of a row, which identify the lesion.
+    """
+
+    path: Path
+    shape: tuple[int, int]
+    content: Path
+    sidecar: Mapping[str, Any]
+    leading: int = len(LEADING)
+
+    def is_there(self) -> bool:
+        """Whether the file exists with exactly this content."""
+        return self.path.is_file() and filecmp.cmp(self.path, self.content, shallow=False)
+
+    def only_adds(self) -> bool:
+        """Whether all rows of the existing table are in this one, unchanged."""
+        try:
+            return only_adds(self._items(self.path), self._items(self.content))
+        # any other content
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+            return False
+
+    def _items(self, path: Path) -> Iterator[Item]:
+        if self.path.suffix == '.npz':
+            return stack_items(path, 'matrices', LEADING, 'regions')
+        return table_items(path, self.leading)
+
+
+def write_tables(tables: Sequence[GroupTable], *, overwrite: bool) -> set[Path]:
+    """Write tables, and their sidecars.
+
+    Returns
+    -------
+    set of pathlib.Path
+        Those that are new or changed.
+
+    Raises
+    ------
+    InputError
+        If an existing table differs by more than new rows (unless `overwrite`); then nothing is written.
+    """
+    new = [table for table in tables if not table.is_there()]
+    differing = [
+        table.path for table in new if table.path.exists() and not overwrite and not table.only_adds()
+    ]
+    if differing:
+        message = (
+            f'{differing[0]} already exists and differs from the new table by more than new rows'
+            f'{f" ({len(differing)} tables in all)" if len(differing) > 1 else ""}; '
+            'choose another --output-dir, or use --overwrite to replace it'
+        )
+        raise InputError(message)
+    for table in tables:
+        # the table last, so that every table has its sidecar
+        write_if_changed(sidecar_path(table.path), json_bytes(table.sidecar))
+    for table in new:
+        table.content.replace(table.path)
+    return {table.path for table in new}
+
+
+def write_stack(
+    path: Path,
+    name: str,
+    matrices: Iterable[np.ndarray],
+    shape: tuple[int, int, int],
+    labels: Mapping[str, Any],
+) -> None:
+    """Write matrices of one shape as an ``.npz`` with only one of them in memory.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    name : str
+        Name of the array of matrices.
+    matrices : iterable of numpy.ndarray
+    shape : tuple of int
+        Number of matrices, rows and columns.
+    labels : mapping
+        Additional arrays of text, by name.
+    """
+    header = {'descr': '<f8', 'fortran_order': False, 'shape': shape}
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for label, texts in labels.items():
+            with archive.open(_entry(label), 'w') as stream:
+                np.lib.format.write_array(stream, np.array(texts, np.str_), allow_pickle=False)
+        with archive.open(_entry(name), 'w', force_zip64=True) as stream:
+            np.lib.format.write_array_header_2_0(stream, header)
+            for matrix in matrices:
+                stream.write(np.ascontiguousarray(matrix, '<f8').data)
+
+
+#: a row of a table or stack: the cells that identify the lesion, and the values
+Item = tuple[tuple[str, ...], Any]
+
+
+def table_items(path: Path, leading: int) -> Iterator[Item]:
+    """Yield the rows of a table with their leading cells, the header first."""
+    with path.open(encoding='utf-8', newline='\n') as lines:
+        rows = (line.rstrip('\n').split('\t') for line in lines)
+        yield (), next(rows, [])
+        for row in rows:
+            yield tuple(row[:leading]), row[leading:]
+
+
+def stack_items(path: Path, name: str, leading: Sequence[str], common: str) -> Iterator[Item]:
+    """Yield the matrices that `write_stack` wrote with their labels, one by one; first what they have in common."""
+    with zipfile.ZipFile(path) as archive:
+        texts = {}
+        for label in (*leading, common):
+            with archive.open(f'{label}.npy') as stream:
+                texts[label] = np.lib.format.read_array(stream, allow_pickle=False).tolist()
+        yield (), texts[common]
+        with archive.open(f'{name}.npy') as stream:
+            np.lib.format.read_magic(stream)
+            shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+            size = math.prod(shape[1:]) * dtype.itemsize
+            for key in zip(*(texts[label] for label in leading), strict=True):
+                yield key, stream.read(size)
+
+
+def only_adds(old: Iterable[Item], new: Iterable[Item]) -> bool:
+    """Whether all rows of a table are in another, in the same order and with the same values.
+
+    A row without any value may have gained some.
+
+    >>> old = [((), ['a']), (('sub-01',), ['1']), (('sub-03',), ['n/a'])]
+    >>> only_adds(old, [*old[:2], (('sub-02',), ['2']), (('sub-03',), ['3'])])
+    True
+    >>> only_adds(old, [*old[:1], (('sub-01',), ['2']), old[2]])
+    False
+    """
+    rest = iter(new)
+    for key, values in old:
+        now = next((found for other, found in rest if other == key), None)
+        blank = isinstance(values, list) and key and not set(values) - {NOT_AVAILABLE}
+        if now is None or (now != values and not blank):
+            return False
+    return True
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(f'{name}.npy', _NO_DATE)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    return entry

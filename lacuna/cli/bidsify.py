@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from lacuna.errors import EXIT_DONE, EXIT_FAILED
+
 
 def add_parser(commands: Any) -> None:
     """Add ``bidsify`` to the commands."""
@@ -77,4 +79,4 @@ def run(args: argparse.Namespace) -> int:
     print(f'{len(found.written)} masks written{same}{left_out}')
     if found.written or found.kept:
         print(f'{args.target / MAPPING} lists the source of each mask')
-    return 1 if found.faults else 0
+    return EXIT_FAILED if found.faults else EXIT_DONE

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lacuna.errors import InputError
+from lacuna.errors import EXIT_DONE, EXIT_FAILED, InputError
 
 
 def add_parser(commands: Any) -> None:
@@ -44,10 +44,10 @@ def run(args: argparse.Namespace) -> int:
     root = cache_dir()
     if not args.clear:
         _list(root, days)
-        return 0
+        return EXIT_DONE
     if not root.is_dir():
         print(f'removed: 0 bytes; {root} does not exist')
-        return 0
+        return EXIT_DONE
     with clearing(root):
         return _clear(root, days)
 
@@ -83,4 +83,4 @@ def _clear(root: Path, days: float) -> int:
             else:
                 size += entry.size
     print(f'removed: {shown_size(size)} from {root}')
-    return 1 if left else 0
+    return EXIT_FAILED if left else EXIT_DONE

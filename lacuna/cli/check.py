@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lacuna.errors import EXIT_DONE, EXIT_FAILED, InputError
+
 
 def add_parser(commands: Any) -> None:
     """Add ``check`` to the commands."""
@@ -38,10 +40,8 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check, and print the table; return 1 if something has to be done."""
-    from lacuna.bids.check import check_masks
-    from lacuna.bids.completeness import check_results, holds_results
+    from lacuna.bids.check import check_masks, check_results, holds_results
     from lacuna.bids.tables import table_bytes
-    from lacuna.errors import InputError
     from lacuna.utils.files import write_if_changed
 
     root = args.path.absolute()
@@ -73,4 +73,4 @@ def run(args: argparse.Namespace) -> int:
         + (f'; {doubtful} with warnings' if doubtful else ''),
         file=sys.stderr,
     )
-    return 1 if found.failing else 0
+    return EXIT_FAILED if found.failing else EXIT_DONE

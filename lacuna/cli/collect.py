@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lacuna.cli.output import warn
-from lacuna.errors import InputError
+from lacuna.errors import EXIT_DONE, EXIT_FAILED, InputError
 
 if TYPE_CHECKING:
     from lacuna.bids.collect import Collection
@@ -79,7 +79,8 @@ def run(args: argparse.Namespace) -> int:
             print(write_group_report(args.derivatives.absolute(), page, show_progress=True))
         except InputError as error:  # the tables are written
             print(f'lacuna: {error}', file=sys.stderr)
-    return 1 if found.faults or (found.missing and not args.allow_missing) else 0
+    failed = found.faults or (found.missing and not args.allow_missing)
+    return EXIT_FAILED if failed else EXIT_DONE
 
 
 def _report(found: Collection, *, everything: bool) -> None:

@@ -21,9 +21,8 @@ def add_parser(commands: Any, lacuna: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=partial(run, lacuna=lacuna))
 
 
-def run(args: argparse.Namespace, lacuna: argparse.ArgumentParser) -> int:
+def run(args: argparse.Namespace, lacuna: argparse.ArgumentParser) -> None:
     """Print the script."""
     import shtab
 
     print(shtab.complete(lacuna, shell=args.shell))
-    return 0

@@ -69,7 +69,7 @@ def subsample_of(args: argparse.Namespace) -> Subsample | None:
     return None
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Convert the tractogram, and report what it holds.
 
     Raises
@@ -96,7 +96,6 @@ def run(args: argparse.Namespace) -> int:
     print(_summary(args.target, info))
     if subsample:
         print(f'drawn at random from {args.source}: fraction {subsample.fraction:g}, seed {subsample.seed}')
-    return 0
 
 
 def _summary(target: Path, info: TractogramInfo) -> str:

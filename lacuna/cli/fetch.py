@@ -42,10 +42,8 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Fetch a connectome, and print its path, content, citation and licence."""
-    from tqdm import tqdm
-
     from lacuna.datasets.connectomes import fetch, part_name
     from lacuna.datasets.sources import connectomes
     from lacuna.errors import InputError
@@ -54,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.list:
         _list()
-        return 0
+        return
     if not args.name:
         message = f'name a connectome: {", ".join(connectomes())} (--list describes them)'
         raise InputError(message)
@@ -62,28 +60,17 @@ def run(args: argparse.Namespace) -> int:
     subsample = subsample_of(args)
     there = (folder / f'{part_name(args.name, subsample)}.tck').is_file() and not args.force
     token = args.api_key or os.environ.get('FIGSHARE_API_KEY') or None
-    current = ''
-    with tqdm(unit='B', unit_scale=True, disable=None, leave=False) as bar:
-
-        def progress(what: str, done: int, total: int | None) -> None:
-            nonlocal current
-            if what != current or done < bar.n:
-                current = what
-                bar.reset(total)
-                bar.set_description(what)
-            bar.update(done - bar.n)
-
-        path = fetch(
-            args.name,
-            folder,
-            url=args.url,
-            space=args.space,
-            token=token,
-            subsample=subsample,
-            force=args.force,
-            progress=progress,
-            say=bar.write,
-        )
+    path = fetch(
+        args.name,
+        folder,
+        url=args.url,
+        space=args.space,
+        token=token,
+        subsample=subsample,
+        force=args.force,
+        show_progress=True,
+        say=print,
+    )
     about = read_json(path.with_suffix('.json')) or {}
     streamlines = (
         f'{about.get("StreamlineCount", "an unknown number of")} streamlines in {about.get("Space")}'
@@ -93,7 +80,6 @@ def run(args: argparse.Namespace) -> int:
         print(f'please cite: {known.citation}')
         if known.licence:
             print(f'licence: {known.licence}')
-    return 0
 
 
 def _list() -> None:

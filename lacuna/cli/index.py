@@ -8,7 +8,6 @@ from typing import Any
 
 from lacuna.errors import InputError
 from lacuna.images.spaces import RESOLUTIONS, SPACES
-from lacuna.utils.progress import counting
 
 
 def add_parser(commands: Any) -> None:
@@ -59,20 +58,19 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Build what is missing, and report the path and size of the index."""
     from lacuna.utils.cache import cache_dir
     from lacuna.utils.cache_contents import using
 
     with using(cache_dir()):
-        return _build(args)
+        _build(args)
 
 
-def _build(args: argparse.Namespace) -> int:
+def _build(args: argparse.Namespace) -> None:
     from lacuna.datasets.connectomes import connectome_path
-    from lacuna.streamlines.index.build import build_index
     from lacuna.streamlines.index.format import describe
-    from lacuna.streamlines.tractogram import Tractogram, index_beside
+    from lacuna.streamlines.tractogram import Tractogram
 
     tractogram = Tractogram(
         connectome_path(args.tractogram),
@@ -88,24 +86,7 @@ def _build(args: argparse.Namespace) -> int:
             f'{"the spaces differ" if aligned.transform else "the file is not a .tck"}; leave out --beside'
         )
         raise InputError(message)
-    size = tractogram.tracks.stat().st_size
-    with counting(f'moving the streamlines to {aligned.space}', size) as progress:
-        aligned.move(threads=tractogram.nprocs, progress=progress)
-    total = aligned.tracks.stat().st_size
-    directory = aligned.tracks
+    part = tractogram.path
     for resolution in args.resolution:
-        grid = tractogram.grid(resolution, aligned.space)
-        directory = (
-            index_beside(aligned.tracks) if args.beside else aligned.index_directory(grid, args.tck_upsample)
-        )
-        with counting(f'indexing for {resolution} mm', total) as progress:
-            build_index(
-                aligned.tracks,
-                directory,
-                grid,
-                upsample=args.tck_upsample,
-                nprocs=tractogram.nprocs,
-                progress=progress,
-            )
-    print(describe(directory))
-    return 0
+        part = tractogram.build_index(aligned.space, resolution, beside=args.beside)
+    print(describe(part.parent))

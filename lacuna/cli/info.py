@@ -32,7 +32,7 @@ def add_parser(commands: Any) -> None:
     engines.set_defaults(run=run_engines)
 
 
-def run_atlases(args: argparse.Namespace) -> int:
+def run_atlases(args: argparse.Namespace) -> None:
     """List the atlases on this machine, and those that TemplateFlow can fetch."""
     from lacuna.images.atlases import list_atlases
     from lacuna.images.spaces import templateflow_home
@@ -46,10 +46,9 @@ def run_atlases(args: argparse.Namespace) -> int:
                 print(f'  {atlas.name:{width}}  {atlas.space}  {atlas.source}')
     if not found:
         print(f'no atlas found in {templateflow_home()}; set TEMPLATEFLOW_HOME, or use --custom-parcellation')
-    return 0
 
 
-def run_connectomes(_: argparse.Namespace) -> int:
+def run_connectomes(_: argparse.Namespace) -> None:
     """List the tractograms on this machine, and those that can be fetched."""
     from lacuna.datasets.connectomes import fetched
     from lacuna.datasets.sources import connectomes
@@ -58,10 +57,9 @@ def run_connectomes(_: argparse.Namespace) -> int:
     for name in (*table, *sorted(here.keys() - table.keys())):
         about = f': {table[name].about}' if name in table else ''
         print(f'{name:14} {here.get(name, "can be fetched")}{about}')
-    return 0
 
 
-def run_engines(_: argparse.Namespace) -> int:
+def run_engines(_: argparse.Namespace) -> None:
     """List the engines that can be used."""
     from importlib.metadata import version
 
@@ -72,4 +70,3 @@ def run_engines(_: argparse.Namespace) -> int:
     print(
         f'mrtrix  {"not available: MRtrix3 is not on the PATH" if missing else f"MRtrix3 {mrtrix_version()}"}'
     )
-    return 0

@@ -23,12 +23,12 @@ from lacuna.cli import (
     slurm,
     tutorial,
 )
-from lacuna.errors import EXIT_INTERRUPTED, EXIT_USAGE, LacunaError
+from lacuna.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, LacunaError
 from lacuna.execution.environment import prepare_environment
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser with all commands; each sets ``run``, a function of the arguments that returns the exit code."""
+    """Return the parser; each command sets ``run``, a function that returns the exit code (or nothing if all is done)."""
     parser = argparse.ArgumentParser(
         prog='lacuna',
         description='Structural lesion network mapping: which white-matter connections a lesion cuts.',
@@ -90,11 +90,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return guarded(args.run, args)
 
 
-def guarded(command: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+def guarded(command: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> int:
     """Run a command; turn an error into one line and an exit code."""
     try:
         prepare_environment()
-        return command(args)
+        return command(args) or EXIT_DONE
     except LacunaError as error:
         if getattr(args, 'verbose', 0) > 1:
             raise
@@ -102,7 +102,7 @@ def guarded(command: Callable[[argparse.Namespace], int], args: argparse.Namespa
         return EXIT_USAGE
     except BrokenPipeError:  # the reader of our output (head, less) is gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return EXIT_DONE
     except OSError as error:
         if getattr(args, 'verbose', 0) > 1:
             raise

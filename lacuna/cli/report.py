@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lacuna.errors import InputError
+from lacuna.errors import EXIT_DONE, EXIT_FAILED, InputError
 from lacuna.utils.progress import track
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         from lacuna.reports.group import write_group_report
 
         print(write_group_report(root, root / 'group.html', show_progress=True))
-        return 0
+        return EXIT_DONE
     from lacuna.bids.failures import read_failures
     from lacuna.reports.participant import make_reports
 
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         else:
             failed += 1
             print(f'lacuna: sub-{label}: no report: {page}', file=sys.stderr)
-    return 1 if failed else 0
+    return EXIT_FAILED if failed else EXIT_DONE
 
 
 def _labels(root: Path, asked: Sequence[str], failures: Sequence[Failure]) -> list[str]:

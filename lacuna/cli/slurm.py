@@ -11,22 +11,9 @@ from typing import Any
 
 from lacuna.cli import run as run_command
 from lacuna.errors import InputError
+from lacuna.utils.files import data_text
 
 _TIME = re.compile(r'(\d+-)?\d+(:\d{1,2}){0,2}')
-_SCRIPT = """\
-#!/bin/bash
-# Lacuna in {jobs} jobs, each with a part of the participants. They share one index: the first job builds it while the
-# others wait ('lacuna index' builds it in advance). If a job dies, submit it again (sbatch --array=N), or submit all:
-# finished results are kept. 'lacuna check' lists what is missing.
-#SBATCH --job-name=lacuna
-#SBATCH --array=1-{jobs}
-#SBATCH --ntasks=1
-#SBATCH --cpus-per-task={cpus}
-{options}#SBATCH --output={logs}/slurm-%A_%a.out
-set -eu
-cd {folder}
-exec {command} --chunk "$SLURM_ARRAY_TASK_ID/{jobs}" --nprocs {cpus}
-"""
 
 
 def add_parser(commands: Any) -> None:
@@ -65,8 +52,8 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Print the script; return the exit code.
+def run(args: argparse.Namespace) -> None:
+    """Print the script.
 
     Raises
     ------
@@ -99,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(message)
     logs.mkdir(parents=True, exist_ok=True)  # sbatch does not create it
     print(
-        _SCRIPT.format(
+        data_text('slurm.sh').format(
             jobs=args.jobs,
             cpus=args.cpus,
             options=''.join(f'#SBATCH {option}\n' for option in options),
@@ -109,4 +96,3 @@ def run(args: argparse.Namespace) -> int:
         ),
         end='',
     )
-    return 0

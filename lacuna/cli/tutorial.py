@@ -35,19 +35,11 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     return parser
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Write the data; print what was written and the next command."""
-    from tqdm import tqdm
-
     from lacuna.datasets.tutorial import write_tutorial
 
-    with tqdm(desc='tutorial', unit=' parts', leave=False, disable=None) as bar:
-
-        def progress(part: str) -> None:
-            bar.set_postfix_str(part, refresh=False)
-            bar.update()
-
-        paths = write_tutorial(args.directory, force=args.force, progress=progress)
+    paths = write_tutorial(args.directory, force=args.force, show_progress=True)
 
     def quoted(path: Path) -> str:
         return shlex.quote(str(path))
@@ -61,4 +53,3 @@ def run(args: argparse.Namespace) -> int:
         f'  lacuna run snm {quoted(paths.directory)} {quoted(paths.directory / "derivatives/lacuna")}'
         f' --connectome-path {quoted(paths.connectome)}'
     )
-    return 0

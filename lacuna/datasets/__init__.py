@@ -1,1 +1,1 @@
-"""What to run on: normative connectomes, and the synthetic tutorial."""
+"""Data to run on: normative connectomes, and the synthetic tutorial."""

@@ -1,4 +1,4 @@
-"""Tractograms in archives, one by one: no path in an archive is ever followed."""
+"""Unpack tractograms from archives, one by one; paths in an archive are never followed."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from typing import IO
 
 import numpy as np
 
-from lacuna.datasets.download import Progress
 from lacuna.errors import InputError
 from lacuna.streamlines.files import tck
-from lacuna.streamlines.files.formats import EXTENSIONS, iter_blocks, open_tractogram
+from lacuna.streamlines.files.formats import EXTENSIONS
+from lacuna.streamlines.files.joined import blocks_of
+from lacuna.utils.progress import track
 
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _TARS = ('.tar', '.tar.gz', '.tgz', '.tar.xz', '.tar.bz2')
-#: Endings of the files that can be unpacked.
+#: endings of the files that are unpacked
 ARCHIVES = ('.zip', *_TARS, '.tck.gz')
 
 
-def unpack(path: Path, scratch: Path, progress: Progress) -> tuple[Path, dict[str, np.ndarray]]:
-    """The tractogram in an archive; if there are more, all in one, and which streamlines come from which.
+def unpack(path: Path, scratch: Path, *, show_progress: bool) -> tuple[Path, dict[str, np.ndarray]]:
+    """Unpack the tractogram in an archive; join several into one, and tell which streamlines come from which.
 
     Parameters
     ----------
@@ -35,14 +36,15 @@ def unpack(path: Path, scratch: Path, progress: Progress) -> tuple[Path, dict[st
         Zip or tar archive, or a gzip file; removed if it is damaged.
     scratch : pathlib.Path
         Folder to unpack into.
-    progress : callable
+    show_progress : bool
+        Whether a bar is shown on a terminal.
 
     Returns
     -------
     tractogram : pathlib.Path
         In `scratch`.
     bundles : dict
-        Numbers of the streamlines by the names of the tractograms; empty if there is only one.
+        Numbers of the streamlines by the name of their tractogram; empty if there is only one.
 
     Raises
     ------
@@ -52,15 +54,9 @@ def unpack(path: Path, scratch: Path, progress: Progress) -> tuple[Path, dict[st
     bundles: dict[str, np.ndarray] = {}
     members = _members(path, scratch)
 
-    def blocks(tractograms: Iterable[tuple[str, Path]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        so_far = 0
-        for number, (name, tractogram) in enumerate(tractograms, start=1):
-            progress(f'unpack {path.name}', number, None)
-            first = so_far
-            for points, lengths in iter_blocks(open_tractogram(tractogram)):
-                so_far += len(lengths)
-                yield points, lengths
-            bundles[name] = np.arange(first, so_far)
+    def told(tractograms: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Path]]:
+        for name, tractogram in track(tractograms, f'unpack {path.name}', unit=' files', show=show_progress):
+            yield name, tractogram
             tractogram.unlink()
 
     try:
@@ -68,7 +64,7 @@ def unpack(path: Path, scratch: Path, progress: Progress) -> tuple[Path, dict[st
         if len(leading) == 1:
             return leading[0][1], {}
         merged = scratch / f'{path.name.partition(".")[0]}.tck'
-        tck.write_blocks(merged, blocks(chain(leading, members)))
+        tck.write_blocks(merged, blocks_of(told(chain(leading, members)), bundles))
     except (
         zipfile.BadZipFile,
         tarfile.TarError,
@@ -82,20 +78,20 @@ def unpack(path: Path, scratch: Path, progress: Progress) -> tuple[Path, dict[st
         path.unlink()
         raise InputError(message) from error
     if not bundles:
-        message = f'{path}: there is no tractogram in the archive; give another --url'
+        message = f'{path}: no tractogram in the archive; give another --url'
         path.unlink()
         raise InputError(message)
     return merged, _short_names(bundles)
 
 
 def _short_names(bundles: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Without the folders, if the names are still different then."""
+    """Names without folders, if they remain different."""
     short = {PurePosixPath(name).name: rows for name, rows in bundles.items()}
     return short if len(short) == len(bundles) else bundles
 
 
 def _members(path: Path, scratch: Path) -> Iterator[tuple[str, Path]]:
-    """Unpack the tractograms of an archive one by one, each in a folder of our own: no path in it is followed."""
+    """Unpack the tractograms of an archive one by one, each into a new folder: paths in it are not followed."""
     numbers = count(1)
 
     def unpacked(name: str, stream: IO[bytes]) -> tuple[str, Path] | None:
@@ -114,8 +110,8 @@ def _members(path: Path, scratch: Path) -> Iterator[tuple[str, Path]]:
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
                 if not info.is_dir():
-                    if info.compress_type not in _COMPRESSIONS:  # others unpack to gigabytes at once
-                        message = f'{info.filename!r} is compressed in a way that is not supported'
+                    if info.compress_type not in _COMPRESSIONS:  # other methods unpack gigabytes at once
+                        message = f'{info.filename!r} uses a compression that is not supported'
                         raise zipfile.BadZipFile(message)
                     with archive.open(info) as stream:
                         if found := unpacked(info.filename, stream):

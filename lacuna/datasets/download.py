@@ -1,4 +1,4 @@
-"""Download large files: resumed where they broke off, repeated when the server is busy, checked at the end."""
+"""Download large files: resume after a broken connection, retry if the server is busy, check at the end."""
 
 from __future__ import annotations
 
@@ -15,17 +15,15 @@ from urllib.parse import urlsplit, urlunsplit
 
 from lacuna.errors import InputError
 from lacuna.utils.locks import file_lock
+from lacuna.utils.progress import counting
 
 if TYPE_CHECKING:
     import requests
 
-#: Told what is done, how many bytes of it so far, and of how many (None if that is not known).
-Progress = Callable[[str, int, int | None], object]
-
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
 _CHUNK = 1 << 17
 _LONGEST_WAIT = 60.0
-#: free space that stays after a download
+#: free space to leave on the disk after a download
 _SPARE_BYTES = 100 * 2**20
 
 
@@ -55,7 +53,7 @@ class Remote:
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a server is waited for, in seconds, and how often one that fails is asked again."""
+    """How long to wait for a server, in seconds, and how often to retry after a failure."""
 
     timeout: float = 60.0
     attempts: int = 6
@@ -63,7 +61,7 @@ class Patience:
 
 
 def shown(url: str) -> str:
-    """A URL without what may hold a secret.
+    """Return a URL without the parts that may hold a secret.
 
     >>> shown('https://me:secret@example.org/files/1?token=secret#x')
     'https://example.org/files/1'
@@ -73,12 +71,12 @@ def shown(url: str) -> str:
 
 
 def read_answer(url: str, *, token: str | None = None, patience: Patience | None = None) -> Any:
-    """What an API answers, from JSON.
+    """Return the JSON answer of an API.
 
     Raises
     ------
     InputError
-        If it cannot be reached, refuses, or answers something else.
+        If the API cannot be reached, refuses, or does not answer with JSON.
     """
     patience = patience or Patience()
 
@@ -88,23 +86,24 @@ def read_answer(url: str, *, token: str | None = None, patience: Patience | None
 
     try:
         return _repeat(attempt, url, patience)
-    except ValueError:  # what is no JSON
+    except ValueError:  # not JSON
         message = f'{shown(url)} did not answer with JSON; try again later, or give the file with --url'
         raise InputError(message) from None
 
 
 def download(
-    remote: Remote, folder: Path, *, patience: Patience | None = None, progress: Progress | None = None
+    remote: Remote, folder: Path, *, patience: Patience | None = None, show_progress: bool = False
 ) -> Path:
-    """Download a file, or the rest of it; what was downloaded before is used.
+    """Download a file, or the rest of it if a part was downloaded before.
 
     Parameters
     ----------
     remote : Remote
     folder : pathlib.Path
-        Where the file and, until it is whole, the part that is there lie.
+        Folder of the file and, until it is complete, of its downloaded part.
     patience : Patience, optional
-    progress : callable, optional
+    show_progress : bool
+        Whether a bar is shown on a terminal.
 
     Returns
     -------
@@ -113,7 +112,7 @@ def download(
     Raises
     ------
     InputError
-        If it cannot be had, does not fit on the disk, or has another checksum or size than the source gives.
+        If the file cannot be downloaded, does not fit on the disk, or differs from its source in checksum or size.
     """
     import pooch
 
@@ -122,7 +121,7 @@ def download(
     part = folder / f'{remote.name}.part'
 
     def fetch(_: str, target: str, __: object) -> None:
-        _download_part(remote, part, patience or Patience(), progress or (lambda *_: None))
+        _download_part(remote, part, patience or Patience(), show_progress=show_progress)
         part.replace(target)
 
     try:
@@ -130,7 +129,7 @@ def download(
             found = pooch.retrieve(remote.url, remote.checksum, remote.name, folder, downloader=fetch)
     except ValueError as error:
         message = (
-            f'{shown(remote.url)}: the checksum of the file is not the one that its source gives; '
+            f'{shown(remote.url)}: the checksum of the file differs from the one its source gives; '
             'the download was removed; try again, or name the file with --url if its source has a new version'
         )
         raise InputError(message) from error
@@ -141,7 +140,7 @@ def download(
     if remote.size is not None and not remote.checksum and (size := path.stat().st_size) != remote.size:
         path.unlink()
         message = (
-            f'{shown(remote.url)}: the file has {size} bytes, and its source says {remote.size}; the download was '
+            f'{shown(remote.url)}: the file has {size} bytes instead of {remote.size}; the download was '
             'removed; try again, or name the file with --url if its source has a new version'
         )
         raise InputError(message)
@@ -149,7 +148,7 @@ def download(
 
 
 def check_space(folder: Path, needed: int) -> None:
-    """Refuse what does not fit on the disk.
+    """Refuse a download that does not fit on the disk.
 
     Raises
     ------
@@ -158,8 +157,8 @@ def check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed + _SPARE_BYTES:
         message = (
-            f'{folder}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free; '
-            'make room, or name another --output-dir'
+            f'{folder}: {needed / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free; '
+            'free some space, or choose another --output-dir'
         )
         raise InputError(message)
 
@@ -170,12 +169,12 @@ def _alone(folder: Path) -> Iterator[None]:
         with file_lock(folder / '.lock', wait=False):
             yield
     except BlockingIOError as error:
-        message = f'another download into {folder} is under way; wait for it'
+        message = f'another download into {folder} is running; wait for it to end'
         raise InputError(message) from error
 
 
 class _AgainError(Exception):
-    """This attempt failed, the next one may not."""
+    """This attempt failed, but another may succeed."""
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
         super().__init__(reason)
@@ -185,7 +184,7 @@ class _AgainError(Exception):
 def _repeat(
     attempt: Callable[[], Any], url: str, patience: Patience, position: Callable[[], int] = lambda: 0
 ) -> Any:
-    """Try until it works; gives up after so many attempts in a row that brought nothing further."""
+    """Try until it works; give up after several attempts in a row without progress."""
     failures = 0
     while True:
         before = position()
@@ -204,12 +203,12 @@ def _repeat(
 def _request(
     url: str, token: str | None, headers: dict[str, str], patience: Patience
 ) -> Iterator[requests.Response]:
-    """An answer that can be used (or says that the part asked for is not there)."""
+    """Return a usable answer (or one that says the requested part does not exist)."""
     import requests
 
     if token:
         headers = {**headers, 'Authorization': f'token {token}'}
-    headers = {'Accept-Encoding': 'identity', **headers}  # a file that is compressed stays so
+    headers = {'Accept-Encoding': 'identity', **headers}  # keep compressed files compressed
     try:
         with requests.get(url, headers=headers, stream=True, timeout=patience.timeout) as response:
             _check_status(url, response)
@@ -219,12 +218,12 @@ def _request(
         requests.exceptions.Timeout,
         requests.exceptions.ChunkedEncodingError,
     ) as error:
-        reason = f'the connection broke off or was not made ({type(error).__name__})'
+        reason = f'the connection failed or broke off ({type(error).__name__})'
         raise _AgainError(reason) from None
     except requests.exceptions.JSONDecodeError:
         raise
-    except requests.exceptions.RequestException as error:  # its text may hold the token
-        message = f'{shown(url)} cannot be asked for ({type(error).__name__}); give another --url'
+    except requests.exceptions.RequestException as error:  # the error's text may hold the token
+        message = f'{shown(url)} cannot be requested ({type(error).__name__}); give another --url'
         raise InputError(message) from None
 
 
@@ -235,18 +234,18 @@ def _check_status(url: str, response: requests.Response) -> None:
         reason = f'the server answers {status} ({response.reason})'
         raise _AgainError(reason, float(after) if after.isdigit() else None)
     problem = {
-        401: 'the token is missing or not valid: give one with --api-key or in the environment',
-        403: 'access is refused: a valid token is needed, with --api-key or in the environment',
-        404: 'there is no such file (any more): give its address with --url',
-        410: 'there is no such file any more: give its address with --url',
+        401: 'the token is missing or invalid: give one with --api-key or in the environment',
+        403: 'access refused: give a valid token with --api-key or in the environment',
+        404: 'no such file: give its address with --url',
+        410: 'the file no longer exists: give its address with --url',
     }.get(status)
     if problem or status not in (200, 206, 416):
         message = f'{shown(url)}: {problem or f"the server answers {status} ({response.reason})"}'
         raise InputError(message)
 
 
-def _download_part(remote: Remote, part: Path, patience: Patience, progress: Progress) -> None:
-    """Complete the part that is there, however often the connection breaks."""
+def _download_part(remote: Remote, part: Path, patience: Patience, *, show_progress: bool) -> None:
+    """Complete the downloaded part, however often the connection breaks."""
     validator = part.with_name(f'{part.name}.etag')
     part.touch()
     with part.open('r+b') as stream:
@@ -264,13 +263,14 @@ def _download_part(remote: Remote, part: Path, patience: Patience, progress: Pro
                 total = _begin(remote, response, stream)
                 _keep_validator(validator, response)
                 check_space(part.parent, max((total or 0) - stream.tell(), 0))
-                for chunk in response.iter_content(_CHUNK):
-                    stream.write(chunk)
-                    progress(f'download {remote.name}', stream.tell(), total)
+                with counting(f'download {remote.name}', total, show=show_progress) as advance:
+                    advance(stream.tell())
+                    for chunk in response.iter_content(_CHUNK):
+                        advance(stream.write(chunk))
             if total is not None and stream.tell() != total:
                 if stream.tell() > total:
                     _restart(stream)
-                reason = 'the file is not as long as the server says'
+                reason = 'the length of the file differs from what the server says'
                 raise _AgainError(reason)
 
         _repeat(attempt, remote.url, patience, stream.tell)
@@ -278,14 +278,14 @@ def _download_part(remote: Remote, part: Path, patience: Patience, progress: Pro
 
 
 def _begin(remote: Remote, response: requests.Response, stream: BinaryIO) -> int | None:
-    """Bring the part to where the answer starts; returns the size of the whole file, if it is known."""
+    """Continue the part where the answer starts, or restart it; return the size of the whole file, if known."""
     if response.status_code == 206:
         first, whole = _span(response)
         if first == stream.tell():
             return whole or remote.size
     if response.status_code != 200:
         _restart(stream)
-        reason = 'the server sends another part of the file than was asked for'
+        reason = 'the server sent a different part of the file than requested'
         raise _AgainError(reason)
     _restart(stream)
     length = response.headers.get('Content-Length', '')
@@ -293,7 +293,7 @@ def _begin(remote: Remote, response: requests.Response, stream: BinaryIO) -> int
 
 
 def _span(response: requests.Response) -> tuple[int | None, int | None]:
-    """Where the part that was sent begins, and the size of the whole; None for what is not said."""
+    """Return where the sent part begins and the size of the whole; None for what is unknown."""
     found = re.fullmatch(r'bytes (?:(\d+)-\d+|\*)/(\d+|\*)', response.headers.get('Content-Range', ''))
     first, whole = found.groups() if found else (None, None)
     return int(first) if first else None, int(whole) if whole and whole.isdigit() else None
@@ -306,7 +306,7 @@ def _restart(stream: BinaryIO) -> None:
 
 def _keep_validator(path: Path, response: requests.Response) -> None:
     tag = response.headers.get('ETag', '')
-    if tag.startswith('"'):  # a weak one does not do
+    if tag.startswith('"'):  # weak ones do not identify the bytes
         path.write_text(tag)
     else:
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Where normative connectomes are: the table of those that can be fetched, and what Figshare and OSF say of them."""
+"""Where to find normative connectomes: a table of those that can be fetched, looked up at Figshare and OSF."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -18,14 +17,16 @@ from lacuna.datasets.archives import ARCHIVES
 from lacuna.datasets.download import Patience, Remote, read_answer, shown
 from lacuna.errors import InputError
 from lacuna.streamlines.files.formats import EXTENSIONS
+from lacuna.utils.files import data_text
+from lacuna.utils.names import few
 
-#: answers read in one search of a project at OSF, which answers a hundred requests an hour
+#: most answers read in one search of an OSF project; OSF allows a hundred requests an hour
 _MOST_ANSWERS = 60
 
 
 @dataclass(frozen=True)
 class Connectome:
-    """A connectome that can be fetched; see ``data/connectomes.json``. What is not known for certain is None.
+    """A connectome that can be fetched; see ``data/connectomes.json``. Attributes not known for certain are None.
 
     Attributes
     ----------
@@ -36,23 +37,23 @@ class Connectome:
     count : int or None
         Number of streamlines.
     size : int or None
-        Of the download in bytes, about.
+        Approximate size of the download, in bytes.
     sha256 : str or None
         Checksum of the download.
     api : str or None
-        The API that knows where the file is, ``figshare`` or ``osf``.
+        The API that locates the file, ``figshare`` or ``osf``.
     record : str or None
-        What to ask the API for: an article at Figshare, a file at OSF.
+        The record to request: an article at Figshare, a file at OSF.
     file : str or None
-        Which file: its number in the article, or a pattern of its name in the project (lower case).
+        Number of the file in the article, or a pattern for its name in the project (lower case).
     project : str or None
-        At OSF, in which, and in whose components, the file is looked up by its name.
+        OSF project in which, and in whose components, the file is looked up by name.
     url : str or None
-        Of the file.
+        Address of the file.
     whole : str or None
         The connectome of which this is a random part.
     fraction : float or None
-        How large a part.
+        Size of that part.
     """
 
     name: str
@@ -74,24 +75,23 @@ class Connectome:
 
     @property
     def other_ways(self) -> str:
-        """What else can be done if its source does not have it."""
+        """What the user can do instead if the source does not have it."""
         if self.whole is None:
             return f'give its address with --url{f" (see {self.page})" if self.page else ""}'
         part = f'--fraction {self.fraction} --seed 1'
         return (
-            f"give its address with --url, or draw such a part yourself: 'lacuna fetch {self.whole} {part}', "
+            f"give its address with --url, or draw a similar part yourself: 'lacuna fetch {self.whole} {part}', "
             f"or 'lacuna convert IN OUT {part}' where IN is {self.whole}"
         )
 
 
 @cache
 def _data() -> dict[str, Any]:
-    text = resources.files('lacuna').joinpath('data/connectomes.json').read_text(encoding='utf-8')
-    return dict(json.loads(text))
+    return dict(json.loads(data_text('connectomes.json')))
 
 
 def connectomes() -> dict[str, Connectome]:
-    """The connectomes that can be fetched, by name."""
+    """Return the connectomes that can be fetched, by name."""
     return {name: Connectome(name=name, **row) for name, row in _data()['connectomes'].items()}
 
 
@@ -103,12 +103,12 @@ def locate(
     apis: Mapping[str, str] | None = None,
     patience: Patience | None = None,
 ) -> Remote:
-    """Find out where the file of a connectome is, what it is called, and its checksum.
+    """Find the address, name and checksum of the file of a connectome.
 
     Raises
     ------
     InputError
-        If that is not known, or its source does not say.
+        If the address is unknown, or the source does not give it.
     """
     apis = apis or _data()['apis']
     if url and (record := _osf_record(url)):
@@ -120,7 +120,7 @@ def locate(
         except ValueError:
             parts = urlsplit('')
         if parts.scheme not in ('http', 'https') or not parts.hostname:
-            message = '--url needs the address of a file, which begins with https://'
+            message = '--url needs the address of a file, beginning with https://'
             raise InputError(message)
         checksum = None if url or not known.sha256 else f'sha256:{known.sha256}'
         own = token if known.api == 'figshare' and _same_site(address, apis['figshare']) else None
@@ -135,7 +135,7 @@ def locate(
 def _locate_figshare(known: Connectome, api: str, token: str | None, patience: Patience | None) -> Remote:
     if not token:
         message = (
-            f'{known.name} needs a personal token of Figshare: make one in the settings of your account there '
+            f'{known.name} needs a personal Figshare token: create one in the settings of your account there '
             '(Applications), and give it in FIGSHARE_API_KEY or with --api-key'
         )
         raise InputError(message)
@@ -167,7 +167,7 @@ def _locate_osf(known: Connectome, api: str, patience: Patience | None) -> Remot
 
 
 def _osf_remote(entry: dict[str, Any], known: Connectome) -> Remote:
-    """A file, from what OSF says of it."""
+    """Return a file from the answer of OSF."""
     about = entry['attributes']
     hashes = (about.get('extra') or {}).get('hashes') or {}
     checksum = next((f'{kind}:{hashes[kind]}' for kind in ('sha256', 'md5') if hashes.get(kind)), None)
@@ -189,32 +189,30 @@ def _search_osf(known: Connectome, api: str, patience: Patience | None) -> Remot
             return _osf_remote(found[0][1], known)
         addresses = [f'{name} ({shown(str(entry["links"]["download"]))})' for name, entry in found]
     except (KeyError, TypeError, ValueError, AttributeError):
-        message = f'what OSF answers on its project {known.project} cannot be understood; {known.other_ways}'
+        message = f'cannot parse the answer of OSF about the project {known.project}; {known.other_ways}'
         raise InputError(message) from None
     except InputError as error:
         message = f'{known.name} could not be looked up in {where} ({error}); {known.other_ways}'
         raise InputError(message) from error
     if addresses:
-        message = f'{where} holds more than one {known.name}: {", ".join(addresses)}; choose one with --url'
+        message = f'{where} has more than one {known.name}: {", ".join(addresses)}; choose one with --url'
     else:
-        others = (
-            f' (there are {", ".join(sorted({name for name, _ in tractograms})[:5])})' if tractograms else ''
-        )
+        others = f' (there are {few(sorted({name for name, _ in tractograms}))})' if tractograms else ''
         message = (
-            f'{where} holds no {known.name}: none of its {len(files)} files is a tractogram called '
+            f'{where} has no {known.name}: none of its {len(files)} files is a tractogram named '
             f'{known.file}{others}; {known.other_ways}'
         )
     raise InputError(message)
 
 
 def _osf_files(project: str, api: str, patience: Patience | None) -> Iterator[dict[str, Any]]:
-    """What OSF says of each file in its storage of a project and of all its components."""
+    """Return the entries of all files in the OSF storage of a project and its components."""
     pending = [f'{project}files/', f'{project}children/']
     asked = 0
     while pending:
         url = pending.pop(0)
         if asked == _MOST_ANSWERS or not url.startswith(f'{api}/'):
-            message = f'{shown(url)} is not asked: there are too many answers, or it is not of the API'
+            message = f'{shown(url)} was not requested: too many answers, or not an address of the API'
             raise InputError(message)
         answer = read_answer(url if '?' in url else f'{url}?page[size]=100', patience=patience)
         asked += 1
@@ -225,7 +223,7 @@ def _osf_files(project: str, api: str, patience: Patience | None) -> Iterator[di
                 component = f'{api}/nodes/{quote(str(entry["id"]), safe="")}/'
                 pending += [f'{component}files/', f'{component}children/']
             elif entry['attributes']['provider'] != 'osfstorage':
-                continue  # storage elsewhere that is shown there
+                continue  # other storage linked to the project
             elif entry['attributes']['kind'] == 'folder':
                 pending.append(str(entry['relationships']['files']['links']['related']['href']))
             else:
@@ -237,11 +235,11 @@ def _is_tractogram(name: str) -> bool:
 
 
 def _unexpected(url: str, known: Connectome) -> str:
-    return f'{shown(url)} does not list one tractogram; {known.other_ways}'
+    return f'{shown(url)} does not lead to exactly one tractogram; {known.other_ways}'
 
 
 def _osf_record(url: str) -> str | None:
-    """What to ask the API of OSF for, if that is where an address leads.
+    """Return the OSF record that an address leads to, if any.
 
     >>> _osf_record('https://osf.io/abc12/download')
     'abc12'
@@ -253,14 +251,14 @@ def _osf_record(url: str) -> str | None:
 
 
 def _same_site(url: str, other: str) -> bool:
-    """Whether two addresses belong to one owner (the last two parts of their hosts), as safe one as the other."""
+    """Whether two addresses have the same owner (last two parts of the host) and the same scheme."""
     first, second = urlsplit(url), urlsplit(other)
     owners = [(each.hostname or '').split('.')[-2:] for each in (first, second)]
     return first.scheme == second.scheme and owners[0] == owners[1]
 
 
 def _file_name(given: str, known: Connectome) -> str:
-    """A safe name whose ending says what the file is; one that does not say is taken for a ``.tck``."""
+    """Return a safe file name; one without a known ending is taken for a ``.tck``."""
     name = PurePosixPath(given.replace('\\', '/')).name
     ending = next((end for end in EXTENSIONS + ARCHIVES if name.lower().endswith(end)), '')
     return name if ending and len(name) > len(ending) else f'{known.name}{ending or ".tck"}'

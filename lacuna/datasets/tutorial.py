@@ -2,73 +2,50 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from lacuna import __version__
+from lacuna.bids.derivatives import BIDS_VERSION
+from lacuna.bids.tables import table_bytes
 from lacuna.datasets.synthetic.anatomy import brain_mask, gray_matter
 from lacuna.datasets.synthetic.bundles import Bundle, simulate_bundles
-from lacuna.datasets.synthetic.lesions import LESIONS, simulate_lesion
+from lacuna.datasets.synthetic.lesions import lesions, simulate_lesion
 from lacuna.datasets.synthetic.parcels import Parcellation, simulate_parcels
 from lacuna.errors import InputError
 from lacuna.images.nifti import make, save
 from lacuna.images.spaces import Grid, standard_grid
+from lacuna.streamlines.files.bundle_tables import write_bundles
 from lacuna.streamlines.files.tck import write_tck
+from lacuna.utils.files import data_text, json_bytes
+from lacuna.utils.names import sidecar_path
+from lacuna.utils.progress import track
 
 SPACE = 'MNI152NLin6Asym'
 CONNECTOME = 'synthetic20k'
 PARCELLATION = 'synthetic100'
-_SEED = 1909  # of all random numbers
+_SEED = 1909  # seed of all random numbers
 _STEP = 1.0  # mm
 _DRAFT = '.lacuna-tutorial-'
 _GENERATED_BY = [{'Name': 'Lacuna', 'Version': __version__, 'Description': 'lacuna tutorial'}]
 
-_README = f"""# Three synthetic lesions
-
-Made by `lacuna tutorial`. Everything in this dataset is synthetic and the same on every computer: made to learn the
-program and to test it, not for research. The lesions are deformed ellipsoids: there are no participants behind them,
-and no images they were drawn on. License: CC0.
-
-| path | what |
-|---|---|
-| `sub-*/` | three participants with one lesion mask each ({SPACE}, 1 mm) |
-| `sourcedata/connectome/{CONNECTOME}.tck` | 20,000 streamlines; beside it a sidecar and a table of the bundles |
-| `sourcedata/parcellation/` | 100 parcels ({SPACE}, 2 mm) and the table of their names |
-
-Map the disconnection of each lesion (type this in this folder):
-
-    lacuna run snm . derivatives/lacuna --connectome-path sourcedata/connectome/{CONNECTOME}.tck
-
-With the matrices and the disconnection of each parcel:
-
-    parcels=sourcedata/parcellation/{PARCELLATION}_space-{SPACE}_dseg
-    lacuna run snm . derivatives/lacuna --connectome-path sourcedata/connectome/{CONNECTOME}.tck \\
-        --custom-parcellation {PARCELLATION} $parcels.nii.gz $parcels.tsv {SPACE} \\
-        --compute-disconnectivity-matrix --compute-roi-disconnection
-
-Then one table of all participants:
-
-    lacuna collect derivatives/lacuna
-"""
-
 
 @dataclass(frozen=True)
 class TutorialPaths:
-    """Where the tutorial's files lie.
+    """The paths of the tutorial's files.
 
     Attributes
     ----------
     directory : pathlib.Path
         The BIDS dataset.
     masks : tuple of pathlib.Path
-        One lesion mask a participant.
+        One lesion mask for each participant.
     connectome, connectome_sidecar, bundles : pathlib.Path
-        The ``.tck``, its ``.json``, and the table of the bundles (name, first index, count).
+        The ``.tck``, its ``.json``, and the table of the bundles (bundle, first, count).
     parcellation, labels : pathlib.Path
         The image and its label table.
     readme : pathlib.Path
@@ -85,9 +62,9 @@ class TutorialPaths:
 
 
 def tutorial_paths(directory: Path) -> TutorialPaths:
-    """Where `write_tutorial` puts its files in `directory`."""
-    subjects = [f'{i:02d}' for i in range(1, len(LESIONS) + 1)]
-    # where BIDS leaves room for files of any kind
+    """Return where `write_tutorial` puts its files in `directory`."""
+    subjects = [f'{i:02d}' for i in range(1, len(lesions()) + 1)]
+    # BIDS allows files of any kind here
     sourcedata = directory / 'sourcedata'
     connectome = sourcedata / 'connectome' / f'{CONNECTOME}.tck'
     parcellation = sourcedata / 'parcellation' / f'{PARCELLATION}_space-{SPACE}_dseg'
@@ -107,7 +84,7 @@ def tutorial_paths(directory: Path) -> TutorialPaths:
 
 
 def write_tutorial(
-    directory: str | Path, *, force: bool = False, progress: Callable[[str], object] | None = None
+    directory: str | Path, *, force: bool = False, show_progress: bool = False
 ) -> TutorialPaths:
     """Write the tutorial's data, the same bytes on every run.
 
@@ -116,11 +93,11 @@ def write_tutorial(
     Parameters
     ----------
     directory : path
-        Made if it does not exist.
+        Created if it does not exist.
     force : bool
-        Write into a folder that is not empty; replaces only what the tutorial itself consists of.
-    progress : callable, optional
-        Called with a few words on each part that is ready.
+        Write into a folder that is not empty; only files of the tutorial are replaced.
+    show_progress : bool
+        Whether to show a progress bar on a terminal.
 
     Returns
     -------
@@ -144,7 +121,7 @@ def write_tutorial(
         near.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=near, prefix=_DRAFT) as temporary:
             draft = tutorial_paths(Path(temporary) / 'tutorial')  # a folder with the usual permissions
-            _write(draft, progress or (lambda _: None))
+            _write(draft, show_progress=show_progress)
             _move(draft.directory, directory)
     except OSError as error:
         message = f'cannot write the tutorial to {directory}: {error.strerror or error}'
@@ -153,12 +130,12 @@ def write_tutorial(
 
 
 def _is_empty(directory: Path) -> bool:
-    """Whether there is nothing in a folder but what a killed run may have left."""
+    """Whether a folder is empty, apart from what a killed run may have left."""
     return all(path.name.startswith(_DRAFT) for path in directory.iterdir())
 
 
 def _move(source: Path, target: Path) -> None:
-    """Rename a finished folder to its final name, or file by file if that exists."""
+    """Rename a finished folder to its final name, or move it file by file if that exists."""
     if not target.exists():
         source.replace(target)
         return
@@ -168,107 +145,86 @@ def _move(source: Path, target: Path) -> None:
         path.replace(final)
 
 
-def _write(paths: TutorialPaths, report: Callable[[str], object]) -> None:
+def _write(paths: TutorialPaths, *, show_progress: bool) -> None:
     for folder in (paths.connectome.parent, paths.parcellation.parent):
         folder.mkdir(parents=True)
     grid = standard_grid(SPACE, 2)
     brain = brain_mask(grid)
     parcellation = simulate_parcels(grid, brain, gray_matter(grid))
     _write_parcellation(paths, grid, parcellation)
-    report('parcellation')
-
-    bundles = simulate_bundles(
-        np.random.default_rng(_SEED), grid, brain, parcellation.cortex, step=_STEP, progress=report
-    )
-    _write_connectome(paths, bundles)
+    rng = np.random.default_rng(_SEED)
+    bundles = simulate_bundles(rng, grid, brain, parcellation.cortex, step=_STEP)
+    _write_connectome(paths, track(bundles, 'tutorial', unit=' bundles', show=show_progress))
     _write_bids(paths)
-    report('lesions')
-    paths.readme.write_text(_README, encoding='utf-8')
+    paths.readme.write_text(data_text('tutorial.md'), encoding='utf-8')
 
 
 def _write_parcellation(paths: TutorialPaths, grid: Grid, parcellation: Parcellation) -> None:
     save(make(parcellation.labels, grid.affine), paths.parcellation)
     rows = [(parcel.index, parcel.name, parcel.network, parcel.hemisphere) for parcel in parcellation.parcels]
-    _write_tsv(paths.labels, ('index', 'name', 'network', 'hemisphere'), rows)
+    paths.labels.write_bytes(table_bytes(('index', 'name', 'network', 'hemisphere'), rows))
 
 
 def _write_connectome(paths: TutorialPaths, bundles: Iterable[Bundle]) -> None:
-    table: list[tuple[str, int, int]] = []
+    table: dict[str, np.ndarray] = {}
     count = 0
 
     def streamlines() -> Iterator[np.ndarray]:
         nonlocal count
         for bundle in bundles:
-            table.append((bundle.name, count, len(bundle.streamlines)))
+            table[bundle.name] = np.arange(count, count + len(bundle.streamlines))
             count += len(bundle.streamlines)
             yield from bundle.streamlines
 
     write_tck(paths.connectome, streamlines(), step_size=_STEP)
-    _write_tsv(paths.bundles, ('name', 'first', 'count'), table)
-    _write_json(
-        paths.connectome_sidecar,
-        {
-            'Name': CONNECTOME,
-            'Description': 'Synthetic streamlines around landmarks of the large bundles, for learning and for tests; '
-            'not for research.',
-            'Space': SPACE,
-            'StreamlineCount': count,
-            'StepSize': _STEP,
-            'License': 'CC0',
-            'GeneratedBy': _GENERATED_BY,
-            'Bundles': paths.bundles.name,
-        },
-    )
+    write_bundles(paths.bundles, table)
+    sidecar = {
+        'Name': CONNECTOME,
+        'Description': 'Synthetic streamlines around landmarks of the large bundles, for learning and for tests; '
+        'not for research.',
+        'Space': SPACE,
+        'StreamlineCount': count,
+        'StepSize': _STEP,
+        'License': 'CC0',
+        'GeneratedBy': _GENERATED_BY,
+        'Bundles': paths.bundles.name,
+    }
+    paths.connectome_sidecar.write_bytes(json_bytes(sidecar))
 
 
 def _write_bids(paths: TutorialPaths) -> None:
     grid = standard_grid(SPACE, 1)
     brain = brain_mask(grid)
     rows = []
-    for i, (path, lesion) in enumerate(zip(paths.masks, LESIONS, strict=True)):
+    for i, (path, lesion) in enumerate(zip(paths.masks, lesions(), strict=True)):
         mask = simulate_lesion(np.random.default_rng([_SEED, i]), grid, brain, lesion)
         path.parent.mkdir(parents=True)
         save(make(mask, grid.affine), path)
         sidecar = {
             'Description': f'Synthetic lesion, {lesion.side} {lesion.territory}',
             'Type': 'Lesion',
-            'Sources': [],  # drawn on no image
+            'Sources': [],  # not drawn on an image
             'Space': SPACE,
             'SpatialReference': SPACE,
             'Resolution': 'Voxels of 1 mm on the standard grid',
         }
-        _write_json(path.with_name(path.name.replace('.nii.gz', '.json')), sidecar)
+        sidecar_path(path).write_bytes(json_bytes(sidecar))
         rows.append((path.name.split('_')[0], lesion.side, lesion.territory))
-    _write_tsv(
-        paths.directory / 'participants.tsv', ('participant_id', 'lesion_side', 'lesion_territory'), rows
-    )
-    _write_json(
-        paths.directory / 'participants.json',
-        {
-            'participant_id': {'Description': 'Name of the participant'},
-            'lesion_side': {
-                'Description': 'Hemisphere of the lesion',
-                'Levels': {'left': 'left hemisphere', 'right': 'right hemisphere'},
-            },
-            'lesion_territory': {'Description': 'Arterial territory and place of the lesion'},
+    about = {
+        'participant_id': {'Description': 'Name of the participant'},
+        'lesion_side': {
+            'Description': 'Hemisphere of the lesion',
+            'Levels': {'left': 'left hemisphere', 'right': 'right hemisphere'},
         },
-    )
-    _write_json(
-        paths.directory / 'dataset_description.json',
-        {
-            'Name': 'Three synthetic lesions',
-            'BIDSVersion': '1.10.0',
-            'DatasetType': 'derivative',
-            'License': 'CC0',
-            'GeneratedBy': _GENERATED_BY,
-        },
-    )
-
-
-def _write_tsv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    lines = ['\t'.join(map(str, row)) for row in (header, *rows)]
-    path.write_text('\n'.join(lines) + '\n', encoding='utf-8')
-
-
-def _write_json(path: Path, content: Mapping[str, object]) -> None:
-    path.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+        'lesion_territory': {'Description': 'Arterial territory and place of the lesion'},
+    }
+    (paths.directory / 'participants.tsv').write_bytes(table_bytes(list(about), rows))
+    (paths.directory / 'participants.json').write_bytes(json_bytes(about))
+    description = {
+        'Name': 'Three synthetic lesions',
+        'BIDSVersion': BIDS_VERSION,
+        'DatasetType': 'derivative',
+        'License': 'CC0',
+        'GeneratedBy': _GENERATED_BY,
+    }
+    (paths.directory / 'dataset_description.json').write_bytes(json_bytes(description))

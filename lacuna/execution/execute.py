@@ -28,7 +28,7 @@ from lacuna.utils.progress import track
 if TYPE_CHECKING:
     from lacuna.bids.failures import Failure
     from lacuna.execution.plan import MaskJob, RunPlan
-    from lacuna.images.masks import PackedMask
+    from lacuna.images.masks import KnownMask
 
 _LOGGER = logging.getLogger('lacuna')
 
@@ -247,7 +247,7 @@ def _make_reports(
     root, viewer = plan.config.output_dir, plan.config.report == 'full'
     stale = {subject for subject in known if not is_current(root, subject, viewer=viewer)}
     subjects = sorted(stale | {failure.subject for failure in failures})
-    masks: dict[str, dict[Path, PackedMask]] = {}
+    masks: dict[str, dict[Path, KnownMask]] = {}
     for mask in (*plan.done, *(job.mask for job in plan.todo)):
         masks.setdefault(mask.subject, {})[mask.path.absolute()] = plan.masks[mask.path]
     workers = processors(plan.config.nprocs)

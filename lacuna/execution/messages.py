@@ -98,14 +98,10 @@ def log_plan(plan: RunPlan) -> None:
 
 def log_failures(failures: Iterable[Failure]) -> None:
     """Why masks failed; one line for those with the same cause."""
-    by_cause: dict[str, list[Failure]] = {}
-    for failure in failures:
-        by_cause.setdefault(failure.reason.removeprefix(f'{failure.path}: '), []).append(failure)
-    for cause, those in by_cause.items():
-        if len(those) == 1:
-            _LOGGER.error('lacuna: %s', those[0].reason)
-        else:
-            _LOGGER.error('lacuna: %s and %d more: %s', those[0].path, len(those) - 1, cause)
+    from lacuna.bids.failures import each_reason
+
+    for reason in each_reason(failures):
+        _LOGGER.error('lacuna: %s', reason)
 
 
 def target_names(targets: Iterable[Target]) -> str:

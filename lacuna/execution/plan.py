@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lacuna.bids.derivatives import conflicting_results, mask_outputs, missing_outputs
-from lacuna.bids.failures import Failure
+from lacuna.bids.failures import Failure, each_reason
 from lacuna.bids.inputs import LABEL, find_masks, labels_of, only_label, refuse_labels
 from lacuna.bids.mask_files import MaskFile, check_unique, contradictions, describe_mask, mask_stem
 from lacuna.bids.origins import read_links
@@ -16,10 +16,11 @@ from lacuna.bids.outputs import BASIC_TARGETS, SAMPLE, Target, connectome_tdi_pa
 from lacuna.bids.sidecars import is_whole
 from lacuna.errors import InputError, MaskError, shorten
 from lacuna.execution.config import RunConfig
+from lacuna.execution.seen import SeenMasks
 from lacuna.execution.sidecars import atlas_metadata, connectome_metadata, mask_metadata, run_metadata
 from lacuna.images.atlases import Parcellation, custom_atlas, fetch, find_atlases, read_parcellation
-from lacuna.images.masks import PackedMask
-from lacuna.images.plausibility import inspect_mask, tractogram_doubt
+from lacuna.images.masks import KnownMask
+from lacuna.images.plausibility import tractogram_doubt
 from lacuna.images.spaces import check_space, standard_grid
 from lacuna.images.transforms import Transform, find_transform_of_points
 from lacuna.streamlines.endpoints import Coverage
@@ -39,8 +40,8 @@ class MaskJob:
     Attributes
     ----------
     mask : lacuna.bids.mask_files.MaskFile
-    packed : lacuna.images.masks.PackedMask
-        What was read of it.
+    packed : lacuna.images.masks.PackedMask or lacuna.images.masks.UnreadMask
+        What was read of it, now or in an earlier run.
     missing : tuple of lacuna.bids.outputs.Target
         The outputs to make.
     metadata : dict
@@ -52,7 +53,7 @@ class MaskJob:
     """
 
     mask: MaskFile
-    packed: PackedMask
+    packed: KnownMask
     missing: tuple[Target, ...]
     metadata: dict[str, Any]
     atlases: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -80,8 +81,9 @@ class RunPlan:
     mask_warnings : mapping
         What is doubtful about a mask: texts by the path of the mask, for those about which something is.
     masks : mapping
-        What was read of each usable mask, a :class:`lacuna.images.masks.PackedMask` by its path: its file is not
-        opened again.
+        What was read of each usable mask, by its path: its file is not opened again. A
+        :class:`lacuna.images.masks.PackedMask`, or, if the file was not touched since an earlier run has read it, a
+        :class:`lacuna.images.masks.UnreadMask`.
     unpublished : tuple of str
         Spaces whose full density is not in the dataset, or damaged.
     connectome_metadata : mapping
@@ -102,7 +104,7 @@ class RunPlan:
     skipped: tuple[Failure, ...] = ()
     warnings: tuple[str, ...] = ()
     unpublished: tuple[str, ...] = ()
-    masks: Mapping[Path, PackedMask] = field(default_factory=dict)
+    masks: Mapping[Path, KnownMask] = field(default_factory=dict)
     mask_warnings: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
     connectome_metadata: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     parcellations: Mapping[str, tuple[Parcellation, ...]] = field(default_factory=dict)
@@ -191,12 +193,13 @@ def make_plan(
         If no mask can be used, two have the same name for their results, or the results on disk were made with
         other settings (unless ``overwrite``).
     """
+    seen = SeenMasks(config.output_dir, config.chunk)
     masks = _look_at_masks(
-        config, mask_paths(config) if paths is None else paths, show_progress=show_progress
+        config, mask_paths(config) if paths is None else paths, seen, show_progress=show_progress
     )
     # another chunk may have masks that can be used
     if masks.failed and not masks.usable and not masks.skipped and not config.chunk:
-        raise InputError('\n'.join(_reasons(masks.failed)))
+        raise InputError('\n'.join(each_reason(masks.failed)))
     spaces = sorted({mask.space for mask in masks.usable})
     parcellations = {space: _parcellations(config, space) for space in spaces}
     plan = RunPlan(
@@ -216,7 +219,10 @@ def make_plan(
     plan = replace(plan, warnings=(*warnings, *plan.doubts_of_endpoints()))
     if lock:
         lock({mask.subject for mask in masks.usable})
-    return _compared(plan, masks.usable, misplaced)
+    plan = _compared(plan, masks.usable, misplaced)
+    if lock:
+        seen.save()
+    return plan
 
 
 def _compared(plan: RunPlan, usable: Iterable[MaskFile], misplaced: str | None) -> RunPlan:
@@ -320,14 +326,16 @@ def _atlas_warnings(plan: RunPlan) -> list[str]:
 class _Masks(NamedTuple):
     """The masks that a run is asked for, as they were found to be."""
 
-    usable: dict[MaskFile, PackedMask]
+    usable: dict[MaskFile, KnownMask]
     failed: tuple[Failure, ...]
     skipped: tuple[Failure, ...]
     doubts: dict[Path, tuple[str, ...]]
     contradictions: list[str]
 
 
-def _look_at_masks(config: RunConfig, paths: Sequence[Path], *, show_progress: bool) -> _Masks:
+def _look_at_masks(
+    config: RunConfig, paths: Sequence[Path], seen: SeenMasks, *, show_progress: bool
+) -> _Masks:
     described: list[MaskFile] = []
     failed: list[Failure] = []
     subject = only_label(config.participants)
@@ -345,20 +353,15 @@ def _look_at_masks(config: RunConfig, paths: Sequence[Path], *, show_progress: b
     check_unique(described)
     found = _Masks({}, (), (), {}, contradictions(described))
     skipped = []
-    looks = thread_map(
-        lambda mask: inspect_mask(
-            mask.path, mask.space, space_from=mask.space_from, binarize=config.binarize
-        ),
-        described,
-    )
+    looks = thread_map(lambda mask: seen.look(mask, config.binarize), described)
     shown = track(looks, 'checking masks', total=len(described), show=show_progress)
     for mask, look in zip(described, shown, strict=True):
         empty = Failure(mask.path, f'{mask.path}: the mask is empty', mask.subject)
-        if look.mask is None or look.facts is None or look.failure:
+        if look.mask is None or look.failure:
             failed.append(Failure(mask.path, str(look.failure), mask.subject))
-        elif not look.facts.voxels and config.on_empty == 'error':
+        elif not look.voxels and config.on_empty == 'error':
             failed.append(empty)
-        elif not look.facts.voxels and config.on_empty == 'skip':
+        elif not look.voxels and config.on_empty == 'skip':
             skipped.append(empty)
         else:
             found.usable[mask] = look.mask
@@ -401,23 +404,6 @@ def chunk_of(masks: Sequence[Path], chunk: str) -> list[Path]:
     labels = [parse_entities(path.name).get('sub', path.name) for path in masks]
     mine = set(sorted(set(labels))[number - 1 :: of])
     return [path for path, label in zip(masks, labels, strict=True) if label in mine]
-
-
-def _reasons(failures: Sequence[Failure]) -> list[str]:
-    """Why masks failed, each reason once: with the first of them, and how many more there are.
-
-    >>> _reasons([Failure(Path('a.nii'), 'a.nii: empty'), Failure(Path('b.nii'), 'b.nii: empty')])
-    ['a.nii: empty (and 1 more mask)']
-    """
-    having: dict[str, list[Failure]] = {}
-    for failure in failures:
-        having.setdefault(failure.reason.removeprefix(f'{failure.path}: '), []).append(failure)
-    more = {reason: len(found) - 1 for reason, found in having.items()}
-    return [
-        found[0].reason
-        + (f' (and {more[reason]} more mask{"" if more[reason] == 1 else "s"})' if more[reason] else '')
-        for reason, found in having.items()
-    ]
 
 
 def _conflict_message(conflicts: dict[str, list[str]]) -> str:

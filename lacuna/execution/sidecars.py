@@ -16,7 +16,7 @@ from lacuna.errors import InputError
 from lacuna.execution.config import RunConfig
 from lacuna.images.atlases import Atlas, Parcellation
 from lacuna.streamlines.tractogram import Tractogram
-from lacuna.utils.files import json_bytes, listed, read_json, write_if_changed
+from lacuna.utils.files import data_text, json_bytes, listed, read_json, write_if_changed
 
 #: names that BIDS does not know (yet); directory patterns take no trailing slash
 _BIDSIGNORE = """\
@@ -31,20 +31,6 @@ group.html
 
 #: what an earlier version wrote: not the user's
 _EARLIER_BIDSIGNORE = _BIDSIGNORE.replace('assets\n', '').encode()
-
-_README = """\
-Structural disconnection by lesions, computed with Lacuna.
-
-sub-*/**/*_desc-disconnectionpct.nii.gz   percent of each voxel's streamlines that pass through the lesion
-sub-*/**/*_desc-summarystatistics_stats.json   volume of the lesion, streamlines cut, extent of the map
-sub-*/**/*_connmatrix.tsv, *_parcelstats.tsv, *_desc-matrixstatistics_stats.json   the same for pairs of parcels,
-    and for parcels, of an atlas
-connectome/*_tdi.nii.gz   number of streamlines of the whole tractogram in each voxel: the denominator of the maps
-logs/   settings, methods text and failures of each run
-sub-*.html, sub-*/figures/, assets/   reports: open the first in a browser ('lacuna report' makes them again)
-
-The JSON file beside each image says how it was made.
-"""
 
 
 def run_metadata(
@@ -197,7 +183,7 @@ def write_description(
     try:
         write_if_changed(root / 'dataset_description.json', json_bytes(description))
         if not any(root.glob('README*')):
-            write_if_changed(root / 'README', _README.encode())
+            write_if_changed(root / 'README', data_text('results.txt').encode())
         ignore = root / '.bidsignore'
         if not ignore.exists() or ignore.read_bytes() == _EARLIER_BIDSIGNORE:
             write_if_changed(ignore, _BIDSIGNORE.encode())

@@ -1,1 +1,1 @@
-"""What lies on voxels: spaces, transforms, masks and atlases."""
+"""Images and their spaces: masks, maps, atlases and transforms."""

@@ -1,4 +1,4 @@
-"""Parcellations: from a name to a label image and its names."""
+"""Parcellations: find them by name, and read a label image with its names."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lacuna.errors import InputError
-from lacuna.images.labels import LARGEST, read_labels
+from lacuna.images.labels import LARGEST, read_labels, read_networks
 from lacuna.images.masks import read_image
 from lacuna.images.nifti import is_usable, make
+from lacuna.images.parcels import schaefer_network
 from lacuna.images.spaces import SPACES, Grid, templateflow_home, world_space
-from lacuna.utils.names import parse_entities
+from lacuna.utils.names import few, parse_entities
 
 if TYPE_CHECKING:
     from lacuna.images.transforms import PointTransform
@@ -28,12 +30,12 @@ _TEMPLATES = tuple(name for name in SPACES if name == world_space(name))
 
 @dataclass(frozen=True)
 class Atlas:
-    """Where a parcellation is found.
+    """Where to find a parcellation.
 
     Attributes
     ----------
     name : str
-        Lower case letters and digits, as in file names.
+        Lower-case letters and digits, as in file names.
     image, labels : pathlib.Path
         Label image and label table.
     space : str
@@ -50,25 +52,28 @@ class Atlas:
 
     @property
     def is_here(self) -> bool:
-        """Whether the files have content; TemplateFlow stands in empty ones for those it can fetch."""
+        """Whether the files have content; TemplateFlow has empty placeholders for files it can fetch."""
         return all(path.is_file() and path.stat().st_size for path in (self.image, self.labels))
 
 
 @dataclass(frozen=True)
 class Parcellation:
-    """A parcellation whose image and names were read and fit each other.
+    """A parcellation that was read; its image and names match.
 
     Attributes
     ----------
     atlas : Atlas
     index : numpy.ndarray
-        (x, y, z) int32: 0 outside, else the number of the row of the label table, from 1.
+        (x, y, z) int32: 0 outside, else the row number in the label table, from 1.
     affine : numpy.ndarray
         4 x 4, voxels to world mm.
     names : tuple of str
-        In the order of the label values; also of labels that the image does not hold.
+        In the order of the label values, including labels that the image does not hold.
     sha256 : str
         Checksum of voxels, affine and labels.
+    networks : tuple of str
+        Network of each parcel, from the label table or from the names of Schaefer's atlas; nothing where it is not
+        known.
     """
 
     atlas: Atlas
@@ -76,6 +81,12 @@ class Parcellation:
     affine: np.ndarray
     names: tuple[str, ...]
     sha256: str
+    networks: tuple[str, ...] = ()
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """(parcels,) int64, number of voxels of each."""
+        return np.bincount(self.index.reshape(-1), minlength=len(self.names) + 1)[1:]
 
     def image(self) -> Any:
         """The number of the parcel in each voxel, from 1, as a NIfTI image (int32)."""
@@ -89,28 +100,28 @@ def find_atlases(
     custom: Iterable[Atlas] = (),
     folder: Path | None = None,
 ) -> list[Atlas]:
-    """The atlases of these names, in this space where available, and the custom ones.
+    """Find the atlases with these names, in this space if available, and add the custom ones.
 
     Parameters
     ----------
     names : sequence of str
     space : str
-        Of the masks.
+        Space of the masks.
     custom : iterable of Atlas
         Given by the user as files.
     folder : pathlib.Path, optional
-        A BIDS-Atlas folder to look into, before TemplateFlow.
+        A BIDS-Atlas folder to search before TemplateFlow.
 
     Raises
     ------
     InputError
-        If a name is unknown (with near matches), or there twice.
+        If a name is unknown (with near matches), or used twice.
     """
     known = list_atlases(folder)
     found = [_choose(name, known, space) for name in dict.fromkeys(names)]
     for atlas in custom:
         if atlas.name in {other.name for other in found}:
-            message = f'two atlases are called {atlas.name}; give the custom one another name'
+            message = f'two atlases are named {atlas.name}; give the custom one another name'
             raise InputError(message)
         found.append(atlas)
     return found
@@ -121,34 +132,34 @@ def _choose(name: str, known: Sequence[Atlas], space: str) -> Atlas:
     if not candidates:
         near = difflib.get_close_matches(name, sorted({atlas.name for atlas in known}), n=4, cutoff=0.5)
         hint = f'did you mean {", ".join(near)}?' if near else "see 'lacuna info atlases'"
-        message = f"there is no atlas '{name}'; {hint}"
+        message = f"no atlas '{name}'; {hint}"
         raise InputError(message)
     return max(candidates, key=lambda atlas: (atlas.space == space, atlas.is_here))
 
 
 def custom_atlas(name: str, image: str, labels: str, space: str) -> Atlas:
-    """An atlas from the four words of ``--custom-parcellation``.
+    """Return the atlas given by the four arguments of ``--custom-parcellation``.
 
     Raises
     ------
     InputError
-        If the name is not lower case and alphanumeric, a file is missing, or the space is not supported.
+        If the name is not lower-case letters and digits, a file is missing, or the space is not supported.
     """
     if not re.fullmatch('[a-z0-9]+', name):
-        message = f"the name '{name}' of the custom parcellation has to be of lower case letters and digits"
+        message = f"the name '{name}' of the custom parcellation may only have lower-case letters and digits"
         raise InputError(message)
     atlas = Atlas(name, Path(image).absolute(), Path(labels).absolute(), world_space(space), 'given')
     for path in (atlas.image, atlas.labels):
         if not path.is_file():
-            message = f'the custom parcellation {name}: there is no file {path}'
+            message = f'the custom parcellation {name}: no file {path}'
             raise InputError(message)
     return atlas
 
 
 def list_atlases(folder: Path | None = None) -> list[Atlas]:
-    """All label images with a label table in `folder` and in the TemplateFlow home, whole or to be fetched.
+    """List all label images with a label table in `folder` and in the TemplateFlow home, present or to be fetched.
 
-    The finest resolution of each is taken.
+    Each is listed in its finest resolution.
 
     Raises
     ------
@@ -157,7 +168,7 @@ def list_atlases(folder: Path | None = None) -> list[Atlas]:
     """
     found: dict[tuple[str, str, str], Atlas] = {}
     if folder is not None and not folder.is_dir():
-        message = f'there is no atlas folder {folder}'
+        message = f'no atlas folder {folder}'
         raise InputError(message)
     places = [(folder, f'folder {folder}', '**')] if folder else []
     places += [(templateflow_home(), 'TemplateFlow', f'tpl-{space}') for space in _TEMPLATES]
@@ -180,7 +191,7 @@ def _from_name(image: Path, source: str) -> Atlas | None:
 
 
 def _label_table(image: Path) -> Path | None:
-    """The table beside an image: of its own name, or without resolution and space, which do not change the names."""
+    """Return the table beside an image: with the same name, or without resolution and space."""
     stem = image.name.split('.')[0]
     without = re.sub(r'_(res|space)-[^_]+', '', stem)
     for name in dict.fromkeys((stem, re.sub(r'_res-[^_]+', '', stem), without)):
@@ -191,7 +202,7 @@ def _label_table(image: Path) -> Path | None:
 
 
 def atlas_name(atlas: str, desc: str = '') -> str:
-    """Name of a TemplateFlow (or BIDS) atlas in file names: a number goes behind its word.
+    """Return the name of a TemplateFlow (or BIDS) atlas in file names: numbers follow their words.
 
     >>> atlas_name('Schaefer2018', '100Parcels7Networks')
     'schaefer2018parcels100networks7'
@@ -203,12 +214,12 @@ def atlas_name(atlas: str, desc: str = '') -> str:
 
 
 def fetch(atlas: Atlas) -> Atlas:
-    """Get the files that are not here yet from TemplateFlow.
+    """Fetch the missing files of an atlas from TemplateFlow.
 
     Raises
     ------
     InputError
-        If that is not possible.
+        If that fails.
     """
     if atlas.is_here:
         return atlas
@@ -233,22 +244,22 @@ def fetch(atlas: Atlas) -> Atlas:
 
 
 def read_parcellation(atlas: Atlas) -> Parcellation:
-    """Read an atlas and check that image and names fit.
+    """Read an atlas and check that image and names match.
 
     Raises
     ------
     InputError
-        If a file is unreadable, the image is not 3D, does not say where it lies, is 0 everywhere, or holds values
-        that are no labels, or labels without a name.
+        If a file is unreadable, or the image is not 3D, has no known position, is 0 everywhere, or holds values that
+        are not labels, or labels without a name.
     """
     data, affine = _read_image(atlas.image)
-    labelled = data != 0  # a tenth of the image or so: the rest needs no look
+    labelled = data != 0  # about a tenth of the image; the rest is background
     inside = data[labelled]
     present = np.unique(inside)
     if not len(present):
         message = f'the atlas image {atlas.image} holds no label: it is 0 everywhere'
         raise InputError(message)
-    right = (present >= 0) & (present <= LARGEST) & (present == np.rint(present))  # NaN is never
+    right = (present >= 0) & (present <= LARGEST) & (present == np.rint(present))  # NaN is never right
     if not right.all():
         message = f'the atlas image {atlas.image} holds {present[~right][0]:g}; labels are whole numbers from 0 to {LARGEST}'
         raise InputError(message)
@@ -256,25 +267,28 @@ def read_parcellation(atlas: Atlas) -> Parcellation:
     values = np.array(list(labels), np.int64)
     unnamed = sorted(set(present.astype(np.int64).tolist()) - set(values.tolist()))
     if unnamed:
-        few = ', '.join(map(str, unnamed[:8])) + (', ...' if len(unnamed) > 8 else '')
-        message = f'labels of {atlas.image} have no name in {atlas.labels}: {few}'
+        message = f'labels of {atlas.image} have no name in {atlas.labels}: {few(list(map(str, unnamed)), 8)}'
         raise InputError(message)
     index = np.zeros(data.shape, np.int32)
     index[labelled] = np.searchsorted(values, inside) + 1
     names = tuple(labels.values())
     digest = hashlib.sha256(repr((index.shape, affine.round(6).tolist(), list(labels.items()))).encode())
     digest.update(index.tobytes())
-    return Parcellation(atlas, index, affine, names, digest.hexdigest())
+    known = read_networks(atlas.labels, labels)
+    networks = tuple(
+        known.get(value, '') if known else schaefer_network(name) for value, name in labels.items()
+    )
+    return Parcellation(atlas, index, affine, names, digest.hexdigest(), networks)
 
 
 def move_parcellation(parcellation: Parcellation, grid: Grid, transform: PointTransform) -> Parcellation:
-    """The parcellation in another space: each voxel of `grid` gets the label where its centre comes to lie.
+    """Resample a parcellation to another space: each voxel of `grid` gets the label at its centre.
 
     Parameters
     ----------
     parcellation : Parcellation
     grid : lacuna.images.spaces.Grid
-        Of the other space.
+        Grid in the other space.
     transform : lacuna.images.transforms.PointTransform
         Moves points from the space of `grid` to that of the atlas.
     """
@@ -304,14 +318,12 @@ def _read_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise InputError(message)
     affine = np.asarray(image.affine, float)
     if not is_usable(affine):
-        message = f'the affine of the atlas image {path} is zero or singular, or leads far from any head'
+        message = f'the affine of the atlas image {path} is zero or singular, or places it far from any head'
         raise InputError(message)
     header = image.header
     unsaid = 'sform_code' in header and header['sform_code'] == 0 and header['qform_code'] == 0
     if unsaid or np.allclose(affine, np.eye(4)):
         why = 'sform and qform codes are 0' if unsaid else 'its affine is the identity'
-        message = (
-            f'the atlas image {path} does not say where it lies ({why}); write it again with its right affine'
-        )
+        message = f'the position of the atlas image {path} is unknown ({why}); save it again with the correct affine'
         raise InputError(message)
     return data, affine

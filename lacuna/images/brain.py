@@ -1,17 +1,18 @@
-"""Where the brain lies in the standard spaces: one small mask that comes with Lacuna, for inputs to be compared with.
+"""The brain in the standard spaces: a small mask that comes with Lacuna, to compare inputs with.
 
-It is the brain mask of ICBM 2009a in voxels of 2 mm, one voxel wider: by that much the brains of the standard spaces
-differ. So what is said of an input does not depend on its space, nor on which templates are on a machine.
+It is the brain mask of ICBM 2009a in voxels of 2 mm, one voxel wider, which covers the differences between the standard
+spaces. So warnings about an input depend neither on its space nor on which templates are on a machine.
 """
 
 from __future__ import annotations
 
-import gzip
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 
 import numpy as np
+
+from lacuna.utils.packed import unpack
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,14 @@ class Brain:
     data: np.ndarray
     affine: np.ndarray
 
-    @property
+    @cached_property
+    def voxels(self) -> int:
+        """How many it has."""
+        return int(np.count_nonzero(self.data))
+
+    @cached_property
     def box(self) -> np.ndarray:
-        """Smallest and greatest world coordinates (mm); (2, 3)."""
+        """Smallest and largest world coordinates (mm); (2, 3)."""
         voxels = np.argwhere(self.data)
         from nibabel.affines import apply_affine
 
@@ -39,7 +45,7 @@ class Brain:
         return apply_affine(self.affine, corners)
 
     def holds(self, points: np.ndarray) -> np.ndarray:
-        """Whether each of the points, (n, 3) world mm, lies in it; (n,) bool.
+        """Whether each of the points, (n, 3) world mm, is in the brain; (n,) bool.
 
         >>> brain().holds(np.array([[0.0, -20, 10], [0, -20, 100]])).tolist()
         [True, False]
@@ -55,11 +61,11 @@ class Brain:
 
 @cache
 def brain() -> Brain:
-    """The brain of the standard spaces."""
+    """Return the brain in the standard spaces."""
     from nibabel import Nifti1Image
 
     packed = resources.files('lacuna').joinpath('data/brain.nii.gz').read_bytes()
-    image = Nifti1Image.from_bytes(gzip.decompress(packed))
+    image = Nifti1Image.from_bytes(unpack(packed))
     data = np.asanyarray(image.dataobj) > 0
     data.flags.writeable = False
     return Brain(data, np.asarray(image.affine, float))

@@ -1,4 +1,4 @@
-"""Displacement fields: the value between the grid's points, by spline interpolation."""
+"""Displacement fields: values between the grid points by spline interpolation."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 
 @dataclass(frozen=True)
 class DisplacementField:
-    """Displacements on a grid, ready to be interpolated.
+    """Displacements on a grid, prepared for interpolation.
 
     Attributes
     ----------
     coefficients : numpy.ndarray
-        (x + 3, y + 3, z + 3, 4) float32, spline coefficients of the displacement in mm, continued by mirroring by one
-        before and two behind the grid; the fourth number of each is unused and makes the loops fast.
+        (x + 3, y + 3, z + 3, 4) float32, spline coefficients of the displacement in mm, mirrored at the borders (one
+        more before the grid and two behind it); the fourth number of each is unused and makes the loops fast.
     to_voxel : numpy.ndarray
         4 x 4, from world mm (RAS+) to voxel indices of the grid.
     order : int
-        Of the spline: 3 or 1.
+        Order of the spline: 3 or 1.
     """
 
     coefficients: np.ndarray
@@ -63,7 +63,7 @@ class DisplacementField:
         moved : numpy.ndarray
             (n, 3) float64, world mm. Points outside the grid's outermost voxel centres stay where they are.
         outside : numpy.ndarray
-            (n,) bool, which these are.
+            (n,) bool, which points are outside.
         """
         moved = np.array(points, np.float64, order='C')
         outside = np.zeros(len(moved), np.bool_)
@@ -73,7 +73,7 @@ class DisplacementField:
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _weights(t: np.float32, order: int, weights: np.ndarray) -> None:
-    """Weights of the four grid points around one, `t` (0 to 1) behind the second."""
+    """Return the weights of the four grid points around a point `t` (0 to 1) beyond the second of them."""
     one = np.float32(1)
     half = np.float32(0.5)
     u = one - t
@@ -90,9 +90,9 @@ def _weights(t: np.float32, order: int, weights: np.ndarray) -> None:
 def _displace(
     coefficients: np.ndarray, to_voxel: np.ndarray, order: int, points: np.ndarray, outside: np.ndarray
 ) -> None:
-    """Add to each point its displacement, in place; flag those outside the grid.
+    """Add its displacement to each point, in place; flag those outside the grid.
 
-    Voxel coordinates are computed in float64, the displacements (of some mm) in float32.
+    Voxel coordinates are computed in float64, the displacements (a few mm) in float32.
     """
     last = (coefficients.shape[0] - 4, coefficients.shape[1] - 4, coefficients.shape[2] - 4)
     along_x, along_y, along_z = np.empty(4, np.float32), np.empty(4, np.float32), np.empty(4, np.float32)

@@ -1,6 +1,6 @@
-"""Label tables of parcellations: tolerant of the forms in which they are found, strict about what they say.
+"""Label tables of parcellations: tolerant of their format, strict about their content.
 
-A table that could be read in two ways is refused: a name that moves by one parcel is not seen in any result.
+An ambiguous table is refused: results would not show it if names were shifted by one parcel.
 """
 
 from __future__ import annotations
@@ -17,19 +17,8 @@ from lacuna.errors import InputError, shorten
 #: the largest value of a label
 LARGEST = 2**31 - 1
 
-#: headings of columns, in lower case: of values, of names, and those that are used for both
-_VALUES = (
-    'index',
-    'value',
-    'label_index',
-    'label_id',
-    'label_value',
-    'idx',
-    'id',
-    'number',
-    'no',
-    'no.',
-)
+#: column headings, in lower case: for values, for names, and those used for both
+_VALUES = ('index', 'value', 'label_index', 'label_id', 'label_value', 'idx', 'id', 'number', 'no', 'no.')
 _NAMES = (
     'name',
     'label_name',
@@ -40,11 +29,13 @@ _NAMES = (
     'roi name',
     'region name',
 )
+#: of the network of a parcel
+_NETWORKS = ('network', 'network_label')
 _EITHER = ('label', 'roi', 'region', 'parcel', 'structure')
-#: between the columns of a table, and behind a value
+#: separators between the columns of a table, and after a value
 _DELIMITERS = ('\t', ';', '|', ',')
 _SEPARATORS = (*_DELIMITERS, ':')
-#: not there, in a table of BIDS
+#: a missing value, in a BIDS table
 _NO_NAMES = ('', 'n/a')
 
 _NUMBER = re.compile(r'[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?', re.IGNORECASE)
@@ -62,19 +53,19 @@ _KINDS: dict[_Kind, str] = {
     'separated': 'a value and a separator',
     'other': 'columns that no header names',
 }
-#: lines that cannot be read, even if all are alike
+#: kinds of lines that cannot be read, even if all lines are alike
 _ODD: set[_Kind] = {'separated', 'other'}
 
 
 class _Line(NamedTuple):
-    """A line with content, and where it stands in the file (from 1)."""
+    """A line with content, and its number in the file (from 1)."""
 
     number: int
     text: str
 
 
 class _Plain(NamedTuple):
-    """A line of a table without a header: its values (which may be two), its name, and all behind the first value."""
+    """A line of a table without a header: its values (one or two), its name, and everything after the first value."""
 
     kind: _Kind
     values: tuple[str, ...]
@@ -83,33 +74,35 @@ class _Plain(NamedTuple):
 
 
 class _Rows(NamedTuple):
-    """A table: the lines, their names, and the values by where they stand; there may be more than one of these."""
+    """A table: the lines, their names, and one or more columns of values."""
 
     lines: list[_Line]
     names: list[str]
     values: dict[str, list[str]]
+    networks: list[str] | None = None
 
 
 def read_labels(path: Path, image_labels: Collection[int] = ()) -> dict[int, str]:
-    """Names of the labels, by value, in ascending order; 0 is background and left out.
+    """Read the names of labels, by value, in ascending order; 0 is background and left out.
 
-    Understands tables with a header (separated by tabs, commas, semicolons, ``|`` or blanks, with a column such as
-    ``index`` and one such as ``name`` or ``label``, in any order and case), the same without a header (value, name
-    and perhaps a colour), colour tables of FreeSurfer, label files of ITK-SNAP, those of AAL
-    (``1 Precentral_L 2001``), ``value name`` on each line, and names alone, one a line, for the labels 1, 2, 3, ...
+    Reads tables with a header (separated by tabs, commas, semicolons, ``|`` or spaces, with a column such as ``index``
+    and one such as ``name`` or ``label``, in any order and case), the same without a header (value, name and optionally
+    a colour), colour tables of FreeSurfer, label files of ITK-SNAP and of AAL (``1 Precentral_L 2001``), ``value name``
+    on each line, and only names, one on each line, for the labels 1, 2, 3, ...
 
     Parameters
     ----------
     path : pathlib.Path
     image_labels : collection of int
-        The labels that the image holds: they decide which of two columns of values is meant, and whether names alone
-        can be those of the image.
+        The labels that the image holds: they decide which of two columns of values to use, and whether a table with
+        only names can belong to the image.
 
     Raises
     ------
     InputError
-        If the file cannot be read, a line is not like the others, a value is no whole number from 0, a value or a
-        name is there twice, names alone are not as many as the labels of the image, or there are no labels.
+        If the file cannot be read, a line differs in format from the others, a value is not a whole number from 0, a
+        value or a name is duplicated, the number of names without values is not that of the labels in the image, or
+        there are no labels.
     """
     present = {int(value) for value in image_labels} - {0}
     lines = _content(path)
@@ -120,20 +113,43 @@ def read_labels(path: Path, image_labels: Collection[int] = ()) -> dict[int, str
     for line, value, found in zip(rows.lines, values, rows.names, strict=True):
         if value == 0:
             continue
-        name = ' '.join(found.split())  # nothing that ends a line, or a cell
+        name = ' '.join(found.split())  # no line breaks or tabs
         if not name.isprintable():
-            _refuse(path, line, f'the name {shorten(name)} holds characters that cannot be printed')
+            _refuse(path, line, f'the name {shorten(name)} contains characters that cannot be printed')
         if name.lower() in _NO_NAMES:
             _refuse(path, line, f'the value {value} has no name')
         for what, item in (('value', value), ('name', name)):
             if first := at.get(item):
-                _refuse(path, line, f'the {what} {shorten(str(item))} is in line {first.number} already')
+                _refuse(path, line, f'the {what} {shorten(str(item))} is already in line {first.number}')
             at[item] = line
         labels[value] = name
     if not labels:
-        message = f'the label table {path} holds no labels'
+        message = f'the label table {path} has no labels'
         raise InputError(message)
     return dict(sorted(labels.items()))
+
+
+def read_networks(path: Path, labels: Collection[int]) -> dict[int, str]:
+    """The network of each label, by value, from a column ``network`` or ``network_label``.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A label table that `read_labels` reads.
+    labels : collection of int
+        The values that were read.
+
+    Returns
+    -------
+    dict of int to str
+        Empty if there is no such column; nothing for a label whose cell is empty or ``n/a``.
+    """
+    rows = _with_header(path, _content(path))
+    if rows is None or rows.networks is None:
+        return {}
+    networks = (' '.join(cell.split()) for cell in rows.networks)
+    found = dict(zip(_chosen(path, rows, set(labels)), networks, strict=True))
+    return {value: name if name.lower() not in _NO_NAMES else '' for value, name in found.items()}
 
 
 def _refuse(path: Path, line: _Line, why: str) -> NoReturn:
@@ -142,7 +158,7 @@ def _refuse(path: Path, line: _Line, why: str) -> NoReturn:
 
 
 def _content(path: Path) -> list[_Line]:
-    """The lines with content; those that start with # have none."""
+    """Return the lines with content; comments (#) have none."""
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -155,23 +171,23 @@ def _content(path: Path) -> list[_Line]:
         message = f'cannot read the label table {path}: it is {code}; save it as UTF-8 text'
         raise InputError(message) from error
     if '\0' in text:
-        message = f'cannot read the label table {path}: it is no text; save it as UTF-8 text'
+        message = f'cannot read the label table {path}: it is not text; save it as UTF-8 text'
         raise InputError(message)
     if text.lstrip().startswith(('<', '{', '[')):
         message = f'cannot read the label table {path}: it is XML or JSON; write a table with the columns index and name'
         raise InputError(message)
     numbered = [_Line(number, line) for number, line in enumerate(re.split(r'\r\n?|\n', text), start=1)]
     lines = [line for line in numbered if line.text.strip() and not line.text.lstrip().startswith('#')]
-    if lines and re.fullmatch('sep=.', lines[0].text.strip()):  # what Excel writes, or asks for
+    if lines and re.fullmatch('sep=.', lines[0].text.strip()):  # the separator line that Excel writes
         del lines[0]
     if not lines:
-        message = f'the label table {path} holds no labels'
+        message = f'the label table {path} has no labels'
         raise InputError(message)
     return lines
 
 
 def _cells(line: str, delimiter: str | None) -> list[str]:
-    """The cells of a line, without quotes; a line with a quote that does not end is one cell."""
+    """Return the cells of a line, without quotes; a line with an unclosed quote is one cell."""
     if delimiter is None:
         return [token.strip('"') for token in _TOKEN.findall(line)]
     try:
@@ -185,7 +201,7 @@ def _cells(line: str, delimiter: str | None) -> list[str]:
 
 
 def _with_header(path: Path, lines: list[_Line]) -> _Rows | None:
-    """The table, if its first line names a column of values and one of names."""
+    """Return the table if its first line names a column of values and one of names."""
     for delimiter in (*_DELIMITERS, None):
         header = [cell.casefold() for cell in _cells(lines[0].text, delimiter)]
         known = [cell for cell in header if cell in _VALUES + _NAMES + _EITHER]
@@ -194,14 +210,14 @@ def _with_header(path: Path, lines: list[_Line]) -> _Rows | None:
     else:
         return None
     if twice := next((cell for cell in known if known.count(cell) > 1), None):
-        _refuse(path, lines[0], f'two columns are called {shorten(twice)}')
+        _refuse(path, lines[0], f'two columns are named {shorten(twice)}')
     rows = [(line, _row(path, line, header, delimiter)) for line in lines[1:]]
     rows = [(line, row) for line, row in rows if any(row.values())]
 
     def column(word: str) -> list[str]:
         return [row.get(word, '') for _, row in rows]
 
-    # a word that is used for both says values if numbers stand below it, and there are other names
+    # a heading used for both means values if the column holds numbers and there is another column of names
     numbers = [word for word in _EITHER if word in known and all(map(_is_number, column(word)))]
     names = [word for word in (*_NAMES, *_EITHER) if word in known and word not in numbers] or numbers[-1:]
     values = [word for word in (*_VALUES, *numbers) if word in known and word not in names]
@@ -209,10 +225,14 @@ def _with_header(path: Path, lines: list[_Line]) -> _Rows | None:
         _refuse(
             path,
             lines[0],
-            f'one column of values and one of names are needed, index and name; it has {shorten(header)}',
+            f'it needs one column of values and one of names, index and name, but has {shorten(header)}',
         )
+    networks = next((column(word) for word in _NETWORKS if word in header), None)
     return _Rows(
-        [line for line, _ in rows], column(names[0]), {shorten(word): column(word) for word in values}
+        [line for line, _ in rows],
+        column(names[0]),
+        {shorten(word): column(word) for word in values},
+        networks,
     )
 
 
@@ -239,7 +259,7 @@ def _without_header(path: Path, lines: list[_Line], present: set[int]) -> _Rows:
     kinds = Counter(row.kind for row in plain)
     mixed = len(kinds) > 1 or len({row.name for row in plain}) < len(plain)
     if delimiter is None and set(kinds) <= {'numbered', 'pair'} and mixed:
-        # a number behind the name is a value if all lines have one, as in AAL's; else it belongs to the name
+        # a number after the name is a value if all lines have one, as in AAL's; else it belongs to the name
         plain = [_Plain('pair', row.values[:1], row.rest, row.rest) for row in plain]
         kinds = Counter(row.kind for row in plain)
     if len(kinds) > 1 or set(kinds) <= _ODD:
@@ -248,7 +268,7 @@ def _without_header(path: Path, lines: list[_Line], present: set[int]) -> _Rows:
             pair for pair in zip(lines, plain, strict=True) if pair[1].kind != usual or usual in _ODD
         )
         others = f', unlike the other lines, which have {_KINDS[usual]}' if len(kinds) > 1 else ''
-        hint = 'give each line a value and a name, or the table a header such as index and name'
+        hint = 'give each line a value and a name, or add a header such as index and name'
         _refuse(path, line, f'{shorten(line.text.strip())} has {_KINDS[odd.kind]}{others}; {hint}')
     if 'name' in kinds:
         return _names_alone(path, lines, present)
@@ -275,7 +295,7 @@ def _classified(text: str, delimiter: str | None) -> _Plain:
         return _Plain('itksnap', (value,), rest[6], '')
     if not rest or (len(rest) > 1 and _is_number(rest[0])):
         return _Plain('other', (value,), '', '')
-    # of blanks, any number may belong to the name
+    # with spaces as separators, any number of them may belong to the name
     behind = (
         len(rest) - 1
         if delimiter
@@ -293,7 +313,7 @@ def _classified(text: str, delimiter: str | None) -> _Plain:
 
 
 def _trailing(cells: Sequence[str], fits: Callable[[str], bool]) -> int:
-    """How many of the last cells fit."""
+    """Return how many of the last cells fit."""
     return next((count for count, cell in enumerate(reversed(cells)) if not fits(cell)), len(cells))
 
 
@@ -309,18 +329,16 @@ def _names_alone(path: Path, lines: list[_Line], present: set[int]) -> _Rows:
         _refuse(
             path,
             lines[0],
-            f'{shorten(names[0])} is a header, but there is no column of values; add one called index',
+            f'{shorten(names[0])} is a header, but there is no column of values; add one named index',
         )
     for delimiter in _DELIMITERS:
         columns = {len(_cells(line.text, delimiter)) for line in lines}
         if len(columns) == 1 and columns != {1}:
-            _refuse(
-                path, lines[0], 'there is no column of values; add one, and a header such as index and name'
-            )
+            _refuse(path, lines[0], 'no column of values; add one, and a header such as index and name')
     if present != set(range(1, len(names) + 1)):
         holds = f'holds {len(present)}, up to {max(present)}' if present else 'is not known to hold any'
         message = (
-            f'the label table {path} has {len(names)} names without values: they can only be those of the labels 1 to '
+            f'the label table {path} has {len(names)} names without values: they can only belong to the labels 1 to '
             f'{len(names)}, but the image {holds}; write the value before each name'
         )
         raise InputError(message)
@@ -335,14 +353,14 @@ def _is_number(text: str) -> bool:
 
 
 def _chosen(path: Path, rows: _Rows, present: set[int]) -> list[int]:
-    """The values: of two columns, that to which the labels of the image belong; else the first."""
+    """Return the values: of two columns, the one that holds the labels of the image; else the first."""
     (first, cells), *others = rows.values.items()
     for line, cell in zip(rows.lines, cells, strict=True):
         if not _is_label(cell):
             _refuse(
                 path,
                 line,
-                f'the value {shorten(cell)} is no label; labels are whole numbers from 0 to {LARGEST}',
+                f'the value {shorten(cell)} is not a label; labels are whole numbers from 0 to {LARGEST}',
             )
     possible = {first: _whole_numbers(cells)}
     for word, more in others:
@@ -351,8 +369,8 @@ def _chosen(path: Path, rows: _Rows, present: set[int]) -> list[int]:
     fitting = {word: values for word, values in possible.items() if present <= set(values)}
     if present and len({tuple(values) for values in fitting.values()}) > 1:
         message = (
-            f'the label table {path} has more than one column of values to which the labels of the image could belong '
-            f'({", ".join(fitting)}), and they differ; leave one'
+            f'the label table {path} has more than one column of values that could hold the labels of the image '
+            f'({", ".join(fitting)}), and they differ; keep only one'
         )
         raise InputError(message)
     return next(iter((fitting or possible).values()))

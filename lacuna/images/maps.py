@@ -1,4 +1,4 @@
-"""What is computed from images: the map of a lesion and its summary; images in, images and numbers out."""
+"""The map of a lesion and its summary, computed from images."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 
 from lacuna.images.brain import brain
 from lacuna.images.nifti import make, voxels
-from lacuna.measures import disconnection_percent, summary_statistics
+from lacuna.measures import disconnection_percent, lesion_part, summary_statistics
 
 
 def disconnection_map(lesion_tdi: Any, full_tdi: Any) -> Any:
-    """Percent of each voxel's streamlines that a lesion cuts; 0 where the tractogram has none.
+    """Compute the percentage of each voxel's streamlines that a lesion cuts; 0 where the tractogram has none.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def disconnection_map(lesion_tdi: Any, full_tdi: Any) -> Any:
 def lesion_summary(
     mask: Any, percent: Any, full_tdi: Any, *, streamlines_total: int, streamlines_disconnected: int
 ) -> dict[str, Any]:
-    """Volume, counts and extent of one lesion, with the keys of the statistics file.
+    """Compute volume, counts and extent of one lesion, with the keys of the statistics file.
 
     Parameters
     ----------
@@ -52,9 +52,10 @@ def lesion_summary(
     streamlines_total, streamlines_disconnected : int
         Streamlines of the tractogram, and those of them with a vertex in the mask.
     """
+    part, affine = lesion_part(voxels(mask), np.asarray(mask.affine, float))
     return summary_statistics(
-        mask=voxels(mask) > 0,
-        mask_affine=np.asarray(mask.affine, float),
+        mask=part > 0,
+        mask_affine=affine,
         percent=voxels(percent),
         full_tdi=voxels(full_tdi),
         grid_affine=np.asarray(percent.affine, float),

@@ -1,13 +1,13 @@
-"""Lesion masks: read one, and refuse what is no usable mask."""
+"""Read lesion masks, and refuse unusable ones."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import os
-import zlib
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,14 @@ import numpy as np
 from lacuna.errors import InputError, MaskError
 from lacuna.images.brain import Brain, brain
 from lacuna.images.nifti import is_usable, make, opened
-from lacuna.measures import voxel_box, world_box
+from lacuna.measures import lesion_part, voxel_box, world_box
+from lacuna.utils.packed import pack, unpack
 
-#: values so near 0 and 1 are meant to be that: SPM writes whole numbers with a factor
+#: values this close to 0 and 1 count as 0 and 1: SPM stores whole numbers with a scaling factor
 _NEARLY = 1e-3
-#: of a whole head in steps of 0.2 mm; the header of a damaged file may ask for thirty thousand times as many
+#: voxels of a whole head in steps of 0.2 mm; the header of a damaged file may claim thirty thousand times as many
 _MOST_VOXELS = 2**30
-#: bytes that a byte of a packed file unpacks to, at most
+#: most bytes that one compressed byte expands to
 _PACKED = 1032
 _PACKED_ENDINGS = ('.gz', '.mgz', '.bz2', '.zst')
 
@@ -38,10 +39,9 @@ class Mask:
     affine : numpy.ndarray
         4 x 4, voxels to world mm (RAS+).
     sha256 : str
-        Checksum of the voxels and the affine: the same mask stored in another way (compressed, another data type)
-        has the same.
+        Checksum of the voxels and the affine, independent of how the mask is stored (compression, data type).
     notes : tuple of str
-        What was taken as something else than it is in the file.
+        Values that were read as something else than the file holds.
     """
 
     data: np.ndarray
@@ -49,19 +49,46 @@ class Mask:
     sha256: str
     notes: tuple[str, ...] = ()
 
+    @classmethod
+    def of(
+        cls,
+        part: np.ndarray,
+        box: tuple[slice, ...],
+        shape: tuple[int, ...],
+        affine: np.ndarray,
+        sha256: str,
+        notes: tuple[str, ...],
+    ) -> Mask:
+        """A mask whose voxels all lie in a box: `part` is what is in it."""
+        data = np.zeros(shape, bool)
+        data[box] = part
+        mask = cls(data, affine, sha256, notes)
+        vars(mask)['box'] = box
+        return mask
+
+    @cached_property
+    def box(self) -> tuple[slice, ...]:
+        """The part that holds all voxels of the mask."""
+        return voxel_box(self.data)
+
+    @property
+    def part(self) -> tuple[np.ndarray, np.ndarray]:
+        """What is in the box, and its affine."""
+        return lesion_part(self.data, self.affine, self.box)
+
     def image(self) -> Any:
-        """The mask as a NIfTI image of 0 and 1 (uint8), on its own grid."""
-        return make(self.data.astype(np.uint8), self.affine)
+        """Return the mask as a NIfTI image of 0 and 1 (uint8), on its own grid."""
+        return make(self.data.view(np.uint8), self.affine)
 
 
 @dataclass(frozen=True)
 class PackedMask:
-    """A mask in some kB, to be kept for as long as a run lasts: the bits of the box around its voxels.
+    """A mask in a few kB, to keep in memory during a run: the bits of the box around its voxels.
 
     Attributes
     ----------
     shape : tuple of int
-        Of the whole image.
+        Shape of the whole image.
     affine : numpy.ndarray
         4 x 4, voxels to world mm (RAS+).
     sha256 : str
@@ -70,7 +97,7 @@ class PackedMask:
     box : tuple of slice
         The part that holds all voxels of the mask.
     bits : bytes
-        Those of the box, compressed.
+        Bits of the voxels in the box, compressed.
     """
 
     shape: tuple[int, ...]
@@ -83,26 +110,60 @@ class PackedMask:
     @classmethod
     def of(cls, mask: Mask) -> PackedMask:
         """Pack a mask."""
-        box = voxel_box(mask.data)
-        bits = zlib.compress(np.packbits(mask.data[box]).tobytes(), 1)
-        return cls(mask.data.shape, mask.affine, mask.sha256, mask.notes, box, bits)
+        bits = pack(np.packbits(mask.data[mask.box]).tobytes())
+        return cls(mask.data.shape, mask.affine, mask.sha256, mask.notes, mask.box, bits)
 
     def unpack(self) -> Mask:
-        """The mask as it was.
+        """Return the original mask.
 
         >>> mask = Mask(np.arange(24).reshape(2, 3, 4) % 7 == 1, np.eye(4), 'abc')
         >>> bool((PackedMask.of(mask).unpack().data == mask.data).all())
         True
         """
-        data = np.zeros(self.shape, bool)
-        part = data[self.box]
-        bits = np.frombuffer(zlib.decompress(self.bits), np.uint8)
-        part[...] = np.unpackbits(bits, count=part.size).reshape(part.shape)
-        return Mask(data, self.affine, self.sha256, self.notes)
+        size = [extent.stop - extent.start for extent in self.box]
+        bits = np.frombuffer(unpack(self.bits), np.uint8)
+        part = np.unpackbits(bits, count=math.prod(size)).reshape(size).view(bool)
+        return Mask.of(part, self.box, self.shape, self.affine, self.sha256, self.notes)
+
+
+@dataclass(frozen=True)
+class UnreadMask:
+    """A mask that an earlier run has read, and whose file was not touched since: it is read when its voxels are needed.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    binarize : float or None
+        See `read_mask`.
+    sha256 : str
+        That of the mask, see :class:`Mask`.
+    """
+
+    path: Path
+    binarize: float | None
+    sha256: str
+
+    def unpack(self) -> Mask:
+        """The mask.
+
+        Raises
+        ------
+        MaskError
+            If it cannot be read, or is another one by now.
+        """
+        mask = read_mask(self.path, self.binarize)
+        if mask.sha256 != self.sha256:
+            message = f'{self.path}: the mask has changed since the run has started; run again'
+            raise MaskError(message)
+        return mask
+
+
+#: a mask whose voxels can be had
+KnownMask = PackedMask | UnreadMask
 
 
 def mask_source(given: Any) -> Path:
-    """The file of a mask that is given as a path or as a nibabel image; ``image`` if it is from no file.
+    """Return the file of a mask given as a path or a nibabel image; ``image`` if it is not from a file.
 
     Raises
     ------
@@ -120,45 +181,75 @@ def mask_source(given: Any) -> Path:
 def read_mask(given: Any, binarize: float | None = None) -> Mask:
     """Read a lesion mask.
 
-    Values within 0.001 of 0 and 1 are taken as such, and NaN outside the brain as 0.
+    Values within 0.001 of 0 and 1 are read as 0 and 1, and NaN outside the brain as 0.
 
     Parameters
     ----------
     given : path or nibabel image
     binarize : float, optional
-        Values above it are lesion, all others not. Without it, a mask has to be binary.
+        Values above this are lesion, all others are not. Without it, a mask has to be binary.
 
     Raises
     ------
     MaskError
-        If the file cannot be read, is not 3D, has no usable affine, or holds other values. An empty mask is no
+        If the file cannot be read, is not 3D, has no usable affine, or holds other values. An empty mask is not an
         error here.
     """
     path = mask_source(given)
     try:
         data, image = read_image(given)
     except ValueError as error:
-        message = f'{path}: the mask cannot be read ({error}); is the file whole?'
+        message = f'{path}: the mask cannot be read ({error}); is the file complete?'
         raise MaskError(message) from error
     if data.ndim != 3:
         message = (
-            f'{path}: the mask has {data.ndim} dimensions {data.shape}; split it into one 3D mask a file'
+            f'{path}: the mask has {data.ndim} dimensions {data.shape}; split it into one 3D mask per file'
         )
         raise MaskError(message)
     affine = np.asarray(image.affine, float)
     _check_affine(path, image, affine)
-    notes = _check_finite(path, data, affine)
+    if binarize is not None and binarize < 0:  # then 0 is lesion
+        filled = tuple(slice(0, size) for size in data.shape)
+    else:
+        filled = voxel_box(_nonzero(data))
+    part, part_affine = lesion_part(data, affine, filled)
+    notes = _check_finite(path, part, part_affine)
     if binarize is None:
-        notes += _check_binary(path, data)
-    with np.errstate(invalid='ignore'):  # NaN is above nothing
-        mask = np.ascontiguousarray(data > (0.5 if binarize is None else binarize))
-    digest = hashlib.sha256(repr((mask.shape, affine.round(6).tolist())).encode())
-    digest.update(np.packbits(mask).tobytes())
-    return Mask(mask, affine, digest.hexdigest(), tuple(notes))
+        notes += _check_binary(path, part)
+    with np.errstate(invalid='ignore'):  # NaN is not above any threshold
+        inside = part > (0.5 if binarize is None else binarize)
+    tight = voxel_box(inside)
+    box = tuple(
+        slice(outer.start + inner.start, outer.start + inner.stop)
+        for outer, inner in zip(filled, tight, strict=True)
+    )
+    found = inside[tight]
+    return Mask.of(found, box, data.shape, affine, _checksum(found, box, data.shape, affine), tuple(notes))
+
+
+def _nonzero(data: np.ndarray) -> np.ndarray:
+    """Where an image is not 0, bool; what is 0 and 1 is not copied."""
+    if data.dtype == np.uint8 and data.size and data.max() <= 1:
+        return data.view(bool)
+    return np.asarray(data != 0)
+
+
+def _checksum(part: np.ndarray, box: tuple[slice, ...], shape: tuple[int, ...], affine: np.ndarray) -> str:
+    """Of size and affine, and of the bits of all voxels, the last axis fastest; only those around the mask are packed."""
+    digest = hashlib.sha256(repr((shape, affine.round(6).tolist())).encode())
+    plane = shape[1] * shape[2]
+    before = box[0].start * plane // 8  # whole bytes of zeros
+    bits = np.zeros(box[0].stop * plane - before * 8, bool)
+    bits[box[0].start * plane - before * 8 :].reshape(-1, *shape[1:])[:, box[1], box[2]] = part
+    packed = np.packbits(bits)
+    digest.update(bytes(before))
+    digest.update(packed.tobytes())
+    digest.update(bytes(-(-math.prod(shape) // 8) - before - len(packed)))
+    return digest.hexdigest()
 
 
 def check_threshold(binarize: float | None) -> None:
-    """Refuse a threshold for masks that is no number.
+    """Refuse a threshold for masks that is not a number.
 
     Raises
     ------
@@ -170,12 +261,12 @@ def check_threshold(binarize: float | None) -> None:
 
 
 def read_image(given: Any) -> tuple[np.ndarray, Any]:
-    """Read an image from outside (a path, or a nibabel image), whose header may say anything.
+    """Read an untrusted image (a path, or a nibabel image), whose header may be wrong.
 
     Returns
     -------
     data : numpy.ndarray
-        Real numbers; axes of length 1 behind the third are left out.
+        Real numbers; axes of length 1 after the third are dropped.
     image : nibabel.spatialimages.SpatialImage
 
     Raises
@@ -185,12 +276,12 @@ def read_image(given: Any) -> tuple[np.ndarray, Any]:
     """
     from_file = isinstance(given, str | os.PathLike)
     if from_file and Path(given).suffix == '.img' and not Path(given).with_suffix('.hdr').is_file():
-        message = f'{Path(given).with_suffix(".hdr").name}, the other half of it, is not beside it'
+        message = f'its header {Path(given).with_suffix(".hdr").name} is not beside it'
         raise ValueError(message)
     try:
         with opened(given) if from_file else nullcontext(given) as image:
-            _check_size(image)
-            with np.errstate(all='ignore'):  # scaled by a number that is none: refused for its values
+            check_size(image)
+            with np.errstate(all='ignore'):  # scaled by NaN or Inf: refused later for its values
                 data = np.asanyarray(image.dataobj)
     except Exception as error:  # whatever the parsers of all formats raise
         reason = str(error).strip() or type(error).__name__
@@ -203,36 +294,42 @@ def read_image(given: Any) -> tuple[np.ndarray, Any]:
     return data, image
 
 
-def _check_size(image: Any) -> None:
-    """Refuse an image with more voxels than its file can hold, before they take any memory."""
+def check_size(image: Any) -> None:
+    """Refuse an image with more voxels than its file can hold, before they take any memory.
+
+    Raises
+    ------
+    ValueError
+    """
     voxels = math.prod(map(int, image.shape))
     if not 0 < voxels <= _MOST_VOXELS:
-        message = f'its header says {" x ".join(map(str, image.shape))} voxels'
+        message = f'its header claims {" x ".join(map(str, image.shape))} voxels'
         raise ValueError(message)
-    if not image.get_filename():  # it is in memory already
+    if not image.get_filename():  # already in memory
         return
     file = Path(image.file_map['image'].filename)
     size = file.stat().st_size * (_PACKED if file.name.lower().endswith(_PACKED_ENDINGS) else 1)
     if (claimed := voxels * image.dataobj.dtype.itemsize) > size:
-        message = f'its header says {claimed} bytes of voxels, more than are in the file'
+        message = f'its header claims {claimed} bytes of voxels, more than the file holds'
         raise ValueError(message)
 
 
 def check_touches(path: str | Path, mask: Mask) -> None:
-    """Refuse a mask that lies beside the box around the brain.
+    """Refuse a mask that lies outside the box around the brain.
 
     Raises
     ------
     MaskError
     """
-    if not mask.data.any():
+    part, affine = mask.part
+    if not part.size:
         return
-    low, high = world_box(mask.data, mask.affine)
+    low, high = world_box(part, affine)
     box = brain().box
     if (low > box[1]).any() or (high < box[0]).any():
         message = (
             f'{path}: the mask lies at {_corner(low)} to {_corner(high)} mm, the brain at {_corner(box[0])} '
-            f'to {_corner(box[1])} mm; is it in MNI space, with its right affine?'
+            f'to {_corner(box[1])} mm; is it in MNI space, with the correct affine?'
         )
         raise MaskError(message)
 
@@ -247,20 +344,20 @@ def _check_affine(path: Path, image: object, affine: np.ndarray) -> None:
     header = getattr(image, 'header', {})
     if isinstance(header, AnalyzeHeader) and 'sform_code' not in header:
         message = (
-            f'{path}: an Analyze image (.img, .hdr) does not say which side is left; '
+            f'{path}: an Analyze image (.img, .hdr) does not record which side is left; '
             'convert it to NIfTI with the program that wrote it'
         )
         raise MaskError(message)
     if 'sform_code' in header and header['sform_code'] == 0 and header['qform_code'] == 0:
-        message = f'{path}: the mask does not say where it lies (sform and qform codes are 0); set them'
+        message = f'{path}: the position of the mask is unknown (sform and qform codes are 0); set them'
         raise MaskError(message)
     if not is_usable(affine):
-        message = f'{path}: the affine of the mask is zero or singular, or leads far from any head; write the mask again with its right affine'
+        message = f'{path}: the affine of the mask is zero or singular, or places it far from any head; save the mask again with the correct affine'
         raise MaskError(message)
 
 
 def _check_finite(path: Path, data: np.ndarray, affine: np.ndarray) -> list[str]:
-    """Refuse values that are no numbers, but for NaN outside the brain; returns what is said of that."""
+    """Refuse values that are not finite, except NaN outside the brain; return a note about these."""
     if data.dtype.kind != 'f' or np.isfinite(data).all():
         return []
     from nibabel.affines import apply_affine
@@ -268,28 +365,31 @@ def _check_finite(path: Path, data: np.ndarray, affine: np.ndarray) -> list[str]
 
     missing = np.argwhere(np.isnan(data))
     whole = brain()
-    # NaN may begin at the edge, which is not the same in all brains
+    # NaN may begin at the edge of the brain, which differs between brains
     core = Brain(ndimage.binary_erosion(whole.data, iterations=2), whole.affine)
     if np.isinf(data).any() or core.holds(apply_affine(affine, missing)).any():
         message = (
             f'{path}: the mask holds values that are not finite (NaN in the brain, or Inf); expected 0 and 1'
         )
         raise MaskError(message)
-    return [f'{len(missing)} voxels outside the brain are NaN, taken as 0']
+    return [f'{len(missing)} voxels outside the brain are NaN, read as 0']
 
 
 def _check_binary(path: Path, data: np.ndarray) -> list[str]:
-    """Refuse values that are neither 0 nor 1; returns what is said of those that nearly are."""
-    other = data[(data != 0) & (data != 1)]
+    """Refuse values that are neither 0 nor 1; return a note about those that nearly are."""
+    binary = (data == 0) | (data == 1)
+    if binary.all():
+        return []
+    other = data[~binary]
     other = other[~np.isnan(other)].astype(float)
     if not other.size:
         return []
     off = np.minimum(np.abs(other), np.abs(other - 1)).max()
     if off <= _NEARLY:
-        return [f'values that differ from 0 and 1 by up to {off:.1g} are taken as 0 and 1']
+        return [f'values that differ from 0 and 1 by up to {off:.1g} are read as 0 and 1']
     values = ', '.join(f'{value:g}' for value in np.unique(other)[:4])
     message = (
-        f'{path}: the mask is not binary: it holds {values}; make it 0 and 1 (one mask a file), '
-        'or say with --binarize T that values above T are lesion'
+        f'{path}: the mask is not binary: it holds {values}; make it 0 and 1 (one mask per file), '
+        'or use --binarize T if values above T are lesion'
     )
     raise MaskError(message)

@@ -1,23 +1,23 @@
-"""Read and write NIfTI images that have one position and keep it: in one way, in files and in memory."""
+"""Read and write NIfTI images with a single position, the same in files and in memory."""
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lacuna.utils.files import replacing
+from lacuna.utils.packed import BROKEN, pack, unpacking
 
 
 def make(data: np.ndarray, affine: np.ndarray) -> Any:
-    """An image whose one and only position is `affine` (sform, standard space).
+    """Return an image whose only position is `affine` (sform, standard space).
 
-    It is what `load` gives of the file that `save` writes: the position is rounded to single precision at once.
+    It equals what `load` returns for the file that `save` writes: the position is rounded to single precision here.
 
     Parameters
     ----------
@@ -34,23 +34,39 @@ def make(data: np.ndarray, affine: np.ndarray) -> Any:
 
     image = nb.Nifti1Image(data, affine)
     image.header.set_xyzt_units('mm')
-    # The qform cannot hold a shear: MRtrix3 and others then never see two positions that differ.
+    # The qform cannot hold a shear. Leaving it out means that MRtrix3 and others never see two different positions.
     image.set_sform(affine, code=4)
     image.set_qform(None, code=0)
     return image
 
 
-def save(image: Any, path: Path) -> str:
-    """Write an image: whole or not at all; returns the path."""
-    import nibabel as nb
+def encoded(image: Any, *, compress: bool = True) -> bytes:
+    """The file of an image that `make` has made: the same bytes each time.
 
+    Parameters
+    ----------
+    image : nibabel.Nifti1Image
+    compress : bool
+        Whether it is a ``.nii.gz`` or a ``.nii``.
+    """
+    header = BytesIO()
+    about = image.header.copy()
+    about.set_slope_inter(1, 0)
+    about.write_to(header)
+    # nibabel's own `to_bytes` goes through the voxels several times
+    content = header.getvalue() + voxels(image).astype(about.get_data_dtype(), copy=False).tobytes('F')
+    return pack(content) if compress else content
+
+
+def save(image: Any, path: Path) -> str:
+    """Write an image as ``.nii`` or ``.nii.gz``, completely or not at all; return the path."""
     with replacing(path) as temporary:
-        nb.save(image, temporary)
+        temporary.write_bytes(encoded(image, compress=path.name.endswith('.gz')))
     return str(path)
 
 
 def load(path: str | Path) -> Any:
-    """An image that `save` has written; its voxels are read when they are asked for."""
+    """Load an image that `save` wrote; its voxels are read when they are first used."""
     import nibabel as nb
 
     return nb.load(path)
@@ -67,10 +83,10 @@ def opened(path: str | Path) -> Iterator[Any]:
 
     with ExitStack() as stack:
         image = None
-        with suppress(OSError, EOFError, zlib.error):  # nibabel says what is wrong
+        with suppress(*BROKEN):  # nibabel says what is wrong
             stream: Any = stack.enter_context(Path(path).open('rb'))
             if str(path).endswith('.gz'):
-                stream = stack.enter_context(gzip.GzipFile(fileobj=stream))
+                stream = stack.enter_context(unpacking(stream))
             size = stream.read(4)
             stream.seek(0)
             kinds = {348: nb.Nifti1Image, 540: nb.Nifti2Image}
@@ -81,22 +97,22 @@ def opened(path: str | Path) -> Iterator[Any]:
 
 
 def voxels(image: Any) -> np.ndarray:
-    """The voxels of an image, in the data type in which they are stored."""
+    """Return the voxels of an image in their stored data type."""
     return np.asanyarray(image.dataobj)
 
 
 def is_usable(affine: np.ndarray) -> bool:
-    """Whether an affine of an image says where the voxels are: finite, not singular, and within a kilometre."""
+    """Whether an affine is a valid position: finite, not singular, and within a kilometre."""
     return affine.shape == (4, 4) and bool(
         (np.abs(affine) < 1e6).all() and abs(np.linalg.det(affine[:3, :3])) >= 1e-6
     )
 
 
 def nifti_affine(header: Mapping[str, Any]) -> np.ndarray:
-    """Affine of a NIfTI image as MRtrix3 reads it.
+    """Return the affine of a NIfTI image as MRtrix3 reads it.
 
-    The sform if there is one, else the qform; the lengths of its columns are the header's voxel sizes, unless
-    these are off by more than 1e-5.
+    This is the sform if there is one, else the qform. Its columns are scaled to the header's voxel sizes, unless these
+    are off by more than 1e-5.
 
     Parameters
     ----------

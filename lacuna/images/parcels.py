@@ -1,4 +1,4 @@
-"""What the name of a parcel says: hemisphere, network, and how to write it for people."""
+"""Parse the names of parcels: hemisphere, network, and a short name for people."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 _SCHAEFER = re.compile(r'(?:(?:7|17)Networks_)?(?P<hemi>LH|RH)_(?P<network>[A-Za-z]+)_(?P<rest>.+)')
+_NETWORK = re.compile(r'(?:7|17)Networks_(?:LH|RH)_([A-Za-z]+)_')
 _LEFT = re.compile(r'(?i)^(lh|l|left)[-_. ]|[-_. ](lh|l|left)$|[-_](lh|left)[-_]|^ctx-lh-')
 _RIGHT = re.compile(r'(?i)^(rh|r|right)[-_. ]|[-_. ](rh|r|right)$|[-_](rh|right)[-_]|^ctx-rh-')
 
-#: of the parcellations of Schaefer and Yeo, in their own order
+#: networks of the parcellations of Schaefer and Yeo, in their own order
 _NETWORK_NAMES = {
     'Vis': 'Visual',
     'SomMot': 'Somatomotor',
@@ -34,11 +35,11 @@ class Parcel:
     name : str
         As in the tables.
     short : str
-        To be read by people.
+        Name for people.
     hemisphere : str
-        ``L``, ``R`` or nothing.
+        ``L``, ``R`` or empty.
     network : str
-        Nothing if the name has none.
+        Empty if the name has none.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Parcel:
 
 
 def read_parcel(name: str) -> Parcel:
-    """What a name says.
+    """Parse the name of a parcel.
 
     >>> read_parcel('7Networks_LH_DorsAttn_Post_2')
     Parcel(name='7Networks_LH_DorsAttn_Post_2', short='DorsAttn Post 2', hemisphere='L', network='Dorsal attention')
@@ -67,8 +68,18 @@ def read_parcel(name: str) -> Parcel:
     return Parcel(name, short.replace('_', ' ') or name, hemisphere, '')
 
 
+def schaefer_network(name: str) -> str:
+    """The network that the name of a parcel of Schaefer's atlas says; nothing for all other names.
+
+    >>> schaefer_network('17Networks_RH_DefaultA_PFCm_1'), schaefer_network('LH_Vis_1')
+    ('DefaultA', '')
+    """
+    found = _NETWORK.match(name)
+    return found[1] if found else ''
+
+
 def labelled(parcel: Parcel) -> str:
-    """The short name, and the hemisphere where there is one.
+    """Return the short name, with the hemisphere if there is one.
 
     >>> labelled(read_parcel('lh.insula'))
     'insula (L)'
@@ -77,7 +88,7 @@ def labelled(parcel: Parcel) -> str:
 
 
 def by_network(parcels: Sequence[Parcel]) -> np.ndarray:
-    """Order that puts the parcels of a network side by side, left before right; as they are if none has a network.
+    """Return an order that puts the parcels of a network side by side, left before right; no change if none has a network.
 
     Networks come in the order of their first parcel; parcels without one come last.
 
@@ -93,7 +104,7 @@ def by_network(parcels: Sequence[Parcel]) -> np.ndarray:
 
 
 def runs(values: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Runs of equal values: value, first and one past the last.
+    """Return runs of equal values: value, first and one past the last.
 
     >>> runs(['a', 'a', 'b'])
     [('a', 0, 2), ('b', 2, 3)]

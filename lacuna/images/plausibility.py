@@ -1,6 +1,6 @@
-"""What is doubtful about an input: decided here, and said by whoever reads it (``run``, ``check``, ``bidsify``, reports).
+"""What is suspicious about an input: decided here, reported by ``run``, ``check``, ``bidsify`` and the reports.
 
-Nothing here is an error: the results are right for the input as it is.
+Nothing here is an error: the results are correct for the input as it is.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from lacuna.measures import lesion_part, outside_support_percent
 
 #: a lesion of fewer voxels is more likely a mistake
 TINY = 10
-#: percent of a mask outside the brain: of 359 real lesions, one in twenty has so much
+#: percent of a mask outside the brain; one in twenty of 359 real lesions exceeds this
 OUTSIDE = 10.0
-#: percent of the brain in a mask: the greatest of 359 real lesions has 42
+#: percent of the brain in a mask; the largest of 359 real lesions has 42
 COVERED = 50.0
 #: percent of a tractogram's vertices inside the brain; 99.8 is normal
 INSIDE = 95.0
-#: percent of a mask's voxels from which on the smaller side counts
+#: percent of a mask's voxels from which the smaller side counts
 NOTABLE = 5.0
 
 
 @dataclass(frozen=True)
 class MaskFacts:
-    """Numbers about a mask.
+    """Measurements of a mask.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class MaskFacts:
     outside_brain_percent : float
         Share of the voxels whose centre is outside the brain.
     brain_percent : float
-        How much of the brain the rest is.
+        Percent of the brain that the rest covers.
     """
 
     voxels: int
@@ -76,22 +76,22 @@ def measure_mask(data: np.ndarray, affine: np.ndarray) -> MaskFacts:
     (4, 62.5, 0.0)
     """
     data, affine = lesion_part(data, affine)
-    voxels = np.argwhere(data)
+    voxels = int(np.count_nonzero(data))
     size = float(abs(np.linalg.det(affine[:3, :3])))
     whole = brain()
     outside = outside_support_percent(data, affine, whole.data, whole.affine)
-    brain_size = np.count_nonzero(whole.data) * abs(np.linalg.det(whole.affine[:3, :3]))
+    brain_size = whole.voxels * abs(np.linalg.det(whole.affine[:3, :3]))
     return MaskFacts(
-        voxels=len(voxels),
-        volume_ml=len(voxels) * size / 1000,
-        left_percent=left_share(voxels, affine),
+        voxels=voxels,
+        volume_ml=voxels * size / 1000,
+        left_percent=_left_percent(data, affine),
         outside_brain_percent=outside,
-        brain_percent=float((100 - outside) * len(voxels) * size / brain_size),
+        brain_percent=float((100 - outside) * voxels * size / brain_size),
     )
 
 
 class InspectedMask(NamedTuple):
-    """What is known of a mask that was read once.
+    """Everything known about a mask, from reading it once.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class InspectedMask(NamedTuple):
         None if it cannot be read.
     facts : MaskFacts or None
     doubts : tuple of str
-        What is doubtful about it, in words.
+        What is suspicious about it, in words.
     failure : str or None
         Why it cannot be used, with its path.
     """
@@ -113,15 +113,15 @@ class InspectedMask(NamedTuple):
 def inspect_mask(
     given: Any, space: str | None = None, *, space_from: str | None = None, binarize: float | None = None
 ) -> InspectedMask:
-    """Read, check and describe a mask: all that is to be known of it, from one look at its file.
+    """Read, check and describe a mask, reading its file once.
 
     Parameters
     ----------
     given : path or nibabel image
     space : str, optional
-        In which it is said to be; without it, nothing is doubted.
+        Its declared space; without it, only whether the mask is usable is checked.
     space_from : str, optional
-        Where that comes from, in words.
+        Source of the space, in words.
     binarize : float, optional
         See `lacuna.images.masks.read_mask`.
     """
@@ -134,7 +134,7 @@ def inspect_mask(
         check_touches(mask_source(given), mask)
     except MaskError as error:
         failure = str(error)
-    facts = measure_mask(mask.data, mask.affine)
+    facts = measure_mask(*mask.part)
     doubts = mask_doubts(mask, space, space_from, facts) if space and not failure else ()
     return InspectedMask(PackedMask.of(mask), facts, doubts, failure)
 
@@ -142,19 +142,19 @@ def inspect_mask(
 def mask_doubts(
     mask: Mask, space: str, space_from: str | None = None, facts: MaskFacts | None = None
 ) -> tuple[str, ...]:
-    """What is doubtful about a mask, in words.
+    """Return what is suspicious about a mask, in words.
 
     Parameters
     ----------
     mask : lacuna.images.masks.Mask
     space : str
-        In which it is said to be.
+        Its declared space.
     space_from : str, optional
-        Where that comes from, in words.
+        Source of the space, in words.
     facts : MaskFacts, optional
-        Those of the mask, if it was measured before.
+        Measurements of the mask, if there are any.
     """
-    facts = facts or measure_mask(mask.data, mask.affine)
+    facts = facts or measure_mask(*mask.part)
     found = list(mask.notes)
     if not facts.voxels:
         found.append('the mask is empty: its map is 0 everywhere')
@@ -174,26 +174,32 @@ def mask_doubts(
     elif reason := looks_native(shape, mask.affine):
         found.append(
             f'the grid of the mask looks like that of a scan ({reason}), not like one of {space}: '
-            'was the mask brought to standard space?'
+            'was the mask normalised to standard space?'
         )
     return tuple(found)
 
 
 def tractogram_doubt(brain_pct: float) -> str | None:
-    """What is doubtful about a tractogram with so many percent of its vertices inside the brain, in words."""
+    """Return a warning if too few of a tractogram's vertices are inside the brain (percent)."""
     if brain_pct >= INSIDE:
         return None
     return (
         f'{percent_text(100 - brain_pct)} of the vertices of the tractogram lie outside the brain (normal is less '
-        'than 1 %): are its coordinates voxels or LPS in place of RAS+ millimetres, mirrored, or scaled?'
+        'than 1 %): are its coordinates voxels or LPS instead of RAS+ millimetres, mirrored, or scaled?'
     )
 
 
-def left_share(voxels: np.ndarray, affine: np.ndarray) -> float:
-    """Percent of the voxels, (n, 3) indices, whose centre is left of x = 0; those on it count half; 0 for none."""
-    x = voxels @ affine[0, :3] + affine[0, 3]
-    left = np.count_nonzero(x < -1e-3) + 0.5 * np.count_nonzero(np.abs(x) <= 1e-3)
-    return 100.0 * float(left) / len(voxels) if len(voxels) else 0.0
+def _left_percent(mask: np.ndarray, affine: np.ndarray) -> float:
+    """Return the percentage of the voxels whose centre is left of x = 0; those on it count half; 0 for no voxels."""
+    along = np.flatnonzero(affine[0, :3])
+    if len(along) == 1:  # x changes along one axis: its planes are counted
+        counts = np.count_nonzero(mask, axis=tuple({0, 1, 2}.difference(along.tolist())))
+        x = np.arange(mask.shape[along[0]]) * affine[0, along[0]] + affine[0, 3]
+    else:
+        x = np.argwhere(mask) @ affine[0, :3] + affine[0, 3]
+        counts = np.ones(len(x), int)
+    left = float(counts[x < -1e-3].sum() + 0.5 * counts[np.abs(x) <= 1e-3].sum())
+    return 100.0 * left / int(counts.sum()) if counts.any() else 0.0
 
 
 def side_of(left_percent: float) -> str:
@@ -204,7 +210,7 @@ def side_of(left_percent: float) -> str:
 
 
 def percent_text(value: float) -> str:
-    """A percentage for people.
+    """Format a percentage for people.
 
     >>> percent_text(25.4), percent_text(1.26)
     ('25 %', '1.3 %')
@@ -213,7 +219,7 @@ def percent_text(value: float) -> str:
 
 
 def check_tractogram(metadata: Mapping[str, Any]) -> list[str]:
-    """What is doubtful about the tractogram that results were made with, from a sidecar, in words."""
+    """Return what is suspicious about the tractogram of results, from their sidecar, in words."""
     said = metadata.get('Tractogram')
     inside = said.get('VerticesInsideBrainPercent') if isinstance(said, Mapping) else None
     doubt = tractogram_doubt(inside) if isinstance(inside, int | float) else None

@@ -25,23 +25,23 @@ _WORLD_SPACE = {
     'MNI152NLin2009cAsym': 'MNI152NLin2009cAsym',
 }
 
-#: names that ``--mask-space`` and ``--connectome-space`` take
+#: names that ``--mask-space`` and ``--connectome-space`` accept
 SPACES = tuple(_WORLD_SPACE)
 
-# What people call a space of which there is more than one, in small letters and without what separates words.
+# Ambiguous names that people use for spaces, in lower case and without separators.
 _AMBIGUOUS = re.compile(
     '(fsl|spm|icbm)?(mni|mni152|icbm|icbm152|fsl|spm|spm8|spm12|mnispace|mni152lin|mni152nlin)(1mm|2mm)?'
 )
 _WHICH = (
-    f"may be either of two spaces; say which: '{SPACES[0]}' (the templates of FSL and SPM; grids of 182 x 218 x 182, "
-    "91 x 109 x 91 or 181 x 217 x 181 voxels) or 'MNI152NLin2009cAsym' (that of fMRIPrep, and of ICBM since 2009; "
-    '193 x 229 x 193, 97 x 115 x 97 or 197 x 233 x 189 voxels). Look up the template that the images were normalized to, '
-    "or their grid ('lacuna check' shows that of masks)"
+    f"may be either of two spaces; name one: '{SPACES[0]}' (the templates of FSL and SPM; grids of 182 x 218 x 182, "
+    "91 x 109 x 91 or 181 x 217 x 181 voxels) or 'MNI152NLin2009cAsym' (the template of fMRIPrep, and of ICBM since 2009; "
+    '193 x 229 x 193, 97 x 115 x 97 or 197 x 233 x 189 voxels). Find out to which template the images were normalised, '
+    "or look at their grid ('lacuna check' shows it for masks)"
 )
 _SYMMETRIC = re.compile('MNI152NLin(2009[abc]|6)Sym', re.IGNORECASE)
 _NO_WAY_FROM = (
-    'is symmetric, and TemplateFlow has no transform from it to a space that is supported. Move the images to '
-    'MNI152NLin2009cAsym: with a transform of your own, or by registering that template to the one of MNI152NLin2009cAsym '
+    'is symmetric, and TemplateFlow has no transform from it to a supported space. Move the images to '
+    'MNI152NLin2009cAsym with your own transform, or by registering that template to the one of MNI152NLin2009cAsym '
     '(antsRegistration; then antsApplyTransforms -n NearestNeighbor), and name that space'
 )
 
@@ -55,8 +55,8 @@ _GRIDS = {
     ('MNI152NLin2009cAsym', 2): ((97, 115, 97), 1, (-96.5, -132.5, -78.5)),
 }
 
-# Grids by which a file's space is recognised, whatever their storage orientation: (edge of the voxels, shape along
-# x, y, z) -> (world space, whose grid it is). Each belongs to one of the two spaces only.
+# Grids from which the space of a file is recognised, in any storage orientation: (edge of the voxels, shape along
+# x, y, z) -> (world space, whose grid it is). Each belongs to only one of the two spaces.
 _KNOWN_GRIDS = {
     (1.0, (182, 218, 182)): ('MNI152NLin6Asym', 'FSL'),
     (2.0, (91, 109, 91)): ('MNI152NLin6Asym', 'FSL'),
@@ -69,11 +69,11 @@ _KNOWN_GRIDS = {
     (0.5, (394, 466, 378)): ('MNI152NLin2009cAsym', 'MNI'),
 }
 
-# Box around the brain in world mm; it holds for all the spaces, to some millimetres.
+# Box around the brain in world mm; valid for all spaces within a few millimetres.
 _BRAIN = np.array([[-72.0, -107.0, -71.0], [72.0, 74.0, 82.0]])
 
 
-# Edges of a voxel that differ more are those of slices.
+# Voxels whose edges differ more are those of slices.
 _LONGEST_TO_SHORTEST = 1.6
 
 
@@ -100,9 +100,9 @@ class Grid:
 
 
 def world_space(name: str, what: str = 'space') -> str:
-    """Name of the supported space in which coordinates of space `name` are valid.
+    """Return the name of the supported space in which coordinates of space `name` are valid.
 
-    `what` is how an error calls it.
+    `what` names it in an error.
 
     >>> world_space('MNI152NLin2009aAsym')
     'MNI152NLin2009cAsym'
@@ -110,7 +110,7 @@ def world_space(name: str, what: str = 'space') -> str:
     Raises
     ------
     InputError
-        If `name` is no supported space, or the name of more than one.
+        If `name` is not a supported space, or is ambiguous.
     """
     if name in _WORLD_SPACE:
         return _WORLD_SPACE[name]
@@ -126,7 +126,7 @@ def world_space(name: str, what: str = 'space') -> str:
 
 
 def is_ambiguous(name: str) -> bool:
-    """Whether people call more than one space so.
+    """Whether people use a name for more than one space.
 
     >>> [is_ambiguous(name) for name in ('MNI152', 'mni', 'SPM12', 'ICBM 152', 'MNI152NLin6Asym', 'MNI305')]
     [True, True, True, True, False, False]
@@ -135,7 +135,7 @@ def is_ambiguous(name: str) -> bool:
 
 
 def space_in_name(path: Path) -> str | None:
-    """The space that a file name has as its entity.
+    """Return the space entity of a file name.
 
     >>> space_in_name(Path('sub-01_space-MNI152NLin6Asym_label-lesion_mask.nii.gz'))
     'MNI152NLin6Asym'
@@ -152,9 +152,9 @@ class Settled(NamedTuple):
     space : str
         The supported space in which its coordinates are valid.
     source : str
-        Where that comes from, in words.
+        Where the space comes from, in words.
     contradiction : str or None
-        What another source says instead, if one does.
+        What another source says instead, if there is a contradiction.
     """
 
     space: str
@@ -163,17 +163,17 @@ class Settled(NamedTuple):
 
 
 def settle_space(claims: Iterable[tuple[object, str]]) -> Settled | None:
-    """The space that the first of several sources names, and whether the others agree; None if none names any.
+    """Return the space that the first of several sources names, and whether the others agree; None if none names one.
 
     Parameters
     ----------
     claims : iterable of tuple
-        What each source has for a name (or nothing, or no text), and the source in words; what counts most comes first.
+        What each source has as a name (or nothing, or not a string), and the source in words, by descending priority.
 
     Raises
     ------
     InputError
-        If the first name is no supported space.
+        If the first name is not a supported space.
 
     Examples
     --------
@@ -193,7 +193,7 @@ def settle_space(claims: Iterable[tuple[object, str]]) -> Settled | None:
     against = [
         f'{other_source} {name}'
         for name, other_source in others
-        # a name of more than one space agrees with each of them
+        # an ambiguous name agrees with each of its spaces
         if _WORLD_SPACE.get(name, name) != space and not is_ambiguous(name)
     ]
     contradiction = f'{source} says {first}, {" and ".join(against)}' if against else None
@@ -201,7 +201,7 @@ def settle_space(claims: Iterable[tuple[object, str]]) -> Settled | None:
 
 
 def stated_spaces(path: Path) -> list[tuple[object, str]]:
-    """What the JSON files of an image and its name say of its space, for `settle_space`; what counts most comes first."""
+    """Return what the JSON files and the name of an image say about its space, for `settle_space`, by descending priority."""
     sidecar = inherited_metadata(path)
     return [
         (sidecar.get('Space'), "the sidecar's Space"),
@@ -211,7 +211,7 @@ def stated_spaces(path: Path) -> list[tuple[object, str]]:
 
 
 def standard_grid(space: str, resolution: int) -> Grid:
-    """Grid on which the results in `space` lie, with isotropic voxels of `resolution` mm.
+    """Return the grid of results in `space`, with isotropic voxels of `resolution` mm.
 
     >>> standard_grid('MNI152NLin6Asym', 2).shape
     (91, 109, 91)
@@ -232,10 +232,10 @@ def standard_grid(space: str, resolution: int) -> Grid:
 
 
 def check_space(name: str, shape: tuple[int, ...], affine: np.ndarray) -> str | None:
-    """Compare the space that an image is said to be in with where its grid lies.
+    """Compare the declared space of an image with the position of its grid.
 
-    Storage orientation plays no part. A grid that several spaces may have (cropped, oblique, of an unusual size) is
-    only compared with the place of the brain.
+    Storage orientation does not matter. A grid that several spaces may have (cropped, oblique, of an unusual size) is
+    only compared with the position of the brain.
 
     Parameters
     ----------
@@ -249,12 +249,12 @@ def check_space(name: str, shape: tuple[int, ...], affine: np.ndarray) -> str | 
     Returns
     -------
     str or None
-        What is wrong, with both facts (what was declared, what the grid says); None if nothing is.
+        What is wrong, with both facts (what was declared, what the grid says); None if they agree.
 
     Raises
     ------
     InputError
-        If `name` is no supported space.
+        If `name` is not a supported space.
 
     Examples
     --------
@@ -266,7 +266,7 @@ def check_space(name: str, shape: tuple[int, ...], affine: np.ndarray) -> str | 
     declared = world_space(name)
     affine = np.asarray(affine, float)
     if not is_usable(affine):
-        return f'declared as {name}, but its affine is zero, singular or not finite: it lies nowhere'
+        return f'declared as {name}, but its affine is zero, singular or not finite: it has no position'
     sizes = tuple(int(size) for size in shape[:3])
     known = _recognise(sizes, affine)
     if known and known[0] != declared:
@@ -275,7 +275,7 @@ def check_space(name: str, shape: tuple[int, ...], affine: np.ndarray) -> str | 
     shared = np.clip(np.minimum(high, _BRAIN[1]) - np.maximum(low, _BRAIN[0]), 0, None).prod()
     share = shared / min((high - low).prod(), (_BRAIN[1] - _BRAIN[0]).prod())
     if share < 0.5:
-        place = 'beside the brain' if share == 0 else 'mostly off the brain'
+        place = 'outside the brain' if share == 0 else 'mostly off the brain'
         box = ' to '.join(
             f'({", ".join(f"{value:g}" for value in corner)})' for corner in np.round((low, high), 1)
         )
@@ -284,7 +284,7 @@ def check_space(name: str, shape: tuple[int, ...], affine: np.ndarray) -> str | 
 
 
 def looks_native(shape: tuple[int, ...], affine: np.ndarray) -> str | None:
-    """Why a grid looks like that of a scan rather than one of a standard space; None if it does not.
+    """Return why a grid looks like that of a scan rather than a standard space; None if it does not.
 
     >>> looks_native((256, 256, 30), np.diag([0.9, 0.9, 5, 1]))
     'voxels of 0.9 x 0.9 x 5 mm'
@@ -304,7 +304,7 @@ def looks_native(shape: tuple[int, ...], affine: np.ndarray) -> str | None:
 
 
 def _axes(affine: np.ndarray) -> np.ndarray | None:
-    """The stored axis that runs along x, y and z each; None if the grid is oblique or sheared."""
+    """Return the stored axes that run along x, y and z; None if the grid is oblique or sheared."""
     matrix = np.abs(affine[:3, :3])
     axes = matrix.argmax(axis=1)
     off_axis = matrix.sum() - matrix[range(3), axes].sum()
@@ -312,7 +312,7 @@ def _axes(affine: np.ndarray) -> np.ndarray | None:
 
 
 def _recognise(shape: tuple[int, ...], affine: np.ndarray) -> tuple[str, str] | None:
-    """World space and owner of a standard grid."""
+    """Return the world space and the owner of a standard grid."""
     axes = _axes(affine)
     if axes is None:
         return None
@@ -325,14 +325,14 @@ def _recognise(shape: tuple[int, ...], affine: np.ndarray) -> tuple[str, str] | 
 
 
 def _box(shape: tuple[int, ...], affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest and greatest world coordinates of a grid, its outermost voxels included whole."""
+    """Return the smallest and largest world coordinates of a grid, including its outermost voxels completely."""
     corners = np.array(np.meshgrid(*((-0.5, size - 0.5) for size in shape), indexing='ij')).reshape(3, -1)
     world = affine[:3, :3] @ corners + affine[:3, 3:]
     return world.min(axis=1), world.max(axis=1)
 
 
 def _describe(shape: tuple[int, ...], affine: np.ndarray) -> str:
-    """A grid along the world's axes, in x, y, z."""
+    """Describe a grid along the world axes, in the order x, y, z."""
     axes = np.abs(affine[:3, :3]).argmax(axis=1)
     edges = np.abs(affine[range(3), axes])
     first = ', '.join(f'{value:g}' for value in np.round(_box(shape, affine)[0] + edges / 2, 2))
@@ -340,10 +340,10 @@ def _describe(shape: tuple[int, ...], affine: np.ndarray) -> str:
 
 
 def transform_name(source_space: str, target_space: str) -> str:
-    """TemplateFlow file that moves **points** of one space to another, relative to TemplateFlow's home.
+    """Return the TemplateFlow file that moves **points** of one space to another, relative to TemplateFlow's home.
 
-    ``from-A`` in ``tpl-B`` resamples images of A onto B, so it maps each point of B to one of A: the points of a
-    tractogram in B are moved to A by it.
+    ``from-A`` in ``tpl-B`` resamples images of A onto B, so it maps each point of B to one of A: it moves the points of
+    a tractogram in B to A.
 
     >>> transform_name('MNI152NLin2009aAsym', 'MNI152NLin6Asym')
     'tpl-MNI152NLin2009cAsym/tpl-MNI152NLin2009cAsym_from-MNI152NLin6Asym_mode-image_xfm.h5'
@@ -353,17 +353,17 @@ def transform_name(source_space: str, target_space: str) -> str:
     InputError
         If a space is not supported.
     ValueError
-        If both are one world space, so that nothing needs to move.
+        If both are the same world space, so that nothing needs to move.
     """
     source, target = world_space(source_space), world_space(target_space)
     if source == target:
-        message = f'{source_space} and {target_space} share their world coordinates: there is nothing to move'
+        message = f'{source_space} and {target_space} share their world coordinates: nothing to move'
         raise ValueError(message)
     return f'tpl-{source}/tpl-{source}_from-{target}_mode-image_xfm.h5'
 
 
 def find_transform(source_space: str, target_space: str, home: str | Path | None = None) -> Path:
-    """Find the file that moves points of one space to another; download it if it is not there.
+    """Find the file that moves points of one space to another; download it if it is missing.
 
     Parameters
     ----------
@@ -375,14 +375,14 @@ def find_transform(source_space: str, target_space: str, home: str | Path | None
     Returns
     -------
     pathlib.Path
-        A file that is not empty: the stubs of 0 bytes in TemplateFlow's homes count as missing.
+        A file that is not empty: stubs of 0 bytes in the TemplateFlow home count as missing.
 
     Raises
     ------
     InputError
         If a space is not supported, or the file is missing and cannot be fetched.
     ValueError
-        If both are one world space.
+        If both are the same world space.
     """
     name = transform_name(source_space, target_space)
     home = Path(home or templateflow_home()).absolute()
@@ -392,7 +392,7 @@ def find_transform(source_space: str, target_space: str, home: str | Path | None
         if not _has_content(path):
             message = (
                 f'no transform to move streamlines from {source_space} to {target_space}: {path} is '
-                f'{"empty" if path.exists() else "missing"}, and TemplateFlow did not deliver it ({reason}); '
+                f'{"empty" if path.exists() else "missing"}, and it could not be fetched from TemplateFlow ({reason}); '
                 'connect to the network, set TEMPLATEFLOW_HOME to a folder that has it, or use a tractogram in the '
                 'space of the masks'
             )
@@ -405,7 +405,7 @@ def _has_content(path: Path) -> bool:
 
 
 def templateflow_home() -> Path:
-    """TemplateFlow's folder on this machine: ``TEMPLATEFLOW_HOME``, else its own default; it need not exist."""
+    """Return TemplateFlow's folder on this machine: ``TEMPLATEFLOW_HOME``, else its default; it need not exist."""
     if given := os.environ.get('TEMPLATEFLOW_HOME'):
         return Path(given).expanduser().absolute()
     from platformdirs import user_cache_dir
@@ -414,7 +414,7 @@ def templateflow_home() -> Path:
 
 
 def _download(home: Path, source: str, target: str) -> str:
-    """Ask TemplateFlow for a transform; what went wrong, if something did."""
+    """Fetch a transform from TemplateFlow; return what went wrong, if anything."""
     try:
         from templateflow.client import TemplateFlowClient
 

@@ -1,4 +1,4 @@
-"""Transforms of points between standard spaces, as TemplateFlow keeps them."""
+"""Transforms of points between standard spaces, in the format of TemplateFlow."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lacuna.errors import InputError
-from lacuna.images.field import DisplacementField
 from lacuna.images.spaces import find_transform
+
+if TYPE_CHECKING:
+    from lacuna.images.field import DisplacementField
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Transform:
 
 
 def find_transform_of_points(source: str, target: str) -> Transform | None:
-    """The transform of points from one space to another; None within one space.
+    """Return the transform of points from one space to another; None within one space.
 
     Raises
     ------
@@ -40,7 +42,7 @@ def find_transform_of_points(source: str, target: str) -> Transform | None:
 
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
-#: spline orders of the interpolation: 3 as nitransforms does it, 1 as ITK and MRtrix3 do
+#: spline orders of the interpolation: 3 as in nitransforms, 1 as in ITK and MRtrix3
 _ORDERS = (1, 3)
 
 _ORDER = 3
@@ -59,8 +61,8 @@ class _Affine:
 class PointTransform:
     """Maps points of one space to another, read from an ITK composite transform.
 
-    Displacements are interpolated by cubic splines, as nitransforms does, or linearly, as ITK and MRtrix3 do. Outside
-    the field's box the displacement is zero (only linear steps act), as in all three.
+    Displacements are interpolated by cubic splines, as in nitransforms, or linearly, as in ITK and MRtrix3. Outside the
+    field's box the displacement is zero (only linear steps apply), as in all three.
 
     Parameters
     ----------
@@ -79,7 +81,7 @@ class PointTransform:
     Raises
     ------
     InputError
-        If the file cannot be read, is no transform, or holds one that is not supported.
+        If the file cannot be read, is not a transform, or holds one that is not supported.
     """
 
     def __init__(self, path: str | Path, *, order: int = _ORDER) -> None:
@@ -93,7 +95,7 @@ class PointTransform:
                 self.sha256 = hashlib.file_digest(stream, 'sha256').hexdigest()
             self._steps = list(_read_steps(self.path, order))
         except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
-            message = f'cannot read the transform {self.path}: {error}; get it again'
+            message = f'cannot read the transform {self.path}: {error}; fetch it again'
             raise InputError(message) from error
 
     def apply(self, points: np.ndarray) -> np.ndarray:
@@ -112,7 +114,7 @@ class PointTransform:
         return self.apply_and_flag(points)[0]
 
     def apply_and_flag(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Move points; also tell which (n,) lay outside the box of a displacement field."""
+        """Move points; also return which (n,) are outside the box of a displacement field."""
         moved = np.asarray(points, float).reshape(-1, 3)
         outside = np.zeros(len(moved), bool)
         for step in self._steps:
@@ -123,7 +125,7 @@ class PointTransform:
 
 
 def _read_steps(path: Path, order: int) -> Iterator[_Affine | DisplacementField]:
-    """Steps of an ITK transform file in the order in which they act: that of the file, backwards."""
+    """Yield the steps of an ITK transform file in the order in which they apply: that of the file, reversed."""
     import h5py
 
     with h5py.File(path) as file:
@@ -143,7 +145,7 @@ def _read_steps(path: Path, order: int) -> Iterator[_Affine | DisplacementField]
 
 
 def _parameters(part: Any, name: str) -> Any:
-    """A dataset of a transform; older ITK spelt the names without the second s."""
+    """Return a dataset of a transform; older versions of ITK spelt the names without the second s."""
     return part[f'Transform{name}'] if f'Transform{name}' in part else part[f'Tranform{name}']
 
 
@@ -157,16 +159,18 @@ def _read_affine(part: Any) -> np.ndarray:
 
 
 def _read_field(part: Any, order: int) -> DisplacementField:
+    from lacuna.images.field import DisplacementField  # loads the compiler
+
     fixed = np.asarray(_parameters(part, 'FixedParameters'), float)
     data = _parameters(part, 'Parameters')
     if fixed.shape != (18,) or (fixed[:3] < 2).any() or 3 * int(np.prod(fixed[:3])) != data.size:
-        message = f'a displacement field of {data.size} numbers is said to be a grid of {fixed[:3].tolist()}'
+        message = f'a displacement field of {data.size} numbers cannot have a grid of {fixed[:3].tolist()}'
         raise ValueError(message)
     shape = tuple(int(size) for size in fixed[:3])
     to_world = np.eye(4)
     to_world[:3, :3] = fixed[9:].reshape(3, 3) * fixed[6:9]
     to_world[:3, 3] = fixed[3:6]
-    # stored with the vector's component varying fastest, then x, y, z
+    # stored with the vector component varying fastest, then x, y, z
     values = np.asarray(data, np.float32).reshape(*shape[::-1], 3)
     displacements = np.empty((3, *shape), np.float32)
     for axis, sign in enumerate((-1, -1, 1)):

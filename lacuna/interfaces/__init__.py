@@ -1,1 +1,1 @@
-"""Nodes: each a thin wrapper of one function or method."""
+"""Nodes, each a thin wrapper of one function or method."""

@@ -1,4 +1,4 @@
-"""Nodes that put results under their final names."""
+"""Nodes that write results under their final names."""
 
 from __future__ import annotations
 
@@ -31,11 +31,13 @@ def _given(value: Any) -> Any:
 
 class _DerivativesDataSinkInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
     base_directory = Directory(mandatory=True, desc='root of the derivative dataset')
-    source_file = File(exists=True, mandatory=True, desc='lesion mask, whose name leads those of the outputs')
+    source_file = File(
+        exists=True, mandatory=True, desc='lesion mask; the names of the outputs begin with its name'
+    )
     space = traits.Str(mandatory=True, desc='standard space of the outputs')
     subject = traits.Str(desc='label of a mask whose name has none')
-    metadata = traits.Dict(traits.Str, traits.Any, desc='what the sidecars have in common')
-    atlases = traits.Dict(traits.Str, traits.Any, desc='what the sidecars say of each atlas')
+    metadata = traits.Dict(traits.Str, traits.Any, desc='common content of the sidecars')
+    atlases = traits.Dict(traits.Str, traits.Any, desc='content of the sidecars for each atlas')
 
 
 class _DerivativesDataSinkOutputSpec(TraitedSpec):
@@ -43,10 +45,10 @@ class _DerivativesDataSinkOutputSpec(TraitedSpec):
 
 
 class DerivativesDataSink(SimpleInterface):
-    """Write the outputs of one mask, each whole or not at all, with their sidecars.
+    """Write the outputs of one mask, each completely or not at all, with their sidecars.
 
-    One node writes all outputs of a mask: a node a file would cost more time than many a result. A file that is
-    already there and the same is not touched.
+    One node writes all outputs of a mask, because a node for each file would take longer than many results. Identical
+    existing files are not touched.
 
     Parameters
     ----------
@@ -90,7 +92,7 @@ class _SaveFileOutputSpec(TraitedSpec):
 
 
 class SaveFile(SimpleInterface):
-    """Put one file, and its sidecar if metadata is given, under a final name: whole or not at all."""
+    """Write one file, and its sidecar if metadata is given, under its final name, completely or not at all."""
 
     input_spec = _SaveFileInputSpec
     output_spec = _SaveFileOutputSpec

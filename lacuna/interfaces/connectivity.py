@@ -1,4 +1,4 @@
-"""Nodes that find the parcels at the ends of streamlines, and what of their connections a lesion cuts."""
+"""Nodes that find the parcels at the ends of streamlines, and the connections that a lesion cuts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from lacuna.bids.tables import NOT_AVAILABLE
+from lacuna.bids.matrices import connectivity_files
 from lacuna.errors import InputError
 from lacuna.images.atlases import Atlas, move_parcellation, read_parcellation
 from lacuna.images.nifti import load, save, voxels
@@ -24,7 +24,6 @@ from lacuna.images.spaces import standard_grid
 from lacuna.images.transforms import PointTransform
 from lacuna.streamlines.disconnection import ParcelDisconnection
 from lacuna.streamlines.endpoints import EndpointTable
-from lacuna.utils.files import json_bytes
 
 #: MRtrix3 reads weights as float32, which holds whole numbers up to this one
 MOST_STREAMLINES = 2**24
@@ -35,19 +34,19 @@ class _PrepareParcellationInputSpec(BaseInterfaceInputSpec):
     labels = File(exists=True, mandatory=True, desc='label table')
     space = traits.Str(mandatory=True, desc='standard space of the image')
     name = traits.Str('custom', usedefault=True, desc='name of the atlas')
-    target_space = traits.Str(requires=['transform'], desc='space to bring it into, if that is another')
+    target_space = traits.Str(requires=['transform'], desc='space to resample it to, if different')
     transform = File(exists=True, desc='moves points from the target space to that of the image (ITK, .h5)')
 
 
 class _PrepareParcellationOutputSpec(TraitedSpec):
-    out_image = File(exists=True, desc='number of the row of the label table, from 1, in each voxel')
+    out_image = File(exists=True, desc='row number in the label table, from 1, of each voxel')
     names = File(exists=True, desc='names of the rows (JSON list)')
 
 
 class PrepareParcellation(SimpleInterface):
     """Read an atlas, and number its parcels by the rows of its label table.
 
-    A gap in the label values then neither shifts a name nor makes MRtrix3's matrices larger than they are.
+    So a gap in the label values neither shifts a name nor enlarges MRtrix3's matrices.
     """
 
     input_spec = _PrepareParcellationInputSpec
@@ -69,9 +68,9 @@ class PrepareParcellation(SimpleInterface):
 
 
 class _MakeEndpointTableInputSpec(BaseInterfaceInputSpec):
-    assignments = File(exists=True, mandatory=True, desc='of tck2connectome -out_assignments')
+    assignments = File(exists=True, mandatory=True, desc='from tck2connectome -out_assignments')
     in_parcels = File(exists=True, mandatory=True, desc='number of the parcel in each voxel, from 1')
-    names = File(exists=True, mandatory=True, desc='of PrepareParcellation')
+    names = File(exists=True, mandatory=True, desc='from PrepareParcellation')
 
 
 class _MakeEndpointTableOutputSpec(TraitedSpec):
@@ -79,7 +78,7 @@ class _MakeEndpointTableOutputSpec(TraitedSpec):
 
 
 class MakeEndpointTable(SimpleInterface):
-    """The table of the parcels that the streamlines join, from what MRtrix3 has assigned."""
+    """Make the table of the parcels that the streamlines join, from MRtrix3's assignments."""
 
     input_spec = _MakeEndpointTableInputSpec
     output_spec = _MakeEndpointTableOutputSpec
@@ -104,12 +103,12 @@ class _NumberStreamlinesOutputSpec(TraitedSpec):
 
 
 class NumberStreamlines(SimpleInterface):
-    """The number of each streamline as its weight: what ``tckedit`` keeps of it tells which were selected.
+    """Write the number of each streamline as its weight, so that ``tckedit`` returns the numbers of the selected ones.
 
     Raises
     ------
     lacuna.errors.InputError
-        If there are more than float32 can tell apart.
+        If there are more than float32 can distinguish.
     """
 
     input_spec = _NumberStreamlinesInputSpec
@@ -145,19 +144,20 @@ class _ConnectivityOutputSpec(TraitedSpec):
 
 
 class Connectivity(SimpleInterface):
-    """The four matrices, the parcel table and the statistics of one lesion and one atlas."""
+    """Compute the four matrices, the parcel table and the statistics of one lesion and one atlas."""
 
     input_spec = _ConnectivityInputSpec
     output_spec = _ConnectivityOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
         table = EndpointTable.load(self.inputs.endpoints)
-        selected = _read_numbers(Path(self.inputs.selected))
+        selected = read_numbers(Path(self.inputs.selected))
         self._results.update(write_connectivity(table, selected, Path(runtime.cwd)))
         return runtime
 
 
-def _read_numbers(path: Path) -> np.ndarray:
+def read_numbers(path: Path) -> np.ndarray:
+    """The numbers of the streamlines that were selected."""
     if path.suffix == '.npy':
         return np.load(path, allow_pickle=False)
     return np.array(path.read_text().split(), np.int64)
@@ -166,17 +166,9 @@ def _read_numbers(path: Path) -> np.ndarray:
 def write_connectivity(table: EndpointTable, selected: np.ndarray, folder: Path) -> dict[str, str]:
     """Compute and write all that one lesion does to one parcellation; returns the paths by output."""
     found = ParcelDisconnection(table, selected)
-    tables = {
-        'disconnection_matrix': found.matrix,
-        'mask_matrix': found.lesion_matrix,
-        'intact_matrix': found.intact_matrix,
-        'full_matrix': found.full_matrix,
-        'roi_disconnection': found.disconnection,
-    }
     paths = {}
-    for key, content in tables.items():
-        paths[key] = str(folder / f'{key}.tsv')
-        content.to_csv(paths[key], sep='\t', na_rep=NOT_AVAILABLE)
-    target = folder / 'matrix_statistics.json'
-    target.write_bytes(json_bytes(found.statistics))
-    return {**paths, 'matrix_statistics': str(target)}
+    for key, content in connectivity_files(*found.counts, found.statistics).items():
+        target = folder / f'{key}.{"json" if key == "matrix_statistics" else "tsv"}'
+        target.write_bytes(content)
+        paths[key] = str(target)
+    return paths

@@ -32,7 +32,7 @@ class _ImageOutputSpec(TraitedSpec):
 
 
 class GridTemplate(SimpleInterface):
-    """An empty image on a standard grid, as template for ``tckmap``."""
+    """Make an empty image on a standard grid, as template for ``tckmap``."""
 
     input_spec = _GridTemplateInputSpec
     output_spec = _ImageOutputSpec
@@ -46,9 +46,9 @@ class GridTemplate(SimpleInterface):
 
 class _PrepareMaskInputSpec(BaseInterfaceInputSpec):
     in_file = File(exists=True, mandatory=True, desc='lesion mask, on any grid of its space')
-    binarize = traits.Float(desc='values above it are lesion; by default, the mask has to be 0 and 1')
+    binarize = traits.Float(desc='values above this are lesion; by default, the mask has to be 0 and 1')
     packed = traits.Any(
-        nohash=True, desc='what was read of in_file, and found usable (PackedMask): it is not read again'
+        nohash=True, desc='content of in_file, if it was already read and found usable (PackedMask)'
     )
 
 
@@ -58,7 +58,7 @@ class PrepareMask(SimpleInterface):
     Raises
     ------
     lacuna.errors.MaskError
-        If it is no usable mask, or lies beside the brain. An empty mask is passed on.
+        If the mask is unusable, or lies outside the brain. An empty mask is passed on.
     """
 
     input_spec = _PrepareMaskInputSpec
@@ -71,7 +71,7 @@ class PrepareMask(SimpleInterface):
             binarize = self.inputs.binarize if isdefined(self.inputs.binarize) else None
             mask = read_mask(self.inputs.in_file, binarize)
             check_touches(self.inputs.in_file, mask)
-        # not compressed: read several times, and removed when the mask is finished
+        # not compressed, because it is read several times and removed when the mask is finished
         target = Path(runtime.cwd, 'mask.nii')
         self._results['out_file'] = save(mask.image(), target)
         return runtime
@@ -83,7 +83,7 @@ class _DisconnectionMapInputSpec(BaseInterfaceInputSpec):
 
 
 class DisconnectionMap(SimpleInterface):
-    """Voxel-wise disconnection in percent (float32): the ratio of two densities."""
+    """Compute voxel-wise disconnection in percent (float32): the ratio of two densities."""
 
     input_spec = _DisconnectionMapInputSpec
     output_spec = _ImageOutputSpec
@@ -100,7 +100,7 @@ class _SummaryStatisticsInputSpec(BaseInterfaceInputSpec):
     full_tdi = File(exists=True, mandatory=True, desc='density of all streamlines')
     streamlines_total = traits.Int(mandatory=True, desc='streamlines of the tractogram')
     streamlines_disconnected = traits.Int(mandatory=True, desc='streamlines with a vertex in the mask')
-    warnings = traits.List(traits.Str, desc='what is doubtful about the mask and the tractogram, in words')
+    warnings = traits.List(traits.Str, desc='warnings about the mask and the tractogram')
 
 
 class _SummaryStatisticsOutputSpec(TraitedSpec):
@@ -108,7 +108,7 @@ class _SummaryStatisticsOutputSpec(TraitedSpec):
 
 
 class SummaryStatistics(SimpleInterface):
-    """Volume, counts and extent of one lesion, as JSON."""
+    """Compute volume, counts and extent of one lesion, as JSON."""
 
     input_spec = _SummaryStatisticsInputSpec
     output_spec = _SummaryStatisticsOutputSpec

@@ -1,4 +1,4 @@
-"""Nodes that build a streamline index and ask it."""
+"""Nodes that build and query a streamline index."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from nipype.interfaces.base import (
 from lacuna.images.nifti import load, save
 from lacuna.images.spaces import standard_grid
 from lacuna.streamlines import disconnection
+from lacuna.streamlines.endpoints import RULES
 from lacuna.streamlines.tractogram import Tractogram
 from lacuna.utils.cache import cached_or_local
 from lacuna.utils.progress import counting
@@ -28,12 +29,12 @@ from lacuna.utils.progress import counting
 class _BuildIndexInputSpec(BaseInterfaceInputSpec):
     in_tracks = File(exists=True, mandatory=True, desc='tractogram (.tck)')
     directory = Directory(
-        desc='folder of the index; what is right in it is kept. By default, that beside the tractogram, or in the cache'
+        desc='folder of the index, whose intact parts are kept; by default, that beside the tractogram, or in the cache'
     )
     space = traits.Str(mandatory=True, desc='standard space of the tractogram')
     resolution = traits.Int(mandatory=True, desc='edge of the voxels of the densities in mm')
     upsample = traits.Range(low=1, desc='override the rule of the step size')
-    show_progress = traits.Bool(False, usedefault=True, nohash=True, desc='a bar on a terminal')
+    show_progress = traits.Bool(False, usedefault=True, nohash=True, desc='show a progress bar on a terminal')
     num_threads = traits.Int(1, usedefault=True, nohash=True, desc='kept equal to the n_procs of the node')
 
 
@@ -44,9 +45,9 @@ class _BuildIndexOutputSpec(TraitedSpec):
 
 
 class BuildIndex(SimpleInterface):
-    """Make the index of a tractogram for a standard grid, unless it is there; its density as an image.
+    """Build the index of a tractogram for a standard grid, unless it exists; write its density as an image.
 
-    It runs in every run: whether the index is whole, and that of this tractogram, is known from itself.
+    The node runs in every run: only the index itself shows whether it is complete and of this tractogram.
 
     Raises
     ------
@@ -67,7 +68,7 @@ class BuildIndex(SimpleInterface):
         inputs = self.inputs
         tracks, grid = Path(inputs.in_tracks), standard_grid(inputs.space, inputs.resolution)
         upsample = inputs.upsample if isdefined(inputs.upsample) else None
-        # never in the folder of the node, where Nipype removes what is no output of it
+        # never in the folder of the node, where Nipype removes everything that is not an output
         if isdefined(inputs.directory):
             directory = Path(inputs.directory)
         else:
@@ -93,31 +94,31 @@ class BuildIndex(SimpleInterface):
 
 class _QueryIndexInputSpec(BaseInterfaceInputSpec):
     in_mask = File(exists=True, mandatory=True, desc='lesion mask of 0 and 1, on any grid')
-    index = Directory(exists=True, mandatory=True, desc='of BuildIndex')
+    index = Directory(exists=True, mandatory=True, desc='from BuildIndex')
     in_tracks = File(
         exists=True,
         mandatory=True,
         desc='the tractogram; read for masks off the 1 mm lattice, and for the sample',
     )
-    density = traits.Bool(True, usedefault=True, desc='whether the density is wanted')
+    density = traits.Bool(True, usedefault=True, desc='whether to compute the density')
     most_sampled = traits.Range(low=0, value=0, usedefault=True, desc='streamlines of the sample; 0 for none')
     num_threads = traits.Int(1, usedefault=True, nohash=True, desc='kept equal to the n_procs of the node')
 
 
 class _QueryIndexOutputSpec(TraitedSpec):
     selected = File(exists=True, desc='numbers of the streamlines with a vertex in the mask, from 0 (.npy)')
-    count = traits.Int(desc='how many')
+    count = traits.Int(desc='their number')
     out_file = File(exists=True, desc='how many of them visit each voxel')
     sample = File(exists=True, desc='some of them, evenly over their order (.tck)')
 
 
 class QueryIndex(SimpleInterface):
-    """Which streamlines have a vertex in a mask, and how many of them visit each voxel; none for an empty mask.
+    """Find the streamlines with a vertex in a mask, and how many of them visit each voxel; none for an empty mask.
 
     Raises
     ------
     lacuna.errors.StreamlineIndexError
-        If the index is damaged, or is not that of the tractogram as it is now.
+        If the index is damaged, or not of the current tractogram.
     """
 
     input_spec = _QueryIndexInputSpec
@@ -128,7 +129,7 @@ class QueryIndex(SimpleInterface):
         from lacuna.streamlines.sample import write_sample
 
         inputs = self.inputs
-        # every byte was compared when the index was built, or found
+        # every byte was compared when the index was built or found
         index = Index.open(inputs.index, tractogram=inputs.in_tracks, verify=False, nprocs=inputs.num_threads)
         ids = disconnection.select_streamlines(index, load(inputs.in_mask))
         target = Path(runtime.cwd, 'selected.npy')
@@ -146,13 +147,14 @@ class QueryIndex(SimpleInterface):
 
 
 class _AssignEndpointsInputSpec(BaseInterfaceInputSpec):
-    index = Directory(exists=True, mandatory=True, desc='of BuildIndex')
+    index = Directory(exists=True, mandatory=True, desc='from BuildIndex')
     in_parcels = File(exists=True, mandatory=True, desc='number of the parcel in each voxel, from 1')
     names = File(exists=True, mandatory=True, desc='names of the parcels (JSON list)')
+    assignment = traits.Enum(*RULES, usedefault=True, desc='which parcel an end belongs to')
     out_file = File(
         'endpoints.npz',
         usedefault=True,
-        desc='table to write; an absolute path is in a cache, and the file is used if it is there',
+        desc='table to write; an absolute path is in a cache, and an existing file is used',
     )
     num_threads = traits.Int(1, usedefault=True, nohash=True, desc='kept equal to the n_procs of the node')
 
@@ -162,7 +164,10 @@ class _AssignEndpointsOutputSpec(TraitedSpec):
 
 
 class AssignEndpoints(SimpleInterface):
-    """The table of the parcels that the streamlines of an index join: the nearest parcel within 4 mm of each end."""
+    """Make the table of the parcels that the streamlines of an index join.
+
+    An end belongs to the nearest parcel within 4 mm (``radial``), or to that of its voxel (``end-voxels``).
+    """
 
     input_spec = _AssignEndpointsInputSpec
     output_spec = _AssignEndpointsOutputSpec
@@ -176,7 +181,11 @@ class AssignEndpoints(SimpleInterface):
             index = Index.open(inputs.index, verify=False)
             names = json.loads(Path(inputs.names).read_text(encoding='utf-8'))
             table = disconnection.assign_endpoints(
-                index, load(inputs.in_parcels), names, nprocs=inputs.num_threads
+                index,
+                load(inputs.in_parcels),
+                names,
+                rule=inputs.assignment,
+                nprocs=inputs.num_threads,
             )
             table.save(target)
 

@@ -36,12 +36,12 @@ class MRtrixError(RuntimeError):
 
 
 def missing_commands() -> list[str]:
-    """The MRtrix3 commands that are not on the PATH."""
+    """Return the MRtrix3 commands that are not on the PATH."""
     return [command for command in _COMMANDS if shutil.which(command) is None]
 
 
 def mrtrix_version() -> str | None:
-    """Version of the MRtrix3 on the PATH, such as ``'3.0.4'``; None without one."""
+    """Return the version of MRtrix3 on the PATH, such as ``'3.0.4'``; None without one."""
     if (path := shutil.which('tckedit')) is None:
         return None
     done = subprocess.run([path, '-version'], capture_output=True, text=True, check=False)  # noqa: S603
@@ -50,7 +50,7 @@ def mrtrix_version() -> str | None:
 
 
 def clean_message(text: str) -> str:
-    r"""What an MRtrix3 command printed, without escape codes, progress bars and empty lines.
+    r"""Return what an MRtrix3 command printed, without escape codes, progress bars and empty lines.
 
     >>> clean_message('\x1b[31mtckedit: [ERROR] no such file\x1b[0m\n\n')
     'tckedit: [ERROR] no such file'
@@ -68,13 +68,13 @@ class _MRtrixInputSpec(CommandLineInputSpec):
         usedefault=True,
         nohash=True,
         argstr='-quiet',
-        desc='keep what it prints; else it goes to the terminal',
+        desc='keep the output of the command; otherwise it goes to the terminal',
     )
 
 
 class _WritingInputSpec(_MRtrixInputSpec):
     force = traits.Bool(
-        True, usedefault=True, nohash=True, argstr='-force', desc='overwrite what a killed run left'
+        True, usedefault=True, nohash=True, argstr='-force', desc='overwrite what a killed run left behind'
     )
 
 
@@ -83,8 +83,8 @@ class MRtrixCommand(CommandLine):
 
     def _format_arg(self, name: str, spec: Any, value: Any) -> str:
         if name == 'num_threads' and value <= 1:
-            value = 0  # for MRtrix3 1 means one thread beside the main one, 0 none
-        if isinstance(value, str):  # not left to nipype: its versions differ in what they quote
+            value = 0  # for MRtrix3, 1 means one thread in addition to the main one, 0 none
+        if isinstance(value, str):  # not left to nipype, whose versions differ in what they quote
             return spec.argstr % shlex.quote(value)
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return ' '.join(spec.argstr.removesuffix('...') % shlex.quote(item) for item in value)
@@ -113,9 +113,16 @@ class MRtrixCommand(CommandLine):
             raise MRtrixError(message)
         return runtime
 
+    def _list_outputs(self) -> dict[str, Any]:
+        """The files that were named as inputs."""
+        named = {name: getattr(self.inputs, name, None) for name in self.output_spec().copyable_trait_names()}
+        return {
+            name: str(Path(given).absolute()) for name, given in named.items() if given and isdefined(given)
+        }
+
     @property
     def version(self) -> str | None:
-        """Version of MRtrix3, which is part of the record of the run."""
+        """Version of MRtrix3, for the record of the run."""
         return mrtrix_version()
 
 
@@ -134,8 +141,10 @@ class _TCKEditInputSpec(_WritingInputSpec):
         argstr='-exclude %s...',
         desc='drop the streamlines with a vertex in any of these masks',
     )
-    in_weights = File(exists=True, argstr='-tck_weights_in %s', desc='one weight a streamline')
-    out_weights = File(argstr='-tck_weights_out %s', requires=['in_weights'], desc='weights of those kept')
+    in_weights = File(exists=True, argstr='-tck_weights_in %s', desc='one weight per streamline')
+    out_weights = File(
+        argstr='-tck_weights_out %s', requires=['in_weights'], desc='weights of the streamlines kept'
+    )
 
 
 class _TCKEditOutputSpec(TraitedSpec):
@@ -157,15 +166,12 @@ class TCKEdit(MRtrixCommand):
     output_spec = _TCKEditOutputSpec
 
     def _list_outputs(self) -> dict[str, Any]:
-        out_tracks = Path(self.inputs.out_tracks).absolute()
-        outputs: dict[str, Any] = {'out_tracks': str(out_tracks), 'count': read_header(out_tracks).count or 0}
-        if isdefined(self.inputs.out_weights):
-            outputs['out_weights'] = str(Path(self.inputs.out_weights).absolute())
-        return outputs
+        outputs = super()._list_outputs()
+        return {**outputs, 'count': read_header(outputs['out_tracks']).count or 0}
 
 
 class SelectStreamlines(TCKEdit):
-    """The streamlines with a vertex in each mask; none for an empty mask, which ``tckedit`` refuses."""
+    """Select the streamlines with a vertex in each mask; none for an empty mask, which ``tckedit`` refuses."""
 
     def _run_interface(self, runtime: Any, correct_return_codes: tuple[int, ...] = (0,)) -> Any:
         if all(voxels(load(mask)).any() for mask in self.inputs.include):
@@ -181,9 +187,9 @@ class SelectStreamlines(TCKEdit):
 class _TCKMapInputSpec(_WritingInputSpec):
     in_tracks = File(exists=True, mandatory=True, argstr='%s', position=-2, desc='tractogram')
     out_file = File('tdi.nii.gz', usedefault=True, argstr='%s', position=-1, desc='output image')
-    template = File(exists=True, argstr='-template %s', desc='image whose grid the output has')
+    template = File(exists=True, argstr='-template %s', desc='image that defines the grid of the output')
     upsample = traits.Range(low=1, argstr='-upsample %d', desc='override the rule of the step size')
-    in_weights = File(exists=True, argstr='-tck_weights_in %s', desc='one weight a streamline')
+    in_weights = File(exists=True, argstr='-tck_weights_in %s', desc='one weight per streamline')
 
 
 class _TCKMapOutputSpec(TraitedSpec):
@@ -191,14 +197,11 @@ class _TCKMapOutputSpec(TraitedSpec):
 
 
 class TCKMap(MRtrixCommand):
-    """Track density: ``tckmap``."""
+    """Map track density: ``tckmap``."""
 
     _cmd = 'tckmap'
     input_spec = _TCKMapInputSpec
     output_spec = _TCKMapOutputSpec
-
-    def _list_outputs(self) -> dict[str, Any]:
-        return {'out_file': str(Path(self.inputs.out_file).absolute())}
 
 
 class _TCK2ConnectomeInputSpec(_WritingInputSpec):
@@ -206,8 +209,13 @@ class _TCK2ConnectomeInputSpec(_WritingInputSpec):
     in_parcels = File(exists=True, mandatory=True, argstr='%s', position=-2, desc='label image')
     out_file = File('connectome.csv', usedefault=True, argstr='%s', position=-1, desc='output matrix')
     out_assignments = File(argstr='-out_assignments %s', desc='the two nodes of each streamline')
-    in_weights = File(exists=True, argstr='-tck_weights_in %s', desc='one weight a streamline')
-    search_radius = traits.Float(argstr='-assignment_radial_search %g', desc='mm; 4 by default')
+    in_weights = File(exists=True, argstr='-tck_weights_in %s', desc='one weight per streamline')
+    search_radius = traits.Float(
+        argstr='-assignment_radial_search %g', xor=['end_voxels'], desc='mm; 4 by default'
+    )
+    end_voxels = traits.Bool(
+        argstr='-assignment_end_voxels', xor=['search_radius'], desc='use only the voxel of an end'
+    )
     symmetric = traits.Bool(True, usedefault=True, argstr='-symmetric', desc='both triangles')
     zero_diagonal = traits.Bool(True, usedefault=True, argstr='-zero_diagonal', desc='no self-connections')
 
@@ -218,17 +226,11 @@ class _TCK2ConnectomeOutputSpec(TraitedSpec):
 
 
 class TCK2Connectome(MRtrixCommand):
-    """Connectivity between the parcels of a label image: ``tck2connectome``."""
+    """Compute connectivity between the parcels of a label image: ``tck2connectome``."""
 
     _cmd = 'tck2connectome'
     input_spec = _TCK2ConnectomeInputSpec
     output_spec = _TCK2ConnectomeOutputSpec
-
-    def _list_outputs(self) -> dict[str, Any]:
-        outputs = {'out_file': str(Path(self.inputs.out_file).absolute())}
-        if isdefined(self.inputs.out_assignments):
-            outputs['out_assignments'] = str(Path(self.inputs.out_assignments).absolute())
-        return outputs
 
 
 class _TCKInfoInputSpec(_MRtrixInputSpec):
@@ -242,7 +244,7 @@ class _TCKInfoOutputSpec(TraitedSpec):
 
 
 class TCKInfo(MRtrixCommand):
-    """Header of a tractogram and the number of its streamlines: ``tckinfo``."""
+    """Read the header of a tractogram and the number of its streamlines: ``tckinfo``."""
 
     _cmd = 'tckinfo'
     input_spec = _TCKInfoInputSpec
@@ -266,7 +268,7 @@ _STATISTICS = ('mean', 'median', 'std', 'min', 'max', 'count')
 
 class _TCKStatsInputSpec(_MRtrixInputSpec):
     in_tracks = File(exists=True, mandatory=True, argstr='%s', position=-1, desc='tractogram')
-    in_weights = File(exists=True, argstr='-tck_weights_in %s', desc='one weight a streamline')
+    in_weights = File(exists=True, argstr='-tck_weights_in %s', desc='one weight per streamline')
 
 
 class _TCKStatsOutputSpec(TraitedSpec):
@@ -274,12 +276,12 @@ class _TCKStatsOutputSpec(TraitedSpec):
     median = traits.Float(desc='median length (mm)')
     std = traits.Float(desc='standard deviation of the lengths (mm)')
     min = traits.Float(desc='smallest length (mm)')
-    max = traits.Float(desc='greatest length (mm)')
+    max = traits.Float(desc='largest length (mm)')
     count = traits.Int(desc='number of streamlines')
 
 
 class TCKStats(MRtrixCommand):
-    """Statistics of the lengths of the streamlines: ``tckstats``."""
+    """Compute statistics of the lengths of the streamlines: ``tckstats``."""
 
     _cmd = 'tckstats'
     input_spec = _TCKStatsInputSpec

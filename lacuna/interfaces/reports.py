@@ -1,4 +1,4 @@
-"""Nodes that draw the figures of a lesion and put them in their place."""
+"""Nodes that draw the figures of a lesion and write them under their final names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FILES = ('disconnection_map', 'full_tdi', 'summary', 'sample')
 
 
 class _DrawReportletsInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
-    stem = traits.Str(mandatory=True, desc='the name that leads all outputs of the mask')
+    stem = traits.Str(mandatory=True, desc='the name that all outputs of the mask begin with')
     space = traits.Str(mandatory=True, desc='standard space of the map')
     mask = File(exists=True, mandatory=True, desc='lesion mask, on any grid of the space')
     disconnection_map = File(exists=True, desc='percent')
@@ -36,7 +36,7 @@ class _DrawReportletsInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
     summary = File(exists=True, desc='statistics (JSON)')
     sample = File(exists=True, desc='some of the streamlines cut (.tck)')
     viewer = traits.Bool(True, usedefault=True, desc='whether to write the viewer')
-    metadata = traits.Dict(traits.Str, traits.Any, desc='what the sidecars of the mask have in common')
+    metadata = traits.Dict(traits.Str, traits.Any, desc='common content of the sidecars of the mask')
 
 
 class _ReportletsOutputSpec(TraitedSpec):
@@ -89,7 +89,7 @@ class _ReportletSinkInputSpec(BaseInterfaceInputSpec):
 
 
 class ReportletSink(SimpleInterface):
-    """Put the figures of a lesion into ``sub-<label>/figures``, each whole or not at all."""
+    """Write the figures of a lesion to ``sub-<label>/figures``, each completely or not at all."""
 
     input_spec = _ReportletSinkInputSpec
     output_spec = _ReportletsOutputSpec

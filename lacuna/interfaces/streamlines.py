@@ -1,4 +1,4 @@
-"""Nodes on tractograms as files."""
+"""Nodes for tractogram files."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class _CountStreamlinesInputSpec(BaseInterfaceInputSpec):
 
 
 class _CountStreamlinesOutputSpec(TraitedSpec):
-    streamlines_total = traits.Int(desc='streamlines that the file holds, whatever its header says')
+    streamlines_total = traits.Int(desc='number of streamlines in the file, whatever its header says')
 
 
 class CountStreamlines(SimpleInterface):
-    """How many streamlines a tractogram holds; a file that was counted before is not read again.
+    """Count the streamlines of a tractogram; a file that was counted before is not read again.
 
     Raises
     ------
@@ -48,14 +48,16 @@ class _MoveStreamlinesInputSpec(BaseInterfaceInputSpec):
     out_tracks = File(
         'moved.tck',
         usedefault=True,
-        desc='moved tractogram; an absolute path is in a cache, and the file is used if it is there',
+        desc='moved tractogram; an absolute path is in a cache, and an existing file is used',
     )
     num_threads = traits.Int(1, usedefault=True, nohash=True, desc='kept equal to the n_procs of the node')
 
 
 class _MoveStreamlinesOutputSpec(TraitedSpec):
     out_tracks = File(exists=True, desc='the tractogram with its vertices in the other space')
-    outside = traits.Int(desc='vertices outside the field of the transform, if the tractogram was moved now')
+    outside = traits.Int(
+        desc='vertices outside the field of the transform, if the tractogram was moved in this run'
+    )
 
 
 class MoveStreamlines(SimpleInterface):
@@ -80,7 +82,7 @@ class MoveStreamlines(SimpleInterface):
 
 class _SampleStreamlinesInputSpec(BaseInterfaceInputSpec):
     in_tracks = File(exists=True, mandatory=True, desc='tractogram (.tck)')
-    most = traits.Range(low=1, mandatory=True, desc='streamlines to keep at most')
+    most = traits.Range(low=1, mandatory=True, desc='largest number of streamlines to keep')
 
 
 class _SampleStreamlinesOutputSpec(TraitedSpec):
@@ -88,7 +90,7 @@ class _SampleStreamlinesOutputSpec(TraitedSpec):
 
 
 class SampleStreamlines(SimpleInterface):
-    """Some streamlines of a tractogram, to look at."""
+    """Sample some streamlines of a tractogram for display."""
 
     input_spec = _SampleStreamlinesInputSpec
     output_spec = _SampleStreamlinesOutputSpec

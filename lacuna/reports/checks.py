@@ -1,4 +1,4 @@
-"""What a researcher should know before using a result: checks of one lesion, as sentences."""
+"""Checks of one lesion, as sentences: what to know before using a result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from lacuna.images.plausibility import NOTABLE, MaskFacts, percent_text
 
-#: from how many groups of voxels on a mask has many
+#: a mask with at least this many groups of voxels has many pieces
 MANY_COMPONENTS = 10
 
 #: a share of streamlines counted from fewer than this is coarse
@@ -19,7 +19,7 @@ _SAID = ("the sidecar's Space", "the sidecar's SpatialReference", "the name's sp
 
 
 def check_mask(facts: MaskFacts) -> list[str]:
-    """Properties of a mask that are worth knowing but not suspicious.
+    """Return properties of a mask that are worth knowing but not suspicious.
 
     >>> check_mask(MaskFacts(500, 0.5, 80.0, 0.0, 0.1))
     ['The mask crosses the midline (20 % of it on the smaller side).']
@@ -31,16 +31,16 @@ def check_mask(facts: MaskFacts) -> list[str]:
 
 
 def check_space_of(space: str, metadata: Mapping[str, Any]) -> list[str]:
-    """Whether the space of the mask was stated."""
+    """Return a sentence if the space of the mask was not stated."""
     said = metadata.get('Mask')
     source = said.get('SpaceFrom') if isinstance(said, Mapping) else None
-    if metadata and source not in _SAID:  # none: a workflow that does not tell
+    if metadata and source not in _SAID:  # None: a workflow that does not record it
         return [f'The space of the mask ({space}) was guessed ({source or "the source is not recorded"}).']
     return []
 
 
 def sentence(doubt: str) -> str:
-    """A warning about an input, as a sentence.
+    """Return a warning about an input as a sentence.
 
     >>> sentence('the mask is empty')
     'The mask is empty.'
@@ -49,7 +49,7 @@ def sentence(doubt: str) -> str:
 
 
 def check_summary(summary: Mapping[str, Any]) -> list[str]:
-    """Checks of the statistics of a run."""
+    """Check the statistics of a lesion."""
     found = []
     if int(pieces := summary.get('mask_components') or 0) >= MANY_COMPONENTS:
         found.append(f'The mask consists of {pieces} pieces; look for stray voxels.')
@@ -61,7 +61,7 @@ def check_summary(summary: Mapping[str, Any]) -> list[str]:
 
 
 def check_denominators(percent: np.ndarray, full_tdi: np.ndarray) -> list[str]:
-    """How much of the map is based on few streamlines.
+    """Check how much of the map is based on few streamlines.
 
     >>> check_denominators(np.array([50.0, 10, 0]), np.array([2, 100, 1]))
     ['50 % of the affected voxels have fewer than 5 streamlines, so their percentages are coarse.']
@@ -76,7 +76,7 @@ def check_denominators(percent: np.ndarray, full_tdi: np.ndarray) -> list[str]:
 
 
 def check_spacing(spacing: float | None, affine: np.ndarray) -> list[str]:
-    """Whether vertices lie so far apart that a streamline may cross the mask without one in it.
+    """Check whether vertices are so far apart that a streamline may cross the mask without a vertex in it.
 
     Parameters
     ----------
@@ -86,12 +86,12 @@ def check_spacing(spacing: float | None, affine: np.ndarray) -> list[str]:
         Of the mask.
 
     >>> check_spacing(4.0, np.eye(4))
-    ['Vertices are sparse, 4.0 mm apart (voxels of the mask: 1.0 mm): streamlines may cross it uncounted.']
+    ['Vertices are sparse, 4.0 mm apart (voxels of the mask: 1.0 mm): streamlines may cross it without being counted.']
     """
     edge = float(np.linalg.norm(affine[:3, :3], axis=0).min())
-    # a line through a voxel is on average some two thirds of its edge long
+    # a line through a voxel is on average about two thirds of its edge long
     if spacing is None or spacing <= 2 * edge:
         return []
     return [
-        f'Vertices are sparse, {spacing:.1f} mm apart (voxels of the mask: {edge:.1f} mm): streamlines may cross it uncounted.'
+        f'Vertices are sparse, {spacing:.1f} mm apart (voxels of the mask: {edge:.1f} mm): streamlines may cross it without being counted.'
     ]

@@ -6,7 +6,6 @@ import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -19,36 +18,12 @@ from lacuna.reports.figures.frame import SHAPE, load_image, load_template, mask_
 from lacuna.reports.figures.group import distribution_figure, heat_figure, outliers
 from lacuna.reports.figures.style import drawing, png_bytes, svg_bytes
 from lacuna.reports.summary import warnings_html
-from lacuna.utils.files import write_if_changed
+from lacuna.utils.files import data_text, write_if_changed
 from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
 
-_SORT = """
-'use strict';
-for (const table of document.querySelectorAll('table.sortable')) {
-  table.querySelectorAll('th button').forEach((button, column) => {
-    button.onclick = () => {
-      const up = button.dataset.order !== 'up';
-      table.querySelectorAll('th').forEach((head) => head.removeAttribute('aria-sort'));
-      table.querySelectorAll('th button').forEach((other) => delete other.dataset.order);
-      button.dataset.order = up ? 'up' : 'down';
-      button.parentElement.setAttribute('aria-sort', up ? 'ascending' : 'descending');
-      const value = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent;
-      const rows = [...table.tBodies[0].rows].sort((a, b) => {
-        const [one, other] = [value(a), value(b)];
-        const difference = Number(one) - Number(other);
-        const order = Number.isNaN(difference) ? one.localeCompare(other) : difference;
-        return up ? order : -order;
-      });
-      table.tBodies[0].append(...rows);
-    };
-  });
-}
-"""
-
-
 _TITLE = '<title>Lacuna: all lesions</title>'
-#: bytes in which the title of a page of ours lies
+#: the title of a page by Lacuna is within so many bytes
 _HEAD = 1000
 
 
@@ -73,7 +48,7 @@ class GroupRow:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What was seen of a lesion: its row, why its mask cannot be drawn, flat indices of its voxels in the frame, and its map with the affine."""
+    """A lesion as it was read: row, why its mask cannot be drawn, flat indices of its voxels in the frame, map and affine."""
 
     row: GroupRow
     problem: str
@@ -83,7 +58,7 @@ class _Seen:
 
 @dataclass
 class _Sums:
-    """Sums over the lesions of a space: of masks in the frame, of maps on their own grids."""
+    """Sums over the lesions in one space: of masks in the frame, of maps on their own grids."""
 
     overlap: np.ndarray = field(default_factory=lambda: np.zeros(SHAPE, np.float32))
     masks: int = 0
@@ -102,7 +77,7 @@ class _Sums:
             self.maps += 1
 
     def mean_map(self) -> np.ndarray:
-        """In the frame: each grid is brought there once."""
+        """Resample the sum of each grid to the frame, once."""
         total = sum((to_frame(data, affine) for data, affine in self.totals.values()), np.zeros(SHAPE))
         return np.asarray(total / self.maps)
 
@@ -192,7 +167,7 @@ def _look(lesion: LesionResults) -> _Seen:
 
 
 def flagged(rows: Sequence[GroupRow]) -> list[list[str]]:
-    """For each lesion, in which numbers it is an outlier."""
+    """Return for each lesion the numbers in which it is an outlier."""
     volumes = np.log10([max(row.volume_ml, 1e-4) for row in rows])
     found = {
         'volume': outliers(volumes),
@@ -217,8 +192,8 @@ def _table(rows: Sequence[GroupRow], folder: Path) -> str:
         mark = ' class="outlier"' if unusual else ''
         body.append(f'<tr{mark}>{cells}<td>{", ".join(unusual)}</td></tr>')
     return (
-        '<p class="caption">Click a heading to sort. Unusual means more than 3.5 robust standard deviations from the '
-        f'median. The side is both if each side has at least {NOTABLE:.0f} % of the lesion.</p><div class="scroll">'
+        '<p class="caption">Click a heading to sort. "Unusual" means more than 3.5 robust standard deviations from the '
+        f'median. The side is "both" if each side has at least {NOTABLE:.0f} % of the lesion.</p><div class="scroll">'
         f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
     )
 
@@ -240,7 +215,7 @@ def _map_sections(space: str, sums: _Sums) -> Iterable[str]:
         mean = sums.mean_map().astype(np.float32)
         highest = float(np.percentile(mean[mean > 0], 99)) if mean.any() else 1.0
         figure = map_figure(template, mean, None, highest=max(highest, 0.1))
-        text = f'Mean of {sums.maps} disconnection maps ({where}), on a scale of its own.'
+        text = f'Mean of {sums.maps} disconnection maps ({where}), on its own scale.'
         yield _section('Mean disconnection', text, png_bytes(figure))
 
 
@@ -253,17 +228,15 @@ def _atlas_sections(lesions: Sequence[LesionResults]) -> Iterable[str]:
             if lesion.path('roi_disconnection', name):
                 try:
                     columns[lesion.stem] = lesion.parcels(name)
-                except InputError:  # 'lacuna check' says why, and the same run again mends it
+                except InputError:  # 'lacuna check' says why; running the same command again repairs it
                     unreadable.append(lesion.stem)
         if columns:
             table = pd.DataFrame(columns).T
             text = f'Percent of the streamlines of each parcel ({escape(name)}) that pass through the lesion. White: none; '
             text += 'grey: no streamline joins it to another parcel. '
-            text += (
-                'With more than 60 parcels, the means of networks are shown if the names tell the networks.'
-            )
+            text += 'If there are more than 60 parcels and their names contain the network, the means of networks are shown.'
             if unreadable:
-                text += f' Left out, because their tables cannot be read: {escape(", ".join(unreadable))}.'
+                text += f' Left out because their tables cannot be read: {escape(", ".join(unreadable))}.'
             yield _section('Parcels', text, svg_bytes(heat_figure(table)))
 
 
@@ -277,13 +250,12 @@ def _section(title: str, caption: str, picture: bytes) -> str:
 
 
 def _page(count: int, sections: Sequence[str]) -> str:
-    css = resources.files('lacuna').joinpath('data/report.css').read_text(encoding='utf-8')
-    body = '\n'.join(sections) or '<p class="box bad">There are no results.</p>'
+    body = '\n'.join(sections) or '<p class="box bad">No results.</p>'
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'{_TITLE}'
-        f'<link rel="icon" href="data:,"><style>{css}</style></head><body><nav><strong>Lacuna: all lesions</strong>'
+        f'<link rel="icon" href="data:,"><style>{data_text("report.css")}</style></head><body><nav><strong>Lacuna: all lesions</strong>'
         '</nav><main><h1>Lacuna: all lesions</h1>'
-        f'<p>{count} lesion{"" if count == 1 else "s"}.</p>{body}</main><script>{_SORT}</script></body></html>\n'
+        f'<p>{count} lesion{"" if count == 1 else "s"}.</p>{body}</main><script>\n{data_text("group.js")}</script></body></html>\n'
     )

@@ -19,7 +19,7 @@ from lacuna.bids.failures import Failure
 from lacuna.bids.outputs import figure_name, figures_dir
 from lacuna.bids.results import LesionResults, find_results
 from lacuna.errors import LacunaError
-from lacuna.images.masks import PackedMask
+from lacuna.images.masks import KnownMask
 from lacuna.reports.methods import methods_html, newest_methods
 from lacuna.reports.reportlets import draw_reportlets, publish_reportlets, results_stamp
 from lacuna.utils.files import write_if_changed
@@ -28,7 +28,7 @@ from lacuna.utils.processes import start_worker
 
 _CRASH = re.compile(r'\(details: (?P<path>.*?\.txt)\)')
 _MOST_OF_A_CRASH = 20_000
-#: bytes in which the stamp of a page or figure lies
+#: the stamp of a page or figure is within so many bytes
 _STAMPED = 1000
 
 
@@ -39,7 +39,7 @@ def make_reports(
     failures: Sequence[Failure] = (),
     redraw: bool = False,
     viewer: bool = True,
-    masks: Mapping[str, Mapping[Path, PackedMask]] = MappingProxyType({}),
+    masks: Mapping[str, Mapping[Path, KnownMask]] = MappingProxyType({}),
     workers: int = 1,
 ) -> Iterator[tuple[str, Path | str]]:
     """Make the pages of several participants; one that fails does not stop the others.
@@ -51,9 +51,9 @@ def make_reports(
     subjects : sequence of str
         Labels, without ``sub-``.
     masks : mapping
-        By the label of the participant, what was read of masks before, by their absolute paths.
+        For each participant label, the masks that were already read, by absolute path.
     workers : int
-        Processes.
+        Number of processes.
 
     Yields
     ------
@@ -75,12 +75,12 @@ def make_reports(
         yield from zip(subjects, pool.map(make, subjects, known), strict=True)
 
 
-def _try_report(root: Path, subject: str, masks: Mapping[Path, PackedMask], **options: Any) -> Path | str:
+def _try_report(root: Path, subject: str, masks: Mapping[Path, KnownMask], **options: Any) -> Path | str:
     from nibabel.filebasedimages import ImageFileError
 
     try:
         return make_report(root, subject, masks=masks, **options)
-    # what somebody has changed, removed or filled since the run
+    # files that were changed or removed since the run, or a full disk
     except (LacunaError, ImageFileError, OSError, EOFError, ValueError, KeyError) as error:
         return ' '.join(str(error).split()) or type(error).__name__
 
@@ -92,24 +92,24 @@ def make_report(
     failures: Iterable[Failure] = (),
     redraw: bool = False,
     viewer: bool = True,
-    masks: Mapping[Path, PackedMask] = MappingProxyType({}),
+    masks: Mapping[Path, KnownMask] = MappingProxyType({}),
 ) -> Path:
     """Draw the missing figures of a participant, and write the page.
 
     Parameters
     ----------
     root : pathlib.Path
-        Of the derivative dataset.
+        Root of the derivative dataset.
     subject : str
         Label, without ``sub-``.
     failures : iterable of lacuna.bids.failures.Failure
-        Those of other participants are left out.
+        Those of other participants are ignored.
     redraw : bool
         Redraw figures even if they are up to date.
     viewer : bool
         False leaves out the viewers.
     masks : mapping
-        What was read of masks before, by their absolute paths: these files are not opened again.
+        Masks that were already read, by absolute path: these files are not opened again.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def make_report(
 
 
 def _drawn(root: Path, subject: str) -> list[LesionResults]:
-    """The lesions of a participant that are on the page."""
+    """Return the lesions of a participant that are on the page."""
     return find_results(root, subject).with_map()
 
 
@@ -139,7 +139,7 @@ def is_current(root: Path, subject: str, *, viewer: bool = True) -> bool:
 
 
 def _is_stamped(path: Path, stamp: str) -> bool:
-    """Whether a file is there and has the stamp near its beginning."""
+    """Whether a file exists and has the stamp near its beginning."""
     if not path.is_file():
         return False
     with path.open('rb') as stream:
@@ -197,7 +197,7 @@ def write_page(root: Path, subject: str, failures: Sequence[Failure] = (), *, vi
 
 @dataclass
 class _Part:
-    """As much of nireports' ``Reportlet`` as the template looks at."""
+    """The part of nireports' ``Reportlet`` that the template uses."""
 
     name: str
     components: list[tuple[str, str]]
@@ -207,7 +207,7 @@ class _Part:
 
 @dataclass
 class _Section:
-    """As much of nireports' ``SubReport`` as the template looks at."""
+    """The part of nireports' ``SubReport`` that the template uses."""
 
     name: str
     reportlets: list[_Part] = field(default_factory=list)
@@ -215,7 +215,7 @@ class _Section:
 
 
 def _name_lesions(report: object) -> None:
-    """Titles as 'ses-01, label-lesion' instead of nireports' sentence."""
+    """Return titles such as 'ses-01, label-lesion' instead of nireports' sentence."""
     for section in getattr(report, 'sections', []):
         for part in section.reportlets:
             if part.title:
@@ -224,12 +224,12 @@ def _name_lesions(report: object) -> None:
 
 def _methods(root: Path) -> str:
     found = newest_methods(root)
-    return methods_html(*found) if found else '<p>There is no methods text in <code>logs/</code>.</p>'
+    return methods_html(*found) if found else '<p>No methods text in <code>logs/</code>.</p>'
 
 
 def _failures(failures: Sequence[Failure]) -> str:
     if not failures:
-        return '<p class="box bad">There are no results for this participant.</p>'
+        return '<p class="box bad">No results for this participant.</p>'
     parts = []
     for failure in failures:
         crash = _CRASH.search(failure.reason)
@@ -244,7 +244,7 @@ def _failures(failures: Sequence[Failure]) -> str:
 
 
 def _with_alternatives(page: str) -> str:
-    """The page with alternative texts for its pictures."""
+    """Return the page with alternative texts for its pictures."""
 
     def name(found: re.Match[str]) -> str:
         file = found['path'].rsplit('/', 1)[-1]

@@ -1,4 +1,4 @@
-"""All figures of one lesion, from its files to files."""
+"""Draw all figures of one lesion from its files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lacuna.bids.outputs import figure_name
 from lacuna.bids.results import LesionResults
 from lacuna.bids.sidecars import save
 from lacuna.images import plausibility
-from lacuna.images.masks import Mask, PackedMask
+from lacuna.images.masks import KnownMask, Mask
 from lacuna.images.plausibility import MaskFacts, mask_doubts, measure_mask
 from lacuna.reports import checks
 from lacuna.reports.figures import brain as figures
@@ -43,9 +43,9 @@ def draw_reportlets(
     folder: Path,
     *,
     viewer: bool = True,
-    masks: Mapping[Path, PackedMask] = MappingProxyType({}),
+    masks: Mapping[Path, KnownMask] = MappingProxyType({}),
 ) -> list[Path]:
-    """Draw all figures of a lesion under their final names, and write its viewer with the scripts that it needs.
+    """Draw all figures of a lesion under their final names, and write its viewer with its scripts.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def draw_reportlets(
     viewer : bool
         False leaves out the viewer.
     masks : mapping
-        What was read of masks before, by their absolute paths.
+        Masks that were already read, by absolute path.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def draw_reportlets(
 
 
 def publish_reportlets(paths: Iterable[Path], folder: Path) -> list[Path]:
-    """Put the figures of a lesion under their final names, each complete or not at all, and remove its older figures.
+    """Write the figures of a lesion under their final names, each completely or not at all, and remove older ones.
 
     Scripts go to a folder that all participants share, unless they are already there.
     """
@@ -128,7 +128,7 @@ class _Images:
         return self.found.mask
 
 
-def _read(lesion: LesionResults, masks: Mapping[Path, PackedMask]) -> _Images:
+def _read(lesion: LesionResults, masks: Mapping[Path, KnownMask]) -> _Images:
     found = lesion.mask_source.read(masks)
     disconnection, sample = lesion.path('disconnection_map'), lesion.path('sample')
     percent = load_image(disconnection) if disconnection else None
@@ -137,7 +137,7 @@ def _read(lesion: LesionResults, masks: Mapping[Path, PackedMask]) -> _Images:
 
 
 def _check(lesion: LesionResults, images: _Images) -> tuple[MaskFacts | None, list[str]]:
-    """The facts about the mask, and the findings of all checks."""
+    """Return the facts about the mask, and the findings of all checks."""
     found, facts, mask = [], None, images.mask
     if mask is None:
         found.append(f'The mask {images.found.problem}. Figures that need it are left out.')
@@ -174,7 +174,7 @@ def _brain_figures(lesion: LesionResults, images: _Images) -> list[tuple[str, Ca
 
 
 def own_scale(percent: np.ndarray) -> float | None:
-    """Upper end of a scale that shows small values; None if the scale from 0 to 100 is enough.
+    """Return the upper end of a scale for small values; None if the scale from 0 to 100 is enough.
 
     >>> own_scale(np.array([0.0, 1.0, 2.0, 4.0])), own_scale(np.array([90.0, 100.0]))
     (4.0, None)
@@ -206,9 +206,9 @@ def _write(path: Path, content: bytes) -> Path:
 
 
 def results_stamp(lesions: Iterable[LesionResults], *, viewer: bool = True) -> str:
-    """A comment that stands for the results of lesions as they are now, and for pages with or without a viewer.
+    """Return a comment that identifies the current results of lesions, and whether the page has a viewer.
 
-    Not by when they were written: clocks go wrong, and archives keep the times of what they unpack.
+    It does not use modification times: clocks can be wrong, and archives restore old times.
     """
     known = []
     for lesion in lesions:

@@ -15,7 +15,7 @@ from lacuna.reports.figures.frame import load_template
 def summary_fragment(
     lesion: LesionResults, mask: Path | None, checked: tuple[MaskFacts | None, list[str]]
 ) -> str:
-    """Numbers of a lesion as a table, and what the checks found.
+    """Return the numbers of a lesion as a table, and the findings of the checks.
 
     Parameters
     ----------
@@ -49,15 +49,15 @@ def summary_fragment(
 
 
 def warnings_html(warnings: list[str]) -> str:
-    """Warnings as a box, or a note that the checks found nothing."""
+    """Return the warnings as a box, or a note that the checks found nothing."""
     if not warnings:
-        return '<p class="box good">Checks found nothing unusual.</p>'
+        return '<p class="box good">The checks found nothing unusual.</p>'
     items = ''.join(f'<li>{escape(warning)}</li>' for warning in warnings)
     return f'<div class="box warn"><strong>Please check</strong><ul>{items}</ul></div>'
 
 
 def viewer_fragment(lesion: LesionResults, viewer: str) -> str:
-    """A button that opens the viewer in the page, and a link that opens it on its own."""
+    """Return a button that opens the viewer in the page, and a link that opens it in a new tab."""
     where = escape(f'sub-{lesion.subject}/figures/{viewer}', quote=True)
     return (
         f'<div class="viewer"><button type="button" data-viewer="{where}">Open the viewer here</button> '

@@ -1,1 +1,1 @@
-"""Tractograms: read, moved, indexed and queried."""
+"""Read, move, index and query tractograms."""

@@ -1,32 +1,45 @@
-"""Which streamlines of an index a lesion cuts, and what that does to maps and parcels: images in, images and tables out.
+"""The streamlines that a lesion cuts, and the effect on maps and parcels, computed from an index and images.
 
-Lesions in Python, the tasks of a run and the nodes of the workflows all use these functions.
+:class:`lacuna.streamlines.lesion.Lesion`, the tasks of a run and the nodes of the workflows all use these functions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lacuna.errors import InputError
+from lacuna.images.load import parcel_load
 from lacuna.images.maps import disconnection_map, lesion_summary
 from lacuna.images.nifti import make, nifti_affine, voxels
-from lacuna.measures import disconnection_percent, matrix_statistics, roi_disconnection
+from lacuna.measures import (
+    disconnection_percent,
+    higher_order,
+    higher_order_statistics,
+    lesion_part,
+    matrix_statistics,
+    network_disconnection,
+    roi_disconnection,
+    wilson_interval,
+)
+from lacuna.streamlines.bundles import BundleDisconnection, BundleSet
 from lacuna.streamlines.endpoints import EndpointTable
 from lacuna.streamlines.sample import spread
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lacuna.images.atlases import Parcellation
     from lacuna.images.masks import Mask
     from lacuna.streamlines.index.query import Index
 
 
 def select_streamlines(index: Index, mask: Any) -> np.ndarray:
-    """Streamlines with a vertex in a mask.
+    """Return the streamlines with a vertex in a mask.
 
     Parameters
     ----------
@@ -49,22 +62,24 @@ def select_streamlines(index: Index, mask: Any) -> np.ndarray:
 
 
 def density_map(index: Index, ids: np.ndarray) -> Any:
-    """How many of some streamlines visit each voxel of the index's grid (uint32), as an image."""
+    """Return how many of some streamlines visit each voxel of the index's grid (uint32), as an image."""
     return make(index.density(ids), index.grid.affine)
 
 
 def full_density_map(index: Index) -> Any:
-    """How many streamlines of the tractogram visit each voxel of the index's grid (uint32), as an image."""
+    """Return how many streamlines of the tractogram visit each voxel of the index's grid (uint32), as an image."""
     return make(index.total_density, index.grid.affine)
 
 
 def read_sample(index: Index, ids: np.ndarray, most: int) -> list[np.ndarray]:
-    """At most `most` of some streamlines, evenly spread over their order; each (vertices, 3) float32, world mm."""
+    """Return at most `most` of some streamlines, evenly spread over their order; each (vertices, 3) float32, world mm."""
     return index.read(ids[spread(len(ids), most)]) if len(ids) else []
 
 
-def assign_endpoints(index: Index, parcels: Any, names: Sequence[str], *, nprocs: int = 1) -> EndpointTable:
-    """The parcels that the streamlines of an index join: the nearest parcel within 4 mm of each end.
+def assign_endpoints(
+    index: Index, parcels: Any, names: Sequence[str], *, rule: str = 'radial', nprocs: int = 1
+) -> EndpointTable:
+    """The parcels that the streamlines of an index join.
 
     Parameters
     ----------
@@ -73,22 +88,24 @@ def assign_endpoints(index: Index, parcels: Any, names: Sequence[str], *, nprocs
         Number of the parcel in each voxel, from 1; 0 outside.
     names : sequence of str
         Of the parcels.
+    rule : str
+        ``radial``: the nearest parcel within 4 mm of each end; ``end-voxels``: the parcel of the voxel of the end.
     nprocs : int
         Threads.
     """
     from lacuna.streamlines.index.assignment import assign
 
     image = voxels(parcels)
-    pairs = assign(index.endpoints, image, nifti_affine(parcels.header), nprocs=nprocs)
+    pairs = assign(index.endpoints, image, nifti_affine(parcels.header), rule=rule, nprocs=nprocs)
     return EndpointTable.of(pairs, tuple(names), image)
 
 
 @dataclass(frozen=True)
 class ParcelDisconnection:
-    """What a lesion does to the connections between the parcels of an atlas.
+    """The effect of a lesion on the connections between the parcels of an atlas.
 
     Each table has the names of all parcels of the label table, in its order; matrices are symmetric, with 0 on the
-    diagonal. All are computed when they are first asked for.
+    diagonal. All are computed on first access.
 
     Attributes
     ----------
@@ -96,10 +113,17 @@ class ParcelDisconnection:
         The parcels at the ends of all streamlines.
     streamlines : numpy.ndarray
         (n,) numbers of the streamlines cut.
+    read_parcels : callable, optional
+        Gives the parcels themselves, in the space of the mask (:class:`lacuna.images.atlases.Parcellation`), for
+        `load` and `networks`.
+    mask : nibabel.Nifti1Image, optional
+        The lesion, 0 and 1, for `load`.
     """
 
     table: EndpointTable
     streamlines: np.ndarray
+    read_parcels: Callable[[], Parcellation] | None = field(default=None, repr=False)
+    mask: Any = field(default=None, repr=False)
 
     @cached_property
     def _cut(self) -> np.ndarray:
@@ -107,27 +131,27 @@ class ParcelDisconnection:
 
     @cached_property
     def matrix(self) -> pd.DataFrame:
-        """Percent of the streamlines between each two parcels that the lesion cuts (float); 0 where there are none."""
+        """Percent of the streamlines between each pair of parcels that the lesion cuts (float); 0 where there are none."""
         return self._frame(disconnection_percent(self._cut, self.table.full_matrix))
 
     @cached_property
     def lesion_matrix(self) -> pd.DataFrame:
-        """Number of streamlines between each two parcels that the lesion cuts (int)."""
+        """Number of streamlines between each pair of parcels that the lesion cuts (int)."""
         return self._frame(self._cut)
 
     @cached_property
     def intact_matrix(self) -> pd.DataFrame:
-        """Number of streamlines between each two parcels that the lesion leaves (int)."""
+        """Number of streamlines between each pair of parcels that the lesion leaves intact (int)."""
         return self._frame(self.table.full_matrix - self._cut)
 
     @cached_property
     def full_matrix(self) -> pd.DataFrame:
-        """Number of streamlines between each two parcels in the whole tractogram (int)."""
+        """Number of streamlines between each pair of parcels in the whole tractogram (int)."""
         return self._frame(self.table.full_matrix)
 
     @cached_property
     def disconnection(self) -> pd.Series:
-        """Percent of each parcel's streamlines to other parcels that the lesion cuts (float), by its name."""
+        """Percent of each parcel's streamlines to other parcels that the lesion cuts (float), by name."""
         import pandas as pd
 
         values = roi_disconnection(self._cut, self.table.full_matrix)
@@ -144,6 +168,84 @@ class ParcelDisconnection:
         )
         return {**numbers, **self.table.coverage.statistics()}
 
+    @cached_property
+    def support(self) -> pd.DataFrame:
+        """How many streamlines each percentage of `disconnection` is of, by the name of the parcel.
+
+        ``streamlines`` to other parcels, ``streamlines_disconnected`` (int), and Wilson's interval of 95 % of the
+        percentage, from ``low`` to ``high``; NaN for a parcel without streamlines.
+        """
+        import pandas as pd
+
+        total, cut = self.table.full_matrix.sum(axis=1), self._cut.sum(axis=1)
+        low, high = wilson_interval(cut, total)
+        columns = {
+            'streamlines': total,
+            'streamlines_disconnected': cut,
+            'low': 100.0 * low,
+            'high': 100.0 * high,
+        }
+        return pd.DataFrame(columns, index=self._names)
+
+    @cached_property
+    def load(self) -> pd.Series:
+        """Percent of each parcel that is lesion (float), by its name; NaN for a parcel that the image does not hold.
+
+        Raises
+        ------
+        ValueError
+            If the parcels or the mask were not given.
+        """
+        import pandas as pd
+
+        if self.read_parcels is None or self.mask is None:
+            message = 'the load of parcels needs the parcels and the mask'
+            raise ValueError(message)
+        return pd.Series(parcel_load(self.mask, self.read_parcels()), index=self._names, name='value')
+
+    @cached_property
+    def networks(self) -> NetworkDisconnection:
+        """What the lesion does to the networks of the parcels.
+
+        Raises
+        ------
+        lacuna.errors.InputError
+            If neither the label table nor the names of the parcels say which network each belongs to.
+        """
+        import pandas as pd
+
+        known = self.read_parcels().networks if self.read_parcels else ()
+        if not any(known):
+            message = (
+                'the networks of the parcels are not known: the label table has no column network, '
+                'and the names are not those of the Schaefer atlas'
+            )
+            raise InputError(message)
+        names, total, pairs = network_disconnection(self._cut, self.table.full_matrix, known)
+        rows = pd.Index(names, name='region')
+        return NetworkDisconnection(
+            pd.Series(total, index=rows, name='value'), pd.DataFrame(pairs, index=rows, columns=names)
+        )
+
+    def higher_order(self, threshold: float = 50) -> HigherOrderDisconnection:
+        """By how much the lesion lengthens the ways between parcels, see :func:`lacuna.measures.higher_order`.
+
+        Parameters
+        ----------
+        threshold : float
+            Percent of the streamlines of a pair that have to be spared for a way to lead along it.
+        """
+        spared = 100.0 - disconnection_percent(self._cut, self.table.full_matrix)
+        paths = self.table.path_lengths
+        delta, indirect = higher_order(self.table.full_matrix, spared, threshold, paths=paths)
+        numbers = higher_order_statistics(paths, self._cut, delta, indirect, threshold)
+        return HigherOrderDisconnection(self._frame(delta), self._frame(indirect), numbers)
+
+    @property
+    def counts(self) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+        """The names of the parcels, and `lesion_matrix` and `full_matrix` without names."""
+        return self.table.names, self._cut, self.table.full_matrix
+
     @property
     def _names(self) -> pd.Index:
         import pandas as pd
@@ -156,18 +258,61 @@ class ParcelDisconnection:
         return pd.DataFrame(matrix, index=self._names, columns=list(self.table.names))
 
 
-class Disconnection:
-    """What a mask disconnects, from the index of a tractogram.
+@dataclass(frozen=True)
+class NetworkDisconnection:
+    """What a lesion does to the networks to which parcels belong.
 
-    Each value is computed when it is first asked for, and kept.
+    Attributes
+    ----------
+    disconnection : pandas.Series
+        Percent of the streamlines that end in a network's parcels that the lesion cuts (float), by its name.
+    matrix : pandas.DataFrame
+        Percent of the streamlines between two networks, or within one (float); 0 where there are none.
+    """
+
+    disconnection: pd.Series
+    matrix: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class HigherOrderDisconnection:
+    """By how much a lesion lengthens the shortest ways between parcels.
+
+    Attributes
+    ----------
+    delta : pandas.DataFrame
+        Steps that each pair needs more than in the whole tractogram (int).
+    indirect : pandas.DataFrame
+        The same for pairs without a direct connection that is cut; 0 for others (int).
+    statistics : dict
+        What the file ``desc-higherorder_stats.json`` holds.
+    """
+
+    delta: pd.DataFrame
+    indirect: pd.DataFrame
+    statistics: dict[str, Any]
+
+    @cached_property
+    def mean(self) -> pd.Series:
+        """Mean of `delta` over the other parcels (float), by the name of the parcel."""
+        import pandas as pd
+
+        total = self.delta.to_numpy().sum(axis=1)
+        return pd.Series(total / max(len(total) - 1, 1), index=self.delta.index, name='value')
+
+
+class Disconnection:
+    """What a mask disconnects, computed from the index of a tractogram.
+
+    Each value is computed on first access, and kept.
 
     Parameters
     ----------
     index : lacuna.streamlines.index.query.Index
-        Of the tractogram, in the space of the mask.
+        Index of the tractogram, in the space of the mask.
     mask : lacuna.images.masks.Mask
     warnings : sequence of str
-        What is doubtful about mask and tractogram, for the summary.
+        Warnings about mask and tractogram, for the summary.
     """
 
     def __init__(self, index: Index, mask: Mask, warnings: Sequence[str] = ()) -> None:
@@ -206,9 +351,20 @@ class Disconnection:
         return {**numbers, 'warnings': '; '.join(self._warnings) or None}
 
     def sample(self, count: int) -> list[np.ndarray]:
-        """At most `count` of the streamlines cut, evenly over their order; each (vertices, 3) float32, world mm."""
+        """Return at most `count` of the streamlines cut, evenly over their order; each (vertices, 3) float32, world mm."""
         return read_sample(self._index, self.streamlines, count)
 
-    def parcels(self, table: EndpointTable) -> ParcelDisconnection:
-        """What is cut between the parcels of an atlas."""
-        return ParcelDisconnection(table, self.streamlines)
+    def parcels(
+        self, table: EndpointTable, read_parcels: Callable[[], Parcellation] | None = None
+    ) -> ParcelDisconnection:
+        """What is cut between the parcels of an atlas; for their load and networks, they are read."""
+        return ParcelDisconnection(table, self.streamlines, read_parcels, self._part)
+
+    def bundles(self, bundles: BundleSet) -> BundleDisconnection:
+        """What is cut of each bundle."""
+        return BundleDisconnection(bundles, self.streamlines, self._part)
+
+    @cached_property
+    def _part(self) -> Any:
+        """The box around the voxels of the mask, as an image."""
+        return make(*lesion_part(voxels(self.mask), np.asarray(self.mask.affine, float)))

@@ -1,4 +1,4 @@
-"""Which parcels the streamlines of a tractogram join: found once, used for every lesion."""
+"""The parcels that the streamlines of a tractogram join: found once, used for every lesion."""
 
 from __future__ import annotations
 
@@ -10,28 +10,44 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from lacuna.measures import connectivity
+from lacuna.errors import InputError
+from lacuna.measures import connectivity, path_lengths
 from lacuna.utils.files import replacing
 
-#: version of endpoint tables, a part of their key in the cache; to be raised when content or assignment change
+#: version of endpoint tables, a part of their key in the cache; raise it when content or assignment change
 VERSION = 2
-#: percent of the ends in no parcel from which on it is doubtful whether atlas and tractogram belong together
+#: percent of the ends in no parcel from which a run warns that atlas and tractogram may not match
 MANY_UNASSIGNED = 50.0
 _MOST_NAMES = 5
+#: rules for the parcel of an end, the nearest within 4 mm, or that of the voxel of the end
+RULES = ('radial', 'end-voxels')
+
+
+def check_rule(rule: str) -> str:
+    """A rule that there is.
+
+    Raises
+    ------
+    InputError
+    """
+    if rule not in RULES:
+        message = f'{rule} is not a rule for the ends of streamlines; choose from {" and ".join(RULES)}'
+        raise InputError(message)
+    return rule
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How the ends of all streamlines of a tractogram lie in the parcels of an atlas.
+    """How many ends of the streamlines of a tractogram are in each parcel of an atlas.
 
     Attributes
     ----------
     names : tuple of str
-        Of the parcels, in the order of the label table.
+        Names of the parcels, in the order of the label table.
     ends : numpy.ndarray
-        (parcels + 1,) int64: how many ends are in no parcel, and in each.
+        (parcels + 1,) int64: number of ends in no parcel, and in each parcel.
     present : numpy.ndarray
-        (parcels,) bool: whether the image holds a voxel of it.
+        (parcels,) bool: whether the image holds a voxel of the parcel.
     """
 
     names: tuple[str, ...]
@@ -40,11 +56,11 @@ class Coverage:
 
     @classmethod
     def load(cls, path: str | Path) -> Coverage | None:
-        """Read it from what `EndpointTable.save` wrote; None if that is not to be read."""
+        """Read it from a file of `EndpointTable.save`; None if the file cannot be read."""
         try:
             with np.load(path, allow_pickle=False) as content:
                 return cls(tuple(content['names'].tolist()), content['ends'], content['present'])
-        except (OSError, ValueError, KeyError, BadZipFile):  # who needs the table will say so
+        except (OSError, ValueError, KeyError, BadZipFile):  # whoever needs the table reports the error
             return None
 
     @property
@@ -58,11 +74,11 @@ class Coverage:
         return [self.names[row] for row in np.flatnonzero(self.present & (self.ends[1:] == 0))]
 
     def statistics(self) -> dict[str, Any]:
-        """What the matrix statistics say of it."""
+        """Return the entries for the matrix statistics."""
         return {'endpoints_unassigned_pct': self.unassigned_pct, 'parcels_unreached': len(self.unreached)}
 
     def doubts(self, atlas: str, space: str) -> list[str]:
-        """What is doubtful about an atlas, in sentences.
+        """Return warnings about an atlas.
 
         >>> Coverage(('a', 'b', 'c'), np.array([9, 1, 0, 0]), np.array([1, 1, 0], bool)).doubts('toy', 'MNI')
         ['the atlas toy: 90 % of the ends of the streamlines are in no parcel; is it in MNI, and does it reach the border of grey and white matter?', 'the atlas toy: no streamline ends in 1 of its 2 parcels (b)']
@@ -89,9 +105,9 @@ class EndpointTable:
     pairs : numpy.ndarray
         (streamlines, 2) int32: row of the label table, from 1; 0 where the end is in no parcel.
     names : tuple of str
-        Of the parcels, in the order of the label table.
+        Names of the parcels, in the order of the label table.
     full_matrix : numpy.ndarray
-        (parcels, parcels) int64, streamlines that join each two.
+        (parcels, parcels) int64, streamlines that join each pair.
     present : numpy.ndarray
         (parcels,) bool, whether the image holds a voxel of each.
     """
@@ -103,18 +119,23 @@ class EndpointTable:
 
     @classmethod
     def of(cls, pairs: np.ndarray, names: tuple[str, ...], image: np.ndarray) -> EndpointTable:
-        """The table of these pairs, with their matrix; `image` holds the row of a parcel in each voxel, or 0."""
+        """Make the table of these pairs, with their matrix; `image` holds the row of a parcel in each voxel, or 0."""
         present = np.isin(np.arange(1, len(names) + 1), image)
         return cls(pairs.astype(np.int32), names, connectivity(pairs, len(names)), present)
 
     @cached_property
     def coverage(self) -> Coverage:
-        """How the ends lie in the parcels."""
+        """Return how many ends are in each parcel."""
         ends = np.bincount(self.pairs.ravel(), minlength=len(self.names) + 1)
         return Coverage(self.names, ends, self.present)
 
+    @cached_property
+    def path_lengths(self) -> np.ndarray:
+        """Steps of the shortest path between each pair of parcels, see :func:`lacuna.measures.path_lengths`."""
+        return path_lengths(self.full_matrix)
+
     def save(self, path: Path) -> Path:
-        """Write a ``.npz``: whole or not at all."""
+        """Write a ``.npz``, completely or not at all."""
         with replacing(path) as temporary:
             np.savez(
                 temporary,
@@ -128,15 +149,15 @@ class EndpointTable:
 
     @classmethod
     def load(cls, path: str | Path) -> EndpointTable:
-        """Read what `save` wrote."""
+        """Read a file of `save`."""
         with np.load(path, allow_pickle=False) as content:
             names = tuple(content['names'].tolist())
             return cls(content['pairs'], names, content['full_matrix'], content['present'])
 
     def lesion_matrix(self, selected: np.ndarray) -> np.ndarray:
-        """Streamlines among those selected (numbers from 0) that join each two parcels."""
+        """Return how many of the selected streamlines (numbers from 0) join each pair of parcels."""
         return connectivity(self.pairs, len(self.names), selected)
 
     def unassigned(self, selected: np.ndarray) -> int:
-        """How many of those selected have an end in no parcel."""
+        """Return how many of the selected streamlines have an end in no parcel."""
         return int((self.pairs[selected] == 0).any(axis=1).sum())

@@ -1,4 +1,4 @@
-"""What one lesion disconnects, in Python: the numbers of a run, without its files."""
+"""What one lesion disconnects, in Python: the numbers of a run, without files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lacuna.errors import InputError, MaskError
+from lacuna.errors import InputError, MaskError, TractogramError
 from lacuna.images.atlases import custom_atlas, find_atlases
 from lacuna.images.masks import Mask, mask_source
 from lacuna.images.plausibility import inspect_mask, tractogram_doubt
@@ -18,13 +18,14 @@ from lacuna.streamlines.disconnection import Disconnection, ParcelDisconnection
 
 if TYPE_CHECKING:
     from lacuna.images.atlases import Atlas
+    from lacuna.streamlines.bundles import BundleDisconnection
     from lacuna.streamlines.tractogram import Tractogram
 
 
 class Lesion:
-    """What a lesion disconnects in a tractogram; `Tractogram.disconnect <lacuna.streamlines.tractogram.Tractogram.disconnect>` makes it.
+    """What a lesion disconnects in a tractogram, from `Tractogram.disconnect <lacuna.streamlines.tractogram.Tractogram.disconnect>`.
 
-    Each value is computed when it is first asked for, and kept. All are those that ``lacuna run snm`` writes to files.
+    Each value is computed on first access, and kept. The values are those that ``lacuna run snm`` writes to files.
 
     Parameters
     ----------
@@ -38,15 +39,15 @@ class Lesion:
     ----------
     tractogram : lacuna.Tractogram
     name : str
-        Of the mask's file; ``image`` for one that was not read from a file.
+        Name of the mask's file; ``image`` for a mask that was not read from a file.
     space : str
         The supported space of the mask and of all results.
     warnings : list of str
-        What is doubtful about the mask and the tractogram.
+        Warnings about the mask and the tractogram.
 
     Examples
     --------
-    `data` are the paths of what ``lacuna tutorial`` writes.
+    `data` holds the paths of the files that ``lacuna tutorial`` writes.
 
     >>> import lacuna
     >>> lesion = lacuna.Tractogram(data.connectome).disconnect(data.masks[0])
@@ -66,7 +67,7 @@ class Lesion:
     def __init__(self, tractogram: Tractogram, mask: Any, space: str | None = None) -> None:
         self.tractogram = tractogram
         self._mask, self.name, self.space, self.warnings = _checked(tractogram, mask, space)
-        tractogram.in_space(self.space)  # there is a transform, if one is needed
+        tractogram.in_space(self.space)  # raises if a transform is needed and missing
 
     def __repr__(self) -> str:
         return f'<Lesion {self.name} in {self.space}, of the tractogram {self.tractogram.name}>'
@@ -96,11 +97,11 @@ class Lesion:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What the statistics file of a run holds, such as ``mask_volume_mm3`` and ``streamlines_disconnected``."""
+        """The content of the statistics file of a run, such as ``mask_volume_mm3`` and ``streamlines_disconnected``."""
         return self._found.summary
 
     def sample(self, count: int) -> list[np.ndarray]:
-        """At most `count` of the streamlines cut, evenly spread over their order in the tractogram.
+        """Return at most `count` of the streamlines cut, evenly spread over their order in the tractogram.
 
         Returns
         -------
@@ -115,9 +116,13 @@ class Lesion:
         return self._found.sample(count)
 
     def parcels(
-        self, atlas: str | tuple[Any, Any, str], *, folder: Path | None = None
+        self,
+        atlas: str | tuple[Any, Any, str],
+        *,
+        folder: Path | None = None,
+        assignment: str = 'radial',
     ) -> ParcelDisconnection:
-        """What the lesion does to the connections between the parcels of an atlas.
+        """What the lesion does to the parcels of an atlas, and to the connections between them.
 
         The parcels at the ends of all streamlines are found once for a tractogram and an atlas, and kept in the cache.
 
@@ -125,9 +130,12 @@ class Lesion:
         ----------
         atlas : str or (path, path, str)
             Name of an atlas of TemplateFlow or of `folder` (``lacuna info atlases`` lists them), or label image,
-            label table and standard space of one of your own.
+            label table and standard space of your own atlas.
         folder : pathlib.Path, optional
-            A folder of atlases with BIDS names, to look into before TemplateFlow.
+            A folder of atlases with BIDS names, searched before TemplateFlow.
+        assignment : str
+            Which parcel the end of a streamline belongs to. ``radial``: the nearest within 4 mm; ``end-voxels``: that
+            of its voxel.
 
         Returns
         -------
@@ -136,10 +144,35 @@ class Lesion:
         Raises
         ------
         lacuna.errors.InputError
-            If there is no such atlas, or its image and its names do not fit.
+            If there is no such atlas or rule, or the atlas's image and its names do not fit.
         """
-        table = self.tractogram.endpoints(_found_atlas(atlas, self.space, folder), self.space)
-        return self._found.parcels(table)
+        found = _found_atlas(atlas, self.space, folder)
+        table = self.tractogram.endpoints(found, self.space, assignment=assignment)
+        return self._found.parcels(table, lambda: self.tractogram.parcellation(found, self.space))
+
+    def bundles(self, source: str | Path | None = None) -> BundleDisconnection:
+        """What the lesion cuts of each bundle of the tractogram.
+
+        Parameters
+        ----------
+        source : path, optional
+            Table of the bundles, or ``groups`` for those in the tractogram itself; by default, those found beside it
+            or in it, see :meth:`lacuna.streamlines.tractogram.Tractogram.bundles`.
+
+        Returns
+        -------
+        lacuna.streamlines.bundles.BundleDisconnection
+
+        Raises
+        ------
+        lacuna.errors.TractogramError
+            If there are no bundles, or they are not of this tractogram.
+        """
+        found = self.tractogram.bundles(source)
+        if found is None:
+            message = f'{self.tractogram.path}: no bundles are known; give the table that says which streamlines are in which'
+            raise TractogramError(message)
+        return self._found.bundles(self.tractogram.bundle_set(found[1], self.space))
 
     def plot(self, kind: str = 'glass_brain', **options: Any) -> Any:
         """Draw the map with nilearn.
@@ -147,20 +180,19 @@ class Lesion:
         Parameters
         ----------
         kind : str
-            ``glass_brain``: looked through from three sides; ``stat_map``: in slices of a brain.
+            ``glass_brain``: a glass brain from three sides; ``stat_map``: slices of a brain.
         **options
-            For nilearn's ``plot_glass_brain`` or ``plot_stat_map``, instead of those
-            chosen here.
+            Options of nilearn's ``plot_glass_brain`` or ``plot_stat_map``, overriding those chosen here.
 
         Returns
         -------
         nilearn display
-            ``savefig`` of it writes a picture. None if `output_file` is among the options.
+            Its method ``savefig`` writes a picture. None if `output_file` is among the options.
 
         Raises
         ------
         ValueError
-            If there is no such kind.
+            If `kind` is neither of these.
         """
         if kind not in ('glass_brain', 'stat_map'):
             message = f"a map is plotted as 'glass_brain' or 'stat_map', not as {kind!r}"
@@ -186,7 +218,7 @@ class Lesion:
 
 
 def _checked(tractogram: Tractogram, given: Any, space: str | None) -> tuple[Mask, str, str, list[str]]:
-    """Mask, name, space and doubts of a lesion, looked at as a run does."""
+    """Return mask, name, space and warnings of a lesion, checked as in a run."""
     path = mask_source(given)
     stated = stated_spaces(path) if path.is_file() else []
     try:

@@ -16,7 +16,7 @@ from lacuna.images.transforms import _ORDER, PointTransform
 from lacuna.streamlines.files import tck
 from lacuna.streamlines.files.arrays import Progress, replacing_tractogram
 
-#: changes when moved points would: part of `move_key`
+#: part of `move_key`; changes whenever moved points would
 _VERSION = 1
 
 _BLOCK_ROWS = 2**18
@@ -24,7 +24,7 @@ _BLOCK_ROWS = 2**18
 
 @dataclass(frozen=True)
 class Moved:
-    """What was moved.
+    """Numbers of moved streamlines and vertices.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Moved:
 
 
 def move_key(tractogram_sha256: str, transform_sha256: str, order: int = _ORDER) -> str:
-    """What stands for a moved tractogram: depends on content of tractogram and transform, and on how points are moved."""
+    """Return the key of a moved tractogram: depends on the content of tractogram and transform, and on how points are moved."""
     text = f'{_VERSION} {tractogram_sha256} {transform_sha256} {order}'
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -56,14 +56,14 @@ def move_blocks(
         As `lacuna.streamlines.files.formats.iter_blocks` yields them.
     transform : PointTransform
     threads : int
-        Blocks to work on at the same time; each takes about 100 bytes for a vertex.
+        Blocks to work on at the same time; each takes about 100 bytes per vertex.
 
     Yields
     ------
     points : numpy.ndarray
         (vertices, 3) float32, world mm of the new space.
     lengths : numpy.ndarray
-        (streamlines,) unchanged.
+        (streamlines,), unchanged.
     outside : int
         Vertices outside the box of a displacement field.
     """
@@ -92,15 +92,15 @@ def move_tractogram(
 ) -> Moved:
     """Write a ``.tck`` with the streamlines of another one, moved by a transform.
 
-    The file is read in a stream: memory does not depend on its size. Streamlines and vertices stay as many as they
-    were, in their order. All header fields stay, ``step_size`` too, by which MRtrix3 chooses how finely to sample a
-    streamline for density maps: between two standard spaces the distance of vertices changes by some percent, and
-    without the field there would be no upsampling at all.
+    The file is read in a stream: memory does not depend on its size. The numbers and the order of streamlines and
+    vertices stay the same, and so do all header fields. This includes ``step_size``, from which MRtrix3 computes how
+    finely to sample streamlines for density maps: between two standard spaces the distance of vertices changes by a few
+    percent, and without the field there would be no upsampling at all.
 
     Parameters
     ----------
     source, target : path
-        ``.tck``; `target` appears when it is complete, and replaces a file of this name.
+        ``.tck``; `target` appears when it is complete, and replaces an existing file.
     transform : PointTransform
     threads : int, optional
         By default, one for each processor that this process may use, at most 8.

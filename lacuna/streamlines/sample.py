@@ -1,4 +1,4 @@
-"""Some streamlines of many, evenly spread and with few vertices, to look at."""
+"""Samples of streamlines for display, evenly spread and with few vertices."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 
 from lacuna.streamlines.files.tck import TractogramInfo, iter_blocks, read_header, write_tck
 
-#: mm between the vertices of a sample: few are off the line by as much as a pixel of the pictures (half a mm)
+#: mm between the vertices of a sample: hardly any line is off by a pixel of the pictures (half a mm)
 SPACING = 4.0
-#: header field with the spacing before vertices were left out; not ``step_size``, which decides how MRtrix3 upsamples
+#: header field with the spacing before vertices were dropped; not ``step_size``, from which MRtrix3 upsamples
 _SPACING_FIELD = 'vertex_spacing'
 
 
 def spread(count: int, most: int) -> np.ndarray:
-    """Numbers of at most `most` of `count` things, evenly spread, ascending.
+    """Return the numbers of at most `most` of `count` things, evenly spread, ascending.
 
     >>> spread(10, 4), spread(2, 4)
     (array([0, 3, 6, 9]), array([0, 1]))
@@ -26,7 +26,7 @@ def spread(count: int, most: int) -> np.ndarray:
 
 
 def thinned(streamline: np.ndarray, spacing: float = SPACING) -> np.ndarray:
-    """A streamline with vertices at least `spacing` mm apart along it; both ends are kept.
+    """Thin out a streamline to vertices at least `spacing` mm apart along it; both ends are kept.
 
     >>> line = np.zeros((11, 3))
     >>> line[:, 0] = range(11)
@@ -43,7 +43,7 @@ def thinned(streamline: np.ndarray, spacing: float = SPACING) -> np.ndarray:
 
 
 def median_spacing(streamlines: Iterable[np.ndarray]) -> float | None:
-    """Median distance (mm) of successive vertices; None if no streamline has two.
+    """Return the median distance (mm) of successive vertices; None if no streamline has two.
 
     >>> median_spacing([np.array([[0.0, 0, 0], [0, 4, 0]])]), median_spacing([np.zeros((1, 3))])
     (4.0, None)
@@ -53,7 +53,7 @@ def median_spacing(streamlines: Iterable[np.ndarray]) -> float | None:
 
 
 def write_sample(target: str | Path, streamlines: Sequence[np.ndarray]) -> None:
-    """Write streamlines with only as many vertices as one can see; the header says how far apart they were.
+    """Write streamlines with only as many vertices as one can see; the header records the original spacing.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def write_sample(target: str | Path, streamlines: Sequence[np.ndarray]) -> None:
 
 
 def read_sample(path: str | Path) -> tuple[list[np.ndarray], float | None]:
-    """The streamlines of a sample, with few vertices, and how far apart (mm) their vertices were before some were left out.
+    """Read the streamlines of a sample, with few vertices, and their original spacing (mm).
 
     Raises
     ------
@@ -79,7 +79,7 @@ def read_sample(path: str | Path) -> tuple[list[np.ndarray], float | None]:
     streamlines: list[np.ndarray] = []
     for points, sizes in iter_blocks(header):
         streamlines += [line for line in np.split(points, np.cumsum(sizes)[:-1]) if len(line)]
-    if _SPACING_FIELD not in header.fields:  # of an earlier version, with all vertices, or without any
+    if _SPACING_FIELD not in header.fields:  # from an earlier version, with all vertices, or without any
         return [thinned(line) for line in streamlines], median_spacing(streamlines)
     try:
         return streamlines, float(header.fields[_SPACING_FIELD])
@@ -109,16 +109,16 @@ def sample_tck(source: str | Path, target: str | Path, most: int) -> None:
 
 
 def upsampling(step_size: float | None, voxel: float, requested: int | None = None) -> int:
-    """Factor by which streamlines are sampled more finely before their voxels are counted, by MRtrix3's rule.
+    """Return the factor by which streamlines are sampled more finely before counting voxels, by MRtrix3's rule.
 
     Parameters
     ----------
     step_size : float or None
-        Distance of the vertices in mm, as the header of the ``.tck`` claims; None if it does not.
+        Distance of the vertices in mm according to the header of the ``.tck``; None if it has none.
     voxel : float
         Smallest edge of a voxel in mm.
     requested : int, optional
-        Factor that the user asked for; it overrides the rule.
+        Factor given by the user; it overrides the rule.
 
     Examples
     --------
@@ -141,7 +141,7 @@ def gap_warning(info: TractogramInfo, voxel: float, requested: int | None = None
     Parameters
     ----------
     info : TractogramInfo
-        What `lacuna.streamlines.files.tck.scan` found.
+        Result of `lacuna.streamlines.files.tck.scan`.
     voxel : float
         Smallest edge of a voxel of the density map in mm.
     requested : int, optional
@@ -150,7 +150,7 @@ def gap_warning(info: TractogramInfo, voxel: float, requested: int | None = None
     Returns
     -------
     str or None
-        One line that names the option and a factor that is enough; None if the spacing is fine.
+        One line with the option and a sufficient factor; None if the spacing is fine.
     """
     factor = upsampling(info.step_size, voxel, requested)
     if info.spacing / factor <= voxel / 2:

@@ -15,20 +15,20 @@ from lacuna.errors import InputError, TractogramError
 class Subsample:
     """A random part of the streamlines of a tractogram.
 
-    Of N streamlines, ``round(fraction * N)`` are drawn without replacement, each set of them as likely as any other,
-    and stay in their order. The same fraction, seed and N give the same numbers of streamlines, whatever the format.
+    Of N streamlines, ``round(fraction * N)`` are drawn without replacement, with every set equally likely, and keep
+    their order. The same fraction, seed and N give the same numbers of streamlines, whatever the format.
 
     Attributes
     ----------
     fraction : float
         Above 0, at most 1.
     seed : int
-        Of the random numbers, 0 or more.
+        Seed of the random numbers, 0 or more.
 
     Raises
     ------
     InputError
-        If a value is not one of those possible.
+        If a value is invalid.
     """
 
     fraction: float
@@ -43,11 +43,11 @@ class Subsample:
             raise InputError(message)
 
     def size(self, count: int) -> int:
-        """How many of `count` streamlines are drawn."""
+        """Return how many of `count` streamlines are drawn."""
         return round(self.fraction * count)
 
     def draw(self, count: int) -> Callable[[int], np.ndarray]:
-        """A function that says of the next so many of `count` streamlines which of them are drawn.
+        """Return a function that takes a number of streamlines and says which of the next ones (of `count`) are drawn.
 
         >>> take = Subsample(0.5, seed=1).draw(6)
         >>> take(4), take(2)
@@ -73,7 +73,7 @@ class Subsample:
     def of_blocks(
         self, blocks: Iterable[tuple[np.ndarray, np.ndarray]], count: int, source: Path
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Those drawn of the streamlines in the blocks (points, and number of vertices of each) of a tractogram.
+        """Yield the drawn streamlines of the blocks (points, and number of vertices of each) of a tractogram.
 
         Raises
         ------
@@ -90,13 +90,13 @@ class Subsample:
             yield points[np.repeat(drawn, lengths)], lengths[drawn]
         if found != count:
             message = (
-                f'{source}: its header says {count} streamlines, and there are {"more" if found > count else found}; '
-                'convert it as a whole first'
+                f'{source}: its header claims {count} streamlines, but it has {"more" if found > count else found}; '
+                'convert it without --fraction first'
             )
             raise TractogramError(message)
 
     def of_bundles(self, bundles: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
-        """The numbers that the streamlines of bundles have among those drawn.
+        """Return the numbers of the streamlines of bundles among those drawn.
 
         >>> Subsample(0.5, seed=1).of_bundles({'AF_L': np.array([1, 2, 3]), 'CST_L': np.array([4, 5])}, 6)
         {'AF_L': array([0]), 'CST_L': array([1, 2])}

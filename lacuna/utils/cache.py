@@ -1,4 +1,4 @@
-"""Folders for caches, and files that are made once."""
+"""Cache folders, and files that are made only once."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from lacuna.utils.locks import file_lock
 
 
 def cache_dir() -> Path:
-    """Folder of Lacuna's caches: ``LACUNA_CACHE_DIR``, else ``lacuna`` in the user's cache folder.
+    """Return the folder of Lacuna's caches: ``LACUNA_CACHE_DIR``, else ``lacuna`` in the user's cache folder.
 
-    Where the user has none to write to, as in many a container, it is a private one among the temporary files.
+    If that cannot be written to, as in many containers, it is a private folder among the temporary files.
     """
     if given := os.environ.get('LACUNA_CACHE_DIR'):
         return Path(given).expanduser().absolute()
@@ -25,18 +25,17 @@ def cache_dir() -> Path:
 
 
 def user_cache_dir() -> Path | None:
-    """Lacuna's folder in the user's cache folder; None if there is no home, or it cannot be written to."""
-    if given := os.environ.get('XDG_CACHE_HOME'):
-        caches = Path(given).absolute()
-    elif home := home_dir():
-        caches = home / '.cache'
-    else:
+    """Return Lacuna's folder in the user's cache folder; None if there is no home, or it cannot be written to."""
+    from platformdirs import user_cache_path
+
+    folder = user_cache_path('lacuna')
+    if folder.parts[0] == '~':  # unchanged if there is no home
         return None
-    return caches / 'lacuna' if is_writable(caches / 'lacuna') else None
+    return folder.absolute() if is_writable(folder.absolute()) else None
 
 
 def home_dir() -> Path | None:
-    """The user's home; None if HOME is not set and the system knows no user of this number."""
+    """Return the user's home; None if HOME is not set and the system has no user with this id."""
     try:
         return Path.home()
     except RuntimeError:
@@ -50,12 +49,12 @@ def is_writable(folder: Path) -> bool:
 
 
 def private_temporary_dir() -> Path:
-    """A folder among the temporary files that only this user can write to; the same one for all processes.
+    """Return a folder among the temporary files that only this user can write to, the same for all processes.
 
     Raises
     ------
     InputError
-        If somebody else's is in its place: what lies in a cache is trusted, compiled code above all.
+        If the folder belongs to somebody else: the content of a cache is trusted, above all compiled code.
     """
     folder = Path(tempfile.gettempdir()) / f'lacuna-{os.geteuid()}'
     if not make_private_dir(folder):
@@ -65,9 +64,9 @@ def private_temporary_dir() -> Path:
 
 
 def make_private_dir(path: Path) -> bool:
-    """Make a folder for what is run or unpickled again later; whether nobody but its owner can put anything there.
+    """Make a folder for code and pickles; return whether only its owner can write to it.
 
-    One that is there already, and belongs to somebody else or is open to others, is left as it is.
+    An existing one that belongs to somebody else or is open to others is left unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):
@@ -82,7 +81,7 @@ def _is_private(path: Path) -> bool:
 
 
 def _keeps_permissions(folder: Path) -> bool:
-    """Whether the file system knows owners and permissions: those of other operating systems often do not."""
+    """Whether the file system has owners and permissions: those of other operating systems often do not."""
     try:
         with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder) as probe:
             return _is_private(Path(probe))
@@ -91,7 +90,7 @@ def _keeps_permissions(folder: Path) -> bool:
 
 
 def cached(target: Path, make: Callable[[], object]) -> None:
-    """Make a file of the cache unless it is there; other processes that want it wait, and find it."""
+    """Make a file of the cache unless it exists; other processes that need it wait and then use it."""
     if not target.is_file():
         with file_lock(target.with_suffix('.lock')):
             if not target.is_file():
@@ -99,7 +98,7 @@ def cached(target: Path, make: Callable[[], object]) -> None:
 
 
 def cached_or_local(folder: str | Path, name: str | Path, make: Callable[[Path], object]) -> Path:
-    """The file of a node: an absolute name is in a cache and made once, any other in the folder and made now."""
+    """Make the file of a node: an absolute name is in a cache and made only once, any other is in the folder and made now."""
     target = Path(folder, name)
     if Path(name).is_absolute():
         cached(target, lambda: make(target))

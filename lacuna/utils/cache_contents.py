@@ -1,4 +1,4 @@
-"""What Lacuna keeps between runs: what there is, how large, and how it is removed while no run needs it."""
+"""What Lacuna keeps between runs: list it with sizes, and remove it while no run needs it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from lacuna.errors import InputError
 from lacuna.utils.cache import is_writable, make_private_dir
 from lacuna.utils.locks import locked
 
-#: the folders of a cache that is made anew where it is missing, and what they hold
+#: folders of the cache that are rebuilt when missing, and what they hold
 KINDS = {
     'index': 'streamline indexes',
     'moved': 'tractograms in another space',
     'converted': 'tractograms as .tck',
     'endpoints': 'parcels at the ends of streamlines',
+    'bundles': 'voxels that bundles visit',
     'tdi': 'densities of tractograms (engine mrtrix)',
     'tractograms': 'checksums of tractograms',
     'numba*': 'compiled code',
 }
-#: and the one of what was downloaded, which is not
+#: the folder of downloads, which is not rebuilt
 FETCHED = 'connectomes'
 _LOCK = '.lock'
 _DAY = 86400.0
@@ -32,7 +33,7 @@ _UNITS = ('bytes', 'kB', 'MB', 'GB', 'TB')
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that is kept.
+    """One item in the cache.
 
     Attributes
     ----------
@@ -41,7 +42,7 @@ class Entry:
     size : int
         Bytes.
     used : float
-        When it was last read or written, as far as the file system tells (seconds since 1970).
+        When it was last read or written, as far as the file system records it (seconds since 1970).
     """
 
     path: Path
@@ -50,26 +51,26 @@ class Entry:
 
 
 def entries(root: Path, kind: str, *, unused_days: float = 0.0) -> list[Entry]:
-    """What there is of one kind.
+    """Return the items of one kind.
 
     Parameters
     ----------
     root : pathlib.Path
         Folder of the cache.
     kind : str
-        Of `KINDS`, or `FETCHED`.
+        One of `KINDS`, or `FETCHED`.
     unused_days : float
-        Leave out what was used within so many days.
+        Leave out what was used within this number of days.
     """
     latest = time.time() - unused_days * _DAY
-    # compiled code is one thing: a folder that lacks a part of it is of no use
+    # compiled code is one item: a folder that lacks a part of it is useless
     paths = root.glob(kind if '*' in kind else f'{kind}/*')
     found = [_entry(path) for path in sorted(paths) if path.suffix != '.lock']
     return [entry for entry in found if not unused_days or entry.used <= latest]
 
 
 def _entry(path: Path) -> Entry:
-    """What is there; when it was used is told by its largest file, since the small ones are read to say what it is."""
+    """Return an entry; its largest file shows when it was last used, because listing the cache reads the small ones."""
     inside = [path, *path.rglob('*')] if path.is_dir() and not path.is_symlink() else [path]
     files = []
     for each in inside:
@@ -87,7 +88,7 @@ def remove(entry: Entry) -> None:
     Raises
     ------
     OSError
-        If it belongs to somebody else, say.
+        For example, if it belongs to somebody else.
     """
     if entry.path.is_dir() and not entry.path.is_symlink():
         shutil.rmtree(entry.path)
@@ -98,11 +99,9 @@ def remove(entry: Entry) -> None:
 
 @contextmanager
 def using(root: Path) -> Iterator[None]:
-    """Keep `clearing` out while the block needs what is in the cache; other users of it may come and go."""
+    """Block `clearing` while the block needs the cache; several processes may use it at the same time."""
     with ExitStack() as stack:
-        with suppress(
-            OSError
-        ):  # a cache that only others can write to, or a full disk: nothing is cleared there
+        with suppress(OSError):  # a read-only cache, or a full disk: nothing is cleared there
             if not root.exists() and is_writable(root):
                 make_private_dir(root)
             lock = root / _LOCK
@@ -113,30 +112,30 @@ def using(root: Path) -> Iterator[None]:
 
 @contextmanager
 def clearing(root: Path) -> Iterator[None]:
-    """Hold the only right to remove what is in the cache.
+    """Hold the exclusive right to remove items of the cache.
 
     Raises
     ------
     InputError
-        If a run uses the cache, or that cannot be known.
+        If a run uses the cache, or if this is unknown.
     """
     with (root / _LOCK).open('a+') as stream:
         try:
             certain = locked(stream, shared=False, wait=False)
         except BlockingIOError as error:
-            message = f'a run is using {root}: nothing was removed; try again when it has ended'
+            message = f'a run is using {root}: nothing was removed; try again when the run has ended'
             raise InputError(message) from error
         if not certain:
             message = (
-                f'{root} is on a file system without locks, which does not tell whether a run is using it; '
-                'delete its folders by hand when none is at work'
+                f'{root} is on a file system without locks, so it is unknown whether a run is using it; '
+                'delete its folders by hand when no run is active'
             )
             raise InputError(message)
         yield
 
 
 def shown_size(size: float) -> str:
-    """A number of bytes for people.
+    """Format a number of bytes for people.
 
     >>> [shown_size(size) for size in (0, 999, 1000, 25_300_000, 1.24e9, 5e15)]
     ['0 bytes', '999 bytes', '1.0 kB', '25.3 MB', '1.2 GB', '5000.0 TB']

@@ -1,37 +1,37 @@
-"""Write files whole or not at all."""
+"""Write files completely or not at all."""
 
 from __future__ import annotations
 
-import glob
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
-#: what the name of an unfinished file begins with
+#: prefix of the names of unfinished files
 TEMPORARY = '.tmp-'
 
 
 @contextmanager
 def replacing(target: str | Path) -> Iterator[Path]:
-    """A temporary path beside `target`, which takes its place when the block ends without an error.
+    """Yield a temporary path beside `target`, which replaces it when the block ends without an error.
 
-    A killed process leaves at most a file whose name starts with ``.tmp-`` and its own; the target is whole or absent.
+    A killed process leaves at most a file whose name starts with ``.tmp-``; the target is complete or absent.
     """
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # the extension is kept: writers choose the format and the compression by it
-    handle, name = tempfile.mkstemp(
-        prefix=f'{TEMPORARY}{target.name}-', suffix=''.join(target.suffixes), dir=target.parent
-    )
-    os.close(handle)
-    temporary = Path(name)
+    # the extension is kept because writers choose format and compression by it
+    name = f'{TEMPORARY}{target.name}-{secrets.token_hex(6)}{"".join(target.suffixes)}'
+    temporary = target.with_name(name)
     try:
+        try:
+            temporary.touch(exist_ok=False)
+        except FileNotFoundError:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary.touch(exist_ok=False)
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -39,22 +39,36 @@ def replacing(target: str | Path) -> Iterator[Path]:
 
 
 def remove_leftovers(targets: Iterable[Path]) -> None:
-    """Remove the temporary files that a killed process left beside its targets (nobody else may write them now)."""
+    """Remove the temporary files that a killed process left beside its targets (no other process may write them now)."""
+    beginnings: dict[Path, list[str]] = {}
     for target in targets:
-        for path in target.parent.glob(f'{TEMPORARY}{glob.escape(target.name)}-*'):
-            path.unlink(missing_ok=True)
+        beginnings.setdefault(target.parent, []).append(f'{TEMPORARY}{target.name}-')
+    for folder, names in beginnings.items():
+        with suppress(FileNotFoundError), os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith(TEMPORARY) and entry.name.startswith(tuple(names)):
+                    Path(entry).unlink(missing_ok=True)
 
 
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+def stamp(path: Path) -> list[int]:
+    """What tells a file that was touched since."""
+    # The change time cannot be set by hand: a file that is replaced or edited never keeps all four.
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def holds(path: Path, content: bytes) -> bool:
+    """Whether a file is there with just this content."""
+    try:
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    except FileNotFoundError:
+        return False
 
 
 def write_if_changed(target: str | Path, content: bytes) -> bool:
-    """Write `content`, unless the file holds just that already; True if it was written."""
+    """Write `content` unless the file already holds it; return True if it was written."""
     target = Path(target)
-    if target.is_file() and target.stat().st_size == len(content) and target.read_bytes() == content:
+    if holds(target, content):
         return False
     with replacing(target) as temporary:
         temporary.write_bytes(content)
@@ -62,33 +76,33 @@ def write_if_changed(target: str | Path, content: bytes) -> bool:
 
 
 def json_bytes(content: Mapping[str, Any]) -> bytes:
-    """Valid JSON, one key a line, in the given order.
+    """Return valid JSON, one key per line, in the given order.
 
     Raises
     ------
     ValueError
-        If a number is not finite: NaN is no JSON.
+        If a number is not finite: NaN is not valid JSON.
     """
     return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + '\n').encode()
 
 
 def listed(content: Mapping[str, Any], key: str) -> list[Any]:
-    """A list in the object of a JSON file; empty if there is none."""
+    """Return a list in the object of a JSON file; empty if there is none."""
     found = content.get(key)
     return found if isinstance(found, list) else []
 
 
 def read_json(path: str | Path) -> dict[str, Any] | None:
-    """The object in a JSON file; None if there is no such file or it holds none."""
+    """Return the object in a JSON file; None if the file is missing or holds no object."""
     try:
         content = json.loads(Path(path).read_text(encoding='utf-8'))
-    except (OSError, ValueError, RecursionError):  # the last: nested a thousandfold
+    except (OSError, ValueError, RecursionError):  # RecursionError: nested a thousand times
         return None
     return content if isinstance(content, dict) else None
 
 
 def dig(content: Any, *keys: str) -> Any:
-    """A value in nested objects; None if it is not there.
+    """Return a value in nested objects; None if it is missing.
 
     >>> dig({'Mask': {'SHA256': 'ab'}}, 'Mask', 'SHA256'), dig({'Mask': 1}, 'Mask', 'SHA256')
     ('ab', None)
@@ -96,3 +110,8 @@ def dig(content: Any, *keys: str) -> Any:
     for key in keys:
         content = content.get(key) if isinstance(content, Mapping) else None
     return content
+
+
+def data_text(name: str) -> str:
+    """Return the text of a data file of the package."""
+    return resources.files('lacuna').joinpath('data', name).read_text(encoding='utf-8')

@@ -1,4 +1,4 @@
-"""Keep other processes out of a block."""
+"""Locks that keep other processes out of a block."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-#: what a file system answers that has no locks: nothing can be known of other processes
+#: errors of file systems without locks: nothing is known about other processes
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
@@ -21,28 +21,28 @@ def file_lock(lock: Path, *, wait: bool = True, passing: bool = False) -> Iterat
     Parameters
     ----------
     lock : pathlib.Path
-        File to lock: it is made if missing, and stays.
+        File to lock: created if missing, and kept.
     wait : bool
         Whether to wait for the other process.
     passing : bool
-        Whether the file is removed at the end of the block.
+        Whether to remove the file at the end of the block.
 
     Yields
     ------
     bool
-        Whether others are certainly kept out; a file system without locks cannot tell.
+        Whether others are certainly kept out; False on a file system without locks.
 
     Raises
     ------
     BlockingIOError
-        If there is another process and `wait` is False.
+        If another process holds the lock and `wait` is False.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     while True:
         with lock.open('a') as stream:
             certain = locked(stream, wait=wait)
             if not _is_at(stream, lock):
-                continue  # it was removed while we waited: another process may have made, and locked, a new one
+                continue  # it was removed while we waited: another process may have created and locked a new one
             try:
                 yield certain
             finally:
@@ -65,7 +65,7 @@ def locked(stream: IO[Any], *, wait: bool, shared: bool = False) -> bool:
     Raises
     ------
     BlockingIOError
-        If there is another process and `wait` is False.
+        If another process holds the lock and `wait` is False.
     """
     try:
         fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))

@@ -1,4 +1,4 @@
-"""Names of files: BIDS entities, sidecars, and what cannot stand in a line of text."""
+"""Names of files: BIDS entities, sidecars, and characters that do not fit in a line of text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ENTITY = re.compile(r'([a-zA-Z]+)-([^_-]+)')
 
 
 def parse_entities(name: str) -> dict[str, str]:
-    """Entities of a BIDS file name; of a repeated one the last counts.
+    """Return the entities of a BIDS file name; if one is repeated, the last counts.
 
     >>> parse_entities('sub-01_label-lesion_mask.nii.gz')
     {'sub': '01', 'label': 'lesion'}
@@ -25,16 +25,16 @@ def parse_entities(name: str) -> dict[str, str]:
 
 
 def sidecar_path(path: Path) -> Path:
-    """The JSON file that goes with an image or a table."""
+    """Return the JSON file that belongs to an image or a table."""
     return path.with_name(path.name.split('.', 1)[0] + '.json')
 
 
-#: C0, C1, the separators of lines and paragraphs, and what Python makes of bytes that are no UTF-8
+#: C0, C1, line and paragraph separators, and surrogates (bytes that are not UTF-8)
 _UNPRINTABLE = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
 
 
 def shown_name(path: str | Path) -> str:
-    r"""A path for a line of text: what cannot stand there is escaped.
+    r"""Format a path for a line of text; characters that do not fit there are escaped.
 
     >>> shown_name('a\tb\udcff')
     'a\\tb\\udcff'
@@ -43,21 +43,21 @@ def shown_name(path: str | Path) -> str:
 
 
 def check_name(path: str | Path) -> None:
-    """Refuse a path with line breaks, other control characters, or bytes that are no text.
+    """Refuse a path with line breaks, other control characters, or bytes that are not UTF-8.
 
-    Such a name cannot stand in tables, sidecars and messages, and could be meant to forge a line of one.
+    Such a name would break tables, sidecars and messages, and could be used to forge lines in them.
 
     Raises
     ------
     InputError
     """
     if (shown := shown_name(path)) != str(path):
-        message = f'{shown}: the name holds control characters, or bytes that are no UTF-8; rename it'
+        message = f'{shown}: the name contains control characters, or bytes that are not UTF-8; rename it'
         raise InputError(message)
 
 
 def few(names: Sequence[str], most: int = 5) -> str:
-    """The first of some names, and how many more there are.
+    """Return the first few names, and how many more there are.
 
     >>> few(['a', 'b', 'c', 'd'], 3), few(['a', 'b']), few([])
     ('a, b, c and 1 more', 'a, b', 'none')

@@ -1,6 +1,6 @@
-"""How many processors there are, how much memory work takes, and child processes that do not outlive their parent.
+"""Processors, measurements of time and memory, and child processes that do not outlive their parent.
 
-A killed run must not leave commands behind that write into the folder in which the next run has already started.
+A killed run must not leave commands behind that write into the folder of the next run.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _Found = TypeVar('_Found')
 
 
 def available_processors() -> int:
-    """Processors that this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def processors(nprocs: int) -> int:
-    """The number that ``--nprocs`` asks for: -1 is all that there are, at least one."""
+    """Return the number of processors for ``--nprocs``: -1 means all, at least one."""
     return available_processors() if nprocs == -1 else max(1, nprocs)
 
 
@@ -45,28 +45,28 @@ def thread_map(look: Callable[[_Item], _Found], items: Iterable[_Item]) -> Itera
 
 @dataclass
 class Usage:
-    """What work has taken.
+    """The time and memory that work took.
 
     Attributes
     ----------
     seconds : float
-        Of all parts of it.
+        Sum over all parts.
     peak_memory : int
-        Bytes that the process of one part has held at most.
+        Largest memory of the process of any part, in bytes.
     """
 
     seconds: float = 0.0
     peak_memory: int = 0
 
     def add(self, other: Usage) -> None:
-        """Count what another part has taken."""
+        """Add the time and memory of another part."""
         self.seconds += other.seconds
         self.peak_memory = max(self.peak_memory, other.peak_memory)
 
 
 @contextmanager
 def measured() -> Iterator[Usage]:
-    """Measure what the block takes; known when it has ended."""
+    """Measure the time and memory of the block; available when it has ended."""
     usage = Usage()
     _reset_peak_memory()
     started = time.monotonic()
@@ -77,15 +77,15 @@ def measured() -> Iterator[Usage]:
 
 
 def _reset_peak_memory() -> None:
-    """Begin to measure `_peak_memory` anew. Without effect but on Linux."""
+    """Restart the measurement of `_peak_memory`. Works only on Linux."""
     with contextlib.suppress(OSError):
         Path('/proc/self/clear_refs').write_text('5', encoding='ascii')
 
 
 def _peak_memory() -> int:
-    """Bytes of memory that this process has held at most, since `_reset_peak_memory` where that has an effect.
+    """Return the largest memory of this process in bytes, since `_reset_peak_memory` where that works.
 
-    Pages of an index count as long as they are held, though the system may take them back at any time.
+    Mapped pages of an index count, although the system may drop them at any time.
     """
     with contextlib.suppress(OSError):
         for line in Path('/proc/self/status').read_text(encoding='ascii').splitlines():
@@ -95,13 +95,13 @@ def _peak_memory() -> int:
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to end this process when its parent ends; call in the child. Without effect but on Linux."""
+    """Ask the kernel to end this process when its parent ends; call in the child. Works only on Linux."""
     if sys.platform == 'linux':
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def start_worker(folder: str) -> None:
-    """Set up a worker process: it leaves Ctrl-C to its parent, and ends with it."""
+    """Set up a worker process: it leaves Ctrl-C to its parent, and ends with its parent."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -110,7 +110,7 @@ def start_worker(folder: str) -> None:
 
 @contextmanager
 def stopped_by_sigterm() -> Iterator[None]:
-    """What the scheduler of a cluster sends ends a run as Ctrl-C does; a run in a thread leaves that to its program."""
+    """Let SIGTERM, which cluster schedulers send, end a run like Ctrl-C; a run in a thread leaves signals to its program."""
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -122,4 +122,4 @@ def stopped_by_sigterm() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: what set it was not Python
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: the handler was not set by Python

@@ -1,7 +1,8 @@
-"""Progress bars, shown on terminals only: one form wraps an iterable, the other counts."""
+"""Progress bars, shown on terminals only: `track` wraps an iterable, `counting` counts."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -12,19 +13,23 @@ _Item = TypeVar('_Item')
 def track(
     items: Iterable[_Item], what: str, *, total: int | None = None, unit: str = 'it', show: bool = True
 ) -> Iterable[_Item]:
-    """The same items behind a bar that disappears when done."""
+    """Yield the same items, with a bar that disappears at the end."""
+    if not (show and sys.stderr.isatty()):
+        return items
     from tqdm import tqdm
 
-    return tqdm(items, what, total, leave=False, unit=unit, disable=None if show else True)
+    return tqdm(items, what, total, leave=False, unit=unit)
 
 
 @contextmanager
 def counting(
     what: str, total: float | None = None, *, unit: str = 'B', show: bool = True
 ) -> Iterator[Callable[[int], object]]:
-    """A bar that disappears when done: call what it gives with the number of bytes (or `unit`) since the last call."""
+    """Yield a function that advances a bar by a number of bytes (or `unit`); the bar disappears at the end."""
+    if not (show and sys.stderr.isatty()):
+        yield lambda _: None
+        return
     from tqdm import tqdm
 
-    disable = None if show else True
-    with tqdm(desc=what, total=total, leave=False, unit=unit, unit_scale=unit == 'B', disable=disable) as bar:
+    with tqdm(desc=what, total=total, leave=False, unit=unit, unit_scale=unit == 'B') as bar:
         yield bar.update

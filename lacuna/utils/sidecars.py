@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import glob
+import time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ from lacuna.utils.names import NIFTI, parse_entities, sidecar_path
 
 
 def inherited_metadata(path: Path) -> dict[str, Any]:
-    """What the JSON files say that go with an image by the inheritance principle of BIDS.
+    """Return the content of the JSON files that apply to an image by the inheritance principle of BIDS.
 
-    They lie in the folder of the image or in one above it, up to that of the dataset, and have no entity that the image
-    lacks: ``mask.json``, ``space-MNI152NLin6Asym_mask.json``, ``sub-01/sub-01_mask.json``. What is nearer wins.
+    They are in the folder of the image or in one above it, up to that of the dataset, and have no entity that the image
+    lacks: ``mask.json``, ``space-MNI152NLin6Asym_mask.json``, ``sub-01/sub-01_mask.json``. The nearest file wins.
     """
     folders = [path.parent]
     if participant := next((each for each in path.parents if each.name.startswith('sub-')), None):
@@ -26,10 +27,27 @@ def inherited_metadata(path: Path) -> dict[str, Any]:
     for folder in folders:
         general = [
             each
-            for pattern in (f'{glob.escape(suffix)}.json', f'*_{glob.escape(suffix)}.json')
-            for each in folder.glob(pattern)
-            if each != own and parse_entities(each.name).items() <= wanted
+            for name in _json_files(folder)
+            if (name == f'{suffix}.json' or name.endswith(f'_{suffix}.json'))
+            and (each := folder / name) != own
+            and parse_entities(name).items() <= wanted
         ]
         for each in sorted(general, key=lambda other: len(parse_entities(other.name))):
             found |= read_json(each) or {}
     return found | (read_json(own) or {})
+
+
+def _json_files(folder: Path) -> list[str]:
+    """Return the names of the JSON files of a folder. That of a whole dataset is asked about each of its images."""
+    try:
+        changed = folder.stat().st_mtime_ns
+        # within a tick of its times, a folder may change again unseen
+        settled = time.time_ns() - changed > 2_000_000_000
+        return _listed(folder, changed if settled else time.time_ns())
+    except OSError:
+        return []
+
+
+@lru_cache(maxsize=64)
+def _listed(folder: Path, _as_of: int) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.suffix == '.json')

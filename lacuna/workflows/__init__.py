@@ -1,1 +1,1 @@
-"""Graphs to run or to embed: arguments in, workflow out."""
+"""Workflows to run or embed, built from arguments."""

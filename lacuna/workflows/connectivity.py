@@ -1,4 +1,4 @@
-"""Connections between parcels: assigned once per tractogram and atlas, joined with each lesion."""
+"""Connections between parcels: assigned once per tractogram and atlas, combined with each lesion."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from lacuna.interfaces.bids import SaveFile
 from lacuna.interfaces.connectivity import Connectivity, MakeEndpointTable, PrepareParcellation
 from lacuna.interfaces.index import AssignEndpoints
 from lacuna.interfaces.mrtrix import TCK2Connectome
+from lacuna.streamlines.endpoints import check_rule
 from lacuna.workflows.resources import SMALL
 
 CONNECTIVITY_FIELDS = (
@@ -27,25 +28,28 @@ CONNECTIVITY_FIELDS = (
 )
 
 
+_RULES = {'radial': 'nearest parcel within 4 mm', 'end-voxels': 'that of the voxel of the end'}
+
+
 def check_atlas_names(names: Sequence[str]) -> None:
-    """Refuse names of atlases that fields and files cannot bear.
+    """Refuse names of atlases that cannot be used in fields and files.
 
     >>> check_atlas_names(['schaefer2018parcels100networks7', 'aal3'])
 
     Raises
     ------
     InputError
-        If a name is not of letters and digits, or is there twice.
+        If a name is not only letters and digits, or is used twice.
     """
     if isinstance(names, str):
         message = f"atlases={names!r} is one name; give a list: ['{names}']"
         raise InputError(message)
     for name in names:
         if not re.fullmatch('[0-9A-Za-z]+', name):
-            message = f"the atlas name '{name}' has to be of letters and digits only, as in BIDS file names"
+            message = f"the atlas name '{name}' may only have letters and digits, as in BIDS file names"
             raise InputError(message)
     if repeated := sorted({name for name in names if list(names).count(name) > 1}):
-        message = f'the atlas name {", ".join(repeated)} is there more than once'
+        message = f'the atlas name {", ".join(repeated)} is used more than once'
         raise InputError(message)
 
 
@@ -56,12 +60,13 @@ def init_parcellation_wf(
     atlas_space: str | None = None,
     atlas_transform: Path | None = None,
     engine: str = 'index',
+    assignment: str = 'radial',
     cached_endpoints: Path | None = None,
     omp_nthreads: int = 1,
     mem_gb: float = 1.0,
     name: str = 'parcellation_wf',
 ) -> Workflow:
-    """The parcels at the two ends of every streamline, once for a tractogram and an atlas.
+    """Find the parcels at the two ends of every streamline, once for a tractogram and an atlas.
 
     Workflow Graph
         .. workflow::
@@ -79,18 +84,20 @@ def init_parcellation_wf(
     atlas : str
         Name of the atlas.
     atlas_space : str, optional
-        Standard space of the label image, if it is another.
+        Standard space of the label image, if different.
     atlas_transform : pathlib.Path, optional
-        Moves points from `space` to `atlas_space`: the labels are then brought to the 1 mm grid of `space`.
+        Moves points from `space` to `atlas_space`: the labels are then resampled to the 1 mm grid of `space`.
     engine : str
-        What assigns, with the same result: ``index`` or ``mrtrix``.
+        ``index`` or ``mrtrix``, with the same result.
+    assignment : str
+        Which parcel an end belongs to: ``radial``, the nearest within 4 mm; ``end-voxels``, that of its voxel.
     cached_endpoints : pathlib.Path, optional
-        Where the table is kept (``.npz``). If the file exists it is used, else it is made and put there. The name
-        has to stand for the content of tractogram and atlas: nothing is compared.
+        File in which the table is cached (``.npz``). If it exists it is used, else it is written. Its name has to
+        identify the content of tractogram and atlas: nothing is compared.
     omp_nthreads : int
         Threads of each node.
     mem_gb : float
-        Memory of the nodes that look at streamlines, see :mod:`lacuna.workflows.resources`.
+        Memory of the nodes that process streamlines, see :mod:`lacuna.workflows.resources`.
     name : str
 
     Inputs
@@ -98,7 +105,7 @@ def init_parcellation_wf(
     tracks
         Tractogram (``.tck``); with the engine ``mrtrix``.
     index
-        Its index, of :func:`lacuna.workflows.connectome.init_connectome_wf`; with the engine ``index``.
+        Its index, from :func:`lacuna.workflows.connectome.init_connectome_wf`; with the engine ``index``.
     image, labels
         Label image and label table, see :func:`lacuna.images.labels.read_labels`.
 
@@ -108,10 +115,11 @@ def init_parcellation_wf(
         Table for :func:`init_connectivity_wf`, see :class:`lacuna.streamlines.endpoints.EndpointTable`.
     """
     check_atlas_names([atlas])
+    check_rule(assignment)
     workflow = Workflow(name=name)
     workflow.__desc__ = (
-        f'The ends of the streamlines were assigned to the parcels of the atlas {atlas} (nearest parcel within 4 mm, '
-        f'{"`tck2connectome`" if engine == "mrtrix" else "as by `tck2connectome`"}). '
+        f'The ends of the streamlines were assigned to the parcels of the atlas {atlas} ({_RULES[assignment]}, '
+        f'{"`tck2connectome`" if engine == "mrtrix" else "as in `tck2connectome`"}). '
     )
     source = 'tracks' if engine == 'mrtrix' else 'index'
     inputnode = pe.Node(niu.IdentityInterface(fields=[source, 'image', 'labels']), name='inputnode')
@@ -135,6 +143,8 @@ def init_parcellation_wf(
             mem_gb=mem_gb,
         )
         table = pe.Node(MakeEndpointTable(), name='table', mem_gb=mem_gb)
+        if assignment == 'end-voxels':
+            assign.inputs.end_voxels = True
         workflow.connect([
             (inputnode, assign, [('tracks', 'in_tracks')]),
             (prepare, assign, [('out_image', 'in_parcels')]),
@@ -142,7 +152,9 @@ def init_parcellation_wf(
             (prepare, table, [('out_image', 'in_parcels'), ('names', 'names')]),
         ])  # fmt: skip
     else:
-        table = pe.Node(AssignEndpoints(), name='assign', n_procs=omp_nthreads, mem_gb=mem_gb)
+        table = pe.Node(
+            AssignEndpoints(assignment=assignment), name='assign', n_procs=omp_nthreads, mem_gb=mem_gb
+        )
         if cached_endpoints is not None:
             table.inputs.out_file = str(cached_endpoints)
         workflow.connect([
@@ -161,7 +173,7 @@ def init_parcellation_wf(
 
 
 def init_connectivity_wf(*, mem_gb: float = 0.5, name: str = 'connectivity_wf') -> Workflow:
-    """Which connections between the parcels of an atlas a lesion cuts, and by how much.
+    """Compute which connections between the parcels of an atlas a lesion cuts, and by how much.
 
     Workflow Graph
         .. workflow::
@@ -181,7 +193,7 @@ def init_connectivity_wf(*, mem_gb: float = 0.5, name: str = 'connectivity_wf') 
     Inputs
     ------
     endpoints
-        Of :func:`init_parcellation_wf`.
+        From :func:`init_parcellation_wf`.
     selected
         Numbers of the disconnected streamlines, from 0 (``.npy``, or text).
 

@@ -1,4 +1,4 @@
-"""What is computed once for a tractogram, a space and a grid."""
+"""Workflows that run once for a tractogram, a space and a grid."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def init_connectome_wf(
     mem_gb: float = 1.0,
     name: str = 'connectome_wf',
 ) -> Workflow:
-    """Density of a whole tractogram, the denominator of all disconnection maps.
+    """Map the density of a whole tractogram, the denominator of all disconnection maps.
 
     Workflow Graph
         .. workflow::
@@ -50,18 +50,18 @@ def init_connectome_wf(
     tck_upsample : int, optional
         Overrides MRtrix3's rule for the upsampling of streamlines.
     engine : str
-        What the lesions are computed with: ``index`` builds a streamline index, from which the density is taken;
-        ``mrtrix`` runs ``tckmap``.
+        Engine for the lesions: ``index`` builds a streamline index and takes the density from it; ``mrtrix`` runs
+        ``tckmap``.
     index_directory : pathlib.Path, optional
-        Folder of the index; by default the one beside the tractogram if there is one, else one in the cache. What is
-        right in it is kept; what is missing, damaged or of another tractogram is built.
+        Folder of the index; by default the one beside the tractogram if there is one, else one in the cache. Intact
+        parts of it are kept; missing or damaged ones, or those of another tractogram, are built.
     cached_tdi : pathlib.Path, optional
-        For the engine ``mrtrix``, where the density is kept. If the file exists it is used, else it is computed and
-        put there. The name has to stand for the content of the tractogram and all parameters: nothing is compared.
+        For the engine ``mrtrix``, the file in which the density is cached. If it exists it is used, else it is written.
+        Its name has to identify the content of the tractogram and all parameters: nothing is compared.
     streamlines_total : int, optional
-        For the engine ``mrtrix``, the number of streamlines, if it is known; else they are counted.
+        For the engine ``mrtrix``, the number of streamlines, if known; else they are counted.
     show_progress : bool
-        Whether the build of the index shows a bar on a terminal.
+        Whether to show a progress bar on a terminal while the index is built.
     omp_nthreads : int
         Threads of each node.
     mem_gb : float
@@ -83,7 +83,7 @@ def init_connectome_wf(
         The streamline index for this grid; with the engine ``index``.
     """
     workflow = Workflow(name=name)
-    how = '`tckmap`, *MRtrix3*' if engine == 'mrtrix' else 'from an index of the streamlines, as by *MRtrix3*'
+    how = '`tckmap`, *MRtrix3*' if engine == 'mrtrix' else 'from an index of the streamlines, as in *MRtrix3*'
     workflow.__desc__ = (
         'The number of streamlines of the normative tractogram that visit each voxel was mapped on the standard '
         f'{resolution} mm grid of {space} ({how} [@mrtrix3; @tdi]). '
@@ -98,10 +98,10 @@ def init_connectome_wf(
             name='build',
             n_procs=omp_nthreads,
             mem_gb=of_build(omp_nthreads),
-            # here, and not in a worker, Ctrl-C can still remove what is unfinished
+            # here, unlike in a worker, Ctrl-C can still remove unfinished files
             run_without_submitting=True,
         )
-        # but on a cluster: the machine that one submits from is for light work
+        # not on a cluster, where the machine that submits jobs is for light work only
         build.plugin_args = {'submit': True}
         if index_directory is not None:
             build.inputs.directory = str(index_directory)
@@ -154,7 +154,7 @@ def init_alignment_wf(
     omp_nthreads: int = 1,
     name: str = 'alignment_wf',
 ) -> Workflow:
-    """The streamlines of a tractogram in another space: moved once, instead of every lesion.
+    """Move the streamlines of a tractogram into another space: once, instead of every lesion.
 
     Workflow Graph
         .. workflow::
@@ -173,12 +173,12 @@ def init_alignment_wf(
     source_space, target_space : str
         Standard spaces of the tractogram and of the lesions.
     transform : pathlib.Path
-        Moves points from the one to the other, see :func:`lacuna.images.spaces.find_transform`.
+        Moves points from the first to the second, see :func:`lacuna.images.spaces.find_transform`.
     cached_tracks : pathlib.Path, optional
-        Where the moved tractogram is kept. If the file exists it is used, else it is made and put there. The name
-        has to stand for the content of tractogram and transform: nothing is compared.
+        File in which the moved tractogram is cached. If it exists it is used, else it is written. Its name has to
+        identify the content of tractogram and transform: nothing is compared.
     omp_nthreads : int
-        Threads to move with.
+        Number of threads.
     name : str
 
     Inputs

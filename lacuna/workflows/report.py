@@ -27,9 +27,9 @@ def init_snm_report_wf(
     mem_gb: float = 1.0,
     name: str = 'snm_report_wf',
 ) -> Workflow:
-    """Draw what :func:`lacuna.workflows.snm.init_snm_wf` has made of one mask.
+    """Draw the figures of one mask from the outputs of :func:`lacuna.workflows.snm.init_snm_wf`.
 
-    Afterwards :func:`lacuna.reports.participant.write_page` puts the page of the participant together.
+    Afterwards, :func:`lacuna.reports.participant.write_page` assembles the page of the participant.
 
     Workflow Graph
         .. workflow::
@@ -43,7 +43,7 @@ def init_snm_report_wf(
     Parameters
     ----------
     stem : str
-        The name that leads the outputs of the mask: ``sub-<label>[_ses-<label>]...``.
+        The name that the outputs of the mask begin with: ``sub-<label>[_ses-<label>]...``.
     space : str
         Standard space of the map.
     output_dir : path
@@ -55,7 +55,7 @@ def init_snm_report_wf(
     metadata : mapping, optional
         The sidecar of the map: tractogram, versions, where the space of the mask comes from.
     mem_gb : float
-        Memory that drawing takes at most.
+        Largest memory for drawing.
     name : str
 
     Inputs

@@ -1,15 +1,15 @@
-"""How much memory nodes take at most, in GB: measured by ``benchmarks/bench_memory.py``, without what can be given back."""
+"""The largest memory of nodes, in GB: measured by ``benchmarks/bench_memory.py``, without what the system can reclaim."""
 
 from __future__ import annotations
 
-#: nodes that hold an image or two
+#: nodes that hold one or two images
 SMALL = 0.2
-#: moving streamlines with a field of displacements of 1 mm
+#: moving streamlines with a displacement field of 1 mm
 MOVING = 0.6
 
 
 def of_streamlines(count: int) -> float:
-    """Of nodes that hold a few numbers for each streamline.
+    """Return the memory of nodes that hold a few numbers for each streamline.
 
     >>> of_streamlines(10_000_000)
     0.6
@@ -18,7 +18,7 @@ def of_streamlines(count: int) -> float:
 
 
 def of_build(threads: int) -> float:
-    """Of building an index, whatever the size of the tractogram: each thread has its part of it.
+    """Return the memory for building an index: each thread holds a part, whatever the size of the tractogram.
 
     >>> of_build(2)
     0.8

@@ -1,4 +1,4 @@
-"""Which streamlines a lesion cuts, and where they run: the one step that differs between the engines."""
+"""Find the streamlines that a lesion cuts, and their density: the only step that differs between the engines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lacuna.interfaces.index import QueryIndex
 from lacuna.interfaces.mrtrix import SelectStreamlines, TCKMap
 from lacuna.interfaces.streamlines import SampleStreamlines
 
-#: inputs of a lesion that each engine needs beside the tractogram
+#: inputs of a lesion that each engine needs in addition to the tractogram
 ENGINE_FIELDS = {'index': ('index',), 'mrtrix': ('numbers',)}
 
 
@@ -25,10 +25,10 @@ def init_selection_wf(
     mem_gb: float = 1.0,
     name: str = 'selection_wf',
 ) -> Workflow:
-    """The streamlines with a vertex in a mask: their numbers, and their density.
+    """Select the streamlines with a vertex in a mask: their numbers, and their density.
 
-    Both engines give the same, bit for bit: ``index`` asks an index that was built once, ``mrtrix`` runs ``tckedit``
-    and ``tckmap`` on the tractogram.
+    Both engines give the same results, bit for bit: ``index`` queries an index that was built once, ``mrtrix`` runs
+    ``tckedit`` and ``tckmap`` on the tractogram.
 
     Workflow Graph
         .. workflow::
@@ -44,13 +44,13 @@ def init_selection_wf(
     engine : str
         ``index`` or ``mrtrix``.
     density : bool
-        Whether the density is wanted.
+        Whether to compute the density.
     numbered : bool
-        Whether the numbers are wanted.
+        Whether to return the numbers.
     most_sampled : int
         Streamlines of the sample; 0 for none.
     tck_upsample : int, optional
-        Overrides MRtrix3's rule for the upsampling of streamlines (an index was built with its own).
+        Overrides MRtrix3's rule for the upsampling of streamlines (an index keeps the factor it was built with).
     omp_nthreads : int
         Threads.
     mem_gb : float
@@ -66,16 +66,16 @@ def init_selection_wf(
     full_tdi
         Its density: the grid of the output.
     index
-        With the engine ``index``, of :func:`lacuna.workflows.connectome.init_connectome_wf`.
+        With the engine ``index``, from :func:`lacuna.workflows.connectome.init_connectome_wf`.
     numbers
-        With the engine ``mrtrix``, of :class:`lacuna.interfaces.connectivity.NumberStreamlines`; if `numbered`.
+        With the engine ``mrtrix``, from :class:`lacuna.interfaces.connectivity.NumberStreamlines`; if `numbered`.
 
     Outputs
     -------
     selected
         Numbers of the streamlines in the tractogram, from 0 (``.npy``, or text); if `numbered`.
     count
-        How many.
+        Their number.
     lesion_tdi
         How many of them visit each voxel; if `density`.
     sample
@@ -90,8 +90,8 @@ def init_selection_wf(
     )
     if engine == 'index':
         workflow.__desc__ = (
-            'Streamlines with a vertex inside the lesion mask, on its own grid, were taken from an index of the '
-            'tractogram, and so was the number of them that visit each voxel. '
+            'Streamlines with a vertex inside the lesion mask, on its own grid, were selected from an index of the '
+            'tractogram, and those that visit each voxel were counted. '
         )
         query = pe.Node(
             QueryIndex(density=density, most_sampled=most_sampled),
@@ -110,8 +110,8 @@ def init_selection_wf(
         return workflow
 
     workflow.__desc__ = (
-        'Streamlines with a vertex inside the lesion mask, on its own grid, were selected (`tckedit`), and the '
-        'number of them that visit each voxel was mapped (`tckmap`). '
+        'Streamlines with a vertex inside the lesion mask, on its own grid, were selected (`tckedit`), and those '
+        'that visit each voxel were counted (`tckmap`). '
     )
     select = pe.Node(SelectStreamlines(), name='select', n_procs=omp_nthreads, mem_gb=mem_gb)
     workflow.connect([

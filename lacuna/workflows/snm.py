@@ -8,7 +8,7 @@ from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
-from lacuna.images.masks import PackedMask
+from lacuna.images.masks import KnownMask
 from lacuna.interfaces.images import DisconnectionMap, PrepareMask, SummaryStatistics
 from lacuna.workflows.connectivity import CONNECTIVITY_FIELDS, check_atlas_names, init_connectivity_wf
 from lacuna.workflows.resources import SMALL
@@ -23,13 +23,13 @@ def init_snm_wf(
     most_sampled: int = 0,
     tck_upsample: int | None = None,
     binarize: float | None = None,
-    packed: PackedMask | None = None,
+    packed: KnownMask | None = None,
     warnings: Sequence[str] = (),
     omp_nthreads: int = 1,
     mem_gb: float = 1.0,
     name: str = 'snm_wf',
 ) -> Workflow:
-    """Which part of each voxel's streamlines, and of the connections between parcels, a lesion cuts.
+    """Compute the share of each voxel's streamlines, and of the connections between parcels, that a lesion cuts.
 
     Workflow Graph
         .. workflow::
@@ -43,33 +43,32 @@ def init_snm_wf(
     Parameters
     ----------
     engine : str
-        What finds the streamlines, with the same result: ``index`` or ``mrtrix``, see
-        :func:`lacuna.workflows.selection.init_selection_wf`.
+        ``index`` or ``mrtrix``, with the same result; see :func:`lacuna.workflows.selection.init_selection_wf`.
     density : bool
         Whether to make the disconnection map and its summary.
     atlases : sequence of str
-        Names (letters and digits) of the parcellations whose connections are wanted.
+        Names (letters and digits) of the parcellations for the connections.
     most_sampled : int
         Streamlines of the sample of those cut, for :func:`lacuna.workflows.report.init_snm_report_wf`; 0 for none.
     tck_upsample : int, optional
-        Overrides MRtrix3's rule for the upsampling of streamlines; as in the full density. (An index was built with
-        its own.)
+        Overrides MRtrix3's rule for the upsampling of streamlines; has to be that of the full density. (An index keeps
+        the factor it was built with.)
     binarize : float, optional
-        Values of the mask above it are lesion; by default, the mask has to be 0 and 1.
-    packed : lacuna.images.masks.PackedMask, optional
-        What was read of the mask before: its file is not opened again.
+        Values of the mask above this are lesion; by default, the mask has to be 0 and 1.
+    packed : lacuna.images.masks.PackedMask or lacuna.images.masks.UnreadMask, optional
+        The mask, if it was already read: its file is not opened again.
     warnings : sequence of str
-        What is doubtful about mask and tractogram, for the summary; see ``lacuna.images.plausibility``.
+        Warnings about mask and tractogram, for the summary; see ``lacuna.images.plausibility``.
     omp_nthreads : int
         Threads of the selection.
     mem_gb : float
-        Memory of the nodes that look at streamlines, see :mod:`lacuna.workflows.resources`.
+        Memory of the nodes that process streamlines, see :mod:`lacuna.workflows.resources`.
     name : str
 
     Raises
     ------
     lacuna.errors.InputError
-        If the name of an atlas is not of letters and digits, or is there twice.
+        If the name of an atlas is not only letters and digits, or is used twice.
 
     Inputs
     ------
@@ -80,14 +79,14 @@ def init_snm_wf(
     full_tdi
         Its density, see :func:`lacuna.workflows.connectome.init_connectome_wf`; the outputs have its grid.
     streamlines_total
-        Number of its streamlines, of the same workflow.
+        Number of its streamlines, from the same workflow.
     index
-        Its index, of the same workflow; with the engine ``index`` only.
+        Its index, from the same workflow; with the engine ``index`` only.
     numbers
         Their numbers, see :class:`lacuna.interfaces.connectivity.NumberStreamlines`; with the engine ``mrtrix`` and
         `atlases` only.
     endpoints_<atlas>
-        For each atlas, of :func:`lacuna.workflows.connectivity.init_parcellation_wf`.
+        For each atlas, from :func:`lacuna.workflows.connectivity.init_parcellation_wf`.
 
     Outputs
     -------
@@ -99,7 +98,7 @@ def init_snm_wf(
     lesion_tdi
         Their density.
     disconnection_map
-        ``100 * lesion_tdi / full_tdi`` in percent, 0 where there is no streamline.
+        ``100 * lesion_tdi / full_tdi`` in percent, 0 where there are no streamlines.
     summary
         Statistics as JSON.
     sample
@@ -163,7 +162,7 @@ def engine_fields(engine: str, atlases: Sequence[str]) -> tuple[str, ...]:
 
 
 def init_density_wf(*, warnings: Sequence[str] = (), name: str = 'density_wf') -> Workflow:
-    """The disconnection map of the streamlines that a lesion cuts, and its summary.
+    """Compute the disconnection map from the streamlines that a lesion cuts, and its summary.
 
     Workflow Graph
         .. workflow::
@@ -176,8 +175,6 @@ def init_density_wf(*, warnings: Sequence[str] = (), name: str = 'density_wf') -
 
     Parameters
     ----------
-    packed : lacuna.images.masks.PackedMask, optional
-        What was read of the mask before: its file is not opened again.
     warnings : sequence of str
         See :func:`init_snm_wf`.
     name : str

@@ -186,7 +186,7 @@ def test_no_table_of_two_halves(tmp_path):
     write_lesion(tmp_path, '02', 1.0, atlas='c' * 64)
     found = collect(tmp_path, pattern='*_parcelstats.tsv')
     assert not found.tables
-    assert 'do not go together' in found.faults[0]
+    assert '--pattern' in found.faults[0]
     assert 'sub-02' in found.faults[0]
 
 
@@ -222,7 +222,8 @@ def test_missing_file_is_named(dataset):
     path = next(dataset.glob('sub-02/**/*_parcelstats.tsv'))
     path.unlink()
     found = collect(dataset)
-    assert found.missing == [f'missing, though others have theirs: {path.name}']
+    (missing,) = found.missing
+    assert missing.endswith(f': {path.name}')
     assert found.faults == []
     table = read(dataset / PARCELS)
     assert table['participant_id'].tolist() == ['sub-01', 'sub-02', 'sub-10']
@@ -244,7 +245,7 @@ def test_result_that_is_there_twice(dataset):
     path = next(dataset.glob('sub-02/**/*_parcelstats.tsv'))
     other = dataset / 'sub-02' / path.name
     other.write_text(path.read_text())
-    with pytest.raises(InputError, match='is there twice'):
+    with pytest.raises(InputError, match='twice'):
         collect(dataset)
     assert not list(dataset.glob('group*'))
 
@@ -253,7 +254,7 @@ def test_region_that_is_there_twice(dataset):
     path = next(dataset.glob('sub-02/**/*_parcelstats.tsv'))
     path.write_text('region\tvalue\nleft\t1\nleft\t2\n')
     (fault,) = collect(dataset, pattern='*_parcelstats.tsv').faults
-    assert "the region 'left' is there more than once" in fault
+    assert "'left'" in fault
 
 
 def test_names_that_need_quotes(tmp_path):

@@ -373,7 +373,7 @@ def test_filters_reach_any_suffix(tmp_path):
     [
         ('{"mask": {"sesion": "01"}}', "'sesion' is not a recognized entity. Did you mean"),
         ('{"mask": {"return_type": "id"}}', "'return_type' is not a recognized entity"),
-        ('{"t1w": {"session": "01"}}', "'t1w' is no query"),
+        ('{"t1w": {"session": "01"}}', "'t1w'"),
         ('{"mask": "lesion"}', 'expected an object such as'),
         ('{"mask": {"session": {}}}', 'session is {}'),
         ('{"mask": {"session": "09"}}', 'no mask found'),
@@ -439,3 +439,33 @@ def test_config_of_an_output_folder_is_that_of_its_last_run(toy, tmp_path, optio
     assert read_settings(newest)['output_resolution'] == 2
     with pytest.raises(InputError, match='holds no settings of a run'):
         read_settings(tmp_path / 'bids')
+
+
+@pytest.mark.parametrize(
+    'asked',
+    [{}, {'participants': ['01']}, {'sessions': ['b']}, {'participants': ['sub-02'], 'sessions': ['ses-b']}],
+)
+def test_without_filters_the_same_masks_are_found_as_by_pybids(tmp_path, asked):
+    root, elsewhere = tmp_path / 'ds', tmp_path / 'elsewhere'
+    touch(
+        root,
+        f'sub-01/ses-a/anat/sub-01_ses-a_{END}',
+        f'sub-01/ses-b/anat/sub-01_ses-b_{END}',
+        f'sub-01/ses-b/sub-01_ses-b_{END}',
+        f'sub-02/anat/sub-02_ses-b_{END}',  # a session without a folder
+        f'sub-02/anat/sub-02_{END}',
+        f'sub-02/anat/.sub-02_{END}',
+        f'sub-02/.hidden/sub-02_{END}',
+        f'sub-02/anat.old/sub-02_{END}',
+        'sub-02/anat/sub-02_T1w.nii.gz',
+        'sub-02/anat/sub-02_label-lesion_mask.json',
+        f'derivatives/other/sub-01/anat/sub-01_{END}',
+        f'sourcedata/sub-01_{END}',
+        f'extra/sub-02_ses-b_{END}',
+    )
+    (root / 'sub-02/more').symlink_to(touch(elsewhere, f'sub-02_ses-b_label-x_{END}'))
+    every = root.parent / 'every.json'
+    every.write_text('{"mask": {"extension": [".nii.gz", ".nii"]}}')
+    found = find_masks(root, **asked)
+    assert found == find_masks(root, **asked, filter_file=every)
+    assert len(found) > 1

@@ -71,9 +71,9 @@ def test_find_some(dataset, choice, found):
 @pytest.mark.parametrize(
     ('choice', 'says'),
     [
-        ({'participants': ['01', '7']}, 'no participant 7 in .*; it has 002, 01, 02'),
+        ({'participants': ['01', '7']}, 'no participant 7 in .* 002, 01, 02'),
         ({'pattern': '*nothing*'}, r"matches '\*nothing\*'"),
-        ({'participants': ['02'], 'sessions': ['09']}, 'of the participants and sessions asked for'),
+        ({'participants': ['02'], 'sessions': ['09']}, 'participants and sessions'),
     ],
 )
 def test_find_none(dataset, choice, says):
@@ -147,7 +147,7 @@ def test_space_in_the_specified_order(tmp_path):
 @pytest.mark.parametrize(
     ('name', 'says'),
     [
-        ('sub-01_mask.nii.gz', 'space of the mask is not known; name it with --mask-space'),
+        ('sub-01_mask.nii.gz', 'not known.*--mask-space'),
         ('sub-01_space-T1w_mask.nii.gz', "'T1w' is not supported"),
         ('sub-01_mask.mgz', 'is a NIfTI file'),
     ],
@@ -162,9 +162,7 @@ def test_two_masks_of_one_name():
         describe_mask(Path(f'sub-01_space-{space}_mask.nii.gz'))
         for space in ('MNI152NLin6Asym', 'MNI152NLin2009cAsym')
     ]
-    with pytest.raises(
-        InputError, match=r'sub-01_space-MNI152NLin6Asym_mask.nii.gz and .*; choose one with --pattern'
-    ):
+    with pytest.raises(InputError, match=r'sub-01_space-MNI152NLin6Asym_mask.nii.gz and .*; .*--pattern'):
         check_unique(masks)
 
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import threading
+from contextlib import nullcontext
 
 import nibabel as nib
 import numpy as np
@@ -19,7 +20,7 @@ from lacuna.datasets.connectomes import fetch
 from lacuna.datasets.download import Patience, Remote, check_space, download
 from lacuna.datasets.sources import connectomes, locate
 from lacuna.errors import InputError
-from lacuna.streamlines.files.formats import read_bundles
+from lacuna.streamlines.files.bundle_tables import read_bundles
 from lacuna.streamlines.files.tck import iter_blocks, read_header, scan, write_tck
 from lacuna.utils.files import read_json
 
@@ -126,13 +127,13 @@ def test_busy_server_is_asked_again(site, tmp_path, tracks, status):
 @pytest.mark.parametrize(
     ('status', 'expected', 'times'),
     [
-        ('401', 'the token is missing or not valid', 1),
-        ('403', 'a valid token is needed', 1),
-        ('404', 'give its address with --url', 1),
-        ('418', 'the server answers 418', 1),
-        ('429', 'the server answers 429', QUICK.attempts),
-        ('500', 'the server answers 500', QUICK.attempts),
-        ('page', 'is a web page, not a file', 1),
+        ('401', '--api-key', 1),
+        ('403', '--api-key', 1),
+        ('404', '--url', 1),
+        ('418', '418', 1),
+        ('429', '429', QUICK.attempts),
+        ('500', '500', QUICK.attempts),
+        ('page', 'web page', 1),
     ],
 )
 def test_refusal_is_one_line(site, tmp_path, tracks, status, expected, times):
@@ -145,36 +146,38 @@ def test_refusal_is_one_line(site, tmp_path, tracks, status, expected, times):
 
 
 def test_no_server(tmp_path):
-    with pytest.raises(InputError, match='connection broke off or was not made'):
+    with pytest.raises(InputError, match=r'127\.0\.0\.1:9/x\.tck'):
         download(Remote('http://127.0.0.1:9/x.tck', 'x.tck'), tmp_path, patience=QUICK)
 
 
 def test_wrong_checksum(site, tmp_path, tracks):
-    with pytest.raises(InputError, match='checksum of the file is not the one'):
+    with pytest.raises(InputError, match='checksum'):
         get(site, tmp_path, tracks, checksum=f'md5:{md5(b"other")}')
     assert {path.name for path in (tmp_path / 'work').iterdir()} == {'.lock'}
 
 
 def test_full_disk_is_foreseen(site, tmp_path, tracks):
-    with pytest.raises(InputError, match=r'1000000\.0 GB are needed'):
+    with pytest.raises(InputError, match=r'1000000\.0 GB'):
         check_space(tmp_path, 10**15)
     record = connectomes()['dtor985'].record
     apis = figshare(site, tracks)
     files = json.loads(site.files[f'/figshare/articles/{record}/files'])
     files[1]['size'] = 10**15
     site.add(f'/figshare/articles/{record}/files', json.dumps(files).encode())
-    with pytest.raises(InputError, match='make room'):
+    with pytest.raises(InputError, match='--output-dir'):
         fetch('dtor985', tmp_path / 'c', token=TOKEN, apis=apis, patience=QUICK)
     assert not site.asked('/ndownloader/1')
 
 
-def test_full_disk_keeps_the_part(site, tmp_path, tracks):
-    def fill(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def test_full_disk_keeps_the_part(site, tmp_path, tracks, monkeypatch):
+    def fill(step):
+        if step:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    monkeypatch.setattr('lacuna.datasets.download.counting', lambda *_, **__: nullcontext(fill))
     remote = Remote(site.add('/file.tck', tracks), 'file.tck')
     with pytest.raises(InputError, match='No space left on device; what was downloaded is kept'):
-        download(remote, tmp_path / 'work', patience=QUICK, progress=fill)
+        download(remote, tmp_path / 'work', patience=QUICK)
     assert (tmp_path / 'work' / 'file.tck.part').stat().st_size > 0
 
 
@@ -260,7 +263,7 @@ def test_figshare_needs_a_token(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize('bad', ['with\nbreak', 'schlüssel'])
 def test_token_of_odd_characters(tmp_path, bad):
-    with pytest.raises(InputError, match='copy it again') as caught:
+    with pytest.raises(InputError, match='token') as caught:
         fetch('dtor985', tmp_path, token=bad)
     assert bad not in str(caught.value)
 
@@ -387,7 +390,7 @@ def test_two_at_once(site, tmp_path, tracks):
     for thread in threads:
         thread.join()
     assert (tmp_path / 'work' / 'file.tck').read_bytes() == tracks
-    assert [('is under way' in error) for error in errors] == [True]
+    assert [str(tmp_path / 'work') in error for error in errors] == [True]
 
 
 def test_command(site, tmp_path, tracks, capsys, monkeypatch):
@@ -437,7 +440,7 @@ def test_a_tractogram_of_ones_own(site, tmp_path, tracks, capsys):
     url = site.add('/mine.tck', tracks)
     words = ['fetch', 'mine', '--output-dir', str(tmp_path / 'to')]
     assert main([*words, '--url', url]) == 2
-    assert 'say with --url and --space where yours is' in capsys.readouterr().err
+    assert '--space' in capsys.readouterr().err
     assert main([*words, '--url', url, '--space', 'Talairach']) == 2
     assert 'Talairach' in capsys.readouterr().err
     assert main([*words, '--url', url, '--space', 'MNI152NLin6Asym']) == 0
@@ -447,6 +450,6 @@ def test_a_tractogram_of_ones_own(site, tmp_path, tracks, capsys):
     assert (about['Name'], about['Space']) == ('mine', 'MNI152NLin6Asym')
     assert 'ReferencesAndLinks' not in about
     assert main(['fetch', '../mine', '--url', url, '--space', 'MNI152NLin6Asym']) == 2
-    assert 'is no name for a file' in capsys.readouterr().err
+    assert "'../mine'" in capsys.readouterr().err
     assert main(['fetch', 'hcp1065', '--url', url, '--space', 'MNI152NLin6Asym']) == 2
     assert 'leave out --space' in capsys.readouterr().err

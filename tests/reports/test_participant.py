@@ -447,7 +447,7 @@ def test_a_broken_file_costs_one_report_only(tmp_path, capsys):
     said = capsys.readouterr()
     assert said.out.split() == [str(root / 'sub-01.html')]
     assert 'sub-02: no report: ' in said.err
-    assert 'cannot be used any more' in (root / 'sub-01.html').read_text(encoding='utf-8')
+    assert 'can no longer be used' in (root / 'sub-01.html').read_text(encoding='utf-8')
 
 
 def test_figures_of_other_results_are_drawn_again(tmp_path):

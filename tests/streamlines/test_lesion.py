@@ -12,6 +12,7 @@ import nibabel as nb
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binomtest
 
 import lacuna
 from lacuna.cli import main
@@ -98,6 +99,40 @@ def test_a_lesion_whose_numbers_are_known(toy, tractogram, parcels):
     assert table.matrix.loc['left', 'right'] == pytest.approx(800 / 12)
     assert table.disconnection.to_dict() == pytest.approx({'right': 800 / 12, 'left': 800 / 12})
     assert table.statistics['edges_affected'] == 1
+
+
+def test_the_parcels_of_a_lesion(toy, tractogram, parcels):
+    """Load, support, networks and longer ways, next to what is cut."""
+    lesion = tractogram.disconnect(toy.mask)
+    found = lesion.parcels(parcels)
+    image, mask = nb.load(parcels[0]), nb.load(toy.mask)  # on one grid
+    labels, inside = np.asarray(image.dataobj), np.asarray(mask.dataobj) > 0
+    assert found.load.to_dict() == {
+        name: 100 * (inside & (labels == value)).sum() / (labels == value).sum()
+        for value, name in ((3, 'right'), (7, 'left'))
+    }
+    interval = binomtest(8, 12).proportion_ci(method='wilson')
+    row = found.support.loc['right']
+    assert row.tolist() == pytest.approx([12, 8, 100 * interval.low, 100 * interval.high], rel=1e-12)
+    assert found.support.index.name == 'region'
+    with pytest.raises(InputError, match='no column network'):
+        found.networks  # noqa: B018
+    parcels[1].write_text('index\tname\tnetwork\n3\tright\tA\n7\tleft\tB\n')
+    networks = lesion.parcels(parcels).networks
+    assert networks.disconnection.to_dict() == pytest.approx({'A': 800 / 12, 'B': 800 / 12})
+    assert networks.matrix.loc['A', 'B'] == pytest.approx(800 / 12)
+    assert networks.matrix.loc['A', 'A'] == 0
+    longer = found.higher_order()  # a third is spared: the way is gone
+    assert longer.delta.loc['right', 'left'] == 1
+    assert not longer.indirect.to_numpy().any()
+    assert longer.mean.to_dict() == {'right': 1, 'left': 1}
+    assert (longer.statistics['pairs_directly_disconnected'], longer.statistics['path_length_cap']) == (1, 2)
+    assert not found.higher_order(30).delta.to_numpy().any()
+    # the ends of the lines on both sides lie inside the parcels: both rules agree
+    ends = lesion.parcels(parcels, assignment='end-voxels')
+    assert ends.lesion_matrix.loc['right', 'left'] <= 8
+    with pytest.raises(InputError, match='nearest'):
+        lesion.parcels(parcels, assignment='nearest')
 
 
 def test_the_files_of_a_run(toy, tractogram, parcels, tmp_path):

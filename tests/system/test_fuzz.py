@@ -37,7 +37,7 @@ from lacuna.execution.plugins import file as plugins
 from lacuna.images import atlases, labels, masks, plausibility
 from lacuna.images.spaces import Grid
 from lacuna.streamlines import tractogram
-from lacuna.streamlines.files import formats, tck, trx
+from lacuna.streamlines.files import bundle_tables, formats, tck, trx
 from lacuna.streamlines.index import format as index_format
 from lacuna.streamlines.index.build import build_index
 from lacuna.streamlines.index.query import Index
@@ -553,7 +553,7 @@ def test_tables(folder, content, ending):
         image = folder / 'labels.nii'
         image.write_bytes(nifti_bytes(np.full((2, 2, 2), min(min(found), 255), np.uint8)))
         atlases.read_parcellation(atlases.Atlas('a', image, path, 'MNI152NLin6Asym', 'given'))
-    for read in (tables.read_parcels, tables.read_matrix, formats.read_bundles):
+    for read in (tables.read_parcels, tables.read_matrix, bundle_tables.read_bundles):
         with survives():
             read(path)
     shutil.rmtree(folder / 'out', ignore_errors=True)

@@ -308,9 +308,9 @@ def test_empty_mask_has_matrices_of_zeros(run, toy, parcels, tmp_path):
     [
         (BOTH, 'need an atlas: name one'),
         (('--parcel-atlases', 'aal'), 'nothing is computed from the atlas'),
-        (('--parcel-atlases', 'aal', *BOTH), "there is no atlas 'aal'"),
-        (('--custom-parcellation', 'x', 'absent.nii', 'absent.tsv', SPACE, *BOTH), 'there is no file'),
-        (('--atlas-dir', 'absent', '--parcel-atlases', 'aal', *BOTH), 'there is no atlas folder'),
+        (('--parcel-atlases', 'aal', *BOTH), "'aal'"),
+        (('--custom-parcellation', 'x', 'absent.nii', 'absent.tsv', SPACE, *BOTH), 'absent.nii'),
+        (('--atlas-dir', 'absent', '--parcel-atlases', 'aal', *BOTH), 'absent'),
     ],
 )
 def test_bad_atlases_stop_the_run(run, tmp_path, monkeypatch, options, says):

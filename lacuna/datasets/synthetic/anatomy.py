@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def brain_mask(grid: Grid) -> np.ndarray:
-    """Voxels of the brain, the ventricles included.
+    """Return the voxels of the brain, including the ventricles.
 
     nilearn's template is the symmetric ICBM 2009a average: within 2 to 3 mm of MNI152NLin6Asym.
 
@@ -30,11 +30,11 @@ def brain_mask(grid: Grid) -> np.ndarray:
     from scipy import ndimage
 
     mask = _onto_grid(load_mni152_brain_mask(resolution=1), grid) > 0
-    return ndimage.binary_fill_holes(mask)  # the threshold behind it leaves pits in the fluid
+    return ndimage.binary_fill_holes(mask)  # its threshold leaves holes in the fluid
 
 
 def gray_matter(grid: Grid) -> np.ndarray:
-    """Share of grey matter in each voxel, 0 to 1 (float32, of the grid's shape)."""
+    """Return the share of grey matter in each voxel, 0 to 1 (float32, of the grid's shape)."""
     from nilearn.datasets import load_mni152_gm_template
 
     return _onto_grid(load_mni152_gm_template(resolution=1), grid).astype(np.float32)
@@ -46,16 +46,16 @@ def world_coordinates(grid: Grid, voxels: np.ndarray) -> np.ndarray:
 
 
 def voxel_indices(grid: Grid, points: np.ndarray) -> np.ndarray:
-    """Nearest voxel of each point (world mm), pulled to the border of the grid where it lies outside."""
+    """Return the nearest voxel of each point (world mm), moved to the border of the grid if it lies outside."""
     # the standard grids are parallel to the axes of the world
     voxels = np.rint((points - grid.affine[:3, 3]) / np.diag(grid.affine)[:3]).astype(np.int64)
     return np.clip(voxels, 0, np.array(grid.shape) - 1)
 
 
 def _onto_grid(image: nib.Nifti1Image, grid: Grid) -> np.ndarray:
-    """Value of `image` at the centre of each voxel of `grid`: the nearest one, 0 outside of it.
+    """Return the value of `image` at the centre of each voxel of `grid`: the nearest one, 0 outside the image.
 
-    The template's voxels are 1 mm and their centres whole millimetres like the grid's: nothing is interpolated, and
+    The template's voxels are 1 mm with centres at whole millimetres, like the grid's: nothing is interpolated, and
     nothing depends on how a processor rounds.
     """
     data = np.asanyarray(image.dataobj)

@@ -1,8 +1,8 @@
-"""Synthetic streamlines: smooth curves around the landmarks, which fan out into the cortex."""
+"""Synthetic streamlines: smooth curves around the landmarks that fan out into the cortex."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,13 +11,13 @@ from scipy import ndimage
 from scipy.interpolate import CubicSpline, make_interp_spline
 
 from lacuna.datasets.synthetic.anatomy import voxel_indices, world_coordinates
-from lacuna.datasets.synthetic.landmarks import BUNDLES, Landmarks
+from lacuna.datasets.synthetic.landmarks import Landmarks, bundles
 from lacuna.images.spaces import Grid
 
 SHORT_FIBRES = 1260  # in each hemisphere
 _SAMPLES = 150  # per curve before it is resampled
-_LONGEST_REACH = 30  # mm that an end may go on to reach the cortex
-_DEPTH = 2.0  # mm below the surface of the brain that every vertex keeps
+_LONGEST_REACH = 30  # mm that an end may grow to reach the cortex
+_DEPTH = 2.0  # mm, depth of every vertex below the surface of the brain
 _SHORTEST = 12.0  # mm
 _SHARPEST = np.cos(np.deg2rad(30))  # turn from one step to the next
 _MIRROR = np.array([-1.0, 1.0, 1.0])
@@ -39,7 +39,7 @@ class Bundle:
 
 
 class _Surroundings:
-    """What a growing streamline needs to know: how deep it is, and where the nearest cortex is."""
+    """What guides a growing streamline: its depth, and the nearest cortex."""
 
     def __init__(self, grid: Grid, brain: np.ndarray, cortex: np.ndarray) -> None:
         self.grid = grid
@@ -65,7 +65,6 @@ def simulate_bundles(
     cortex: np.ndarray,
     *,
     step: float = 1.0,
-    progress: Callable[[str], object] | None = None,
 ) -> Iterator[Bundle]:
     """Make the streamlines of every bundle, the left and right twins one after the other.
 
@@ -78,25 +77,19 @@ def simulate_bundles(
     brain, cortex : numpy.ndarray
         Boolean. No vertex leaves the brain; the cortical ends of the bundles grow into the cortex.
     step : float
-        Distance of the vertices along the streamline, mm.
-    progress : callable, optional
-        Called with the name of each bundle that is ready.
+        Distance between vertices along the streamline, mm.
 
     Yields
     ------
     Bundle
     """
     around = _Surroundings(grid, brain, cortex)
-    for landmarks in BUNDLES:
+    for landmarks in bundles():
         for name, side in _sides(landmarks):
             curves = _curves(rng, landmarks)
             yield _finish(rng, name, curves, side, landmarks, around, step)
-            if progress:
-                progress(name)
     for name, side in (('ShortFibres_L', -1), ('ShortFibres_R', 1)):
         yield Bundle(name, _short_fibres(rng, side, around, step))
-        if progress:
-            progress(name)
 
 
 def _sides(landmarks: Landmarks) -> tuple[tuple[str, int], ...]:
@@ -106,7 +99,7 @@ def _sides(landmarks: Landmarks) -> tuple[tuple[str, int], ...]:
 
 
 def _curves(rng: np.random.Generator, landmarks: Landmarks) -> np.ndarray:
-    """Curves of a bundle in the left hemisphere, (streamlines, samples, 3), half as many again as are needed."""
+    """Return curves of a bundle in the left hemisphere, (streamlines, samples, 3), half as many again as needed."""
     spines = np.array(landmarks.spines, float)
     spread = np.array(landmarks.spread)
     crosses = landmarks.course == 'commissure'
@@ -120,11 +113,11 @@ def _curves(rng: np.random.Generator, landmarks: Landmarks) -> np.ndarray:
     else:
         controls = np.repeat(spines, count, axis=0)
 
-    # neighbours stay neighbours (common), but leave each other towards the ends (first, last)
+    # neighbours stay neighbours (common), but diverge towards the ends (first, last)
     common, first, last = _bell(rng, (3, count, 1, 3))
     along = np.linspace(0, 1, len(spread))[:, None]
     offset = spread[:, None] * (0.75 * common + 0.65 * ((1 - along) * first + along * last))
-    if crosses:  # homotopic: an end that is more lateral on the left is so on the right
+    if crosses:  # homotopic: an end that is more lateral on the left is also more lateral on the right
         offset[..., 0] *= np.sign(0.5 - along[:, 0])
     controls = controls + offset
 
@@ -139,7 +132,7 @@ def _curves(rng: np.random.Generator, landmarks: Landmarks) -> np.ndarray:
 
 
 def _bell(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Close to normal, but without the far outliers: never beyond 3 standard deviations."""
+    """Draw nearly normal numbers without outliers: never beyond 3 standard deviations."""
     return 2.0 * (rng.random((3, *shape)).sum(axis=0) - 1.5)
 
 
@@ -184,7 +177,7 @@ def _finish(
 def _reach(
     rng: np.random.Generator, points: np.ndarray, direction: np.ndarray, around: _Surroundings
 ) -> list[np.ndarray]:
-    """What each end adds, 1 mm at a time, bending towards the cortex, until it is 1 to 4 mm inside of it."""
+    """Grow each end by 1 mm at a time, bending towards the cortex, until it is 1 to 4 mm inside it."""
     direction = _unit(direction)
     left = rng.integers(1, 5, len(points))  # mm to go within the cortex
     path = np.empty((len(points), _LONGEST_REACH, 3))
@@ -206,7 +199,7 @@ def _reach(
 def _short_fibres(
     rng: np.random.Generator, side: int, around: _Surroundings, step: float
 ) -> list[np.ndarray]:
-    """U-shaped fibres between places of the cortex that are 12 to 40 mm apart."""
+    """Make U-shaped fibres between points of the cortex that are 12 to 40 mm apart."""
     cortex = world_coordinates(around.grid, np.argwhere(around.cortex))
     cortex = cortex[cortex[:, 0] * side > 2]
     first, last = cortex[rng.integers(0, len(cortex), (2, 60 * SHORT_FIBRES))]
@@ -218,7 +211,7 @@ def _short_fibres(
     core = np.stack(
         [np.full(len(near), 27.0 * side), np.clip(middle[:, 1], -75, 45), 18 - 0.1 * middle[:, 1]], 1
     )
-    core[:, 2] = np.where(middle[:, 2] < -8, -14, core[:, 2])  # the temporal lobe has its own
+    core[:, 2] = np.where(middle[:, 2] < -8, -14, core[:, 2])  # the temporal lobe has its own line
     inward = _unit(core - middle)
     bend = middle + inward * (0.25 * distance + 4)
     jitter = _bell(rng, (len(near), 1, 3))
@@ -230,7 +223,7 @@ def _short_fibres(
     streamlines: list[np.ndarray] = []
     for curve in curves:
         streamline = _keep_side(curve, side)
-        # a fibre that crosses a sulcus or the grey matter midway is no U-fibre
+        # a fibre that crosses a sulcus or grey matter midway is not a U-fibre
         if around.in_cortex(streamline[12:-12]).mean() > 0.35 or not around.inside(streamline[6:-6]).all():
             continue
         streamline = resample(streamline[_longest_run(around.inside(streamline))], step)
@@ -242,13 +235,13 @@ def _short_fibres(
 
 
 def _keep_side(points: np.ndarray, side: int) -> np.ndarray:
-    """Bend what would cross the midline back into its hemisphere, without a kink."""
+    """Bend curves that would cross the midline back into their hemisphere, without a kink."""
     x = side * points[:, :1]
     return np.concatenate([side * (0.5 * (x + np.sqrt(x**2 + 1.0)) + 0.3), points[:, 1:]], axis=1)
 
 
 def _is_plausible(points: np.ndarray, step: float) -> bool:
-    """Whether a resampled streamline is long enough and has no sharp corner, as the wall of a sulcus would make."""
+    """Whether a resampled streamline is long enough and has no sharp corner, such as at the wall of a sulcus."""
     if step * (len(points) - 1) < _SHORTEST:
         return False
     steps = _unit(np.diff(points, axis=0))
@@ -256,7 +249,7 @@ def _is_plausible(points: np.ndarray, step: float) -> bool:
 
 
 def _longest_run(inside: np.ndarray) -> slice:
-    """The longest stretch of True."""
+    """Return the longest run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(np.int8)))
     if not len(edges):
         return slice(0, 0)
@@ -266,7 +259,7 @@ def _longest_run(inside: np.ndarray) -> slice:
 
 
 def resample(points: np.ndarray, step: float) -> np.ndarray:
-    """Points every `step` mm along a curve; the rest at its end, shorter than a step, is cut off.
+    """Return points every `step` mm along a curve; a remainder shorter than a step is cut off.
 
     >>> resample(np.array([[0.0, 0, 0], [2.5, 0, 0]]), 1.0)[:, 0]
     array([0., 1., 2.])

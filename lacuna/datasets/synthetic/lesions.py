@@ -1,4 +1,4 @@
-"""Synthetic lesions: ellipsoids with an uneven surface, as a stroke leaves them."""
+"""Synthetic lesions: ellipsoids with an uneven surface, like those of a stroke."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 from scipy import ndimage
 
 from lacuna.datasets.synthetic.anatomy import voxel_indices, world_coordinates
-from lacuna.datasets.synthetic.landmarks import Point
+from lacuna.datasets.synthetic.landmarks import Point, table
 from lacuna.images.spaces import Grid
 
 
 @dataclass(frozen=True)
 class Ellipsoid:
-    """Centre in world mm, half axes in mm, and the turn of its long axis in the axial plane in degrees."""
+    """Centre in world mm, half axes in mm, and rotation of the long axis in the axial plane in degrees."""
 
     centre: Point
     radii: Point
@@ -23,15 +23,15 @@ class Ellipsoid:
 
 @dataclass(frozen=True)
 class Lesion:
-    """The plan of one lesion: ellipsoids that flow together.
+    """The plan of one lesion: ellipsoids that merge.
 
     Attributes
     ----------
     side, territory : str
-        Where it lies, for the reader.
+        Where it lies, in words.
     parts : tuple of Ellipsoid
     roughness : float
-        How far the surface strays, as a share of the radius (standard deviation).
+        Standard deviation of the surface, as a share of the radius.
     grain : float
         Size of its bumps, mm.
     """
@@ -43,41 +43,16 @@ class Lesion:
     grain: float
 
 
-#: the three lesions of the tutorial, for sub-01 to sub-03
-LESIONS = (
-    Lesion(
-        'left',
-        'middle cerebral artery: internal capsule, corona radiata, white matter next to the insula',
-        (
-            Ellipsoid((-27, -10, 14), (8, 17, 12), 10),
-            Ellipsoid((-31, -22, 27), (9, 13, 10), -15),
-            Ellipsoid((-36, 4, 17), (7, 11, 9), 20),
-        ),
-        0.3,
-        3.5,
-    ),
-    Lesion(
-        'right',
-        'posterior cerebral artery: medial occipital lobe',
-        (
-            Ellipsoid((13, -80, 2), (9, 15, 10), -10),
-            Ellipsoid((20, -64, -1), (8, 13, 7), -20),
-        ),
-        0.3,
-        3.5,
-    ),
-    Lesion(
-        'left',
-        'perforating arteries: lacune of thalamus and internal capsule',
-        (Ellipsoid((-18, -17, 7), (6, 7.5, 6.5), 25),),
-        0.25,
-        2.0,
-    ),
-)
+def lesions() -> list[Lesion]:
+    """The three lesions of the tutorial, for sub-01 to sub-03."""
+    return [
+        Lesion(**{**row, 'parts': tuple(Ellipsoid(**part) for part in row['parts'])})
+        for row in table()['lesions']
+    ]
 
 
 def simulate_lesion(rng: np.random.Generator, grid: Grid, brain: np.ndarray, lesion: Lesion) -> np.ndarray:
-    """Voxels of a lesion, in one piece.
+    """Make the voxels of a lesion, in one piece.
 
     Parameters
     ----------
@@ -86,7 +61,7 @@ def simulate_lesion(rng: np.random.Generator, grid: Grid, brain: np.ndarray, les
     grid : Grid
         In world mm of an MNI152 space.
     brain : numpy.ndarray
-        Boolean; the lesion stays inside, and on its side of the midline.
+        Boolean; the lesion stays inside it, and on its side of the midline.
     lesion : Lesion
 
     Returns
@@ -112,7 +87,7 @@ def simulate_lesion(rng: np.random.Generator, grid: Grid, brain: np.ndarray, les
 
 
 def _relative_radius(points: np.ndarray, part: Ellipsoid) -> np.ndarray:
-    """Distance from the centre in units of the half axes: 1 on the surface."""
+    """Return the distance from the centre in units of the half axes: 1 on the surface."""
     angle = np.deg2rad(part.turn)
     turn = np.array([[np.cos(angle), np.sin(angle), 0], [-np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
     return np.linalg.norm((points - part.centre) @ turn.T / part.radii, axis=-1)

@@ -9,55 +9,11 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from lacuna.datasets.synthetic.anatomy import world_coordinates
-from lacuna.datasets.synthetic.landmarks import Point
+from lacuna.datasets.synthetic.landmarks import Point, table
 from lacuna.images.spaces import Grid
 
-_GRAY = 0.4  # share of grey matter from which a voxel is cortex
+_GRAY = 0.4  # least share of grey matter of a cortical voxel
 
-# Where the parcels of the left hemisphere start from: world mm, approximated from textbook anatomy.
-_CORTEX: dict[str, tuple[Point, ...]] = {
-    'Vis': ((-14, -98, 0), (-9, -76, 6), (-10, -86, 28), (-16, -64, -8), (-40, -80, 4), (-34, -68, -14)),
-    'SomMot': ((-8, -28, 66), (-36, -20, 60), (-48, -30, 52), (-54, -8, 32), (-52, -20, 6), (-22, -38, 68)),
-    'DorsAttn': ((-28, -4, 58), (-22, -62, 60), (-36, -46, 50), (-50, -62, -6), (-50, 6, 30)),
-    'SalVentAttn': ((-36, 16, 2), (-39, -8, 0), (-58, -34, 30), (-6, 14, 38), (-8, 0, 62), (-34, 44, 28)),
-    'Limbic': ((-20, 34, -18), (-36, 12, -34), (-34, -14, -32), (-8, 22, -18)),
-    'Cont': ((-46, 28, 22), (-46, -56, 46), (-40, 52, 2), (-58, -46, -14), (-6, -24, 34), (-10, -70, 42)),
-    'Default': (
-        (-58, -8, -18),
-        (-46, -66, 30),
-        (-48, 26, -4),
-        (-8, 60, 8),
-        (-8, 44, 40),
-        (-24, 26, 48),
-        (-7, -50, 28),
-        (-58, -42, 8),
-        (-24, -36, -16),
-    ),
-}
-
-# Structures below the cortex, left: a chain of balls (centre in world mm, radius in mm).
-_DEEP: dict[str, tuple[tuple[Point, float], ...]] = {
-    'Thalamus': (((-8, -8, 8), 5), ((-11, -16, 8), 7.5), ((-14, -24, 7), 7.5), ((-19, -27, 2), 5)),
-    'Caudate': (
-        ((-11, 16, 0), 5.5),
-        ((-13, 14, 8), 5),
-        ((-14, 4, 16), 4),
-        ((-17, -10, 21), 3.5),
-        ((-19, -22, 22), 3),
-    ),
-    'Putamen': (((-21, 12, -4), 6), ((-25, 6, 2), 6.5), ((-28, -4, 3), 6), ((-30, -14, 3), 4)),
-    'Pallidum': (((-16, 0, -3), 4.5), ((-20, -5, -1), 4.5), ((-22, -9, 1), 3.5)),
-    'Hippocampus': (((-24, -12, -20), 5.5), ((-28, -22, -15), 5.5), ((-29, -32, -8), 5), ((-24, -38, -2), 4)),
-    'Amygdala': (((-22, -3, -19), 6.5), ((-26, -3, -22), 5)),
-}
-_BRAINSTEM = (
-    ((0, -22, -12), 11.0),
-    ((0, -25, -22), 13.0),
-    ((0, -26, -32), 14.0),
-    ((0, -31, -44), 11.0),
-    ((0, -38, -56), 9.0),
-    ((0, -42, -68), 8.0),
-)
 _VERMIS = 9.0  # half its width, mm
 
 
@@ -88,7 +44,7 @@ class Parcellation:
 
     @property
     def cortex(self) -> np.ndarray:
-        """Voxels of the cortical parcels."""
+        """Return the voxels of the cortical parcels."""
         first_deep = min(parcel.index for parcel in self.parcels if parcel.network == 'Subcortical')
         return (self.labels > 0) & (self.labels < first_deep)
 
@@ -114,10 +70,11 @@ def simulate_parcels(grid: Grid, brain: np.ndarray, gray: np.ndarray) -> Parcell
     points = world_coordinates(grid, voxels)
     deep, deep_table = _deep_labels(points)
     ribbon = _is_ribbon(points, gray[tuple(voxels.T)], deep > 0)
+    cortex = table()['cortex']
     names = [
-        (network, f'{network}_{i}') for network, seeds in _CORTEX.items() for i in range(1, len(seeds) + 1)
+        (network, f'{network}_{i}') for network, seeds in cortex.items() for i in range(1, len(seeds) + 1)
     ]
-    seeds = np.array([seed for group in _CORTEX.values() for seed in group], float)
+    seeds = np.array([seed for group in cortex.values() for seed in group], float)
 
     labels = np.where(deep > 0, deep + 2 * len(names), 0).astype(np.uint16)
     parcels: list[Parcel] = []
@@ -134,7 +91,7 @@ def simulate_parcels(grid: Grid, brain: np.ndarray, gray: np.ndarray) -> Parcell
 
 
 def _nearest_seed(points: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    """Index of each point's cell. Two of Lloyd's steps even out the sizes and keep the cells near their seeds."""
+    """Return the index of each point's cell. Two steps of Lloyd's algorithm even out sizes and keep cells near their seeds."""
     for _ in range(2):
         cell = cKDTree(seeds).query(points)[1]
         seeds = np.stack([points[cell == i].mean(axis=0) for i in range(len(seeds))])
@@ -142,7 +99,7 @@ def _nearest_seed(points: np.ndarray, seeds: np.ndarray) -> np.ndarray:
 
 
 def _is_ribbon(points: np.ndarray, gray: np.ndarray, deep: np.ndarray) -> np.ndarray:
-    """Grey matter of the cortex: neither below it, nor the cerebellum, nor what lines the ventricles."""
+    """Return the grey matter of the cortex, without deep structures, the cerebellum and the lining of the ventricles."""
     x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
     central = (x < 31) & (y > -42) & (y < 21) & (z > -13) & (z < 25)
     stem_region = (x < 20) & (y < -2) & (y > -44) & (z < -2)
@@ -157,18 +114,18 @@ def _below_tentorium(points: np.ndarray) -> np.ndarray:
 
 
 def _deep_labels(points: np.ndarray) -> tuple[np.ndarray, list[tuple[str, str]]]:
-    """Label of each point below the cortex (0: none), and the names with their hemispheres."""
+    """Return the label of each point below the cortex (0: none), and the names with their hemispheres."""
     labels = np.zeros(len(points), int)
-    table: list[tuple[str, str]] = []
+    names: list[tuple[str, str]] = []
     for side, letter in ((-1, 'L'), (1, 'R')):
-        for name, balls in _DEEP.items():
-            table.append((f'{letter}H_{name}', letter))
+        for name, balls in table()['deep'].items():
+            names.append((f'{letter}H_{name}', letter))
             mirrored = [((-side * x, y, z), radius) for (x, y, z), radius in balls]
             inside = _in_chain(points, mirrored) & (points[:, 0] * side > 1)
-            labels[inside & (labels == 0)] = len(table)
-    table.append(('Brainstem', 'B'))
-    stem = _in_chain(points, list(_BRAINSTEM)) & (points[:, 1] > -47) & (labels == 0)
-    labels[stem] = len(table)
+            labels[inside & (labels == 0)] = len(names)
+    names.append(('Brainstem', 'B'))
+    stem = _in_chain(points, table()['brainstem']) & (points[:, 1] > -47) & (labels == 0)
+    labels[stem] = len(names)
     fossa = _below_tentorium(points) & (labels == 0)
     vermis = np.abs(points[:, 0]) < _VERMIS
     for name, letter, where in (
@@ -176,9 +133,9 @@ def _deep_labels(points: np.ndarray) -> tuple[np.ndarray, list[tuple[str, str]]]
         ('RH_Cerebellum', 'R', fossa & (points[:, 0] > 0) & ~vermis),
         ('Vermis', 'B', fossa & vermis),
     ):
-        table.append((name, letter))
-        labels[where] = len(table)
-    return labels, table
+        names.append((name, letter))
+        labels[where] = len(names)
+    return labels, names
 
 
 def _in_chain(points: np.ndarray, balls: list[tuple[Point, float]]) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Pictures of the brain: the lesion, the disconnection map, and the streamlines that are cut.
 
-All take arrays in the frame (`lacuna.reports.figures.frame`) and return a figure; none touches a file.
+All functions take arrays in the frame (`lacuna.reports.figures.frame`) and return a figure, without reading or writing files.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _AXES = 'xyz'
-_CUTS = (6, 7, 7)  # of each plane: so many fill a row
+_CUTS = (6, 7, 7)  # of each plane, to fill a row
 _WIDTH = 6 * SHAPE[1] + 15  # of a row in mm
-_CONTOUR = '#00e5d4'  # on the colours of percent, of which it is none
+_CONTOUR = '#00e5d4'  # not one of the colours of percent
 
 
 def cut_positions(mask: np.ndarray, axis: int, count: int) -> list[int]:
-    """Indices of `count` cuts through a mask, spread over it, each where it has voxels if it is large enough.
+    """Return the indices of `count` cuts spread over a mask, each through voxels of it if it is large enough.
 
     >>> mask = np.zeros((30, 1, 1), bool)
     >>> mask[5:26] = True
@@ -48,7 +48,7 @@ def cut_positions(mask: np.ndarray, axis: int, count: int) -> list[int]:
 
 
 def lesion_figure(template: Template, lesion: np.ndarray) -> Figure:
-    """The lesion on the template, in three planes.
+    """Draw the lesion on the template, in three planes.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def lesion_figure(template: Template, lesion: np.ndarray) -> Figure:
 
 
 def is_small(lesion: np.ndarray) -> bool:
-    """Whether a lesion is so small that an eye would search for it: less than a centimetre along each axis.
+    """Whether a lesion is so small that it is hard to find: less than a centimetre along each axis.
 
     >>> lesion = np.zeros(SHAPE, bool)
     >>> lesion[80:84, 80:82, 80] = True
@@ -86,7 +86,7 @@ def map_figure(
     highest: float = 100.0,
     label: str = 'disconnected (%)',
 ) -> Figure:
-    """A map in percent on the template, in three planes, with the outline of the lesion.
+    """Draw a map in percent on the template, in three planes, with the outline of the lesion.
 
     Parameters
     ----------
@@ -95,9 +95,9 @@ def map_figure(
     lesion : numpy.ndarray or None
         bool.
     highest : float
-        Value at the upper end of the colours; the lower end is 0.
+        Value at the upper end of the colour scale; the lower end is 0.
     label : str
-        Of the colours.
+        Label of the colour scale.
     """
     figure, rows = _mosaic(template, _bulk(percent > 0), bar=True)
     for axes, row in rows:
@@ -112,7 +112,7 @@ def map_figure(
 def glass_figure(
     template: Template, percent: np.ndarray, lesion: np.ndarray | None, *, auto: float | None = None
 ) -> Figure:
-    """The greatest percentage along each line of sight, in a glass brain.
+    """Draw the highest percentage along each line of sight, in a glass brain.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def glass_figure(
     lesion : numpy.ndarray or None
         bool; its outline is drawn.
     auto : float, optional
-        Upper end of the colours of a second row, beside the first one's 100.
+        Upper end of the colour scale of a second row; that of the first is 100.
     """
     scales = [100.0] + ([auto] if auto else [])
     figure = new_figure(11.5, 3.5 * len(scales))
@@ -141,7 +141,7 @@ def glass_figure(
 def streamline_figure(
     template: Template, streamlines: Sequence[np.ndarray], lesion: np.ndarray | None
 ) -> Figure:
-    """Streamlines in a glass brain, coloured by direction (red: left-right, green: front-back, blue: up-down).
+    """Draw streamlines in a glass brain, coloured by direction (red: left-right, green: front-back, blue: up-down).
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def streamline_figure(
 
 
 def direction_segments(streamlines: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """The pieces of streamlines, (pieces, 2, 3), and the colour of the direction of each, (pieces, 3).
+    """Return the segments of streamlines, (pieces, 2, 3), and the colour of the direction of each, (pieces, 3).
 
     >>> pieces, colours = direction_segments([np.array([[0.0, 0, 0], [0, -3, 0]])])
     >>> pieces.shape, colours.tolist()
@@ -192,7 +192,7 @@ _AS_IS: dict[str, Any] = {'origin': 'lower', 'interpolation': 'nearest', 'raster
 def _mosaic(
     template: Template, shown: np.ndarray, bar: bool = False
 ) -> tuple[Figure, list[tuple[Axes, Any]]]:
-    """Three rows of cuts through what is shown, on the template; each row with the function that cuts an image."""
+    """Draw three rows of cuts through what is shown, on the template; yield each row with a function that cuts an image."""
     right = 0.93 if bar else 1.0
     heights = [SHAPE[2], SHAPE[2], SHAPE[1]]
     gap = 14  # below each row, for its labels
@@ -221,7 +221,7 @@ def _mosaic(
 
 
 def _bulk(shown: np.ndarray) -> np.ndarray:
-    """Without the outermost percent of the voxels along each axis: cuts through nearly nothing show nothing."""
+    """Leave out the outermost percent of the voxels along each axis, where cuts would show almost nothing."""
     voxels = np.argwhere(shown)
     kept = np.zeros_like(shown)
     if len(voxels):
@@ -232,7 +232,7 @@ def _bulk(shown: np.ndarray) -> np.ndarray:
 
 
 class _Row:
-    """Cuts of an image side by side, as one image."""
+    """Return cuts of an image side by side, as one image."""
 
     def __init__(self, axis: int, positions: Sequence[int]) -> None:
         self.axis, self.positions = axis, positions
@@ -270,7 +270,7 @@ def _contour(axes: Axes, row: np.ndarray, colour: str) -> None:
 
 
 def _glass(figure: Figure, template: Template, row: int, rows: int) -> list[Axes]:
-    """Side, front and top view of a glass brain."""
+    """Draw the side, front and top view of a glass brain."""
     widths = [SHAPE[1], SHAPE[0], SHAPE[0]]
     tallest, left, panels = SHAPE[1], 0.0, []
     unit = 0.92 / (sum(widths) + 30)

@@ -1,6 +1,6 @@
 """Pictures of parcels and of the connections between them.
 
-All take tables (`pandas`, with the names of the parcels as index) and return a figure; none touches a file.
+All functions take tables (`pandas`, indexed by the names of the parcels) and return a figure, without reading or writing files.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _HEMISPHERES = {'L': ('left', LEFT), 'R': ('right', RIGHT), '': ('no side', MIDDLE)}
-#: more names than this on one axis cannot be read
+#: more names than this on one axis are illegible
 _MOST_NAMES = 60
 
 
 def top_parcels(percent: pd.Series, count: int = 20) -> pd.Series:
-    """The parcels that lose most, most first; those that lose nothing are left out.
+    """Return the parcels that lose most, in descending order; those that lose nothing are left out.
 
     >>> import pandas as pd
     >>> top_parcels(pd.Series({'a': 0.0, 'b': 5.0, 'c': 50.0})).to_dict()
@@ -33,7 +33,7 @@ def top_parcels(percent: pd.Series, count: int = 20) -> pd.Series:
 
 
 def parcel_figure(percent: pd.Series, count: int = 20) -> Figure:
-    """Bars of the parcels that lose most, from 0 to 100 percent; colours tell the hemispheres apart."""
+    """Draw bars of the parcels that lose most, from 0 to 100 percent, coloured by hemisphere."""
     top = top_parcels(percent, count)
     figure = new_figure(7.2, 1.1 + 0.24 * max(len(top), 3))
     axes = figure.add_subplot()
@@ -64,14 +64,14 @@ def parcel_figure(percent: pd.Series, count: int = 20) -> Figure:
 
 
 def matrix_figure(percent: pd.DataFrame, full: pd.DataFrame | None) -> Figure:
-    """The disconnection matrix, parcels of a network side by side.
+    """Draw the disconnection matrix, with the parcels of a network side by side.
 
     Parameters
     ----------
     percent : pandas.DataFrame
         Square.
     full : pandas.DataFrame or None
-        Streamlines of the whole tractogram: pairs without any are drawn grey.
+        Streamlines of the whole tractogram: pairs without any are grey.
     """
     parcels = [read_parcel(str(name)) for name in percent.index]
     order = by_network(parcels)
@@ -94,7 +94,7 @@ def matrix_figure(percent: pd.DataFrame, full: pd.DataFrame | None) -> Figure:
 
 
 def _name_axes(axes: Axes, parcels: list[Parcel]) -> None:
-    """Name networks (with lines between them) where there are any, else parcels if they can be read."""
+    """Label networks (with lines between them) if there are any, else parcels if their names are legible."""
     for spine in axes.spines.values():
         spine.set_visible(True)
     groups = runs([parcel.network for parcel in parcels])
@@ -121,7 +121,7 @@ def _name_axes(axes: Axes, parcels: list[Parcel]) -> None:
 def top_edges(
     mask: pd.DataFrame, percent: pd.DataFrame, count: int = 60
 ) -> list[tuple[int, int, float, float]]:
-    """The connections that lose most streamlines, most first: both parcels (as positions), number and percent.
+    """Return the connections that lose most streamlines, in descending order: both parcels (positions), number and percent.
 
     >>> import pandas as pd
     >>> cut = pd.DataFrame([[0, 2, 7], [2, 0, 0], [7, 0, 0]])
@@ -135,9 +135,9 @@ def top_edges(
 
 
 def circle_angles(parcels: list[Parcel]) -> np.ndarray:
-    """Where each parcel stands on a circle (radians, 0 on the right): left hemisphere left, right one mirrored.
+    """Return the position of each parcel on a circle (radians, 0 on the right): left hemisphere left, right one mirrored.
 
-    Parcels of no side follow at the bottom.
+    Parcels without a side follow at the bottom.
     """
     order = [int(i) for i in by_network(parcels)]
     sides = {side: [i for i in order if parcels[i].hemisphere == side] for side in ('L', 'R', '')}
@@ -157,7 +157,7 @@ def circle_angles(parcels: list[Parcel]) -> np.ndarray:
 
 
 def connectogram_figure(mask: pd.DataFrame, percent: pd.DataFrame, count: int = 60) -> Figure:
-    """The connections that lose most streamlines, on a circle of parcels.
+    """Draw the connections that lose most streamlines, on a circle of parcels.
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ def connectogram_figure(mask: pd.DataFrame, percent: pd.DataFrame, count: int = 
 
 
 def _name_points(axes: Axes, parcels: list[Parcel], angles: np.ndarray, named: list[int]) -> None:
-    """Names of the parcels with connections, along the radius, where the one before leaves room."""
+    """Write the names of the parcels with connections along the radius, if the previous name leaves room."""
     taken: list[float] = []
     for i in sorted(named, key=lambda i: angles[i]):
         angle = angles[i]

@@ -1,4 +1,4 @@
-"""One frame for all pictures: images of any grid brought to the same millimetres around the brain."""
+"""One frame for all pictures: images on any grid are resampled to the same 1 mm grid around the brain."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Template:
 def to_grid(
     data: np.ndarray, affine: np.ndarray, shape: tuple[int, ...], target: np.ndarray, order: int
 ) -> np.ndarray:
-    """Values of an image at the voxel centres of another grid; 0 outside.
+    """Return the values of an image at the voxel centres of another grid; 0 outside.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def to_grid(
 
 
 def to_frame(data: np.ndarray, affine: np.ndarray, order: int = 0) -> np.ndarray:
-    """An image in the frame.
+    """Resample an image to the frame.
 
     >>> data = np.zeros((2, 2, 2), np.uint8)
     >>> data[1, 0, 0] = 5
@@ -79,9 +79,9 @@ def to_frame(data: np.ndarray, affine: np.ndarray, order: int = 0) -> np.ndarray
 
 
 def mask_in_frame(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """A mask in the frame: voxels that lie in it, and those that hold the centre of one of its voxels.
+    """Resample a mask to the frame: voxels that lie in it, and those that hold the centre of one of its voxels.
 
-    So no voxel is lost however small the voxels of the mask are; those outside the frame are.
+    So voxels of the mask within the frame are never lost, however small they are.
     """
     from nibabel.affines import apply_affine
 
@@ -105,16 +105,16 @@ def mask_in_frame(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
 
 
 def load_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Voxels and affine of an image."""
+    """Return voxels and affine of an image."""
     image = load(path)
     return voxels(image), np.asarray(image.affine, float)
 
 
 @cache
 def load_template(space: str) -> Template:
-    """The template of a space: TemplateFlow's if it is on this machine, else the one that nilearn brings along.
+    """Return the template of a space: TemplateFlow's if it is on this machine, else the one that comes with nilearn.
 
-    The network is never asked.
+    The network is never used.
     """
     folder = templateflow_home() / f'tpl-{space}'
     found = [
@@ -126,7 +126,7 @@ def load_template(space: str) -> Template:
         for t1w in (f'{resolution}_desc-brain', resolution)
     ]
     for t1w, brain in found:
-        # TemplateFlow's own home is full of empty files that stand for those not yet downloaded
+        # TemplateFlow's home holds empty files for those not yet downloaded
         if all(path.is_file() and path.stat().st_size for path in (t1w, brain)):
             mask = read_mask(brain)
             return _template(*load_image(t1w), mask.data, mask.affine, f'{space} (TemplateFlow)')
@@ -153,7 +153,7 @@ def _template(
 
 
 def template_on_grid(space: str, resolution: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    """The template as uint8 on the standard grid of a space, and the affine."""
+    """Return the template as uint8 on the standard grid of a space, and the affine."""
     grid = standard_grid(space, resolution)
     values = to_grid(load_template(space).t1w, FRAME_AFFINE, grid.shape, grid.affine, order=1)
     return np.rint(values * 255).astype(np.uint8), grid.affine

@@ -1,4 +1,4 @@
-"""Pictures of all lesions of a dataset together: distributions, and who loses which parcels."""
+"""Pictures of all lesions of a dataset together: distributions, and which parcels each lesion disconnects."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-#: more columns than this cannot be named: parcels are then averaged by network
+#: more columns than this cannot be labelled: parcels are then averaged by network
 _MOST_COLUMNS = 60
 _MOST_ROWS = 80
 _OUTLIER = 3.5
 
 
 def robust_z(values: np.ndarray) -> np.ndarray:
-    """How far each value lies from the median, in robust standard deviations; 0 where these are none.
+    """Return the distance of each value from the median in robust standard deviations; 0 if these are 0.
 
     >>> robust_z(np.array([1.0, 2, 3, 4, 100])).round(2).tolist()
     [-1.35, -0.67, 0.0, 0.67, 65.43]
@@ -33,7 +33,7 @@ def robust_z(values: np.ndarray) -> np.ndarray:
 
 
 def outliers(values: np.ndarray) -> np.ndarray:
-    """Which values lie far from the others (robust z above 3.5); none of fewer than five.
+    """Return which values are far from the others (robust z above 3.5); none if there are fewer than five.
 
     >>> outliers(np.array([1.0, 2, 3, 4, 100])).tolist()
     [False, False, False, False, True]
@@ -44,7 +44,7 @@ def outliers(values: np.ndarray) -> np.ndarray:
 
 
 def distribution_figure(volumes: Sequence[float], cut: Sequence[float]) -> Figure:
-    """How volumes (ml, logarithmic) and percentages of streamlines cut are distributed, a dot for each lesion."""
+    """Draw the distributions of volume (ml, logarithmic) and percentage of streamlines cut, a dot for each lesion."""
     from matplotlib.ticker import MaxNLocator
 
     figure = new_figure(9.5, 2.9)
@@ -78,9 +78,9 @@ def _bins(count: int) -> int:
 
 
 def by_network_means(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean of the parcels of each network and hemisphere; the table as it is if names tell no networks.
+    """Return the means of the parcels of each network and hemisphere; the table itself if names contain no networks.
 
-    A parcel without a value (NaN) plays no part.
+    Parcels without a value (NaN) are ignored.
 
     >>> import pandas as pd
     >>> by_network_means(pd.DataFrame([[10.0, 20.0, 5.0]], columns=['LH_Vis_1', 'LH_Vis_2', 'RH_Vis_1']))
@@ -98,12 +98,12 @@ def by_network_means(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def heat_figure(table: pd.DataFrame) -> Figure:
-    """Percent disconnected of the parcels (or networks, when there are many) of each lesion.
+    """Draw how much of each parcel (or network, if there are many parcels) each lesion disconnects, in percent.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Lesions in rows, parcels in columns; NaN is drawn grey.
+        Lesions in rows, parcels in columns; NaN is grey.
     """
     averaged = len(table.columns) > _MOST_COLUMNS
     shown = by_network_means(table) if averaged else table

@@ -1,4 +1,4 @@
-"""How all pictures look, and how they become files that are the same each time."""
+"""The style of all pictures, and how to save them as reproducible files."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: of percent, everywhere: perceptually uniform, and told apart without seeing red or green
+#: for percent, everywhere: perceptually uniform, and safe for red-green colour blindness
 PERCENT = 'plasma'
-#: Okabe and Ito's colours, for what is told apart by name
+#: Okabe and Ito's colours, for categories
 LESION = '#d55e00'
 LEFT = '#0072b2'
 RIGHT = '#e69f00'
@@ -40,14 +40,14 @@ _SETTINGS: dict[str, Any] = {
     'savefig.facecolor': 'white',
 }
 _DPI = 120
-#: distance of the shades of a colour: 52 of each, which the eye does not tell from 256, in half the bytes
+#: step between shades of a colour: 52 of each, indistinguishable from 256 by eye, in half the bytes
 _SHADE = 5
 _DECIMALS = re.compile(r'(\.\d\d)\d+')
 
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Within, matplotlib has its defaults and our settings, whatever the user's own are."""
+    """Use matplotlib's defaults with our settings in the block, whatever the user's own settings are."""
     import matplotlib as mpl
 
     keep = {'backend', 'backend_fallback'}
@@ -57,7 +57,7 @@ def drawing() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A figure (inches) that belongs to no window and no list of figures."""
+    """Return a figure (size in inches) that is not registered with pyplot."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -67,7 +67,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def png_bytes(figure: Figure) -> bytes:
-    """The figure as PNG, opaque, with as many shades as one can see."""
+    """Return the figure as PNG, opaque, with as many shades as one can see."""
     import numpy as np
     from PIL import Image
 
@@ -81,9 +81,9 @@ def png_bytes(figure: Figure) -> bytes:
 
 
 def svg_bytes(figure: Figure) -> bytes:
-    """The figure as SVG without date, header and fixed size; paths to a hundredth of a point.
+    """Return the figure as SVG without date, header and fixed size; paths are rounded to a hundredth of a point.
 
-    nireports takes the same off in place; here, so that it finds nothing to change in finished files.
+    nireports removes the same parts in place; doing it here means that it changes nothing in finished files.
     """
     buffer = io.StringIO()
     figure.savefig(buffer, format='svg', metadata={'Date': None, 'Creator': None})

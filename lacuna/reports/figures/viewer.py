@@ -1,6 +1,6 @@
-"""A page with everything of a lesion in three dimensions, and the scripts that the pages of a folder share.
+"""The 3D viewer of a lesion, and the scripts that all pages of a folder share.
 
-The scripts are plain ones: a browser loads neither modules nor data from a page that is a file on disk.
+The scripts are not modules, because browsers load neither modules nor data for pages that are files on disk.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ import numpy as np
 
 from lacuna.reports.figures.frame import template_on_grid
 from lacuna.reports.figures.style import PERCENT
+from lacuna.utils.files import data_text
 
-#: folder of the scripts in that of the results
+#: folder of the scripts, in the output folder
 SCRIPTS = 'assets'
-#: the version is in the name: results may be added with another one
+#: the version is in the name because later runs may use another one
 _NIIVUE = 'niivue-0.69.0.js'
 
 
 @cache
 def viewer_scripts(space: str) -> dict[str, bytes]:
-    """What all viewers of a space have in common, by file name: NiiVue, and the template.
+    """Return the files that all viewers of a space share, by name: NiiVue, and the template.
 
-    The name of the template holds its checksum: it is another one on a machine with TemplateFlow than on one without.
+    The name of the template includes its checksum, because it differs between machines with and without TemplateFlow.
     """
     files = resources.files('lacuna').joinpath('data')
     niivue, licence = (files.joinpath(name).read_bytes() for name in ('niivue.umd.js', 'niivue.LICENSE'))
@@ -50,7 +51,7 @@ def viewer_page(
     percent: tuple[np.ndarray, np.ndarray] | None,
     streamlines: Sequence[np.ndarray] = (),
 ) -> str:
-    """The page: template, mask, disconnection map and streamlines, to be rotated, sliced and switched off.
+    """Return the page: template, mask, disconnection map and streamlines, to rotate, slice and switch off.
 
     It belongs in ``sub-<label>/figures``, and `viewer_scripts` two folders up in `SCRIPTS`.
 
@@ -74,7 +75,7 @@ def viewer_page(
     ]
     if percent is not None:
         halves = np.rint(np.asarray(percent[0], float) * 2)
-        # what is there stays visible, however small
+        # keep small values visible
         halves[(halves == 0) & (percent[0] > 0)] = 1
         volumes.append(
             _volume('map', halves.astype(np.uint8), percent[1], slope=0.5, low=0.25, high=100,
@@ -94,7 +95,7 @@ def viewer_page(
         note += 'Streamlines are coloured by direction (red: left-right, green: front-back, blue: up-down); '
         note += f'{len(streamlines)} are shown.'
     else:
-        note += 'There is no sample of streamlines to show.'
+        note += 'No sample of streamlines to show.'
     scene = {
         'volumes': volumes,
         'streamlines': packed,
@@ -102,9 +103,9 @@ def viewer_page(
         'azimuth': 110 if centre[0] < 0 else 250,
         'note': note,
     }
-    page = resources.files('lacuna').joinpath('data', 'viewer.html').read_text(encoding='utf-8')
+    page = data_text('viewer.html')
     scripts = ''.join(f'<script src="../../{SCRIPTS}/{name}"></script>\n' for name in viewer_scripts(space))
-    # a '<' in JSON could end the script that it stands in
+    # a '<' in JSON could end the enclosing script
     data = json.dumps(scene, allow_nan=False).replace('<', '\\u003c')
     return (
         page.replace('@@SCRIPTS@@', scripts)
@@ -120,7 +121,7 @@ def _volume(
 
 
 def _nifti(data: np.ndarray, affine: np.ndarray, slope: float = 1.0) -> str:
-    """A compressed NIfTI as text."""
+    """Return a compressed NIfTI as text."""
     import nibabel as nb
 
     image = nb.Nifti1Image(data, affine)
@@ -129,13 +130,13 @@ def _nifti(data: np.ndarray, affine: np.ndarray, slope: float = 1.0) -> str:
     image.header.set_slope_inter(slope, 0)
     header = image.header.copy()
     header['vox_offset'] = 352
-    # nibabel would divide by the slope; the numbers are already the stored ones
+    # nibabel would divide by the slope; these are the stored numbers already
     content = header.binaryblock + b'\0' * 4 + data.astype(header.get_data_dtype()).tobytes(order='F')
     return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
 
 
 def _cropped(mask: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The part of a mask around its voxels."""
+    """Crop a mask to the box around its voxels."""
     voxels = np.argwhere(mask)
     low = np.maximum(voxels.min(axis=0) - 1, 0)
     high = voxels.max(axis=0) + 2
@@ -145,7 +146,7 @@ def _cropped(mask: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _packed(streamlines: Sequence[np.ndarray]) -> dict[str, Any] | None:
-    """Streamlines as text: lengths, and positions as whole numbers of a unit so small that none is seen to move."""
+    """Return streamlines as text: lengths, and positions as whole numbers of a unit too small to see."""
     lines = [line for line in streamlines if len(line) > 1]
     if not lines:
         return None

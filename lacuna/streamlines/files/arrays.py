@@ -1,4 +1,4 @@
-"""What the readers and writers of tractograms share."""
+"""Common parts of the readers and writers of tractograms."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ import numpy as np
 from lacuna.errors import TractogramError
 from lacuna.utils.files import replacing
 
-#: Vertices in one block; a longer streamline makes a longer block.
+#: vertices in one block; a longer streamline makes a longer block
 BLOCK_VERTICES = 2**20
 
-#: More vertices than any streamline has: a length above it comes from a corrupt file and must not be allocated.
+#: more vertices than any streamline has: a larger length comes from a corrupt file and must not be allocated
 LONGEST_STREAMLINE = 2**24
 
-#: Told the number of bytes of the source file that were dealt with since the last call.
+#: yielded by every reader: points (vertices, 3) float32, and the number of vertices of each streamline
+Blocks = Iterator[tuple[np.ndarray, np.ndarray]]
+
+#: called with the number of bytes of the source file processed since the last call
 Progress = Callable[[int], object]
 
 
@@ -27,7 +30,7 @@ def check_finite(path: Path, points: np.ndarray, lengths: np.ndarray, first: int
     Parameters
     ----------
     path : pathlib.Path
-        File to name in the message.
+        File for the message.
     points : numpy.ndarray
         (vertices, 3).
     lengths : numpy.ndarray
@@ -46,14 +49,38 @@ def check_finite(path: Path, points: np.ndarray, lengths: np.ndarray, first: int
     streamline = first + int(np.searchsorted(np.cumsum(lengths), np.argmin(finite), side='right'))
     message = (
         f'{path}: streamline {streamline} (counted from 0) has a vertex that is not finite; '
-        'remove it or get the file again'
+        'remove it, or download the file again'
     )
     raise TractogramError(message)
 
 
 @contextmanager
+def reading_tractogram(path: Path, *damage: type[Exception]) -> Iterator[None]:
+    """Turn errors that keep a file from being read into one clear line.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    *damage : type
+        Errors that unpacking raises if the file is damaged.
+
+    Raises
+    ------
+    TractogramError
+    """
+    try:
+        yield
+    except damage as error:
+        message = f'{path} is truncated, corrupt or not a {path.suffix} file: {str(error)[:200]}; copy or download it again'
+        raise TractogramError(message) from error
+    except OSError as error:
+        message = f'cannot read the tractogram {path}: {error.strerror or error}'
+        raise TractogramError(message) from error
+
+
+@contextmanager
 def replacing_tractogram(target: Path) -> Iterator[Path]:
-    """A temporary path beside `target`, which takes its place when the block ends without an error.
+    """Yield a temporary path beside `target`, which replaces it when the block ends without an error.
 
     Raises
     ------

@@ -6,10 +6,8 @@ Every reader yields the same blocks as `lacuna.streamlines.files.tck.iter_blocks
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,39 +16,22 @@ import numpy as np
 from lacuna import __version__
 from lacuna.errors import InputError, TractogramError
 from lacuna.streamlines.files import tck, trk, trx
-from lacuna.streamlines.files.arrays import BLOCK_VERTICES, Progress, replacing_tractogram
+from lacuna.streamlines.files.arrays import BLOCK_VERTICES, Blocks, Progress, replacing_tractogram
+from lacuna.streamlines.files.bundle_tables import read_bundles, write_bundles
 from lacuna.streamlines.files.tck import TractogramInfo
 from lacuna.streamlines.subsample import Subsample
-from lacuna.utils.files import json_bytes, replacing, write_if_changed
+from lacuna.utils.files import json_bytes, write_if_changed
 
-#: Endings of the files that can be read.
+#: endings of the files that can be read
 EXTENSIONS = ('.tck', '.trk', '.trk.gz', '.trx')
-#: more than any tractogram has
-_MOST_STREAMLINES = 2**28
 
 
-@dataclass(frozen=True)
-class Source:
-    """A tractogram that was opened: its header was read and made sense.
-
-    Attributes
-    ----------
-    path : pathlib.Path
-    header : TckHeader or TrkHeader or TrxHeader
-    count : int or None
-        Number of streamlines, as claimed; None if the file does not say.
-    fields : dict
-        Header fields that a converted ``.tck`` keeps, ``step_size`` among them; only a ``.tck`` has any.
-    """
-
-    path: Path
-    header: tck.TckHeader | trk.TrkHeader | trx.TrxHeader
-    count: int | None
-    fields: dict[str, str] = field(default_factory=dict)
+_READERS = {'.tck': tck, '.trk': trk, '.trk.gz': trk, '.trx': trx}
+Header = tck.TckHeader | trk.TrkHeader | trx.TrxHeader
 
 
 def extension(path: str | Path) -> str:
-    """Ending of a tractogram's name, in lower case.
+    """Return the ending of a tractogram's name, in lower case.
 
     >>> extension('atlas.v2.TRK.gz')
     '.trk.gz'
@@ -72,7 +53,7 @@ def extension(path: str | Path) -> str:
 
 
 def without_extension(path: str | Path) -> Path:
-    """Path of a tractogram without the ending: sidecars are named by it.
+    """Return the path of a tractogram without the ending, after which its sidecars are named.
 
     >>> without_extension('atlas.v2.trk.gz').name
     'atlas.v2'
@@ -81,41 +62,53 @@ def without_extension(path: str | Path) -> Path:
     return path.with_name(path.name[: -len(extension(path))])
 
 
-def open_tractogram(path: str | Path) -> Source:
+def beside(path: str | Path, ending: str) -> Path:
+    """Path of what goes with a tractogram, such as its sidecar.
+
+    >>> beside('atlas.v2.trk.gz', '.json').name
+    'atlas.v2.json'
+    """
+    stem = without_extension(path)
+    return stem.with_name(f'{stem.name}{ending}')
+
+
+def bundle_table(path: str | Path) -> Path:
+    """Where the table of the bundles of a tractogram is: beside it.
+
+    >>> bundle_table('atlas.v2.trk.gz').name
+    'atlas.v2_bundles.tsv'
+    """
+    return beside(path, '_bundles.tsv')
+
+
+def open_tractogram(path: str | Path) -> Header:
     """Read the header of a tractogram; the format follows from the name.
 
     Raises
     ------
     TractogramError
-        If the file is missing, unreadable, of no supported format, or contradicts itself.
+        If the file is missing, unreadable, of an unsupported format, or contradicts itself.
     """
     path = Path(path)
     ending = extension(path)
     if path.is_dir():
         message = f'cannot read the tractogram {path}: it is a folder'
         raise TractogramError(message)
-    if ending == '.tck':
-        header = tck.read_header(path)
-        return Source(path, header, header.count, header.fields)
-    if ending == '.trx':
-        packed = trx.read_header(path)
-        return Source(path, packed, packed.count)
-    track = trk.read_header(path)
-    return Source(path, track, track.count)
+    return _READERS[ending].read_header(path)
 
 
 def iter_blocks(
-    source: Source, *, vertices: int = BLOCK_VERTICES, progress: Progress | None = None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    header: Header, *, vertices: int = BLOCK_VERTICES, progress: Progress | None = None
+) -> Blocks:
     """Go through the streamlines in blocks, in the order of the file.
 
     Parameters
     ----------
-    source : Source
+    header : TckHeader, TrkHeader or TrxHeader
     vertices : int
-        Vertices in a block, about; a longer streamline makes a longer block.
+        Approximate number of vertices in a block; a longer streamline makes a longer block.
     progress : callable, optional
-        Called with the number of bytes of the file dealt with since the last call.
+        Called with the number of bytes of the file processed since the last call.
 
     Yields
     ------
@@ -129,11 +122,8 @@ def iter_blocks(
     TractogramError
         If the file is truncated or corrupt, or holds a vertex that is not finite.
     """
-    header = source.header
-    if isinstance(header, trk.TrkHeader):
-        return trk.iter_blocks(header, vertices=vertices, progress=progress)
-    if isinstance(header, trx.TrxHeader):
-        return trx.iter_blocks(header, vertices=vertices, progress=progress)
+    if not isinstance(header, tck.TckHeader):
+        return _READERS[extension(header.path)].iter_blocks(header, vertices=vertices, progress=progress)
     return tck.iter_blocks(
         header, rows=vertices, on_bytes=None if progress is None else lambda chunk: progress(len(chunk))
     )
@@ -151,10 +141,10 @@ def convert(
 ) -> TractogramInfo:
     """Convert a tractogram to a little-endian float32 ``.tck`` with a sidecar.
 
-    The file is read in a stream: memory does not depend on its size. Beside ``X.tck`` there will be ``X.json``, and
-    ``X_bundles.tsv`` if there are bundles. All of them are written under temporary names, and the
-    ``.tck`` takes its place last. A ``.trk`` or ``.trx`` knows no step size, so its ``.tck`` has none; that of a
-    ``.tck`` keeps all header fields.
+    The file is read in a stream: memory does not depend on its size. ``X.json`` is written beside ``X.tck``, and
+    ``X_bundles.tsv`` if there are bundles. All of them are written under temporary names, and the ``.tck`` gets its
+    final name last. A ``.trk`` or ``.trx`` has no step size, so neither has its ``.tck``; that of a ``.tck`` keeps all
+    header fields.
 
     Parameters
     ----------
@@ -165,37 +155,38 @@ def convert(
     space : str, optional
         Standard space of the coordinates, for the sidecar; by default that of the source's own sidecar.
     subsample : Subsample, optional
-        Only a random part of the streamlines is kept; the sidecar says which.
+        Keep only a random part of the streamlines; the sidecar records it.
     bundles : mapping of str to numpy.ndarray, optional
-        Sorted numbers of the streamlines of each bundle of the source; by default the groups of a ``.trx``.
+        Sorted numbers of the streamlines of each bundle of the source; by default, those of the table
+        ``SOURCE_bundles.tsv`` beside it, or the groups of a ``.trx``.
     overwrite : bool
-        Whether files that are there may be replaced.
+        Whether to replace existing files.
     progress : callable, optional
-        Called with the number of bytes of the source dealt with since the last call.
+        Called with the number of bytes of the source processed since the last call.
 
     Returns
     -------
     TractogramInfo
-        Of the new file.
+        Content of the new file.
 
     Raises
     ------
     TractogramError
         If the source cannot be read or holds no streamlines, or the target cannot be written.
     InputError
-        If `target` is there, or is no ``.tck``, or `source`.
+        If `target` exists, is not a ``.tck``, or is `source`.
     """
     source, target = Path(source), Path(target)
     _check_target(source, target, overwrite)
     opened = open_tractogram(source)
     sidecar = {**_read_sidecar(source), **({'Space': space} if space else {})}
     if bundles is None:
-        bundles = trx.read_groups(opened.header) if isinstance(opened.header, trx.TrxHeader) else {}
+        bundles = own_bundles(opened)
     count = 0
     if subsample:
         count = _count(opened)
         if not subsample.size(count):
-            message = f'{source}: a fraction of {subsample.fraction:g} of {count} streamlines is none; give a larger one'
+            message = f'{source}: a fraction of {subsample.fraction:g} of {count} streamlines is less than one; give a larger fraction'
             raise InputError(message)
         bundles = subsample.of_bundles(bundles, count) if bundles else {}
         sidecar = _sidecar_of_part(sidecar, without_extension(target).name, subsample, count)
@@ -203,72 +194,82 @@ def convert(
         blocks = iter_blocks(opened, progress=progress)
         if subsample:
             blocks = subsample.of_blocks(blocks, count, source)
-        tck.write_blocks(temporary, blocks, opened.fields)
+        tck.write_blocks(temporary, blocks, opened.fields if isinstance(opened, tck.TckHeader) else None)
         if not _has_vertices(temporary):
-            message = f'{source} holds no streamlines'
+            message = f'{source} has no streamlines'
             raise TractogramError(message)
         info = tck.scan(temporary)
-        stem = without_extension(target)
-        table = stem.with_name(f'{stem.name}_bundles.tsv')
+        table = bundle_table(target)
         if bundles:
             write_bundles(table, bundles)
-        elif overwrite:  # those of the tractogram that is replaced
+        elif overwrite:  # bundles of the replaced tractogram
             table.unlink(missing_ok=True)
-        _write_sidecar(stem.with_name(f'{stem.name}.json'), sidecar, source, info)
+        _write_sidecar(beside(target, '.json'), sidecar, source, info)
     return info
 
 
-def _count(source: Source) -> int:
-    """Number of streamlines, as claimed; of a file that does not say, they are counted."""
+def own_bundles(source: Header) -> dict[str, np.ndarray]:
+    """The bundles of a tractogram: of the table beside it, else the groups of a ``.trx``; empty if there are none.
+
+    Raises
+    ------
+    TractogramError
+        If they cannot be read, or are not those of so many streamlines.
+    """
+    table = bundle_table(source.path)
+    if table.is_file():
+        return read_bundles(table, source.count)
+    return trx.read_groups(source) if isinstance(source, trx.TrxHeader) else {}
+
+
+def _count(source: Header) -> int:
+    """Return the claimed number of streamlines; count them if the file does not state it."""
     if source.count is not None:
         return source.count
     return sum(len(lengths) for _, lengths in iter_blocks(source))
 
 
 def _sidecar_of_part(known: Mapping[str, Any], name: str, subsample: Subsample, count: int) -> dict[str, Any]:
-    """What is known of a tractogram, for a part of it: its bundles have other numbers."""
+    """Return the metadata of a tractogram for a part of it, whose bundles have other numbers."""
     drawn = {'Fraction': subsample.fraction, 'Seed': subsample.seed, 'SourceStreamlineCount': count}
     whole = {key: value for key, value in known.items() if key != 'Bundles'}
     return {**whole, 'Name': name, 'Subsample': _with(known.get('Subsample'), drawn)}
 
 
 def _has_vertices(path: Path) -> bool:
-    """Whether a ``.tck`` of ours has a row that is neither the end of a streamline nor of the file."""
+    """Whether a ``.tck`` written by Lacuna has a row that is neither the end of a streamline nor of the file."""
     return any(len(points) for points, _ in tck.iter_blocks(tck.read_header(path)))
 
 
 def _check_target(source: Path, target: Path, overwrite: bool) -> None:
     fault = ''
     if target.suffix != '.tck' or target.name == '.tck':
-        fault = f'{target}: tractograms are converted to .tck only; give a name that ends in .tck'
+        fault = f'{target}: tractograms can be converted only to .tck; give a name that ends in .tck'
     elif not target.parent.is_dir():
         fault = f'{target}: the folder {target.parent} does not exist'
     elif target.exists() and source.exists() and target.samefile(source):
         fault = f'{target}: the new file is the tractogram itself; give another name'
     elif target.exists() and not overwrite:
-        fault = f'{target} is there already; give another name, or --force to replace it'
+        fault = f'{target} already exists; give another name, or --force to replace it'
     if fault:
         raise InputError(fault)
 
 
 def _read_sidecar(tractogram: Path) -> dict[str, Any]:
-    path = without_extension(tractogram)
-    path = path.with_name(f'{path.name}.json')
+    path = beside(tractogram, '.json')
     if not path.is_file():
         return {}
     try:
         content = json.loads(path.read_text('utf-8'))
-        json.dumps(content, allow_nan=False, ensure_ascii=False).encode()  # what it holds is written again
+        json.dumps(content, allow_nan=False, ensure_ascii=False).encode()  # its content is written again
     except (OSError, ValueError, RecursionError) as error:
-        message = (
-            f'{path}: the sidecar of the tractogram is not readable as JSON ({error}); mend or remove it'
-        )
+        message = f'{path}: the sidecar of the tractogram is not valid JSON ({error}); correct or remove it'
         raise TractogramError(message) from error
     return content if isinstance(content, dict) else {}
 
 
 def _write_sidecar(path: Path, known: Mapping[str, Any], source: Path, info: TractogramInfo) -> None:
-    """Write what is known of a converted tractogram; what the source's sidecar says of it stays true."""
+    """Write the sidecar of a converted tractogram, which keeps the content of the source's sidecar."""
     content = {
         'Name': without_extension(source).name,
         'Description': 'Streamlines in world millimetres (RAS+)',
@@ -283,49 +284,6 @@ def _write_sidecar(path: Path, known: Mapping[str, Any], source: Path, info: Tra
 
 
 def _with(known: object, entry: object) -> list[object]:
-    """A list that the source's sidecar may have, with one entry more."""
+    """Return a list of the source's sidecar (empty if it has none) with one more entry."""
     entries = known if isinstance(known, list) else []
     return entries if entry in entries else [*entries, entry]
-
-
-def write_bundles(path: str | Path, bundles: Mapping[str, np.ndarray]) -> None:
-    """Write which streamlines belong to which bundle, as a table of runs.
-
-    Columns: ``bundle``, ``first`` (number of the run's first streamline, counted from 0) and ``count``. A bundle whose
-    streamlines do not lie side by side takes several rows; one without streamlines takes a row with a count of 0.
-
-    Parameters
-    ----------
-    path : path
-    bundles : mapping of str to numpy.ndarray
-        Sorted numbers of the streamlines.
-    """
-    with replacing(Path(path)) as temporary, temporary.open('w', encoding='utf-8', newline='') as stream:
-        table = csv.writer(stream, delimiter='\t', lineterminator='\n')
-        table.writerow(('bundle', 'first', 'count'))
-        for name, indices in bundles.items():
-            runs = np.split(indices, np.flatnonzero(np.diff(indices) != 1) + 1)
-            table.writerows((name, int(run[0]) if len(run) else 0, len(run)) for run in runs)
-
-
-def read_bundles(path: str | Path) -> dict[str, np.ndarray]:
-    """Read what `write_bundles` wrote: the numbers of each bundle's streamlines (int64).
-
-    Raises
-    ------
-    TractogramError
-        If the table cannot be read.
-    """
-    runs: dict[str, list[np.ndarray]] = {}
-    try:
-        with Path(path).open(encoding='utf-8', newline='') as stream:
-            for row in csv.DictReader(stream, delimiter='\t'):
-                first, count = int(row['first']), int(row['count'])
-                if not 0 <= first <= first + count <= _MOST_STREAMLINES:
-                    message = f'a run of {count} streamlines from {first}'
-                    raise ValueError(message)
-                runs.setdefault(row['bundle'], []).append(np.arange(first, first + count))
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        message = f'cannot read the bundles of {path}: expected the columns bundle, first and count ({error})'
-        raise TractogramError(message) from error
-    return {name: np.concatenate(parts) for name, parts in runs.items()}

@@ -1,13 +1,13 @@
 """Read and write MRtrix3 track files (``.tck``) in blocks of whole streamlines.
 
-A ``.tck`` holds a text header, then rows of three floats (RAS+ world mm): one row a vertex, a row of NaN after each
-streamline, a row of Inf at the end of the file.
+A ``.tck`` holds a text header, then rows of three floats (RAS+ world mm): one row for each vertex, a row of NaN after
+each streamline, and a row of Inf at the end of the file.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -16,7 +16,7 @@ import numpy as np
 
 from lacuna.errors import TractogramError, shorten
 from lacuna.images.brain import brain
-from lacuna.streamlines.files.arrays import LONGEST_STREAMLINE
+from lacuna.streamlines.files.arrays import LONGEST_STREAMLINE, Blocks, reading_tractogram
 
 _MAGIC = b'mrtrix tracks'
 _DATATYPES = {
@@ -26,21 +26,21 @@ _DATATYPES = {
     'Float64BE': '>f8',
     'Float32': '=f4',
 }
-#: fields that say how a file is stored, not what it is
+#: fields that describe how a file is stored, not its content
 _OWN_FIELDS = ('count', 'datatype', 'file')
 _LONGEST_HEADER = 16 * 2**20
 _BLOCK_ROWS = 2**21
-#: mm; coordinates beyond are no positions in a head but other bytes read as numbers
+#: mm; larger coordinates are not positions in a head but other bytes read as numbers
 _FARTHEST = 1e6
 #: mm; each step is divided into parts of a third of a voxel
 _LONGEST_STEP = 1000.0
-#: vertices of a block that are compared with the brain
+#: vertices of each block that are compared with the brain
 _SAMPLED = 2**13
 
 
 @dataclass(frozen=True)
 class TckHeader:
-    """What the header of a ``.tck`` says.
+    """The header of a ``.tck``.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class TckHeader:
     count : int or None
         Number of streamlines, as claimed; None if absent.
     step_size : float or None
-        Distance of the vertices in mm, as claimed; None if absent. It decides how MRtrix3 upsamples.
+        Distance of the vertices in mm, as claimed; None if absent. MRtrix3 upsamples according to it.
     fields : dict
         All fields; the values of a repeated one are joined by a newline.
     """
@@ -67,17 +67,17 @@ class TckHeader:
 
 @dataclass(frozen=True)
 class TractogramInfo:
-    """What one pass over a tractogram finds.
+    """The results of one pass over a tractogram.
 
     Attributes
     ----------
     count : int
-        Streamlines in the file, the empty ones included.
+        Streamlines in the file, including empty ones.
     vertices : int
     empty, single_vertex : int
-        Streamlines without a vertex, and with just one.
+        Streamlines without a vertex, and with only one.
     box : tuple of tuple of float
-        Smallest and greatest world coordinates of the vertices (mm).
+        Smallest and largest world coordinates of the vertices (mm).
     spacing : float
         Mean distance of successive vertices (mm); 0 if no streamline has two.
     brain_pct : float
@@ -105,34 +105,30 @@ def read_header(path: str | Path) -> TckHeader:
     Raises
     ------
     TractogramError
-        If the file cannot be read or is no track file.
+        If the file cannot be read or is not a track file.
     """
     path = Path(path)
-    try:
-        with path.open('rb') as stream:
-            size = stream.seek(0, 2)
-            stream.seek(0)
-            return _parse_header(path, stream, size)
-    except OSError as error:
-        message = f'cannot read the tractogram {path}: {error.strerror or error}'
-        raise TractogramError(message) from error
+    with reading_tractogram(path), path.open('rb') as stream:
+        size = stream.seek(0, 2)
+        stream.seek(0)
+        return _parse_header(path, stream, size)
 
 
 def _parse_header(path: Path, stream: BinaryIO, size: int) -> TckHeader:
     if stream.readline(len(_MAGIC) + 2).strip() != _MAGIC:
-        message = f"{path} is no .tck file: its first line is not 'mrtrix tracks'"
+        message = f"{path} is not a .tck file: its first line is not 'mrtrix tracks'"
         raise TractogramError(message)
     values: dict[str, list[str]] = {}
     key = ''
     while (line := stream.readline(_LONGEST_HEADER)).strip() != b'END':
         if not line or stream.tell() > _LONGEST_HEADER:
-            message = f"{path}: the header has no line 'END'; the file is truncated or no .tck"
+            message = f"{path}: the header has no line 'END'; the file is truncated or not a .tck"
             raise TractogramError(message)
         name, colon, value = line.decode('utf-8', 'replace').strip().partition(':')
         if colon:
             key = name.strip()
             values.setdefault(key, []).append(value.strip())
-        elif key:  # a long value that goes on
+        elif key:  # a long value that continues
             values[key].append(name)
     fields = {key: '\n'.join(lines) for key, lines in values.items()}
 
@@ -142,7 +138,9 @@ def _parse_header(path: Path, stream: BinaryIO, size: int) -> TckHeader:
         message = f"{path}: the header's 'file' field is {shorten(fields.get('file'))}, expected '. OFFSET'"
         raise TractogramError(message)
     if not stream.tell() <= offset <= size:
-        message = f'{path}: the header says that the data start at byte {offset}, the file has {size} bytes'
+        message = (
+            f'{path}: according to the header the data start at byte {offset}, but the file has {size} bytes'
+        )
         raise TractogramError(message)
     if (datatype := fields.get('datatype', '')) not in _DATATYPES:
         message = (
@@ -152,7 +150,7 @@ def _parse_header(path: Path, stream: BinaryIO, size: int) -> TckHeader:
     step_size = _positive_float(fields.get('step_size', ''))
     if step_size and step_size > _LONGEST_STEP:
         message = (
-            f'{path}: the header says that the vertices are {step_size:g} mm apart; correct its step_size'
+            f'{path}: according to the header the vertices are {step_size:g} mm apart; correct its step_size'
         )
         raise TractogramError(message)
     return TckHeader(
@@ -183,7 +181,7 @@ def iter_blocks(
     *,
     rows: int = _BLOCK_ROWS,
     on_bytes: Callable[[bytes], object] | None = None,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+) -> Blocks:
     """Go through the streamlines of a ``.tck`` in blocks, in the order of the file.
 
     Parameters
@@ -192,54 +190,48 @@ def iter_blocks(
     rows : int
         Rows to read at a time; a longer streamline makes a longer block.
     on_bytes : callable, optional
-        Called with the bytes of the data section as they are read, those behind the end marker included.
+        Called with the bytes of the data section as they are read, including those after the end marker.
 
     Yields
     ------
-    points : numpy.ndarray
-        (vertices, 3) float32, world mm.
-    lengths : numpy.ndarray
-        (streamlines,) int64, number of vertices of each; their sum is ``len(points)``.
+    points, lengths : numpy.ndarray
+        See `lacuna.streamlines.files.formats.iter_blocks`.
 
     Raises
     ------
     TractogramError
-        If the file is truncated, holds a vertex that is not finite, or other than the number of streamlines that
-        its header claims.
+        If the file is truncated, holds a vertex that is not finite, or has a different number of streamlines than its
+        header claims.
     """
     row_bytes = 3 * header.dtype.itemsize
     found = 0
     pending = np.empty((0, 3), np.float32)
     ended = False
-    try:
-        with header.path.open('rb') as stream:
-            stream.seek(header.offset)
-            while chunk := stream.read(rows * row_bytes):
-                if on_bytes:
-                    on_bytes(chunk)
-                if ended:
-                    continue
-                if len(chunk) % row_bytes:
-                    message = f'{header.path} is truncated: it ends within a vertex; get it again'
-                    raise TractogramError(message)
-                with np.errstate(over='ignore'):  # what is not finite then is refused
-                    fresh = np.frombuffer(chunk, header.dtype).reshape(-1, 3).astype(np.float32, copy=False)
-                table = np.concatenate([pending, fresh]) if len(pending) else fresh
-                points, lengths, pending, ended = _split(table, header, found)
-                found += len(lengths)
-                if len(pending) > LONGEST_STREAMLINE:
-                    message = f'{header.path} is corrupt: streamline {found} (counted from 0) has no end; get it again'
-                    raise TractogramError(message)
-                if len(lengths):
-                    yield points, lengths
-    except OSError as error:
-        message = f'cannot read the tractogram {header.path}: {error.strerror or error}'
-        raise TractogramError(message) from error
+    with reading_tractogram(header.path), header.path.open('rb') as stream:
+        stream.seek(header.offset)
+        while chunk := stream.read(rows * row_bytes):
+            if on_bytes:
+                on_bytes(chunk)
+            if ended:
+                continue
+            if len(chunk) % row_bytes:
+                message = f'{header.path} is truncated: it ends within a vertex; copy or download it again'
+                raise TractogramError(message)
+            with np.errstate(over='ignore'):  # results that are not finite are refused
+                fresh = np.frombuffer(chunk, header.dtype).reshape(-1, 3).astype(np.float32, copy=False)
+            table = np.concatenate([pending, fresh]) if len(pending) else fresh
+            points, lengths, pending, ended = _split(table, header, found)
+            found += len(lengths)
+            if len(pending) > LONGEST_STREAMLINE:
+                message = f'{header.path} is corrupt: streamline {found} (counted from 0) has no end; copy or download it again'
+                raise TractogramError(message)
+            if len(lengths):
+                yield points, lengths
     if len(pending) or (not ended and header.count != found) or found < (header.count or 0):
         claim = 'an unknown number' if header.count is None else f'{header.count}'
         message = (
             f'{header.path} is truncated or corrupt: {found} whole streamlines, the header says {claim}'
-            f'{"" if ended else ", and the end marker is missing"}; get it again'
+            f'{"" if ended else ", and the end marker is missing"}; copy or download it again'
         )
         raise TractogramError(message)
 
@@ -247,10 +239,10 @@ def iter_blocks(
 def _split(
     table: np.ndarray, header: TckHeader, found: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
-    """Whole streamlines of a table of rows, what is left over, and whether the end marker was there."""
+    """Return the whole streamlines of a table of rows, the remaining rows, and whether the end marker was found."""
     with np.errstate(invalid='ignore', over='ignore'):
         total = table[:, 0] + table[:, 1]
-        total += table[:, 2]  # not finite if a coordinate is not: faster than a look at each
+        total += table[:, 2]  # not finite if any coordinate is not: faster than checking each
     other = np.flatnonzero(~np.isfinite(total))
     other = other[~np.isfinite(table[other]).all(axis=1)]
     ended = False
@@ -265,7 +257,7 @@ def _split(
         streamline = found + int(np.argmax(bad))
         message = (
             f'{header.path}: streamline {streamline} (counted from 0) has a vertex that is not finite; '
-            'remove it (for example with tckedit) or get the file again'
+            'remove it (for example with tckedit), or download the file again'
         )
         raise TractogramError(message)
     lengths = np.diff(other, prepend=-1) - 1
@@ -274,7 +266,7 @@ def _split(
     inside[other] = False
     rows = (
         np.ascontiguousarray(table[:whole]).view('V12').reshape(-1)
-    )  # whole rows are taken faster than numbers
+    )  # taking whole rows is faster than single numbers
     return rows[inside].view(np.float32).reshape(-1, 3), lengths.astype(np.int64), table[whole:], ended
 
 
@@ -290,7 +282,7 @@ def scan(path: str | Path, *, progress: Callable[[int], object] | None = None) -
     Raises
     ------
     TractogramError
-        See `read_header` and `iter_blocks`; also if there is no streamline with a vertex.
+        See `read_header` and `iter_blocks`; also if no streamline has a vertex.
     """
     header = read_header(path)
     digest = hashlib.sha256()
@@ -327,7 +319,7 @@ def scan(path: str | Path, *, progress: Callable[[int], object] | None = None) -
             length += float(np.sqrt(np.einsum('ij,ij->i', steps, steps))[inside].sum(dtype=float))
             segments += int(inside.sum())
     if not vertices:
-        message = f'{header.path} holds no streamlines'
+        message = f'{header.path} has no streamlines'
         raise TractogramError(message)
     box = (tuple(low.tolist()), tuple(high.tolist()))
     return TractogramInfo(
@@ -344,7 +336,7 @@ def scan(path: str | Path, *, progress: Callable[[int], object] | None = None) -
 
 
 def _share_inside_brain(points: np.ndarray) -> float:
-    if len(points) > _SAMPLED:  # always the same ones
+    if len(points) > _SAMPLED:  # always the same vertices
         points = points[np.random.default_rng(0).integers(len(points), size=_SAMPLED)]
     return float(np.mean(brain().holds(points)))
 
@@ -360,7 +352,7 @@ def write_blocks(
     blocks : iterable of (numpy.ndarray, numpy.ndarray)
         Points (vertices, 3) in world mm, and number of vertices of each streamline.
     fields : mapping of str to str, optional
-        More header fields; each line of a value becomes a field of its own, as MRtrix3 writes repeated ones.
+        Additional header fields; each line of a value becomes a separate field, as MRtrix3 writes repeated ones.
 
     Returns
     -------
@@ -392,26 +384,18 @@ def write_tck(
 ) -> None:
     """Write streamlines (each (vertices, 3), world mm) as a little-endian float32 ``.tck``.
 
-    The count is put in at the end, so `streamlines` may be a generator.
+    The count is filled in at the end, so `streamlines` may be a generator.
 
     Parameters
     ----------
     path : path
     streamlines : iterable of array_like
     **fields
-        More header fields, such as ``step_size=0.5``.
+        Additional header fields, such as ``step_size=0.5``.
     """
-    extra = ''.join(f'{name}: {value}\n' for name, value in fields.items())
-    count = 0
-    with Path(path).open('wb') as stream:
-        stream.write(_header_bytes(0, extra))
-        for streamline in streamlines:
-            np.asarray(streamline, '<f4').reshape(-1, 3).tofile(stream)
-            np.full(3, np.nan, '<f4').tofile(stream)
-            count += 1
-        np.full(3, np.inf, '<f4').tofile(stream)
-        stream.seek(0)
-        stream.write(_header_bytes(count, extra))
+    lines = (np.asarray(streamline, '<f4').reshape(-1, 3) for streamline in streamlines)
+    blocks = ((line, np.array([len(line)])) for line in lines)
+    write_blocks(path, blocks, {name: str(value) for name, value in fields.items()})
 
 
 def _header_bytes(count: int, extra: str) -> bytes:

@@ -15,21 +15,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import numba
 import numpy as np
 
 from lacuna.errors import TractogramError
-from lacuna.streamlines.files.arrays import BLOCK_VERTICES, LONGEST_STREAMLINE, Progress, check_finite
+from lacuna.streamlines.files.arrays import (
+    BLOCK_VERTICES,
+    LONGEST_STREAMLINE,
+    Blocks,
+    Progress,
+    check_finite,
+    reading_tractogram,
+)
 
 _HEADER_BYTES = 1000
 _WORD = 4
-#: to read at a time, however many scalars the header says each vertex has
+#: bytes to read at a time, however many scalars per vertex the header claims
 _MOST_BYTES = 2**26
 
 
 @dataclass(frozen=True)
 class TrkHeader:
-    """What the header of a ``.trk`` says.
+    """The header of a ``.trk``.
 
     Attributes
     ----------
@@ -39,9 +45,9 @@ class TrkHeader:
     byte_order : str
         ``'<'`` or ``'>'``.
     count : int or None
-        Number of streamlines, as claimed; None where the header says 0, which means unknown.
+        Number of streamlines, as claimed; None if the header has 0, which means unknown.
     scalars, properties : int
-        Further numbers of each vertex, and of each streamline.
+        Additional numbers for each vertex, and for each streamline.
     affine : numpy.ndarray
         4 x 4, from stored coordinates to world mm (RAS+).
     """
@@ -61,17 +67,16 @@ def read_header(path: str | Path) -> TrkHeader:
     Raises
     ------
     TractogramError
-        If the file cannot be read or is no ``.trk``, or if the header does not say where the streamlines are in the
-        world.
+        If the file cannot be read or is not a ``.trk``, or if the header does not define world coordinates.
     """
     path = Path(path)
     with _opened(path) as (_, stream, packed):
         raw = stream.read(_HEADER_BYTES)
     if not raw.startswith(b'TRACK'):
-        message = f"{path} is no .trk file: it does not start with 'TRACK'"
+        message = f"{path} is not a .trk file: it does not start with 'TRACK'"
         raise TractogramError(message)
     if len(raw) < _HEADER_BYTES:
-        message = f'{path} is truncated: its header has {len(raw)} bytes of {_HEADER_BYTES}; get it again'
+        message = f'{path} is truncated: its header has {len(raw)} bytes of {_HEADER_BYTES}; copy or download it again'
         raise TractogramError(message)
     sizes = {'<': int.from_bytes(raw[-4:], 'little'), '>': int.from_bytes(raw[-4:], 'big')}
     order = next((key for key, size in sizes.items() if size == _HEADER_BYTES), None)
@@ -91,21 +96,21 @@ def read_header(path: str | Path) -> TrkHeader:
     if count and not packed and path.stat().st_size < _HEADER_BYTES + count * _WORD * (1 + properties):
         message = (
             f'{path} is truncated or corrupt: the header says {count} streamlines, '
-            f'more than fit into {path.stat().st_size} bytes; get it again'
+            f'more than fit into {path.stat().st_size} bytes; copy or download it again'
         )
         raise TractogramError(message)
     return TrkHeader(path, packed, order, count or None, scalars, properties, _world_affine(path, fields))
 
 
 def _world_affine(path: Path, fields: np.void) -> np.ndarray:
-    """Matrix from stored coordinates to world mm; refused where the header does not determine it."""
+    """Return the matrix from stored coordinates to world mm; refuse a header that does not define it."""
     from nibabel.streamlines.trk import get_affine_trackvis_to_rasmm
 
     advice = 'the positions would be wrong; save it again with its reference image, or convert it to .tck'
     matrix = fields['voxel_to_rasmm'].astype(float)
     fault = ''
     if int(fields['version']) < 2:
-        fault = f'the header is of version {int(fields["version"])}, which has no voxel-to-RAS matrix'
+        fault = f'the header has version {int(fields["version"])}, which has no voxel-to-RAS matrix'
     elif not (np.abs(matrix) < 1e6).all() or matrix[3, 3] == 0 or np.linalg.det(matrix[:3, :3]) == 0:
         fault = 'the voxel-to-RAS matrix in the header is absent (zero) or singular'
     elif not (np.isfinite(fields['voxel_sizes']).all() and (fields['voxel_sizes'] > 0).all()):
@@ -127,57 +132,30 @@ def _world_affine(path: Path, fields: np.void) -> np.ndarray:
     try:
         with np.errstate(all='ignore'):
             affine = np.asarray(get_affine_trackvis_to_rasmm(header), float)
-    except (TypeError, ValueError) as error:  # axes that cannot be told apart
+    except (TypeError, ValueError) as error:  # axes that cannot be distinguished
         message = f'{path}: the voxel-to-RAS matrix in the header is singular; {advice}'
         raise TractogramError(message) from error
     if not np.isfinite(affine).all():
-        message = f'{path}: the matrix, sizes and dimensions in the header lead nowhere; {advice}'
+        message = (
+            f'{path}: the matrix, sizes and dimensions in the header give impossible positions; {advice}'
+        )
         raise TractogramError(message)
     return affine
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, BinaryIO, bool]]:
-    """The file, its unpacked stream, and whether it is packed; faults of either become one clear line."""
-    try:
-        with path.open('rb') as raw:
-            packed = raw.read(2) == b'\x1f\x8b'
-            raw.seek(0)
-            yield raw, cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if packed else raw, packed
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        message = f'{path} is truncated or corrupt: it does not unpack ({error}); get it again'
-        raise TractogramError(message) from error
-    except OSError as error:
-        message = f'cannot read the tractogram {path}: {error.strerror or error}'
-        raise TractogramError(message) from error
+    """Open the file and its unpacked stream, and tell whether it is packed; errors of either become one clear line."""
+    with reading_tractogram(path, EOFError, gzip.BadGzipFile, zlib.error), path.open('rb') as raw:
+        packed = raw.read(2) == b'\x1f\x8b'
+        raw.seek(0)
+        yield raw, cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if packed else raw, packed
 
 
 def iter_blocks(
     header: TrkHeader, *, vertices: int = BLOCK_VERTICES, progress: Progress | None = None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Go through the streamlines of a ``.trk`` in blocks, in the order of the file.
-
-    Parameters
-    ----------
-    header : TrkHeader
-    vertices : int
-        Vertices to read at a time, about; a longer streamline makes a longer block.
-    progress : callable, optional
-        Called with the number of bytes of the file read since the last call.
-
-    Yields
-    ------
-    points : numpy.ndarray
-        (vertices, 3) float32, world mm.
-    lengths : numpy.ndarray
-        (streamlines,) int64, number of vertices of each; their sum is ``len(points)``.
-
-    Raises
-    ------
-    TractogramError
-        If the file is truncated or corrupt, holds a vertex that is not finite, or other than the number of
-        streamlines that its header claims.
-    """
+) -> Blocks:
+    """Go through the streamlines of a ``.trk`` in blocks, see `lacuna.streamlines.files.formats.iter_blocks`."""
     per_point = 3 + header.scalars
     found = 0
     pending = b''
@@ -202,68 +180,24 @@ def iter_blocks(
         message = (
             f'{header.path} is truncated or corrupt: {found} whole streamlines'
             f'{f" and {len(pending)} bytes more" if pending else ""}, '
-            f'the header says {header.count or "nothing of their number"}; get it again'
+            f'the header says {header.count or "no number"}; copy or download it again'
         )
         raise TractogramError(message)
 
 
 def _split(words: np.ndarray, header: TrkHeader, found: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """World coordinates and lengths of the whole streamlines in a table of words, and the words they take."""
+    """Return world coordinates and lengths of the whole streamlines in a table of words, and the words they take."""
+    from lacuna.streamlines.files.trk_records import copy_records, count_records
+
     counts = words.view('=i4')
     strides = (3 + header.scalars, header.properties)
-    whole, used, vertices = _count(counts, *strides, LONGEST_STREAMLINE)
+    whole, used, vertices = count_records(counts, *strides, LONGEST_STREAMLINE)
     if vertices < 0:
         message = (
-            f'{header.path} is corrupt: streamline {found + whole} (counted from 0) is said to have '
-            f'{counts[used]} vertices; get it again'
+            f'{header.path} is corrupt: streamline {found + whole} (counted from 0) claims to have '
+            f'{counts[used]} vertices; copy or download it again'
         )
         raise TractogramError(message)
     points, lengths = np.empty((vertices, 3), np.float32), np.empty(whole, np.int64)
-    _copy(words, counts, strides, header.affine, points, lengths)
+    copy_records(words, counts, strides, header.affine, points, lengths)
     return points, lengths, used
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _count(counts: np.ndarray, per_point: int, properties: int, longest: int) -> tuple[int, int, int]:
-    """Whole streamlines in a table of words, the words they take, and their vertices.
-
-    Each one's place follows from the lengths of those before it. At a length that cannot be, the number of vertices
-    is -1, and the second number is where that length stands.
-    """
-    found = at = vertices = 0
-    while at < len(counts):
-        length = counts[at]
-        if not 0 <= length <= longest:
-            return found, at, -1
-        end = at + 1 + length * per_point + properties
-        if end > len(counts):
-            break
-        found += 1
-        vertices += length
-        at = end
-    return found, at, vertices
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _copy(
-    words: np.ndarray,
-    counts: np.ndarray,
-    strides: tuple[int, int],
-    affine: np.ndarray,
-    points: np.ndarray,
-    lengths: np.ndarray,
-) -> None:
-    """World coordinates and lengths of the whole streamlines at the start of a table of words."""
-    per_point, properties = strides
-    m = affine
-    at = row = 0
-    for n in range(len(lengths)):
-        lengths[n] = counts[at]
-        at += 1
-        for _ in range(lengths[n]):
-            x, y, z = words[at], words[at + 1], words[at + 2]
-            for axis in range(3):
-                points[row, axis] = m[axis, 0] * x + m[axis, 1] * y + m[axis, 2] * z + m[axis, 3]
-            at += per_point
-            row += 1
-        at += properties

@@ -18,17 +18,17 @@ from typing import IO
 import numpy as np
 
 from lacuna.errors import TractogramError, shorten
-from lacuna.streamlines.files.arrays import BLOCK_VERTICES, LONGEST_STREAMLINE, Progress, check_finite
+from lacuna.streamlines.files.arrays import (
+    BLOCK_VERTICES,
+    LONGEST_STREAMLINE,
+    Blocks,
+    Progress,
+    check_finite,
+    reading_tractogram,
+)
 
 _FLOATS = {'float16': '<f2', 'float32': '<f4', 'float64': '<f8'}
-_INTEGERS = {
-    'uint32': '<u4',
-    'uint64': '<u8',
-    'int32': '<i4',
-    'int64': '<i8',
-    'uint16': '<u2',
-    'uint8': '<u1',
-}
+_INTEGERS = {f'{kind}int{8 * size}': f'<{kind or "i"}{size}' for kind in ('u', '') for size in (1, 2, 4, 8)}
 _LONGEST_HEADER = 2**20
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _OFFSETS_AT_A_TIME = 2**16
@@ -36,7 +36,7 @@ _OFFSETS_AT_A_TIME = 2**16
 
 @dataclass(frozen=True)
 class TrxHeader:
-    """What a ``.trx`` says about itself.
+    """The header and members of a ``.trx``.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class TrxHeader:
     count, vertices : int
         Numbers of streamlines and vertices, as claimed.
     positions, offsets : str
-        Names of the archive's members.
+        Names of the members of the archive.
     groups : dict
         Name of the member of each group of streamlines.
     """
@@ -59,17 +59,11 @@ class TrxHeader:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """The archive; its faults become one clear line."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        # RuntimeError, with its child NotImplementedError: encrypted, or compressed in a way that is not supported
-        message = f'{path} is truncated, corrupt or no .trx file: {str(error)[:200]}; get it again'
-        raise TractogramError(message) from error
-    except OSError as error:
-        message = f'cannot read the tractogram {path}: {error.strerror or error}'
-        raise TractogramError(message) from error
+    """Open the archive; its errors become one clear line."""
+    # RuntimeError, and its subclass NotImplementedError: encrypted, or an unsupported compression
+    damage = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+    with reading_tractogram(path, *damage), zipfile.ZipFile(path) as archive:
+        yield archive
 
 
 def read_header(path: str | Path) -> TrxHeader:
@@ -78,21 +72,21 @@ def read_header(path: str | Path) -> TrxHeader:
     Raises
     ------
     TractogramError
-        If the file cannot be read, is no ``.trx``, or contradicts itself.
+        If the file cannot be read, is not a ``.trx``, or contradicts itself.
     """
     path = Path(path)
     with _opened(path) as archive:
         members = archive.infolist()
         sizes = {info.filename: info.file_size for info in members}
         if packed := next((info for info in members if info.compress_type not in _COMPRESSIONS), None):
-            # the others may unpack to gigabytes at once
-            message = f'{path}: {shorten(packed.filename)} is compressed in a way that .trx files are not; save it again'
+            # other methods may unpack gigabytes at once
+            message = f'{path}: {shorten(packed.filename)} uses a compression that .trx files do not allow; save it again'
             raise TractogramError(message)
         if not 0 < sizes.get('header.json', 0) <= _LONGEST_HEADER:
-            message = f'{path} is no .trx file: it has no header.json, or one without end'
+            message = f'{path} is not a .trx file: it has no header.json, or an oversized one'
             raise TractogramError(message)
         with archive.open('header.json') as stream:
-            text = stream.read(_LONGEST_HEADER)  # not all that is there: the size may be a lie
+            text = stream.read(_LONGEST_HEADER)  # never more, because the size may be wrong
     try:
         header = json.loads(text)
         count, vertices = (int(header[key]) for key in ('NB_STREAMLINES', 'NB_VERTICES'))
@@ -128,7 +122,7 @@ def read_header(path: str | Path) -> TrxHeader:
 def _member(path: Path, sizes: dict[str, int], start: str, types: dict[str, str]) -> str:
     found = [name for name in sizes if name.startswith(start)]
     if len(found) != 1 or found[0].removeprefix(start) not in types:
-        message = f'{path} is no valid .trx: expected one {start}({"|".join(types)}), found {shorten(found) if found else "none"}'
+        message = f'{path} is not a valid .trx: expected one {start}({"|".join(types)}), found {shorten(found) if found else "none"}'
         raise TractogramError(message)
     return found[0]
 
@@ -138,7 +132,7 @@ def _dtype(member: str) -> np.dtype:
 
 
 def _read(stream: IO[bytes], member: str, items: int) -> np.ndarray:
-    """The next `items` numbers of a member; one that ends early is an error."""
+    """Read the next `items` numbers of a member; one that ends early is an error."""
     dtype = _dtype(member)
     data = stream.read(items * dtype.itemsize)
     if len(data) < items * dtype.itemsize:
@@ -149,29 +143,8 @@ def _read(stream: IO[bytes], member: str, items: int) -> np.ndarray:
 
 def iter_blocks(
     header: TrxHeader, *, vertices: int = BLOCK_VERTICES, progress: Progress | None = None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Go through the streamlines of a ``.trx`` in blocks, in the order of the file.
-
-    Parameters
-    ----------
-    header : TrxHeader
-    vertices : int
-        Vertices in a block; a longer streamline makes a longer block.
-    progress : callable, optional
-        Called with the number of bytes of the file dealt with since the last call.
-
-    Yields
-    ------
-    points : numpy.ndarray
-        (vertices, 3) float32, world mm.
-    lengths : numpy.ndarray
-        (streamlines,) int64, number of vertices of each; their sum is ``len(points)``.
-
-    Raises
-    ------
-    TractogramError
-        If the file is truncated or corrupt, or holds a vertex that is not finite.
-    """
+) -> Blocks:
+    """Go through the streamlines of a ``.trx`` in blocks, see `lacuna.streamlines.files.formats.iter_blocks`."""
     if not header.count:
         return
     found = read = 0
@@ -185,7 +158,7 @@ def iter_blocks(
                     before = int(ends[first - 1]) if first else 0
                     last = max(int(np.searchsorted(ends, before + vertices, side='right')), first + 1)
                     part = lengths[first:last]
-                    with np.errstate(over='ignore'):  # what is not finite is refused
+                    with np.errstate(over='ignore'):  # values that are not finite are refused
                         stored = _read(positions, header.positions, 3 * int(part.sum()))
                         points = stored.reshape(-1, 3).astype(np.float32)
                     check_finite(header.path, points, part, found)
@@ -198,11 +171,11 @@ def iter_blocks(
                             - packed * read // max(header.vertices, 1)
                         )
                     read += len(points)
-            positions.read(1)  # at the end: compares the checksum
+            positions.read(1)  # at the end of the member, this compares the checksum
 
 
 def _iter_lengths(archive: zipfile.ZipFile, header: TrxHeader) -> Iterator[np.ndarray]:
-    """Numbers of vertices, some streamlines at a time."""
+    """Yield numbers of vertices, some streamlines at a time."""
     items = archive.getinfo(header.offsets).file_size // _dtype(header.offsets).itemsize
     previous = 0
     with archive.open(header.offsets) as stream:
@@ -228,7 +201,7 @@ def _iter_lengths(archive: zipfile.ZipFile, header: TrxHeader) -> Iterator[np.nd
                 raise TractogramError(message)
             previous = int(ends[-1])
             yield lengths
-        stream.read(1)  # at the end: compares the checksum
+        stream.read(1)  # at the end of the member, this compares the checksum
 
 
 def read_groups(header: TrxHeader) -> dict[str, np.ndarray]:
@@ -242,7 +215,7 @@ def read_groups(header: TrxHeader) -> dict[str, np.ndarray]:
     Raises
     ------
     TractogramError
-        If a group names a streamline that is not there.
+        If a group refers to a streamline that does not exist.
     """
     groups = {}
     with _opened(header.path) as archive:
@@ -254,7 +227,7 @@ def read_groups(header: TrxHeader) -> dict[str, np.ndarray]:
                     indices = np.unique(_read(stream, member, items))
                 fault = bool(items) and not 0 <= int(indices[0]) <= int(indices[-1]) < header.count
             if fault:
-                message = f'{header.path}: group {shorten(name)} names streamlines that the file does not have; it is corrupt'
+                message = f'{header.path}: group {shorten(name)} refers to streamlines that the file does not have; it is corrupt'
                 raise TractogramError(message)
             groups[name] = indices.astype(np.int64)
     return groups

@@ -1,9 +1,10 @@
-"""Which parcel each end of a streamline belongs to.
+"""Assign each end of a streamline to a parcel.
 
-The radial search of ``tck2connectome``: voxels around an endpoint are tried from near to far, and the parcel of the
-nearest labelled voxel centre within 4 mm is taken (``Tck2nodes_radial`` in
-``src/dwi/tractography/connectome/tck2nodes.cpp`` of MRtrix3 3.0). In double precision, on the image in RAS+
-orientation, with the same order of trial, so that ties fall the same way.
+This is the radial search of ``tck2connectome``: voxels around an endpoint are tried from near to far, and the parcel of
+the nearest labelled voxel centre within 4 mm is taken (``Tck2nodes_radial`` in
+``src/dwi/tractography/connectome/tck2nodes.cpp`` of MRtrix3 3.0). It uses double precision, the image in RAS+
+orientation, and the same order of trial, so that ties fall the same way. Or the parcel of the voxel of the endpoint
+itself, the rule of ``tck2connectome -assignment_end_voxels`` (``Tck2nodes_end_voxels``).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numba
 import numpy as np
 
 from lacuna.errors import InputError
+from lacuna.streamlines.endpoints import check_rule
 from lacuna.streamlines.index.voxels import VoxelLookup, voxel_lookup
 
 RADIUS = 4.0
@@ -21,9 +23,15 @@ _BATCH = 2**16
 
 
 def assign(
-    endpoints: np.ndarray, labels: np.ndarray, affine: np.ndarray, *, radius: float = RADIUS, nprocs: int = 1
+    endpoints: np.ndarray,
+    labels: np.ndarray,
+    affine: np.ndarray,
+    *,
+    rule: str = 'radial',
+    radius: float = RADIUS,
+    nprocs: int = 1,
 ) -> np.ndarray:
-    """Label of the parcel at each end of each streamline, 0 where there is none within `radius`.
+    """Label of the parcel at each end of each streamline, 0 where there is none.
 
     Parameters
     ----------
@@ -33,8 +41,10 @@ def assign(
         (i, j, k), non-negative whole numbers, 0 is background.
     affine : numpy.ndarray
         (4, 4), from voxel indices of `labels` to world mm; for a NIfTI file see `lacuna.images.nifti.nifti_affine`.
+    rule : str
+        Of `lacuna.streamlines.endpoints.RULES`.
     radius : float
-        mm.
+        mm, for the rule ``radial``.
     nprocs : int
         Threads.
 
@@ -50,7 +60,7 @@ def assign(
     """
     labels = np.asarray(labels)
     if labels.ndim != 3:
-        message = f'a label image has three dimensions, this one has {labels.ndim}'
+        message = f'a label image has three dimensions, but this one has {labels.ndim}'
         raise InputError(message)
     whole = np.ascontiguousarray(labels, np.int32)
     if labels.dtype != np.int32 and (whole != labels).any():
@@ -60,7 +70,8 @@ def assign(
         message = 'the label image holds negative values'
         raise InputError(message)
     lookup = voxel_lookup(affine, labels.shape)
-    offsets = _search_order(lookup.spacing, radius)
+    end_only = check_rule(rule) == 'end-voxels'
+    offsets = _search_order(lookup.spacing, 0.0 if end_only else radius)[: 1 if end_only else None]
     reach = float(np.sqrt(((0.5 * lookup.spacing[::-1]) ** 2).cumsum()[-1]))
     to_voxel = _double_inverse(lookup)
     points = np.ascontiguousarray(endpoints, np.float32).reshape(-1, 3)
@@ -70,7 +81,7 @@ def assign(
         part = slice(first, first + _BATCH)
         _search(
             points[part], whole.reshape(-1), to_voxel, lookup.to_world,
-            lookup.shape, lookup.strides, lookup.start, offsets, radius, reach, out[part],
+            lookup.shape, lookup.strides, lookup.start, offsets, np.inf if end_only else radius, reach, out[part],
         )  # fmt: skip
 
     with ThreadPoolExecutor(max(1, nprocs)) as pool:
@@ -79,13 +90,13 @@ def assign(
 
 
 def _double_inverse(lookup: VoxelLookup) -> np.ndarray:
-    """World to voxel in double precision, (3, 4)."""
+    """Return the transform from world to voxel in double precision, (3, 4)."""
     whole = np.vstack([lookup.to_world, [0.0, 0.0, 0.0, 1.0]])
     return np.ascontiguousarray(np.linalg.inv(whole)[:3])
 
 
 def _search_order(spacing: np.ndarray, radius: float) -> np.ndarray:
-    """Steps from the voxel of the endpoint in the order of trial; (n, 3) int64."""
+    """Return the steps from the voxel of the endpoint in the order of trial; (n, 3) int64."""
     reach = np.sqrt(((0.5 * spacing[2]) ** 2 + (0.5 * spacing[1]) ** 2) + (0.5 * spacing[0]) ** 2)
     most = int(np.ceil((radius + reach) / spacing.min()))
     axis = np.arange(-most, most + 1)
@@ -98,7 +109,7 @@ def _search_order(spacing: np.ndarray, radius: float) -> np.ndarray:
 
 @numba.njit(cache=True, nogil=True)
 def _round(value):  # type: ignore[no-untyped-def]
-    """Nearest whole number, halves away from zero."""
+    """Round to the nearest whole number, halves away from zero."""
     lower = np.floor(value)
     part = value - lower
     if part > 0.5 or (part == 0.5 and value > 0):

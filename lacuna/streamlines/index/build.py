@@ -26,14 +26,14 @@ from lacuna.streamlines.sample import upsampling
 
 SELECTION = 'selection'
 _SEGMENT_ROWS = 6 * 2**20  # rows of the .tck: 75 MB
-_MOST_THREADS = 8  # more segments at a time would take more than 3 GB
+_MOST_THREADS = 8  # more segments at the same time would take more than 3 GB
 _SHARE = 0.5  # an index takes less than this share of the .tck
 
 Packed = tuple[list[np.ndarray], np.ndarray, np.ndarray]
 
 
 def density_name(grid: Grid, ratio: int) -> str:
-    """Name of the part that holds the visits for a grid and an upsampling ratio."""
+    """Return the name of the part with the visits for a grid and an upsampling ratio."""
     text = repr((tuple(grid.shape), np.asarray(grid.affine, float).tolist(), ratio))
     return f'density-{grid.space}-{grid.resolution}mm-x{ratio}-{zlib.crc32(text.encode()):08x}'
 
@@ -47,19 +47,19 @@ def build_index(
     nprocs: int = 1,
     progress: Callable[[int], object] | None = None,
 ) -> Path:
-    """Make `directory` hold the index of a tractogram for a grid; what is there and right stays as it is.
+    """Build the index of a tractogram for a grid in `directory`; intact existing parts are kept.
 
-    Two builders that want the same index at once build it once: the second waits for the first. A build that is
-    killed leaves nothing that looks finished.
+    If two processes want the same index at the same time, the second waits for the first, and it is built once. A killed
+    build leaves nothing that looks finished.
 
     Parameters
     ----------
     tractogram : path
         A ``.tck``.
     directory : path
-        Folder of this tractogram's index. It may hold the visits for several grids beside one selection.
+        Folder of this tractogram's index. It may hold the visits for several grids with one selection.
     grid : Grid
-        Where the densities will lie.
+        Grid of the densities.
     upsample : int, optional
         Points per stored step; None takes MRtrix3's rule (``lacuna.streamlines.sample.upsampling``).
     nprocs : int
@@ -108,19 +108,19 @@ def build_index(
 
 
 def has_index(tractogram: Path, directory: Path, grid: Grid, *, upsample: int | None = None) -> bool:
-    """Whether `directory` holds the index of a tractogram for a grid: complete, as far as manifests and sizes say."""
+    """Whether `directory` holds a complete index of a tractogram for a grid, according to manifests and sizes."""
     header = tck.read_header(tractogram)
     ratio = upsampling(header.step_size, float(voxel_lookup(grid.affine, grid.shape).spacing.min()), upsample)
     return not _missing(_parts(directory, grid, ratio), tractogram, verify=False)
 
 
 def _parts(directory: Path, grid: Grid, ratio: int) -> dict[str, Path]:
-    """The folders of the parts."""
+    """Return the folders of the parts."""
     return {SELECTION: directory / SELECTION, 'density': directory / density_name(grid, ratio)}
 
 
 def _missing(wanted: dict[str, Path], tractogram: Path, *, verify: bool = True) -> list[str]:
-    """The parts that are not there, not whole, or of another tractogram; a new selection makes all new."""
+    """Return the parts that are missing, incomplete, or of another tractogram; a new selection makes all parts new."""
     missing = []
     source = None
     for kind, folder in wanted.items():
@@ -140,7 +140,7 @@ def _missing(wanted: dict[str, Path], tractogram: Path, *, verify: bool = True) 
 def is_source(source: dict[str, Any], tractogram: Path) -> bool:
     """Whether a tractogram is the one an index was built from.
 
-    Its size and time of change decide; when only the time differs, its checksum.
+    Size and modification time decide; if only the time differs, the checksum does.
     """
     try:
         stat = tractogram.stat()
@@ -165,7 +165,7 @@ class _Segment:
 
 @dataclass
 class _Job:
-    """One pass over the tractogram, and the parts that it writes."""
+    """One pass over the tractogram, with the parts that it writes."""
 
     header: tck.TckHeader
     grid: Grid
@@ -202,10 +202,12 @@ class _Job:
                 raise
         after = self.header.path.stat()
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            message = f'{self.header.path} changed while its index was built; run again when it is complete'
+            message = (
+                f'{self.header.path} changed while its index was built; run again when the file is complete'
+            )
             raise StreamlineIndexError(message)
         if not self.vertices:
-            message = f'{self.header.path} holds no streamlines'
+            message = f'{self.header.path} has no streamlines'
             raise TractogramError(message)
         self._finish(
             {
@@ -261,7 +263,7 @@ class _Job:
             self.segments['density'].append({**about, **where})
 
     def _append(self, writer: index_format.PartWriter, name: str, array: np.ndarray) -> list[int]:
-        """Write an array; where it begins in its file, in elements, and its length."""
+        """Write an array; return where it begins in its file, in elements, and its length."""
         at = self.at.get(name, 0)
         self.at[name] = at + len(array)
         writer.append(name, array)
@@ -287,7 +289,7 @@ class _Job:
 
 
 def endpoints_of(points: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First and last vertex, and length, of each streamline.
+    """Compute the first and last vertex, and the length, of each streamline.
 
     Returns
     -------

@@ -1,11 +1,11 @@
-"""Which voxels a streamline visits, by the rule of ``tckmap``, packed into about one byte a voxel.
+"""The voxels that a streamline visits, by the rule of ``tckmap``, packed into about one byte per voxel.
 
-Each streamline is upsampled first (``upsample_weights``), then each voxel that holds a point of it counts once. The
-voxels are kept in the order of the first visit: one byte for a step of up to two voxels along each axis, five for a
-longer one and for the first voxel.
+Each streamline is first upsampled (``upsample_weights``), then each voxel that holds a point of it counts once. The
+voxels are stored in the order of the first visit: one byte for a step of up to two voxels along each axis, five for a
+longer step and for the first voxel.
 
-The loops below are long because they are written out: a helper that takes an array counts references at each call, which
-made them ten times slower.
+The loops below are written out, because helper functions with array arguments count references at each call, which made
+the loops ten times slower.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CHUNK_BYTES = 2**23
 
 
 def upsample_weights(ratio: int) -> np.ndarray:
-    """Weights of four successive vertices for the points between the inner two.
+    """Compute the weights of four successive vertices for the points between the inner two.
 
     Hermite interpolation of tension 0.1 in single precision, in the order of operations of MRtrix3
     (``core/math/hermite.h``).
@@ -63,14 +63,14 @@ def pack_visits(
     lengths : numpy.ndarray
         (streamlines,) int64, vertices of each.
     lookup : VoxelLookup
-        Of the grid.
+        Lookup for the grid.
     ratio : int
         See `lacuna.streamlines.sample.upsampling`.
 
     Returns
     -------
     codes : list of numpy.ndarray
-        uint8, the packed visits; to be joined.
+        uint8, the packed visits, to be concatenated.
     starts : numpy.ndarray
         (streamlines + 1,) uint32, where each streamline's visits begin in `codes`, and the end.
     total : numpy.ndarray
@@ -99,7 +99,7 @@ def pack_visits(
 
 
 def step_table(lookup: VoxelLookup) -> np.ndarray:
-    """Change of the flat voxel index for each one-byte code; (256,) int64."""
+    """Return the change of the flat voxel index for each one-byte code; (256,) int64."""
     table = np.zeros(256, np.int64)
     for code in range(125):
         step = np.array([code // 25 - 2, code // 5 % 5 - 2, code % 5 - 2])
@@ -111,7 +111,7 @@ def step_table(lookup: VoxelLookup) -> np.ndarray:
 def _pack(  # type: ignore[no-untyped-def]
     points, lengths, first, row, to_voxel, shape, strides, start, weights, stamp, total, out, starts
 ):
-    """Pack streamlines from `first` on, until `out` might not hold another one."""
+    """Pack streamlines from `first` on, until `out` might not have room for another one."""
     ratio = len(weights) + 1
     used = 0
     mx, my, mz = to_voxel[0], to_voxel[1], to_voxel[2]
@@ -121,7 +121,7 @@ def _pack(  # type: ignore[no-untyped-def]
         count = lengths[n]
         if used + count * ratio * 5 > len(out):
             return n, row, used
-        a = b = c = np.int64(-1000)  # the voxel before
+        a = b = c = np.int64(-1000)  # the previous voxel
         last = row + count - 1
         for p in range(row, row + count):
             inner = ratio if p < last else 1
@@ -183,7 +183,7 @@ def _pack(  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def add_visits(codes, starts, base, ids, table, density):  # type: ignore[no-untyped-def]
-    """Add 1 to `density` for each voxel that the streamlines visit; False if the codes make no sense.
+    """Add 1 to `density` for each voxel that the streamlines visit; return False if the codes are invalid.
 
     Parameters
     ----------
@@ -227,7 +227,7 @@ def add_visits(codes, starts, base, ids, table, density):  # type: ignore[no-unt
 
 @numba.njit(cache=True, nogil=True)
 def add_weighted_visits(codes, starts, base, ids, table, weights, density):  # type: ignore[no-untyped-def]
-    """As `add_visits`, but adds ``weights[n]`` (float64) of each streamline ``ids[n]``; `density` is float64."""
+    """Like `add_visits`, but add ``weights[n]`` (float64) for each streamline ``ids[n]``; `density` is float64."""
     voxels = len(density)
     for n in range(len(ids)):
         at = base + np.int64(starts[ids[n]])

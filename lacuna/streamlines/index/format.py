@@ -1,4 +1,4 @@
-"""Parts of a streamline index on disk: a folder of plain arrays and a manifest, written whole or not at all."""
+"""Parts of a streamline index on disk: a folder of plain arrays and a manifest, written completely or not at all."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ _DTYPES = {
 
 
 class PartWriter:
-    """Writes the arrays of a part one after the other; nothing stands under the final name before `finish`.
+    """Writes the arrays of a part one after the other; nothing has the final name before `finish`.
 
     Parameters
     ----------
     folder : pathlib.Path
-        Where the part will be.
+        Final folder of the part.
     kind : str
         What the part is, such as ``'selection'``.
 
     Raises
     ------
     OSError
-        If the folder cannot be made.
+        If the folder cannot be created.
     """
 
     def __init__(self, folder: Path, kind: str) -> None:
@@ -77,7 +77,7 @@ class PartWriter:
         entry['crc32'] = zlib.crc32(buffer, entry['crc32'])
 
     def finish(self, facts: dict[str, Any]) -> None:
-        """Write the manifest and give the part its name."""
+        """Write the manifest and give the part its final name."""
         for stream in self._streams.values():
             stream.flush()
             os.fsync(stream.fileno())
@@ -105,7 +105,7 @@ def _body_checksum(body: dict[str, Any]) -> int:
 
 
 def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
-    """The manifest of a part, after a check of itself and of the sizes of the arrays.
+    """Read the manifest of a part, and check it and the sizes of the arrays.
 
     Raises
     ------
@@ -115,18 +115,16 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
     try:
         body = json.loads((folder / MANIFEST).read_text(encoding='utf-8'))
     except (FileNotFoundError, NotADirectoryError):
-        message = f'there is no finished streamline index in {folder}; build it first'
+        message = f'no finished streamline index in {folder}; build it first'
         raise StreamlineIndexError(message) from None
     except (OSError, ValueError, RecursionError) as error:
         message = f'the streamline index {folder} cannot be read ({error}); {_REBUILD}'
         raise StreamlineIndexError(message) from error
     if not isinstance(body, dict) or body.get('format') != _MAGIC:
-        message = f'{folder} holds no streamline index; {_REBUILD}'
+        message = f'{folder} is not a streamline index; {_REBUILD}'
         raise StreamlineIndexError(message)
     if body.get('version') != VERSION:
-        message = (
-            f'{folder} has version {shorten(body.get("version"))}, this program needs {VERSION}; {_REBUILD}'
-        )
+        message = f'{folder} has version {shorten(body.get("version"))}, but this program needs {VERSION}; {_REBUILD}'
         raise StreamlineIndexError(message)
     if body.get('checksum') != _body_checksum(body) or body.get('kind') != kind:
         message = f'the manifest of the streamline index {folder} is damaged; {_REBUILD}'
@@ -144,7 +142,7 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
 
 
 def _has_arrays(body: dict[str, Any]) -> bool:
-    """Whether the manifest names the arrays of its kind, with their types, and the tractogram."""
+    """Whether the manifest lists the arrays of its kind, with their types, and the tractogram."""
     arrays, source = body.get('arrays'), body.get('source')
     return (
         isinstance(arrays, dict)
@@ -179,7 +177,7 @@ def verify_arrays(folder: Path, manifest: dict[str, Any]) -> None:
 
 
 def map_array(folder: Path, manifest: dict[str, Any], name: str) -> np.ndarray:
-    """An array of a part, mapped from its file: read only, shared between processes."""
+    """Map an array of a part from its file: read-only, shared between processes."""
     entry = manifest['arrays'][name]
     if not entry['bytes']:
         return np.empty(0, entry['dtype'])
@@ -187,18 +185,18 @@ def map_array(folder: Path, manifest: dict[str, Any], name: str) -> np.ndarray:
 
 
 def damaged(folder: Path) -> StreamlineIndexError:
-    """The error for contents that contradict themselves."""
+    """Return the error for contents that contradict themselves."""
     return StreamlineIndexError(f'the streamline index {folder} is damaged; {_REBUILD}')
 
 
 @contextlib.contextmanager
 def building(directory: Path, needed: int) -> Iterator[None]:
-    """Hold the only right to build in `directory`; wait for it. Errors of the disk become one clear line.
+    """Wait for and hold the exclusive right to build in `directory`. Disk errors become one clear line.
 
     Parameters
     ----------
     directory : pathlib.Path
-        Made if missing.
+        Created if missing.
     needed : int
         Bytes that the index may take, for the message.
 
@@ -209,7 +207,7 @@ def building(directory: Path, needed: int) -> Iterator[None]:
     """
     try:
         with file_lock(directory / _LOCK):
-            for left in directory.glob(f'{_UNFINISHED}*'):  # of a build that was killed
+            for left in directory.glob(f'{_UNFINISHED}*'):  # left by a killed build
                 shutil.rmtree(left, ignore_errors=True)
             yield
     except OSError as error:
@@ -224,7 +222,7 @@ def building(directory: Path, needed: int) -> Iterator[None]:
 
 
 def describe(directory: Path) -> str:
-    """What an index is of, for which grids, how large and where: one line, or one that says what is wrong."""
+    """Describe an index in one line: its tractogram, grids, size and path, or what is wrong with it."""
     size = sum(path.stat().st_size for path in directory.rglob('*') if path.is_file()) / 1e6
     try:
         selection = read_manifest(directory / 'selection', 'selection')

@@ -1,13 +1,13 @@
-"""Which streamlines have a vertex in each cubic millimetre: the rows of the selection.
+"""The streamlines with a vertex in each cubic millimetre: the rows of the selection.
 
-The lattice has its voxel centres on whole millimetres from -128 to 127 mm, which the usual 1 mm grids share, whatever
-their first voxel. A vertex belongs to the voxel ``floor(x + 0.5)``. MRtrix3 rounds in single precision *after* adding
-the grid's offset, so a vertex within ``MARGIN`` of a face may fall on either side, depending on the grid; such vertices
-(about 2 in 10,000) and those outside the lattice are *loose*: they are kept with their coordinates and tested one by
-one. A vertex exactly on a face is not loose, as its position in every grid is exact.
+The lattice has its voxel centres on whole millimetres from -128 to 127 mm, like the usual 1 mm grids, whatever their
+first voxel. A vertex belongs to the voxel ``floor(x + 0.5)``. MRtrix3 rounds in single precision *after* adding the
+grid's offset, so a vertex within ``MARGIN`` of a face may fall on either side, depending on the grid. Such vertices
+(about 2 in 10,000) and those outside the lattice are *loose*: they are stored with their coordinates and tested one by
+one. A vertex exactly on a face is not loose, because its position in every grid is exact.
 
-Voxels are grouped in blocks of 16 along z. A block's rows stand one after the other: the length of the row in words,
-then the row, all in words of 16 bits; a number above 65534 takes three: 65535, its low half, its high half. A row lists
+Voxels are grouped in blocks of 16 along z. The rows of a block follow one another: the length of the row in words, then
+the row, all in words of 16 bits; a number above 65534 takes three words: 65535, its low half, its high half. A row lists
 the streamlines in ascending order: the first number, then the differences minus 1.
 """
 
@@ -25,13 +25,13 @@ SIZE = 256
 DEPTH = 16
 #: blocks along z
 LAYERS = SIZE // DEPTH
-#: mm from a face within which a vertex is loose: twice the greatest rounding error for indices below 512
+#: mm from a face within which a vertex is loose: twice the largest rounding error for indices below 512
 MARGIN = 2.0**-15
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one segment.
+    """The rows of one segment.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Rows:
 
 @numba.njit(cache=True, nogil=True)
 def mark_rows(box, blocks, data, keys, wanted, marks):  # type: ignore[no-untyped-def]
-    """Mark the streamlines of a segment with a vertex in the wanted voxels; False if the rows make no sense.
+    """Mark the streamlines of a segment with a vertex in the wanted voxels; return False if the rows are invalid.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Build the rows of the lattice: from the vertices of each streamline to the streamlines of each voxel.
 
-The (voxel, streamline) pairs are first put in order of the column of 8 x 8 voxels that they lie in, so that the counting
-and the writing, which jump from voxel to voxel, stay within the processor's cache.
+The (voxel, streamline) pairs are first sorted by their column of 8 x 8 voxels, so that counting and writing, which jump
+from voxel to voxel, stay within the processor's cache.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from lacuna.streamlines.index.lattice import DEPTH, MARGIN, Rows
+from lacuna.streamlines.index.lattice import DEPTH, MARGIN, SIZE, Rows
 
 _COLUMNS = 32 * 32
 _LOOSE = -1
@@ -28,7 +28,8 @@ def build_rows(points: np.ndarray, lengths: np.ndarray) -> Rows:
     """
     packed = np.empty(len(points), np.int32)
     counts = np.zeros(_COLUMNS + 1, np.int64)
-    low, high, loose = _locate(points, lengths, packed, counts)
+    low, high = np.full(3, SIZE), np.full(3, -1)
+    loose = _locate(points, lengths, packed, counts, low, high)
     if low[0] > high[0]:
         low, high = np.zeros(3, np.int64), np.zeros(3, np.int64)
     first = np.array([low[0], low[1], low[2] // DEPTH])
@@ -51,7 +52,7 @@ def build_rows(points: np.ndarray, lengths: np.ndarray) -> Rows:
 
 @numba.njit(cache=True, nogil=True)
 def _cell(value):  # type: ignore[no-untyped-def]
-    """Index of the lattice along one axis; -1 for a loose coordinate."""
+    """Return the index in the lattice along one axis; -1 for a loose coordinate."""
     shifted = (
         np.float64(value) + 128.5
     )  # exact for all but the smallest values, which are in the middle anyway
@@ -65,9 +66,8 @@ def _cell(value):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _locate(points, lengths, packed, counts):  # type: ignore[no-untyped-def]
-    """Voxel of each vertex, 8 bits an axis, or a reason to pass over it; pairs in each column, from 1 on."""
-    low, high = np.full(3, 10**6, np.int64), np.full(3, -(10**6), np.int64)
+def _locate(points, lengths, packed, counts, low, high):  # type: ignore[no-untyped-def]
+    """Voxel of each vertex, 8 bits an axis, or a reason to pass over it; pairs in each column, from 1 on; their extremes."""
     loose, row = 0, 0
     for n in range(len(lengths)):
         before = np.int64(-1)
@@ -87,7 +87,7 @@ def _locate(points, lengths, packed, counts):  # type: ignore[no-untyped-def]
             low[0], low[1], low[2] = min(low[0], x), min(low[1], y), min(low[2], z)
             high[0], high[1], high[2] = max(high[0], x), max(high[1], y), max(high[2], z)
         row += lengths[n]
-    return low, high, loose
+    return loose
 
 
 @numba.njit(cache=True, nogil=True)
@@ -110,7 +110,10 @@ def _sort(  # type: ignore[no-untyped-def]
                 pairs[at, 1] = n
             elif code == _LOOSE:
                 loose_ids[loose] = n
-                loose_points[loose, :] = points[p, :]
+                for axis in range(
+                    3
+                ):  # a slice would make the compiler take seconds, for the text of an error
+                    loose_points[loose, axis] = points[p, axis]
                 loose += 1
         row += lengths[n]
 
@@ -142,25 +145,22 @@ def _measure(pairs, cells):  # type: ignore[no-untyped-def]
             cells[cell, 0] = n
 
 
-@numba.njit(cache=True, nogil=True)
-def _place(cells, blocks):  # type: ignore[no-untyped-def]
-    """Where each block begins; the words of all."""
-    at = np.int64(0)
-    for b in range(len(blocks) - 1):
-        blocks[b] = at
-        filled = False
-        for c in range(b * 16, b * 16 + 16):
-            filled = filled or cells[c, 1] > 0
-        if filled:
-            for c in range(b * 16, b * 16 + 16):
-                at += _code_length(cells[c, 1]) + cells[c, 1]
-    blocks[len(blocks) - 1] = at
-    return at
+def _place(cells: np.ndarray, blocks: np.ndarray) -> int:
+    """Compute where each block begins; return the number of words of all blocks."""
+    counts = cells[:, 1].reshape(-1, DEPTH)
+    words = counts.sum(axis=1)
+    words[words > 0] += DEPTH
+    large = counts >= 65535  # their lengths take two words more
+    if large.any():
+        words += 2 * np.count_nonzero(large, axis=1)
+    blocks[0] = 0
+    np.cumsum(words, out=blocks[1:], dtype=np.uint32)
+    return int(words.sum())
 
 
 @numba.njit(cache=True, nogil=True)
 def _write_lengths(cells, blocks, data):  # type: ignore[no-untyped-def]
-    """Write the row lengths; leaves in ``cells[:, 1]`` where each row begins, and resets ``cells[:, 0]``."""
+    """Write the row lengths; store in ``cells[:, 1]`` where each row begins, and reset ``cells[:, 0]``."""
     for b in range(len(blocks) - 1):
         at = np.int64(blocks[b])
         for c in range(b * 16, b * 16 + 16):

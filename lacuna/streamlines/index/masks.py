@@ -1,4 +1,4 @@
-"""A lesion mask in terms of the 1 mm lattice of the index: which voxels hold hits for certain, and which perhaps."""
+"""A lesion mask on the 1 mm lattice of the index: lattice voxels that are certainly, or possibly, in the mask."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numba
 import numpy as np
 
 from lacuna.errors import MaskError
-from lacuna.streamlines.index.lattice import LAYERS, LOW, SIZE
-from lacuna.streamlines.index.voxels import VoxelLookup, cropped, flat_voxel, voxel_lookup
+from lacuna.measures import voxel_box
+from lacuna.streamlines.index.lattice import DEPTH, LAYERS, LOW, SIZE
+from lacuna.streamlines.index.voxels import VoxelLookup, cropped, flat_voxels, voxel_lookup
 
 _LARGEST_INDEX = 500  # `lattice.MARGIN` covers the rounding for indices up to 512
 
@@ -23,7 +24,7 @@ class Wanted:
     keys : numpy.ndarray
         (n,) int64, blocks: ``(x * SIZE + y) * LAYERS + layer``.
     voxels : numpy.ndarray
-        (n,) uint16, the voxels wanted of each block, lowest bit first.
+        (n,) uint16, the wanted voxels of each block, lowest bit first.
     """
 
     keys: np.ndarray
@@ -31,25 +32,25 @@ class Wanted:
 
     @classmethod
     def of(cls, blocks: np.ndarray) -> Wanted:
-        """From the bits of all blocks of the lattice, uint16."""
+        """Make it from the bits of all blocks of the lattice, uint16."""
         keys = np.flatnonzero(blocks)
         return cls(keys, blocks[keys])
 
 
 @dataclass(frozen=True)
 class MaskOnLattice:
-    """A mask, ready to be looked up.
+    """A mask, prepared for lookups.
 
     Attributes
     ----------
     flat : numpy.ndarray
-        uint8, the mask as it lies in memory.
+        uint8, the mask in memory order.
     lookup : VoxelLookup
-        Of the box of the mask, as ``tckedit`` crops it.
+        Lookup for the box of the mask, as ``tckedit`` crops it.
     certain : Wanted
         All points of these voxels lie in the mask (loose vertices excepted).
     possible : Wanted or None
-        Some points of these voxels may lie in the mask; None if `certain` says all.
+        Some points of these voxels may lie in the mask; None if `certain` is sufficient.
     """
 
     flat: np.ndarray
@@ -77,29 +78,25 @@ def mask_on_lattice(mask: np.ndarray, affine: np.ndarray) -> MaskOnLattice:
     """
     mask = np.asarray(mask)
     if mask.ndim != 3:
-        message = f'a mask has three dimensions, this one has {mask.ndim}'
+        message = f'a mask has three dimensions, but this one has {mask.ndim}'
         raise MaskError(message)
     mask = mask.astype(bool, copy=False)
     if not (mask.flags.c_contiguous or mask.flags.f_contiguous):
         mask = np.ascontiguousarray(mask)
     whole = voxel_lookup(affine, mask.shape, order='C' if mask.flags.c_contiguous else 'F')
     flat = mask.ravel(order='K').view(np.uint8)
-    hits = np.flatnonzero(flat.view(bool))
-    if not len(hits):
+    stored = _in_ras(flat.view(bool), whole)
+    box = voxel_box(stored)
+    low, high = np.array([[part.start, part.stop - 1] for part in box]).T
+    if (high < low).any():
         message = 'the mask has no voxel'
         raise MaskError(message)
-    voxels = np.empty((len(hits), 3), np.int32)
-    low, high = _indices(hits, whole.shape, whole.strides, voxels)
     lookup = cropped(whole, low, high)
     shift = _lattice_shift(lookup)
     if shift is not None and (low > 0).all():
-        blocks = np.zeros(SIZE * SIZE * LAYERS, np.uint16)
-        first = np.maximum(low - 1, 0)
-        keys = np.empty(len(voxels), np.int64)
-        keys = np.sort(keys[: _set_bits(voxels, shift - first, blocks, keys)])
-        return MaskOnLattice(flat, lookup, Wanted(keys, blocks[keys]), None)
+        return MaskOnLattice(flat, lookup, _wanted(stored[box], shift + 1), None)
     table = np.zeros(tuple(lookup.shape + 1), np.int32)
-    table[1:, 1:, 1:] = _box(flat, lookup)
+    table[1:, 1:, 1:] = _in_ras(flat, lookup)
     for axis in range(3):
         np.cumsum(table, axis=axis, out=table)
     certain, possible = _classify(table, lookup)
@@ -107,7 +104,7 @@ def mask_on_lattice(mask: np.ndarray, affine: np.ndarray) -> MaskOnLattice:
 
 
 def _lattice_shift(lookup: VoxelLookup) -> np.ndarray | None:
-    """Lattice index of the first voxel of a grid whose voxels are the lattice's; None for other grids."""
+    """Return the lattice index of the first voxel of a grid that coincides with the lattice; None for other grids."""
     linear, shift = lookup.to_voxel[:, :3], lookup.to_voxel[:, 3]
     if (linear != np.eye(3, dtype=np.float32)).any() or (shift != np.rint(shift)).any():
         return None
@@ -116,8 +113,22 @@ def _lattice_shift(lookup: VoxelLookup) -> np.ndarray | None:
     return -shift.astype(np.int64) - LOW
 
 
-def _box(flat: np.ndarray, lookup: VoxelLookup) -> np.ndarray:
-    """The voxels of a lookup, in RAS+ orientation."""
+def _wanted(voxels: np.ndarray, first: np.ndarray) -> Wanted:
+    """The blocks of voxels, (x, y, z) bool, the first of which is at an index of the lattice."""
+    inside = tuple(slice(max(0, -at), max(0, SIZE - at)) for at in first.tolist())
+    voxels, first = voxels[inside], np.maximum(first, 0)
+    layer, depth = divmod(int(first[2]), DEPTH)
+    size = -(-(depth + voxels.shape[2]) // DEPTH) * DEPTH
+    columns = np.zeros((*voxels.shape[:2], size), bool)
+    columns[:, :, depth : depth + voxels.shape[2]] = voxels
+    blocks = np.packbits(columns, axis=2, bitorder='little').view('<u2')
+    x, y, z = np.nonzero(blocks)
+    keys = ((x + first[0]) * SIZE + y + first[1]) * LAYERS + z + layer
+    return Wanted(keys, blocks[x, y, z].astype(np.uint16))
+
+
+def _in_ras(flat: np.ndarray, lookup: VoxelLookup) -> np.ndarray:
+    """Return the voxels of a lookup, in RAS+ orientation."""
     step = flat.itemsize
     view = np.lib.stride_tricks.as_strided(
         flat[lookup.start :], tuple(lookup.shape), tuple(lookup.strides * step), writeable=False
@@ -144,37 +155,6 @@ def _classify(table: np.ndarray, lookup: VoxelLookup) -> tuple[np.ndarray, np.nd
     possible = np.zeros_like(certain)
     _classify_box(table, linear, half, size, low, high, certain, possible)
     return certain, possible
-
-
-@numba.njit(cache=True, nogil=True)
-def _indices(hits, shape, strides, voxels):  # type: ignore[no-untyped-def]
-    """RAS+ indices of flat positions, and their extremes."""
-    low, high = np.full(3, 2**31, np.int64), np.full(3, -1, np.int64)
-    for axis in range(3):
-        size, step = shape[axis], abs(strides[axis])
-        for n in range(len(hits)):
-            index = (hits[n] // step) % size
-            if strides[axis] < 0:
-                index = size - 1 - index
-            voxels[n, axis] = index
-            low[axis] = min(low[axis], index)
-            high[axis] = max(high[axis], index)
-    return low, high
-
-
-@numba.njit(cache=True, nogil=True)
-def _set_bits(voxels, shift, blocks, keys):  # type: ignore[no-untyped-def]
-    """Set the bits of voxels of the lattice; the number of blocks that have one, which `keys` then lists."""
-    found = 0
-    for n in range(len(voxels)):
-        x, y, z = voxels[n, 0] + shift[0], voxels[n, 1] + shift[1], voxels[n, 2] + shift[2]
-        if 0 <= x < 256 and 0 <= y < 256 and 0 <= z < 256:
-            block = (x * 256 + y) * 16 + z // 16
-            if blocks[block] == 0:
-                keys[found] = block
-                found += 1
-            blocks[block] |= np.uint16(1 << (z % 16))
-    return found
 
 
 @numba.njit(cache=True, nogil=True)
@@ -217,10 +197,12 @@ def _classify_box(table, linear, half, size, low, high, certain, possible):  # t
                         certain[block] |= bit
 
 
-@numba.njit(cache=True, nogil=True)
-def mark_loose(ids, points, to_voxel, shape, strides, start, flat, marks):  # type: ignore[no-untyped-def]
+def mark_loose(
+    ids: np.ndarray, points: np.ndarray, lookup: VoxelLookup, flat: np.ndarray, marks: np.ndarray
+) -> None:
     """Mark the streamlines `ids` whose vertex ``points[n]`` lies in the mask."""
-    for n in range(len(ids)):
-        voxel = flat_voxel(to_voxel, shape, strides, start, points[n, 0], points[n, 1], points[n, 2])
-        if voxel >= 0 and flat[voxel] and ids[n] < len(marks):
-            marks[ids[n]] = 1
+    voxels = flat_voxels(lookup, points)
+    hit = voxels >= 0
+    hit[hit] = flat[voxels[hit]] != 0
+    found = ids[hit]
+    marks[found[found < len(marks)]] = 1

@@ -1,4 +1,4 @@
-"""Ask a streamline index: which streamlines a mask cuts, and how many of them visit each voxel.
+"""Query a streamline index: which streamlines a mask cuts, and how many of them visit each voxel.
 
 The answers are those of ``tckedit -include`` and ``tckmap`` of MRtrix3 on the tractogram, bit for bit.
 """
@@ -46,9 +46,9 @@ class _DensitySegment:
 
 
 class Index:
-    """An index on disk, opened for questions; make one with `Index.open`.
+    """An index on disk, open for queries; use `Index.open`.
 
-    The arrays are mapped from their files: they take no memory of their own, and processes share them.
+    The arrays are mapped from their files: they take no extra memory, and processes share them.
     """
 
     def __init__(self, density: Path, tractogram: Path | None, verify: bool, nprocs: int) -> None:
@@ -63,7 +63,7 @@ class Index:
             raise StreamlineIndexError(message)
         if tractogram is not None and not is_source(self._selection['source'], tractogram):
             message = (
-                f'the streamline index in {self.directory} is not of {tractogram} as it is now; '
+                f'the streamline index in {self.directory} does not match {tractogram}; '
                 'delete the folder and run again to rebuild it'
             )
             raise StreamlineIndexError(message)
@@ -94,11 +94,11 @@ class Index:
         density : path
             The part with the visits for the grid, which `build_index` returns.
         tractogram : path, optional
-            The source. When given, it must be unchanged; masks that do not lie on the 1 mm lattice need it.
+            The source. If given, it must be unchanged; masks that do not lie on the 1 mm lattice need it.
         verify : bool
             Compare every byte with its checksum (0.2 s per GB); otherwise only manifests and sizes are checked.
         nprocs : int
-            Threads that answer a question.
+            Threads for a query.
 
         Raises
         ------
@@ -149,7 +149,7 @@ class Index:
             raise index_format.damaged(self.directory)
 
     def _fits(self) -> bool:
-        """Whether the arrays are as long as compiled code, which does not look, takes them to be."""
+        """Whether the arrays are as long as compiled code, which does not check, assumes."""
         return (
             len(self.vertices) == len(self.endpoints) == len(self.lengths) == self.streamlines
             and all(
@@ -172,7 +172,7 @@ class Index:
         )
 
     def select(self, mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
-        """Streamlines with a vertex in a mask, as ``tckedit -include`` selects them.
+        """Return the streamlines with a vertex in a mask, as ``tckedit -include`` selects them.
 
         Parameters
         ----------
@@ -217,16 +217,12 @@ class Index:
         return marks
 
     def _mark_loose(self, mask: MaskOnLattice, marks: np.ndarray) -> None:
-        at = mask.lookup
         for segment in self._selections:
             part = marks[segment.first : segment.first + segment.count]
-            mark_loose(
-                segment.loose_ids, segment.loose_points,
-                at.to_voxel, at.shape, at.strides, at.start, mask.flat, part,
-            )  # fmt: skip
+            mark_loose(segment.loose_ids, segment.loose_points, mask.lookup, mask.flat, part)
 
     def _decide(self, candidates: np.ndarray, mask: MaskOnLattice, marks: np.ndarray) -> None:
-        """Mark the candidates with a vertex in the mask; reads their vertices from the tractogram."""
+        """Mark the candidates with a vertex in the mask; their vertices are read from the tractogram."""
         if not len(candidates):
             return
         source = self._unchanged_tractogram(
@@ -236,7 +232,7 @@ class Index:
 
     def _unchanged_tractogram(self, why: str) -> Path:
         if self._tractogram is None:
-            message = f'{why}, so that the tractogram itself is needed; give its path when opening the index'
+            message = f'{why}, so the tractogram itself is needed; give its path when opening the index'
             raise StreamlineIndexError(message)
         if not is_source(self._selection['source'], self._tractogram):
             message = f'{self._tractogram} changed since its index was built; run again to rebuild it'
@@ -244,7 +240,7 @@ class Index:
         return self._tractogram
 
     def read(self, ids: np.ndarray) -> list[np.ndarray]:
-        """The vertices of some streamlines, from the tractogram.
+        """Read the vertices of some streamlines from the tractogram.
 
         Parameters
         ----------
@@ -271,7 +267,7 @@ class Index:
         return ends - 1 - self.vertices
 
     def density(self, ids: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-        """Streamlines of a selection that visit each voxel, as ``tckmap -template`` counts them.
+        """Count the streamlines of a selection that visit each voxel, as ``tckmap -template`` does.
 
         Parameters
         ----------
@@ -322,7 +318,7 @@ class Index:
         return total.reshape(self.grid.shape)
 
     def _local(self, ids: np.ndarray) -> Iterator[tuple[_DensitySegment, np.ndarray]]:
-        """The segments of ascending `ids`, and the numbers counted within them."""
+        """Yield the segments of ascending `ids`, and the numbers counted within them."""
         for segment in self._densities:
             low, high = np.searchsorted(ids, [segment.first, segment.first + segment.count])
             if high > low:
@@ -341,7 +337,7 @@ def _grid(facts: dict[str, Any]) -> Grid:
         not all(type(size) is int and size > 0 for size in grid.shape)
         or not (np.abs(grid.affine) < 1e6).all()
     ):
-        message = 'a grid of no voxels, or far from any head'
+        message = 'a grid without voxels, or far from any head'
         raise ValueError(message)
     return grid
 

@@ -1,4 +1,4 @@
-"""Decide on the vertices of single streamlines, read from the tractogram itself."""
+"""Test the vertices of single streamlines, read from the tractogram itself."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def mark_crossing(
     vertices : numpy.ndarray
         (streamlines,) number of vertices of each.
     candidates : numpy.ndarray
-        (n,) int64, streamlines to decide on.
+        (n,) int64, streamlines to test.
     mask : MaskOnLattice
     marks : numpy.ndarray
         (streamlines,) uint8, set to 1 in place.
@@ -65,14 +65,14 @@ def mark_crossing(
 def read_vertices(
     tractogram: Path, first_rows: np.ndarray, vertices: np.ndarray, ids: np.ndarray
 ) -> list[np.ndarray]:
-    """The vertices of some streamlines, each (n, 3) float32 in world mm; arguments as of `mark_crossing`."""
+    """Read the vertices of some streamlines, each (n, 3) float32 in world mm; arguments as in `mark_crossing`."""
     table = _rows(tractogram, first_rows, vertices)
     rows, lengths = first_rows[ids], vertices[ids].astype(np.int64)
     return [table[row : row + n].astype(np.float32) for row, n in zip(rows, lengths, strict=True)]
 
 
 def _rows(tractogram: Path, first_rows: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """The data section of a ``.tck``, mapped: vertices, and NaN behind each streamline."""
+    """Map the data section of a ``.tck``: vertices, and NaN after each streamline."""
     header = read_header(tractogram)
     count = (tractogram.stat().st_size - header.offset) // (3 * header.dtype.itemsize)
     if len(vertices) and int(first_rows[-1]) + int(vertices[-1]) > count:

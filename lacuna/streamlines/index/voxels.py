@@ -1,7 +1,7 @@
-"""In which voxel a vertex lies, decided as MRtrix3 decides it, bit for bit.
+"""Find the voxel of a vertex, bit for bit as in MRtrix3.
 
 MRtrix3 first turns an image to its closest RAS+ orientation, then maps vertices with the inverse of that image's
-affine in single precision, ``((m0*x + m1*y) + m2*z) + t``, and rounds halves away from zero. Ties and near-ties fall
+affine in single precision, ``((m0*x + m1*y) + m2*z) + t``, and rounds halves away from zero. Ties and near-ties may fall
 on the other side with any other order, orientation or precision (``core/header.cpp``, ``core/transform.h``,
 ``src/dwi/tractography/roi.h`` and ``mapping/mapper.cpp`` of MRtrix3 3.0).
 """
@@ -20,18 +20,18 @@ from lacuna.images.nifti import is_usable
 
 @dataclass(frozen=True)
 class VoxelLookup:
-    """How to go from world millimetres to a voxel of an array as it is stored.
+    """The mapping from world millimetres to a voxel of a stored array.
 
     Attributes
     ----------
     to_voxel : numpy.ndarray
         (3, 4) float32, from world mm to indices of the image in RAS+ orientation.
     to_world : numpy.ndarray
-        (3, 4) float64, the way back.
+        (3, 4) float64, the inverse.
     shape : numpy.ndarray
         (3,) int64, size along the RAS+ axes.
     strides : numpy.ndarray
-        (3,) int64, step in the stored array, flat as it lies in memory, for a step along each RAS+ axis.
+        (3,) int64, step in the stored array, flat in memory order, for a step along each RAS+ axis.
     start : int
         Flat index of the first RAS+ voxel.
     spacing : numpy.ndarray
@@ -49,7 +49,7 @@ class VoxelLookup:
 def voxel_lookup(
     affine: np.ndarray, shape: tuple[int, ...], *, order: Literal['C', 'F'] = 'C'
 ) -> VoxelLookup:
-    """The lookup for a whole image.
+    """Make the lookup for a whole image.
 
     Parameters
     ----------
@@ -99,12 +99,12 @@ def voxel_lookup(
 
 
 def cropped(lookup: VoxelLookup, low: np.ndarray, high: np.ndarray) -> VoxelLookup:
-    """The lookup that ``tckedit`` uses for a mask: the box of its voxels and a margin of one voxel.
+    """Make the lookup that ``tckedit`` uses for a mask: the box of its voxels with a margin of one voxel.
 
     Parameters
     ----------
     lookup : VoxelLookup
-        Of the whole mask.
+        Lookup for the whole mask.
     low, high : numpy.ndarray
         (3,) int, the first and the last index of a voxel of the mask along each RAS+ axis.
     """
@@ -140,7 +140,7 @@ def _lookup(
 
 
 def _closest_ras(axes: np.ndarray) -> tuple[list[int], list[bool]]:
-    """Which stored axis runs along each world axis, and which stored axes run against theirs."""
+    """Return which stored axis runs along each world axis, and which run in the opposite direction."""
     order = [int(np.argmax(np.abs(axes[row]))) for row in range(3)]
     if order[0] == order[1]:
         order[1] = _other(order[0], order[2])
@@ -159,7 +159,7 @@ def _other(first: int, second: int) -> int:
 
 
 def _inverse(matrix: np.ndarray) -> np.ndarray:
-    """Inverse of a 3 x 3 matrix by cofactors, in the order of the linear algebra library that MRtrix3 uses."""
+    """Invert a 3 x 3 matrix by cofactors, in the order of the linear algebra library that MRtrix3 uses."""
     cofactors = np.empty((3, 3))
     for i in range(3):
         for j in range(3):
@@ -169,9 +169,21 @@ def _inverse(matrix: np.ndarray) -> np.ndarray:
     return cofactors.T * (1.0 / ((column[0] + column[1]) + column[2]))
 
 
+def flat_voxels(lookup: VoxelLookup, points: np.ndarray) -> np.ndarray:
+    """Flat index in the stored array of the voxel nearest to each of the points, (n, 3) float32; -1 outside; as `flat_voxel`."""
+    x, y, z = points.T
+    flat = np.full(len(points), lookup.start, np.int64)
+    inside = np.ones(len(points), bool)
+    for m, size, step in zip(lookup.to_voxel, lookup.shape, lookup.strides, strict=True):
+        exact = (((m[0] * x + m[1] * y) + m[2] * z) + m[3]).astype(np.float64)
+        inside &= (exact > -0.5) & (exact < size - 0.5)
+        flat += np.where(inside, exact + 0.5, 0).astype(np.int64) * step
+    return np.where(inside, flat, -1)
+
+
 @numba.njit(cache=True, nogil=True)
 def nearest_index(row, size, x, y, z):  # type: ignore[no-untyped-def]
-    """Index along one axis of the voxel nearest to a point, -1 outside.
+    """Return the index along one axis of the voxel nearest to a point, -1 outside.
 
     Parameters
     ----------
@@ -187,7 +199,7 @@ def nearest_index(row, size, x, y, z):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def rounded_index(position, size):  # type: ignore[no-untyped-def]
-    """Nearest whole number to a float32, halves away from zero; -1 outside an axis of `size` voxels."""
+    """Round a float32 to the nearest whole number, halves away from zero; -1 outside an axis of `size` voxels."""
     exact = np.float64(position)
     if exact > -0.5 and exact < size - 0.5:
         return np.int64(exact + 0.5)
@@ -196,7 +208,7 @@ def rounded_index(position, size):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True, inline='always')
 def flat_voxel(to_voxel, shape, strides, start, x, y, z):  # type: ignore[no-untyped-def]
-    """Flat index in the stored array of the voxel nearest to a point (world mm, float32), -1 outside."""
+    """Return the flat index in the stored array of the voxel nearest to a point (world mm, float32), -1 outside."""
     m = to_voxel
     i = rounded_index(((m[0, 0] * x + m[0, 1] * y) + m[0, 2] * z) + m[0, 3], shape[0])
     j = rounded_index(((m[1, 0] * x + m[1, 1] * y) + m[1, 2] * z) + m[1, 3], shape[1])

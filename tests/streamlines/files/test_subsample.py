@@ -9,7 +9,7 @@ from scipy.stats import chi2
 
 from lacuna.cli import main
 from lacuna.errors import InputError, TractogramError
-from lacuna.streamlines.files import formats, tck
+from lacuna.streamlines.files import bundle_tables, formats, tck
 from lacuna.streamlines.subsample import Subsample
 from lacuna.utils.files import read_json
 
@@ -110,7 +110,7 @@ def test_bundles_keep_their_streamlines(tmp_path):
     write_trx(tmp_path / 'all.trx', numbered(), groups=groups)
     formats.convert(tmp_path / 'all.trx', tmp_path / 'part.tck', subsample=Subsample(0.3, 5))
     drawn = numbers(tmp_path / 'part.tck')
-    found = formats.read_bundles(tmp_path / 'part_bundles.tsv')
+    found = bundle_tables.read_bundles(tmp_path / 'part_bundles.tsv')
     assert {name: [drawn[row] for row in rows] for name, rows in found.items()} == {
         name: [row for row in rows if row in drawn] for name, rows in groups.items()
     }

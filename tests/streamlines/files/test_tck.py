@@ -83,7 +83,7 @@ def put(row, value):
         (put(0, [np.nan, 0, 0]), 'streamline 0 .* not finite'),
         (put(1, [0, np.inf, 0]), 'streamline 0 .* not finite'),
         (lambda head, data: head.replace(b'0000000004', b'0000000009') + data, 'the header says 9'),
-        (lambda head, data: head.replace(b'mrtrix tracks', b'mrtrix image!') + data, 'no .tck'),
+        (lambda head, data: head.replace(b'mrtrix tracks', b'mrtrix image!') + data, 'mrtrix tracks'),
         (lambda head, data: head.replace(b'END', b'EN_') + data, "no line 'END'"),
         (lambda head, data: head.replace(b'Float32LE', b'Int32LE  ') + data, "datatype 'Int32LE'"),
         (lambda head, data: head.replace(b'file: . ', b'file: . 9') + data, 'data start at byte 9'),
@@ -101,7 +101,7 @@ def test_damage_is_named(tck, damage, says):
 def test_no_streamlines(tmp_path):
     path = tmp_path / 'none.tck'
     write_tck(path, [])
-    with pytest.raises(TractogramError, match='holds no streamlines'):
+    with pytest.raises(TractogramError, match='no streamlines'):
         scan(path)
 
 

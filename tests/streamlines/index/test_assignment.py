@@ -36,6 +36,24 @@ def test_missing_ends_and_far_ends_have_no_parcel():
     np.testing.assert_array_equal(assign(ends[:1], labels * 0, np.eye(4)), [[0, 0]])
 
 
+def test_only_the_voxel_of_the_end():
+    labels = np.arange(1, 28, dtype=np.int16).reshape(3, 3, 3)
+    labels[1, 1, 1] = 0
+    affine = np.diag([-2.0, 2, 2, 1])
+    ends = np.array(
+        [
+            [[0.99, 0, 0], [-0.99, 0.99, 2.9]],  # of voxels 0, 0, 0 and 0, 0, 1
+            [[-2, 2, 2], [1.01, 0, 0]],  # background, with parcels all around; beside the image
+            [[np.nan] * 3, [1e30, 0, 0]],
+        ],
+        np.float32,
+    )
+    np.testing.assert_array_equal(assign(ends, labels, affine, rule='end-voxels'), [[1, 2], [0, 0], [0, 0]])
+    assert (assign(ends, labels, affine)[1] > 0).all()
+    with pytest.raises(InputError, match='end-voxels'):
+        assign(ends, labels, affine, rule='nearest')
+
+
 @pytest.mark.parametrize(
     ('labels', 'message'),
     [

@@ -153,10 +153,10 @@ def test_other_versions_and_other_files_are_refused(directory):
     manifest = directory / 'selection' / index_format.MANIFEST
     text = manifest.read_text()
     manifest.write_text(text.replace('"version": 1', '"version": 99'))
-    with pytest.raises(StreamlineIndexError, match='version 99, this program needs 1'):
+    with pytest.raises(StreamlineIndexError, match=r'version 99.* 1'):
         open_index(directory, GRID)
     manifest.write_text('{"format": "something else"}')
-    with pytest.raises(StreamlineIndexError, match='holds no streamline index'):
+    with pytest.raises(StreamlineIndexError, match='streamline index'):
         open_index(directory, GRID)
     manifest.write_text('not json')
     with pytest.raises(StreamlineIndexError, match='cannot be read'):
@@ -174,7 +174,7 @@ def test_replaced_tractogram(tractogram, directory):
     tractogram.write_bytes(content)
     with pytest.raises(StreamlineIndexError, match='changed since its index was built'):
         index.select(np.ones((9, 9, 9), bool), np.diag([2.0, 2, 2, 1]))
-    with pytest.raises(StreamlineIndexError, match=r'is not of .* as it is now'):
+    with pytest.raises(StreamlineIndexError, match='does not match'):
         open_index(directory, GRID, tractogram=tractogram)
     write_tck(tractogram, random_walks(300, seed=9), step_size=1)
     build_index(tractogram, directory, GRID)

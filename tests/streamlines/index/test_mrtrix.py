@@ -208,15 +208,17 @@ def test_whole_densities(real):
 @needs_shared
 @pytest.mark.shared
 @pytest.mark.slow
+@pytest.mark.parametrize(('rule', 'options'), [('radial', ()), ('end-voxels', ('-assignment_end_voxels',))])
 @pytest.mark.parametrize('atlas', ['templateflow/**/*res-01*dseg.nii.gz', 'atlases/*.nii.gz'])
-def test_assignments(real, atlas):
+def test_assignments(real, atlas, rule, options):
     paths = [path for path in sorted((SHARED / 'data').glob(atlas)) if nib.load(path).ndim == 3]
     assert paths
     for path in paths:
         image = nib.load(path)
-        found = assign(real.any.endpoints, np.asarray(image.dataobj), nifti_affine(image.header), nprocs=2)
+        labels, affine = np.asarray(image.dataobj), nifti_affine(image.header)
+        found = assign(real.any.endpoints, labels, affine, rule=rule, nprocs=2)
         out = real.folder / 'assignments.txt', real.folder / 'matrix.csv'
-        command = ('tck2connectome', '-symmetric', '-zero_diagonal', '-out_assignments', out[0])
+        command = ('tck2connectome', *options, '-symmetric', '-zero_diagonal', '-out_assignments', out[0])
         mrtrix(*command, real.tractogram, path, out[1])
         np.testing.assert_array_equal(found, np.loadtxt(out[0], int, comments='#'), err_msg=str(path))
         matrix = np.loadtxt(out[1], delimiter=',')

@@ -1,0 +1,167 @@
+"""Lesion load: how much of each region of an atlas, or of each bundle, is lesion.
+
+Regions are counted on the voxels of the atlas, with the mask looked up at their centres, so that the denominator does
+not depend on the patient.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lacuna.errors import InputError
+from lacuna.images.atlases import Atlas, Parcellation
+from lacuna.images.labels import read_labels
+from lacuna.images.masks import check_size
+from lacuna.images.memberships import Memberships
+from lacuna.images.nifti import is_usable, opened, voxels
+from lacuna.images.overlap import covered_share, covered_voxels
+
+#: of a probability in percent
+_PERCENT = 100.0
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """A probability atlas: a 4D image, one volume for each region.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the regions.
+    memberships : lacuna.images.memberships.Memberships
+        With the probability, 0 to 1, as the weight.
+    sha256 : str
+        Checksum of voxels, affine and names.
+    """
+
+    names: tuple[str, ...]
+    memberships: Memberships
+    sha256: str
+
+
+def parcel_load(mask: Any, parcellation: Parcellation) -> np.ndarray:
+    """Percent of each parcel that is lesion.
+
+    Parameters
+    ----------
+    mask : nibabel.Nifti1Image
+        0 and 1, on any grid of the parcellation's space.
+    parcellation : lacuna.images.atlases.Parcellation
+
+    Returns
+    -------
+    numpy.ndarray
+        (parcels,) float64, 0 to 100, in the order of the names; NaN for a parcel without a voxel.
+    """
+    index = parcellation.index
+    hit = index.reshape(-1)[covered_voxels(voxels(mask), mask.affine, index.shape, parcellation.affine)]
+    whole = parcellation.sizes
+    part = np.bincount(hit, minlength=len(whole) + 1)[1:]
+    return np.divide(100.0 * part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+
+
+def probability_load(mask: Any, probabilities: Probabilities) -> tuple[np.ndarray, np.ndarray]:
+    """Compute how much of each region of a probability atlas is lesion, and its largest probability in the lesion.
+
+    Parameters
+    ----------
+    mask : nibabel.Nifti1Image
+        0 and 1, on any grid of the atlas's space.
+    probabilities : Probabilities
+
+    Returns
+    -------
+    load : numpy.ndarray
+        (regions,) float64, percent: sum of the probability in the lesion by its sum everywhere; NaN for a region that
+        is 0 everywhere.
+    largest : numpy.ndarray
+        (regions,) float64, percent: largest probability in the lesion.
+    """
+    regions = probabilities.memberships
+    inside = covered_voxels(voxels(mask), mask.affine, regions.shape, regions.affine)
+    return _PERCENT * regions.mean(inside), _PERCENT * regions.largest(inside)
+
+
+def visited_load(mask: Any, visits: Memberships) -> np.ndarray:
+    """Percent of the volume of the voxels that each bundle visits that is lesion.
+
+    Parameters
+    ----------
+    mask : nibabel.Nifti1Image
+        0 and 1, on any grid.
+    visits : lacuna.images.memberships.Memberships
+        Voxels of the map that each bundle visits.
+
+    Returns
+    -------
+    numpy.ndarray
+        (bundles,) float64, the mean over these voxels of the share of their volume that is lesion; NaN for a bundle
+        that visits none.
+    """
+    return _PERCENT * visits.mean(*covered_share(voxels(mask), mask.affine, visits.shape, visits.affine))
+
+
+def is_probability_atlas(path: str | Path) -> bool:
+    """Whether an image has volumes, by its header; False for one that cannot be read."""
+    try:
+        with opened(path) as image:
+            return len(image.shape) == 4 and image.shape[3] > 1
+    except Exception:  # noqa: BLE001  whatever the parsers of all formats raise: who reads it will say so
+        return False
+
+
+def read_probabilities(atlas: Atlas) -> Probabilities:
+    """Read a probability atlas, a volume at a time.
+
+    Raises
+    ------
+    InputError
+        If the image cannot be read, has no known position, or holds values that are not probabilities (0 to 1, or 0 to
+        100), or if the number of names is not that of the volumes.
+    """
+    path = atlas.image
+    try:
+        with opened(path) as image:
+            check_size(image)
+            shape, affine = image.shape, np.asarray(image.affine, float)
+            if len(shape) != 4 or not is_usable(affine) or np.allclose(affine, np.eye(4)):
+                message = f'{shape} voxels, or no usable affine'
+                raise ValueError(message)
+            parts = [
+                _volume(np.asarray(image.dataobj[..., number], np.float32)) for number in range(shape[3])
+            ]
+    except Exception as error:  # whatever the parsers of all formats raise
+        message = f'the probability atlas {path} cannot be read ({error})'
+        raise InputError(message) from error
+    largest = max((float(weights.max(initial=0)) for _, weights in parts), default=0.0)
+    if not 0 < largest <= _PERCENT:
+        message = f'the probability atlas {path} holds values up to {largest:g}; expected 0 to 1, or 0 to 100'
+        raise InputError(message)
+    labels = read_labels(atlas.labels, range(1, shape[3] + 1))
+    if list(labels) != list(range(1, shape[3] + 1)):
+        message = (
+            f'the probability atlas {path} has {shape[3]} volumes; {atlas.labels} has to name 1 to {shape[3]}'
+        )
+        raise InputError(message)
+    if largest > 1:
+        parts = [(numbers, weights / np.float32(_PERCENT)) for numbers, weights in parts]
+    regions = Memberships.of(parts, shape[:3], affine)
+    names = tuple(labels.values())
+    digest = hashlib.sha256(repr((regions.shape, affine.round(6).tolist(), names)).encode())
+    for part in (regions.voxels, regions.starts, regions.regions, regions.weights):
+        digest.update(part.tobytes())
+    return Probabilities(names, regions, digest.hexdigest())
+
+
+def _volume(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    flat = values.reshape(-1)
+    if not np.isfinite(flat).all() or float(flat.min(initial=0)) < 0:
+        message = 'it holds negative values, or NaN'
+        raise ValueError(message)
+    numbers = np.flatnonzero(flat)
+    return numbers, flat[numbers]

@@ -1,0 +1,196 @@
+"""Which voxels of a grid a mask of another grid covers: at their centres, or by the share of their volume."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+
+from lacuna.measures import lesion_part, world_box
+
+#: positions in voxels are sums of numbers of single precision
+_DIGITS = 6
+#: points along each edge of a voxel, where the axes of two grids are not parallel
+_POINTS = 4
+
+
+def covered_voxels(
+    mask: np.ndarray, mask_affine: np.ndarray, shape: tuple[int, ...], affine: np.ndarray
+) -> np.ndarray:
+    """The voxels of a grid whose centre lies in a voxel of a mask.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        (x, y, z); what is not 0 is the mask.
+    mask_affine, affine : numpy.ndarray
+        4 x 4, voxels of the mask, and of the grid, to world mm.
+    shape : tuple of int
+        Of the grid.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n,) int64, their numbers in C order, ascending.
+
+    Examples
+    --------
+    >>> covered_voxels(np.ones((1, 1, 1), bool), np.diag([2.0, 2, 2, 1]), (3, 1, 1), np.eye(4))
+    array([0])
+    """
+    mask, mask_affine = _part(mask, mask_affine)
+    low, size = _box(mask, mask_affine, shape, affine)
+    if not mask.size or not size.all():
+        return np.empty(0, np.int64)
+    to_mask = _between(affine, mask_affine, low)
+    if (order := _parallel(to_mask)) is None:
+        at = np.indices(tuple(size.tolist())).reshape(3, -1)
+        at = np.floor(to_mask[:3, :3] @ at + to_mask[:3, 3:] + 0.5).astype(int)
+        inside = ((at >= 0) & (at < np.array(mask.shape)[:, None])).all(axis=0)
+        hit = np.zeros(at.shape[1], bool)
+        hit[inside] = mask[tuple(at[:, inside])]
+        return _numbers(np.argwhere(hit.reshape(size)) + low, shape)
+    part = mask.transpose(order)
+    first = np.empty(3, int)
+    for axis, of_mask in enumerate(order):
+        at = np.floor(to_mask[of_mask, axis] * np.arange(size[axis]) + to_mask[of_mask, 3] + 0.5).astype(int)
+        inside = np.flatnonzero((at >= 0) & (at < mask.shape[of_mask]))
+        if not len(inside):
+            return np.empty(0, np.int64)
+        first[axis] = inside[0]
+        part = _taken(part, at[inside], axis)
+    return _numbers(np.argwhere(part) + low + first, shape)
+
+
+def _taken(part: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:
+    """Some rows along an axis; without a copy if they lie side by side."""
+    step = int(at[1] - at[0]) if len(at) > 1 else 1
+    if step == 0 or (np.diff(at) != step).any():
+        return part.take(at, axis)
+    stop = int(at[-1]) + step
+    rows = slice(int(at[0]), None if stop < 0 else stop, step)
+    return part[(slice(None),) * axis + (rows,)]
+
+
+def covered_share(
+    mask: np.ndarray, mask_affine: np.ndarray, shape: tuple[int, ...], affine: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The voxels of a grid that a mask covers, and by what share of their volume.
+
+    Exact if the axes of the grids are parallel; else to the precision of four points along each edge of a voxel of the
+    mask.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        (x, y, z); what is not 0 is the mask.
+    mask_affine, affine : numpy.ndarray
+        4 x 4, voxels of the mask, and of the grid, to world mm.
+    shape : tuple of int
+        Of the grid.
+
+    Returns
+    -------
+    voxels : numpy.ndarray
+        (n,) int64, their numbers in C order, ascending.
+    share : numpy.ndarray
+        (n,) float64, above 0, up to 1.
+
+    Examples
+    --------
+    >>> covered_share(np.ones((1, 1, 1), bool), np.eye(4), (2, 1, 1), np.diag([2.0, 2, 2, 1]))
+    (array([0]), array([0.125]))
+    """
+    mask, mask_affine = _part(mask, mask_affine)
+    low, size = _box(mask, mask_affine, shape, affine)
+    if not mask.size or not size.all():
+        return np.empty(0, np.int64), np.empty(0)
+    to_grid = _between(mask_affine, affine, np.zeros(3, int))
+    to_grid[:3, 3] -= low
+    share = _exact_share if _parallel(to_grid) else _sampled_share
+    covered = share(mask, to_grid, tuple(size))
+    hit = np.nonzero(covered > 1e-9)
+    return _numbers(np.column_stack(hit) + low, shape), np.minimum(covered[hit], 1.0)
+
+
+def _exact_share(mask: np.ndarray, to_grid: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Axis by axis: how far each voxel of the grid and each of the mask overlap."""
+    from scipy import sparse
+
+    order = _parallel(to_grid.T) or (0, 1, 2)  # the axis of the grid of each axis of the mask, turned around
+    covered = mask.transpose(order).astype(np.float64)
+    for axis, of_mask in enumerate(order):
+        scale, shift = to_grid[axis, of_mask], to_grid[axis, 3]
+        middle = scale * np.arange(mask.shape[of_mask]) + shift
+        reach = abs(scale) / 2
+        first = np.floor(middle - reach + 0.5).astype(int)
+        rows, columns, lengths = [], [], []
+        for step in range(
+            int(np.ceil(2 * reach)) + 1
+        ):  # voxels of the grid that a voxel of the mask can touch
+            at = first + step
+            length = np.minimum(middle + reach, at + 0.5) - np.maximum(middle - reach, at - 0.5)
+            some = (length > 1e-9) & (at >= 0) & (at < size[axis])
+            rows.append(at[some])
+            columns.append(np.flatnonzero(some))
+            lengths.append(length[some])
+        weights = sparse.csr_matrix(
+            (np.concatenate(lengths), (np.concatenate(rows), np.concatenate(columns))),
+            shape=(size[axis], mask.shape[of_mask]),
+        )
+        moved = np.moveaxis(covered, axis, 0)
+        summed = weights @ moved.reshape(len(moved), -1)
+        covered = np.moveaxis(summed.reshape(size[axis], *moved.shape[1:]), 0, axis)
+    return covered
+
+
+def _sampled_share(mask: np.ndarray, to_grid: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    voxels = np.argwhere(mask)
+    counts = np.zeros(size)
+    steps = (np.arange(_POINTS) + 0.5) / _POINTS - 0.5
+    for step in product(steps, repeat=3):
+        at = (voxels + step) @ to_grid[:3, :3].T + to_grid[:3, 3]
+        at = np.floor(at + 0.5).astype(int)
+        inside = ((at >= 0) & (at < size)).all(axis=1)
+        numbers = np.ravel_multi_index(tuple(at[inside].T), size)
+        counts += np.bincount(numbers, minlength=counts.size).reshape(size)
+    return counts * abs(np.linalg.det(to_grid[:3, :3])) / _POINTS**3
+
+
+def _part(mask: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The box around the mask, as bool: most of an image is not looked at twice."""
+    part, moved = lesion_part(mask, affine)
+    return part != 0, moved
+
+
+def _box(
+    mask: np.ndarray, mask_affine: np.ndarray, shape: tuple[int, ...], affine: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """First voxel and size of the part of the grid that the mask can touch."""
+    if not mask.size:
+        return np.zeros(3, int), np.zeros(3, int)
+    world = world_box(mask, mask_affine)
+    corners = np.array(list(product(*world.T)))
+    at = (corners - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T
+    low = np.clip(np.floor(at.min(axis=0)).astype(int), 0, shape)
+    high = np.clip(np.ceil(at.max(axis=0)).astype(int) + 1, 0, shape)
+    return low, np.maximum(high - low, 0)
+
+
+def _between(source: np.ndarray, target: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """Voxels of one grid, counted from `first`, to voxels of another; without the noise of single precision."""
+    matrix = np.linalg.inv(target) @ source
+    matrix[:3, 3] += matrix[:3, :3] @ first
+    return np.asarray(matrix.round(_DIGITS))
+
+
+def _parallel(matrix: np.ndarray) -> tuple[int, ...] | None:
+    """The row in which each of the first three columns has its only entry, if the axes are parallel."""
+    some = matrix[:3, :3] != 0
+    if (some.sum(axis=0) != 1).any() or (some.sum(axis=1) != 1).any():
+        return None
+    return tuple(int(row) for row in some.argmax(axis=0))
+
+
+def _numbers(voxels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return np.asarray(np.ravel_multi_index(tuple(voxels.T), shape), np.int64)

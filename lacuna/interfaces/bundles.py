@@ -1,0 +1,135 @@
+"""Nodes that find the voxels of bundles, and what of each bundle a lesion cuts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    Directory,
+    File,
+    InputMultiPath,
+    SimpleInterface,
+    TraitedSpec,
+    isdefined,
+    traits,
+)
+
+from lacuna.bids.matrices import columns_bytes
+from lacuna.images.nifti import load
+from lacuna.interfaces.connectivity import read_numbers
+from lacuna.streamlines.bundles import BundleDisconnection, BundleSet, Groups
+from lacuna.streamlines.files.bundle_tables import read_bundles
+from lacuna.utils.cache import cached_or_local
+
+
+class _MakeBundleSetInputSpec(BaseInterfaceInputSpec):
+    table = File(exists=True, mandatory=True, desc='which streamlines belong to which bundle')
+    streamlines_total = traits.Int(mandatory=True, desc='streamlines of the tractogram')
+    index = Directory(exists=True, xor=['in_densities'], desc='of BuildIndex')
+    in_densities = InputMultiPath(
+        File(exists=True),
+        xor=['index'],
+        requires=['in_tracks'],
+        desc='number of the streamlines of each bundle that visit each voxel',
+    )
+    in_tracks = File(exists=True, desc='the tractogram (.tck), with the densities')
+    out_file = File(
+        'bundles.npz',
+        usedefault=True,
+        desc='set of bundles to write; an absolute path is in a cache, and the file is used if it is there',
+    )
+
+
+class _MakeBundleSetOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='set of bundles (.npz)')
+
+
+class MakeBundleSet(SimpleInterface):
+    """The bundles of a tractogram with the voxels that each visits, from its index or from densities.
+
+    Raises
+    ------
+    lacuna.errors.TractogramError
+        If the table cannot be read, or is not of a tractogram of so many streamlines.
+    """
+
+    input_spec = _MakeBundleSetInputSpec
+    output_spec = _MakeBundleSetOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        from lacuna.streamlines.index.query import Index
+
+        inputs = self.inputs
+        total = inputs.streamlines_total
+
+        def make(target: Path) -> None:
+            groups = Groups.of(read_bundles(inputs.table, total), total)
+            if isdefined(inputs.index):
+                found = BundleSet.from_index(groups, Index.open(inputs.index, verify=False))
+            else:
+                images = [load(path) for path in inputs.in_densities]
+                found = BundleSet.from_densities(groups, Path(inputs.in_tracks), images)
+            found.save(target)
+
+        self._results['out_file'] = str(cached_or_local(runtime.cwd, inputs.out_file, make))
+        return runtime
+
+
+class _SplitBundlesInputSpec(BaseInterfaceInputSpec):
+    table = File(exists=True, mandatory=True, desc='which streamlines belong to which bundle')
+    streamlines_total = traits.Int(mandatory=True, desc='streamlines of the tractogram')
+
+
+class _SplitBundlesOutputSpec(TraitedSpec):
+    out_files = InputMultiPath(File(exists=True), desc='for each bundle, a weight of 0 or 1 a streamline')
+
+
+class SplitBundles(SimpleInterface):
+    """The members of each bundle as weights: MRtrix3 then maps the density of the bundle."""
+
+    input_spec = _SplitBundlesInputSpec
+    output_spec = _SplitBundlesOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        paths = []
+        for number, members in enumerate(
+            read_bundles(self.inputs.table, self.inputs.streamlines_total).values()
+        ):
+            weights = np.zeros(self.inputs.streamlines_total, int)
+            weights[members] = 1
+            path = Path(runtime.cwd, f'bundle_{number}.txt')
+            path.write_text('\n'.join(map(str, weights.tolist())))
+            paths.append(str(path))
+        self._results['out_files'] = paths
+        return runtime
+
+
+class _BundleTableInputSpec(BaseInterfaceInputSpec):
+    bundles = File(exists=True, mandatory=True, desc='set of bundles, of MakeBundleSet')
+    mask = File(exists=True, mandatory=True, desc='lesion mask of 0 and 1, on any grid')
+    selected = File(
+        exists=True, mandatory=True, desc='numbers of the disconnected streamlines (.npy, or text)'
+    )
+
+
+class _BundleTableOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='what is cut of each bundle (.tsv)')
+
+
+class BundleTable(SimpleInterface):
+    """The table of what one lesion does to the bundles."""
+
+    input_spec = _BundleTableInputSpec
+    output_spec = _BundleTableOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        inputs = self.inputs
+        bundles = BundleSet.load(inputs.bundles)
+        found = BundleDisconnection(bundles, read_numbers(Path(inputs.selected)), load(inputs.mask))
+        target = Path(runtime.cwd, 'bundles.tsv')
+        target.write_bytes(columns_bytes('bundle', bundles.groups.names, found.columns))
+        self._results['out_file'] = str(target)
+        return runtime

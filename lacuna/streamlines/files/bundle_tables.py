@@ -1,0 +1,197 @@
+"""Tables of the bundles of a tractogram: read in all common formats, and written in one.
+
+The written format has a row for each run of streamlines, with the columns ``bundle``, ``first`` and ``count``.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lacuna.errors import TractogramError, shorten
+from lacuna.utils.files import replacing
+
+_NAME = ('bundle', 'name')
+_FIRST = ('first', 'first_index')
+_INDEX = ('index', 'cluster')
+#: more than any tractogram has
+_MOST_STREAMLINES = 2**28
+#: what stands for the bundle of a streamline that belongs to none
+_NONE = ('', 'n/a')
+
+Row = dict[str, str]
+
+
+def write_bundles(path: str | Path, bundles: Mapping[str, np.ndarray]) -> None:
+    """Write which streamlines belong to which bundle, as a table of runs.
+
+    Columns: ``bundle``, ``first`` (number of the run's first streamline, counted from 0) and ``count``. A bundle whose
+    streamlines are not consecutive takes several rows; one without streamlines takes a row with a count of 0.
+
+    Parameters
+    ----------
+    path : path
+    bundles : mapping of str to numpy.ndarray
+        Sorted numbers of the streamlines.
+    """
+    with replacing(Path(path)) as temporary, temporary.open('w', encoding='utf-8', newline='') as stream:
+        table = csv.writer(stream, delimiter='\t', lineterminator='\n')
+        table.writerow(('bundle', 'first', 'count'))
+        for name, indices in bundles.items():
+            runs = np.split(indices, np.flatnonzero(np.diff(indices) != 1) + 1)
+            table.writerows((name, int(run[0]) if len(run) else 0, len(run)) for run in runs)
+
+
+def read_bundles(path: str | Path, streamlines: int | None = None) -> dict[str, np.ndarray]:
+    """Read which streamlines belong to which bundle.
+
+    Parameters
+    ----------
+    path : path
+        One of
+
+        * a table of runs: columns ``bundle`` or ``name``, ``first`` or ``first_index``, and ``count``, others are
+          ignored; a bundle may have several rows;
+        * a text with the bundle of each streamline, one a line (empty or ``n/a``: none). If all are whole numbers,
+          the table ``X.tsv`` beside ``X.txt`` (or ``X_clusters.txt``), with the columns ``index`` (or ``cluster``) and
+          ``name`` (or ``bundle``), says what they are called;
+        * such a table ``X.tsv``, with the numbers beside it.
+    streamlines : int, optional
+        Number of streamlines of the tractogram, to be checked.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        Numbers of each bundle's streamlines, counted from 0 (int64, ascending, each once).
+
+    Raises
+    ------
+    TractogramError
+        If the file cannot be read, or is not of a tractogram of so many streamlines.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding='utf-8-sig').splitlines()
+        header, rows = _table(lines)
+        if not header:
+            bundles = _of_labels(path, _checked(lines, streamlines))
+        elif set(header) & set(_INDEX):
+            numbers = _numbers_beside(path).read_text(encoding='utf-8-sig').splitlines()
+            bundles = _of_numbers(np.array(_checked(numbers, streamlines), np.int64), _names(header, rows))
+        else:
+            bundles = _of_runs(header, rows, streamlines)
+        for name in bundles:
+            if name in _NONE or not name.isprintable():
+                message = f'{shorten(repr(name))} cannot be the name of a bundle'
+                raise ValueError(message)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, csv.Error) as error:
+        message = (
+            f'cannot read the bundles of {path}: {error}; expected the columns bundle, first and count, '
+            'or the bundle of each streamline, one a line'
+        )
+        raise TractogramError(message) from error
+    return bundles
+
+
+def _table(lines: Sequence[str]) -> tuple[list[str], list[Row]]:
+    """Columns (in lower case) and rows of a table; nothing for a text without columns."""
+    separator = next((each for each in '\t,' if lines and each in lines[0]), None)
+    header = [cell.strip().casefold() for cell in lines[0].split(separator)] if separator else []
+    # a label may have a comma in it; a tab always separates columns
+    if separator != '\t' and not set(header) & {*_FIRST, *_INDEX}:
+        return [], []
+    reader = csv.DictReader(lines[1:], fieldnames=header, delimiter=separator or '\t')
+    return header, list(reader)
+
+
+def _column(header: Sequence[str], names: Sequence[str]) -> str:
+    found = next((name for name in names if name in header), None)
+    if found is None:
+        message = f'no column {" or ".join(names)}'
+        raise ValueError(message)
+    return found
+
+
+def _of_runs(header: Sequence[str], rows: Sequence[Row], streamlines: int | None) -> dict[str, np.ndarray]:
+    name, first, count_ = (_column(header, words) for words in (_NAME, _FIRST, ('count',)))
+    runs: dict[str, list[np.ndarray]] = {}
+    total = _MOST_STREAMLINES if streamlines is None else streamlines
+    left = _MOST_STREAMLINES
+    for row in rows:
+        start, count = int(row[first]), int(row[count_])
+        left -= count
+        if not 0 <= start <= start + count <= total or left < 0:
+            message = f'a run of {count} streamlines from {start}' + (
+                f', but the tractogram has {streamlines}' if streamlines is not None else ''
+            )
+            raise ValueError(message)
+        runs.setdefault(row[name].strip(), []).append(np.arange(start, start + count))
+    return {bundle: _ascending(parts) for bundle, parts in runs.items()}
+
+
+def _ascending(parts: Sequence[np.ndarray]) -> np.ndarray:
+    return parts[0] if len(parts) == 1 else np.unique(np.concatenate(parts))
+
+
+def _checked(lines: Sequence[str], streamlines: int | None) -> list[str]:
+    """The label of each streamline."""
+    labels = [line.strip() for line in lines]
+    if labels and streamlines == len(labels) - 1 and labels[0].casefold() in _NAME:
+        del labels[0]
+    if streamlines is not None and len(labels) != streamlines:
+        message = f'it has {len(labels)} lines, but the tractogram has {streamlines} streamlines'
+        raise ValueError(message)
+    return labels
+
+
+def _of_labels(path: Path, labels: list[str]) -> dict[str, np.ndarray]:
+    if labels and all(map(_is_number, labels)) and (beside := _names_beside(path)):
+        header, rows = _table(beside.read_text(encoding='utf-8-sig').splitlines())
+        return _of_numbers(np.array(labels, np.int64), _names(header, rows))
+    bundles = [label for label in dict.fromkeys(labels) if label not in _NONE]
+    if all(map(_is_number, bundles)):
+        bundles.sort(key=int)
+    row = {label: number for number, label in enumerate(bundles)}
+    return _sorted_into(bundles, np.array([row.get(label, -1) for label in labels], np.int64))
+
+
+def _names_beside(path: Path) -> Path | None:
+    """The table that says what the numbers in a text are called."""
+    stems = dict.fromkeys((path.stem, path.stem.removesuffix('_clusters')))
+    found = (path.with_name(f'{stem}.tsv') for stem in stems)
+    return next((table for table in found if table != path and table.is_file()), None)
+
+
+def _numbers_beside(path: Path) -> Path:
+    """The text with the numbers of which a table says what they are called."""
+    plain, clusters = path.with_suffix('.txt'), path.with_name(f'{path.stem}_clusters.txt')
+    return clusters if clusters.is_file() and not plain.is_file() else plain
+
+
+def _is_number(label: str) -> bool:
+    return label.isascii() and label.removeprefix('-').isdigit() and len(label) < 16
+
+
+def _names(header: Sequence[str], rows: Sequence[Row]) -> dict[int, str]:
+    index, name = _column(header, _INDEX), _column(header, _NAME)
+    names = {int(row[index]): row[name].strip() for row in rows}
+    if len(set(names.values())) < len(rows):
+        message = 'a number or a name is listed twice'
+        raise ValueError(message)
+    return names
+
+
+def _of_numbers(labels: np.ndarray, names: Mapping[int, str]) -> dict[str, np.ndarray]:
+    row = {value: number for number, value in enumerate(names)}
+    found, at = np.unique(labels, return_inverse=True)
+    return _sorted_into(list(names.values()), np.array([row.get(int(value), -1) for value in found])[at])
+
+
+def _sorted_into(bundles: Sequence[str], rows: np.ndarray) -> dict[str, np.ndarray]:
+    """The streamlines of each bundle, from the number of the bundle of each streamline (-1 for none)."""
+    order = np.argsort(rows, kind='stable')
+    ends = np.searchsorted(rows[order], np.arange(len(bundles) + 1))
+    return {name: order[ends[number] : ends[number + 1]] for number, name in enumerate(bundles)}

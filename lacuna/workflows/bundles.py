@@ -1,0 +1,148 @@
+"""Bundles: their voxels are found once per tractogram, what a lesion cuts of each follows from the streamlines cut."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nipype.interfaces import utility as niu
+from nipype.pipeline import engine as pe
+from niworkflows.engine.workflows import LiterateWorkflow as Workflow
+
+from lacuna.interfaces.bundles import BundleTable, MakeBundleSet, SplitBundles
+from lacuna.interfaces.mrtrix import TCKMap
+from lacuna.workflows.resources import SMALL
+
+
+def init_bundle_set_wf(
+    *,
+    engine: str = 'index',
+    cached_bundles: Path | None = None,
+    tck_upsample: int | None = None,
+    omp_nthreads: int = 1,
+    mem_gb: float = 1.0,
+    name: str = 'bundle_set_wf',
+) -> Workflow:
+    """The voxels that each bundle visits, once for a tractogram.
+
+    Workflow Graph
+        .. workflow::
+            :graph2use: orig
+            :simple_form: yes
+
+            from lacuna.workflows.bundles import init_bundle_set_wf
+
+            wf = init_bundle_set_wf()
+
+    Parameters
+    ----------
+    engine : str
+        What finds them, with the same result: ``index`` or ``mrtrix``.
+    cached_bundles : pathlib.Path, optional
+        Where the set is kept (``.npz``). If the file exists it is used, else it is made and put there. The name has to
+        stand for the content of tractogram and table: nothing is compared.
+    tck_upsample : int, optional
+        With the engine ``mrtrix``: overrides MRtrix3's rule for the upsampling of streamlines.
+    omp_nthreads : int
+        Threads of each node.
+    mem_gb : float
+        Memory of the nodes that look at streamlines, see :mod:`lacuna.workflows.resources`.
+    name : str
+
+    Inputs
+    ------
+    table
+        Which streamlines belong to which bundle, see :func:`lacuna.streamlines.files.bundle_tables.read_bundles`.
+    streamlines_total
+        Streamlines of the tractogram.
+    index
+        With the engine ``index``, of :func:`lacuna.workflows.connectome.init_connectome_wf`.
+    tracks, full_tdi
+        With the engine ``mrtrix``: the tractogram (``.tck``), and its density, which has the grid of the maps.
+
+    Outputs
+    -------
+    bundles
+        Set of bundles for :func:`init_bundles_wf`, see :class:`lacuna.streamlines.bundles.BundleSet`.
+    """
+    workflow = Workflow(name=name)
+    workflow.__desc__ = (
+        'For each named bundle of the tractogram, the voxels that its streamlines visit were found. '
+    )
+    sources = ['tracks', 'full_tdi'] if engine == 'mrtrix' else ['index']
+    inputnode = pe.Node(
+        niu.IdentityInterface(fields=['table', 'streamlines_total', *sources]), name='inputnode'
+    )
+    outputnode = pe.Node(niu.IdentityInterface(fields=['bundles']), name='outputnode')
+    workflow.add_nodes([inputnode, outputnode])
+    if cached_bundles is not None and cached_bundles.is_file():
+        outputnode.inputs.bundles = str(cached_bundles)
+        return workflow
+    make = pe.Node(MakeBundleSet(), name='make', mem_gb=mem_gb)
+    if cached_bundles is not None:
+        make.inputs.out_file = str(cached_bundles)
+    table = (('table', 'table'), ('streamlines_total', 'streamlines_total'))
+    workflow.connect([(inputnode, make, [*table]), (make, outputnode, [('out_file', 'bundles')])])
+    if engine != 'mrtrix':
+        workflow.connect([(inputnode, make, [('index', 'index')])])
+        return workflow
+    split = pe.Node(SplitBundles(), name='split', mem_gb=mem_gb)
+    densities = pe.MapNode(
+        TCKMap(), iterfield=['in_weights'], name='densities', n_procs=omp_nthreads, mem_gb=mem_gb
+    )
+    if tck_upsample is not None:
+        densities.inputs.upsample = tck_upsample
+    workflow.connect([
+        (inputnode, split, [*table]),
+        (inputnode, densities, [('tracks', 'in_tracks'), ('full_tdi', 'template')]),
+        (split, densities, [('out_files', 'in_weights')]),
+        (densities, make, [('out_file', 'in_densities')]),
+        (inputnode, make, [('tracks', 'in_tracks')]),
+    ])  # fmt: skip
+    return workflow
+
+
+def init_bundles_wf(*, mem_gb: float = SMALL, name: str = 'bundles_wf') -> Workflow:
+    """How many streamlines of each bundle a lesion cuts.
+
+    Workflow Graph
+        .. workflow::
+            :graph2use: orig
+            :simple_form: yes
+
+            from lacuna.workflows.bundles import init_bundles_wf
+
+            wf = init_bundles_wf()
+
+    Parameters
+    ----------
+    mem_gb : float
+        Memory of the one node.
+    name : str
+
+    Inputs
+    ------
+    bundles
+        Of :func:`init_bundle_set_wf`.
+    mask
+        Lesion mask of 0 and 1, on any grid of the tractogram's space.
+    selected
+        Numbers of the disconnected streamlines, from 0 (``.npy``, or text).
+
+    Outputs
+    -------
+    bundle_disconnection
+        Table (``.tsv``) with a row for each bundle, see :class:`lacuna.streamlines.bundles.BundleDisconnection`.
+    """
+    workflow = Workflow(name=name)
+    workflow.__desc__ = (
+        'The disconnection of a bundle is the percentage of its streamlines that pass through the lesion, with '
+        "Wilson's 95 % interval; its lesion load is the share of the volume it visits that is lesion. "
+    )
+    inputnode = pe.Node(niu.IdentityInterface(fields=['bundles', 'mask', 'selected']), name='inputnode')
+    outputnode = pe.Node(niu.IdentityInterface(fields=['bundle_disconnection']), name='outputnode')
+    table = pe.Node(BundleTable(), name='table', mem_gb=mem_gb)
+    workflow.connect([
+        (inputnode, table, [('bundles', 'bundles'), ('mask', 'mask'), ('selected', 'selected')]),
+        (table, outputnode, [('out_file', 'bundle_disconnection')]),
+    ])  # fmt: skip
+    return workflow
