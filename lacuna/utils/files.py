@@ -25,12 +25,9 @@ def replacing(target: str | Path) -> Iterator[Path]:
     # the extension is kept because writers choose format and compression by it
     name = f'{TEMPORARY}{target.name}-{secrets.token_hex(6)}{"".join(target.suffixes)}'
     temporary = target.with_name(name)
+    if not target.parent.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        try:
-            temporary.touch(exist_ok=False)
-        except FileNotFoundError:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary.touch(exist_ok=False)
         yield temporary
         temporary.replace(target)
     except BaseException:
