@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 EXTRAS ?= dev
 # a file of tests stays in one process: what it prepares is prepared once
-PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist loadfile --durations 25
+PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 25
 PARCELS = '$(DEMO)'/tutorial/sourcedata/parcellation/synthetic100_space-MNI152NLin6Asym
 
 .PHONY: help setup mrtrix chromium debootstrap slurm demo test soak lint types docs bench clean

@@ -113,8 +113,8 @@ def write_toy(folder: Path, name: str = 'sub-01_space-MNI152NLin6Asym_label-lesi
 
 def world_coordinates(shape: Sequence[int], affine: np.ndarray) -> np.ndarray:
     """World coordinates (mm) of all voxels; (3, x, y, z)."""
-    index = np.indices(shape).reshape(3, -1)
-    return (affine[:3, :3] @ index + affine[:3, 3:]).reshape(3, *shape)
+    i, j, k = np.ogrid[tuple(map(slice, shape))]
+    return np.stack([row[0] * i + row[1] * j + row[2] * k + row[3] for row in affine[:3]])
 
 
 def write_mask(path: Path, data: np.ndarray, affine: np.ndarray, dtype: str = 'uint8') -> Path:

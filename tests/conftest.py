@@ -11,8 +11,13 @@ from pathlib import Path
 import pytest
 from helpers.paths import SHARED
 
+from lacuna.cli import main
+from lacuna.datasets.tutorial import TutorialPaths, tutorial_paths, write_tutorial
 from lacuna.execution.environment import prepare_environment
 from lacuna.testing import Toy, write_toy
+from lacuna.utils.cache import cached
+from lacuna.utils.files import replacing
+from lacuna.utils.locks import file_lock
 
 prepare_environment()  # numba's cache stays what it is here: compiling anew for each test would take minutes
 
@@ -49,9 +54,42 @@ def _own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv('LACUNA_CACHE_DIR', str(tmp_path_factory.mktemp('cache')))
 
 
+@pytest.fixture(scope='session')
+def common(tmp_path_factory) -> Path:
+    """A folder for what is made once for all processes of pytest-xdist."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if 'PYTEST_XDIST_WORKER' in os.environ else own) / 'common'
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @pytest.fixture
-def toy(tmp_path) -> Toy:
-    return write_toy(tmp_path)
+def common_cache(_own_cache, common, monkeypatch) -> Path:
+    """One cache for all tests that take an index of the shared tractograms for granted."""
+    monkeypatch.setenv('LACUNA_CACHE_DIR', str(common / 'cache'))
+    return common / 'cache'
+
+
+@pytest.fixture(scope='session')
+def _written_toy(tmp_path_factory) -> Toy:
+    return write_toy(tmp_path_factory.mktemp('toy'))
+
+
+@pytest.fixture
+def toy(_written_toy, tmp_path) -> Toy:
+    written = _written_toy.tracks.parent
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True, copy_function=shutil.copyfile)
+    return Toy(*(tmp_path / path.relative_to(written) for path in (_written_toy.tracks, _written_toy.mask)))
+
+
+@pytest.fixture(scope='session')
+def synthetic(common) -> TutorialPaths:
+    """What ``lacuna tutorial`` writes; nobody writes into it."""
+    paths = tutorial_paths(common / 'synthetic/tutorial')
+    with file_lock(common / 'synthetic.lock'):
+        if not paths.directory.exists():
+            write_tutorial(paths.directory)
+    return paths
 
 
 @pytest.fixture(scope='session')
@@ -77,18 +115,37 @@ def lacuna_command():
     return run
 
 
+@pytest.fixture
+def lacuna_here(capsys, monkeypatch):
+    """As `lacuna_command`, in this process: a new one takes seconds to load what it needs."""
+
+    def run(*args, cwd=None, **env) -> subprocess.CompletedProcess[str]:
+        with monkeypatch.context() as patch:
+            for name, value in env.items():
+                patch.setenv(name, str(value))
+            if cwd:
+                patch.chdir(cwd)
+            capsys.readouterr()
+            code = main([*map(str, args)])
+        return subprocess.CompletedProcess(args, code, *capsys.readouterr())
+
+    return run
+
+
 @pytest.fixture(scope='session')
-def unpacked(tmp_path_factory, shared):
+def unpacked(common, shared):
     """Unpack one of the shared tractograms; returns its path."""
-    folder = tmp_path_factory.mktemp('tractograms')
 
     def unpack(name: str) -> Path:
-        target = folder / f'{name}.tck'
-        if not target.exists():
-            tool, source = shared / 'tools/tracks.py', shared / f'data/tractograms/{name}.npz'
-            subprocess.run(
-                [sys.executable, tool, 'unpack', source, target], check=True, stdout=subprocess.DEVNULL
-            )
+        target = common / f'tractograms/{name}.tck'
+        tool, source = shared / 'tools/tracks.py', shared / f'data/tractograms/{name}.npz'
+
+        def make() -> None:
+            with replacing(target) as temporary:
+                command = [sys.executable, tool, 'unpack', source, temporary]
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+        cached(target, make)
         return target
 
     return unpack

@@ -152,18 +152,14 @@ def run_mask(job: MaskJob, inputs: SpaceInputs) -> None:
 
     index, tables = _opened(inputs)
     found = Disconnection(index, job.packed.unpack(), job.warnings)
-    sample = inputs.folder / f'{job.mask.stem}.tck'
-    try:
-        contents = outputs_of(found, tables, job.missing, sample)
-        save_outputs(inputs.output_dir, job.mask, contents, job.metadata, job.atlases)
-    finally:
-        sample.unlink(missing_ok=True)
+    contents = outputs_of(found, tables, job.missing)
+    save_outputs(inputs.output_dir, job.mask, contents, job.metadata, job.atlases)
 
 
 def outputs_of(
-    found: Disconnection, tables: Mapping[str, EndpointTable], targets: Iterable[Target], sample: Path
-) -> dict[Target, bytes | Path]:
-    """What the files of a mask hold, as the nodes of `init_snm_wf` write it.
+    found: Disconnection, tables: Mapping[str, EndpointTable], targets: Iterable[Target]
+) -> dict[Target, bytes]:
+    """What the files of a mask hold, as the nodes of `init_snm_wf` write them.
 
     Parameters
     ----------
@@ -171,13 +167,11 @@ def outputs_of(
     tables : mapping
         By the name of the atlas, the ends of the streamlines.
     targets : iterable of lacuna.bids.outputs.Target
-    sample : pathlib.Path
-        Where the sample of streamlines is written, if that is a target.
     """
     from lacuna.bids.matrices import connectivity_files
-    from lacuna.streamlines.sample import write_sample
+    from lacuna.streamlines.sample import sample_bytes
 
-    contents: dict[Target, bytes | Path] = {}
+    contents: dict[Target, bytes] = {}
     of_atlases: dict[str, dict[str, bytes]] = {}
     for target in targets:
         if atlas := target.atlas:
@@ -188,8 +182,7 @@ def outputs_of(
         elif target.key == 'summary':
             contents[target] = json_bytes(found.summary)
         elif target == SAMPLE:
-            write_sample(sample, found.sample(MOST_SAMPLED))
-            contents[target] = sample
+            contents[target] = sample_bytes(found.sample(MOST_SAMPLED))
         else:
             contents[target] = encoded(found.map)
     return contents

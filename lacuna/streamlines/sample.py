@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -52,12 +53,12 @@ def median_spacing(streamlines: Iterable[np.ndarray]) -> float | None:
     return float(np.median(np.concatenate(steps))) if steps else None
 
 
-def write_sample(target: str | Path, streamlines: Sequence[np.ndarray]) -> None:
+def write_sample(target: str | Path | BytesIO, streamlines: Sequence[np.ndarray]) -> None:
     """Write streamlines with only as many vertices as one can see; the header records the original spacing.
 
     Parameters
     ----------
-    target : path
+    target : path or io.BytesIO
         A ``.tck``.
     streamlines : sequence of numpy.ndarray
         Each (vertices, 3), world mm.
@@ -65,6 +66,13 @@ def write_sample(target: str | Path, streamlines: Sequence[np.ndarray]) -> None:
     spacing = median_spacing(streamlines)
     fields = {} if spacing is None else {_SPACING_FIELD: f'{spacing:.4g}'}
     write_tck(target, map(thinned, streamlines), **fields)
+
+
+def sample_bytes(streamlines: Sequence[np.ndarray]) -> bytes:
+    """Return what `write_sample` writes."""
+    stream = BytesIO()
+    write_sample(stream, streamlines)
+    return stream.getvalue()
 
 
 def read_sample(path: str | Path) -> tuple[list[np.ndarray], float | None]:

@@ -31,14 +31,9 @@ def checksums(directory):
     }
 
 
-@pytest.fixture(scope='session')
-def tutorial(tmp_path_factory):
-    return write_tutorial(tmp_path_factory.mktemp('data') / 'tutorial')
-
-
-def test_files_and_nothing_else(tutorial):
-    found = set(checksums(tutorial.directory))
-    masks = {str(path.relative_to(tutorial.directory)) for path in tutorial.masks}
+def test_files_and_nothing_else(synthetic):
+    found = set(checksums(synthetic.directory))
+    masks = {str(path.relative_to(synthetic.directory)) for path in synthetic.masks}
     assert found == {
         'README.md',
         'dataset_description.json',
@@ -53,20 +48,20 @@ def test_files_and_nothing_else(tutorial):
         'sourcedata/parcellation/synthetic100_space-MNI152NLin6Asym_dseg.tsv',
     }
     assert len(masks) == 3
-    assert not list(tutorial.directory.parent.glob('.lacuna*'))
+    assert not list(synthetic.directory.parent.glob('.lacuna*'))
 
 
-def test_connectome_and_its_tables(tutorial):
-    info = scan(tutorial.connectome)
+def test_connectome_and_its_tables(synthetic):
+    info = scan(synthetic.connectome)
     assert (info.count, info.empty, info.single_vertex, info.step_size) == (20_000, 0, 0, 1.0)
     assert info.spacing == pytest.approx(1.0, abs=0.003)
-    sidecar = json.loads(tutorial.connectome_sidecar.read_text())
+    sidecar = json.loads(synthetic.connectome_sidecar.read_text())
     assert (sidecar['Space'], sidecar['StreamlineCount'], sidecar['License']) == (
         'MNI152NLin6Asym',
         20_000,
         'CC0',
     )
-    header, *rows = [line.split('\t') for line in tutorial.bundles.read_text().splitlines()]
+    header, *rows = [line.split('\t') for line in synthetic.bundles.read_text().splitlines()]
     assert header == ['bundle', 'first', 'count']
     first, count = np.array([row[1:] for row in rows], int).T
     np.testing.assert_array_equal(first, np.cumsum(count) - count)
@@ -74,9 +69,9 @@ def test_connectome_and_its_tables(tutorial):
 
 
 @pytest.mark.parametrize('number', range(3))
-def test_masks_lie_on_the_standard_grid(tutorial, number):
+def test_masks_lie_on_the_standard_grid(synthetic, number):
     grid = standard_grid('MNI152NLin6Asym', 1)
-    image = nib.load(tutorial.masks[number])
+    image = nib.load(synthetic.masks[number])
     assert image.shape == grid.shape
     assert image.get_data_dtype() == np.uint8
     affine, code = image.get_sform(coded=True)
@@ -86,30 +81,30 @@ def test_masks_lie_on_the_standard_grid(tutorial, number):
     assert set(np.unique(image.dataobj)) == {0, 1}
 
 
-def test_label_table_fits_the_image(tutorial):
-    image = nib.load(tutorial.parcellation)
+def test_label_table_fits_the_image(synthetic):
+    image = nib.load(synthetic.parcellation)
     assert image.get_data_dtype() == np.uint16
-    header, *rows = [line.split('\t') for line in tutorial.labels.read_text().splitlines()]
+    header, *rows = [line.split('\t') for line in synthetic.labels.read_text().splitlines()]
     assert header == ['index', 'name', 'network', 'hemisphere']
     assert rows[0] == ['1', 'LH_Vis_1', 'Vis', 'L']
     np.testing.assert_array_equal(np.unique(image.dataobj), [0, *(int(row[0]) for row in rows)])
 
 
-def test_bids_validator_agrees(tutorial):
+def test_bids_validator_agrees(synthetic):
     validator = Path(sys.executable).with_name('bids-validator-deno')
     if not validator.exists():
         pytest.skip('bids-validator-deno is not installed beside Python')
     result = subprocess.run(
-        [validator, tutorial.directory], check=False, capture_output=True, text=True, timeout=60
+        [validator, synthetic.directory], check=False, capture_output=True, text=True, timeout=60
     )
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_only_the_lesions_are_taken_for_masks(tutorial):
-    assert find_masks(tutorial.directory) == list(tutorial.masks)
+def test_only_the_lesions_are_taken_for_masks(synthetic):
+    assert find_masks(synthetic.directory) == list(synthetic.masks)
 
 
-def test_same_bytes_on_every_run(tutorial, tmp_path):
+def test_same_bytes_on_every_run(synthetic, tmp_path):
     (tmp_path / 'notes.txt').write_text('mine')
     (tmp_path / 'sub-01').mkdir()
     (tmp_path / 'participants.tsv').write_text('old')
@@ -117,7 +112,7 @@ def test_same_bytes_on_every_run(tutorial, tmp_path):
     write_tutorial(tmp_path, force=True, show_progress=True)
     again = checksums(tmp_path)
     assert again.pop('notes.txt') == again.pop('sub-01/extra.txt') == hashlib.sha256(b'mine').hexdigest()
-    assert again == checksums(tutorial.directory)
+    assert again == checksums(synthetic.directory)
 
 
 def test_refuses_a_folder_that_is_not_empty(tmp_path):
@@ -185,17 +180,17 @@ def test_command_line_module_is_light():
 
 @pytest.mark.mrtrix
 @needs_mrtrix
-def test_mrtrix_counts_the_streamlines(tutorial):
+def test_mrtrix_counts_the_streamlines(synthetic):
     result = subprocess.run(
-        ['tckinfo', '-count', tutorial.connectome, '-quiet'], capture_output=True, text=True, check=True
+        ['tckinfo', '-count', synthetic.connectome, '-quiet'], capture_output=True, text=True, check=True
     )
     assert 'actual count in file: 20000' in result.stdout
 
 
 @pytest.mark.mrtrix
 @needs_mrtrix
-def test_mrtrix_assigns_the_ends(tutorial, tmp_path):
-    command = ['tck2connectome', tutorial.connectome, tutorial.parcellation, tmp_path / 'c.csv', '-quiet']
+def test_mrtrix_assigns_the_ends(synthetic, tmp_path):
+    command = ['tck2connectome', synthetic.connectome, synthetic.parcellation, tmp_path / 'c.csv', '-quiet']
     subprocess.run([*command, '-nthreads', '1', '-out_assignments', tmp_path / 'ends.txt'], check=True)
     ends = np.loadtxt(tmp_path / 'ends.txt', dtype=int)
     assigned = (ends > 0).all(axis=1)
@@ -209,7 +204,7 @@ def test_mrtrix_assigns_the_ends(tutorial, tmp_path):
     assert np.corrcoef(left, right)[0, 1] > 0.9
     # a commissure joins homologous parcels
     table = {row[0]: slice(int(row[1]), int(row[1]) + int(row[2]))
-             for row in (line.split('\t') for line in tutorial.bundles.read_text().splitlines()[1:])}  # fmt: skip
+             for row in (line.split('\t') for line in synthetic.bundles.read_text().splitlines()[1:])}  # fmt: skip
     genu = ends[table['CC_Genu']]
     assert (genu[:, 0] <= 42).all()
     assert ((genu[:, 1] > 42) & (genu[:, 1] <= 84)).all()

@@ -9,7 +9,7 @@ import time
 import pytest
 from helpers.cohort import tree, write_cohort
 
-from lacuna.execution.workfolders import remove_of_dead_runs, work_folder
+from lacuna.execution.workfolders import remove_of_dead_runs
 from lacuna.utils.locks import file_lock
 
 MASKS = 12

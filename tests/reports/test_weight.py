@@ -36,7 +36,7 @@ def sources(page: Path) -> list[Path]:
 
 
 @pytest.fixture(scope='module')
-def strokes(tmp_path_factory, shared, unpacked, lacuna_command):
+def strokes(tmp_path_factory, shared, unpacked, lacuna_command, common):
     """A run of two strokes of real people, one of 270 ml, with an atlas of 400 parcels; returns its output folder."""
     folder = tmp_path_factory.mktemp('strokes')
     lesions = shared / 'data/lesions'
@@ -48,7 +48,7 @@ def strokes(tmp_path_factory, shared, unpacked, lacuna_command):
         'run', 'snm', folder / 'bids', folder / 'out', '--connectome-path', unpacked('HCP842'), '--connectome-space',
         SPACE, '--parcel-atlases', 'schaefer2018parcels400networks7', '--compute-disconnectivity-matrix',
         '--compute-roi-disconnection', '-w', folder / 'work', TEMPLATEFLOW_HOME=shared / 'data/templateflow',
-        LACUNA_CACHE_DIR=folder / 'cache',
+        LACUNA_CACHE_DIR=common / 'cache',
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return folder / 'out'

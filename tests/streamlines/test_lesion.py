@@ -16,7 +16,6 @@ from scipy.stats import binomtest
 
 import lacuna
 from lacuna.cli import main
-from lacuna.datasets.tutorial import write_tutorial
 from lacuna.errors import InputError, MaskError, TractogramError
 from lacuna.streamlines.files.tck import iter_blocks, read_header, write_tck
 from lacuna.testing import toy_streamlines, world_coordinates, write_mask
@@ -293,12 +292,6 @@ def test_the_examples_of_the_docstrings(synthetic, module):
     assert tested.failed == 0
 
 
-@pytest.fixture(scope='session')
-def synthetic(tmp_path_factory):
-    """Paths of what ``lacuna tutorial`` writes."""
-    return write_tutorial(tmp_path_factory.mktemp('synthetic') / 'tutorial')
-
-
 def test_importing_is_free():
     """Until a name is asked for, nothing is loaded that takes time."""
     heavy = 'nipype niworkflows pandas numba nibabel scipy numpy nilearn matplotlib'
@@ -352,6 +345,7 @@ def real(shared):
 
 @pytest.mark.slow
 @pytest.mark.shared
+@pytest.mark.usefixtures('common_cache')
 @pytest.mark.filterwarnings('ignore:.*vertices of the tractogram')
 @pytest.mark.filterwarnings('ignore:.*mask:UserWarning')  # those that are turned
 def test_real_lesions(unpacked, shared, real, tmp_path, monkeypatch):

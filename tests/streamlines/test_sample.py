@@ -1,9 +1,10 @@
 """The warning about gaps, and MRtrix3's rule for upsampling."""
 
+import numpy as np
 import pytest
 
 from lacuna.streamlines.files import tck
-from lacuna.streamlines.sample import gap_warning, upsampling
+from lacuna.streamlines.sample import gap_warning, sample_bytes, upsampling, write_sample
 
 
 @pytest.mark.parametrize(
@@ -48,3 +49,10 @@ def test_gap_warning(tmp_path, spacing, fields, voxel, requested, enough):
     assert f'--tck-upsample {enough} fills them' in warning
     assert ('no step_size' in warning) == (not fields)
     assert gap_warning(info, voxel, enough) is None
+
+
+def test_a_sample_in_memory_is_that_of_a_file(tmp_path):
+    lines = [np.cumsum(np.ones((count, 3), np.float32), axis=0) for count in (1, 2, 50)]
+    for streamlines in (lines, []):
+        write_sample(tmp_path / 'a.tck', streamlines)
+        assert sample_bytes(streamlines) == (tmp_path / 'a.tck').read_bytes()

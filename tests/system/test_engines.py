@@ -194,19 +194,19 @@ def test_a_cache_that_takes_no_notes(run):
     assert {path: path.stat().st_mtime_ns for path in indexes()} == before
 
 
-def test_index_command(study, lacuna_command):
-    done = lacuna_command('index', study.tracks, '--resolution', '1', '2')
+def test_index_command(study, lacuna_here):
+    done = lacuna_here('index', study.tracks, '--resolution', '1', '2')
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f'index of toy.tck: 30 streamlines; {SPACE} 1 mm, {SPACE} 2 mm; ')
-    listed = lacuna_command('cache').stdout
+    listed = lacuna_here('cache').stdout
     assert done.stdout in listed
     assert 'streamline indexes' in listed
     assert len(indexes()) == 3
 
 
-def test_index_beside_the_tractogram(run, study, tmp_path, lacuna_command):
+def test_index_beside_the_tractogram(run, study, tmp_path, lacuna_here):
     beside = tmp_path / 'toy.tck.index'
-    done = lacuna_command('index', study.tracks, '--beside')
+    done = lacuna_here('index', study.tracks, '--beside')
     assert done.stdout.endswith(f'{beside}\n')
     assert run('out')[0] == 0
     assert not indexes()
@@ -216,7 +216,7 @@ def test_index_beside_the_tractogram(run, study, tmp_path, lacuna_command):
             assert run('again')[0] == 0
         finally:
             subprocess.run(['chattr', '-i', beside], check=True)
-    done = lacuna_command('index', study.tracks, '--beside', '--space', 'MNI152NLin2009cAsym')
+    done = lacuna_here('index', study.tracks, '--beside', '--space', 'MNI152NLin2009cAsym')
     assert done.returncode == 2
 
 
@@ -227,12 +227,12 @@ sys.exit(main(['index', sys.argv[1], '--connectome-space', 'MNI152NLin6Asym', '-
 """
 
 
-@pytest.fixture
-def large(tmp_path):
+@pytest.fixture(scope='module')
+def large(tmp_path_factory):
     """A tractogram that takes a second or more to index."""
     rng = np.random.default_rng(1)
     steps = rng.normal(size=(20_000, 120, 3)).astype(np.float32)
-    target = tmp_path / 'large.tck'
+    target = tmp_path_factory.mktemp('large') / 'large.tck'
     write_tck(target, list(np.cumsum(steps, axis=1)), step_size=1.0)
     return target
 
@@ -249,7 +249,7 @@ def test_two_builders_build_once(large):
 
 
 @pytest.mark.parametrize('stop', [signal.SIGINT, signal.SIGKILL])
-def test_a_build_that_is_stopped(large, stop, lacuna_command):
+def test_a_build_that_is_stopped(large, stop, lacuna_here):
     from lacuna.utils.cache import cache_dir
 
     process = subprocess.Popen(
@@ -269,6 +269,6 @@ def test_a_build_that_is_stopped(large, stop, lacuna_command):
     assert not indexes()
     if stop == signal.SIGINT:
         assert not list((cache_dir() / 'index').glob('*/.building-*'))
-    assert lacuna_command('index', large, '--connectome-space', SPACE).returncode == 0
+    assert lacuna_here('index', large, '--connectome-space', SPACE).returncode == 0
     assert len(indexes()) == 2
     assert not list((cache_dir() / 'index').glob('*/.building-*'))

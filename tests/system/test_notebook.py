@@ -7,7 +7,6 @@ import notebooks
 import pytest
 
 from lacuna.cli import main
-from lacuna.datasets.tutorial import write_tutorial
 
 DOCS = Path(__file__).parents[2] / 'docs'
 PAGE = DOCS / 'howto/notebook.md'
@@ -16,12 +15,12 @@ pytestmark = pytest.mark.filterwarnings('ignore::DeprecationWarning', 'ignore::R
 
 
 @pytest.fixture(scope='module')
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, synthetic):
     """What a reader has after the second section of the tutorial."""
     folder = tmp_path_factory.mktemp('notebook')
-    data = write_tutorial(folder / 'tutorial')
+    shutil.copytree(synthetic.directory, folder / 'tutorial')
     (folder / 'masks').mkdir()
-    for number, mask in enumerate(data.masks, start=1):
+    for number, mask in enumerate(synthetic.masks, start=1):
         shutil.copyfile(mask, folder / f'masks/{number:02d}.nii.gz')
     assert main(['bidsify', str(folder / 'masks'), str(folder / 'bids'), '--space', 'MNI152NLin6Asym']) == 0
     return folder

@@ -184,11 +184,12 @@ def test_all_of_it_was_typed(followed):
         assert line in python
 
 
-def test_map_of_the_first_run(followed, unpacked, lacuna_command, tmp_path):
+@pytest.mark.usefixtures('common_cache')
+def test_map_of_the_first_run(followed, unpacked, lacuna_here, tmp_path):
     """Through OSF and both ways between the spaces, it is about the map of the tractogram as it was at first."""
     reader, _ = followed
     (path,) = outputs(reader, 'run1', 'desc-disconnectionpct.nii.gz')
-    done = lacuna_command(
+    done = lacuna_here(
         'run', 'snm', reader.home / 'tutorial_bids', tmp_path / 'out', '--connectome-path', unpacked('HCP842'),
         '--connectome-space', 'MNI152NLin6Asym', '--participant-label', '01', '--no-report', '-w', tmp_path / 'w',
     )  # fmt: skip

@@ -10,11 +10,13 @@ from helpers.cohort import tree, write_cohort
 
 pytestmark = pytest.mark.slow
 
+MASKS = 12
+
 
 def command(folder, toy, out, nprocs):
     return [
-        sys.executable, '-m', 'lacuna', 'run', 'snm', '--no-report', str(folder / 'bids'), str(folder / out), '--connectome-path',
-        str(toy.tracks), '-w', str(folder / f'work-{out}'), '--nprocs', str(nprocs),
+        sys.executable, '-m', 'lacuna', 'run', 'snm', '--no-report', str(folder / 'bids'), str(out), '--connectome-path',
+        str(toy.tracks), '-w', f'{out}-work', '--nprocs', str(nprocs),
     ]  # fmt: skip
 
 
@@ -27,18 +29,24 @@ def results(folder):
     }
 
 
+@pytest.fixture(scope='module')
+def cohort(tmp_path_factory):
+    """A cohort large enough for workers, and the results of a run that nobody stops."""
+    folder = tmp_path_factory.mktemp('cohort')
+    toy = write_cohort(folder, MASKS)
+    subprocess.run(command(folder, toy, folder / 'whole', 1), check=True, capture_output=True)
+    expected = results(folder / 'whole')
+    assert len(expected) == 2 * MASKS + 1
+    return folder, toy, expected
+
+
 @pytest.mark.parametrize('nprocs', [1, 2])
 @pytest.mark.parametrize('stop', [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_stopped_in_the_middle(tmp_path, nprocs, stop):
-    masks = 12  # enough for workers
-    toy = write_cohort(tmp_path, masks)
-    subprocess.run(command(tmp_path, toy, 'whole', nprocs), check=True, capture_output=True)
-    expected = results(tmp_path / 'whole')
-    assert len(expected) == 2 * masks + 1
-
+def test_stopped_in_the_middle(cohort, tmp_path, nprocs, stop):
+    folder, toy, expected = cohort
     out = tmp_path / 'stopped'
     process = subprocess.Popen(
-        command(tmp_path, toy, 'stopped', nprocs),
+        command(folder, toy, out, nprocs),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -59,14 +67,12 @@ def test_stopped_in_the_middle(tmp_path, nprocs, stop):
         for path in out.rglob('sub-*/**/*')
         if path.is_file() and path.name[0] != '.'
     }
-    assert 2 <= len(list(out.rglob('*stats.json'))) < masks
+    assert 2 <= len(list(out.rglob('*stats.json'))) < MASKS
     for name, content in results(out).items():
         assert expected[name] == content  # nothing half-written has a final name
 
-    done = subprocess.run(
-        command(tmp_path, toy, 'stopped', nprocs), check=True, capture_output=True, text=True
-    )
+    done = subprocess.run(command(folder, toy, out, nprocs), check=True, capture_output=True, text=True)
     assert results(out) == expected
     assert {path: path.stat().st_mtime_ns for path in kept} == kept  # what was done is not done again
-    assert f'{masks} masks done' in done.stdout
+    assert f'{MASKS} masks done' in done.stdout
     assert not list(out.rglob('sub-*/**/.tmp-*'))

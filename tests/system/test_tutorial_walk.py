@@ -3,26 +3,29 @@
 import numpy as np
 import pandas as pd
 
-from lacuna.datasets.tutorial import write_tutorial
 
-
-def test_walk(tmp_path, lacuna_command):
-    paths = write_tutorial(tmp_path / 'tutorial')
+def test_walk(tmp_path, lacuna_here, synthetic):
     out = tmp_path / 'derivatives'
-    first = ['run', 'snm', paths.directory, out, '--connectome-path', paths.connectome]
-    done = lacuna_command(*first, '--no-report', cwd=tmp_path)
+    first = ['run', 'snm', synthetic.directory, out, '--connectome-path', synthetic.connectome]
+    done = lacuna_here(*first, '--no-report', cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     maps = {path: path.stat().st_mtime_ns for path in out.rglob('*_desc-disconnectionpct.nii.gz')}
     assert len(maps) == 3
 
-    atlas = ['--custom-parcellation', 'synthetic100', paths.parcellation, paths.labels, 'MNI152NLin6Asym']
-    done = lacuna_command(
+    atlas = [
+        '--custom-parcellation',
+        'synthetic100',
+        synthetic.parcellation,
+        synthetic.labels,
+        'MNI152NLin6Asym',
+    ]
+    done = lacuna_here(
         *first, *atlas, '--compute-disconnectivity-matrix', '--compute-roi-disconnection', cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     assert {path: path.stat().st_mtime_ns for path in maps} == maps
     pages = {path: path.stat().st_mtime_ns for path in out.glob('sub-*.html')}
-    done = lacuna_command(
+    done = lacuna_here(
         *first, *atlas, '--compute-disconnectivity-matrix', '--compute-roi-disconnection', '-v', cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
@@ -48,14 +51,12 @@ def test_walk(tmp_path, lacuna_command):
 
     f = next(out.rglob('sub-02*_atlas-synthetic100_desc-disconnectionpct_parcelstats.tsv'))
     roi = pd.read_csv(f, sep='\t', index_col=0)
-    assert list(roi.index[roi['value'].isna()]) == [
-        'LH_Pallidum',
-        'RH_Pallidum',
-    ]  # no streamline ends in these
+    # no streamline ends in these
+    assert list(roi.index[roi['value'].isna()]) == ['LH_Pallidum', 'RH_Pallidum']
     assert roi['value'].dropna().between(0, 100).all()
     assert roi['value'].idxmax().startswith('RH_')
 
-    done = lacuna_command('collect', out)
+    done = lacuna_here('collect', out)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith(f'{out}/group.html\n')
     table = next(out.glob('group_*_atlas-synthetic100_desc-disconnectionpct_parcelstats.tsv'))

@@ -450,10 +450,11 @@ def real_parcellations(shared, folder):
 @pytest.mark.mrtrix
 @pytest.mark.shared
 @pytest.mark.slow
+@pytest.mark.usefixtures('common_cache')
 @pytest.mark.parametrize(
     ('tractogram', 'space'), [('HCP842', SPACE), ('ICBM152_adult', 'MNI152NLin2009cAsym')]
 )
-def test_equal_to_plain_commands(tractogram, space, unpacked, shared, tmp_path, lacuna_command):
+def test_equal_to_plain_commands(tractogram, space, unpacked, shared, tmp_path, lacuna_here):
     tracks = unpacked(tractogram)
     with (shared / 'data/lesions/lesions.tsv').open() as stream:
         files = [row['file'] for row in csv.DictReader(stream, delimiter='\t')]
@@ -472,19 +473,20 @@ def test_equal_to_plain_commands(tractogram, space, unpacked, shared, tmp_path, 
     options = [
         word for name, files in atlases.items() for word in ('--custom-parcellation', name, *files, space)
     ]
-    done = lacuna_command(
+    done = lacuna_here(
         'run', 'snm', '--no-report', tmp_path / 'bids', tmp_path / 'out', '--connectome-path', tracks, '--connectome-space', space,
-        '-w', tmp_path / 'work', *options, *BOTH,
+        '-w', tmp_path / 'work', '--nprocs', '1', *options, *BOTH,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
-    selected = tmp_path / 'selected.tck'
-    for number, lesion in enumerate(lesions):
-        subprocess.run(['tckedit', '-quiet', '-force', '-include', lesion, tracks, selected], check=True)
-        for name, (image, _) in atlases.items():
-            labels = np.unique(np.asanyarray(nb.load(image).dataobj)).astype(int)[1:] - 1
-            full = plain_connectome(tracks, image, tmp_path)[np.ix_(labels, labels)]
-            cut = plain_connectome(selected, image, tmp_path)[np.ix_(labels, labels)]
+    selected = [tmp_path / f'selected-{number}.tck' for number in range(len(lesions))]
+    for lesion, cut in zip(lesions, selected, strict=True):
+        subprocess.run(['tckedit', '-quiet', '-include', lesion, tracks, cut], check=True)
+    for name, (image, _) in atlases.items():
+        labels = np.unique(np.asanyarray(nb.load(image).dataobj)).astype(int)[1:] - 1
+        full = plain_connectome(tracks, image, tmp_path)[np.ix_(labels, labels)]
+        for number in range(len(lesions)):
+            cut = plain_connectome(selected[number], image, tmp_path)[np.ix_(labels, labels)]
             stem = tmp_path / f'out/sub-{number}/anat/sub-{number}_label-lesion_method-snm_atlas-{name}_desc-'
             ours = {
                 desc: pd.read_csv(f'{stem}{desc}_connmatrix.tsv', sep='\t', header=0, index_col=0).to_numpy()

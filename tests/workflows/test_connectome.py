@@ -235,7 +235,7 @@ def test_graph_is_sound(tmp_path):
 
 
 @pytest.mark.shared
-def test_the_streamlines_are_moved_once(shared, unpacked, home, tmp_path, lacuna_command):
+def test_the_streamlines_are_moved_once(shared, unpacked, home, tmp_path, lacuna_here):
     """A mask in NLin6, streamlines in 2009a: equal to plain commands on what nitransforms moves."""
     from nitransforms.manip import load
 
@@ -246,7 +246,7 @@ def test_the_streamlines_are_moved_once(shared, unpacked, home, tmp_path, lacuna
         '--mask-space', NLIN6, '-w', tmp_path / 'work', '--participant-label', '1',
     ]  # fmt: skip
     env = {'TEMPLATEFLOW_HOME': str(home), 'LACUNA_CACHE_DIR': str(tmp_path / 'cache')}
-    done = lacuna_command(*command, **env)
+    done = lacuna_here(*command, **env)
     assert done.returncode == 0, done.stderr
     moved = next((tmp_path / 'cache/moved').glob('*.tck'))
     made = moved.stat().st_mtime_ns
@@ -269,12 +269,12 @@ def test_the_streamlines_are_moved_once(shared, unpacked, home, tmp_path, lacuna
     assert sidecar['Tractogram']['MovedWith']['File'] == xfm.name
 
     (tmp_path / 'cache/index').rename(tmp_path / 'elsewhere')
-    assert lacuna_command(*command, '--overwrite', **env).returncode == 0
+    assert lacuna_here(*command, '--overwrite', **env).returncode == 0
     assert moved.stat().st_mtime_ns == made
 
 
 @pytest.mark.shared
-def test_a_mask_is_told_what_stopped_it(home, tmp_path, lacuna_command):
+def test_a_mask_is_told_what_stopped_it(home, tmp_path, lacuna_here):
     """Of two spaces, the index of one cannot be made, nor the streamlines of the other be moved."""
     toy = write_cohort(tmp_path, 2)
     other = tmp_path / f'bids/sub-02/anat/sub-02_space-{NLIN6}_label-lesion_mask.nii.gz'
@@ -282,7 +282,7 @@ def test_a_mask_is_told_what_stopped_it(home, tmp_path, lacuna_command):
     for name in ('index', 'moved'):
         (tmp_path / 'cache').mkdir(exist_ok=True)
         (tmp_path / 'cache' / name).write_text('in the way of the folder')
-    done = lacuna_command(
+    done = lacuna_here(
         'run', 'snm', '--no-report', tmp_path / 'bids', tmp_path / 'out', '--connectome-path', toy.tracks, '--nprocs', 1,
         TEMPLATEFLOW_HOME=str(home), LACUNA_CACHE_DIR=str(tmp_path / 'cache'),
     )  # fmt: skip
@@ -295,12 +295,13 @@ def test_a_mask_is_told_what_stopped_it(home, tmp_path, lacuna_command):
 
 
 @pytest.mark.shared
-def test_an_atlas_of_another_space_is_brought_over(shared, unpacked, home, tmp_path, lacuna_command):
+@pytest.mark.usefixtures('common_cache')
+def test_an_atlas_of_another_space_is_brought_over(shared, unpacked, home, tmp_path, lacuna_here):
     """CerebrA (2009c) for masks and streamlines in NLin6: most endpoints keep a parcel of the right side."""
     import pandas as pd
 
     atlases = shared / 'data/atlases'
-    done = lacuna_command(
+    done = lacuna_here(
         'run', 'snm', '--no-report', shared / 'data/lesions/LQT/ExampleLesion1.nii.gz', tmp_path / 'out', '--mask-space', NLIN6,
         '--connectome-path', unpacked('HCP842'), '--connectome-space', NLIN6, '-w', tmp_path / 'work',
         '--custom-parcellation', 'cerebra', atlases / 'CerebrA.nii.gz', atlases / 'CerebrA.txt', C2009,

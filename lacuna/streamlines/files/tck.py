@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -342,13 +344,15 @@ def _share_inside_brain(points: np.ndarray) -> float:
 
 
 def write_blocks(
-    path: str | Path, blocks: Iterable[tuple[np.ndarray, np.ndarray]], fields: Mapping[str, str] | None = None
+    path: str | Path | BytesIO,
+    blocks: Iterable[tuple[np.ndarray, np.ndarray]],
+    fields: Mapping[str, str] | None = None,
 ) -> int:
     """Write blocks, as `iter_blocks` yields them, as a little-endian float32 ``.tck``.
 
     Parameters
     ----------
-    path : path
+    path : path or io.BytesIO
     blocks : iterable of (numpy.ndarray, numpy.ndarray)
         Points (vertices, 3) in world mm, and number of vertices of each streamline.
     fields : mapping of str to str, optional
@@ -366,7 +370,7 @@ def write_blocks(
         for line in value.splitlines()
     )
     count = 0
-    with Path(path).open('wb') as stream:
+    with nullcontext(path) if isinstance(path, BytesIO) else Path(path).open('wb') as stream:
         stream.write(_header_bytes(0, extra))
         for points, lengths in blocks:
             rows = np.full((len(points) + len(lengths), 3), np.nan, '<f4')
@@ -380,7 +384,9 @@ def write_blocks(
 
 
 def write_tck(
-    path: str | Path, streamlines: Iterable[Sequence[Sequence[float]] | np.ndarray], **fields: object
+    path: str | Path | BytesIO,
+    streamlines: Iterable[Sequence[Sequence[float]] | np.ndarray],
+    **fields: object,
 ) -> None:
     """Write streamlines (each (vertices, 3), world mm) as a little-endian float32 ``.tck``.
 
@@ -388,7 +394,7 @@ def write_tck(
 
     Parameters
     ----------
-    path : path
+    path : path or io.BytesIO
     streamlines : iterable of array_like
     **fields
         Additional header fields, such as ``step_size=0.5``.

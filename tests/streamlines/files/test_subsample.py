@@ -167,10 +167,10 @@ def test_command(source, tmp_path, capsys):
 
 
 @pytest.mark.shared
-def test_real_tractogram(unpacked, tmp_path, lacuna_command):
+def test_real_tractogram(unpacked, tmp_path, lacuna_here):
     """A tenth of HCP842: each streamline of it, to the bit, is the one of that number in the whole."""
     whole, part = unpacked('HCP842'), tmp_path / 'part.tck'
-    done = lacuna_command('convert', whole, part, '--fraction', '0.1', '--seed', '1')
+    done = lacuna_here('convert', whole, part, '--fraction', '0.1', '--seed', '1')
     assert done.returncode == 0, done.stderr
     blocks = list(tck.iter_blocks(tck.read_header(whole)))
     points, lengths = (np.concatenate(each) for each in zip(*blocks, strict=True))

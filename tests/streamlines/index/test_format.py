@@ -94,11 +94,12 @@ def test_killed_build_leaves_nothing_that_looks_finished(tractogram, tmp_path, m
 
 
 @pytest.mark.slow
-def test_build_killed_at_random_moments(tractogram, tmp_path):
+@pytest.mark.parametrize('kills', [5, pytest.param(50, marks=pytest.mark.soak)])
+def test_build_killed_at_random_moments(tractogram, tmp_path, kills):
     build_index(tractogram, tmp_path / 'fresh', GRID)
     right = answer(tmp_path / 'fresh')
     rng = np.random.default_rng()
-    for _ in range(20):
+    for _ in range(kills):
         directory = tmp_path / 'index'
         command = [sys.executable, '-c', _KILLED, tractogram, directory, 'at any time']
         build = subprocess.Popen(command)

@@ -154,23 +154,15 @@ def test_affine_of_odd_headers(ties, tmp_path):
         assert ties.check(tmp_path / 'mask.nii') > 0
 
 
-def unpack(name: str, target: Path) -> None:
-    tool = SHARED / 'tools' / 'tracks.py'
-    packed = SHARED / 'data' / 'tractograms' / name
-    subprocess.run(
-        ['python3', str(tool), 'unpack', str(packed), str(target)], check=True, capture_output=True
-    )
-
-
 @pytest.fixture(scope='module', params=['hcp842', 'icbm', 'wholebrain'])
-def real(request, tmp_path_factory):
+def real(request, tmp_path_factory, unpacked):
     folder = tmp_path_factory.mktemp(request.param)
-    tractogram = folder / 'real.tck'
     if request.param == 'wholebrain':
+        tractogram = folder / 'real.tck'
         make = SHARED / 'tools' / 'make_wholebrain.sh'
         subprocess.run(['bash', str(make), '50000', str(tractogram)], check=True)
     else:
-        unpack('HCP842.npz' if request.param == 'hcp842' else 'ICBM152_adult.npz', tractogram)
+        tractogram = unpacked({'hcp842': 'HCP842', 'icbm': 'ICBM152_adult'}[request.param])
     return Both(tractogram, folder)
 
 
@@ -191,10 +183,11 @@ def lesions(share: slice) -> list[Path]:
 @needs_shared
 @pytest.mark.shared
 @pytest.mark.slow
-def test_hundred_real_lesions(real):
-    chosen = lesions(slice(None, None, 3))
-    assert len(chosen) > 100
-    assert sum(real.check(path) > 0 for path in chosen) > 90
+@pytest.mark.parametrize('step', [30, pytest.param(3, marks=pytest.mark.soak)])
+def test_real_lesions(real, step):
+    chosen = lesions(slice(None, None, step))
+    assert len(chosen) > 300 // step
+    assert sum(real.check(path) > 0 for path in chosen) > 0.9 * len(chosen)
 
 
 @needs_shared
@@ -210,9 +203,10 @@ def test_whole_densities(real):
 @pytest.mark.slow
 @pytest.mark.parametrize(('rule', 'options'), [('radial', ()), ('end-voxels', ('-assignment_end_voxels',))])
 @pytest.mark.parametrize('atlas', ['templateflow/**/*res-01*dseg.nii.gz', 'atlases/*.nii.gz'])
-def test_assignments(real, atlas, rule, options):
-    paths = [path for path in sorted((SHARED / 'data').glob(atlas)) if nib.load(path).ndim == 3]
-    assert paths
+@pytest.mark.parametrize('step', [3, pytest.param(1, marks=pytest.mark.soak)])
+def test_assignments(real, atlas, rule, options, step):
+    paths = [path for path in sorted((SHARED / 'data').glob(atlas)) if nib.load(path).ndim == 3][::step]
+    assert len(paths) > 1
     for path in paths:
         image = nib.load(path)
         labels, affine = np.asarray(image.dataobj), nifti_affine(image.header)
