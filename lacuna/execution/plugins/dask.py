@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
@@ -138,7 +139,7 @@ def at_scheduler(address: str, *, one_thread: bool = False) -> Iterator[DaskPool
     except (OSError, TimeoutError, ValueError) as error:
         message = f'--dask-scheduler {address}: no scheduler of Dask answers there ({error})'
         raise InputError(message) from error
-    with client:
+    try:
         if one_thread and max(client.nthreads().values(), default=1) > 1:
             message = (
                 f'--dask-scheduler {address}: its workers have several threads, and --engine mrtrix needs one a '
@@ -148,6 +149,8 @@ def at_scheduler(address: str, *, one_thread: bool = False) -> Iterator[DaskPool
         if not client.nthreads():
             _LOGGER.warning('lacuna: the scheduler %s has no workers yet; waiting for the first', address)
         yield DaskPool(client)
+    finally:
+        client.close()
 
 
 @contextmanager
@@ -181,13 +184,16 @@ def on_cluster(settings: Mapping[str, Any], logs: Path) -> Iterator[DaskPool]:
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(changes))
         try:
-            cluster = stack.enter_context(_started(name, settings, logs))
+            cluster = _started(name, settings, logs)
         except Exception as error:  # whatever a batch system, its options or the network raises
             # of a command that has failed, what it said
             said = ' '.join(str(error).rpartition('stderr:')[2].split()) or type(error).__name__
             message = f'{name} cannot be started: {said}'
             raise InputError(message) from error
-        client = stack.enter_context(Client(cluster))
+        # not as contexts: those swallow Ctrl-C
+        stack.callback(cluster.close)
+        client = Client(cluster)
+        stack.callback(client.close)
         _LOGGER.info('Dask: %s', cluster)
         yield DaskPool(client)
 
@@ -230,9 +236,14 @@ def _started(name: str, settings: Mapping[str, Any], logs: Path) -> Any:
 
 
 def _require() -> None:
+    # dask-jobqueue takes Ctrl-C for itself when it is imported, and ends the process without a word
+    install = signal.signal
+    signal.signal = lambda *_: None
     try:
         import dask_jobqueue  # noqa: F401
         import distributed  # noqa: F401
     except ImportError as error:
         message = "running on Dask needs more packages: pip install 'lacuna-lnm[cluster]'"
         raise InputError(message) from error
+    finally:
+        signal.signal = install
