@@ -60,9 +60,9 @@ class MaskJob:
     warnings: tuple[str, ...] = ()
 
     @property
-    def wanted_atlases(self) -> tuple[str, ...]:
+    def wanted_atlases(self) -> list[str]:
         """Names of the atlases of which something is missing, in the order of the outputs."""
-        return tuple(dict.fromkeys(target.atlas for target in self.missing if target.atlas))
+        return list(dict.fromkeys(target.atlas for target in self.missing if target.atlas))
 
 
 @dataclass(frozen=True)

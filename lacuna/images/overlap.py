@@ -78,7 +78,7 @@ def covered_share(
     """The voxels of a grid that a mask covers, and by what share of their volume.
 
     Exact if the axes of the grids are parallel; else to the precision of four points along each edge of a voxel of the
-    mask.
+    grid.
 
     Parameters
     ----------
@@ -145,16 +145,17 @@ def _exact_share(mask: np.ndarray, to_grid: np.ndarray, size: tuple[int, ...]) -
 
 
 def _sampled_share(mask: np.ndarray, to_grid: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    voxels = np.argwhere(mask)
-    counts = np.zeros(size)
+    """The share of points in each voxel of the grid that lie in the mask."""
+    to_mask = np.linalg.inv(to_grid)
+    voxels = np.indices(size).reshape(3, -1).T
+    hits = np.zeros(len(voxels))
     steps = (np.arange(_POINTS) + 0.5) / _POINTS - 0.5
     for step in product(steps, repeat=3):
-        at = (voxels + step) @ to_grid[:3, :3].T + to_grid[:3, 3]
+        at = (voxels + step) @ to_mask[:3, :3].T + to_mask[:3, 3]
         at = np.floor(at + 0.5).astype(int)
-        inside = ((at >= 0) & (at < size)).all(axis=1)
-        numbers = np.ravel_multi_index(tuple(at[inside].T), size)
-        counts += np.bincount(numbers, minlength=counts.size).reshape(size)
-    return counts * abs(np.linalg.det(to_grid[:3, :3])) / _POINTS**3
+        inside = ((at >= 0) & (at < mask.shape)).all(axis=1)
+        hits[inside] += mask[tuple(at[inside].T)]
+    return hits.reshape(size) / _POINTS**3
 
 
 def _part(mask: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -82,7 +82,7 @@ def test_find_none(dataset, choice, says):
 
 
 def test_only_what_is_asked_for_is_read(tmp_path, monkeypatch):
-    """On 5,000 files pybids looks at those of one participant only."""
+    """On 5,000 files, with a filter file, pybids looks at those of one participant only; without one it is not asked."""
     from bids.layout.index import BIDSLayoutIndexer
 
     for label in range(1000):
@@ -98,6 +98,9 @@ def test_only_what_is_asked_for_is_read(tmp_path, monkeypatch):
         lambda self, path, entities: read.append(path) or index_file(self, path, entities),
     )
     assert len(find_masks(tmp_path, participants=['0500'])) == 5
+    assert read == []
+    (tmp_path / 'filter.json').write_text('{"mask": {"desc": "c"}}')
+    assert len(find_masks(tmp_path, participants=['0500'], filter_file=tmp_path / 'filter.json')) == 1
     assert len(read) == 5
 
 

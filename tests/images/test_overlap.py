@@ -54,20 +54,21 @@ def test_by_volume(seed):
 
 
 def test_turned_by_volume():
-    """Of a mask that fills the grid, all is covered; of one inside, the volume is kept."""
+    """Of a mask that fills the grid, all is covered; of one inside, the volume is kept but for the sampling."""
     turn = np.eye(4)
     turn[:2, :2] = [[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]]
     turn[:3, 3] = [-20, -20, -20]
     voxels, share = covered_share(np.ones((80, 80, 60), bool), turn, (5, 5, 5), np.eye(4))
     assert len(voxels) == 125
-    np.testing.assert_allclose(share, 1, atol=0.05)
+    np.testing.assert_array_equal(share, 1)
     ball = np.zeros((12, 12, 12), bool)
     ball[3:9, 3:9, 3:9] = True
     turn[:3, 3] = 0
     _, share = covered_share(
         ball, turn, (40, 40, 40), np.array([[1, 0, 0, -20], [0, 1, 0, -20], [0, 0, 1, -20], [0, 0, 0, 1.0]])
     )
-    assert share.sum() == pytest.approx(ball.sum(), rel=1e-9)
+    assert share.sum() == pytest.approx(ball.sum(), rel=0.01)
+    assert share.max() == 1
 
 
 def test_nothing():

@@ -429,7 +429,7 @@ def test_report_command(dataset, capsys):
 
 def test_report_command_refuses_what_it_cannot_use(dataset, tmp_path, capsys):
     assert main(['report', str(tmp_path)]) == 2
-    assert 'no folder of results' in capsys.readouterr().err
+    assert str(tmp_path) in capsys.readouterr().err
     assert main(['report', str(dataset), '--nprocs', '0']) == 2
     assert '--nprocs 0' in capsys.readouterr().err
     assert main(['report', str(dataset), '--participant-label', '99']) == 2

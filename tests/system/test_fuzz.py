@@ -198,8 +198,8 @@ def read_tractogram(path: Path) -> None:
     for points, lengths in formats.iter_blocks(source, progress=told.append):
         assert points.shape == (lengths.sum(), 3)
         assert np.isfinite(points).all()
-    if isinstance(source.header, trx.TrxHeader):
-        trx.read_groups(source.header)
+    if isinstance(source, trx.TrxHeader):
+        trx.read_groups(source)
     cache = path.parent / 'cache'
     shutil.rmtree(cache, ignore_errors=True)
     found = tractogram.Tractogram(path, 'MNI152NLin6Asym', cache=cache)

@@ -388,8 +388,8 @@ def test_archives_that_unpack_a_millionfold_are_refused(tmp_path, method):
     bomb(path, 'a.tck', method, 50)
     assert path.stat().st_size < 20_000
     (tmp_path / 'scratch').mkdir()
-    with pytest.raises(InputError, match='compressed in a way'):
-        archives.unpack(path, tmp_path / 'scratch', lambda *_: None)
+    with pytest.raises(InputError, match='compression'):
+        archives.unpack(path, tmp_path / 'scratch', show_progress=False)
     assert not list((tmp_path / 'scratch').iterdir())
 
 
@@ -402,7 +402,7 @@ def test_encrypted_archive(tmp_path):
     path.write_bytes(content)
     (tmp_path / 'scratch').mkdir()
     with pytest.raises(InputError, match='cannot be read'):
-        archives.unpack(path, tmp_path / 'scratch', lambda *_: None)
+        archives.unpack(path, tmp_path / 'scratch', show_progress=False)
 
 
 def test_a_trx_whose_header_unpacks_to_more_than_it_says(tmp_path):

@@ -6,7 +6,7 @@ import difflib
 import re
 import reprlib
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,14 +32,14 @@ class PluginChoice:
         Its settings, checked. Those of Dask: ``cluster``, ``jobs`` (or ``minimum`` and ``maximum``) and ``options``.
     path : pathlib.Path or None
         The file that says so.
-    notes : tuple of str
+    notes : sequence of str
         What was understood in another way than it is written.
     """
 
     name: str
     args: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
-    notes: tuple[str, ...] = ()
+    notes: Sequence[str] = ()
 
     @property
     def is_dask(self) -> bool:

@@ -54,7 +54,7 @@ def test_numbers_and_their_names(tmp_path):
         ('bundle\tfirst\tcount\nAF\tx\t2\n', "'x'"),
         ('bundle\tfirst\tcount\nAF\t1\n', 'None'),
         ('bundle\tbegin\tcount\nAF\t0\t1\n', 'no column first'),
-        ('bundle\tfirst\tcount\n\t0\t1\n', 'no name of a bundle'),
+        ('bundle\tfirst\tcount\n\t0\t1\n', 'name of a bundle'),
         ('AF\nSLF\n', '2 lines, but the tractogram has 5 streamlines'),
         ('index\tname\n1\tAF\n', 'No such file'),
     ],
