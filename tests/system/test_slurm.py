@@ -64,11 +64,11 @@ def _empty_queue(slurm):  # noqa: ARG001
 
 
 def wait_for(condition):
-    for _ in range(600):
+    for _ in range(4000):
         if found := condition():
             return found
         time.sleep(0.1)
-    pytest.fail('waited for a minute')
+    pytest.fail('waited for several minutes')
 
 
 class Study:
@@ -261,9 +261,9 @@ def test_as_an_array(tmp_path):
     words = study.command()[5:]
     # a cold cache, which the jobs share: one builds the index, the others wait for it
     cold = {**os.environ, 'LACUNA_CACHE_DIR': str(tmp_path / 'cache')}
-    script = ask(*lacuna, 'slurm', '--jobs', str(MASKS), '--cpus', '1', '--time', '5', *words)
+    script = ask(*lacuna, 'slurm', '--jobs', str(MASKS), '--cpus', '1', '--time', '20', *words)
     (tmp_path / 'job.sh').write_text(script)
-    slow = script.replace('\nexec', '\n[ "$SLURM_ARRAY_TASK_ID" != 2 ] || sleep 100\nexec')
+    slow = script.replace('\nexec', '\n[ "$SLURM_ARRAY_TASK_ID" != 2 ] || sleep 1000\nexec')
     (tmp_path / 'slow.sh').write_text(slow)
     submit = ['sbatch', '--parsable', '--wait']
     with subprocess.Popen(
