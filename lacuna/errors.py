@@ -40,3 +40,12 @@ def shorten(value: object) -> str:
     """
     text = repr(value)
     return text if len(text) <= 80 else f'{text[:60]}...'
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error says, in one line; its type if it says nothing.
+
+    >>> reason_of(ValueError('no\\n  number')), reason_of(MemoryError())
+    ('no number', 'MemoryError')
+    """
+    return ' '.join(str(error).split()) or type(error).__name__

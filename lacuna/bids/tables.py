@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lacuna.errors import InputError, shorten
+from lacuna.errors import InputError, reason_of, shorten
 from lacuna.utils.files import json_bytes, write_if_changed
 from lacuna.utils.names import sidecar_path
 
@@ -126,7 +126,7 @@ def _read(path: Path, **options: Any) -> pd.DataFrame:
             io.BytesIO(content), sep='\t', header=None, na_filter=False, skip_blank_lines=False, **options
         )
     except (OSError, ValueError) as error:
-        message = f'{path}: cannot be read ({" ".join(str(error).split())})'
+        message = f'{path}: cannot be read ({reason_of(error)})'
         raise InputError(message) from error
 
 

@@ -11,6 +11,7 @@ from traceback import format_exc
 from typing import TYPE_CHECKING
 
 from lacuna.bids.failures import Failure
+from lacuna.errors import reason_of
 from lacuna.execution.reasons import Reasons
 from lacuna.execution.record import keep_crash, write_crash, write_methods
 from lacuna.execution.tasks import prepare_space, publish_density, run_mask
@@ -158,17 +159,13 @@ def _prepare(
         try:
             ready[space] = pool.call(prepare_space, shared, space, atlases, folder, threads, quiet)
         except Exception as error:  # noqa: BLE001  written down
-            results.failed(jobs, _words(error), format_exc())
+            results.failed(jobs, reason_of(error), format_exc())
             continue
         try:
             pool.call(publish_density, shared, ready[space])
         except Exception as error:  # noqa: BLE001  the masks can be finished all the same
-            results.failed([], _words(error), format_exc())
+            results.failed([], reason_of(error), format_exc())
     return ready
-
-
-def _words(error: Exception) -> str:
-    return ' '.join(str(error).split()) or type(error).__name__
 
 
 def _run_graph(plan: RunPlan, results: _Results, work_dir: Path, log_dir: Path, threads: int) -> None:

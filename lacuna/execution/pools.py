@@ -45,7 +45,8 @@ class Pools(ExitStack):
     @property
     def is_remote(self) -> bool:
         """Whether tasks may be done on other machines."""
-        return is_remote(self._config)
+        plugin = self._config.use_plugin
+        return bool(self._config.dask_scheduler or (plugin and plugin.is_dask))
 
     def dask(self) -> DaskPool:
         """The pool of Dask.
@@ -75,11 +76,6 @@ class Pools(ExitStack):
         size = config.connectome_path.stat().st_size
         workers = choose_workers(config.engine, nprocs, max(masks, 1), size, config.mem_gb)
         return None if config.use_plugin else LocalPool(workers), max(1, nprocs // workers)
-
-
-def is_remote(config: RunConfig) -> bool:
-    """Whether tasks may be done on other machines."""
-    return bool(config.dask_scheduler or (config.use_plugin and config.use_plugin.is_dask))
 
 
 def choose_workers(

@@ -71,12 +71,11 @@ class SpaceInputs:
 
     @cached_property
     def sources(self) -> Mapping[str, Any]:
-        """The inputs of the workflow of a mask, by field."""
+        """The inputs of the workflow of a mask with the engine ``mrtrix``, by field."""
         found = {
             'tracks': str(self.tracks),
             'streamlines_total': self.streamlines_total,
             'full_tdi': self.full_tdi and str(self.full_tdi),
-            'index': self.index and str(self.index),
             'numbers': self.numbers and str(self.numbers),
             **{f'endpoints_{atlas}': str(path) for atlas, path in self.endpoints},
         }
@@ -125,7 +124,7 @@ def prepare_space(
         return prepare_by_graph(plan, inputs, atlases)
     index = plan.tractogram.index(space)
     for each in used:
-        plan.tractogram.endpoints_path(each.atlas, space)
+        plan.tractogram.endpoints_path(each, space)
     return replace(inputs, index=index.part)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from lacuna.bids.failures import Failure
 from lacuna.bids.outputs import figure_name, figures_dir
 from lacuna.bids.results import LesionResults, find_results
-from lacuna.errors import LacunaError
+from lacuna.errors import LacunaError, reason_of
 from lacuna.images.masks import KnownMask
 from lacuna.reports.methods import methods_html, newest_methods
 from lacuna.reports.reportlets import draw_reportlets, publish_reportlets, results_stamp
@@ -82,7 +82,7 @@ def _try_report(root: Path, subject: str, masks: Mapping[Path, KnownMask], **opt
         return make_report(root, subject, masks=masks, **options)
     # files that were changed or removed since the run, or a full disk
     except (LacunaError, ImageFileError, OSError, EOFError, ValueError, KeyError) as error:
-        return ' '.join(str(error).split()) or type(error).__name__
+        return reason_of(error)
 
 
 def make_report(

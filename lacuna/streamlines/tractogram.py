@@ -280,23 +280,25 @@ class Tractogram:
         lacuna.errors.InputError
             If the atlas cannot be read, image and names do not fit, or there is no such rule.
         """
-        from lacuna.images.atlases import fetch
+        from lacuna.images.atlases import fetch, read_parcellation
         from lacuna.streamlines.endpoints import EndpointTable
 
         atlas = fetch(atlas)
         known = (self.in_space(space).space, assignment, *_identity(atlas))
         if known not in self._tables:
-            self._tables[known] = EndpointTable.load(self.endpoints_path(atlas, space, assignment))
+            path = self.endpoints_path(read_parcellation(atlas), space, assignment)
+            self._tables[known] = EndpointTable.load(path)
         return self._tables[known]
 
-    def endpoints_path(self, atlas: Atlas, space: str | None = None, assignment: str = 'radial') -> Path:
-        """File of `endpoints`, which is made if it is not there."""
-        from lacuna.images.atlases import fetch, read_parcellation
+    def endpoints_path(
+        self, parcellation: Parcellation, space: str | None = None, assignment: str = 'radial'
+    ) -> Path:
+        """File of `endpoints`, which is made if it is not there; the atlas was read before."""
         from lacuna.streamlines.disconnection import assign_endpoints
 
-        placed, atlas = self.in_space(space), fetch(atlas)
+        placed, atlas = self.in_space(space), parcellation.atlas
         transform = self._transform(placed.space, atlas.space)
-        path = placed.endpoints_path(read_parcellation(atlas), transform, assignment=assignment)
+        path = placed.endpoints_path(parcellation, transform, assignment=assignment)
 
         def make() -> None:
             parcels = self.parcellation(atlas, placed.space)

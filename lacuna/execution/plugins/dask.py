@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from lacuna.errors import InputError
+from lacuna.errors import InputError, reason_of
 from lacuna.execution.plugins.local import Numbered, Outcome, attempt
 
 _LOGGER = logging.getLogger('lacuna')
@@ -26,7 +26,7 @@ _FEWEST = 8
 #: seconds for the outcome of a task that has ended to come from its worker
 _PATIENCE = 20
 #: jobs, if the file does not say how many
-JOBS = 4
+_JOBS = 4
 _CORES, _MEMORY = 1, '4GB'
 
 
@@ -97,8 +97,7 @@ class DaskPool:
                 submit(task)
                 continue
             except Exception as error:  # noqa: BLE001  of Dask itself: that of the task is in its outcome
-                said = ' '.join(str(error).split())
-                outcome = Outcome(task[0], reason=f'Dask did not finish it: {said}')
+                outcome = Outcome(task[0], reason=f'Dask did not finish it: {reason_of(error)}')
             yield task, outcome
             submit_more()
 
@@ -199,7 +198,7 @@ def on_cluster(settings: Mapping[str, Any], logs: Path) -> Iterator[DaskPool]:
 
 
 def _started(name: str, settings: Mapping[str, Any], logs: Path) -> Any:
-    least = settings.get('minimum', settings.get('jobs', 0 if 'maximum' in settings else JOBS))
+    least = settings.get('minimum', settings.get('jobs', 0 if 'maximum' in settings else _JOBS))
     most = max(least, settings.get('maximum', settings.get('jobs', least)))
     options = dict(settings.get('options', {}))
     scheduler = {'dashboard_address': ':0', **options.pop('scheduler_options', {})}

@@ -11,6 +11,7 @@ from pathlib import Path
 from traceback import format_exc
 from typing import Any
 
+from lacuna.errors import reason_of
 from lacuna.utils.processes import Usage, measured, start_worker
 
 #: the arguments of a task, with its number
@@ -57,7 +58,7 @@ def attempt(number: int, function: Callable[..., object], arguments: tuple[Any, 
         try:
             function(*arguments)
         except Exception as error:  # noqa: BLE001  goes into the record of the run
-            reason, traceback = ' '.join(str(error).split()) or type(error).__name__, format_exc()
+            reason, traceback = reason_of(error), format_exc()
     return Outcome(number, usage, reason, traceback)
 
 
