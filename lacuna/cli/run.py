@@ -12,6 +12,7 @@ from lacuna.execution.config import ENGINES, ON_EMPTY, REPORTS, RunConfig, confi
 from lacuna.execution.execute import prepare, run_config
 from lacuna.execution.pools import Pools
 from lacuna.images.spaces import RESOLUTIONS, SPACES
+from lacuna.streamlines.endpoints import RULES
 from lacuna.utils.cache import cache_dir
 from lacuna.utils.cache_contents import using
 from lacuna.utils.processes import stopped_by_sigterm
@@ -47,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--connectome-path',
         type=Path,
         metavar='TRACTOGRAM',
-        help='normative tractogram (.tck, .trk, .trk.gz, .trx), or the name of a fetched connectome',
+        help='normative tractogram (.tck, .trk, .trk.gz, .trx), a folder of them, one a bundle, or the name of a fetched '
+        'connectome',
     )
     parser.add_argument(
         '--config',
@@ -141,6 +143,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--compute-roi-disconnection',
         action='store_true',
         help='write how much of each parcel is disconnected, in percent',
+    )
+    atlases.add_argument(
+        '--lesion-load',
+        action='store_true',
+        help='write how much of each parcel is lesion, in percent; also for a probability atlas (4D) given by '
+        '--custom-parcellation',
+    )
+    atlases.add_argument(
+        '--compute-networks',
+        action='store_true',
+        help='write how much of each network of parcels, and between networks, is disconnected',
+    )
+    atlases.add_argument(
+        '--compute-higher-order',
+        action='store_true',
+        help='write by how many steps the shortest paths between parcels get longer',
+    )
+    atlases.add_argument(
+        '--spared-threshold',
+        type=float,
+        metavar='PCT',
+        help=_default(
+            'spared_threshold', 'percent of a connection that has to be spared for a path to lead along it'
+        ),
+    )
+    atlases.add_argument(
+        '--assignment',
+        choices=RULES,
+        help=_default(
+            'assignment',
+            'parcel of the end of a streamline: radial, the nearest within 4 mm; end-voxels, that of its voxel',
+        ),
+    )
+    atlases.add_argument(
+        '--bundles',
+        nargs='+',
+        metavar=('SOURCE', 'NAME'),
+        help='bundles of the tractogram: a table, groups (those of a .trx, or the files of a folder) or none; and their '
+        'name in file names (default: the table TRACTOGRAM_bundles.tsv, or groups, if there are any)',
     )
 
     how = parser.add_argument_group('how to run')
