@@ -147,41 +147,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     atlases.add_argument(
         '--lesion-load',
         action='store_true',
-        help='write how much of each parcel is lesion, in percent; also for a probability atlas (4D) given by '
-        '--custom-parcellation',
+        help='write how much of each parcel, or region of a 4D probability atlas, is lesion',
     )
     atlases.add_argument(
         '--compute-networks',
         action='store_true',
-        help='write how much of each network of parcels, and between networks, is disconnected',
+        help='write the same of networks, and between networks',
     )
     atlases.add_argument(
         '--compute-higher-order',
         action='store_true',
-        help='write by how many steps the shortest paths between parcels get longer',
+        help='write how much longer the paths between parcels get',
     )
     atlases.add_argument(
         '--spared-threshold',
         type=float,
         metavar='PCT',
-        help=_default(
-            'spared_threshold', 'percent of a connection that has to be spared for a path to lead along it'
-        ),
+        help=_default('spared_threshold', 'percent spared of a connection that a path needs'),
     )
     atlases.add_argument(
         '--assignment',
         choices=RULES,
         help=_default(
             'assignment',
-            'parcel of the end of a streamline: radial, the nearest within 4 mm; end-voxels, that of its voxel',
+            'parcel of an end: the nearest within 4 mm, or that of its voxel',
         ),
     )
     atlases.add_argument(
         '--bundles',
         nargs='+',
         metavar=('SOURCE', 'NAME'),
-        help='bundles of the tractogram: a table, groups (those of a .trx, or the files of a folder) or none; and their '
-        'name in file names (default: the table TRACTOGRAM_bundles.tsv, or groups, if there are any)',
+        help='table of the bundles, groups (of a .trx, or files of a folder) or none, and their name in file names '
+        '(default: TRACTOGRAM_bundles.tsv, or groups, if there are any)',
     )
 
     how = parser.add_argument_group('how to run')
