@@ -164,8 +164,8 @@ def execute(
 ) -> RunResult:
     """Do what the plan says is missing, and bring the table of failures and the reports up to date."""
     from lacuna.bids.failures import update_failures
-    from lacuna.execution.sidecars import write_description
     from lacuna.execution.reasons import is_full
+    from lacuna.execution.sidecars import write_description
     from lacuna.execution.workfolders import remove_of_dead_runs
 
     config = plan.config

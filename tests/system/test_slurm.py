@@ -68,7 +68,9 @@ def wait_for(condition):
         if found := condition():
             return found
         time.sleep(0.1)
-    pytest.fail(f'waited for several minutes; the queue: {ask("squeue")}; the node: {ask("scontrol", "show", "node")}')
+    pytest.fail(
+        f'waited for several minutes; the queue: {ask("squeue")}; the node: {ask("scontrol", "show", "node")}'
+    )
 
 
 class Study:
