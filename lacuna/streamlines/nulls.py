@@ -6,7 +6,6 @@ other; only counts and sums are kept. Sums are of whole numbers, so they do not 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -83,16 +82,16 @@ class Targets:
     ----------
     groups : lacuna.streamlines.bundles.Groups, optional
         Bundles.
-    tables : mapping
+    tables : dict
         The parcels at the ends of all streamlines, by the name of the atlas
         (:class:`lacuna.streamlines.endpoints.EndpointTable`).
-    networks : mapping
+    networks : dict
         The network of each parcel, by the name of the atlas; empty for a parcel without one.
     """
 
     groups: Groups | None = None
-    tables: Mapping[str, EndpointTable] = field(default_factory=dict)
-    networks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tables: dict[str, EndpointTable] = field(default_factory=dict)
+    networks: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class NullDisconnection:
