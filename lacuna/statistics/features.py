@@ -67,7 +67,7 @@ class Features:
     Attributes
     ----------
     kind : str
-        One of `KINDS`, or any word of letters and digits for a frame.
+        One of those that ``lacuna stats --features`` takes, or any word of letters and digits for a frame.
     values : pandas.DataFrame
         (participants, features) float; a participant is affected where it is not 0. Its index are ids with ``sub-``.
     atlas : str or None
