@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lacuna.bids.results import load_results
     from lacuna.execution.execute import run
     from lacuna.execution.result import RunResult
+    from lacuna.statistics.analysis import Statistics, stats
     from lacuna.streamlines.lesion import Lesion
     from lacuna.streamlines.tractogram import Tractogram
 
@@ -22,12 +23,14 @@ __version__ = '0.1.0.dev0'
 _MODULES = {
     'Lesion': 'lacuna.streamlines.lesion',
     'RunResult': 'lacuna.execution.result',
+    'Statistics': 'lacuna.statistics.analysis',
     'Tractogram': 'lacuna.streamlines.tractogram',
     'load_results': 'lacuna.bids.results',
     'run': 'lacuna.execution.execute',
+    'stats': 'lacuna.statistics.analysis',
 }
 
-__all__ = ['Lesion', 'RunResult', 'Tractogram', '__version__', 'load_results', 'run']
+__all__ = ['Lesion', 'RunResult', 'Statistics', 'Tractogram', '__version__', 'load_results', 'run', 'stats']
 
 
 def __getattr__(name: str) -> Any:

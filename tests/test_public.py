@@ -3,11 +3,19 @@
 import pkgutil
 from importlib import import_module
 
+import numpy as np
+import pandas as pd
+
 import lacuna
 
 
 def modules():
     return [each.name for each in pkgutil.walk_packages(lacuna.__path__, 'lacuna.')]
+
+
+def _cohort():
+    features = pd.DataFrame({'a': np.arange(12.0) % 5})
+    return features, pd.DataFrame({'score': np.arange(12.0) % 7})
 
 
 def test_every_public_name_twice(toy, tmp_path):
@@ -25,6 +33,10 @@ def test_every_public_name_twice(toy, tmp_path):
             .finished[0]
             .outputs
         ),
+        'stats': lambda: (
+            lacuna.stats(*_cohort(), 'score', volume=False, permutations=9).families[0].table['t'].tolist()
+        ),
+        'Statistics': lambda: lacuna.Statistics.__name__,
         'load_results': lambda: [lesion.summary for lesion in lacuna.load_results(tmp_path / 'out')],
     }
     assert use.keys() == set(lacuna.__all__)

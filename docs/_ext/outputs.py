@@ -2,7 +2,7 @@
 
 from sphinx.util.docutils import SphinxDirective
 
-from lacuna.bids.outputs import connectome_tdi_path, output_name, outputs
+from lacuna.bids.outputs import connectome_tdi_path, group_output_name, output_name, outputs
 
 
 def setup(app):
@@ -27,5 +27,9 @@ def file_name(output):
     """The pattern of its name, with the variable parts in angle brackets."""
     if output.level == 'connectome':
         return connectome_tdi_path('<name>', '<space>', '<mm>').as_posix()
+    if output.level == 'group':
+        stat = '<stat>' if output.suffix == 'statmap' else None
+        scope = f'<{output.scope}>' if output.scope else None
+        return group_output_name('group_<entities>', output.key, output.desc, scope=scope, stat=stat)
     entities = {output.scope: f'<{output.scope}>'} if output.scope else {}
     return output_name('<mask>', output.key, **entities)

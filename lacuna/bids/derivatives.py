@@ -162,7 +162,7 @@ def remove_unused_connectomes(root: Path) -> None:
             sidecar_path(path).unlink(missing_ok=True)
 
 
-def check_output_dir(root: Path, source: Path) -> None:
+def check_output_dir(root: Path, source: Path | None = None) -> None:
     """Refuse an output folder that cannot be written to, or that belongs to something else.
 
     Nothing is created.
@@ -175,7 +175,7 @@ def check_output_dir(root: Path, source: Path) -> None:
     if root.exists() and not root.is_dir():
         message = f'the output folder {root} is a file'
         raise InputError(message)
-    if source.is_dir() and root.exists() and root.samefile(source):
+    if source and source.is_dir() and root.exists() and root.samefile(source):
         message = f'the output folder {root} is the input folder; choose another'
         raise InputError(message)
     existing = next(path for path in (root, *root.parents) if path.exists())

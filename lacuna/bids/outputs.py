@@ -21,8 +21,8 @@ class Output:
     ----------
     key : str
     level : str
-        ``mask`` (one for each lesion), ``figure`` (the same, in the folder of figures) or ``connectome`` (one for each
-        tractogram).
+        ``mask`` (one for each lesion), ``figure`` (the same, in the folder of figures), ``connectome`` (one for each
+        tractogram) or ``group`` (one for each analysis of all lesions).
     scope : str or None
         The entity that distinguishes its variants: ``space``, ``atlas`` or none.
     desc, suffix : str or None
@@ -119,6 +119,43 @@ def output_name(stem: str, key: str, **entities: str) -> str:
     if output.suffix:
         parts.append(output.suffix)
     return '_'.join(parts) + output.extension
+
+
+def group_output_name(
+    stem: str,
+    key: str,
+    desc: str,
+    *,
+    scope: str | None = None,
+    seg: str | None = None,
+    stat: str | None = None,
+) -> str:
+    """Return the file name of one output of an analysis of all lesions.
+
+    Parameters
+    ----------
+    stem : str
+        ``group`` and the entities that all lesions share.
+    key : str
+        Key in the table of outputs.
+    desc : str
+        Letters and digits.
+    scope : str, optional
+        Value of the entity of the output's scope.
+    seg : str, optional
+        What the rows of a table are, if not the parcels of the atlas themselves.
+    stat : str, optional
+        What the values of a map are.
+
+    Examples
+    --------
+    >>> group_output_name('group_label-lesion', 'score_map', 'nihssvoxels', scope='MNI152NLin6Asym', stat='t')
+    'group_label-lesion_method-snm_space-MNI152NLin6Asym_desc-nihssvoxels_stat-t_statmap.nii.gz'
+    """
+    output = outputs()[key]
+    entities = {output.scope or '': scope, 'seg': seg, 'desc': desc, 'stat': stat}
+    parts = [stem, 'method-snm', *(f'{name}-{value}' for name, value in entities.items() if value)]
+    return '_'.join([*parts, output.suffix or '']) + output.extension
 
 
 def parse_output_name(name: str) -> tuple[str, str, str | None] | None:

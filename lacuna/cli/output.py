@@ -74,10 +74,8 @@ def print_result(result: RunResult, *, verbose: int = 0) -> None:
     """Print what failed, a table of the lesions, and where the results are; with `verbose`, each path."""
     finished, failed, paths = result.finished, len(result.failures), result.paths
     if failed:
-        print(
-            f'lacuna: {failed} of {len(finished) + failed} masks failed; see {paths.failures}',
-            file=sys.stderr,
-        )
+        see = f'; see {paths.failures}' if paths.failures else ''
+        print(f'lacuna: {failed} of {len(finished) + failed} masks failed{see}', file=sys.stderr)
     for subject, reason in result.missing_reports.items():
         print(f'lacuna: sub-{subject}: no report: {reason}', file=sys.stderr)
     _print_table(result)

@@ -21,6 +21,7 @@ from lacuna.cli import (
     report,
     run,
     slurm,
+    stats,
     tutorial,
 )
 from lacuna.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, LacunaError
@@ -40,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_parser(commands)
     slurm.add_parser(commands)
     collect.add_parser(commands)
+    stats.add_parser(commands)
     report.add_parser(commands)
     fetch.add_parser(commands)
     index.add_parser(commands)

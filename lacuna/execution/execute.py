@@ -164,6 +164,7 @@ def execute(
 ) -> RunResult:
     """Do what the plan says is missing, and bring the table of failures and the reports up to date."""
     from lacuna.bids.failures import update_failures
+    from lacuna.execution.reasons import is_full
     from lacuna.execution.sidecars import write_description
     from lacuna.execution.workfolders import remove_of_dead_runs
 
@@ -192,8 +193,13 @@ def execute(
     looked_at = {mask.path for mask in (*plan.done, *(job.mask for job in plan.todo))}
     looked_at |= {each.path for each in (*plan.skipped, *plan.failed)}
     failed = {failure.path for failure in failures}
-    with lock.tables():
-        table = update_failures(config.output_dir, looked_at, failures)
+    try:
+        with lock.tables():
+            table = update_failures(config.output_dir, looked_at, failures)
+    except OSError as error:
+        if not is_full(error) or not failures:  # else the failures, which were said, say it
+            raise
+        table = None
     pages, missing = _make_reports(plan, failures, show=show) if config.report != 'none' else ((), {})
     return RunResult(
         finished=_finished(plan, [job for job in plan.todo if job.mask.path not in failed]),
@@ -266,7 +272,10 @@ def _run_recorded(
             raise
         finally:
             _LOGGER.info('%s', status)
-            record.finish(status, code)
+            unrecorded = record.finish(status, code)
+        if unrecorded and not failures:
+            faults.append(unrecorded)
+            _LOGGER.error('lacuna: %s', unrecorded)
         if config.overwrite:
             remove_unused_connectomes(config.output_dir)
     return failures, faults, doubts

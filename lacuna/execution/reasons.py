@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 #: bytes: a disk with less is as good as full, for a file that did not fit is gone again
 _NO_ROOM = 100e6
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Reasons:
@@ -42,6 +43,11 @@ class Reasons:
         return f'{reason} (details: {details})' if details else reason
 
 
+def is_full(error: OSError) -> bool:
+    """Whether an error says that a disk is full, or that its user may not use more of it."""
+    return error.errno in _FULL
+
+
 def full_disk(reason: str, folders: Mapping[str, Path]) -> str | None:
     """Which folders lie on a disk that is full, if that is what an error says.
 
@@ -57,7 +63,7 @@ def full_disk(reason: str, folders: Mapping[str, Path]) -> str | None:
     str or None
         Such as ``the work folder /tmp/x``; None if the error says something else, or none of these disks is full.
     """
-    if not any(os.strerror(number).lower() in reason.lower() for number in (errno.ENOSPC, errno.EDQUOT)):
+    if not any(os.strerror(number).lower() in reason.lower() for number in _FULL):
         return None
     full = []
     for name, folder in folders.items():

@@ -11,7 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -82,14 +82,19 @@ class RunRecord:
         self._warnings.extend(doubts)
 
     def write_now_and_then(self) -> None:
-        """Write the file, unless that was done a moment ago."""
+        """Write the file, unless that was done a moment ago; on a full disk the next version may succeed."""
         if time.monotonic() - self._written > _EVERY:
-            self.write()
+            with suppress(OSError):
+                self.write()
 
-    def finish(self, status: str, exit_code: int) -> None:
-        """Note how the run has ended, and write the file."""
+    def finish(self, status: str, exit_code: int) -> str | None:
+        """Note how the run has ended, and write the file; return why that is not possible."""
         self._about.update(finished=_now(), status=status, exit_code=exit_code)
-        self.write()
+        try:
+            self.write()
+        except OSError as error:
+            return f'{self._path}: {error.strerror or error}'
+        return None
 
     def write(self) -> None:
         """Write the file."""
@@ -122,7 +127,8 @@ def logging_to(path: Path) -> Iterator[None]:
         yield
     finally:
         _LOGGER.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):
+            handler.close()
 
 
 def write_methods(folder: Path, text: str) -> None:

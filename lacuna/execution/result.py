@@ -51,7 +51,7 @@ class RunPaths:
     log_dir : pathlib.Path or None
         Settings, log, methods text and ``run.json``; None if there was nothing to do.
     failures : pathlib.Path or None
-        Table of the masks that failed, in this run or an earlier one; None if there are none.
+        Table of the masks that failed, in this run or an earlier one; None if there are none, or no room for it.
     reports : tuple of pathlib.Path
         Page of each participant of the run.
     """

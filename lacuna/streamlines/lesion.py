@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from lacuna.streamlines.disconnection import Disconnection, ParcelDisconnection
 if TYPE_CHECKING:
     from lacuna.images.atlases import Atlas
     from lacuna.streamlines.bundles import BundleDisconnection
+    from lacuna.streamlines.nulls import NullDisconnection
     from lacuna.streamlines.tractogram import Tractogram
 
 
@@ -173,6 +175,66 @@ class Lesion:
             message = f'{self.tractogram.path}: no bundles are known; give the table that says which streamlines are in which'
             raise TractogramError(message)
         return self._found.bundles(self.tractogram.bundle_set(found[1], self.space))
+
+    def nulls(
+        self,
+        n: int = 1000,
+        *,
+        seed: int = 0,
+        inside: float = 0.95,
+        within: str = 'brain',
+        mirrors: bool = False,
+        bundles: str | Path | None = None,
+        atlases: Sequence[str | tuple[Any, Any, str]] = (),
+        folder: Path | None = None,
+        assignment: str = 'radial',
+    ) -> NullDisconnection:
+        """Ask whether lesions of the same volume and shape would disconnect as much elsewhere.
+
+        The null lesions are drawn from all places in the brain where the lesion fits, in all turns that keep its grid.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+        seed : int
+            The random numbers come from this and the checksum of the mask.
+        inside : float
+            Share of the lesion, 0 to 1, that has to be in the brain; the lesion's own share, if that is smaller.
+        within : str
+            ``brain``, or ``hemisphere``: only the one that holds most of the lesion.
+        mirrors : bool
+            Mirror images of the lesion too.
+        bundles : path, optional
+            See `bundles`; by default, those that are found, if any.
+        atlases : sequence
+            Atlases whose parcels are looked at too, see `parcels`.
+        folder, assignment
+            See `parcels`.
+
+        Returns
+        -------
+        lacuna.streamlines.nulls.NullDisconnection
+
+        Raises
+        ------
+        lacuna.errors.InputError
+            If a setting is not valid, or there is no such atlas.
+        """
+        from lacuna.streamlines.null_lesions import NullSettings, null_lesions
+        from lacuna.streamlines.nulls import NullDisconnection, Targets
+
+        settings = NullSettings(n=n, seed=seed, inside=inside, within=within, mirrors=mirrors)
+        found = self.tractogram.bundles(bundles)
+        tables, networks = {}, {}
+        for each in atlases:
+            atlas = _found_atlas(each, self.space, folder)
+            tables[atlas.name] = self.tractogram.endpoints(atlas, self.space, assignment=assignment)
+            networks[atlas.name] = self.tractogram.parcellation(atlas, self.space).networks
+        targets = Targets(found[1] if found else None, tables, networks)
+        workers = self.tractogram.nprocs
+        lesions = null_lesions(self._mask, settings, workers=workers)
+        return NullDisconnection(self.tractogram.index(self.space), lesions, targets, workers)
 
     def plot(self, kind: str = 'glass_brain', **options: Any) -> Any:
         """Draw the map with nilearn.

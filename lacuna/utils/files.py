@@ -30,8 +30,10 @@ def replacing(target: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # of a full disk, say
+            error.filename = str(target)
         raise
 
 

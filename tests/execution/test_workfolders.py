@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from helpers.cohort import tree, write_cohort
+from helpers.cohort import find, tree, write_cohort
 
 from lacuna.execution.workfolders import remove_of_dead_runs
 from lacuna.utils.locks import file_lock
@@ -25,6 +25,7 @@ def cohort(tmp_path):
 @pytest.fixture
 def start(tmp_path, cohort):
     """Start ``lacuna run snm`` in a folder of its own, with a TMPDIR of its own."""
+    started = []
 
     def begin(*options):
         words = [
@@ -36,7 +37,7 @@ def start(tmp_path, cohort):
             '--connectome-path',
             cohort.tracks,
         ]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, '-m', 'lacuna', *map(str, words), '--nprocs', '1', *options],
             cwd=tmp_path / 'here',
             env={**os.environ, 'TMPDIR': str(tmp_path / 'tmp')},
@@ -45,16 +46,21 @@ def start(tmp_path, cohort):
             text=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )
+        started.append(process)
+        return process
 
-    return begin
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 def work_files(folder):
-    return sorted(folder.rglob('lacuna_*_wf*'))
+    return find(folder, 'lacuna_*_wf*')
 
 
 def until_first(process, folder):
-    while process.poll() is None and not list(folder.rglob('*_stats.json')):
+    while process.poll() is None and not find(folder, '*_stats.json'):
         time.sleep(0.01)
     assert process.poll() is None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from fnmatch import fnmatch
 from pathlib import Path
 
 from lacuna.testing import Toy, write_toy
@@ -10,6 +12,15 @@ from lacuna.testing import Toy, write_toy
 def tree(folder: Path) -> set[str]:
     """All files below a folder, by their relative paths."""
     return {str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file()}
+
+
+def find(folder: Path, pattern: str) -> list[Path]:
+    """What has such a name below a folder in which a run may be at work.
+
+    Folders that vanish meanwhile are passed over; ``rglob`` raises an error for them.
+    """
+    found = (Path(at, name) for at, folders, files in os.walk(folder) for name in (*folders, *files))
+    return sorted(path for path in found if fnmatch(path.name, pattern))
 
 
 def write_cohort(folder: Path, masks: int) -> Toy:

@@ -45,7 +45,9 @@ def test_every_output_is_in_the_table(site):
             name = f'connectome/tractogram-<name>_space-<space>_res-<mm>_{output["suffix"]}'
         else:
             scope = [f'{output["scope"]}-<{output["scope"]}>'] if output['scope'] else []
-            name = '_'.join(filter(None, ['<mask>_method-snm', *scope, *parts]))
+            stem = 'group_<entities>' if output['level'] == 'group' else '<mask>'
+            parts[1:1] = ['stat-<stat>'] if output['suffix'] == 'statmap' else []
+            name = '_'.join(filter(None, [f'{stem}_method-snm', *scope, *parts]))
         (row,) = (row for row in rows if f'{key}: {output["about"]}' in row)
         assert name + output['extension'] in row
         assert ('.json)' in row) == output['sidecar']

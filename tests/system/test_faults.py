@@ -10,7 +10,7 @@ import time
 import nibabel as nb
 import numpy as np
 import pytest
-from helpers.cohort import tree, write_cohort
+from helpers.cohort import find, tree, write_cohort
 
 MASKS = 10  # enough for workers
 
@@ -70,7 +70,7 @@ def test_disk_that_fills_up_during_a_run(tmp_path, small_disk, nprocs):
         toy.tracks, '-w', small_disk / 'work', '--nprocs', str(nprocs), '--engine', 'mrtrix',
     ]  # fmt: skip
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not list((tmp_path / 'out').rglob('*_stats.json')):
+    while process.poll() is None and not find(tmp_path / 'out', '*_stats.json'):
         time.sleep(0.01)
     ballast = small_disk / 'ballast'
     with ballast.open('wb', buffering=0) as stream:
@@ -95,6 +95,40 @@ def test_disk_that_fills_up_during_a_run(tmp_path, small_disk, nprocs):
     assert (done.returncode, f'{MASKS} masks done ({MASKS - made} now)' in done.stdout) == (0, True), (
         done.stderr
     )
+
+
+@pytest.mark.parametrize(
+    'share', [pytest.param(n / 11, marks=[] if n in (2, 6, 10) else pytest.mark.soak) for n in range(1, 11)]
+)
+def test_disk_that_is_too_small(tmp_path, small_disk, share):
+    """It holds a part of the results: the run ends, says so in one line, and the next one finishes."""
+    toy = write_cohort(tmp_path, MASKS)
+    out = small_disk / 'out'
+    words = [
+        sys.executable, '-m', 'lacuna', 'run', 'snm', '--no-report', tmp_path / 'bids', out, '--connectome-path', toy.tracks,
+        '-w', tmp_path / 'work', '--nprocs', '2',
+    ]  # fmt: skip
+
+    def run(size):
+        subprocess.run(['mount', '-o', f'remount,size={size}', small_disk], check=True)
+        return subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+
+    assert run('100m').returncode == 0
+    expected = results(out)
+    used = shutil.disk_usage(small_disk).used
+    shutil.rmtree(out)
+
+    begin = time.monotonic()
+    done = run(int(share * used))
+    assert time.monotonic() - begin < 30
+    assert done.returncode in (1, 2), done.stderr
+    assert done.stderr.lower().count('no space left') == 1, done.stderr
+    assert 'Traceback' not in done.stderr
+    assert results(out).items() <= expected.items()  # nothing half-written
+
+    again = run('100m')
+    assert again.returncode == 0, again.stderr
+    assert results(out) == expected
 
 
 @pytest.fixture
@@ -214,7 +248,7 @@ def test_slow_rename(tmp_path, cohort_command, hook):
         env={**os.environ, **slow},
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    while process.poll() is None and not list((tmp_path / 'out').rglob('sub-*/anat/.tmp-*')):
+    while process.poll() is None and not find(tmp_path / 'out/sub-01', '.tmp-*'):
         time.sleep(0.01)
     process.kill()
     process.wait()

@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from helpers.cohort import tree, write_cohort
+from helpers.cohort import find, tree, write_cohort
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +54,7 @@ def test_stopped_in_the_middle(cohort, tmp_path, nprocs, stop):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     deadline = time.monotonic() + 60
-    while len(list(out.rglob('*stats.json'))) < 2 and time.monotonic() < deadline and process.poll() is None:
+    while len(find(out, '*stats.json')) < 2 and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(stop)
     _, said = process.communicate(timeout=20)  # no child keeps the pipes open

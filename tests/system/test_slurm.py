@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import psutil
 import pytest
-from helpers.cohort import tree, write_cohort
+from helpers.cohort import find, tree, write_cohort
 
 from lacuna.images.spaces import standard_grid
 from lacuna.testing import world_coordinates, write_mask
@@ -68,7 +68,9 @@ def wait_for(condition):
         if found := condition():
             return found
         time.sleep(0.1)
-    pytest.fail('waited for several minutes')
+    pytest.fail(
+        f'waited for several minutes; the queue: {ask("squeue")}; the node: {ask("scontrol", "show", "node")}'
+    )
 
 
 class Study:
@@ -127,7 +129,7 @@ class Study:
         return {name: (self.output / name).read_bytes() for name in names}
 
     def maps(self):
-        return sorted(self.output.rglob('*_desc-disconnectionpct.nii.gz'))
+        return find(self.output, '*_desc-disconnectionpct.nii.gz')
 
 
 def jobs(*states):
@@ -270,7 +272,10 @@ def test_as_an_array(tmp_path):
         [*submit, tmp_path / 'slow.sh'], env=cold, stdout=subprocess.PIPE, text=True
     ) as array:
         number = array.stdout.readline().strip()
-        wait_for(lambda: len(study.maps()) == MASKS - 1)
+        # or all others have ended, and their logs say why
+        wait_for(lambda: len(study.maps()) == MASKS - 1 or jobs('R', 'PD', 'CG') == [f'{number}_2'])
+        logs = [path.read_text() for path in (study.output / 'logs').glob('slurm-*')]
+        assert len(study.maps()) == MASKS - 1, logs
         ask('scancel', f'{number}_2')
     assert array.returncode != 0
     assert len(list((tmp_path / 'cache/index').iterdir())) == 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -196,14 +197,23 @@ class Index:
             If the index is damaged, or the mask does not lie on the 1 mm lattice and the tractogram is needed
             but not given or changed.
         """
-        prepared = mask_on_lattice(mask, affine)
-        marks = self._marks(prepared.certain)
-        self._mark_loose(prepared, marks)
-        if prepared.possible is not None:
-            doubtful = self._marks(prepared.possible)
+        return self.select_on_lattice(mask_on_lattice(mask, affine))
+
+    def select_on_lattice(self, mask: MaskOnLattice) -> np.ndarray:
+        """Return the streamlines with a vertex in a mask that was prepared, see `select`."""
+        marks = self._marks(mask.certain)
+        self._mark_loose(mask, marks)
+        if mask.possible is not None:
+            doubtful = self._marks(mask.possible)
             doubtful[marks.view(bool)] = 0
-            self._decide(np.flatnonzero(doubtful.view(bool)), prepared, marks)
+            self._decide(np.flatnonzero(doubtful.view(bool)), mask, marks)
         return np.flatnonzero(marks.view(bool)).astype(np.uint32)
+
+    def with_threads(self, nprocs: int) -> Index:
+        """Return the same index with another number of threads for a query."""
+        other = copy(self)
+        other.nprocs = max(1, nprocs)
+        return other
 
     def _marks(self, wanted: Wanted) -> np.ndarray:
         marks = np.zeros(self.streamlines, np.uint8)

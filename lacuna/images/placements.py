@@ -1,0 +1,318 @@
+"""All places in the brain where a lesion of the same volume and shape fits, and a random draw from them.
+
+Everything lies on voxels of 1 mm, centred on whole millimetres: there, each turn by right angles and each shift by whole
+voxels keeps volume and shape exactly. The places are enumerated, not tried: the correlation of a body with a region, by
+the fast Fourier transform, tells for every shift at once how many voxels of the body are inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import permutations, product
+
+import numpy as np
+
+from lacuna.images.overlap import covered_voxels
+from lacuna.measures import lesion_part, world_box
+
+#: from how many voxels on the sums need double precision to be off by less than half a voxel
+_MANY = 100_000
+#: sums of a map that are this small are 0
+_NOTHING = 1e-6
+#: of a millimetre, by which turned axes may be off
+_CLOSE = 1e-3
+
+
+@dataclass(frozen=True)
+class Body:
+    """Some voxels of 1 mm and where they are; in one piece or in several, which move together.
+
+    Attributes
+    ----------
+    voxels : numpy.ndarray
+        (x, y, z) bool or float, along the world axes (RAS+).
+    first : numpy.ndarray
+        (3,) int64, centre of the first voxel, mm.
+    """
+
+    voxels: np.ndarray
+    first: np.ndarray
+
+    @classmethod
+    def of(cls, mask: np.ndarray, affine: np.ndarray) -> Body:
+        """The voxels of 1 mm whose centre lies in a mask, (x, y, z), on any grid; empty for an empty mask.
+
+        Nothing changes if the mask has such voxels itself. The volume is the same for voxels of whole millimetres.
+
+        Examples
+        --------
+        >>> body = Body.of(np.ones((1, 1, 1), bool), np.diag([-2.0, 2, 2, 1]))
+        >>> body.voxels.shape, body.first
+        ((2, 2, 2), array([ 0, -1, -1]))
+        """
+        part, part_affine = lesion_part(np.asarray(mask), affine)
+        if not part.size:
+            return cls(np.zeros((0, 0, 0), bool), np.zeros(3, np.int64))
+        low, high = np.rint(world_box(part, part_affine)).astype(np.int64)
+        shape = tuple((high - low + 3).tolist())
+        grid = np.eye(4)
+        grid[:3, 3] = low - 1
+        whole = np.zeros(shape, bool)
+        whole.reshape(-1)[covered_voxels(part, part_affine, shape, grid)] = True
+        found, moved = lesion_part(whole, grid)
+        return cls(np.ascontiguousarray(found), np.rint(moved[:3, 3]).astype(np.int64))
+
+    def count(self, place: Body) -> int:
+        """How many voxels of another body are in this one."""
+        low = np.maximum(self.first, place.first)
+        high = np.minimum(self.first + self.voxels.shape, place.first + place.voxels.shape)
+        if (high <= low).any():
+            return 0
+        own, other = (
+            each.voxels[tuple(map(slice, low - each.first, high - each.first))] for each in (self, place)
+        )
+        return int(np.count_nonzero((own != 0) & (other != 0)))
+
+    def turned(self, turn: np.ndarray) -> np.ndarray:
+        """The voxels after a turn of `turns`.
+
+        >>> Body(np.arange(6).reshape(1, 2, 3), np.zeros(3)).turned(np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]])).shape
+        (3, 1, 2)
+        """
+        order = np.abs(turn).argmax(axis=1)
+        view = self.voxels.transpose(order)
+        return view[tuple(slice(None, None, -1 if sum(row) < 0 else 1) for row in turn)]
+
+
+def turns(affine: np.ndarray, *, mirrors: bool = False) -> list[np.ndarray]:
+    """The turns by right angles about the world axes that keep a grid: 24 for cubes along the axes; no turn comes first.
+
+    Parameters
+    ----------
+    affine : numpy.ndarray
+        4 x 4, voxels to world mm.
+    mirrors : bool
+        Mirror images too, which makes twice as many.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        (3, 3) int64, signed permutations.
+
+    Examples
+    --------
+    >>> len(turns(np.eye(4))), len(turns(np.eye(4), mirrors=True)), len(turns(np.diag([1, 1, 3, 1])))
+    (24, 48, 8)
+    """
+    to_voxel, to_world = np.linalg.inv(affine[:3, :3]), affine[:3, :3]
+    found = []
+    for order, signs in product(permutations(range(3)), product((1, -1), repeat=3)):
+        turn = np.zeros((3, 3), np.int64)
+        turn[range(3), order] = signs
+        if not mirrors and round(np.linalg.det(turn)) < 0:
+            continue
+        within = to_voxel @ turn @ to_world  # the same turn in steps of voxels: again a signed permutation
+        if np.abs(within - np.rint(within)).max() < _CLOSE and np.abs(within).max() < 1 + _CLOSE:
+            found.append(turn)
+    return found
+
+
+@dataclass(frozen=True)
+class Places:
+    """Places drawn at random from all that are valid.
+
+    Attributes
+    ----------
+    valid : int
+        How many there are, the body's own included.
+    turn : numpy.ndarray
+        (n,) int64, number of the turn.
+    first : numpy.ndarray
+        (n, 3) int64, where the first voxel of the turned body is, mm.
+    inside : numpy.ndarray
+        (n,) int64, voxels of the body that are inside.
+    """
+
+    valid: int
+    turn: np.ndarray
+    first: np.ndarray
+    inside: np.ndarray
+
+    @classmethod
+    def none(cls) -> Places:
+        """No place."""
+        return cls(0, np.empty(0, np.int64), np.empty((0, 3), np.int64), np.empty(0, np.int64))
+
+
+def draw(
+    body: Body,
+    region: Body,
+    n: int,
+    rng: np.random.Generator,
+    *,
+    need: int,
+    among: Sequence[np.ndarray],
+    tissues: Sequence[tuple[Body, float]] = (),
+    weight: Body | None = None,
+    workers: int = 1,
+) -> Places:
+    """Draw from all valid places of a body, other than its own, without replacement.
+
+    Parameters
+    ----------
+    body, region : Body
+    n : int
+        How many; fewer, if there are no more.
+    rng : numpy.random.Generator
+    need : int
+        Voxels of the body that have to be inside the region.
+    among : sequence of numpy.ndarray
+        Its turns, the first of which is none.
+    tissues : sequence of (Body, float)
+        Maps whose mean over the body has to be that at its own place, and by how much it may differ.
+    weight : Body, optional
+        A map: the chance of a place is proportional to its sum over the body. By default, all have the same.
+    workers : int
+        Threads.
+    """
+    fields = [tissue for tissue, _ in tissues] + ([weight] if weight else [])
+    size = int(np.count_nonzero(body.voxels))
+    wanted = [(_sum(tissue, body), slack * size) for tissue, slack in tissues]
+    valid, keys, kept = 0, np.empty(0), np.empty((0, 5), np.int64)
+    for turn in places(body, region, need, among, fields=fields, workers=workers):
+        good = np.ones(len(turn.at), bool)
+        for (own, slack), found in zip(wanted, turn.sums, strict=False):
+            good &= np.abs(found - own) <= slack
+        if weight:
+            good &= turn.sums[-1] > _NOTHING
+        if turn.number == 0:
+            own_place = np.flatnonzero(turn.at == turn.number_of(body.first))
+            valid += len(own_place)
+            good[own_place] = False
+        taken = np.flatnonzero(good)
+        valid += len(taken)
+        # those with the smallest of exponential numbers are a draw without replacement, by weight
+        new = rng.standard_exponential(len(taken))
+        if weight:
+            new /= turn.sums[-1][taken]
+        low = np.flatnonzero(new < keys[-1]) if len(keys) == n else np.arange(len(new))
+        low = low[np.argpartition(new[low], n)[:n]] if len(low) > n else low
+        rows = taken[low]
+        columns = [np.full(len(rows), turn.number), turn.first(rows), turn.inside[rows]]
+        keys, kept = np.concatenate([keys, new[low]]), np.concatenate([kept, np.column_stack(columns)])
+        order = np.argsort(keys, kind='stable')[:n]
+        keys, kept = keys[order], kept[order]
+    kept = kept[np.argsort(kept[:, 0], kind='stable')]  # each turn of the body is then made once
+    return Places(valid, kept[:, 0], kept[:, 1:4], kept[:, 4])
+
+
+@dataclass(frozen=True)
+class PlacesOfTurn:
+    """All valid places of a body in one of its turns.
+
+    Attributes
+    ----------
+    number : int
+        Of the turn.
+    at : numpy.ndarray
+        (m,) int64, ascending: numbers (C order) in the box of the places that were looked at.
+    inside : numpy.ndarray
+        (m,) int64, voxels of the body that are inside.
+    sums : list of numpy.ndarray
+        (m,) float64 for each map, its sum over the body.
+    start : numpy.ndarray
+        (3,) first place of the box, mm.
+    shape : tuple of int
+        Of the box.
+    """
+
+    number: int
+    at: np.ndarray
+    inside: np.ndarray
+    sums: list[np.ndarray]
+    start: np.ndarray
+    shape: tuple[int, ...]
+
+    def first(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """(m, 3) int64, where the first voxel of the turned body is, mm; of some places."""
+        return np.column_stack(np.unravel_index(self.at[rows], self.shape)) + self.start
+
+    def number_of(self, first: np.ndarray) -> int:
+        """The number of a place; -1 if it is outside of the box."""
+        at = first - self.start
+        inside = (at >= 0).all() and (at < self.shape).all()
+        return int(np.ravel_multi_index(tuple(at), self.shape)) if inside else -1
+
+
+def places(
+    body: Body,
+    region: Body,
+    need: int,
+    among: Sequence[np.ndarray],
+    *,
+    fields: Sequence[Body] = (),
+    workers: int = 1,
+) -> Iterator[PlacesOfTurn]:
+    """Find all places of a body with at least `need` (1 or more) voxels inside a region, one turn after the other.
+
+    Parameters
+    ----------
+    body, region : Body
+    need : int
+    among : sequence of numpy.ndarray
+        See `turns`.
+    fields : sequence of Body
+        Maps, to be summed over the body at each place.
+    workers : int
+        Threads.
+    """
+    from scipy import fft
+
+    if not body.voxels.size or not region.voxels.size:
+        return
+    kind = np.float64 if fields or np.count_nonzero(body.voxels) > _MANY else np.float32
+    # a body with enough voxels inside cannot stick out by more than this, so the ends do not meet around the circle
+    beyond = max(_ends(body.voxels, need))
+    room = Body(np.empty(np.array(region.voxels.shape) + 2 * beyond, bool), region.first - beyond)
+    shape = [fft.next_fast_len(size, real=True) for size in room.voxels.shape]
+    spectra = [
+        fft.rfftn(_cut(field, room).astype(kind), shape, workers=workers) for field in (region, *fields)
+    ]
+    for number, turn in enumerate(among):
+        turned = body.turned(turn)
+        box = tuple(size - extent + 1 for size, extent in zip(room.voxels.shape, turned.shape, strict=True))
+        if min(box) < 1:
+            continue
+        spectrum = np.conj(fft.rfftn(turned.astype(kind), shape, workers=workers))
+        inside, *sums = (
+            fft.irfftn(spectrum * other, shape, workers=workers, overwrite_x=True)[tuple(map(slice, box))]
+            for other in spectra
+        )
+        hit = inside > need - 0.5
+        count = np.rint(inside[hit]).astype(np.int64)
+        yield PlacesOfTurn(number, np.flatnonzero(hit), count, [each[hit] for each in sums], room.first, box)
+
+
+def _ends(voxels: np.ndarray, need: int) -> Iterator[int]:
+    """How many planes may be cut off each end of a body so that it keeps `need` voxels."""
+    for axis in range(3):
+        planes = np.count_nonzero(voxels, axis=tuple({0, 1, 2} - {axis}))
+        for each in (planes, planes[::-1]):
+            left = int(each.sum()) - np.cumsum(each)
+            yield int(np.count_nonzero(left >= need))
+
+
+def _cut(field: Body, region: Body) -> np.ndarray:
+    """A map on the voxels of a region; 0 where it has none."""
+    out = np.zeros(region.voxels.shape)
+    low = np.maximum(field.first, region.first)
+    high = np.minimum(field.first + field.voxels.shape, region.first + region.voxels.shape)
+    if (high > low).all():
+        part = field.voxels[tuple(map(slice, low - field.first, high - field.first))]
+        out[tuple(map(slice, low - region.first, high - region.first))] = part
+    return out
+
+
+def _sum(field: Body, body: Body) -> float:
+    return float(_cut(field, body)[body.voxels != 0].sum())

@@ -1,0 +1,158 @@
+"""How unusual an observed value is among those of null lesions: arithmetic on numpy arrays; no files, no Nipype.
+
+An array of values has one row for each null lesion, and a column for each bundle or parcel; larger is worse.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: fewer valid places than this say nothing
+FEWEST_PLACES = 1000
+
+
+def exceedances(observed: np.ndarray, nulls: np.ndarray) -> np.ndarray:
+    """Count the null lesions whose value is at least the observed one; (items,) int64.
+
+    >>> exceedances(np.array([2, 0]), np.array([[1, 0], [2, 0], [3, 1]]))
+    array([2, 3])
+    """
+    return np.count_nonzero(nulls >= observed, axis=0)
+
+
+def p_values(exceeding: np.ndarray, n: int, observed: np.ndarray) -> np.ndarray:
+    """Compute ``(1 + b) / (1 + n)``, where b of n null lesions have at least the observed value; 1 where that is 0.
+
+    The observed value counts as one of the n + 1, so that no p is 0 (Phipson and Smyth 2010). NaN without null lesions.
+
+    Parameters
+    ----------
+    exceeding : numpy.ndarray
+        b, of any shape.
+    n : int
+    observed : numpy.ndarray
+        Of the same shape; NaN where nothing is known.
+
+    Examples
+    --------
+    >>> p_values(np.array([0, 9]), 9, np.array([5, 0]))
+    array([0.1, 1. ])
+    """
+    if not n:
+        return np.full(np.shape(observed), np.nan)
+    p = np.where(observed > 0, (1 + exceeding) / (1 + n), 1.0)
+    return np.where(np.isnan(observed), np.nan, p)
+
+
+def smallest_p(observed: np.ndarray, nulls: np.ndarray) -> np.ndarray:
+    """Compute the smallest p that a lesion of this shape can reach: that of the largest value seen; 1 if all are 0.
+
+    >>> smallest_p(np.array([50, 0]), np.array([[100, 0], [100, 0], [0, 0]]))
+    array([0.75, 1.  ])
+    """
+    largest = np.maximum(nulls.max(axis=0, initial=0), observed)
+    return p_values(exceedances(largest, nulls), len(nulls), largest)
+
+
+def familywise_p(observed: np.ndarray, nulls: np.ndarray) -> np.ndarray:
+    """Compute p corrected for the number of items, by the smallest p of each null lesion (Westfall and Young 1993).
+
+    Each value is first replaced by its p among all n + 1, because raw percentages are not comparable: some null lesion
+    cuts a tiny bundle completely. Items with NaN have no part in it.
+
+    Parameters
+    ----------
+    observed : numpy.ndarray
+        (items,)
+    nulls : numpy.ndarray
+        (n, items)
+
+    Returns
+    -------
+    numpy.ndarray
+        (items,)
+
+    Examples
+    --------
+    >>> nulls = np.array([[0, 1], [1, 0], [0, 2], [2, 0]])
+    >>> familywise_p(np.array([3, 1]), nulls)
+    array([0.4, 1. ])
+    """
+    if not len(nulls):
+        return np.full(len(observed), np.nan)
+    p = pooled_p(np.vstack([observed, nulls]))
+    smallest = np.nanmin(np.where(np.isnan(p), 1.0, p), axis=1, initial=1.0)
+    count = np.searchsorted(np.sort(smallest), p[0], side='right')
+    return np.where(np.isnan(p[0]), np.nan, count / len(p))
+
+
+def pooled_p(values: np.ndarray) -> np.ndarray:
+    """Compute the p of each value in its column, as if each row in turn were the observed one; NaN stays.
+
+    >>> pooled_p(np.array([[0, 3], [1, 2], [1, 1], [0, 0]]))
+    array([[1.  , 0.25],
+           [0.5 , 0.5 ],
+           [0.5 , 0.75],
+           [1.  , 1.  ]])
+    """
+    order = np.sort(values, axis=0)
+    p = np.empty(values.shape)
+    for column in range(values.shape[1]):
+        below = np.searchsorted(order[:, column], values[:, column], side='left')
+        p[:, column] = p_values(len(values) - 1 - below, len(values) - 1, values[:, column])
+    return p
+
+
+def spread(total: np.ndarray, squares: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (of n - 1) of whole numbers, from their sum and the sum of their squares.
+
+    Both are NaN without numbers, and the deviation is for a single one.
+
+    >>> spread(np.array([6]), np.array([14]), 3)
+    (array([2.]), array([1.]))
+    """
+    if not n:
+        return np.full(total.shape, np.nan), np.full(total.shape, np.nan)
+    mean = total / n
+    if n == 1:
+        return mean, np.full(total.shape, np.nan)
+    # n * squares - total ** 2 in whole numbers may overflow; the mean is subtracted in double precision
+    variance = np.maximum(squares / n - mean**2, 0.0) * (n / (n - 1))
+    return mean, np.sqrt(np.where(variance > 1e-12 * np.maximum(squares / n, 1.0), variance, 0.0))
+
+
+def standardised(observed: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
+    """Compute by how many standard deviations of the null lesions the observed value is above their mean.
+
+    0 where the null lesions do not differ.
+
+    >>> standardised(np.array([5.0, 1.0]), np.array([3.0, 1.0]), np.array([1.0, 0.0]))
+    array([2., 0.])
+    """
+    return np.divide(observed - mean, sd, out=np.zeros(np.shape(observed)), where=sd > 0)
+
+
+def percentile(exceeding: np.ndarray, n: int) -> np.ndarray:
+    """Compute the percentage of the null lesions whose value is below the observed one; NaN without null lesions.
+
+    >>> percentile(np.array([0, 1, 4]), 4)
+    array([100.,  75.,   0.])
+    """
+    return 100.0 * (1 - exceeding / n) if n else np.full(np.shape(exceeding), np.nan)
+
+
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
+    """Spearman's correlation; values that are NaN in either are left out. None if one does not vary.
+
+    >>> rank_correlation(np.array([1, 2, 9]), np.array([3, 4, 5]))
+    1.0
+    """
+    from scipy.stats import rankdata
+
+    known = ~(np.isnan(first) | np.isnan(second))
+    if known.sum() < 2:
+        return None
+    ranks = np.vstack([rankdata(first[known]), rankdata(second[known])])
+    ranks -= ranks.mean(axis=1, keepdims=True)
+    size = np.sqrt((ranks**2).sum(axis=1))
+    return float(np.round(ranks[0] @ ranks[1] / (size[0] * size[1]), 12)) if size.all() else None

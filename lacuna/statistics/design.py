@@ -1,0 +1,229 @@
+"""Who is in an analysis: scores and covariates of the participants with results, and who is left out for which reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lacuna.errors import InputError, reason_of, shorten
+from lacuna.utils.names import few
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: the covariate that is there unless it is left out: natural logarithm of the lesion volume in mm³
+VOLUME = 'lesionvolume'
+_ID = 'participant_id'
+_FEWEST = 10
+#: singular values of standardized covariates below this, for each participant, count as 0
+_DEPENDENT = 1e-9
+
+
+@dataclass(frozen=True)
+class Design:
+    """The participants of an analysis, in the order of their ids.
+
+    Attributes
+    ----------
+    outcome : pandas.Series
+        (participants,) float64, with the name of the score; its index is ``participant_id``, with ``sub-``. Ranks if
+        `ranked`.
+    covariates : pandas.DataFrame
+        (participants, covariates) float64, without an intercept.
+    left_out : pandas.DataFrame
+        Columns ``participant_id`` and ``reason``.
+    ranked : bool
+        Whether the scores were replaced by their ranks.
+    """
+
+    outcome: pd.Series
+    covariates: pd.DataFrame
+    left_out: pd.DataFrame
+    ranked: bool = False
+
+    @property
+    def participants(self) -> list[str]:
+        """Ids, with ``sub-``."""
+        return list(self.outcome.index)
+
+    @property
+    def degrees_of_freedom(self) -> int:
+        """Of the residuals of a model with one feature, the covariates and an intercept."""
+        return len(self.outcome) - self.covariates.shape[1] - 2
+
+
+def participant_id(label: object) -> str:
+    """Return an id with ``sub-``, whether the table has it or not; ids are text.
+
+    >>> participant_id('007'), participant_id('sub-007')
+    ('sub-007', 'sub-007')
+    """
+    return 'sub-' + str(label).strip().removeprefix('sub-')
+
+
+def read_scores(scores: str | Path | pd.DataFrame) -> pd.DataFrame:
+    """Read a table of scores; every cell stays as it is written.
+
+    Parameters
+    ----------
+    scores : path or pandas.DataFrame
+        Tab-separated (or, as ``.csv``, comma-separated), with a column ``participant_id``. A frame may have the ids in
+        its index.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Its index are the ids, with ``sub-``.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, has no column ``participant_id``, or lists a participant twice.
+    """
+    import pandas as pd
+
+    if isinstance(scores, pd.DataFrame):
+        name, table = 'the table of scores', scores.copy()
+        if _ID not in table:
+            table[_ID] = table.index
+    else:
+        name = str(scores)
+        separator = ',' if name.endswith('.csv') else '\t'
+        try:
+            table = pd.read_csv(scores, sep=separator, dtype=str, keep_default_na=False, encoding='utf-8-sig')
+        except (OSError, ValueError) as error:
+            message = f'{name}: cannot be read as a table ({reason_of(error)})'
+            raise InputError(message) from error
+        if _ID not in table:
+            message = f'{name}: no column {_ID} (it has {few([shorten(str(each)) for each in table])})'
+            raise InputError(message)
+    table.index = pd.Index([participant_id(label) for label in table.pop(_ID)], name=_ID)
+    if twice := table.index[table.index.duplicated()].unique().tolist():
+        message = f'{name}: {few(twice)} listed more than once; one row for each participant is needed'
+        raise InputError(message)
+    return table
+
+
+def make_design(
+    scores: str | Path | pd.DataFrame,
+    outcome: str,
+    covariates: Sequence[str],
+    participants: Collection[str],
+    *,
+    volumes: Mapping[str, float] | pd.Series | None = None,
+    rank: bool = False,
+    reasons: Mapping[str, str] | None = None,
+) -> Design:
+    """Join scores, covariates and results.
+
+    Parameters
+    ----------
+    scores : path or pandas.DataFrame
+        See `read_scores`.
+    outcome : str
+        Column of the score.
+    covariates : sequence of str
+        Columns of covariates. `VOLUME` is that of `volumes` if the table has no such column.
+    participants : collection of str
+        Those with results.
+    volumes : mapping or pandas.Series, optional
+        Lesion volume in mm³ by participant; its natural logarithm becomes the covariate `VOLUME`. None leaves it out.
+    rank : bool
+        Whether to replace the scores by their ranks.
+    reasons : mapping, optional
+        Why further participants have no results, in words.
+
+    Raises
+    ------
+    InputError
+        If a column is missing or has no number, no participant is in both tables, fewer than ten are left, the score is
+        constant, or covariates are constant, depend on each other, or are the score.
+    """
+    import pandas as pd
+    from scipy.stats import rankdata
+
+    table = read_scores(scores)
+    names = list(dict.fromkeys(name for name in covariates if name != VOLUME or name in table))
+    if outcome in names:
+        message = f'{outcome} is both the outcome and a covariate'
+        raise InputError(message)
+    if VOLUME in covariates and VOLUME not in table and volumes is None:
+        message = f'{VOLUME} is listed as a covariate, and left out'
+        raise InputError(message)
+    for name in (outcome, *names):
+        if name not in table:
+            message = f'the table of scores has no column {name} (it has {few(list(map(str, table)), 12)})'
+            raise InputError(message)
+    known = sorted(set(participants) & set(table.index))
+    if not known:
+        here, there = sorted(participants), list(table.index)
+        message = (
+            'no participant is in both the results and the table of scores '
+            f'(results: {few(here, 3)}; scores: {few(there, 3)})'
+        )
+        raise InputError(message)
+    left_out = {id_: 'no results' for id_ in table.index if id_ not in set(participants)} | {
+        id_: reason for id_, reason in (reasons or {}).items() if id_ in table.index
+    }
+    left_out |= {id_: 'not in the table of scores' for id_ in participants if id_ not in table.index}
+    columns = {}
+    for name in (outcome, *names):
+        numbers = np.array([_number(cell) for cell in table.loc[known, name]])
+        if np.isnan(numbers).all():
+            cell = shorten(str(table.loc[known[0], name]))
+            message = f'the column {name} holds no number (but {cell} and the like); code it as numbers'
+            raise InputError(message)
+        for at in np.flatnonzero(np.isnan(numbers)):
+            left_out.setdefault(known[at], f'{name} is {shorten(str(table.loc[known[at], name]))}')
+        columns[name] = numbers
+    if volumes is not None and VOLUME not in columns:
+        sizes = np.array([float(volumes.get(id_, math.nan)) for id_ in known])
+        for at in np.flatnonzero(~(sizes > 0)):
+            left_out.setdefault(known[at], 'the lesion volume is not known, or 0')
+        columns[VOLUME] = np.log(np.where(sizes > 0, sizes, math.nan))
+    joined = pd.DataFrame(columns, index=pd.Index(known, name=_ID))
+    joined = joined[[id_ not in left_out for id_ in known]]
+    _check(joined, outcome, len(left_out))
+    score = joined.pop(outcome)
+    if rank:
+        score = pd.Series(rankdata(score), score.index, name=outcome)
+    rows = sorted(left_out.items())
+    return Design(score, joined, pd.DataFrame(rows, columns=[_ID, 'reason']), rank)
+
+
+def _number(cell: Any) -> float:
+    """Return the number in a cell; NaN if there is none."""
+    try:
+        value = float(cell)
+    except (TypeError, ValueError):
+        return math.nan
+    return value if math.isfinite(value) else math.nan
+
+
+def _check(joined: pd.DataFrame, outcome: str, left_out: int) -> None:
+    if len(joined) < _FEWEST:
+        message = f'{len(joined)} participants have results and all values; at least {_FEWEST} are needed ({left_out} are left out)'
+        raise InputError(message)
+    for name in joined:
+        if joined[name].nunique() == 1:
+            what = 'the score' if name == outcome else 'the covariate'
+            message = f'{what} {name} is {joined[name].iloc[0]:g} for all {len(joined)} participants'
+            raise InputError(message)
+    standard = (joined - joined.mean()) / joined.std()
+    covariates = standard.drop(columns=outcome)
+    likeness = np.abs(covariates.to_numpy().T @ standard[outcome].to_numpy()) / (len(joined) - 1)
+    for name, correlation in zip(covariates, likeness, strict=True):
+        if correlation > 1 - _DEPENDENT:
+            message = f'the covariate {name} equals the outcome {outcome}'
+            raise InputError(message)
+    if np.linalg.matrix_rank(covariates, _DEPENDENT * len(joined)) < covariates.shape[1]:
+        message = f'the covariates {", ".join(map(str, covariates))} depend on each other; leave one out'
+        raise InputError(message)
+    if len(joined) - covariates.shape[1] - 2 < 1:
+        message = f'{len(joined)} participants are too few for {covariates.shape[1]} covariates'
+        raise InputError(message)

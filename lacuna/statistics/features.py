@@ -1,0 +1,369 @@
+"""The matrix of an analysis, participants by features: from a frame, or read from the results of a run."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lacuna.bids.groups import Member, Row, leading_cells, read_group
+from lacuna.bids.inputs import matches
+from lacuna.bids.results import LesionResults, load_results
+from lacuna.errors import InputError
+from lacuna.images.nifti import load, make, voxels
+from lacuna.images.overlap import covered_voxels
+from lacuna.utils.names import few, parse_entities
+from lacuna.utils.processes import thread_map
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: the output behind each kind of features; the mask itself is not an output
+KINDS = {
+    'voxels': 'disconnection_map',
+    'parcels': 'roi_disconnection',
+    'edges': 'disconnection_matrix',
+    'networks': 'network_disconnection',
+    'bundles': 'bundle_disconnection',
+    'load': 'lesion_load',
+    'lesion': '',
+}
+#: kinds that lie on voxels
+IMAGES = ('voxels', 'lesion')
+
+
+@dataclass(frozen=True)
+class VoxelSet:
+    """Where features lie that are voxels.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    affine : numpy.ndarray
+        (4, 4), from voxel indices to world mm.
+    numbers : numpy.ndarray
+        (voxels,) flat indices in C order, ascending: one for each feature.
+    """
+
+    shape: tuple[int, ...]
+    affine: np.ndarray
+    numbers: np.ndarray
+
+    def image(self, values: np.ndarray, *, outside: float = 0.0, kind: type = np.float32) -> Any:
+        """Return an image (nibabel) of one value for each feature, and of one value elsewhere."""
+        data: np.ndarray = np.full(self.shape, outside, kind)
+        data.reshape(-1)[self.numbers] = values
+        return make(data, self.affine)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What is tested: a value of each feature for each participant.
+
+    Attributes
+    ----------
+    kind : str
+        One of those that ``lacuna stats --features`` takes, or any word of letters and digits for a frame.
+    values : pandas.DataFrame
+        (participants, features) float; a participant is affected where it is not 0. Its index are ids with ``sub-``.
+    atlas : str or None
+    stem : str
+        What the names of the files begin with, ``group`` and the entities that all lesions share.
+    space : str
+        Empty if features lie nowhere.
+    grid : VoxelSet or None
+        For voxels only.
+    left_out : mapping
+        Reasons by participant.
+    about : mapping
+        What the sidecars of all results have in common.
+    """
+
+    kind: str
+    values: pd.DataFrame
+    atlas: str | None = None
+    stem: str = 'group'
+    space: str = ''
+    grid: VoxelSet | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def of(self, participants: Sequence[str]) -> Features:
+        """Return the features of some participants, in their order."""
+        return replace(self, values=self.values.loc[list(participants)])
+
+
+def frame_features(frame: pd.DataFrame, kind: str) -> Features:
+    """Return the features in a frame.
+
+    Raises
+    ------
+    InputError
+        If a participant or a feature is listed twice, or a value is not a number.
+    """
+    import pandas as pd
+
+    from lacuna.statistics.design import participant_id
+
+    try:
+        values = frame.astype(float)
+    except (TypeError, ValueError) as error:
+        message = f'the features have to be numbers ({error})'
+        raise InputError(message) from error
+    values.index = pd.Index(map(participant_id, frame.index), name='participant_id')
+    for names, what in ((values.index, 'participant'), (values.columns, 'feature')):
+        if twice := list(map(str, names[names.duplicated()].unique())):
+            message = f'the {what} {few(twice)} is more than once in the table of features'
+            raise InputError(message)
+    return Features(kind, values)
+
+
+def select_lesions(
+    derivatives: Path, *, sessions: Sequence[str] = (), pattern: str | None = None
+) -> dict[str, LesionResults]:
+    """Return the results of one lesion of each participant.
+
+    Parameters
+    ----------
+    derivatives : pathlib.Path
+        Output folder of ``lacuna run``.
+    sessions : sequence of str
+        Labels, with or without ``ses-``; empty for all.
+    pattern : str, optional
+        Glob: only lesions with a result whose name (or, with a slash, path) matches.
+
+    Raises
+    ------
+    InputError
+        If there are no results, or several lesions of one participant.
+    """
+    wanted = {session.removeprefix('ses-') for session in sessions}
+    found: dict[str, list[LesionResults]] = {}
+    results = load_results(derivatives)
+    for lesion in results:
+        if wanted and lesion.session not in wanted:
+            continue
+        if pattern and not any(
+            matches(path.relative_to(results.root), pattern) for path in lesion.files.values()
+        ):
+            continue
+        found.setdefault(leading_cells(lesion.stem)[0], []).append(lesion)
+    if not found:
+        chosen = ' of these sessions, or that match the pattern' if wanted or pattern else ''
+        message = f'{derivatives}: no results{chosen}'
+        raise InputError(message)
+    if several := [lesions for lesions in found.values() if len(lesions) > 1]:
+        names = few([lesion.stem for lesions in several for lesion in lesions], 4)
+        message = f'{len(several)} participants have several lesions ({names}); choose with --session-id or --pattern'
+        raise InputError(message)
+    return {participant: lesions[0] for participant, lesions in sorted(found.items())}
+
+
+def lesion_volumes(lesions: Mapping[str, LesionResults]) -> dict[str, float]:
+    """Return the volumes of the masks in mm³, by participant."""
+    return {
+        participant: float(lesion.summary.get('mask_volume_mm3') or 0)
+        for participant, lesion in lesions.items()
+    }
+
+
+def read_features(
+    lesions: Mapping[str, LesionResults], kind: str, *, pattern: str | None = None
+) -> list[Features]:
+    """Read the features of one kind, for each atlas that the results have.
+
+    Parameters
+    ----------
+    lesions : mapping
+        By participant.
+    kind : str
+        See `KINDS`.
+    pattern : str, optional
+        Glob on the names of the files, if any of them matches: to choose an atlas.
+
+    Raises
+    ------
+    InputError
+        If there are no such results, or they do not match each other.
+    """
+    if kind in IMAGES:
+        return [_voxel_features(lesions, kind)]
+    key = KINDS[kind]
+    members = [
+        (participant, member)
+        for participant, lesion in lesions.items()
+        for member in lesion.members()
+        if member.target.key == key
+    ]
+    if pattern:
+        root = next(iter(lesions.values())).root
+        chosen = [each for each in members if matches(each[1].path.relative_to(root), pattern)]
+        members = chosen or members
+    if not members:
+        have = sorted({target.key for lesion in lesions.values() for target in lesion.files})
+        message = (
+            f'no results for the features {kind!r}: no {key} of any lesion (there are {", ".join(have)})'
+        )
+        raise InputError(message)
+    atlases = sorted({member.target.atlas or '' for _, member in members})
+    return [
+        _table_features(
+            lesions, kind, {who: each for who, each in members if (each.target.atlas or '') == atlas}
+        )
+        for atlas in atlases
+    ]
+
+
+def _common_stem(lesions: Mapping[str, LesionResults]) -> str:
+    """``group`` and the entities that all lesions share."""
+    entities = [parse_entities(lesion.stem) for lesion in lesions.values()]
+    shared = [
+        f'{key}-{value}'
+        for key, value in entities[0].items()
+        if key not in ('sub', 'space') and all(each.get(key) == value for each in entities)
+    ]
+    return '_'.join(['group', *shared])
+
+
+def _table_features(
+    lesions: Mapping[str, LesionResults], kind: str, members: Mapping[str, Member]
+) -> Features:
+    import pandas as pd
+
+    faults: list[str] = []
+    first = next(iter(members.values()))
+    with tempfile.TemporaryFile() as stack:
+        rows = read_group(f'of {kind}', members.values(), faults, stack)
+        if not rows:
+            raise InputError(faults[0])
+        names: Any = rows[0].parts[''].names
+        if first.is_matrix:
+            upper = np.triu_indices(len(names), 1)
+            values = np.array([_matrix(row, len(names), stack)[upper] for row in rows])
+            names = pd.MultiIndex.from_arrays(
+                [np.array(names, object)[side] for side in upper], names=['from', 'to']
+            )
+        else:
+            values = np.array([row.parts[''].values for row in rows], float)
+            names = pd.Index(names, name='bundle' if kind == 'bundles' else 'region')
+    there = {row.member.participant for row in rows}
+    left_out = {
+        who: f'no {first.output.key} of {first.target.atlas or "it"}' for who in lesions if who not in members
+    }
+    for who, member in members.items():
+        if who not in there:
+            left_out[who] = next(
+                (fault for fault in faults if str(member.path) in fault), 'does not match the others'
+            )
+    index = pd.Index([row.member.participant for row in rows], name='participant_id')
+    return Features(
+        kind,
+        pd.DataFrame(values, index, names),
+        first.target.atlas,
+        _common_stem(lesions),
+        str(rows[0].common.get('Space', '')),
+        left_out=left_out,
+        about=rows[0].common,
+    )
+
+
+def _matrix(row: Row, size: int, stack: Any) -> np.ndarray:
+    stack.seek(row.parts[''].values[0])
+    return np.frombuffer(stack.read(size * size * 8), float).reshape(size, size)
+
+
+def _voxel_features(lesions: Mapping[str, LesionResults], kind: str) -> Features:
+    """The values of all maps (or masks, 0 and 1) at the voxels where any of them is not 0."""
+    import pandas as pd
+
+    spaces = {lesion.space for lesion in lesions.values()}
+    if len(spaces) > 1:
+        message = f'the maps are in several spaces ({", ".join(sorted(spaces))}); choose one with --pattern'
+        raise InputError(message)
+    grids = {who: load(path) for who, lesion in lesions.items() if (path := lesion.path('disconnection_map'))}
+    if not grids:
+        message = f'no results for the features {kind!r}: no lesion has a disconnection map'
+        raise InputError(message)
+    like = next(iter(grids.values()))
+    for who, image in grids.items():
+        if image.shape != like.shape or not np.allclose(image.affine, like.affine, atol=1e-4):
+            message = f'the maps of {next(iter(grids))} and {who} lie on different grids'
+            raise InputError(message)
+    left_out = {who: 'no disconnection map' for who in lesions if who not in grids}
+    look = _map_voxels if kind == 'voxels' else _mask_voxels
+    places, rows = {}, {}
+    for who, found in zip(grids, thread_map(lambda who: look(lesions[who], grids[who]), grids), strict=True):
+        if isinstance(found, str):
+            left_out[who] = found
+        else:
+            places[who], rows[who] = found
+    union = np.zeros(int(np.prod(like.shape)), bool)
+    for where in places.values():
+        union[where] = True
+    numbers = np.flatnonzero(union)
+    values = np.zeros((len(rows), len(numbers)))
+    for i, who in enumerate(rows):
+        values[i, np.searchsorted(numbers, places[who])] = rows[who]
+    about = next(iter(lesions.values())).metadata
+    return Features(
+        kind,
+        pd.DataFrame(values, pd.Index(rows, name='participant_id')),
+        stem=_common_stem(lesions),
+        space=spaces.pop(),
+        grid=VoxelSet(like.shape, np.asarray(like.affine, float), numbers),
+        left_out=left_out,
+        about={key: about[key] for key in ('Space', 'Tractogram', 'Parameters') if key in about},
+    )
+
+
+def _map_voxels(_: LesionResults, image: Any) -> tuple[np.ndarray, np.ndarray]:
+    data = voxels(image).reshape(-1)
+    where = np.flatnonzero(data)
+    return where, data[where]
+
+
+def _mask_voxels(lesion: LesionResults, image: Any) -> tuple[np.ndarray, np.ndarray] | str:
+    """The voxels of the grid of the maps whose centre is in the mask."""
+    _, mask, problem = lesion.mask
+    if mask is None:
+        return f'the mask {problem}'
+    where = covered_voxels(mask.data, mask.affine, image.shape, np.asarray(image.affine, float))
+    return where, np.ones(len(where))
+
+
+def distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find columns that are equal, which are tested once.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        (participants, features).
+
+    Returns
+    -------
+    first, inverse : numpy.ndarray
+        Columns of which each is different, and for each column which of these it equals.
+
+    Examples
+    --------
+    >>> first, inverse = distinct(np.array([[0.0, 1.0, 0.0], [2.0, 3.0, 2.0]]))
+    >>> first.tolist(), inverse.tolist()
+    ([0, 1], [0, 1, 0])
+    """
+    rows = np.ascontiguousarray(values.T, np.float64) + 0.0  # -0.0 is 0.0
+    keys = rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty(len(order), int)
+    rank[order] = np.arange(len(order))
+    return first[order], rank[inverse.ravel()]
+
+
+def blocks(count: int, size: int) -> Iterator[slice]:
+    """Yield slices that cover `count` columns, `size` at a time."""
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))

@@ -1,0 +1,93 @@
+"""Network-based statistic: connected edges that are tested together (Zalesky and others 2010)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lacuna.statistics.univariate import orthonormal, residuals, unit
+
+
+def permuted_t(
+    permutations: np.ndarray, score: np.ndarray, features: np.ndarray, covariates: np.ndarray
+) -> np.ndarray:
+    """Return t of each feature in each permutation, by the method of Freedman and Lane.
+
+    Parameters
+    ----------
+    permutations : numpy.ndarray
+        (permutations, participants) orders of the participants.
+    score, features, covariates : numpy.ndarray
+        See `lacuna.statistics.univariate.least_squares`.
+
+    Returns
+    -------
+    numpy.ndarray
+        (permutations, features).
+    """
+    basis = orthonormal(covariates)
+    freedom = len(score) - basis.shape[1] - 1
+    rest = unit(residuals(features, covariates))
+    left = unit(residuals(score, covariates))
+    slope = left[permutations] @ rest
+    explained = sum((column[permutations] @ rest) ** 2 for column in basis.T)
+    with np.errstate(divide='ignore', invalid='ignore'):
+        return np.asarray(slope * np.sqrt(freedom / (1 - explained - slope**2)))
+
+
+def components(edges: np.ndarray, t: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """Find connected edges whose t is beyond a threshold, on one side or the other.
+
+    Parameters
+    ----------
+    edges : numpy.ndarray
+        (edges, 2) the nodes of each, numbered from 0.
+    t : numpy.ndarray
+        (edges,).
+    threshold : float
+
+    Returns
+    -------
+    label : numpy.ndarray
+        (edges,) the component of each edge, from 1, the largest first; 0 for none.
+    sizes : numpy.ndarray
+        (components,) edges of each.
+
+    Examples
+    --------
+    >>> edges = np.array([[0, 1], [1, 2], [3, 4], [4, 5]])
+    >>> label, sizes = components(edges, np.array([4.0, 5.0, -4.0, 1.0]), 3.0)
+    >>> label.tolist(), sizes.tolist()
+    ([1, 1, 2, 0], [2, 1])
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    label = np.zeros(len(t), int)
+    nodes = int(edges.max(initial=0)) + 1
+    for sign in (1, -1):
+        beyond = np.flatnonzero(sign * t > threshold)
+        if len(beyond):
+            graph = coo_array((np.ones(len(beyond)), edges[beyond].T), (nodes, nodes))
+            of_node = connected_components(graph, directed=False)[1]
+            label[beyond] = label.max() + 1 + np.unique(of_node[edges[beyond, 0]], return_inverse=True)[1]
+    sizes = np.bincount(label)[1:]
+    order = np.argsort(-sizes, kind='stable')
+    rank = np.zeros(len(sizes) + 1, int)
+    rank[1 + order] = 1 + np.arange(len(sizes))
+    return rank[label], sizes[order]
+
+
+def permuted_components(
+    count: int,
+    seed: int,
+    score: np.ndarray,
+    features: np.ndarray,
+    covariates: np.ndarray,
+    edges: np.ndarray,
+    threshold: float,
+) -> np.ndarray:
+    """Return the size of the largest component in each of a lot of permutations, (count,)."""
+    rng = np.random.default_rng(seed)
+    orders = np.array([rng.permutation(len(score)) for _ in range(count)])
+    t = permuted_t(orders, score, features, covariates)
+    return np.array([components(edges, each, threshold)[1].max(initial=0) for each in t])

@@ -1,0 +1,316 @@
+"""Test each feature by itself: least squares with covariates, or Brunner and Munzel's test; permutations for all together."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lacuna.statistics.features import blocks
+
+#: permutations of one lot, which has its own seed: the numbers do not depend on how many processes share the lots
+LOT = 100
+#: features that are tested at once
+_BLOCK = 20_000
+#: values of permutations that are this close, relatively, to that of the data are equal
+_EQUAL = 1e-9
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A test of each feature.
+
+    Attributes
+    ----------
+    t : numpy.ndarray
+        (features,) the statistic: t, or that of Brunner and Munzel.
+    p : numpy.ndarray
+        (features,) two-sided, of each feature by itself.
+    effect : numpy.ndarray
+        (features,) partial correlation, or P(X < Y) + P(X = Y) / 2 - 1/2 of the affected.
+    """
+
+    t: np.ndarray
+    p: np.ndarray
+    effect: np.ndarray
+
+
+def residuals(values: np.ndarray, covariates: np.ndarray) -> np.ndarray:
+    """Return what covariates and an intercept leave of each column.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        (participants,) or (participants, columns).
+    covariates : numpy.ndarray
+        (participants, covariates), without an intercept.
+    """
+    basis = orthonormal(covariates)
+    return np.asarray(values - basis @ (basis.T @ values))
+
+
+def orthonormal(covariates: np.ndarray) -> np.ndarray:
+    """Return an orthonormal basis of the covariates and an intercept, (participants, covariates + 1)."""
+    centred = covariates - covariates.mean(axis=0)
+    centred = centred / np.linalg.norm(centred, axis=0)
+    return np.linalg.qr(np.column_stack([np.ones(len(covariates)), centred]))[0]
+
+
+def least_squares(score: np.ndarray, features: np.ndarray, covariates: np.ndarray) -> Tested:
+    """Fit ``score ~ feature + covariates + 1`` for each feature.
+
+    Parameters
+    ----------
+    score : numpy.ndarray
+        (participants,).
+    features : numpy.ndarray
+        (participants, features).
+    covariates : numpy.ndarray
+        (participants, covariates), without an intercept.
+
+    Returns
+    -------
+    Tested
+        t of the feature's coefficient, NaN where covariates explain the feature.
+
+    Examples
+    --------
+    >>> found = least_squares(np.array([1.0, 2, 4, 5]), np.array([[0.0], [1], [2], [3]]), np.empty((4, 0)))
+    >>> found.t.round(3).tolist(), found.effect.round(3).tolist()
+    ([9.899], [0.99])
+    """
+    from scipy.stats import t as student
+
+    freedom = len(score) - covariates.shape[1] - 2
+    left = unit(residuals(residuals(score, covariates), covariates))
+    effect = np.empty(features.shape[1])
+    unexplained = np.empty(features.shape[1])
+    for part in blocks(features.shape[1], _BLOCK):
+        rest = unit(residuals(features[:, part], covariates))
+        effect[part] = left @ rest
+        # 1 - r² from the difference: exact also where r is nearly 1
+        unexplained[part] = ((left[:, None] - effect[part] * rest) ** 2).sum(axis=0)
+    with np.errstate(divide='ignore', invalid='ignore'):
+        t = effect * np.sqrt(freedom / unexplained)
+    return Tested(t, 2 * student.sf(np.abs(t), freedom), effect)
+
+
+def unit(values: np.ndarray) -> np.ndarray:
+    """Scale columns to length 1; NaN where nothing but rounding is left."""
+    length = np.linalg.norm(values, axis=0)
+    return np.asarray(values / np.where(length > 1e-10, length, np.nan))
+
+
+def brunner_munzel(score: np.ndarray, affected: np.ndarray) -> Tested:
+    """Compare the scores of those with and without each feature, by ranks (Brunner and Munzel 2000).
+
+    Parameters
+    ----------
+    score : numpy.ndarray
+        (participants,).
+    affected : numpy.ndarray
+        (participants, features) bool.
+
+    Returns
+    -------
+    Tested
+        The statistic of `scipy.stats.brunnermunzel` of the unaffected and the affected, and its p from t. The effect is
+        the probability that an affected participant has the higher score, minus one half.
+    """
+    from scipy.stats import t as student
+
+    more = (score[:, None] > score) + 0.5 * (score[:, None] == score)
+    one = affected.astype(float)
+    counts = one.sum(axis=0), len(score) - one.sum(axis=0)
+    # of each participant: those of the other group with a lower score
+    below = more @ (1 - one), more @ one
+    groups = (one, 1 - one)
+    with np.errstate(divide='ignore', invalid='ignore'):
+        means = [(g * b).sum(axis=0) / n for g, b, n in zip(groups, below, counts, strict=True)]
+        variances = [
+            (g * (b - m) ** 2).sum(axis=0) / (n - 1)
+            for g, b, m, n in zip(groups, below, means, counts, strict=True)
+        ]
+        terms = [variances[0] / counts[1] ** 2 / counts[0], variances[1] / counts[0] ** 2 / counts[1]]
+        chance = means[0] / counts[1]
+        t = (chance - 0.5) / np.sqrt(terms[0] + terms[1])
+        freedom = (terms[0] + terms[1]) ** 2 / (
+            terms[0] ** 2 / (counts[0] - 1) + terms[1] ** 2 / (counts[1] - 1)
+        )
+        p = 2 * student.sf(np.abs(t), freedom)
+    return Tested(t, np.where(np.isinf(t), 0.0, p), chance - 0.5)
+
+
+def seeds(seed: int, permutations: int) -> list[tuple[int, int]]:
+    """Return the lots of a number of permutations: how many each has, and its seed.
+
+    >>> [count for count, _ in seeds(1, 250)]
+    [100, 100, 50]
+    """
+    counts = [LOT] * (permutations // LOT) + ([permutations % LOT] if permutations % LOT else [])
+    children = np.random.SeedSequence(seed).spawn(len(counts))
+    return [(count, int(child.generate_state(1)[0])) for count, child in zip(counts, children, strict=True)]
+
+
+def in_lots(
+    do: Callable[..., Any], lots: Sequence[tuple[int, int]], *arguments: Any, nprocs: int = 1
+) -> Iterable[Any]:
+    """Call ``do(count, seed, *arguments)`` for each lot, in processes; the answers come in the order of the lots."""
+    from joblib import Parallel, delayed
+
+    return Parallel(n_jobs=min(nprocs, len(lots)) or 1, return_as='generator')(
+        delayed(_one_thread)(do, count, seed, *arguments) for count, seed in lots
+    )
+
+
+def _one_thread(do: Callable[..., Any], *arguments: Any) -> Any:
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        return do(*arguments)
+
+
+def permuted_maximum(
+    count: int, seed: int, score: np.ndarray, features: np.ndarray, covariates: np.ndarray
+) -> np.ndarray:
+    """Return the largest \\|t\\| of all features in each of a lot of permutations, by the method of Freedman and Lane.
+
+    The score is the tested variable and the features are the targets of
+    `nilearn.mass_univariate.permuted_ols`: t of a partial correlation is the same in both directions.
+
+    Parameters
+    ----------
+    count, seed : int
+        Number of permutations, and their seed.
+    score, features, covariates : numpy.ndarray
+        See `least_squares`.
+
+    Returns
+    -------
+    numpy.ndarray
+        (count,).
+    """
+    largest = np.zeros(count)
+    for part in blocks(features.shape[1], _BLOCK):
+        with _quiet():
+            found = _nilearn(count, seed, score, features[:, part], covariates)
+        np.maximum(largest, found['h0_max_t'][0], out=largest)
+    return largest
+
+
+def _nilearn(count: int, seed: int, score: Any, features: Any, covariates: Any, **options: Any) -> Any:
+    from nilearn.mass_univariate import permuted_ols
+
+    return permuted_ols(
+        standard(score[:, None]),
+        standard(features),
+        # without an intercept of ours: nilearn would then flip signs in place of permuting
+        standard(covariates) if covariates.shape[1] else None,
+        model_intercept=True,
+        n_perm=count,
+        random_state=seed,
+        two_sided_test=True,
+        output_type='dict',
+        **options,
+    )
+
+
+def standard(values: np.ndarray) -> np.ndarray:
+    """Centre columns, and scale them to a standard deviation of 1 where it is not 0."""
+    centred = values - values.mean(axis=0)
+    spread = centred.std(axis=0)
+    return np.asarray(centred / np.where(spread > 0, spread, 1.0))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without nilearn's notes on the order of arrays in memory, and on a lot of one permutation."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', message='.*(C_CONTIGUOUS|number of permutations is 1 )')
+        yield
+
+
+def permuted_ranks(
+    count: int, seed: int, score: np.ndarray, affected: np.ndarray, rare: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the largest statistic of Brunner and Munzel in each of a lot of permutations.
+
+    Parameters
+    ----------
+    count, seed : int
+    score, affected : numpy.ndarray
+        See `brunner_munzel`.
+    rare : numpy.ndarray
+        (features,) of the statistics of the data that permutations are compared with, absolute; NaN where they are not.
+
+    Returns
+    -------
+    largest : numpy.ndarray
+        (count,).
+    reached : numpy.ndarray
+        (features,) in how many permutations the statistic reaches that of the data.
+    """
+    rng = np.random.default_rng(seed)
+    largest, reached = np.zeros(count), np.zeros(affected.shape[1], int)
+    for i in range(count):
+        permuted = rng.permutation(score)
+        for part in blocks(affected.shape[1], _BLOCK):
+            t = np.abs(brunner_munzel(permuted, affected[:, part]).t)
+            largest[i] = max(largest[i], np.nanmax(t, initial=0.0))
+            reached[part] += t >= rare[part] * (1 - _EQUAL)
+    return largest, reached
+
+
+def permuted_enhancement(
+    count: int, seed: int, score: np.ndarray, features: np.ndarray, covariates: np.ndarray, mask: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the threshold-free cluster enhancement of the data, and its maximum in each of a lot of permutations.
+
+    Parameters
+    ----------
+    count, seed : int
+    score, features, covariates : numpy.ndarray
+        See `least_squares`; a feature for each voxel of the mask.
+    mask : nibabel.Nifti1Image
+        Clusters end at its border.
+
+    Returns
+    -------
+    enhanced : numpy.ndarray
+        (features,).
+    largest : numpy.ndarray
+        (count,).
+    """
+    from nilearn.maskers import NiftiMasker
+
+    with _quiet(), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        masker = NiftiMasker(mask).fit()
+        found = _nilearn(count, seed, score, features, covariates, masker=masker, tfce=True)
+    return found['tfce'][0], found['h0_max_tfce'][0]
+
+
+def family_wise(statistic: np.ndarray, largest: np.ndarray) -> np.ndarray:
+    """Return p of the largest statistics of permutations: the share of these, and of the data, that reach each statistic.
+
+    >>> family_wise(np.array([3.0, -5.0]), np.array([1.0, 2.0, 3.0, 4.0])).tolist()
+    [0.6, 0.2]
+    """
+    reach = np.abs(statistic) * (1 - _EQUAL)
+    above = len(largest) - np.searchsorted(np.sort(largest), reach)
+    return np.where(np.isnan(statistic), np.nan, (1 + above) / (1 + len(largest)))
+
+
+def false_discovery(p: np.ndarray) -> np.ndarray:
+    """Return the false discovery rate at which each feature is found (Benjamini and Hochberg); NaN stays NaN."""
+    from scipy.stats import false_discovery_control
+
+    q = np.full(p.shape, np.nan)
+    known = ~np.isnan(p)
+    if known.any():
+        q[known] = false_discovery_control(p[known])
+    return q

@@ -1,0 +1,194 @@
+"""Write the answer of an analysis: maps, tables and their sidecars, with BIDS-like names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lacuna
+from lacuna.bids.derivatives import BIDS_VERSION, check_output_dir
+from lacuna.bids.outputs import group_output_name, outputs
+from lacuna.bids.sidecars import save
+from lacuna.bids.tables import table_bytes
+from lacuna.images.nifti import encoded
+from lacuna.statistics.analysis import EDGE_P, Family, Statistics
+from lacuna.utils.files import json_bytes, write_if_changed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: which output holds the table of a kind of features; for others, that of parcels
+_TABLES = {'edges': 'score_edges', 'bundles': 'score_bundles'}
+
+_COLUMNS = {
+    't': 'Statistic: t of the feature, or that of Brunner and Munzel',
+    'p': 'Two-sided p of the feature by itself, parametric (of Brunner and Munzel with fewer than nine affected: permuted)',
+    'p_fwe': 'Family-wise p: share of permutations whose largest absolute statistic reaches that of the feature',
+    'q': 'False discovery rate (Benjamini and Hochberg) of p',
+    'n_affected': 'Number of participants in whom the feature is not 0',
+    'effect': 'Partial correlation with the score; of Brunner and Munzel: probability that an affected participant has '
+    'the higher score, minus one half',
+    'component': 'Component of connections (network-based statistic), the largest first',
+    'p_component': 'Family-wise p of the component',
+    'tfce': 'Threshold-free cluster enhancement of t',
+    'p_tfce': 'Family-wise p of threshold-free cluster enhancement',
+}
+
+
+def write_statistics(found: Statistics, output_dir: Path, derivatives: Path | None = None) -> list[Path]:
+    """Write all tables and maps, each completely or not at all, with sidecars.
+
+    Parameters
+    ----------
+    found : lacuna.statistics.analysis.Statistics
+    output_dir : pathlib.Path
+        Made into a BIDS derivative dataset if it is none.
+    derivatives : pathlib.Path, optional
+        The results behind it.
+
+    Returns
+    -------
+    list of pathlib.Path
+        Without the sidecars.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written to, or holds something else.
+    """
+    root = output_dir.expanduser().absolute()
+    check_output_dir(root)
+    root.mkdir(parents=True, exist_ok=True)
+    _write_dataset(root, derivatives)
+    common = _common(found)
+    return [
+        save(content, root / name, {**about, **common, **more} if about else None)
+        for name, content, about, more in _files(found)
+    ]
+
+
+def family_desc(found: Statistics, family: Family) -> str:
+    """Return the ``desc`` of a family's files: outcome and features, letters and digits only.
+
+    Underscores and the like are dropped: the ``gs_rankin`` of voxels is ``gsrankinvoxels``.
+    """
+    return _outcome(found) + family.kind
+
+
+def family_name(found: Statistics, family: Family, key: str, stat: str | None = None) -> str:
+    """Return the name of a file of a family."""
+    features = family.features
+    scope = features.space if outputs()[key].scope == 'space' else family.atlas
+    seg = 'networks' if family.kind == 'networks' else None
+    return group_output_name(features.stem, key, family_desc(found, family), scope=scope, seg=seg, stat=stat)
+
+
+def _outcome(found: Statistics) -> str:
+    return re.sub('[^A-Za-z0-9]', '', str(found.design.outcome.name)) or 'score'
+
+
+def _files(found: Statistics) -> Iterator[tuple[str, bytes, dict[str, Any], dict[str, Any]]]:
+    stem, outcome = found.families[0].features.stem, _outcome(found)
+    design = found.design
+    used = design.covariates.copy()
+    used.insert(0, str(design.outcome.name), design.outcome)
+    yield _table(group_output_name(stem, 'score_design', outcome), 'score_design', used, {})
+    yield _table(
+        group_output_name(stem, 'score_leftout', outcome),
+        'score_leftout',
+        design.left_out.set_index('participant_id'),
+        {},
+    )
+    for family in found.families:
+        about = _about(family)
+        for stat, image in family.images.items():
+            name = family_name(found, family, 'score_map', stat)
+            column = next(each for each in map(str, family.table) if each.replace('_', '') == stat)
+            yield name, encoded(image), {'Description': _COLUMNS.get(column, column)}, about
+        if not family.images:
+            key = _TABLES.get(family.kind, 'score_parcels')
+            yield _table(family_name(found, family, key), key, family.table, about)
+        if family.components is not None:
+            key = 'score_components'
+            yield _table(family_name(found, family, key), key, family.components, about)
+
+
+def _table(
+    name: str, key: str, frame: pd.DataFrame, about: Mapping[str, Any]
+) -> tuple[str, bytes, dict[str, Any], dict[str, Any]]:
+    cells = frame.reset_index()
+    columns = [cells[column].astype(object).where(cells[column].notna(), None) for column in cells]
+    content = table_bytes(list(map(str, cells)), zip(*columns, strict=True))
+    known = {column: {'Description': _COLUMNS[column]} for column in map(str, cells) if column in _COLUMNS}
+    return name, content, {'Description': outputs()[key].about, **known}, dict(about)
+
+
+def _common(found: Statistics) -> dict[str, Any]:
+    design, settings = found.design, found.settings
+    return {
+        'Outcome': str(design.outcome.name),
+        'Ranks': design.ranked,
+        'Covariates': list(map(str, design.covariates)),
+        'Participants': len(design.participants),
+        'LeftOut': len(design.left_out),
+        'Test': settings.test,
+        'Permutations': settings.permutations,
+        'Seed': settings.seed,
+        'GeneratedBy': [{'Name': 'Lacuna', 'Version': lacuna.__version__}],
+    }
+
+
+def _about(family: Family) -> dict[str, Any]:
+    about = {
+        **family.features.about,
+        'MinAffected': family.fewest,
+        'FeaturesTested': len(family.table),
+        'FeaturesDistinct': family.distinct,
+        'FeaturesAffectedInTooFew': family.too_few,
+        'FeaturesExplainedByCovariates': family.constant,
+        'FeaturesWithoutValue': family.without_value,
+    }
+    if family.edge_threshold is not None:
+        about |= {'ComponentsBeyondT': round(family.edge_threshold, 6), 'ComponentsBeyondP': EDGE_P}
+    return about
+
+
+def _write_dataset(root: Path, derivatives: Path | None) -> None:
+    path = root / 'dataset_description.json'
+    if path.exists():
+        return
+    description = {
+        'Name': 'Lacuna: from disconnection to symptoms',
+        'BIDSVersion': BIDS_VERSION,
+        'DatasetType': 'derivative',
+        'GeneratedBy': [{'Name': 'Lacuna', 'Version': lacuna.__version__, 'Description': 'lacuna stats'}],
+        **({'SourceDatasets': [{'URL': derivatives.as_uri()}]} if derivatives else {}),
+    }
+    write_if_changed(root / '.bidsignore', b'group_*\n*.html\n')
+    write_if_changed(path, json_bytes(description))
+
+
+def significant(family: Family, level: float = 0.05) -> pd.DataFrame:
+    """Return the features with a family-wise p of at most a level, the largest statistic first."""
+    found = family.table[family.table['p_fwe'] <= level]
+    return found.sort_values('t', key=abs, ascending=False, kind='stable')
+
+
+def summary_lines(found: Statistics) -> Sequence[str]:
+    """Say in a few lines who is in the analysis, and what was found."""
+    design = found.design
+    covariates = ', '.join(map(str, design.covariates)) or 'none'
+    lines = [
+        f'{len(design.participants)} participants ({len(design.left_out)} left out)',
+        f'outcome: {design.outcome.name}{" (ranks)" if design.ranked else ""}; covariates: {covariates}',
+    ]
+    for family in found.families:
+        survivors = significant(family)
+        atlas = f' of {family.atlas}' if family.atlas else ''
+        left = f'{family.too_few} affected in fewer than {family.fewest} participants'
+        lines.append(
+            f'{family.kind}{atlas}: {len(family.table)} tested ({left}), {len(survivors)} with p_fwe <= .05'
+        )
+    return lines

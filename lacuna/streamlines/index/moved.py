@@ -1,0 +1,63 @@
+"""A body of lattice voxels at other places of the lattice: its keys are shifted, its mask is not laid on the lattice again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numba
+import numpy as np
+
+from lacuna.images.placements import Body
+from lacuna.streamlines.index.lattice import LOW, SIZE
+from lacuna.streamlines.index.masks import MaskOnLattice, Wanted
+from lacuna.streamlines.index.voxels import voxel_lookup
+
+
+class MovableBody:
+    """A body in each of its turns, ready to be put anywhere.
+
+    Parameters
+    ----------
+    body : lacuna.images.placements.Body
+    among : sequence of numpy.ndarray
+        Its turns, see `lacuna.images.placements.turns`.
+    """
+
+    def __init__(self, body: Body, among: Sequence[np.ndarray]) -> None:
+        self._body, self._among = body, among
+        self._turned = lru_cache(maxsize=2)(self._turn)
+
+    def at(self, turn: int, first: np.ndarray) -> MaskOnLattice:
+        """Return the mask that `mask_on_lattice` would make of the body, turned, with its first voxel at a place (mm)."""
+        flat, shape, voxels = self._turned(turn)
+        affine = np.eye(4)
+        affine[:3, 3] = first - 1  # of the margin
+        keys, wanted = np.empty(len(voxels), np.int64), np.empty(len(voxels), np.uint16)
+        n = _shift(voxels, np.asarray(first, np.int64) - LOW, keys, wanted)
+        return MaskOnLattice(flat, voxel_lookup(affine, shape), Wanted(keys[:n], wanted[:n]), None)
+
+    def _turn(self, turn: int) -> tuple[np.ndarray, tuple[int, ...], np.ndarray]:
+        """Its voxels with a margin of one, flat; the shape of that; and their indices, z fastest."""
+        turned = self._body.turned(self._among[turn])
+        voxels = np.argwhere(turned).astype(np.int32)
+        padded = np.pad(turned != 0, 1)
+        return padded.ravel().view(np.uint8), padded.shape, voxels
+
+
+@numba.njit(cache=True, nogil=True)
+def _shift(voxels, first, keys, wanted):  # type: ignore[no-untyped-def]
+    """Write the blocks of voxels (x, y, z; z fastest), with an offset, as in `Wanted`; return how many there are."""
+    n = 0
+    for v in range(len(voxels)):
+        x, y, z = voxels[v, 0] + first[0], voxels[v, 1] + first[1], voxels[v, 2] + first[2]
+        if x < 0 or y < 0 or z < 0 or x >= SIZE or y >= SIZE or z >= SIZE:
+            continue
+        key = (x * 256 + y) * 16 + z // 16
+        bit = np.uint16(1 << (z % 16))
+        if n and keys[n - 1] == key:
+            wanted[n - 1] |= bit
+        else:
+            keys[n], wanted[n] = key, bit
+            n += 1
+    return n

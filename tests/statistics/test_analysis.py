@@ -1,0 +1,266 @@
+"""The whole way from results and scores to tables and maps."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import nibabel as nb
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from helpers.score_results import REGIONS, percentages, write_cohort_results
+
+import lacuna
+from lacuna.errors import InputError
+from lacuna.images.overlap import covered_voxels
+from lacuna.statistics.analysis import Settings
+from lacuna.statistics.write import write_statistics
+
+COUNT = 40
+
+
+@pytest.fixture(scope='module')
+def cohort(tmp_path_factory):
+    """Results of 40 participants, and a table of scores that follow the second parcel."""
+    root, values = tmp_path_factory.mktemp('cohort') / 'out', percentages(COUNT)
+    facts = write_cohort_results(root, values)
+    rng = np.random.default_rng(5)
+    facts['age'] = rng.integers(30, 90, COUNT)
+    facts['nihss_24h'] = (
+        0.1 * values['LH_SomMot_1'] + np.log(facts['volume']) + 0.02 * facts['age'] + rng.normal(size=COUNT)
+    )
+    scores = root.parent / 'scores.tsv'
+    facts.drop(columns='volume').rename_axis('participant_id').to_csv(scores, sep='\t')
+    return root, scores, values, facts
+
+
+def test_tables_of_results(cohort):
+    root, scores, values, facts = cohort
+    found = lacuna.stats(
+        root, scores, 'nihss_24h', covariates=['age'], features=['parcels', 'edges'], permutations=199
+    )
+    assert [family.kind for family in found.families] == ['parcels', 'edges']
+    table = found['parcels'].table
+    assert tuple(table.index) == REGIONS
+    design = np.column_stack([values['LH_Vis_1'], facts['age'], np.log(facts['volume']), np.ones(COUNT)])
+    fit = sm.OLS(facts['nihss_24h'].to_numpy(), design).fit()
+    assert table.loc['LH_Vis_1', 't'] == pytest.approx(fit.tvalues[0], abs=1e-10)
+    assert table.loc['LH_Vis_1', 'p'] == pytest.approx(fit.pvalues[0], abs=1e-10)
+    assert table['n_affected'].to_dict() == (values > 0).sum().to_dict()
+    assert table['t'].abs().idxmax() == 'LH_SomMot_1'
+    assert table.loc['LH_SomMot_1', 'p_fwe'] == 1 / 200
+    assert (table['p_fwe'] >= 1 / 200).all()
+    edges = found['edges']
+    assert len(edges.table) == 10
+    # all four edges of the parcel, and no other
+    strong = edges.table[edges.table['component'] == 1].index
+    assert {name for pair in strong for name in pair} >= {'LH_SomMot_1'}
+    assert edges.components.loc[1, 'size'] == len(strong) >= 3
+    assert edges.components.loc[1, 'p_fwe'] == edges.table.loc[strong[0], 'p_component'] <= 0.05
+
+
+def test_the_volume_is_a_covariate_unless_it_is_left_out(cohort):
+    root, scores, *_ = cohort
+    assert list(lacuna.stats(root, scores, 'age', permutations=1).design.covariates) == ['lesionvolume']
+    without = lacuna.stats(root, scores, 'age', volume=False, permutations=1)
+    assert without.design.covariates.shape == (COUNT, 0)
+
+
+def test_maps_hold_the_numbers_of_the_voxels(cohort):
+    root, scores, values, _ = cohort
+    found = lacuna.stats(root, scores, 'nihss_24h', features='voxels', permutations=99, min_affected=26)[
+        'voxels'
+    ]
+    often = np.flatnonzero((values > 0).sum() >= 26)
+    assert (len(found.table), found.too_few) == (len(often), len(REGIONS) - len(often))
+    for stat, column, outside in (
+        ('t', 't', 0),
+        ('p', 'p', 1),
+        ('pfwe', 'p_fwe', 1),
+        ('naffected', 'n_affected', 0),
+    ):
+        data = found.images[stat].get_fdata()
+        np.testing.assert_allclose(data.flat[often], found.table[column], rtol=1e-6)
+        assert (np.delete(data.ravel(), often) == outside).all()
+
+
+def test_voxels_in_clusters(cohort):
+    root, scores, *_ = cohort
+    found = lacuna.stats(root, scores, 'nihss_24h', features='voxels', permutations=49, tfce=True)['voxels']
+    place = list(REGIONS).index('LH_SomMot_1')
+    assert found.images['tfce'].get_fdata().flat[place] == pytest.approx(found.table['tfce'].abs().max())
+    assert found.images['ptfce'].get_fdata().flat[place] == pytest.approx(1 / 50)
+
+
+def test_equal_features_are_tested_once(cohort):
+    _, scores, values, facts = cohort
+    twice = pd.concat([values, values.add_suffix('_again')], axis=1)
+    found = lacuna.stats(
+        twice, scores, 'nihss_24h', volume=facts['volume'].add_prefix('sub-'), permutations=99
+    )
+    family = found.families[0]
+    assert (len(family.table), family.distinct) == (10, 5)
+    np.testing.assert_array_equal(family.table[:5], family.table[5:])
+    once = lacuna.stats(
+        values, scores, 'nihss_24h', volume=facts['volume'].add_prefix('sub-'), permutations=99
+    )
+    np.testing.assert_array_equal(family.table['p_fwe'][:5], once.families[0].table['p_fwe'])
+
+
+def test_few_affected_are_compared_by_permutations(cohort):
+    _, scores, values, _ = cohort
+    rare = pd.DataFrame({'rare': np.zeros(COUNT), 'common': (values['LH_Vis_1'] > 0).astype(float)})
+    rare.iloc[:5, 0] = 1
+    found = lacuna.stats(rare, scores, 'nihss_24h', volume=False, test='brunner-munzel', permutations=99)
+    table = found.families[0].table
+    assert table.loc['rare', 'n_affected'] == 5
+    assert (table.loc['rare', 'p'] * 100) % 1 == pytest.approx(0, abs=1e-9)
+    assert table.loc['common', 'p'] * 100 % 1 > 1e-6
+
+
+def test_the_seed_decides(cohort):
+    root, scores, *_ = cohort
+    first, again, other = (
+        lacuna.stats(root, scores, 'nihss_24h', permutations=120, seed=seed, nprocs=nprocs)['parcels']
+        for seed, nprocs in ((3, 1), (3, 2), (4, 1))
+    )
+    pd.testing.assert_frame_equal(first.table, again.table, check_exact=True)
+    assert not np.array_equal(first.largest, other.largest)
+
+
+def test_files_and_their_sidecars(cohort, tmp_path):
+    root, scores, values, _ = cohort
+    found = lacuna.stats(
+        root, scores, 'nihss_24h', features=['parcels', 'edges', 'voxels'], permutations=99, seed=7
+    )
+    paths = write_statistics(found, tmp_path, root)
+    start, parcels = 'group_ses-01_label-lesion_method-snm', 'atlas-toy_desc-nihss24hparcels_parcelstats.tsv'
+    names = {path.name for path in paths}
+    assert f'{start}_{parcels}' in names
+    assert f'{start}_atlas-toy_desc-nihss24hedges_edgestats.tsv' in names
+    for stat in ('t', 'p', 'pfwe'):
+        assert f'{start}_space-MNI152NLin6Asym_desc-nihss24hvoxels_stat-{stat}_statmap.nii.gz' in names
+    table = pd.read_csv(tmp_path / f'{start}_{parcels}', sep='\t', index_col='region')
+    pd.testing.assert_frame_equal(table, found['parcels'].table, check_exact=True)
+    about = json.loads((tmp_path / f'{start}_{parcels}'.replace('.tsv', '.json')).read_text())
+    assert about['Covariates'] == ['lesionvolume']
+    assert (about['Outcome'], about['Participants'], about['Permutations'], about['Seed']) == (
+        'nihss_24h',
+        COUNT,
+        99,
+        7,
+    )
+    assert about['Atlas']['Name'] == 'toy'
+    image = nb.load(tmp_path / f'{start}_space-MNI152NLin6Asym_desc-nihss24hvoxels_stat-t_statmap.nii.gz')
+    np.testing.assert_allclose(
+        image.get_fdata().flat[: len(values.columns)], found['voxels'].table['t'], rtol=1e-6
+    )
+    for path in paths:
+        assert path.with_name(path.name.split('.')[0] + '.json').is_file()
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    write_statistics(found, tmp_path, root)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_command(cohort, tmp_path, lacuna_here):
+    root, scores, *_ = cohort
+    lines = scores.read_text().splitlines()
+    lines[1] = lines[1].rpartition('\t')[0] + '\tunknown'
+    table = tmp_path / 'participants.tsv'
+    table.write_text('\n'.join([*lines, 'sub-99\t50\t3.5', '']))
+    out = tmp_path / 'stats'
+    done = lacuna_here(
+        'stats', root, out, '--scores', table, '--outcome', 'nihss_24h', '--covariates', 'age', 'lesionvolume',
+        '--permutations', 99, '--no-volume', '-v',
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert 'lesionvolume' in done.stderr
+    done = lacuna_here(
+        'stats',
+        root,
+        out,
+        '--scores',
+        table,
+        '--outcome',
+        'nihss_24h',
+        '--covariates',
+        'age',
+        '--permutations',
+        99,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f'{COUNT - 1} participants (2 left out)' in done.stdout
+    (left_out,) = out.glob('group_*_desc-nihss24h_leftout.tsv')
+    with left_out.open(newline='') as stream:
+        rows = {row['participant_id']: row['reason'] for row in csv.DictReader(stream, delimiter='\t')}
+    assert rows.keys() == {'sub-01', 'sub-99'}
+    assert "'unknown'" in rows['sub-01']
+    (design,) = out.glob('group_*_desc-nihss24h_design.tsv')
+    used = pd.read_csv(design, sep='\t', index_col='participant_id')
+    assert list(used) == ['nihss_24h', 'age', 'lesionvolume']
+    assert len(used) == COUNT - 1
+
+
+@pytest.mark.parametrize(
+    ('options', 'words'),
+    [
+        (['--permutations', '0'], ['permutations']),
+        (['--min-affected', '200%'], ['min-affected']),
+        (['--min-affected', 'many'], ['min-affected']),
+        (['--min-affected', '100%'], ['parcels', '40']),
+        (['--nprocs', '0'], ['nprocs']),
+        (['--outcome', 'mrs'], ['mrs']),
+        (['--seed', '-1'], ['seed']),
+        (['--tfce'], ['voxels']),
+        (['--session-id', '07'], ['no results']),
+        (['--scores', 'nowhere.tsv'], ['nowhere.tsv']),
+        (['--features', 'bundles'], ['bundles']),
+    ],
+)
+def test_bad_options_end_in_one_line(cohort, tmp_path, lacuna_here, options, words):
+    root, scores, *_ = cohort
+    given = ['--scores', scores, '--outcome', 'nihss_24h', '--permutations', '9']
+    done = lacuna_here('stats', root, tmp_path / 'stats', *given, *options)
+    assert done.returncode == 2
+    assert done.stderr.count('\n') == 1
+    assert [word for word in words if word not in done.stderr] == []
+    assert not (tmp_path / 'stats').exists()
+
+
+def test_a_frame_needs_volumes(cohort):
+    _, scores, values, _ = cohort
+    with pytest.raises(InputError, match='volume'):
+        lacuna.stats(values, scores, 'nihss_24h')
+
+
+@pytest.mark.parametrize(
+    ('given', 'expected'), [('10%', 19), ('1%', 2), (5, 5), ('5', 5), ('0', 1), ('100%', 184), ('0.1%', 1)]
+)
+def test_the_fewest_affected(given, expected):
+    assert Settings(min_affected=given).fewest(184) == expected
+
+
+@pytest.mark.shared
+def test_the_parcel_behind_the_scores_of_lesymap(shared):
+    """66 real lesions with a score that was simulated from the load of parcel 101."""
+    scores = pd.read_csv(shared / 'data/reference/lesymap/scores.tsv', sep='\t', dtype=str)
+    atlas = nb.load(shared / 'data/reference/lesymap/parcels403.nii.gz')
+    labels = np.asarray(atlas.dataobj).astype(int).ravel()
+    sizes = np.bincount(labels)
+    load, volumes = {}, {}
+    for who, name in zip(scores['participant_id'], scores['file'], strict=True):
+        mask = nb.load(shared / 'data/lesions/LESYMAP' / name)
+        data = np.asarray(mask.dataobj) > 0
+        inside = covered_voxels(data, mask.affine, atlas.shape, atlas.affine)
+        hit = np.bincount(labels[inside], minlength=len(sizes))
+        load[who] = {label: 100 * hit[label] / sizes[label] for label in np.flatnonzero(sizes) if label}
+        volumes[who] = float(data.sum())
+    frame = pd.DataFrame(load).T
+    assert frame.shape == (66, 403)
+    for volume in (False, volumes):
+        found = lacuna.stats(frame, scores, 'score', features='load', volume=volume, permutations=999)
+        table = found['load'].table
+        assert table['t'].abs().idxmax() == 101
+        assert table.loc[101, 'p_fwe'] == 1 / 1000

@@ -1,0 +1,106 @@
+"""Features as they are read from results: the numbers in the files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.score_results import ATLAS, REGIONS, SHAPE, percentages, write_cohort_results
+
+from lacuna.errors import InputError
+from lacuna.statistics.features import (
+    distinct,
+    frame_features,
+    lesion_volumes,
+    read_features,
+    select_lesions,
+)
+
+
+@pytest.fixture(scope='module')
+def written(tmp_path_factory):
+    root, values = tmp_path_factory.mktemp('features') / 'out', percentages(4)
+    return root, values, write_cohort_results(root, values)
+
+
+def test_tables_matrices_and_maps(written):
+    root, values, volumes = written
+    lesions = select_lesions(root)
+    assert list(lesions) == ['sub-01', 'sub-02', 'sub-03', 'sub-04']
+    assert list(lesion_volumes(lesions).values()) == volumes['volume'].tolist()
+    (parcels,) = read_features(lesions, 'parcels')
+    assert (parcels.atlas, parcels.stem) == (ATLAS, 'group_ses-01_label-lesion')
+    np.testing.assert_array_equal(parcels.values, values)
+    assert tuple(parcels.values) == REGIONS
+    (edges,) = read_features(lesions, 'edges')
+    assert edges.values.shape == (4, 10)
+    for one, other in edges.values:
+        np.testing.assert_allclose(edges.values[one, other], values[[one, other]].mean(axis=1))
+    (maps,) = read_features(lesions, 'voxels')
+    assert maps.grid.shape == SHAPE
+    used = np.flatnonzero((values > 0).any())
+    assert maps.grid.numbers.tolist() == used.tolist()
+    np.testing.assert_array_equal(maps.values, values.iloc[:, used].astype(np.float32))
+    image = maps.grid.image(np.arange(1, len(used) + 1), outside=9)
+    assert image.get_fdata().flat[used].tolist() == list(range(1, len(used) + 1))
+    assert (image.get_fdata() == 9).sum() == np.prod(SHAPE) - len(used)
+
+
+def test_several_lesions_of_a_participant_have_to_be_chosen(tmp_path):
+    write_cohort_results(tmp_path, percentages(3), sessions=('01', '02'))
+    with pytest.raises(InputError, match=r'sub-01_ses-02_label-lesion.*--session-id'):
+        select_lesions(tmp_path)
+    for options in ({'sessions': ['ses-02']}, {'sessions': ['02']}, {'pattern': '*_ses-02_*'}):
+        lesions = select_lesions(tmp_path, **options)
+        assert [lesion.session for lesion in lesions.values()] == ['02'] * 3
+    with pytest.raises(InputError, match='no results'):
+        select_lesions(tmp_path, sessions=['03'])
+
+
+def test_results_that_do_not_match_are_left_out(tmp_path):
+    write_cohort_results(tmp_path, percentages(4))
+    (table,) = tmp_path.glob('sub-03/**/*_parcelstats.tsv')
+    table.write_text(table.read_text().replace('LH_Vis_1', 'LH_Other_1'))
+    (table,) = tmp_path.glob('sub-04/**/*_parcelstats.tsv')
+    table.unlink()
+    (found,) = read_features(select_lesions(tmp_path), 'parcels')
+    assert list(found.values.index) == ['sub-01', 'sub-02']
+    assert 'LH_Vis_1' in found.left_out['sub-03']
+    assert found.left_out.keys() == {'sub-03', 'sub-04'}
+    for table in tmp_path.glob('sub-02/**/*_parcelstats.tsv'):
+        table.write_text(table.read_text().replace('LH_Vis_1', 'LH_Third_1'))
+    with pytest.raises(InputError, match='do not match'):
+        read_features(select_lesions(tmp_path), 'parcels')
+
+
+def test_results_that_are_not_there(written):
+    with pytest.raises(InputError, match=r'bundles.*roi_disconnection'):
+        read_features(select_lesions(written[0]), 'bundles')
+
+
+def test_masks_whose_file_is_gone_are_left_out(written):
+    (found,) = read_features(select_lesions(written[0]), 'lesion')
+    assert list(found.left_out) == ['sub-01', 'sub-02', 'sub-03', 'sub-04']
+
+
+@pytest.mark.parametrize(
+    'frame',
+    [
+        pd.DataFrame({'a': ['x', 'y']}, index=['1', '2']),
+        pd.DataFrame({'a': [1.0, 2.0]}, index=['1', 'sub-1']),
+        pd.DataFrame([[1.0, 2.0]], index=['1'], columns=['a', 'a']),
+    ],
+)
+def test_frames_that_are_refused(frame):
+    with pytest.raises(InputError):
+        frame_features(frame, 'parcels')
+
+
+def test_equal_features_are_found():
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 2, (3, 40)).astype(float)
+    first, inverse = distinct(values)
+    assert len(first) == len({tuple(column) for column in values.T})
+    np.testing.assert_array_equal(values[:, first][:, inverse], values)
+    assert (np.diff(first) > 0).all()
+    assert distinct(np.array([[0.0, -0.0]]))[1].tolist() == [0, 0]
