@@ -28,7 +28,7 @@ CONNECTION_SETTINGS = (
     'compute_networks',
     'compute_higher_order',
 )
-#: in place of a table of bundles: do without
+#: instead of a table of bundles, do without
 NO_BUNDLES = 'none'
 #: points per stored step; each takes time and memory
 _MOST_UPSAMPLE = 1000

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from lacuna.streamlines.index.query import Index
 
-#: in place of a table: the bundles that the tractogram has itself
+#: instead of a table, the bundles that the tractogram has itself
 OWN_GROUPS = 'groups'
 #: version of the files of groups and visits, a part of their keys in the cache
 VERSION = 1

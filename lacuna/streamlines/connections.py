@@ -113,7 +113,7 @@ class CutConnections:
 
     @cached_property
     def by_network(self) -> tuple[list[str], np.ndarray, np.ndarray]:
-        """Names of the networks, percent of each, and of each pair: see :func:`lacuna.measures.network_disconnection`."""
+        """What :func:`lacuna.measures.network_disconnection` returns."""
         return network_disconnection(self.lesion_matrix, self.full_matrix, self.networks)
 
     @cached_property

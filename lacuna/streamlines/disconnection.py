@@ -331,5 +331,5 @@ class Disconnection:
 
     @cached_property
     def part(self) -> Any:
-        """The box around the voxels of the mask, as an image: all that is needed of it on other grids."""
+        """The box around the voxels of the mask (nibabel image), which is all that is needed of it on other grids."""
         return make(*lesion_part(voxels(self.mask), np.asarray(self.mask.affine, float)))

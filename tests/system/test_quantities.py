@@ -45,7 +45,7 @@ def study(toy, tmp_path):
 
 
 @pytest.fixture
-def atlas(study, tmp_path):
+def atlas(tmp_path):
     return ('--custom-parcellation', 'toy2', tmp_path / 'parcels.nii.gz', tmp_path / 'parcels.tsv', SPACE)
 
 
@@ -249,7 +249,7 @@ def test_the_tables_of_all_lesions(run, atlas, lacuna_here, tmp_path):
     assert lacuna_here('check', out).returncode == 0
 
 
-def test_a_folder_of_bundles(run, tmp_path, lacuna_here):
+def test_a_folder_of_bundles(run, tmp_path):
     """One tractogram a bundle, joined in the order of their names."""
     lines = toy_streamlines()
     folder = tmp_path / 'atlas of tracts'
