@@ -51,9 +51,9 @@ def write_dataset(lesions: Path, folder: Path, count: int) -> list[Path]:
     return masks
 
 
-def run_lacuna(dataset: Path, tracks: Path, folder: Path) -> float:
-    """Seconds of a run that starts without index, work folder or output; compiled code is kept."""
-    for name in ('cache/index', 'cache/endpoints', 'out', 'work'):
+def run_lacuna(dataset: Path, tracks: Path, folder: Path, *, fresh: bool = True) -> float:
+    """Seconds of a run; a fresh one starts without index, work folder or output. Compiled code is kept."""
+    for name in ('cache/index', 'cache/endpoints', 'out', 'work') if fresh else ():
         shutil.rmtree(folder / name, ignore_errors=True)
     command = [
         sys.executable, '-m', 'lacuna', 'run', 'snm', '--no-report', dataset, folder / 'out', '--connectome-path', tracks,
@@ -72,7 +72,12 @@ def _timed(command: list[str | Path], folder: Path, environment: dict[str, str])
     folder.mkdir(exist_ok=True)
     start = time.perf_counter()
     subprocess.run(
-        command, check=True, cwd=folder, env={**os.environ, **environment}, stdout=subprocess.DEVNULL
+        command,
+        check=True,
+        cwd=folder,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     return time.perf_counter() - start
 
