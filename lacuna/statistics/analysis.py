@@ -127,7 +127,7 @@ def stats(
     Returns
     -------
     Statistics
-        Frames and images, see `Family`.
+        Frames and images: one `lacuna.statistics.family.Family` for each kind of features and atlas.
 
     Raises
     ------
