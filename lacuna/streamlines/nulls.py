@@ -126,6 +126,11 @@ class NullDisconnection:
         """Why there are no null lesions; None if there are."""
         return self.lesions.reason
 
+    @property
+    def bundle_names(self) -> tuple[str, ...]:
+        """Names of the bundles; none, if the tractogram has none."""
+        return self._targets.groups.names if self._targets.groups else ()
+
     @cached_property
     def percentile(self) -> Any:
         """Percent of the null lesions that cut less of a voxel's streamlines than the lesion (nibabel image, float32).
