@@ -74,7 +74,7 @@ test-lowest: mrtrix
 	@test -d '$(VENV)-lowest' || $(PYTHON) -m venv '$(VENV)-lowest'
 	'$(VENV)-lowest/bin/python' -m pip install --quiet --disable-pip-version-check uv
 	'$(VENV)-lowest/bin/uv' pip install --quiet --python '$(VENV)-lowest' --resolution lowest-direct --editable '.[test]'
-	'$(VENV)-lowest/bin/python' -m pytest $(PYTEST_ARGS) -m 'not slow and not slurm'
+	'$(VENV)-lowest/bin/python' -m pytest $(PYTEST_ARGS) -o filterwarnings=default -m 'not slow and not slurm'
 
 soak: setup debootstrap
 	LACUNA_SOAK=1 $(BIN)/python -m pytest -m soak --durations 0
