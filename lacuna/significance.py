@@ -9,6 +9,12 @@ import numpy as np
 
 #: fewer valid places than this say nothing
 FEWEST_PLACES = 1000
+#: fewer lesions of others than this cannot give a p of .05
+FEWEST_CONTROLS = 19
+#: of the search for expected shares: steps, error of the margins by the largest, longest step
+_MOST_STEPS = 300
+_EXACT = 1e-7
+_LONGEST = 2.0
 
 
 def exceedances(observed: np.ndarray, nulls: np.ndarray) -> np.ndarray:
@@ -156,3 +162,81 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
     ranks -= ranks.mean(axis=1, keepdims=True)
     size = np.sqrt((ranks**2).sum(axis=1))
     return float(np.round(ranks[0] @ ranks[1] / (size[0] * size[1]), 12)) if size.all() else None
+
+
+def expected_shares(full: np.ndarray, margins: np.ndarray) -> np.ndarray:
+    """Compute what share of each connection would be cut if only the losses of the parcels mattered.
+
+    The streamlines between two parcels are cut independently of each other, with a chance that follows from one number
+    for each parcel, ``a_i a_j / (1 + a_i a_j)``, such that each parcel loses as many streamlines as observed. Of all
+    distributions with these margins on this connectome, it is the one of largest entropy (the configuration model with
+    capacities; Squartini and Garlaschelli 2011).
+
+    Parameters
+    ----------
+    full : numpy.ndarray
+        (n, n) streamlines between each pair of parcels, symmetric, 0 on the diagonal.
+    margins : numpy.ndarray
+        (n,) streamlines that each parcel loses; at most the sum of its row.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n, n) float64, 0 to 1; 0 where there are no streamlines.
+
+    Examples
+    --------
+    The middle parcel of three loses half of what it has, the others as well.
+
+    >>> expected_shares(np.array([[0, 8, 0], [8, 0, 8], [0, 8, 0]]), np.array([4, 8, 4])).round(3)
+    array([[0. , 0.5, 0. ],
+           [0.5, 0. , 0.5],
+           [0. , 0.5, 0. ]])
+    """
+    shares = np.zeros(full.shape)
+    open_ = full > 0  # connections whose share is neither 0 nor 1
+    left = margins.astype(float)
+    while True:
+        room = np.where(open_, full, 0).sum(axis=1)
+        whole, none = (room > 0) & (left >= room), (room > 0) & (left <= 0)
+        if not (whole | none).any():
+            break
+        # a parcel that keeps nothing, or loses nothing, decides all of its connections
+        decided = open_ & (whole if whole.any() else none)[:, None]
+        decided |= decided.T
+        if whole.any():
+            shares[decided] = 1.0
+            left = left - np.where(decided, full, 0).sum(axis=1)
+        open_ = open_ & ~decided
+    rows = np.flatnonzero(open_.any(axis=1))
+    if len(rows):
+        inner = np.ix_(rows, rows)
+        fitted = _fit(np.where(open_, full, 0)[inner].astype(float), left[rows])
+        shares[inner] = np.where(open_[inner], fitted, shares[inner])
+    return shares
+
+
+def _fit(full: np.ndarray, margins: np.ndarray) -> np.ndarray:
+    """Newton's method, damped, for the logarithms of the numbers of the parcels."""
+    from scipy.special import expit
+
+    start = np.clip(margins / full.sum(axis=1), 1e-6, 1 - 1e-6)
+    logs = 0.5 * np.log(start / (1 - start))
+
+    def worth(logs: np.ndarray) -> float:
+        return float(0.5 * (full * np.logaddexp(0, logs[:, None] + logs)).sum() - margins @ logs)
+
+    best, damping = worth(logs), 1e-3
+    for _ in range(_MOST_STEPS):
+        shares = expit(logs[:, None] + logs)
+        off = (full * shares).sum(axis=1) - margins
+        if np.abs(off).max() < _EXACT * max(1.0, margins.max()):
+            break
+        curve = full * shares * (1 - shares)
+        hessian = curve + np.diag(curve.sum(axis=1) + damping)
+        tried = logs - np.clip(np.linalg.solve(hessian, off), -_LONGEST, _LONGEST)
+        if (value := worth(tried)) <= best:
+            logs, best, damping = tried, value, max(damping / 10, 1e-9)
+        else:
+            damping *= 10
+    return expit(logs[:, None] + logs)

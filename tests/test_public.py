@@ -34,7 +34,10 @@ def test_every_public_name_twice(toy, tmp_path):
             .outputs
         ),
         'stats': lambda: (
-            lacuna.stats(*_cohort(), 'score', volume=False, permutations=9).families[0].table['t'].tolist()
+            lacuna.stats(*_cohort(), 'score', volume=False, permutations=9, cv='none')
+            .families[0]
+            .table['t']
+            .tolist()
         ),
         'Statistics': lambda: lacuna.Statistics.__name__,
         'load_results': lambda: [lesion.summary for lesion in lacuna.load_results(tmp_path / 'out')],

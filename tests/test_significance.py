@@ -6,6 +6,7 @@ from scipy.stats import kstest, spearmanr
 
 from lacuna.significance import (
     exceedances,
+    expected_shares,
     familywise_p,
     p_values,
     pooled_p,
@@ -84,3 +85,30 @@ def test_spread_and_correlation(rng):
     known = ~np.isnan(y)
     assert rank_correlation(x, y) == pytest.approx(spearmanr(x[known], y[known]).statistic)
     assert rank_correlation(np.ones(9), np.arange(9)) is None
+
+
+@pytest.mark.parametrize('rate', [0.5, 3, 30])
+def test_expected_shares_keep_the_margins(rng, rate):
+    """Also where parcels lose all or nothing; chances are products of odds, so each ring of four multiplies to 1."""
+    for _ in range(20):
+        n = int(rng.integers(4, 12))
+        full = np.triu(rng.poisson(rate, (n, n)), 1)
+        cut = rng.binomial(full, rng.random() ** 3)
+        full, cut = full + full.T, cut + cut.T
+        shares = expected_shares(full, cut.sum(axis=1))
+        assert ((shares >= 0) & (shares <= 1)).all()
+        assert (shares[full == 0] == 0).all()
+        np.testing.assert_array_equal(shares, shares.T)
+        np.testing.assert_allclose((shares * full).sum(axis=1), cut.sum(axis=1), atol=2e-3)
+        inner = (shares > 0.01) & (shares < 0.99)
+        odds = np.divide(shares, 1 - shares, out=np.ones(shares.shape), where=inner)
+        a, b, c, d = rng.permutation(n)[:4]
+        if inner[a, b] and inner[b, c] and inner[c, d] and inner[d, a]:
+            assert odds[a, b] * odds[c, d] == pytest.approx(odds[b, c] * odds[d, a], rel=1e-3)
+
+
+def test_a_loss_that_is_spread_evenly_is_expected():
+    full = 40 * (1 - np.eye(5, dtype=int))
+    np.testing.assert_allclose(
+        expected_shares(full, full.sum(axis=1) // 4), np.where(full, 0.25, 0), atol=1e-6
+    )

@@ -67,6 +67,18 @@ def add_parser(commands: Any) -> None:
         '--seed', metavar='S', type=int, default=0, help='seed of all random numbers (default: %(default)s)'
     )
     parser.add_argument(
+        '--cv',
+        metavar='FOLDSxREPEATS',
+        default='10x10',
+        help='cross-validation of the prediction, or none (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--compare',
+        metavar='FEATURES',
+        choices=_KINDS,
+        help='does the prediction explain more than these features alone, such as load?',
+    )
+    parser.add_argument(
         '--session-id', metavar='S', nargs='+', default=[], help='take only lesions of these sessions'
     )
     parser.add_argument(
@@ -106,6 +118,8 @@ def run(args: argparse.Namespace) -> int:
         permutations=args.permutations,
         seed=args.seed,
         tfce=args.tfce,
+        cv=args.cv,
+        compare=args.compare,
         sessions=args.session_id,
         pattern=args.pattern,
         nprocs=args.nprocs,

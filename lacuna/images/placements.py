@@ -63,16 +63,19 @@ class Body:
         found, moved = lesion_part(whole, grid)
         return cls(np.ascontiguousarray(found), np.rint(moved[:3, 3]).astype(np.int64))
 
-    def count(self, place: Body) -> int:
-        """How many voxels of another body are in this one."""
+    def on(self, place: Body) -> Body:
+        """The values on the voxels of another body; 0 where there are none."""
+        out = np.zeros(place.voxels.shape)
         low = np.maximum(self.first, place.first)
         high = np.minimum(self.first + self.voxels.shape, place.first + place.voxels.shape)
-        if (high <= low).any():
-            return 0
-        own, other = (
-            each.voxels[tuple(map(slice, low - each.first, high - each.first))] for each in (self, place)
-        )
-        return int(np.count_nonzero((own != 0) & (other != 0)))
+        if (high > low).all():
+            own = self.voxels[tuple(map(slice, low - self.first, high - self.first))]
+            out[tuple(map(slice, low - place.first, high - place.first))] = own
+        return Body(out, place.first)
+
+    def count(self, place: Body) -> int:
+        """How many voxels of another body are in this one."""
+        return int(np.count_nonzero(self.on(place).voxels[place.voxels != 0]))
 
     def turned(self, turn: np.ndarray) -> np.ndarray:
         """The voxels after a turn of `turns`.
@@ -180,7 +183,8 @@ def draw(
     size = int(np.count_nonzero(body.voxels))
     wanted = [(_sum(tissue, body), slack * size) for tissue, slack in tissues]
     valid, keys, kept = 0, np.empty(0), np.empty((0, 5), np.int64)
-    for turn in places(body, region, need, among, fields=fields, workers=workers):
+    exact = weight is not None  # a sum of nothing has to be 0
+    for turn in places(body, region, need, among, fields=fields, exact=exact, workers=workers):
         good = np.ones(len(turn.at), bool)
         for (own, slack), found in zip(wanted, turn.sums, strict=False):
             good &= np.abs(found - own) <= slack
@@ -252,6 +256,7 @@ def places(
     among: Sequence[np.ndarray],
     *,
     fields: Sequence[Body] = (),
+    exact: bool = False,
     workers: int = 1,
 ) -> Iterator[PlacesOfTurn]:
     """Find all places of a body with at least `need` (1 or more) voxels inside a region, one turn after the other.
@@ -264,6 +269,8 @@ def places(
         See `turns`.
     fields : sequence of Body
         Maps, to be summed over the body at each place.
+    exact : bool
+        Sums in double precision.
     workers : int
         Threads.
     """
@@ -271,13 +278,13 @@ def places(
 
     if not body.voxels.size or not region.voxels.size:
         return
-    kind = np.float64 if fields or np.count_nonzero(body.voxels) > _MANY else np.float32
+    kind = np.float64 if exact or np.count_nonzero(body.voxels) > _MANY else np.float32
     # a body with enough voxels inside cannot stick out by more than this, so the ends do not meet around the circle
     beyond = max(_ends(body.voxels, need))
     room = Body(np.empty(np.array(region.voxels.shape) + 2 * beyond, bool), region.first - beyond)
     shape = [fft.next_fast_len(size, real=True) for size in room.voxels.shape]
     spectra = [
-        fft.rfftn(_cut(field, room).astype(kind), shape, workers=workers) for field in (region, *fields)
+        fft.rfftn(field.on(room).voxels.astype(kind), shape, workers=workers) for field in (region, *fields)
     ]
     for number, turn in enumerate(among):
         turned = body.turned(turn)
@@ -303,16 +310,5 @@ def _ends(voxels: np.ndarray, need: int) -> Iterator[int]:
             yield int(np.count_nonzero(left >= need))
 
 
-def _cut(field: Body, region: Body) -> np.ndarray:
-    """A map on the voxels of a region; 0 where it has none."""
-    out = np.zeros(region.voxels.shape)
-    low = np.maximum(field.first, region.first)
-    high = np.minimum(field.first + field.voxels.shape, region.first + region.voxels.shape)
-    if (high > low).all():
-        part = field.voxels[tuple(map(slice, low - field.first, high - field.first))]
-        out[tuple(map(slice, low - region.first, high - region.first))] = part
-    return out
-
-
 def _sum(field: Body, body: Body) -> float:
-    return float(_cut(field, body)[body.voxels != 0].sum())
+    return float(field.on(body).voxels[body.voxels != 0].sum())

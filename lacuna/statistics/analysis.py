@@ -2,158 +2,28 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from lacuna.errors import InputError
-from lacuna.statistics import networks, univariate
 from lacuna.statistics.design import Design, make_design
+from lacuna.statistics.family import TESTS, Family, Settings, analyse
 from lacuna.statistics.features import (
     IMAGES,
     KINDS,
     Features,
-    distinct,
     frame_features,
     lesion_volumes,
     read_features,
     select_lesions,
 )
+from lacuna.statistics.prediction import read_cv
 from lacuna.utils.processes import processors
-from lacuna.utils.progress import track
 
 if TYPE_CHECKING:
     import pandas as pd
-
-TESTS = ('ols', 'brunner-munzel')
-#: p, two-sided, beyond which edges form components
-EDGE_P = 0.001
-#: with fewer affected, or fewer not affected, p of Brunner and Munzel's test comes from permutations
-_FEWEST_RANKED = 9
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How features are tested.
-
-    Attributes
-    ----------
-    test : str
-        ``ols`` or ``brunner-munzel``.
-    min_affected : str or int
-        Number of participants, or percent of them (``10%``), that a feature has to affect.
-    permutations : int
-    seed : int
-    tfce : bool
-        Whether voxels are also tested with threshold-free cluster enhancement.
-    """
-
-    test: str = 'ols'
-    min_affected: str | int = '10%'
-    permutations: int = 10_000
-    seed: int = 0
-    tfce: bool = False
-
-    def fewest(self, participants: int) -> int:
-        """Return the number of participants that a feature has to affect.
-
-        Raises
-        ------
-        InputError
-            If `min_affected` is not a number from 1 to the participants, or a percentage.
-
-        Examples
-        --------
-        >>> Settings(min_affected='10%').fewest(184), Settings(min_affected=5).fewest(184)
-        (19, 5)
-        """
-        text = str(self.min_affected).strip()
-        try:
-            value = float(text.removesuffix('%'))
-        except ValueError:
-            value = math.nan
-        if text.endswith('%') and math.isfinite(value):
-            value = math.ceil(value * participants / 100 - 1e-9)
-        if not 0 <= value <= participants or value != int(value):
-            message = f'--min-affected {text}: expected a number of participants (up to {participants}) or a percentage, such as 10%'
-            raise InputError(message)
-        return max(int(value), 1)
-
-
-@dataclass(frozen=True)
-class Family:
-    """The features of one kind, tested together.
-
-    Attributes
-    ----------
-    features : lacuna.statistics.features.Features
-        Those that were tested, of the participants of the analysis.
-    table : pandas.DataFrame
-        A row for each of them: ``t``, ``p`` (parametric), ``p_fwe`` (by the largest statistic of permutations), ``q``
-        (false discovery rate), ``n_affected``, ``effect``, and what further tests add.
-    fewest : int
-        Participants that a feature has to affect.
-    too_few, constant, without_value : int
-        Features left out: that affect fewer, that covariates explain completely, and that have no value.
-    distinct : int
-        Different features among those tested.
-    largest : numpy.ndarray
-        (permutations,) largest absolute statistic of each.
-    covariates : int
-        Number of covariates.
-    components : pandas.DataFrame or None
-        For edges: ``size`` (edges) and ``p_fwe`` of each component of edges.
-    edge_threshold : float or None
-        For edges: \\|t\\| beyond which they form components.
-    """
-
-    features: Features
-    table: pd.DataFrame
-    fewest: int
-    too_few: int
-    constant: int
-    without_value: int
-    distinct: int
-    largest: np.ndarray
-    covariates: int
-    components: pd.DataFrame | None = None
-    edge_threshold: float | None = None
-
-    @property
-    def kind(self) -> str:
-        """Of the features."""
-        return self.features.kind
-
-    @property
-    def atlas(self) -> str | None:
-        """Of the features."""
-        return self.features.atlas
-
-    @property
-    def critical(self) -> float:
-        """The absolute statistic that a feature has to exceed for p_fwe below .05."""
-        rank = math.ceil(0.95 * (len(self.largest) + 1)) - 1
-        return float(np.sort(self.largest)[rank]) if rank < len(self.largest) else math.inf
-
-    @cached_property
-    def images(self) -> dict[str, Any]:
-        """Maps of voxels by the name of the statistic, such as ``t``, ``p`` and ``pfwe`` (nibabel images).
-
-        Maps of p are 1 where nothing was tested, all others 0. Empty for features that are not voxels.
-        """
-        if self.features.grid is None:
-            return {}
-        return {
-            name.replace('_', ''): self.features.grid.image(
-                self.table[name].to_numpy(), outside=1.0 if name.startswith(('p', 'q')) else 0.0
-            )
-            for name in map(str, self.table)
-        }
 
 
 @dataclass(frozen=True)
@@ -200,6 +70,8 @@ def stats(
     permutations: int = 10_000,
     seed: int = 0,
     tfce: bool = False,
+    cv: str = '10x10',
+    compare: str | pd.DataFrame | None = None,
     sessions: Sequence[str] = (),
     pattern: str | None = None,
     nprocs: int = 1,
@@ -239,6 +111,10 @@ def stats(
         The same seed gives the same numbers, whatever `nprocs` is.
     tfce : bool
         Whether to test voxels with threshold-free cluster enhancement too, which takes about a second for a permutation.
+    cv : str
+        Folds and repeats of the prediction, such as ``10x10``; ``none`` leaves it out.
+    compare : str or pandas.DataFrame, optional
+        Other features, such as ``load``: does the prediction by `features` explain more than these alone?
     sessions : sequence of str
         Only lesions of these.
     pattern : str, optional
@@ -251,7 +127,7 @@ def stats(
     Returns
     -------
     Statistics
-        Frames and images, see `Family`.
+        Frames and images: one `lacuna.statistics.family.Family` for each kind of features and atlas.
 
     Raises
     ------
@@ -263,17 +139,18 @@ def stats(
     >>> import numpy as np, pandas as pd
     >>> cut = pd.DataFrame({'a': np.arange(20.0) % 5, 'b': np.arange(20.0) % 3}, index=[f'{i:02}' for i in range(20)])
     >>> nihss = pd.DataFrame({'nihss': cut['a'] + np.sin(np.arange(20))})
-    >>> found = stats(cut, nihss, 'nihss', volume=False, permutations=99)
+    >>> found = stats(cut, nihss, 'nihss', volume=False, permutations=99, cv='none')
     >>> found.families[0].table['p_fwe'].round(2).to_dict()
     {'a': 0.01, 'b': 1.0}
     """
     import pandas as pd
 
     kinds = [features] if isinstance(features, str) else list(dict.fromkeys(features))
-    settings = Settings(test, min_affected, permutations, seed, tfce)
+    settings = Settings(test, min_affected, permutations, seed, tfce, cv)
     _check(settings, kinds, of_results=not isinstance(data, pd.DataFrame))
     if isinstance(data, pd.DataFrame):
         found = [frame_features(data, kinds[0])]
+        others = [] if compare is None else [_compared(compare)]
         volumes = None if isinstance(volume, bool) else volume
         if volume is True:
             message = 'a frame of features has no lesion volumes: pass volume=volumes (mm³ by participant) or volume=False'
@@ -281,16 +158,22 @@ def stats(
     else:
         lesions = select_lesions(Path(data).expanduser().absolute(), sessions=sessions, pattern=pattern)
         found = [each for kind in kinds for each in read_features(lesions, kind, pattern=pattern)]
+        others = []
+        if isinstance(compare, str):
+            others = read_features(lesions, compare, pattern=pattern)
+        elif compare is not None:
+            others = [_compared(compare)]
         volumes = lesion_volumes(lesions) if volume is True else None if volume is False else volume
     # one design for all families: what differs between them is then not who is in them
-    everyone = set.intersection(*(set(each.values.index) for each in found))
-    reasons = {who: reason for each in found for who, reason in each.left_out.items()}
+    everyone = set.intersection(*(set(each.values.index) for each in (*found, *others)))
+    reasons = {who: reason for each in (*found, *others) for who, reason in each.left_out.items()}
     design = make_design(scores, outcome, covariates, everyone, volumes=volumes, rank=rank, reasons=reasons)
     families = tuple(
         analyse(
             each.of(design.participants),
             design,
             settings,
+            other=_like(each, others, design),
             nprocs=processors(nprocs),
             show_progress=show_progress,
         )
@@ -318,150 +201,22 @@ def _check(settings: Settings, kinds: Sequence[str], *, of_results: bool) -> Non
         message = f'--seed {settings.seed}: expected a number from 0'
         raise InputError(message)
     settings.fewest(100)
+    read_cv(settings.cv)
     if settings.tfce and (settings.test != 'ols' or not set(kinds) & set(IMAGES)):
         message = f'threshold-free cluster enhancement is for {" and ".join(IMAGES)} and the test ols'
         raise InputError(message)
 
 
-def analyse(
-    features: Features, design: Design, settings: Settings, *, nprocs: int = 1, show_progress: bool = False
-) -> Family:
-    """Test all features of a kind.
-
-    Parameters
-    ----------
-    features : lacuna.statistics.features.Features
-        Of the participants of the design, in their order.
-    design : lacuna.statistics.design.Design
-    settings : Settings
-    nprocs : int
-    show_progress : bool
-
-    Raises
-    ------
-    InputError
-        If no feature is left.
-    """
-    values = features.values.to_numpy(float)
-    covariates = design.covariates.to_numpy(float)
-    fewest = settings.fewest(len(values))
-    known = ~np.isnan(values).any(axis=0)
-    affected = (values != 0).sum(axis=0)
-    often = known & (affected >= fewest)
-    kept = np.flatnonzero(often)
-    rest = univariate.unit(univariate.residuals(univariate.standard(values[:, kept]), covariates))
-    kept = kept[~np.isnan(rest).any(axis=0)]
-    if settings.test == 'brunner-munzel':
-        kept = kept[(affected[kept] < len(values) - 1) & (affected[kept] > 1)]
-    if not len(kept):
-        message = (
-            f'{features.kind}: none of {values.shape[1]} features can be tested: each affects fewer than {fewest} '
-            f'of {len(values)} participants (--min-affected), or is the same for all'
-        )
+def _compared(frame: pd.DataFrame | str) -> Features:
+    if isinstance(frame, str):
+        message = f'with a frame of features, those to compare with have to be a frame too, not {frame!r}'
         raise InputError(message)
-    first, inverse = distinct(values[:, kept])
-    tested = values[:, kept[first]]
-    run = _Run(design.outcome.to_numpy(float), tested, covariates, settings, nprocs, show_progress)
-    found, largest = run.ranks() if settings.test == 'brunner-munzel' else run.least_squares()
-    columns = {
-        't': found.t,
-        'p': found.p,
-        'p_fwe': univariate.family_wise(found.t, largest),
-        'q': np.zeros(len(first)),
-        'n_affected': affected[kept[first]],
-        'effect': found.effect,
-    }
-    import pandas as pd
-
-    here = features.values.iloc[:, kept]
-    table = pd.DataFrame({name: column[inverse] for name, column in columns.items()}, here.columns)
-    # of all features: equal ones count as often as there are
-    table['q'] = univariate.false_discovery(table['p'].to_numpy())
-    grid = features.grid
-    family = Family(
-        replace(features, values=here, grid=grid and replace(grid, numbers=grid.numbers[kept])),
-        table,
-        fewest,
-        int((known & ~often).sum()),
-        int(often.sum()) - len(kept),
-        int((~known).sum()),
-        len(first),
-        largest,
-        covariates.shape[1],
-    )
-    if features.kind == 'edges' and settings.test == 'ols':
-        family = _with_components(family, run)
-    if features.grid is not None and settings.tfce:
-        family = _with_enhancement(family, run)
-    return family
+    return frame_features(frame, 'other')
 
 
-@dataclass(frozen=True)
-class _Run:
-    """Arrays of a family, and how they are permuted."""
-
-    score: np.ndarray
-    features: np.ndarray
-    covariates: np.ndarray
-    settings: Settings
-    nprocs: int
-    show_progress: bool
-
-    def in_lots(self, do: Any, *arguments: Any) -> Iterator[Any]:
-        lots = univariate.seeds(self.settings.seed, self.settings.permutations)
-        done = univariate.in_lots(do, lots, *arguments, nprocs=self.nprocs)
-        yield from track(done, 'permutations', total=len(lots), show=self.show_progress)
-
-    def least_squares(self) -> tuple[univariate.Tested, np.ndarray]:
-        arrays = (self.score, self.features, self.covariates)
-        largest = np.concatenate([*self.in_lots(univariate.permuted_maximum, *arrays)])
-        return univariate.least_squares(*arrays), largest
-
-    def ranks(self) -> tuple[univariate.Tested, np.ndarray]:
-        score = univariate.residuals(self.score, self.covariates) if self.covariates.shape[1] else self.score
-        # equal scores stay equal: residuals differ by rounding
-        score = np.round(score, 10)
-        affected = self.features != 0
-        found = univariate.brunner_munzel(score, affected)
-        count = affected.sum(axis=0)
-        is_rare = np.minimum(count, len(score) - count) < _FEWEST_RANKED
-        rare = np.where(is_rare, np.abs(found.t), np.nan)
-        parts = [*self.in_lots(univariate.permuted_ranks, score, affected, rare)]
-        reached = sum(part for _, part in parts)
-        p = np.where(is_rare, (1 + reached) / (1 + self.settings.permutations), found.p)
-        return replace(found, p=p), np.concatenate([largest for largest, _ in parts])
-
-
-def _with_components(family: Family, run: _Run) -> Family:
-    """Add the network-based statistic."""
-    import pandas as pd
-    from scipy.stats import t as student
-
-    threshold = float(student.isf(EDGE_P / 2, len(run.score) - family.covariates - 2))
-    nodes = pd.factorize(np.concatenate([family.table.index.get_level_values(side) for side in (0, 1)]))[0]
-    edges = nodes.reshape(2, -1).T
-    values = family.features.values.to_numpy(float)
-    parts = run.in_lots(networks.permuted_components, run.score, values, run.covariates, edges, threshold)
-    largest = np.concatenate([*parts])
-    label, sizes = networks.components(edges, family.table['t'].to_numpy(), threshold)
-    p = univariate.family_wise(sizes.astype(float), largest)
-    table = family.table.assign(
-        component=pd.array(np.where(label > 0, label, 0), 'Int64'), p_component=np.append(math.nan, p)[label]
-    )
-    table.loc[table['component'] == 0, 'component'] = pd.NA
-    components = pd.DataFrame({'size': sizes, 'p_fwe': p}, pd.RangeIndex(1, len(sizes) + 1, name='component'))
-    return replace(family, table=table, components=components, edge_threshold=threshold)
-
-
-def _with_enhancement(family: Family, run: _Run) -> Family:
-    """Add threshold-free cluster enhancement."""
-    grid = family.features.grid
-    if grid is None:
-        return family
-    values = family.features.values.to_numpy(float)
-    mask = grid.image(np.ones(values.shape[1]), kind=np.uint8)
-    parts = [*run.in_lots(univariate.permuted_enhancement, run.score, values, run.covariates, mask)]
-    enhanced = parts[0][0]
-    largest = np.concatenate([part for _, part in parts])
-    columns = {'tfce': enhanced, 'p_tfce': univariate.family_wise(enhanced, largest)}
-    return replace(family, table=family.table.assign(**columns))
+def _like(features: Features, others: Sequence[Features], design: Design) -> pd.DataFrame | None:
+    """Return the other features of the same atlas, else the first."""
+    if not others:
+        return None
+    chosen = next((each for each in others if each.atlas == features.atlas), others[0])
+    return chosen.of(design.participants).values

@@ -13,7 +13,9 @@ from lacuna.bids.outputs import group_output_name, outputs
 from lacuna.bids.sidecars import save
 from lacuna.bids.tables import table_bytes
 from lacuna.images.nifti import encoded
-from lacuna.statistics.analysis import EDGE_P, Family, Statistics
+from lacuna.statistics.analysis import Statistics
+from lacuna.statistics.family import EDGE_P, Family
+from lacuna.statistics.prediction import Prediction
 from lacuna.utils.files import json_bytes, write_if_changed
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ _COLUMNS = {
     'component': 'Component of connections (network-based statistic), the largest first',
     'p_component': 'Family-wise p of the component',
     'tfce': 'Threshold-free cluster enhancement of t',
+    'weight_ridge': 'Change of the score for a standard deviation of the feature, ridge regression on all features',
+    'weight_pls': 'The same by partial least squares',
     'p_tfce': 'Family-wise p of threshold-free cluster enhancement',
 }
 
@@ -110,6 +114,9 @@ def _files(found: Statistics) -> Iterator[tuple[str, bytes, dict[str, Any], dict
         if not family.images:
             key = _TABLES.get(family.kind, 'score_parcels')
             yield _table(family_name(found, family, key), key, family.table, about)
+        if family.prediction is not None:
+            content = {**_prediction(family.prediction), **_common(found), **about}
+            yield family_name(found, family, 'prediction'), json_bytes(content), {}, {}
         if family.components is not None:
             key = 'score_components'
             yield _table(family_name(found, family, key), key, family.components, about)
@@ -153,6 +160,25 @@ def _about(family: Family) -> dict[str, Any]:
     if family.edge_threshold is not None:
         about |= {'ComponentsBeyondT': round(family.edge_threshold, 6), 'ComponentsBeyondP': EDGE_P}
     return about
+
+
+def _prediction(prediction: Prediction) -> dict[str, Any]:
+    """Return what the JSON file of a prediction says of it."""
+
+    def by_row(frame: pd.DataFrame) -> dict[str, Any]:
+        return {str(row): values.dropna().to_dict() for row, values in frame.iterrows()}
+
+    content: dict[str, Any] = {
+        'Description': outputs()['prediction'].about,
+        'Folds': prediction.folds,
+        'Repeats': prediction.repeats,
+        'PermutedScores': prediction.permutations,
+        'Models': by_row(prediction.accuracy),
+        'Predicted': by_row(prediction.predicted),
+    }
+    if prediction.comparison is not None:
+        content['MoreThanTheOtherFeatures'] = by_row(prediction.comparison)
+    return content
 
 
 def _write_dataset(root: Path, derivatives: Path | None) -> None:

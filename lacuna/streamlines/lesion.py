@@ -184,6 +184,8 @@ class Lesion:
         inside: float = 0.95,
         within: str = 'brain',
         mirrors: bool = False,
+        reference: str | Path | Sequence[str | Path] = (),
+        tissues: Sequence[str | Path] = (),
         bundles: str | Path | None = None,
         atlases: Sequence[str | tuple[Any, Any, str]] = (),
         folder: Path | None = None,
@@ -195,16 +197,10 @@ class Lesion:
 
         Parameters
         ----------
-        n : int
-            How many.
-        seed : int
-            The random numbers come from this and the checksum of the mask.
-        inside : float
-            Share of the lesion, 0 to 1, that has to be in the brain; the lesion's own share, if that is smaller.
-        within : str
-            ``brain``, or ``hemisphere``: only the one that holds most of the lesion.
-        mirrors : bool
-            Mirror images of the lesion too.
+        n, seed, inside, within, mirrors, tissues
+            See :class:`lacuna.streamlines.null_lesions.NullSettings`.
+        reference : path or sequence of path
+            See there.
         bundles : path, optional
             See `bundles`; by default, those that are found, if any.
         atlases : sequence
@@ -224,7 +220,16 @@ class Lesion:
         from lacuna.streamlines.null_lesions import NullSettings, null_lesions
         from lacuna.streamlines.nulls import NullDisconnection, Targets
 
-        settings = NullSettings(n=n, seed=seed, inside=inside, within=within, mirrors=mirrors)
+        one = isinstance(reference, str | Path)
+        settings = NullSettings(
+            n=n,
+            seed=seed,
+            inside=inside,
+            within=within,
+            mirrors=mirrors,
+            reference=tuple(map(Path, [reference] if one else reference)),  # type: ignore[arg-type]
+            tissues=tuple(map(Path, tissues)),
+        )
         found = self.tractogram.bundles(bundles)
         tables, networks = {}, {}
         for each in atlases:
@@ -233,7 +238,7 @@ class Lesion:
             networks[atlas.name] = self.tractogram.parcellation(atlas, self.space).networks
         targets = Targets(found[1] if found else None, tables, networks)
         workers = self.tractogram.nprocs
-        lesions = null_lesions(self._mask, settings, workers=workers)
+        lesions = null_lesions(self._mask, self.space, settings, workers=workers)
         return NullDisconnection(self.tractogram.index(self.space), lesions, targets, workers)
 
     def plot(self, kind: str = 'glass_brain', **options: Any) -> Any:

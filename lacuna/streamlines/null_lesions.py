@@ -1,4 +1,4 @@
-"""Null lesions: the lesion itself at other places of the brain, as many as are asked for."""
+"""Null lesions: the lesion itself at other places of the brain, or lesions of other patients, as many as are asked for."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lacuna.errors import InputError
 from lacuna.images.brain import brain
+from lacuna.images.masks import KnownMask, PackedMask, read_mask
 from lacuna.images.placements import Body, Places, draw, turns
-from lacuna.significance import FEWEST_PLACES
+from lacuna.images.restrictions import check_same_space, lesion_frequency, tissue_maps
+from lacuna.significance import FEWEST_CONTROLS, FEWEST_PLACES
 from lacuna.streamlines.index.moved import MovableBody
 
 if TYPE_CHECKING:
@@ -21,8 +24,12 @@ if TYPE_CHECKING:
     from lacuna.streamlines.index.query import Index
 
 #: where null lesions may be
-WITHIN = ('brain', 'hemisphere')
-#: bits of the checksum of a mask that go into its random numbers
+WITHIN = ('brain', 'hemisphere', 'tissue', 'reference', 'lesions')
+#: by how much the share of grey, and of white matter, may differ from the lesion's
+TISSUE_SLACK = 0.05
+#: a lesion of another patient is similar if it is at most this many times as large, or as small
+SIMILAR = 2.0
+#: digits of the checksum of a mask that go into its random numbers
 _DIGITS = 32
 
 
@@ -39,9 +46,15 @@ class NullSettings:
     inside : float
         Share of the lesion, 0 to 1, that has to be in the brain; the lesion's own share, if that is smaller.
     within : str
-        ``brain``, or ``hemisphere``: only that in which most of the lesion is.
+        ``brain``: anywhere. ``hemisphere``: only the one in which most of the lesion is. ``tissue``: where the shares
+        of grey and of white matter are the lesion's, by up to 5 points. ``reference``: more likely where lesions are
+        more frequent in a cohort. ``lesions``: lesions of other patients, of half to twice the volume, where they are.
     mirrors : bool
         Mirror images too.
+    reference : tuple of path
+        For ``reference``: masks, or a single map of the frequency of lesions. For ``lesions``: the masks.
+    tissues : tuple of path
+        For ``tissue``: maps of the probability of grey and of white matter; by default, those of TemplateFlow.
 
     Raises
     ------
@@ -54,6 +67,8 @@ class NullSettings:
     inside: float = 0.95
     within: str = 'brain'
     mirrors: bool = False
+    reference: tuple[Path, ...] = ()
+    tissues: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         if self.n < 1 or self.seed < 0:
@@ -67,11 +82,45 @@ class NullSettings:
         if self.within not in WITHIN:
             message = f'null lesions within {self.within!r} are not known; choose from {", ".join(WITHIN)}'
             raise InputError(message)
+        if self.within in ('reference', 'lesions') and not self.reference:
+            message = f'null lesions within {self.within!r} need a reference: lesion masks'
+            raise InputError(message)
+        for path in (*self.reference, *self.tissues):
+            if not Path(path).is_file():
+                message = f'no file {path}'
+                raise InputError(message)
 
 
 @dataclass(frozen=True)
 class NullLesions:
     """The null lesions of a lesion.
+
+    Attributes
+    ----------
+    reason : str or None
+        Why there are none.
+    facts : dict
+        Settings and numbers, with the keys of the statistics file.
+    """
+
+    reason: str | None
+    facts: dict[str, Any]
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def own(self, index: Index) -> np.ndarray:
+        """Numbers of the streamlines that the lesion cuts, ascending."""
+        raise NotImplementedError
+
+    def cut(self, index: Index, number: int) -> np.ndarray:
+        """Numbers of the streamlines that one of the null lesions cuts, ascending."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class MovedLesions(NullLesions):
+    """The lesion at other places.
 
     Attributes
     ----------
@@ -81,17 +130,11 @@ class NullLesions:
         Its turns.
     places : lacuna.images.placements.Places
         Where the null lesions are.
-    reason : str or None
-        Why there are none.
-    facts : dict
-        Settings and numbers, with the keys of the statistics file.
     """
 
     body: Body
     among: Sequence[np.ndarray]
     places: Places
-    reason: str | None
-    facts: dict[str, Any]
 
     def __len__(self) -> int:
         return 0 if self.reason else len(self.places.turn)
@@ -112,42 +155,56 @@ class NullLesions:
         return MovableBody(self.body, self.among)
 
 
-def null_lesions(mask: Mask, settings: NullSettings, *, workers: int = 1) -> NullLesions:
-    """Draw places for a lesion from all that are valid.
+@dataclass(frozen=True)
+class OtherLesions(NullLesions):
+    """Lesions of other patients.
+
+    Attributes
+    ----------
+    lesion : lacuna.images.masks.KnownMask
+    others : tuple of lacuna.images.masks.KnownMask
+    """
+
+    lesion: KnownMask
+    others: tuple[KnownMask, ...]
+
+    def __len__(self) -> int:
+        return 0 if self.reason else len(self.others)
+
+    def own(self, index: Index) -> np.ndarray:
+        """Numbers of the streamlines that the lesion cuts, ascending."""
+        return _select(index, self.lesion)
+
+    def cut(self, index: Index, number: int) -> np.ndarray:
+        """Numbers of the streamlines that one of the null lesions cuts, ascending."""
+        return _select(index, self.others[number])
+
+
+def _select(index: Index, known: KnownMask) -> np.ndarray:
+    mask = known.unpack()
+    return index.select(mask.data, mask.affine) if mask.data.any() else np.empty(0, np.uint32)
+
+
+def null_lesions(mask: Mask, space: str, settings: NullSettings, *, workers: int = 1) -> NullLesions:
+    """Find the null lesions of a lesion.
 
     Parameters
     ----------
     mask : lacuna.images.masks.Mask
+    space : str
+        Its supported space.
     settings : NullSettings
     workers : int
         Threads.
+
+    Raises
+    ------
+    lacuna.errors.InputError
+        If a file of the settings cannot be read, or is in another space.
     """
-    body, region = Body.of(mask.data, mask.affine), _region(mask, settings.within)
-    among = turns(mask.affine, mirrors=settings.mirrors)
-    size, own = int(np.count_nonzero(body.voxels)), region.count(body)
-    need = min(math.ceil(settings.inside * size - 1e-9), own)
-    places = Places.none()
-    if need:
-        rng = random_numbers(settings.seed, mask)
-        places = draw(body, region, settings.n, rng, need=need, among=among, workers=workers)
-    facts = {
-        'null_seed': settings.seed,
-        'null_within': settings.within,
-        'null_inside_pct': 100.0 * need / size if size else 0.0,
-        'null_turns': len(among),
-        'null_places': places.valid,
-        'lesion_inside_pct': 100.0 * own / size if size else 0.0,
-        'lesion_volume_mm3': size,
-    }
-    return NullLesions(body, among, places, _reason(places, need, settings.within), facts)
-
-
-def _reason(places: Places, need: int, within: str) -> str | None:
-    if not need:
-        return f'no voxel of the lesion is in the {within}'
-    if places.valid < FEWEST_PLACES:
-        return f'only {places.valid} places in the {within} are valid for this lesion; at least {FEWEST_PLACES} are needed'
-    return None
+    if settings.within == 'lesions':
+        return _other_lesions(mask, space, settings)
+    return _moved_lesions(mask, space, settings, workers)
 
 
 def random_numbers(seed: int, mask: Mask) -> np.random.Generator:
@@ -155,13 +212,81 @@ def random_numbers(seed: int, mask: Mask) -> np.random.Generator:
     return np.random.default_rng([seed, int(mask.sha256[:_DIGITS], 16)])
 
 
-def _region(mask: Mask, within: str) -> Body:
+def _moved_lesions(mask: Mask, space: str, settings: NullSettings, workers: int) -> MovedLesions:
+    body = Body.of(mask.data, mask.affine)
+    region = _region(body, settings.within)
+    among = turns(mask.affine, mirrors=settings.mirrors)
+    size, own = int(np.count_nonzero(body.voxels)), region.count(body)
+    need = min(math.ceil(settings.inside * size - 1e-9), own)
+    tissues = tissue_maps(space, settings.tissues, region) if settings.within == 'tissue' else []
+    weight = lesion_frequency(settings.reference, space, region) if settings.within == 'reference' else None
+    places = Places.none()
+    if need:
+        places = draw(
+            body,
+            region,
+            settings.n,
+            random_numbers(settings.seed, mask),
+            need=need,
+            among=among,
+            tissues=[(tissue, TISSUE_SLACK) for tissue in tissues],
+            weight=weight,
+            workers=workers,
+        )
+    facts = {
+        **_facts(settings),
+        'null_inside_pct': 100.0 * need / size if size else 0.0,
+        'null_turns': len(among),
+        'null_places': places.valid,
+        'lesion_inside_pct': 100.0 * own / size if size else 0.0,
+        'lesion_volume_mm3': float(size),
+    }
+    return MovedLesions(_too_few_places(places, need, settings.within), facts, body, among, places)
+
+
+def _too_few_places(places: Places, need: int, within: str) -> str | None:
+    if not need:
+        return 'no voxel of the lesion is in the brain'
+    if places.valid < FEWEST_PLACES:
+        return f'only {places.valid} places are valid for this lesion (within: {within}); at least {FEWEST_PLACES} are needed'
+    return None
+
+
+def _region(body: Body, within: str) -> Body:
     """Where the null lesions of a lesion may be."""
     whole = Body.of(brain().data, brain().affine)
-    if within == 'brain':
+    if within != 'hemisphere':
         return whole
     x = whole.first[0] + np.arange(whole.voxels.shape[0])
-    body = Body.of(mask.data, mask.affine)
     middle = float(np.mean(body.first[0] + np.nonzero(body.voxels)[0])) if body.voxels.size else 0.0
     side = x < 0 if middle < 0 else x > 0
     return Body(whole.voxels & side[:, None, None], whole.first)
+
+
+def _other_lesions(mask: Mask, space: str, settings: NullSettings) -> OtherLesions:
+    """Masks of similar volume; if there are more than are asked for, some of them."""
+    volume, similar, seen = _volume(mask), [], {mask.sha256}
+    for path in settings.reference:
+        check_same_space(path, space)
+        other = read_mask(path)
+        if other.sha256 not in seen and volume / SIMILAR <= _volume(other) <= volume * SIMILAR:
+            similar.append(PackedMask.of(other))
+        seen.add(other.sha256)
+    similar.sort(key=lambda other: other.sha256)
+    chosen = random_numbers(settings.seed, mask).permutation(len(similar))[: settings.n]
+    others = tuple(similar[number] for number in sorted(chosen))
+    reason = None
+    if len(others) < FEWEST_CONTROLS:
+        reason = f'only {len(others)} other lesions have half to twice the volume; at least {FEWEST_CONTROLS} are needed'
+    facts = {**_facts(settings), 'null_similar_lesions': len(similar), 'lesion_volume_mm3': volume}
+    return OtherLesions(reason, facts, PackedMask.of(mask), others)
+
+
+def _volume(mask: Mask) -> float:
+    """Volume in mm3."""
+    size = abs(float(np.linalg.det(mask.affine[:3, :3])))
+    return int(np.count_nonzero(mask.data[mask.box])) * round(size, 9)
+
+
+def _facts(settings: NullSettings) -> dict[str, Any]:
+    return {'null_seed': settings.seed, 'null_within': settings.within, 'null_mirrors': settings.mirrors}

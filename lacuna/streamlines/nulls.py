@@ -18,6 +18,7 @@ from lacuna.images.nifti import make
 from lacuna.measures import connectivity
 from lacuna.significance import (
     exceedances,
+    expected_shares,
     familywise_p,
     p_values,
     percentile,
@@ -208,13 +209,36 @@ class NullDisconnection:
             for name, (values, diagonal) in columns.items()
         }
 
+    def topographic(self, atlas: str) -> dict[str, pd.DataFrame]:
+        """What would be cut between the parcels of an atlas if only the losses of the parcels mattered.
+
+        See :func:`lacuna.significance.expected_shares`; no null lesions are needed.
+
+        Returns
+        -------
+        dict
+            Symmetric matrices: ``expected`` percent, and ``z``, by how many standard deviations more is cut.
+        """
+        import pandas as pd
+
+        table = self._targets.tables[atlas]
+        full, observed = table.full_matrix, self._matrix(atlas)
+        shares = expected_shares(full, observed.sum(axis=1))
+        z = standardised(observed, full * shares, np.sqrt(full * shares * (1 - shares)))
+        names = pd.Index(table.names, name='region')
+        found = {'expected': 100.0 * shares, 'z': z}
+        return {
+            name: pd.DataFrame(values, index=names, columns=list(names)) for name, values in found.items()
+        }
+
     @cached_property
     def statistics(self) -> dict[str, Any]:
         """Settings, number of places, the lesion's total among the null lesions, and how far degree explains the results.
 
         ``density_correlation`` is Spearman's correlation of the map with the density of the tractogram, over all
         voxels that it visits; ``strength_correlation`` that of the parcels' percentages with their number of
-        streamlines, for each atlas.
+        streamlines, for each atlas; ``topographic_correlation`` that of the percentages of pairs of parcels with those
+        that the losses of the parcels let expect.
         """
         numbers = {**self.lesions.facts, 'null_lesions': self.n, 'null_reason': self.reason}
         for name in ('streamlines', 'voxels_cut'):
@@ -228,7 +252,20 @@ class NullDisconnection:
                 (name, table.full_matrix.sum(axis=1)) for name, table in self._targets.tables.items()
             )
         }
+        numbers['topographic_correlation'] = {
+            name: self._topographic_correlation(name) for name in self._targets.tables
+        }
         return numbers
+
+    def _topographic_correlation(self, atlas: str) -> float | None:
+        full = self._targets.tables[atlas].full_matrix
+        pairs = np.triu(full > 0, 1)
+        expected = self.topographic(atlas)['expected'].to_numpy()
+        return rank_correlation(self._matrix(atlas)[pairs] / full[pairs], expected[pairs])
+
+    def _matrix(self, atlas: str) -> np.ndarray:
+        """(parcels, parcels) streamlines that the lesion cuts."""
+        return _square(self._observed.edges[atlas].total, 0, len(self._targets.tables[atlas].names))
 
     @cached_property
     def _observed(self) -> _Counted:
@@ -346,7 +383,7 @@ def _share(cut: np.ndarray, total: np.ndarray) -> np.ndarray:
 
 
 def _square(values: np.ndarray, diagonal: float, size: int) -> np.ndarray:
-    out = np.full((size, size), diagonal)
+    out = np.full((size, size), diagonal, np.result_type(values, diagonal))
     out[np.triu_indices(size, 1)] = values
     return np.triu(out) + np.triu(out, 1).T
 

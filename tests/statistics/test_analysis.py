@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import warnings
 
 import nibabel as nb
 import numpy as np
@@ -15,7 +16,7 @@ from helpers.score_results import REGIONS, percentages, write_cohort_results
 import lacuna
 from lacuna.errors import InputError
 from lacuna.images.overlap import covered_voxels
-from lacuna.statistics.analysis import Settings
+from lacuna.statistics.family import Settings
 from lacuna.statistics.write import write_statistics
 
 COUNT = 40
@@ -39,7 +40,13 @@ def cohort(tmp_path_factory):
 def test_tables_of_results(cohort):
     root, scores, values, facts = cohort
     found = lacuna.stats(
-        root, scores, 'nihss_24h', covariates=['age'], features=['parcels', 'edges'], permutations=199
+        root,
+        scores,
+        'nihss_24h',
+        covariates=['age'],
+        features=['parcels', 'edges'],
+        permutations=199,
+        cv='none',
     )
     assert [family.kind for family in found.families] == ['parcels', 'edges']
     table = found['parcels'].table
@@ -63,16 +70,18 @@ def test_tables_of_results(cohort):
 
 def test_the_volume_is_a_covariate_unless_it_is_left_out(cohort):
     root, scores, *_ = cohort
-    assert list(lacuna.stats(root, scores, 'age', permutations=1).design.covariates) == ['lesionvolume']
-    without = lacuna.stats(root, scores, 'age', volume=False, permutations=1)
+    assert list(lacuna.stats(root, scores, 'age', permutations=1, cv='none').design.covariates) == [
+        'lesionvolume'
+    ]
+    without = lacuna.stats(root, scores, 'age', volume=False, permutations=1, cv='none')
     assert without.design.covariates.shape == (COUNT, 0)
 
 
 def test_maps_hold_the_numbers_of_the_voxels(cohort):
     root, scores, values, _ = cohort
-    found = lacuna.stats(root, scores, 'nihss_24h', features='voxels', permutations=99, min_affected=26)[
-        'voxels'
-    ]
+    found = lacuna.stats(
+        root, scores, 'nihss_24h', features='voxels', permutations=99, cv='none', min_affected=26
+    )['voxels']
     often = np.flatnonzero((values > 0).sum() >= 26)
     assert (len(found.table), found.too_few) == (len(often), len(REGIONS) - len(often))
     for stat, column, outside in (
@@ -88,7 +97,9 @@ def test_maps_hold_the_numbers_of_the_voxels(cohort):
 
 def test_voxels_in_clusters(cohort):
     root, scores, *_ = cohort
-    found = lacuna.stats(root, scores, 'nihss_24h', features='voxels', permutations=49, tfce=True)['voxels']
+    found = lacuna.stats(root, scores, 'nihss_24h', features='voxels', permutations=49, cv='none', tfce=True)[
+        'voxels'
+    ]
     place = list(REGIONS).index('LH_SomMot_1')
     assert found.images['tfce'].get_fdata().flat[place] == pytest.approx(found.table['tfce'].abs().max())
     assert found.images['ptfce'].get_fdata().flat[place] == pytest.approx(1 / 50)
@@ -98,13 +109,13 @@ def test_equal_features_are_tested_once(cohort):
     _, scores, values, facts = cohort
     twice = pd.concat([values, values.add_suffix('_again')], axis=1)
     found = lacuna.stats(
-        twice, scores, 'nihss_24h', volume=facts['volume'].add_prefix('sub-'), permutations=99
+        twice, scores, 'nihss_24h', volume=facts['volume'].add_prefix('sub-'), permutations=99, cv='none'
     )
     family = found.families[0]
     assert (len(family.table), family.distinct) == (10, 5)
     np.testing.assert_array_equal(family.table[:5], family.table[5:])
     once = lacuna.stats(
-        values, scores, 'nihss_24h', volume=facts['volume'].add_prefix('sub-'), permutations=99
+        values, scores, 'nihss_24h', volume=facts['volume'].add_prefix('sub-'), permutations=99, cv='none'
     )
     np.testing.assert_array_equal(family.table['p_fwe'][:5], once.families[0].table['p_fwe'])
 
@@ -113,7 +124,9 @@ def test_few_affected_are_compared_by_permutations(cohort):
     _, scores, values, _ = cohort
     rare = pd.DataFrame({'rare': np.zeros(COUNT), 'common': (values['LH_Vis_1'] > 0).astype(float)})
     rare.iloc[:5, 0] = 1
-    found = lacuna.stats(rare, scores, 'nihss_24h', volume=False, test='brunner-munzel', permutations=99)
+    found = lacuna.stats(
+        rare, scores, 'nihss_24h', volume=False, test='brunner-munzel', permutations=99, cv='none'
+    )
     table = found.families[0].table
     assert table.loc['rare', 'n_affected'] == 5
     assert (table.loc['rare', 'p'] * 100) % 1 == pytest.approx(0, abs=1e-9)
@@ -123,7 +136,9 @@ def test_few_affected_are_compared_by_permutations(cohort):
 def test_the_seed_decides(cohort):
     root, scores, *_ = cohort
     first, again, other = (
-        lacuna.stats(root, scores, 'nihss_24h', permutations=120, seed=seed, nprocs=nprocs)['parcels']
+        lacuna.stats(root, scores, 'nihss_24h', permutations=120, cv='none', seed=seed, nprocs=nprocs)[
+            'parcels'
+        ]
         for seed, nprocs in ((3, 1), (3, 2), (4, 1))
     )
     pd.testing.assert_frame_equal(first.table, again.table, check_exact=True)
@@ -133,7 +148,7 @@ def test_the_seed_decides(cohort):
 def test_files_and_their_sidecars(cohort, tmp_path):
     root, scores, values, _ = cohort
     found = lacuna.stats(
-        root, scores, 'nihss_24h', features=['parcels', 'edges', 'voxels'], permutations=99, seed=7
+        root, scores, 'nihss_24h', features=['parcels', 'edges', 'voxels'], permutations=99, cv='none', seed=7
     )
     paths = write_statistics(found, tmp_path, root)
     start, parcels = 'group_ses-01_label-lesion_method-snm', 'atlas-toy_desc-nihss24hparcels_parcelstats.tsv'
@@ -187,6 +202,8 @@ def test_the_command(cohort, tmp_path, lacuna_here):
         'nihss_24h',
         '--covariates',
         'age',
+        '--cv',
+        'none',
         '--permutations',
         99,
     )
@@ -217,11 +234,14 @@ def test_the_command(cohort, tmp_path, lacuna_here):
         (['--session-id', '07'], ['no results']),
         (['--scores', 'nowhere.tsv'], ['nowhere.tsv']),
         (['--features', 'bundles'], ['bundles']),
+        (['--cv', '10'], ['--cv', '10x10']),
+        (['--cv', '50x1'], ['--cv', '40']),
+        (['--compare', 'load'], ['load']),
     ],
 )
 def test_bad_options_end_in_one_line(cohort, tmp_path, lacuna_here, options, words):
     root, scores, *_ = cohort
-    given = ['--scores', scores, '--outcome', 'nihss_24h', '--permutations', '9']
+    given = ['--scores', scores, '--outcome', 'nihss_24h', '--permutations', '9', '--cv', 'none']
     done = lacuna_here('stats', root, tmp_path / 'stats', *given, *options)
     assert done.returncode == 2
     assert done.stderr.count('\n') == 1
@@ -260,7 +280,61 @@ def test_the_parcel_behind_the_scores_of_lesymap(shared):
     frame = pd.DataFrame(load).T
     assert frame.shape == (66, 403)
     for volume in (False, volumes):
-        found = lacuna.stats(frame, scores, 'score', features='load', volume=volume, permutations=999)
+        found = lacuna.stats(
+            frame, scores, 'score', features='load', volume=volume, permutations=999, cv='none'
+        )
         table = found['load'].table
         assert table['t'].abs().idxmax() == 101
         assert table.loc[101, 'p_fwe'] == 1 / 1000
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+@pytest.mark.usefixtures('common_cache')
+def test_the_bundles_behind_the_severity_of_real_strokes(shared, unpacked):
+    """184 of 190 patients with NIHSS: the other six are aged '89+'."""
+    table = shared / 'data/reference/soop/participants.tsv'
+    scores = pd.read_csv(table, sep='\t', dtype=str, keep_default_na=False).set_index('participant_id')
+    tractogram = lacuna.Tractogram(unpacked('HCP842'), space='MNI152NLin6Asym')
+    known = pd.read_csv(shared / 'data/lesions/lesions.tsv', sep='\t', index_col='file')['volume_ml']
+    bundles, volumes = {}, {}
+    for who in scores.index[scores['nihss'] != 'n/a']:
+        name = f'SOOP/bwsr{who}_lesion.nii.gz'
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # small and odd masks
+            lesion = tractogram.disconnect(shared / 'data/lesions' / name, space='MNI152NLin6Asym')
+        bundles[who] = lesion.bundles(shared / 'data/tractograms/HCP842.tsv').disconnection
+        volumes[who] = 1000 * known[name]
+    found = lacuna.stats(
+        pd.DataFrame(bundles).T, scores[scores['nihss'] != 'n/a'], 'nihss', covariates=['age'], features='bundles',
+        volume=volumes, permutations=999, cv='10x2',
+    )  # fmt: skip
+    assert len(found.design.participants) == 184
+    assert found.left_out['reason'].tolist() == ["age is '89+'"] * 6
+    table = found['bundles'].table
+    assert (table.loc[['CST_L', 'FPT_L'], 'p_fwe'] < 0.01).all()
+    assert set(table['t'].nlargest(2).index) == {'CST_L', 'FPT_L'}
+    accuracy = found['bundles'].prediction.accuracy
+    assert accuracy.loc['baseline', 'r2'] == pytest.approx(0.19, abs=0.02)
+    for model in ('ridge', 'pls'):
+        assert accuracy.loc[model, 'gain'] > 0.1
+        assert accuracy.loc[model, 'p'] == 1 / 201
+        assert accuracy.loc[model, 'mae'] < accuracy.loc['baseline', 'mae']
+
+
+def test_a_prediction_in_files(cohort, tmp_path):
+    root, scores, values, facts = cohort
+    volume = facts['volume'].add_prefix('sub-')
+    found = lacuna.stats(
+        values, scores, 'nihss_24h', volume=volume, permutations=19, cv='5x2', compare=values[['RH_Vis_1']]
+    )
+    (path,) = [
+        path for path in write_statistics(found, tmp_path, root) if path.name.endswith('prediction.json')
+    ]
+    content = json.loads(path.read_text())
+    accuracy = found['parcels'].prediction.accuracy
+    assert content['Models']['ridge']['r2'] == accuracy.loc['ridge', 'r2'] > 0.5
+    assert content['Models']['ridge']['p'] == 1 / 20
+    assert content['MoreThanTheOtherFeatures']['ridge']['p'] < 0.05
+    assert len(content['Predicted']) == COUNT
+    assert found['parcels'].table['weight_ridge'].idxmax() == 'LH_SomMot_1'

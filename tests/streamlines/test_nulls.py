@@ -9,11 +9,15 @@ from scipy.stats import kstest
 import lacuna
 from lacuna.errors import InputError
 from lacuna.images.placements import Body, turns
+from lacuna.images.restrictions import lesion_frequency
+from lacuna.images.spaces import standard_grid
 from lacuna.significance import familywise_p, p_values, pooled_p, smallest_p
 from lacuna.streamlines.index.moved import MovableBody
 from lacuna.streamlines.null_lesions import NullSettings, null_lesions, random_numbers
 from lacuna.streamlines.nulls import NullDisconnection, Targets
+from lacuna.testing import world_coordinates, write_mask
 
+SPACE = 'MNI152NLin6Asym'
 ATLAS = 'schaefer2018parcels100networks7'
 
 
@@ -107,7 +111,9 @@ def test_counts_are_those_of_each_null_lesion(tractogram, toy, found):
 
 def test_threads(tractogram, toy, found):
     """The numbers are the same with any number of threads."""
-    lesions = null_lesions(tractogram.disconnect(toy.mask)._mask, NullSettings(n=60, seed=4), workers=2)
+    lesions = null_lesions(
+        tractogram.disconnect(toy.mask)._mask, SPACE, NullSettings(n=60, seed=4), workers=2
+    )
     other = NullDisconnection(
         tractogram.index(), lesions, Targets(tractogram.bundles(tractogram.table)[1]), 3
     )
@@ -118,7 +124,7 @@ def test_threads(tractogram, toy, found):
 
 
 def test_random_numbers_come_from_seed_and_mask(tractogram, toy):
-    mask, other = (tractogram.disconnect(each, 'MNI152NLin6Asym')._mask for each in (toy.mask, BLOCK))
+    mask, other = (tractogram.disconnect(each, SPACE)._mask for each in (toy.mask, BLOCK))
     first = random_numbers(0, mask).random(4).tolist()
     assert first == random_numbers(0, mask).random(4).tolist()
     assert first != random_numbers(1, mask).random(4).tolist()
@@ -127,8 +133,8 @@ def test_random_numbers_come_from_seed_and_mask(tractogram, toy):
 
 def test_a_hemisphere(tractogram):
     """Each null lesion is on the lesion's side, and is somewhere else."""
-    lesion = tractogram.disconnect(BLOCK, space='MNI152NLin6Asym')
-    places = null_lesions(lesion._mask, NullSettings(n=200, within='hemisphere', inside=1.0)).places
+    lesion = tractogram.disconnect(BLOCK, space=SPACE)
+    places = null_lesions(lesion._mask, SPACE, NullSettings(n=200, within='hemisphere', inside=1.0)).places
     x = places.first[:, 0]
     assert x.max() + 5 < 0
     assert x.min() < -50
@@ -138,9 +144,7 @@ def test_a_hemisphere(tractogram):
 def test_too_few_places(tractogram):
     """A beam as long as the brain: it fits in ten places in each of 8 turns, so nothing can be said."""
     rod = image(np.ones((10, 184, 10)), (-17, -109, -3))
-    found = tractogram.disconnect(rod, space='MNI152NLin6Asym').nulls(
-        50, inside=1.0, bundles=tractogram.table
-    )
+    found = tractogram.disconnect(rod, space=SPACE).nulls(50, inside=1.0, bundles=tractogram.table)
     assert found.n == 0
     assert found.statistics['null_places'] == 80
     assert str(found.statistics['null_places']) in found.reason
@@ -150,9 +154,83 @@ def test_too_few_places(tractogram):
     assert found.statistics['streamlines_disconnected_p'] is None
 
 
+def nowhere_but(path, grid, inside):
+    """Write a map that is 1 where a function of x, y and z says so."""
+    write_mask(path, inside(*world_coordinates(grid.shape, grid.affine)), grid.affine)
+    return path
+
+
+def test_where_lesions_are_frequent(tractogram, tmp_path):
+    """A cohort with all of its lesions in a slab: there, each null lesion has some of its voxels."""
+    grid = standard_grid(SPACE, 1)
+    cohort = nowhere_but(
+        tmp_path / 'frequency.nii.gz', grid, lambda x, y, z: (z >= 30) & (z <= 36) & (x + y < 999)
+    )
+    settings = NullSettings(n=200, within='reference', reference=(cohort,))
+    lesion = tractogram.disconnect(BLOCK, space=SPACE)
+    z = null_lesions(lesion._mask, SPACE, settings).places.first[:, 2]
+    assert ((z + 5 >= 30) & (z <= 36)).all()
+    deep = np.bincount(z - z.min())
+    assert deep[len(deep) // 2] > 2 * deep[0]  # more likely, the more of it is in the slab
+
+
+def test_frequency_is_the_mean_of_masks(tmp_path):
+    like = Body(np.ones((5, 1, 1), bool), np.zeros(3, int))
+    paths = [tmp_path / f'sub-{number}_mask.nii.gz' for number in range(4)]
+    for number, path in enumerate(paths):
+        nb.save(image(np.ones((2, 1, 1)), (number, 0, 0)), path)
+    assert lesion_frequency(paths, SPACE, like).voxels.ravel().tolist() == [0.25, 0.5, 0.5, 0.5, 0.25]
+    with pytest.raises(InputError, match='no lesion in the brain'):
+        lesion_frequency(paths[:2], SPACE, Body(like.voxels, np.array([40, 0, 0])))
+    elsewhere = tmp_path / 'sub-9_space-MNI152NLin2009cAsym_mask.nii.gz'
+    paths[0].rename(elsewhere)
+    with pytest.raises(InputError, match='2009c'):
+        lesion_frequency([elsewhere, paths[1]], SPACE, like)
+
+
+def test_the_same_tissues(tractogram, tmp_path):
+    """Grey matter on the left, white on the right: a lesion astride has null lesions astride."""
+    grid = standard_grid(SPACE, 1)
+    grey = nowhere_but(tmp_path / 'grey.nii.gz', grid, lambda x, y, z: (x <= 0) & (y < 999) & (z < 999))
+    white = nowhere_but(tmp_path / 'white.nii.gz', grid, lambda x, y, z: (x > 0) & (y < 999) & (z < 999))
+    lesion = tractogram.disconnect(
+        image(np.ones((10, 2, 2)), (-6, 0, 10)), space=SPACE
+    )  # -6 to 3: 7 of 10 grey
+    settings = NullSettings(n=300, within='tissue', tissues=(grey, white))
+    places = null_lesions(lesion._mask, SPACE, settings).places
+    along = [turn for turn, each in enumerate(turns(np.eye(4))) if each[0, 0]]
+    for turn, first in zip(places.turn, places.first[:, 0], strict=True):
+        assert turn in along
+        assert first == -6
+    with pytest.raises(InputError, match='MNI152NLin2009cAsym'):
+        null_lesions(lesion._mask, SPACE, NullSettings(within='tissue'))
+
+
+@pytest.mark.shared
+@pytest.mark.filterwarnings('ignore::UserWarning')
+def test_lesions_of_others(tractogram, shared):
+    """Real lesions of half to twice the volume, and not the lesion itself."""
+    masks = tuple(sorted((shared / 'data/lesions/LESYMAP').glob('*.nii.gz')))[:46]
+    volumes = np.array([np.count_nonzero(np.asanyarray(nb.load(path).dataobj)) for path in masks])
+    row = int(np.argsort(volumes)[23])
+    lesion = tractogram.disconnect(masks[row], space=SPACE)
+    found = lesion.nulls(within='lesions', reference=masks, bundles=tractogram.table)
+    similar = (volumes >= volumes[row] / 2) & (volumes <= 2 * volumes[row])
+    assert found.n == found.statistics['null_similar_lesions'] == similar.sum() - 1 > 19
+    cut = [len(tractogram.disconnect(masks[each], SPACE).streamlines) for each in np.flatnonzero(similar)]
+    b = sum(each >= len(lesion.streamlines) for each in cut) - 1
+    assert found.statistics['streamlines_disconnected_p'] == (1 + b) / (1 + found.n)
+    assert len(null_lesions(lesion._mask, SPACE, NullSettings(n=20, within='lesions', reference=masks))) == 20
+    few = lesion.nulls(within='lesions', reference=masks[:9], bundles=tractogram.table)
+    assert few.n == 0
+    assert '19' in few.reason
+
+
 @pytest.mark.parametrize(
-    'options', [{'n': 0}, {'seed': -1}, {'inside': 0}, {'inside': 1.1}, {'within': 'lobe'}]
-)
+    'options',
+    [{'n': 0}, {'seed': -1}, {'inside': 0}, {'inside': 1.1}, {'within': 'lobe'}, {'within': 'lesions'},
+     {'within': 'reference', 'reference': 'absent.nii.gz'}],
+)  # fmt: skip
 def test_settings_that_are_not_valid(tractogram, toy, options):
     with pytest.raises(InputError):
         tractogram.disconnect(toy.mask).nulls(**options)
@@ -164,7 +242,7 @@ def hcp842(unpacked, shared, common):
     table = pd.read_csv(shared / 'data/tractograms/HCP842.tsv', sep='\t')
     rows = table[['bundle', 'first_index', 'count']].rename(columns={'first_index': 'first'})
     rows.to_csv(tracks.with_name('HCP842_bundles.tsv'), sep='\t', index=False)
-    return lacuna.Tractogram(tracks, space='MNI152NLin6Asym', nprocs=2, cache=common / 'cache')
+    return lacuna.Tractogram(tracks, space=SPACE, nprocs=2, cache=common / 'cache')
 
 
 @pytest.fixture
@@ -194,9 +272,17 @@ def test_a_real_lesion_at_two_places(hcp842, shared):
     assert ((p < 1) <= (cut > 0)).all()
     assert (p == p.T).all()
 
+    topographic = found.topographic(ATLAS)
+    full = lesion.parcels(ATLAS).full_matrix.to_numpy()
+    np.testing.assert_allclose((topographic['expected'] * full / 100).sum(axis=1), cut.sum(axis=1), atol=0.01)
+    z = topographic['z'].to_numpy()
+    assert np.abs(z).max() > 5
+    assert ((z > 0) <= (cut > full * topographic['expected'].to_numpy() / 100 - 1e-6)).all()
+    assert 0.5 < found.statistics['topographic_correlation'][ATLAS] < 1
+
     middle = np.argwhere(body.voxels).mean(axis=0)
     moved = image(body.voxels, np.rint(np.array([-36, -44, 20]) - middle))
-    there = hcp842.disconnect(moved, space='MNI152NLin6Asym').nulls(500).bundles.loc['AF_L']
+    there = hcp842.disconnect(moved, space=SPACE).nulls(500).bundles.loc['AF_L']
     assert there['value'] > 95
     assert there['p'] < 0.05
     assert there['p_min'] <= there['p']
@@ -205,7 +291,7 @@ def test_a_real_lesion_at_two_places(hcp842, shared):
 def calibrate(hcp842, shared, name, pool):
     """Counts of bundles and parcels in a pool of places of a lesion."""
     mask = shared / f'data/lesions/{name}'
-    lesion = hcp842.disconnect(mask, space='MNI152NLin6Asym')
+    lesion = hcp842.disconnect(mask, space=SPACE)
     found = lesion.nulls(pool, atlases=[ATLAS])
     counted = found._counted
     return np.column_stack([counted.bundles, counted.parcels[ATLAS]])
