@@ -182,41 +182,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '(default: TRACTOGRAM_bundles.tsv, or groups, if there are any)',
     )
 
-    nulls = parser.add_argument_group('null lesions')
+    nulls = parser.add_argument_group('null lesions: the same lesion elsewhere, to compare with')
     nulls.add_argument(
         '--null-lesions',
         nargs='?',
         type=int,
         const=1000,
         metavar='N',
-        help='compare with N lesions of the same volume and shape elsewhere in the brain (default: none; N: 1000)',
+        help='how many (default: none; N: 1000)',
     )
     nulls.add_argument(
-        '--null-seed', type=int, metavar='SEED', help=_default('null_seed', 'seed of the random numbers')
+        '--null-seed', type=int, metavar='SEED', help=_default('null_seed', 'of the random numbers')
     )
     nulls.add_argument(
         '--null-inside',
         type=float,
         metavar='SHARE',
-        help=_default('null_inside', 'share of the lesion that has to be in the brain'),
+        help=_default('null_inside', 'share that has to be in the brain'),
     )
-    nulls.add_argument(
-        '--null-within',
-        choices=WITHIN,
-        help=_default('null_within', 'where they may be, or lesions of other patients instead'),
-    )
+    nulls.add_argument('--null-within', choices=WITHIN, metavar='WHERE', help=f'{", ".join(WITHIN)}')
     nulls.add_argument('--null-mirrors', action='store_true', help='mirror images too')
     nulls.add_argument(
         '--null-reference',
         type=Path,
         metavar='DIR|NIFTI',
-        help='for --null-within reference or lesions: BIDS dataset with masks, or a map of the frequency of lesions',
+        help='for reference and lesions: masks, or their frequency',
     )
     nulls.add_argument(
         '--null-tissues',
         nargs=2,
         metavar=('GREY', 'WHITE'),
-        help='for --null-within tissue: maps of grey and white matter (default: of MNI152NLin2009cAsym)',
+        help='for tissue: two maps (default: of MNI152NLin2009cAsym)',
     )
 
     how = parser.add_argument_group('how to run')

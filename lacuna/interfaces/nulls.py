@@ -23,7 +23,7 @@ from lacuna.bids.outputs import Target, outputs
 from lacuna.images.masks import read_mask
 
 
-class _NullLesionsInputSpec(BaseInterfaceInputSpec):
+class _CompareWithNullsInputSpec(BaseInterfaceInputSpec):
     in_mask = File(exists=True, mandatory=True, desc='lesion mask of 0 and 1, on any grid')
     packed = traits.Any(nohash=True, desc='its content, if it was already read (PackedMask)')
     space = traits.Str(mandatory=True, desc='standard space of the mask')
@@ -36,7 +36,7 @@ class _NullLesionsInputSpec(BaseInterfaceInputSpec):
     num_threads = traits.Int(1, usedefault=True, nohash=True, desc='threads')
 
 
-class NullLesions(SimpleInterface):
+class CompareWithNulls(SimpleInterface):
     """Compare what a lesion cuts with what lesions of the same volume and shape cut elsewhere.
 
     Parameters
@@ -45,7 +45,7 @@ class NullLesions(SimpleInterface):
         Outputs about null lesions; ``Target.field`` is the output field of each.
     """
 
-    input_spec = _NullLesionsInputSpec
+    input_spec = _CompareWithNullsInputSpec
     output_spec = DynamicTraitedSpec
 
     def __init__(self, targets: Sequence[Target] = (), **inputs: Any) -> None:

@@ -360,7 +360,9 @@ def _among(key: str, observed: np.ndarray, nulls: np.ndarray) -> dict[str, Any]:
     p = p_values(exceedances(observed, nulls), len(nulls), observed)
     found = {'null_mean': mean[0], 'null_sd': sd[0], 'p': p[0]}
     if len(nulls):
-        found |= {f'null_q{percent}': np.percentile(nulls, percent) for percent in QUANTILES}
+        found |= {
+            f'null_q{percent}': np.percentile(nulls, percent, method='inverted_cdf') for percent in QUANTILES
+        }
     numbers = {f'{key}_{name}': None if np.isnan(value) else float(value) for name, value in found.items()}
     return {key: int(observed[0]), **numbers}
 

@@ -11,7 +11,7 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.bids.outputs import Target
 from lacuna.images.masks import KnownMask
-from lacuna.interfaces.nulls import NullLesions
+from lacuna.interfaces.nulls import CompareWithNulls
 from lacuna.streamlines.null_settings import NullSettings
 from lacuna.workflows import methods
 from lacuna.workflows.resources import of_nulls
@@ -86,7 +86,7 @@ def init_null_wf(
     inputnode = pe.Node(niu.IdentityInterface(fields=['mask', 'index', *tables]), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=fields), name='outputnode')
     nulls = pe.Node(
-        NullLesions(
+        CompareWithNulls(
             targets=targets,
             space=space,
             settings=settings,

@@ -89,8 +89,17 @@ def test_null_lesions_are_added_to_results(run, folder):
     statistics = json.loads(one(out, 'desc-nulls_stats.json').read_text())
     assert statistics == {key.replace('custom', 'toy2'): value for key, value in found.statistics.items()}
     sidecar = json.loads(one(out, 'desc-nullz.json').read_text())
-    assert sidecar['NullLesions'] == {'Count': 40, 'Seed': 4, 'Inside': 0.95, 'Within': 'brain', 'Mirrors': False}
-    assert one(out, 'desc-nulls_stats.json').name in json.loads(one(out, 'desc-nullpercentile.json').read_text())['Files']
+    assert sidecar['NullLesions'] == {
+        'Count': 40,
+        'Seed': 4,
+        'Inside': 0.95,
+        'Within': 'brain',
+        'Mirrors': False,
+    }
+    assert (
+        one(out, 'desc-nulls_stats.json').name
+        in json.loads(one(out, 'desc-nullpercentile.json').read_text())['Files']
+    )
 
     again = run('out', *NULLS)
     assert (again.returncode, '0 now' in again.stdout) == (0, True)
@@ -104,9 +113,10 @@ def test_null_lesions_are_added_to_results(run, folder):
     graph = files(folder / 'graph')
     assert graph.keys() == after.keys()
     assert all(graph[name] == after[name] for name in after if not name.endswith('.json'))
-    assert graph[next(name for name in graph if name.endswith('nulls_stats.json'))] == after[
-        next(name for name in after if name.endswith('nulls_stats.json'))
-    ]
+    assert (
+        graph[next(name for name in graph if name.endswith('nulls_stats.json'))]
+        == after[next(name for name in after if name.endswith('nulls_stats.json'))]
+    )
     assert 'null lesions' in next((folder / 'graph/logs').rglob('CITATION.md')).read_text()
 
 
