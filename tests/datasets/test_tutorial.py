@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import nibabel as nib
 import numpy as np
 import pytest
+from helpers.validator import errors
 
 from lacuna.bids.inputs import find_masks
 from lacuna.cli.tutorial import add_parser
@@ -91,13 +92,7 @@ def test_label_table_fits_the_image(synthetic):
 
 
 def test_bids_validator_agrees(synthetic):
-    validator = Path(sys.executable).with_name('bids-validator-deno')
-    if not validator.exists():
-        pytest.skip('bids-validator-deno is not installed beside Python')
-    result = subprocess.run(
-        [validator, synthetic.directory], check=False, capture_output=True, text=True, timeout=60
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
+    assert errors(synthetic.directory) == {}
 
 
 def test_only_the_lesions_are_taken_for_masks(synthetic):
