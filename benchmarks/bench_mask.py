@@ -22,15 +22,15 @@ from bench_cohort import ATLAS, SPACE, write_dataset
 
 from lacuna.bids.derivatives import save_outputs
 from lacuna.bids.mask_files import describe_mask
-from lacuna.bids.matrices import connectivity_files
+from lacuna.bids.matrices import connection_file
 from lacuna.bids.outputs import Target
 from lacuna.images.atlases import Atlas, read_parcellation
 from lacuna.images.maps import disconnection_map, lesion_summary
 from lacuna.images.nifti import encoded
 from lacuna.images.plausibility import inspect_mask
 from lacuna.images.spaces import standard_grid
+from lacuna.streamlines.connections import CutConnections
 from lacuna.streamlines.disconnection import (
-    ParcelDisconnection,
     assign_endpoints,
     density_map,
     full_density_map,
@@ -80,9 +80,8 @@ def one_mask(path: Path, index: Index, full: Any, table: Any, root: Path, steps:
         outputs: dict[Target, bytes] = {Target('disconnection_map'): encoded(percent)}
     outputs[Target('summary')] = json_bytes(summary)
     with step('matrices and tables'):
-        found = ParcelDisconnection(table, ids)
-        content = connectivity_files(*found.counts, found.statistics)
-        outputs |= {Target(key, ATLAS): content[key] for key in KEYS}
+        found = CutConnections(table, ids)
+        outputs |= {Target(key, ATLAS): connection_file(key, found) for key in KEYS}
     with step('write'):
         metadata = {'Sources': ['a', 'b'], 'Space': SPACE}
         save_outputs(root, describe_mask(path), outputs, metadata, {ATLAS: {'Sources': []}})

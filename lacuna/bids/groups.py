@@ -11,7 +11,14 @@ from typing import Any, BinaryIO, NamedTuple
 from lacuna.bids.inputs import matches, written_label
 from lacuna.bids.outputs import Output, Target, outputs
 from lacuna.bids.sidecars import identity
-from lacuna.bids.tables import LEADING, NOT_AVAILABLE, read_matrix, read_parcels, read_statistics
+from lacuna.bids.tables import (
+    LEADING,
+    NOT_AVAILABLE,
+    read_columns,
+    read_matrix,
+    read_parcels,
+    read_statistics,
+)
 from lacuna.errors import InputError
 from lacuna.images.parcels import read_parcel
 from lacuna.utils.files import read_json
@@ -167,6 +174,9 @@ def read_member(member: Member, stream: BinaryIO | None = None) -> Row:
         matrix = read_matrix(path)
         parts = {'': Values(tuple(matrix.index), (stream.tell(),))}
         stream.write(matrix.to_numpy().tobytes())
+    elif member.output.made_from == 'bundles':
+        bundles = read_columns(path, 'bundle')['value']
+        parts = {'': Values(tuple(bundles.index), bundles.tolist())}
     elif member.output.extension == '.tsv':
         parcels = read_parcels(path)
         parts = {'': Values(tuple(parcels.index), parcels.tolist())}
@@ -279,7 +289,9 @@ def long_rows(
     kind = (part.replace('_', '') or member.output.desc) if of_regions else None
     # entities without a column distinguish lesions that share all others
     scope = [f'{key}-{value}' for key, value in parse_entities(member.lesion).items() if key not in _COLUMNS]
-    lead = '.'.join(filter(None, (*scope, parse_entities(member.group).get('atlas'), kind)))
+    lead = '.'.join(
+        filter(None, (*scope, parse_entities(member.group).get('atlas'), member.output.seg, kind))
+    )
     sides = [(read_parcel(name).hemisphere if of_regions else '') or NOT_AVAILABLE for name in names]
     features = [f'{lead}.{name}' if lead else name for name in names]
     known = [values for _, values in lesions if values is not None]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from lacuna.bids.tables import NOT_AVAILABLE, table_bytes
-from lacuna.measures import disconnection_percent, roi_disconnection
 from lacuna.utils.files import json_bytes
 
 
@@ -46,31 +45,73 @@ def columns_bytes(first: str, names: Sequence[str], columns: Mapping[str, np.nda
     return table_bytes([first, *columns], rows)
 
 
-def connectivity_files(
-    names: tuple[str, ...], lesion_matrix: np.ndarray, full_matrix: np.ndarray, statistics: Mapping[str, Any]
-) -> dict[str, bytes]:
-    """Return the files of one lesion and one atlas, by the key of the output.
+class _Paths(Protocol):
+    @property
+    def delta(self) -> np.ndarray: ...
+    @property
+    def indirect(self) -> np.ndarray: ...
+    @property
+    def statistics(self) -> dict[str, Any]: ...
+    @property
+    def mean(self) -> np.ndarray: ...
+
+
+class Connections(Protocol):
+    """What is known of the connections that a lesion cuts; see ``lacuna.streamlines.connections``."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def lesion_matrix(self) -> np.ndarray: ...
+    @property
+    def full_matrix(self) -> np.ndarray: ...
+    @property
+    def percent(self) -> np.ndarray: ...
+    @property
+    def roi(self) -> np.ndarray: ...
+    @property
+    def support(self) -> dict[str, np.ndarray]: ...
+    @property
+    def statistics(self) -> dict[str, Any]: ...
+    @property
+    def by_network(self) -> tuple[list[str], np.ndarray, np.ndarray]: ...
+    @property
+    def longer_paths(self) -> _Paths: ...
+
+
+#: how each output that is made from the ends of streamlines is written
+_WRITERS: dict[str, Callable[[Connections], bytes]] = {
+    'disconnection_matrix': lambda found: matrix_bytes(found.names, found.percent),
+    'mask_matrix': lambda found: matrix_bytes(found.names, found.lesion_matrix),
+    'intact_matrix': lambda found: matrix_bytes(found.names, found.full_matrix - found.lesion_matrix),
+    'full_matrix': lambda found: matrix_bytes(found.names, found.full_matrix),
+    'matrix_statistics': lambda found: json_bytes(found.statistics),
+    'roi_disconnection': lambda found: parcels_bytes(found.names, found.roi),
+    'parcel_support': lambda found: columns_bytes('region', found.names, found.support),
+    'network_disconnection': lambda found: parcels_bytes(tuple(found.by_network[0]), found.by_network[1]),
+    'network_matrix': lambda found: matrix_bytes(tuple(found.by_network[0]), found.by_network[2]),
+    'delta_sspl': lambda found: matrix_bytes(found.names, found.longer_paths.delta),
+    'indirect_disconnection': lambda found: matrix_bytes(found.names, found.longer_paths.indirect),
+    'parcel_delta_sspl': lambda found: parcels_bytes(found.names, found.longer_paths.mean),
+    'higher_order_statistics': lambda found: json_bytes(found.longer_paths.statistics),
+}
+
+
+def connection_file(key: str, found: Connections) -> bytes:
+    """Return the content of one file of a lesion and an atlas.
 
     Parameters
     ----------
-    names : tuple of str
-        Names of the parcels.
-    lesion_matrix, full_matrix : numpy.ndarray
-        (parcels, parcels) counts of the disconnected and of all streamlines.
-    statistics : mapping
-        See `lacuna.measures.matrix_statistics`.
+    key : str
+        Of an output that is made from the ends of streamlines.
+    found : Connections
     """
-    matrices = {
-        'disconnection_matrix': disconnection_percent(lesion_matrix, full_matrix),
-        'mask_matrix': lesion_matrix,
-        'intact_matrix': full_matrix - lesion_matrix,
-        'full_matrix': full_matrix,
-    }
-    return {
-        **{key: matrix_bytes(names, matrix) for key, matrix in matrices.items()},
-        'roi_disconnection': parcels_bytes(names, roi_disconnection(lesion_matrix, full_matrix)),
-        'matrix_statistics': json_bytes(statistics),
-    }
+    return _WRITERS[key](found)
+
+
+def bundles_bytes(names: Sequence[str], columns: Mapping[str, np.ndarray]) -> bytes:
+    """Return the table of the bundles of a lesion."""
+    return columns_bytes('bundle', names, columns)
 
 
 def _by_region(names: tuple[str, ...], header: str, rows: Iterable[str]) -> bytes:

@@ -33,6 +33,13 @@ class Output:
         Key of the output whose sidecar records its size and checksum: its own if it has one.
     units : str or None
     about : str
+    seg : str or None
+        What the rows of a table are, if not the parcels of the atlas themselves.
+    made_from : str or None
+        What it needs besides mask and tractogram: the ``endpoints`` of the streamlines in an atlas, the ``regions`` of
+        an atlas, or ``bundles``; the value of its entity ``atlas`` says of which.
+    parameters : tuple of str
+        The parameters in its sidecar that only some outputs depend on.
     """
 
     key: str
@@ -45,13 +52,21 @@ class Output:
     recorded_with: str
     units: str | None
     about: str
+    seg: str | None = None
+    made_from: str | None = None
+    parameters: tuple[str, ...] = ()
 
 
 @cache
 def outputs() -> Mapping[str, Output]:
     """Return the table of all outputs, by key."""
     rows = json.loads(data_text('outputs.json'))
-    return {key: Output(**{'key': key, 'recorded_with': key, **row}) for key, row in rows.items()}
+    return {
+        key: Output(
+            **{'key': key, 'recorded_with': key, **row, 'parameters': tuple(row.get('parameters', ()))}
+        )
+        for key, row in rows.items()
+    }
 
 
 class Target(NamedTuple):
@@ -64,6 +79,11 @@ class Target(NamedTuple):
     def field(self) -> str:
         """Its name as a field of a node."""
         return f'{self.key}_{self.atlas}' if self.atlas else self.key
+
+    @property
+    def made_from(self) -> str | None:
+        """What it needs besides mask and tractogram, see `Output`."""
+        return outputs()[self.key].made_from
 
     @property
     def recorded_with(self) -> Target:
@@ -92,6 +112,8 @@ def output_name(stem: str, key: str, **entities: str) -> str:
     parts = [stem, 'method-snm']
     if output.scope:
         parts.append(f'{output.scope}-{entities[output.scope]}')
+    if output.seg:
+        parts.append(f'seg-{output.seg}')
     if output.desc:
         parts.append(f'desc-{output.desc}')
     if output.suffix:

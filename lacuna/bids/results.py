@@ -29,7 +29,7 @@ from lacuna.bids.origins import (
     resolve_uri,
 )
 from lacuna.bids.outputs import SAMPLE, Target, figures_dir, output_name, outputs, parse_output_name
-from lacuna.bids.tables import LEADING, read_matrix, read_parcels
+from lacuna.bids.tables import LEADING, read_columns, read_matrix, read_parcels
 from lacuna.errors import InputError
 from lacuna.images.spaces import SPACES
 from lacuna.utils.files import read_json
@@ -40,8 +40,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MAP = 'disconnection_map'
+#: suffixes of the tables that go into group tables
+_COLLECTED = ('parcelstats', 'bundlestats', 'connmatrix')
 #: outputs by the name of their table; parts by region of the statistics of a matrix have separate tables
-_TABLES = {'parcels': 'roi_disconnection', 'summary': 'summary', 'matrixstatistics': 'matrix_statistics'}
+_TABLES = {
+    'parcels': 'roi_disconnection',
+    'summary': 'summary',
+    'matrixstatistics': 'matrix_statistics',
+    'bundles': 'bundle_disconnection',
+    'load': 'lesion_load',
+    'probability': 'lesion_probability',
+    'networks': 'network_disconnection',
+    'deltasspl': 'parcel_delta_sspl',
+    'higherorder': 'higher_order_statistics',
+}
 
 
 @dataclass(frozen=True)
@@ -87,7 +99,12 @@ class LesionResults:
     @property
     def atlases(self) -> list[str]:
         """Names of the atlases with results."""
-        return sorted({target.atlas for target in self.files if target.atlas})
+        return sorted({each.atlas for each in self.files if each.atlas and each.made_from != 'bundles'})
+
+    @property
+    def bundle_sets(self) -> list[str]:
+        """Names of the sets of bundles with results, usually one."""
+        return sorted({each.atlas for each in self.files if each.atlas and each.made_from == 'bundles'})
 
     def path(self, key: str, atlas: str | None = None) -> Path | None:
         """Return the file of an output; None if it does not exist."""
@@ -107,12 +124,34 @@ class LesionResults:
         return (read_json(path) if path else None) or {}
 
     def matrix(self, atlas: str, key: str = 'disconnection_matrix') -> pd.DataFrame:
-        """Return a matrix by region: ``disconnection_matrix``, ``mask_matrix``, ``intact_matrix`` or ``full_matrix``."""
+        """Return a matrix by region: ``disconnection_matrix``, ``mask_matrix``, ``intact_matrix`` or ``full_matrix``.
+
+        Also ``network_matrix`` (by network), ``delta_sspl`` and ``indirect_disconnection``.
+        """
         return read_matrix(self._existing(key, atlas))
 
-    def parcels(self, atlas: str) -> pd.Series:
-        """Return the percentage of the streamlines of each region that the lesion cuts."""
-        return read_parcels(self._existing('roi_disconnection', atlas))
+    def parcels(self, atlas: str, key: str = 'roi_disconnection') -> pd.Series:
+        """Return a value by region: the percentage of its streamlines that the lesion cuts.
+
+        With another `key`: ``lesion_load``, ``lesion_probability``, ``network_disconnection`` (by network) or
+        ``parcel_delta_sspl``.
+        """
+        return read_parcels(self._existing(key, atlas))
+
+    def support(self, atlas: str) -> pd.DataFrame:
+        """Return the counts behind the percentage of each region, and its interval."""
+        return read_columns(self._existing('parcel_support', atlas), 'region')
+
+    def bundles(self, name: str | None = None) -> pd.DataFrame:
+        """Return what the lesion cuts of each bundle of the tractogram.
+
+        Parameters
+        ----------
+        name : str, optional
+            Of the set of bundles; not needed if there is only one.
+        """
+        name = name or next(iter(self.bundle_sets), None)
+        return read_columns(self._existing('bundle_disconnection', name), 'bundle')
 
     @cached_property
     def metadata(self) -> Mapping[str, Any]:
@@ -149,7 +188,8 @@ class LesionResults:
     def members(self) -> Iterator[Member]:
         """Return the tables, matrices and statistics, which go into group tables."""
         for target, path in self.files.items():
-            if outputs()[target.key].extension in ('.tsv', '.json'):
+            output = outputs()[target.key]
+            if output.extension == '.json' or output.suffix in _COLLECTED:
                 yield Member(path, target, self.stem, self._made_by(target))
 
     def _made_by(self, target: Target) -> Path | None:
@@ -241,9 +281,10 @@ class Results(Sequence[LesionResults]):
         Parameters
         ----------
         name : str
-            ``parcels``, ``summary``, ``matrixstatistics``, or one of the parts of the last, such as ``degreeloss``.
+            ``parcels``, ``bundles``, ``load``, ``probability``, ``networks``, ``deltasspl``, ``higherorder``,
+            ``summary``, ``matrixstatistics``, or one of the parts of the last, such as ``degreeloss``.
         atlas : str, optional
-            Not needed if there is only one.
+            Of the atlas, or of the bundles; not needed if there is only one.
 
         Raises
         ------

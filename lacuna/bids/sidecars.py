@@ -32,7 +32,7 @@ def sidecar_for(
     metadata : mapping
         Common content of the sidecars of the mask.
     atlases : mapping
-        Content of the sidecars for each atlas.
+        Content of the sidecars for each atlas; under ``Parameters``, those that only some outputs depend on.
     """
     sidecar = {**_about(outputs()[target.key]), **metadata}
     if target.atlas:
@@ -40,11 +40,17 @@ def sidecar_for(
         # a table has no grid, and no density under it
         sidecar = {key: value for key, value in sidecar.items() if key not in ('Resolution', 'Denominator')}
         sidecar['Sources'] = [*metadata['Sources'][:2], *atlas['Sources']]
-        sidecar['Atlas'] = {key: value for key, value in atlas.items() if key != 'Sources'}
+        sidecar['Atlas'] = {
+            key: value for key, value in atlas.items() if key not in ('Sources', 'Parameters')
+        }
+        known = atlas.get('Parameters', {})
+        if own := {name: known[name] for name in outputs()[target.key].parameters if name in known}:
+            sidecar['Parameters'] = {**metadata.get('Parameters', {}), **own}
     return sidecar
 
 
 _BINARIZE = ('Parameters', 'Binarize')
+_ASSIGNMENT = ('Parameters', 'EndpointAssignment')
 
 #: what determines the numbers: the key in the sidecar, and its name in messages
 _IDENTITY = {
@@ -57,10 +63,12 @@ _IDENTITY = {
     ('Parameters', 'TckUpsample'): 'upsampling of streamlines',
     ('Atlas', 'SHA256'): 'content of the atlas (sha256)',
     _BINARIZE: 'value above which a mask is lesion',
+    _ASSIGNMENT: 'rule for the ends of streamlines',
+    ('Parameters', 'SparedThreshold'): 'percent spared of a connection that remains',
 }
 
 #: defaults for what a sidecar does not state
-_UNSAID: dict[tuple[str, ...], Any] = {_BINARIZE: 'none'}
+_UNSAID: dict[tuple[str, ...], Any] = {_BINARIZE: 'none', _ASSIGNMENT: 'radial'}
 
 
 def differences(on_disk: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 NOT_AVAILABLE = 'n/a'
 #: the leading columns of each table of a group
 LEADING = ('participant_id', 'session_id', 'label')
+#: columns of a table that is not square, at most
+_MOST_COLUMNS = 20
 #: the earliest time in a zip archive, so that the same content gives the same file
 _NO_DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -48,13 +50,36 @@ def read_parcels(path: Path) -> pd.Series:
     if table.shape[1] != 2 or table.iloc[0].tolist() != ['region', 'value']:
         message = f'{path}: expected a table with the columns region and value'
         raise InputError(message)
-    names, cells = table[0].tolist()[1:], table[1].tolist()[1:]
-    try:
-        values = np.array([math.nan if cell == NOT_AVAILABLE else _finite(cell) for cell in cells], float)
-    except ValueError as error:
-        message = f'{path}: {error}'
-        raise InputError(message) from error
+    names, values = table[0].tolist()[1:], _numbers(path, table[1].tolist()[1:])
     return pd.Series(values, _unique(path, names), name='value')
+
+
+def read_columns(path: Path, first: str) -> pd.DataFrame:
+    """Read a table of numbers in several columns, by the names in the first, in its order; NaN where a cell is ``n/a``.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    first : str
+        Name of the first column: ``bundle`` or ``region``.
+
+    Raises
+    ------
+    InputError
+        If it is not such a table, a name is listed twice, or a value is neither a finite number nor ``n/a``.
+    """
+    import pandas as pd
+
+    table = _read(path, dtype=object, wide=True)
+    header = table.iloc[0].tolist()
+    if header[0] != first or len(header) < 2 or len(set(header)) < len(header):
+        message = f'{path}: expected a table with the columns {first} and others'
+        raise InputError(message)
+    names = table[0].tolist()[1:]
+    columns = {
+        name: _numbers(path, table[number].tolist()[1:]) for number, name in enumerate(header[1:], start=1)
+    }
+    return pd.DataFrame(columns, pd.Index(_unique(path, names), name=first))
 
 
 def read_matrix(path: Path) -> pd.DataFrame:
@@ -112,14 +137,25 @@ def read_statistics(path: Path) -> dict[str, dict[str, Any]]:
     return {'': {key: value for key, value in content.items() if key not in nested}, **nested}
 
 
-def _read(path: Path, **options: Any) -> pd.DataFrame:
-    """Read all cells of a table, including the header: pandas would rename duplicates in a header."""
+def _numbers(path: Path, cells: Iterable[str]) -> np.ndarray:
+    try:
+        return np.array([math.nan if cell == NOT_AVAILABLE else _finite(cell) for cell in cells], float)
+    except ValueError as error:
+        message = f'{path}: {error}'
+        raise InputError(message) from error
+
+
+def _read(path: Path, *, wide: bool = False, **options: Any) -> pd.DataFrame:
+    """Read all cells of a table, including the header: pandas would rename duplicates in a header.
+
+    `wide` says whether the table has a few columns more than it may have rows.
+    """
     import pandas as pd
 
     try:
         content = path.read_bytes()
         # a table of two columns or of regions by regions is never wider than long; pandas uses a few kB per column
-        if content.partition(b'\n')[0].count(b'\t') > max(1, content.count(b'\n')):
+        if content.partition(b'\n')[0].count(b'\t') > max(_MOST_COLUMNS if wide else 1, content.count(b'\n')):
             message = f'{path}: expected as many rows as columns'
             raise InputError(message)
         return pd.read_csv(

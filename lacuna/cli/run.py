@@ -12,6 +12,7 @@ from lacuna.execution.config import ENGINES, ON_EMPTY, REPORTS, RunConfig, confi
 from lacuna.execution.execute import prepare, run_config
 from lacuna.execution.pools import Pools
 from lacuna.images.spaces import RESOLUTIONS, SPACES
+from lacuna.streamlines.endpoints import RULES
 from lacuna.utils.cache import cache_dir
 from lacuna.utils.cache_contents import using
 from lacuna.utils.processes import stopped_by_sigterm
@@ -47,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--connectome-path',
         type=Path,
         metavar='TRACTOGRAM',
-        help='normative tractogram (.tck, .trk, .trk.gz, .trx), or the name of a fetched connectome',
+        help='normative tractogram (.tck, .trk, .trk.gz, .trx), a folder of them, one a bundle, or the name of a fetched '
+        'connectome',
     )
     parser.add_argument(
         '--config',
@@ -141,6 +143,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--compute-roi-disconnection',
         action='store_true',
         help='write how much of each parcel is disconnected, in percent',
+    )
+    atlases.add_argument(
+        '--lesion-load',
+        action='store_true',
+        help='write how much of each parcel, or region of a 4D probability atlas, is lesion',
+    )
+    atlases.add_argument(
+        '--compute-networks',
+        action='store_true',
+        help='write the same of networks, and between networks',
+    )
+    atlases.add_argument(
+        '--compute-higher-order',
+        action='store_true',
+        help='write how much longer the paths between parcels get',
+    )
+    atlases.add_argument(
+        '--spared-threshold',
+        type=float,
+        metavar='PCT',
+        help=_default('spared_threshold', 'percent spared of a connection that a path needs'),
+    )
+    atlases.add_argument(
+        '--assignment',
+        choices=RULES,
+        help=_default(
+            'assignment',
+            'parcel of an end: the nearest within 4 mm, or that of its voxel',
+        ),
+    )
+    atlases.add_argument(
+        '--bundles',
+        nargs='+',
+        metavar=('SOURCE', 'NAME'),
+        help='table of the bundles, groups (of a .trx, or files of a folder) or none, and their name in file names '
+        '(default: TRACTOGRAM_bundles.tsv, or groups, if there are any)',
     )
 
     how = parser.add_argument_group('how to run')

@@ -140,6 +140,8 @@ def connectome_path(given: str | Path) -> Path:
     here, table = fetched(), connectomes()
     if name in here:
         return here[name]
+    if path.is_dir():  # of one tractogram a bundle
+        return path
     if name in table:
         message = f"{name} was not fetched, or no longer exists: fetch it with 'lacuna fetch {name}'"
         raise InputError(message)

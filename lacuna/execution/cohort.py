@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
-from lacuna.bids.outputs import BASIC_TARGETS, SAMPLE, connectome_tdi_path
+from lacuna.bids.outputs import BASIC_TARGETS, SAMPLE, Target, connectome_tdi_path
 from lacuna.execution.plan import MaskJob, RunPlan
+from lacuna.execution.regions import ProbabilityAtlas, names_from
 from lacuna.execution.tasks import MOST_SAMPLED
+from lacuna.images.atlases import Parcellation
 from lacuna.interfaces.bids import DerivativesDataSink, SaveFile
 from lacuna.interfaces.connectivity import NumberStreamlines
+from lacuna.interfaces.images import PrepareRegions
+from lacuna.workflows.bundles import init_bundle_set_wf
 from lacuna.workflows.connectivity import init_parcellation_wf
 from lacuna.workflows.connectome import init_alignment_wf, init_connectome_wf
-from lacuna.workflows.resources import of_streamlines
+from lacuna.workflows.resources import SMALL, of_streamlines
 from lacuna.workflows.snm import engine_fields, init_snm_wf
 
 
@@ -54,7 +59,7 @@ def init_cohort_wf(
             plan,
             jobs,
             space=space,
-            atlases=[name for job in jobs for name in job.wanted_atlases],
+            targets=[target for job in jobs for target in job.missing],
             nprocs=nprocs,
             omp_nthreads=omp_nthreads,
             mem_gb=mem_gb,
@@ -70,7 +75,7 @@ def init_space_wf(
     jobs: Sequence[MaskJob],
     *,
     space: str,
-    atlases: Sequence[str],
+    targets: Sequence[Target],
     nprocs: int,
     omp_nthreads: int,
     mem_gb: float,
@@ -84,8 +89,8 @@ def init_space_wf(
     plan : lacuna.execution.plan.RunPlan
     jobs : sequence of lacuna.execution.plan.MaskJob
     space : str
-    atlases : sequence of str
-        Names of those whose endpoint tables are needed.
+    targets : sequence of lacuna.bids.outputs.Target
+        Outputs that are missing of any mask.
     nprocs, omp_nthreads, mem_gb, show_progress, name
         See :func:`init_cohort_wf`.
     """
@@ -138,16 +143,19 @@ def init_space_wf(
         engine_source = (numbers, 'out_file', 'inputnode.numbers')
         to_assign = (tracks, field, 'inputnode.tracks')
 
-    parcellations = {}
-    for each in plan.parcellations[space]:
-        if each.atlas.name in atlases:
-            to_atlas = plan.movements.get((space, each.atlas.space))
+    # the tables of the atlases and the bundles: by the field of a mask, the node and its output
+    tables: dict[str, tuple[Any, str]] = {}
+    atlases = plan.atlases[space]
+    for each in atlases.parcellations:
+        to_atlas = plan.movements.get((space, each.atlas.space))
+        if each.atlas.name in names_from('endpoints', targets):
             part = init_parcellation_wf(
                 space=space,
                 atlas=each.atlas.name,
                 atlas_space=each.atlas.space,
                 atlas_transform=to_atlas.path if to_atlas else None,
                 engine=config.engine,
+                assignment=config.assignment,
                 cached_endpoints=plan.cached_endpoints(each, space),
                 name=f'parcellation_{each.atlas.name}_wf',
                 **shared,
@@ -155,7 +163,26 @@ def init_space_wf(
             part.inputs.inputnode.image = str(each.atlas.image)
             part.inputs.inputnode.labels = str(each.atlas.labels)
             workflow.connect(to_assign[0], to_assign[1], part, to_assign[2])
-            parcellations[each.atlas.name] = part
+            tables[f'endpoints_{each.atlas.name}'] = part, 'outputnode.endpoints'
+    for atlas in atlases.all:
+        if atlas.atlas.name in names_from('regions', targets):
+            node = _regions_node(plan, atlas, space)
+            tables[f'regions_{atlas.atlas.name}'] = node, 'out_file'
+    for bundles in names_from('bundles', targets):
+        part = init_bundle_set_wf(
+            engine=config.engine,
+            cached_bundles=plan.cached_bundles(space),
+            tck_upsample=config.tck_upsample,
+            **shared,
+        )
+        part.inputs.inputnode.table = str(plan.write_bundles())
+        part.inputs.inputnode.streamlines_total = plan.tractogram.streamlines_total
+        sources = [(tracks, field, 'tracks'), (connectome, 'outputnode.full_tdi', 'full_tdi')]
+        if config.engine == 'index':
+            sources = [(connectome, 'outputnode.index', 'index')]
+        for node, output, entry in sources:
+            workflow.connect(node, output, part, f'inputnode.{entry}')
+        tables[f'bundles_{bundles}'] = part, 'outputnode.bundles'
 
     for job in jobs:
         one = init_mask_wf(
@@ -164,6 +191,8 @@ def init_space_wf(
             engine=config.engine,
             tck_upsample=config.tck_upsample,
             binarize=config.binarize,
+            networks={each.atlas.name: each.networks for each in atlases.parcellations},
+            spared_threshold=config.spared_threshold,
             omp_nthreads=omp_nthreads,
             mem_gb=mem_gb,
             name=job_name(job),
@@ -172,14 +201,35 @@ def init_space_wf(
             (tracks, one, [(field, 'inputnode.tracks')]),
             (connectome, one, [(f'outputnode.{each}', f'inputnode.{each}') for each in ('full_tdi', 'streamlines_total')]),
         ])  # fmt: skip
-        own = job.wanted_atlases
-        if engine_fields(config.engine, own):
+        if engine_fields(config.engine, numbered=_numbered(job)):
             workflow.connect(engine_source[0], engine_source[1], one, engine_source[2])
-        for atlas in own:
-            workflow.connect(
-                [(parcellations[atlas], one, [('outputnode.endpoints', f'inputnode.endpoints_{atlas}')])]
-            )
+        for entry in _tables_of(job):
+            workflow.connect(*tables[entry], one, f'inputnode.{entry}')
     return workflow
+
+
+def _regions_node(plan: RunPlan, regions: Parcellation | ProbabilityAtlas, space: str) -> pe.Node:
+    """The node that puts the voxels of an atlas into the cache, if they are not there."""
+    atlas = regions.atlas
+    node = pe.Node(
+        PrepareRegions(image=str(atlas.image), labels=str(atlas.labels), space=atlas.space, name=atlas.name),
+        name=f'regions_{atlas.name}',
+        mem_gb=SMALL,
+    )
+    node.inputs.out_file = str(plan.cached_regions(regions, space))
+    if movement := plan.movements.get((space, atlas.space)):
+        node.inputs.transform, node.inputs.target_space = str(movement.path), space
+    return node
+
+
+def _tables_of(job: MaskJob) -> list[str]:
+    """The fields of a mask for the tables of atlases and bundles."""
+    return [f'{kind}_{name}' for kind in ('endpoints', 'regions', 'bundles') for name in job.names_from(kind)]
+
+
+def _numbered(job: MaskJob) -> bool:
+    """Whether the numbers of the streamlines that a mask cuts are needed."""
+    return bool(job.names_from('endpoints') or job.names_from('bundles'))
 
 
 def init_mask_wf(
@@ -189,6 +239,8 @@ def init_mask_wf(
     engine: str = 'index',
     tck_upsample: int | None = None,
     binarize: float | None = None,
+    networks: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    spared_threshold: float = 50.0,
     omp_nthreads: int = 1,
     mem_gb: float = 1.0,
     name: str = 'mask_wf',
@@ -200,23 +252,27 @@ def init_mask_wf(
     job : lacuna.execution.plan.MaskJob
     output_dir : pathlib.Path
         Root of the derivative dataset.
-    engine, tck_upsample, binarize, omp_nthreads, mem_gb, name
+    engine, tck_upsample, binarize, networks, spared_threshold, omp_nthreads, mem_gb, name
         See :func:`lacuna.workflows.snm.init_snm_wf`.
 
     Inputs
     ------
-    tracks, full_tdi, streamlines_total, index, numbers, endpoints_<atlas>
+    tracks, full_tdi, streamlines_total, index, numbers, endpoints_<atlas>, regions_<atlas>, bundles_<name>
         See :func:`lacuna.workflows.snm.init_snm_wf`.
     """
     workflow = Workflow(name=name)
-    atlases = job.wanted_atlases
-    fields = ['tracks', 'full_tdi', 'streamlines_total', *engine_fields(engine, atlases)]
-    fields += [f'endpoints_{atlas}' for atlas in atlases]
+    fields = ['tracks', 'full_tdi', 'streamlines_total', *engine_fields(engine, numbered=_numbered(job))]
+    fields += _tables_of(job)
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     snm = init_snm_wf(
         engine=engine,
         density=any(target in BASIC_TARGETS for target in job.missing),
-        atlases=atlases,
+        atlases=job.names_from('endpoints'),
+        connectivity=list(dict.fromkeys(each.key for each in job.missing if each.made_from == 'endpoints')),
+        networks=networks,
+        spared_threshold=spared_threshold,
+        load=job.names_from('regions'),
+        bundles=job.names_from('bundles'),
         most_sampled=MOST_SAMPLED if SAMPLE in job.missing else 0,
         tck_upsample=tck_upsample,
         binarize=binarize,

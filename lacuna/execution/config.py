@@ -15,10 +15,21 @@ from lacuna.errors import InputError, shorten
 from lacuna.execution.plugins.file import PluginChoice, read_plugin
 from lacuna.images.masks import check_threshold
 from lacuna.images.spaces import RESOLUTIONS, world_space
+from lacuna.streamlines.bundles import OWN_GROUPS, check_bundles_label
+from lacuna.streamlines.endpoints import RULES
 from lacuna.utils.names import check_name
 
 #: the first is the default
 ENGINES = ('index', 'mrtrix')
+#: what asks for connections between parcels
+CONNECTION_SETTINGS = (
+    'compute_disconnectivity_matrix',
+    'compute_roi_disconnection',
+    'compute_networks',
+    'compute_higher_order',
+)
+#: instead of a table of bundles, do without
+NO_BUNDLES = 'none'
 #: points per stored step; each takes time and memory
 _MOST_UPSAMPLE = 1000
 ON_EMPTY = ('warn', 'skip', 'error')
@@ -55,6 +66,20 @@ class RunConfig:
         Folder with atlases of one's own, named as BIDS asks.
     compute_disconnectivity_matrix, compute_roi_disconnection : bool
         Whether to make the matrices, and the table of parcels, of each atlas.
+    lesion_load : bool
+        Whether to make the table of how much of each region is lesion.
+    compute_networks : bool
+        Whether to make the table and the matrix of the networks of the parcels.
+    compute_higher_order : bool
+        Whether to make the matrices and the table of shortest paths that get longer.
+    spared_threshold : float
+        Percent of a connection that has to be spared for a path to lead along it.
+    assignment : str
+        Which parcel an end of a streamline belongs to: ``radial``, the nearest within 4 mm; ``end-voxels``, that of its
+        voxel.
+    bundles : tuple of str
+        Table of the bundles of the tractogram, ``groups`` for those in the tractogram itself, or ``none``; and, if
+        wanted, what they are called in file names. Empty for those beside the tractogram or in it, if there are any.
     engine : str
         What computes, with the same results: ``index`` or ``mrtrix``.
     output_resolution : int
@@ -102,6 +127,12 @@ class RunConfig:
     atlas_dir: Path | None = None
     compute_disconnectivity_matrix: bool = False
     compute_roi_disconnection: bool = False
+    lesion_load: bool = False
+    compute_networks: bool = False
+    compute_higher_order: bool = False
+    spared_threshold: float = 50.0
+    assignment: str = RULES[0]
+    bundles: tuple[str, ...] = ()
     engine: str = ENGINES[0]
     output_resolution: int = 2
     tck_upsample: int | None = None
@@ -122,6 +153,7 @@ class RunConfig:
             ('engine', ENGINES),
             ('on_empty', ON_EMPTY),
             ('report', REPORTS),
+            ('assignment', RULES),
             ('output_resolution', RESOLUTIONS),
         ):
             if getattr(self, name) not in choices:
@@ -133,15 +165,23 @@ class RunConfig:
         for name in ('connectome_space', 'mask_space'):
             if (space := getattr(self, name)) is not None:
                 world_space(space, name)
-        wanted = self.compute_disconnectivity_matrix or self.compute_roi_disconnection
+        wanted = bool(self.of_connections) or self.lesion_load
         if wanted != bool(self.parcel_atlases or self.custom_parcellations):
             message = (
                 'matrices and parcel tables need an atlas: name one with --parcel-atlases or --custom-parcellation'
                 if wanted
-                else 'nothing is computed from the atlas: add --compute-roi-disconnection or '
-                '--compute-disconnectivity-matrix'
+                else 'nothing is computed from the atlas: add --compute-roi-disconnection, '
+                '--compute-disconnectivity-matrix, --lesion-load, --compute-networks or --compute-higher-order'
             )
             raise InputError(message)
+        if not 0 < self.spared_threshold <= 100:
+            message = f'spared_threshold is {self.spared_threshold}; give a percentage above 0, up to 100'
+            raise InputError(message)
+        if len(self.bundles) > 2:
+            message = f'bundles are {shorten(self.bundles)}; give a table and a name for file names at most'
+            raise InputError(message)
+        if self.bundles[1:]:
+            check_bundles_label(self.bundles[1])
         if self.nprocs == 0 or self.nprocs < -1:
             message = f'nprocs is {self.nprocs}; give a number of processors, or -1 for all'
             raise InputError(message)
@@ -165,9 +205,16 @@ class RunConfig:
         paths = (self.source, self.output_dir, self.connectome_path, self.work_dir, self.atlas_dir)
         for path in (*paths, self.bids_filter_file):
             check_name(path or '')
+        for each in self.bundles[:1]:
+            check_name(each)
         for _, image, labels, _ in self.custom_parcellations:
             check_name(image)
             check_name(labels)
+
+    @property
+    def of_connections(self) -> tuple[str, ...]:
+        """The settings that are on and ask for connections between parcels."""
+        return tuple(name for name in CONNECTION_SETTINGS if getattr(self, name))
 
     @property
     def lesions(self) -> Path:
@@ -226,9 +273,15 @@ class RunConfig:
             words += ['--custom-parcellation', *custom]
         if self.atlas_dir:
             words += ['--atlas-dir', str(self.atlas_dir)]
-        for name in ('compute_disconnectivity_matrix', 'compute_roi_disconnection'):
+        for name in (*CONNECTION_SETTINGS, 'lesion_load'):
             if getattr(self, name):
                 words.append(f'--{name.replace("_", "-")}')
+        if self.compute_higher_order:
+            words += ['--spared-threshold', f'{self.spared_threshold:g}']
+        if self.assignment != RULES[0]:
+            words += ['--assignment', self.assignment]
+        if self.bundles:
+            words += ['--bundles', *self.bundles]
         return shlex.join(words)
 
 
@@ -257,9 +310,11 @@ def config_of(values: Mapping[str, Any]) -> RunConfig:
         settings = plugin.resources | settings | {'use_plugin': plugin}
     elif settings.get('dask_scheduler'):
         settings = {'nprocs': 1} | settings  # this machine's number says nothing of the others
-    for name in ('participants', 'sessions', 'parcel_atlases'):
+    for name in ('participants', 'sessions', 'parcel_atlases', 'bundles'):
         given = settings.get(name, ())
-        settings[name] = (given,) if isinstance(given, str) else tuple(given)
+        settings[name] = (str(given),) if isinstance(given, (str, Path)) else tuple(map(str, given))
+    if (source := settings['bundles'][:1]) and source[0] not in (OWN_GROUPS, NO_BUNDLES):
+        settings['bundles'] = (str(_absolute(source[0])), *settings['bundles'][1:])
     settings['custom_parcellations'] = tuple(
         (name, str(Path(image).absolute()), str(Path(labels).absolute()), space)
         for name, image, labels, space in settings.get('custom_parcellations', ())

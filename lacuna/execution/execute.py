@@ -175,7 +175,8 @@ def execute(
         config,
         plan.tractogram,
         engine_version=plan.engine_version,
-        atlases=[each.atlas for found in plan.parcellations.values() for each in found],
+        atlases=[each.atlas for found in plan.atlases.values() for each in found.all],
+        bundles=plan.bundles,
     )
     log_dir = None
     faults: list[str] = []

@@ -72,7 +72,9 @@ def run_masks(
         moved_to=[space for space in spaces if plan.alignment(space).transform],
         resolution=config.output_resolution,
         engine=config.engine,
-        atlases=dict.fromkeys(name for job in plan.todo for name in job.wanted_atlases),
+        targets=dict.fromkeys(target for job in plan.todo for target in job.missing),
+        assignment=config.assignment,
+        spared_threshold=config.spared_threshold,
     )
     write_methods(log_dir, text)
     folder = make_work_folder(work_dir / work_name(config))
@@ -155,9 +157,9 @@ def _prepare(
     ready = {}
     for space in spaces:
         jobs = [job for job in plan.todo if job.mask.space == space]
-        atlases = list(dict.fromkeys(name for job in jobs for name in job.wanted_atlases))
+        targets = list(dict.fromkeys(target for job in jobs for target in job.missing))
         try:
-            ready[space] = pool.call(prepare_space, shared, space, atlases, folder, threads, quiet)
+            ready[space] = pool.call(prepare_space, shared, space, targets, folder, threads, quiet)
         except Exception as error:  # noqa: BLE001  written down
             results.failed(jobs, reason_of(error), format_exc())
             continue

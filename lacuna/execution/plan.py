@@ -12,25 +12,42 @@ from lacuna.bids.failures import Failure, each_reason
 from lacuna.bids.inputs import LABEL, find_masks, labels_of, only_label, refuse_labels
 from lacuna.bids.mask_files import MaskFile, check_unique, contradictions, describe_mask, mask_stem
 from lacuna.bids.origins import read_links
-from lacuna.bids.outputs import BASIC_TARGETS, SAMPLE, Target, connectome_tdi_path
+from lacuna.bids.outputs import BASIC_TARGETS, Target, connectome_tdi_path
 from lacuna.bids.sidecars import is_whole
 from lacuna.errors import InputError, MaskError, shorten
 from lacuna.execution.config import RunConfig
+from lacuna.execution.regions import (
+    ProbabilityAtlas,
+    RunAtlases,
+    check_bundles_name,
+    names_from,
+    read_atlases,
+    read_bundles_of,
+    wanted_targets,
+)
 from lacuna.execution.seen import SeenMasks
-from lacuna.execution.sidecars import atlas_metadata, connectome_metadata, mask_metadata, run_metadata
-from lacuna.images.atlases import Parcellation, custom_atlas, fetch, find_atlases, read_parcellation
+from lacuna.execution.sidecars import (
+    atlas_metadata,
+    bundles_metadata,
+    connectome_metadata,
+    mask_metadata,
+    run_metadata,
+)
+from lacuna.images.atlases import Parcellation
 from lacuna.images.masks import KnownMask
 from lacuna.images.plausibility import tractogram_doubt
+from lacuna.images.regions import VERSION as REGIONS_VERSION
 from lacuna.images.spaces import check_space, standard_grid
 from lacuna.images.transforms import Transform, find_transform_of_points
+from lacuna.streamlines.bundles import NamedBundles
 from lacuna.streamlines.endpoints import Coverage
+from lacuna.streamlines.files.bundle_tables import write_bundles
 from lacuna.streamlines.sample import gap_warning
 from lacuna.streamlines.tractogram import Tractogram, TractogramInSpace, digest
+from lacuna.utils.cache import cached
 from lacuna.utils.names import parse_entities, sidecar_path
 from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
-
-_MATRICES = ('disconnection_matrix', 'mask_matrix', 'intact_matrix', 'full_matrix', 'matrix_statistics')
 
 
 @dataclass(frozen=True)
@@ -47,7 +64,7 @@ class MaskJob:
     metadata : dict
         What their sidecars have in common.
     atlases : dict
-        What their sidecars say of each atlas.
+        What their sidecars say of each atlas, and of the bundles.
     warnings : tuple of str
         What is doubtful about the mask and the tractogram.
     """
@@ -59,10 +76,9 @@ class MaskJob:
     atlases: dict[str, dict[str, Any]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
-    @property
-    def wanted_atlases(self) -> list[str]:
-        """Names of the atlases of which something is missing, in the order of the outputs."""
-        return list(dict.fromkeys(target.atlas for target in self.missing if target.atlas))
+    def names_from(self, kind: str) -> list[str]:
+        """Names of the atlases, or bundles, of which ``endpoints``, ``regions`` or ``bundles`` are needed."""
+        return names_from(kind, self.missing)
 
 
 @dataclass(frozen=True)
@@ -93,8 +109,10 @@ class RunPlan:
         Spaces whose full density is not in the dataset, or damaged.
     connectome_metadata : mapping
         By space.
-    parcellations : mapping
-        By space, the atlases asked for.
+    atlases : mapping
+        By space, the atlases asked for: a :class:`lacuna.execution.regions.RunAtlases`.
+    bundles : lacuna.streamlines.bundles.NamedBundles or None
+        Bundles of the tractogram.
     movements : mapping
         By source and target space, for those that differ: a :class:`lacuna.images.transforms.Transform`.
     """
@@ -112,7 +130,8 @@ class RunPlan:
     masks: Mapping[Path, KnownMask] = field(default_factory=dict)
     mask_warnings: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
     connectome_metadata: Mapping[str, dict[str, Any]] = field(default_factory=dict)
-    parcellations: Mapping[str, tuple[Parcellation, ...]] = field(default_factory=dict)
+    atlases: Mapping[str, RunAtlases] = field(default_factory=dict)
+    bundles: NamedBundles | None = None
     movements: Mapping[tuple[str, str], Transform] = field(default_factory=dict)
 
     def alignment(self, space: str) -> TractogramInSpace:
@@ -142,27 +161,45 @@ class RunPlan:
         """Where the endpoint table of an atlas in a space is kept, by all that decides its content."""
         movement = self.movements.get((space, parcellation.atlas.space))
         engine = self.engine_version or self.config.engine
-        return self.alignment(space).endpoints_path(parcellation, movement, engine)
+        return self.alignment(space).endpoints_path(parcellation, movement, engine, self.config.assignment)
+
+    def cached_regions(self, regions: Parcellation | ProbabilityAtlas, space: str) -> Path:
+        """Where the voxels of an atlas in a space are kept, by all that decides them."""
+        if isinstance(regions, ProbabilityAtlas):
+            return regions.path
+        movement = self.movements.get((space, regions.atlas.space))
+        decides = [REGIONS_VERSION, regions.sha256, movement.sha256 if movement else None]
+        return self.cache / 'regions' / f'{digest(decides)}.npz'
+
+    def cached_bundles(self, space: str) -> Path:
+        """Where the bundles are kept with the voxels of a space that they visit."""
+        assert self.bundles  # noqa: S101
+        config, engine = self.config, self.engine_version or self.config.engine
+        grid = standard_grid(space, config.output_resolution)
+        return self.alignment(space).bundles_path(self.bundles.groups, grid, config.tck_upsample, engine)
+
+    def write_bundles(self) -> Path:
+        """The table of the bundles, which is written into the cache if it is not there."""
+        assert self.bundles  # noqa: S101
+        groups = self.bundles.groups
+        path = self.cache / 'bundles' / f'{groups.sha256[:32]}.tsv'
+        cached(
+            path, lambda: write_bundles(path, {name: groups[row] for row, name in enumerate(groups.names)})
+        )
+        return path
 
     def doubts_of_endpoints(self) -> list[str]:
         """What is doubtful about the atlases, as far as the ends of the streamlines are known, and not said yet."""
         doubts: list[str] = []
-        for space, parcellations in self.parcellations.items():
-            for each in parcellations:
+        for space, atlases in self.atlases.items():
+            for each in atlases.parcellations:
                 if coverage := Coverage.load(self.cached_endpoints(each, space)):
                     doubts += coverage.doubts(each.atlas.name, space)
         return [doubt for doubt in dict.fromkeys(doubts) if doubt not in self.warnings]
 
     def targets(self, space: str) -> list[Target]:
         """All outputs of a mask of this space."""
-        config = self.config
-        keys = [*(_MATRICES if config.compute_disconnectivity_matrix else ())]
-        keys += ['roi_disconnection'] if config.compute_roi_disconnection else []
-        return [
-            *BASIC_TARGETS,
-            *([SAMPLE] if config.report == 'full' else []),
-            *(Target(key, each.atlas.name) for each in self.parcellations[space] for key in keys),
-        ]
+        return wanted_targets(self.config, self.atlases[space], self.bundles)
 
 
 def make_plan(
@@ -206,7 +243,10 @@ def make_plan(
     if masks.failed and not masks.usable and not masks.skipped and not config.chunk:
         raise InputError('\n'.join(each_reason(masks.failed)))
     spaces = sorted({mask.space for mask in masks.usable})
-    parcellations = {space: _parcellations(config, space) for space in spaces}
+    atlases = {space: read_atlases(config, space, cache) for space in spaces}
+    bundles = read_bundles_of(config, tractogram)
+    for each in atlases.values():
+        check_bundles_name(bundles, each)
     plan = RunPlan(
         config,
         tractogram,
@@ -216,8 +256,9 @@ def make_plan(
         skipped=masks.skipped,
         masks={mask.path: packed for mask, packed in masks.usable.items()},
         mask_warnings=masks.doubts,
-        parcellations=parcellations,
-        movements=_movements(tractogram, parcellations),
+        atlases=atlases,
+        bundles=bundles,
+        movements=_movements(tractogram, atlases),
     )
     misplaced = tractogram_doubt(tractogram.info.brain_pct)
     warnings = [*_tractogram_warnings(plan, misplaced), *masks.contradictions, *_atlas_warnings(plan)]
@@ -235,7 +276,7 @@ def _compared(plan: RunPlan, usable: Iterable[MaskFile], misplaced: str | None) 
     config, tractogram = plan.config, plan.tractogram
     links = read_links(config.output_dir)
     common: dict[str, dict[str, Any]] = {}
-    for space in plan.parcellations:
+    for space in plan.atlases:
         movement = plan.movements.get((tractogram.space, space))
         common[space] = run_metadata(
             config,
@@ -245,8 +286,11 @@ def _compared(plan: RunPlan, usable: Iterable[MaskFile], misplaced: str | None) 
             moved_with={'File': movement.path.name, 'SHA256': movement.sha256} if movement else None,
         )
     atlases = {
-        space: {each.atlas.name: atlas_metadata(each, links) for each in found}
-        for space, found in plan.parcellations.items()
+        space: {
+            **{each.atlas.name: atlas_metadata(each, config, links) for each in found.all},
+            **bundles_metadata(plan.bundles, tractogram, links),
+        }
+        for space, found in plan.atlases.items()
     }
     todo, done = [], []
     conflicts: dict[str, list[str]] = {}
@@ -289,22 +333,11 @@ def _is_published(plan: RunPlan, space: str) -> bool:
     return is_whole(plan.config.output_dir / path)
 
 
-def _movements(
-    tractogram: Tractogram, parcellations: Mapping[str, Sequence[Parcellation]]
-) -> dict[tuple[str, str], Transform]:
+def _movements(tractogram: Tractogram, atlases: Mapping[str, RunAtlases]) -> dict[tuple[str, str], Transform]:
     """The transforms of points between spaces that a run needs: of the streamlines, and to the atlases."""
-    pairs = [(tractogram.space, space) for space in parcellations]
-    pairs += [(space, each.atlas.space) for space, found in parcellations.items() for each in found]
+    pairs = [(tractogram.space, space) for space in atlases]
+    pairs += [(space, each.atlas.space) for space, found in atlases.items() for each in found.parcellations]
     return {pair: movement for pair in dict.fromkeys(pairs) if (movement := find_transform_of_points(*pair))}
-
-
-def _parcellations(config: RunConfig, space: str) -> tuple[Parcellation, ...]:
-    """The atlases asked for, read and checked."""
-    if not (config.parcel_atlases or config.custom_parcellations):
-        return ()
-    custom = [custom_atlas(*words) for words in config.custom_parcellations]
-    found = find_atlases(config.parcel_atlases, space, custom=custom, folder=config.atlas_dir)
-    return tuple(read_parcellation(fetch(atlas)) for atlas in found)
 
 
 def _tractogram_warnings(plan: RunPlan, misplaced: str | None) -> list[str]:
@@ -321,8 +354,8 @@ def _atlas_warnings(plan: RunPlan) -> list[str]:
     return list(
         dict.fromkeys(
             f'the atlas {each.atlas.name} ({each.atlas.image}): {doubt}'
-            for found in plan.parcellations.values()
-            for each in found
+            for found in plan.atlases.values()
+            for each in found.parcellations
             if (doubt := check_space(each.atlas.space, each.index.shape, each.affine))
         )
     )

@@ -14,7 +14,9 @@ from lacuna.bids.outputs import connectome_tdi_path, outputs
 from lacuna.bids.sidecars import _about
 from lacuna.errors import InputError
 from lacuna.execution.config import RunConfig
+from lacuna.execution.regions import ProbabilityAtlas
 from lacuna.images.atlases import Atlas, Parcellation
+from lacuna.streamlines.bundles import NamedBundles
 from lacuna.streamlines.tractogram import Tractogram
 from lacuna.utils.files import data_text, json_bytes, listed, read_json, write_if_changed
 
@@ -112,17 +114,47 @@ def _uri(links: Mapping[str, str], base: str, path: Path, folder: Path | None = 
     return f'bids:{link_name(links, base, folder)}:{path.relative_to(folder).as_posix()}'
 
 
-def atlas_metadata(parcellation: Parcellation, links: Mapping[str, str]) -> dict[str, Any]:
-    """What sidecars say of an atlas."""
-    atlas = parcellation.atlas
+def atlas_metadata(
+    regions: Parcellation | ProbabilityAtlas, config: RunConfig, links: Mapping[str, str]
+) -> dict[str, Any]:
+    """What sidecars say of an atlas, and of what was done with it."""
+    atlas = regions.atlas
     return {
         'Name': atlas.name,
         'From': atlas.source,
         'Space': atlas.space,
-        'Parcels': len(parcellation.names),
-        'SHA256': parcellation.sha256,
+        'Parcels': len(regions.names),
+        'SHA256': regions.sha256,
         'Sources': [_uri(links, base, path) for base, path in _files(atlas)],
+        'Parameters': {
+            'EndpointAssignment': config.assignment,
+            'SparedThreshold': config.spared_threshold,
+        },
     }
+
+
+def bundles_metadata(
+    bundles: NamedBundles | None, tractogram: Tractogram, links: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    """What sidecars say of the bundles of a tractogram, by their name."""
+    if bundles is None:
+        return {}
+    about = {
+        'Name': bundles.name,
+        'From': 'table' if bundles.table else 'tractogram',
+        'Bundles': len(bundles.groups),
+        'SHA256': bundles.groups.sha256,
+        'Sources': [_uri(links, base, path) for base, path in _tables(bundles, tractogram)],
+    }
+    return {bundles.name: about}
+
+
+def _tables(bundles: NamedBundles | None, tractogram: Tractogram) -> list[tuple[str, Path]]:
+    """The table of the bundles, with the name of its folder in ``DatasetLinks``."""
+    if bundles is None or bundles.table is None:
+        return []
+    beside = bundles.table.parent == tractogram.path.parent
+    return [('tractogram' if beside else f'bundles-{bundles.name}', bundles.table)]
 
 
 def _files(atlas: Atlas) -> list[tuple[str, Path]]:
@@ -139,6 +171,7 @@ def write_description(
     *,
     engine_version: str | None,
     atlases: Iterable[Atlas] = (),
+    bundles: NamedBundles | None = None,
 ) -> None:
     """Write ``dataset_description.json``, ``README`` and ``.bidsignore``.
 
@@ -156,6 +189,7 @@ def write_description(
         (LESIONS, config.lesions),
         ('tractogram', tractogram.path.parent),
         *((base, path.parent) for atlas in atlases for base, path in _files(atlas)),
+        *((base, path.parent) for base, path in _tables(bundles, tractogram)),
     ):
         links[link_name(links, base, folder)] = folder.as_uri()
     generated = [

@@ -7,18 +7,25 @@ hand to each other are paths and small values.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lacuna.bids.outputs import SAMPLE, Target, connectome_tdi_path
+from lacuna.execution.regions import ProbabilityAtlas, names_from
 from lacuna.images.nifti import encoded
 from lacuna.streamlines.disconnection import Disconnection, full_density_map
+from lacuna.utils.cache import cached
 from lacuna.utils.files import json_bytes
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from lacuna.execution.plan import MaskJob, RunPlan
+    from lacuna.images.atlases import Parcellation
+    from lacuna.images.regions import Regions
+    from lacuna.streamlines.bundles import BundleSet
     from lacuna.streamlines.endpoints import EndpointTable
     from lacuna.streamlines.index.query import Index
 
@@ -44,9 +51,14 @@ class SpaceInputs:
     full_tdi : pathlib.Path or None
         Its density, with the engine ``mrtrix``.
     numbers : pathlib.Path or None
-        The numbers of its streamlines, with the engine ``mrtrix`` and atlases.
-    endpoints : tuple of (str, pathlib.Path)
-        By the name of the atlas, the table of the parcels at the ends of the streamlines.
+        The numbers of its streamlines, with the engine ``mrtrix`` and atlases or bundles.
+    endpoints, regions, bundles : tuple of (str, pathlib.Path)
+        By the name of the atlas, the table of the parcels at the ends of the streamlines, and its voxels; by that of the
+        bundles, the voxels that they visit.
+    networks : tuple of (str, tuple of str)
+        By the name of the atlas, the network of each parcel.
+    spared_threshold : float
+        See :class:`lacuna.execution.config.RunConfig`.
     tck_upsample, binarize
         See :class:`lacuna.execution.config.RunConfig`.
     threads : int
@@ -64,6 +76,10 @@ class SpaceInputs:
     full_tdi: Path | None = None
     numbers: Path | None = None
     endpoints: tuple[tuple[str, Path], ...] = ()
+    regions: tuple[tuple[str, Path], ...] = ()
+    bundles: tuple[tuple[str, Path], ...] = ()
+    networks: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    spared_threshold: float = 50.0
     tck_upsample: int | None = None
     binarize: float | None = None
     threads: int = 1
@@ -78,24 +94,32 @@ class SpaceInputs:
             'full_tdi': self.full_tdi and str(self.full_tdi),
             'numbers': self.numbers and str(self.numbers),
             **{f'endpoints_{atlas}': str(path) for atlas, path in self.endpoints},
+            **{f'regions_{atlas}': str(path) for atlas, path in self.regions},
+            **{f'bundles_{name}': str(path) for name, path in self.bundles},
         }
         return {field: value for field, value in found.items() if value is not None}
 
 
 def prepare_space(
-    plan: RunPlan, space: str, atlases: Sequence[str], folder: Path, threads: int = 1, quiet: bool = True
+    plan: RunPlan,
+    space: str,
+    targets: Sequence[Target],
+    folder: Path,
+    threads: int = 1,
+    quiet: bool = True,
 ) -> SpaceInputs:
     """Make what the masks of a space share, as far as it is not there.
 
-    That is the tractogram in this space, its index or its density, and the ends of its streamlines in the atlases.
+    That is the tractogram in this space, its index or its density, the ends of its streamlines in the atlases, the voxels
+    of these, and those that the bundles visit.
 
     Parameters
     ----------
     plan : lacuna.execution.plan.RunPlan
         Nothing is read of its masks.
     space : str
-    atlases : sequence of str
-        Names of those that are needed.
+    targets : sequence of lacuna.bids.outputs.Target
+        Outputs that are missing of any mask.
     folder : pathlib.Path
         For work files.
     threads : int
@@ -104,7 +128,10 @@ def prepare_space(
         Whether MRtrix3 keeps what it has to say.
     """
     config, placed = plan.config, plan.alignment(space)
-    used = [each for each in plan.parcellations[space] if each.atlas.name in atlases]
+    needed = {kind: names_from(kind, targets) for kind in ('endpoints', 'regions', 'bundles')}
+    atlases = plan.atlases[space]
+    used = [each for each in atlases.parcellations if each.atlas.name in needed['endpoints']]
+    loaded = [each for each in atlases.all if each.atlas.name in needed['regions']]
     inputs = SpaceInputs(
         space=space,
         output_dir=config.output_dir,
@@ -112,6 +139,10 @@ def prepare_space(
         tracks=placed.tracks,
         streamlines_total=plan.tractogram.streamlines_total,
         endpoints=tuple((each.atlas.name, plan.cached_endpoints(each, space)) for each in used),
+        regions=tuple((each.atlas.name, plan.cached_regions(each, space)) for each in loaded),
+        bundles=tuple((name, plan.cached_bundles(space)) for name in needed['bundles']),
+        networks=tuple((each.atlas.name, each.networks) for each in used),
+        spared_threshold=config.spared_threshold,
         tck_upsample=config.tck_upsample,
         binarize=config.binarize,
         threads=threads,
@@ -121,11 +152,25 @@ def prepare_space(
     if config.engine == 'mrtrix':
         from lacuna.execution.plugins.nipype import prepare_by_graph
 
-        return prepare_by_graph(plan, inputs, atlases)
-    index = plan.tractogram.index(space)
+        return prepare_by_graph(plan, inputs, targets)
+    tractogram = plan.tractogram
+    index = tractogram.index(space)
     for each in used:
-        plan.tractogram.endpoints_path(each, space)
+        tractogram.endpoints_path(each, space, config.assignment)
+    for atlas in loaded:
+        _cache_regions(plan, atlas, space)
+    if needed['bundles'] and plan.bundles:
+        tractogram.bundle_set_path(plan.bundles.groups, space)
     return replace(inputs, index=index.part)
+
+
+def _cache_regions(plan: RunPlan, regions: Parcellation | ProbabilityAtlas, space: str) -> None:
+    """Keep the voxels of an atlas, if they are not kept yet."""
+    from lacuna.images.regions import read_regions, save_regions
+
+    path, movement = plan.cached_regions(regions, space), plan.movements.get((space, regions.atlas.space))
+    transform = movement.path if movement else None
+    cached(path, lambda: save_regions(read_regions(regions.atlas, space, transform), path))
 
 
 def publish_density(plan: RunPlan, inputs: SpaceInputs) -> None:
@@ -134,7 +179,7 @@ def publish_density(plan: RunPlan, inputs: SpaceInputs) -> None:
 
     content: bytes | Path | None = inputs.full_tdi
     if inputs.index:
-        content = encoded(full_density_map(_opened(inputs)[0]))
+        content = encoded(full_density_map(_opened(inputs).index))
     assert content  # noqa: S101
     name = connectome_tdi_path(plan.tractogram.label, inputs.space, plan.config.output_resolution)
     save(content, inputs.output_dir / name, plan.connectome_metadata[inputs.space])
@@ -149,35 +194,71 @@ def run_mask(job: MaskJob, inputs: SpaceInputs) -> None:
         return
     from lacuna.bids.derivatives import save_outputs
 
-    index, tables = _opened(inputs)
-    found = Disconnection(index, job.packed.unpack(), job.warnings)
-    contents = outputs_of(found, tables, job.missing)
+    shared = _opened(inputs)
+    found = Disconnection(shared.index, job.packed.unpack(), job.warnings)
+    contents = outputs_of(found, shared, job.missing)
     save_outputs(inputs.output_dir, job.mask, contents, job.metadata, job.atlases)
 
 
-def outputs_of(
-    found: Disconnection, tables: Mapping[str, EndpointTable], targets: Iterable[Target]
-) -> dict[Target, bytes]:
+@dataclass(frozen=True)
+class Shared:
+    """What the masks of a space share, opened.
+
+    Attributes
+    ----------
+    index : lacuna.streamlines.index.query.Index
+    endpoints : mapping
+        By the name of the atlas, the ends of the streamlines.
+    regions : mapping
+        By the name of the atlas, its voxels.
+    bundles : mapping
+        By their name, the bundles.
+    networks : mapping
+        By the name of the atlas, the network of each parcel.
+    spared_threshold : float
+    """
+
+    index: Index
+    endpoints: Mapping[str, EndpointTable] = field(default_factory=dict)
+    regions: Mapping[str, Regions] = field(default_factory=dict)
+    bundles: Mapping[str, BundleSet] = field(default_factory=dict)
+    networks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    spared_threshold: float = 50.0
+
+
+def outputs_of(found: Disconnection, shared: Shared, targets: Iterable[Target]) -> dict[Target, bytes]:
     """What the files of a mask hold, as the nodes of `init_snm_wf` write them.
 
     Parameters
     ----------
     found : lacuna.streamlines.disconnection.Disconnection
-    tables : mapping
-        By the name of the atlas, the ends of the streamlines.
+    shared : Shared
     targets : iterable of lacuna.bids.outputs.Target
     """
-    from lacuna.bids.matrices import connectivity_files
+    from lacuna.bids.matrices import bundles_bytes, connection_file, parcels_bytes
+    from lacuna.images.regions import region_load
+    from lacuna.streamlines.connections import CutConnections
     from lacuna.streamlines.sample import sample_bytes
 
+    @cache
+    def connections(atlas: str) -> CutConnections:
+        networks = shared.networks.get(atlas, ())
+        return CutConnections(shared.endpoints[atlas], found.streamlines, networks, shared.spared_threshold)
+
+    @cache
+    def load(atlas: str) -> dict[str, np.ndarray]:
+        return region_load(found.part, shared.regions[atlas])
+
     contents: dict[Target, bytes] = {}
-    of_atlases: dict[str, dict[str, bytes]] = {}
     for target in targets:
-        if atlas := target.atlas:
-            if atlas not in of_atlases:
-                parcels = found.parcels(tables[atlas])
-                of_atlases[atlas] = connectivity_files(*parcels.counts, parcels.statistics)
-            contents[target] = of_atlases[atlas][target.key]
+        name = target.atlas or ''
+        if target.made_from == 'endpoints':
+            contents[target] = connection_file(target.key, connections(name))
+        elif target.made_from == 'regions':
+            contents[target] = parcels_bytes(shared.regions[name].names, load(name)[target.key])
+        elif target.made_from == 'bundles':
+            bundles = shared.bundles[name]
+            contents[target] = bundles_bytes(bundles.groups.names, found.bundles(bundles).columns)
         elif target.key == 'summary':
             contents[target] = json_bytes(found.summary)
         elif target == SAMPLE:
@@ -188,12 +269,20 @@ def outputs_of(
 
 
 @lru_cache(maxsize=2)
-def _opened(inputs: SpaceInputs) -> tuple[Index, dict[str, EndpointTable]]:
-    """Index and endpoint tables: opened once in a process, for all its masks."""
+def _opened(inputs: SpaceInputs) -> Shared:
+    """Index and tables: opened once in a process, for all its masks."""
+    from lacuna.images.regions import load_regions
+    from lacuna.streamlines.bundles import BundleSet
     from lacuna.streamlines.endpoints import EndpointTable
     from lacuna.streamlines.index.query import Index
 
     assert inputs.index  # noqa: S101
-    # every byte was compared when the index was built, or found
-    index = Index.open(inputs.index, tractogram=inputs.tracks, verify=False, nprocs=inputs.threads)
-    return index, {atlas: EndpointTable.load(path) for atlas, path in inputs.endpoints}
+    return Shared(
+        # every byte was compared when the index was built, or found
+        Index.open(inputs.index, tractogram=inputs.tracks, verify=False, nprocs=inputs.threads),
+        {atlas: EndpointTable.load(path) for atlas, path in inputs.endpoints},
+        {atlas: load_regions(path) for atlas, path in inputs.regions},
+        {name: BundleSet.load(path) for name, path in inputs.bundles},
+        dict(inputs.networks),
+        inputs.spared_threshold,
+    )

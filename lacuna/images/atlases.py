@@ -281,6 +281,23 @@ def read_parcellation(atlas: Atlas) -> Parcellation:
     return Parcellation(atlas, index, affine, names, digest.hexdigest(), networks)
 
 
+def check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
+    """The networks of the parcels, if any is known.
+
+    Raises
+    ------
+    InputError
+        If not: they are never guessed.
+    """
+    if not any(networks):
+        message = (
+            'the networks of the parcels are not known: the label table has no column network, '
+            'and the names are not those of the Schaefer atlas'
+        )
+        raise InputError(message)
+    return networks
+
+
 def move_parcellation(parcellation: Parcellation, grid: Grid, transform: PointTransform) -> Parcellation:
     """Resample a parcellation to another space: each voxel of `grid` gets the label at its centre.
 

@@ -17,7 +17,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from lacuna.bids.matrices import columns_bytes
+from lacuna.bids.matrices import bundles_bytes
 from lacuna.images.nifti import load
 from lacuna.interfaces.connectivity import read_numbers
 from lacuna.streamlines.bundles import BundleDisconnection, BundleSet, Groups
@@ -130,6 +130,6 @@ class BundleTable(SimpleInterface):
         bundles = BundleSet.load(inputs.bundles)
         found = BundleDisconnection(bundles, read_numbers(Path(inputs.selected)), load(inputs.mask))
         target = Path(runtime.cwd, 'bundles.tsv')
-        target.write_bytes(columns_bytes('bundle', bundles.groups.names, found.columns))
+        target.write_bytes(bundles_bytes(bundles.groups.names, found.columns))
         self._results['out_file'] = str(target)
         return runtime

@@ -16,13 +16,14 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from lacuna.bids.matrices import connectivity_files
+from lacuna.bids.matrices import connection_file
+from lacuna.bids.outputs import outputs
 from lacuna.errors import InputError
 from lacuna.images.atlases import Atlas, move_parcellation, read_parcellation
 from lacuna.images.nifti import load, save, voxels
 from lacuna.images.spaces import standard_grid
 from lacuna.images.transforms import PointTransform
-from lacuna.streamlines.disconnection import ParcelDisconnection
+from lacuna.streamlines.connections import CutConnections
 from lacuna.streamlines.endpoints import EndpointTable
 
 #: MRtrix3 reads weights as float32, which holds whole numbers up to this one
@@ -132,27 +133,46 @@ class _ConnectivityInputSpec(BaseInterfaceInputSpec):
     selected = File(
         exists=True, mandatory=True, desc='numbers of the disconnected streamlines (.npy, or text)'
     )
+    outputs = traits.List(traits.Str, mandatory=True, desc='outputs to write, by their names here')
+    networks = traits.List(traits.Str, desc='network of each parcel; empty for a parcel without one')
+    spared_threshold = traits.Float(
+        50.0,
+        usedefault=True,
+        desc='percent of a connection that has to be spared for a path to lead along it',
+    )
 
 
 class _ConnectivityOutputSpec(TraitedSpec):
-    disconnection_matrix = File(exists=True, desc='percent of the streamlines of each pair')
-    mask_matrix = File(exists=True, desc='disconnected streamlines of each pair')
-    intact_matrix = File(exists=True, desc='streamlines left of each pair')
-    full_matrix = File(exists=True, desc='streamlines of each pair')
-    matrix_statistics = File(exists=True, desc='JSON')
-    roi_disconnection = File(exists=True, desc='percent of the streamlines of each parcel')
+    disconnection_matrix = File(desc='percent of the streamlines of each pair')
+    mask_matrix = File(desc='disconnected streamlines of each pair')
+    intact_matrix = File(desc='streamlines left of each pair')
+    full_matrix = File(desc='streamlines of each pair')
+    matrix_statistics = File(desc='JSON')
+    roi_disconnection = File(desc='percent of the streamlines of each parcel')
+    parcel_support = File(desc='streamlines of each parcel, and interval of the percentage')
+    network_disconnection = File(desc='percent of the streamlines of each network')
+    network_matrix = File(desc='percent of the streamlines of each pair of networks')
+    delta_sspl = File(desc='steps by which the shortest path of each pair gets longer')
+    indirect_disconnection = File(desc='the same for pairs that are not cut directly')
+    parcel_delta_sspl = File(desc='mean of these steps by parcel')
+    higher_order_statistics = File(desc='JSON')
 
 
 class Connectivity(SimpleInterface):
-    """Compute the four matrices, the parcel table and the statistics of one lesion and one atlas."""
+    """Compute and write what one lesion does to the connections between the parcels of an atlas."""
 
     input_spec = _ConnectivityInputSpec
     output_spec = _ConnectivityOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        table = EndpointTable.load(self.inputs.endpoints)
-        selected = read_numbers(Path(self.inputs.selected))
-        self._results.update(write_connectivity(table, selected, Path(runtime.cwd)))
+        inputs = self.inputs
+        table, selected = EndpointTable.load(inputs.endpoints), read_numbers(Path(inputs.selected))
+        networks = tuple(inputs.networks) if isdefined(inputs.networks) else ()
+        found = CutConnections(table, selected, networks, inputs.spared_threshold)
+        for key in inputs.outputs:
+            target = Path(runtime.cwd, f'{key}{outputs()[key].extension}')
+            target.write_bytes(connection_file(key, found))
+            self._results[key] = str(target)
         return runtime
 
 
@@ -161,14 +181,3 @@ def read_numbers(path: Path) -> np.ndarray:
     if path.suffix == '.npy':
         return np.load(path, allow_pickle=False)
     return np.array(path.read_text().split(), np.int64)
-
-
-def write_connectivity(table: EndpointTable, selected: np.ndarray, folder: Path) -> dict[str, str]:
-    """Compute and write all that one lesion does to one parcellation; returns the paths by output."""
-    found = ParcelDisconnection(table, selected)
-    paths = {}
-    for key, content in connectivity_files(*found.counts, found.statistics).items():
-        target = folder / f'{key}.{"json" if key == "matrix_statistics" else "tsv"}'
-        target.write_bytes(content)
-        paths[key] = str(target)
-    return paths

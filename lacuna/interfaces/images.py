@@ -1,4 +1,4 @@
-"""Nodes that prepare masks and compute the disconnection map and its summary."""
+"""Nodes that prepare masks and compute the disconnection map, its summary, and lesion load."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ from nipype.interfaces.base import (
     traits,
 )
 
+from lacuna.bids.matrices import parcels_bytes
+from lacuna.images.atlases import Atlas
 from lacuna.images.maps import disconnection_map, lesion_summary
 from lacuna.images.masks import check_touches, read_mask
 from lacuna.images.nifti import load, make, save
+from lacuna.images.regions import load_regions, read_regions, region_load, save_regions
 from lacuna.images.spaces import standard_grid
+from lacuna.utils.cache import cached_or_local
 from lacuna.utils.files import json_bytes
 
 
@@ -125,4 +129,67 @@ class SummaryStatistics(SimpleInterface):
         target = Path(runtime.cwd, 'summary.json')
         target.write_bytes(json_bytes(statistics))
         self._results['out_file'] = str(target)
+        return runtime
+
+
+class _PrepareRegionsInputSpec(BaseInterfaceInputSpec):
+    image = File(exists=True, mandatory=True, desc='label image, or 4D image of probabilities')
+    labels = File(exists=True, mandatory=True, desc='label table')
+    space = traits.Str(mandatory=True, desc='standard space of the image')
+    name = traits.Str('custom', usedefault=True, desc='name of the atlas')
+    target_space = traits.Str(requires=['transform'], desc='space to resample labels to, if different')
+    transform = File(exists=True, desc='moves points from the target space to that of the image (ITK, .h5)')
+    out_file = File(
+        'regions.npz',
+        usedefault=True,
+        desc='file to write; an absolute path is in a cache, and the file is used if it is there',
+    )
+
+
+class _PrepareRegionsOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='voxels of the regions (.npz), for RegionLoad')
+
+
+class PrepareRegions(SimpleInterface):
+    """Read an atlas of labels or probabilities, for the lesion load of many masks."""
+
+    input_spec = _PrepareRegionsInputSpec
+    output_spec = _PrepareRegionsOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        inputs = self.inputs
+        atlas = Atlas(inputs.name, Path(inputs.image), Path(inputs.labels), inputs.space, 'given')
+        space, transform = inputs.space, None
+        if isdefined(inputs.transform):
+            space, transform = inputs.target_space, Path(inputs.transform)
+
+        def make(target: Path) -> None:
+            save_regions(read_regions(atlas, space, transform), target)
+
+        self._results['out_file'] = str(cached_or_local(runtime.cwd, inputs.out_file, make))
+        return runtime
+
+
+class _RegionLoadInputSpec(BaseInterfaceInputSpec):
+    in_mask = File(exists=True, mandatory=True, desc='lesion mask of 0 and 1, on any grid')
+    regions = File(exists=True, mandatory=True, desc='from PrepareRegions')
+
+
+class _RegionLoadOutputSpec(TraitedSpec):
+    lesion_load = File(exists=True, desc='percent of each region that is lesion (.tsv)')
+    lesion_probability = File(desc='largest probability of each region in the lesion (.tsv)')
+
+
+class RegionLoad(SimpleInterface):
+    """Compute how much of each region of an atlas one lesion covers."""
+
+    input_spec = _RegionLoadInputSpec
+    output_spec = _RegionLoadOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        regions = load_regions(self.inputs.regions)
+        for key, values in region_load(load(self.inputs.in_mask), regions).items():
+            target = Path(runtime.cwd, f'{key}.tsv')
+            target.write_bytes(parcels_bytes(regions.names, values))
+            self._results[key] = str(target)
         return runtime

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from lacuna.streamlines.index.query import Index
 
+#: instead of a table, the bundles that the tractogram has itself
+OWN_GROUPS = 'groups'
 #: version of the files of groups and visits, a part of their keys in the cache
 VERSION = 1
 
@@ -163,9 +165,26 @@ def check_bundles_label(name: str) -> str:
     return name
 
 
+class NamedBundles(NamedTuple):
+    """The bundles of a tractogram.
+
+    Attributes
+    ----------
+    name : str
+        In file names.
+    groups : Groups
+    table : pathlib.Path or None
+        Where they were read; None if the tractogram itself has them.
+    """
+
+    name: str
+    groups: Groups
+    table: Path | None
+
+
 def find_bundles(
     tractogram: Path, tracks: Path, streamlines: int, source: str | Path | None, name: str | None
-) -> tuple[str, Groups] | None:
+) -> NamedBundles | None:
     """The bundles of a tractogram, see :meth:`lacuna.streamlines.tractogram.Tractogram.bundles`.
 
     Parameters
@@ -179,7 +198,7 @@ def find_bundles(
     """
     stem = tractogram if tractogram.is_dir() else without_extension(tractogram)
     table = stem.with_name(f'{stem.name}_bundles.tsv')
-    if source is not None and str(source) != 'groups':
+    if source is not None and str(source) != OWN_GROUPS:
         table = Path(source)
     elif source is not None or not table.is_file():
         bundles = _own_groups(tractogram, tracks)
@@ -188,12 +207,12 @@ def find_bundles(
                 return None
             message = f'{tractogram}: the tractogram has no groups of streamlines'
             raise TractogramError(message)
-        return _named(name, stem.name), Groups.of(bundles, streamlines)
+        return NamedBundles(_named(name, stem.name), Groups.of(bundles, streamlines), None)
     groups = Groups.of(read_bundles(table, streamlines), streamlines)
     if not len(groups):
         message = f'{table}: the table has no bundles'
         raise TractogramError(message)
-    return _named(name, table.stem), groups
+    return NamedBundles(_named(name, table.stem), groups, table)
 
 
 def _named(name: str | None, stem: str) -> str:

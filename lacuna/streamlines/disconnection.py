@@ -6,27 +6,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lacuna.errors import InputError
+from lacuna.images.atlases import check_networks
 from lacuna.images.load import parcel_load
 from lacuna.images.maps import disconnection_map, lesion_summary
 from lacuna.images.nifti import make, nifti_affine, voxels
-from lacuna.measures import (
-    disconnection_percent,
-    higher_order,
-    higher_order_statistics,
-    lesion_part,
-    matrix_statistics,
-    network_disconnection,
-    roi_disconnection,
-    wilson_interval,
-)
+from lacuna.measures import lesion_part
 from lacuna.streamlines.bundles import BundleDisconnection, BundleSet
+from lacuna.streamlines.connections import CutConnections
 from lacuna.streamlines.endpoints import EndpointTable
 from lacuna.streamlines.sample import spread
 
@@ -126,23 +118,24 @@ class ParcelDisconnection:
     mask: Any = field(default=None, repr=False)
 
     @cached_property
-    def _cut(self) -> np.ndarray:
-        return self.table.lesion_matrix(self.streamlines)
+    def connections(self) -> CutConnections:
+        """The same as arrays without names."""
+        return CutConnections(self.table, self.streamlines)
 
     @cached_property
     def matrix(self) -> pd.DataFrame:
         """Percent of the streamlines between each pair of parcels that the lesion cuts (float); 0 where there are none."""
-        return self._frame(disconnection_percent(self._cut, self.table.full_matrix))
+        return self._frame(self.connections.percent)
 
     @cached_property
     def lesion_matrix(self) -> pd.DataFrame:
         """Number of streamlines between each pair of parcels that the lesion cuts (int)."""
-        return self._frame(self._cut)
+        return self._frame(self.connections.lesion_matrix)
 
     @cached_property
     def intact_matrix(self) -> pd.DataFrame:
         """Number of streamlines between each pair of parcels that the lesion leaves intact (int)."""
-        return self._frame(self.table.full_matrix - self._cut)
+        return self._frame(self.table.full_matrix - self.connections.lesion_matrix)
 
     @cached_property
     def full_matrix(self) -> pd.DataFrame:
@@ -151,22 +144,16 @@ class ParcelDisconnection:
 
     @cached_property
     def disconnection(self) -> pd.Series:
-        """Percent of each parcel's streamlines to other parcels that the lesion cuts (float), by name."""
-        import pandas as pd
+        """Percent of each parcel's streamlines to other parcels that the lesion cuts (float), by name.
 
-        values = roi_disconnection(self._cut, self.table.full_matrix)
-        return pd.Series(values, index=self._names, name='value')
+        NaN for a parcel that no streamline joins to another.
+        """
+        return self._series(self.connections.roi)
 
-    @cached_property
+    @property
     def statistics(self) -> dict[str, Any]:
         """Numbers of parcels, edges and lost connections, with the keys of the statistics file of an atlas."""
-        numbers = matrix_statistics(
-            lesion_matrix=self._cut,
-            full_matrix=self.table.full_matrix,
-            names=self.table.names,
-            streamlines_unassigned=self.table.unassigned(self.streamlines),
-        )
-        return {**numbers, **self.table.coverage.statistics()}
+        return self.connections.statistics
 
     @cached_property
     def support(self) -> pd.DataFrame:
@@ -177,15 +164,7 @@ class ParcelDisconnection:
         """
         import pandas as pd
 
-        total, cut = self.table.full_matrix.sum(axis=1), self._cut.sum(axis=1)
-        low, high = wilson_interval(cut, total)
-        columns = {
-            'streamlines': total,
-            'streamlines_disconnected': cut,
-            'low': 100.0 * low,
-            'high': 100.0 * high,
-        }
-        return pd.DataFrame(columns, index=self._names)
+        return pd.DataFrame(self.connections.support, index=self._names)
 
     @cached_property
     def load(self) -> pd.Series:
@@ -196,12 +175,10 @@ class ParcelDisconnection:
         ValueError
             If the parcels or the mask were not given.
         """
-        import pandas as pd
-
         if self.read_parcels is None or self.mask is None:
             message = 'the load of parcels needs the parcels and the mask'
             raise ValueError(message)
-        return pd.Series(parcel_load(self.mask, self.read_parcels()), index=self._names, name='value')
+        return self._series(parcel_load(self.mask, self.read_parcels()))
 
     @cached_property
     def networks(self) -> NetworkDisconnection:
@@ -214,14 +191,8 @@ class ParcelDisconnection:
         """
         import pandas as pd
 
-        known = self.read_parcels().networks if self.read_parcels else ()
-        if not any(known):
-            message = (
-                'the networks of the parcels are not known: the label table has no column network, '
-                'and the names are not those of the Schaefer atlas'
-            )
-            raise InputError(message)
-        names, total, pairs = network_disconnection(self._cut, self.table.full_matrix, known)
+        known = check_networks(self.read_parcels().networks if self.read_parcels else ())
+        names, total, pairs = replace(self.connections, networks=known).by_network
         rows = pd.Index(names, name='region')
         return NetworkDisconnection(
             pd.Series(total, index=rows, name='value'), pd.DataFrame(pairs, index=rows, columns=names)
@@ -235,22 +206,21 @@ class ParcelDisconnection:
         threshold : float
             Percent of the streamlines of a pair that have to be spared for a way to lead along it.
         """
-        spared = 100.0 - disconnection_percent(self._cut, self.table.full_matrix)
-        paths = self.table.path_lengths
-        delta, indirect = higher_order(self.table.full_matrix, spared, threshold, paths=paths)
-        numbers = higher_order_statistics(paths, self._cut, delta, indirect, threshold)
-        return HigherOrderDisconnection(self._frame(delta), self._frame(indirect), numbers)
-
-    @property
-    def counts(self) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-        """The names of the parcels, and `lesion_matrix` and `full_matrix` without names."""
-        return self.table.names, self._cut, self.table.full_matrix
+        found = replace(self.connections, spared_threshold=threshold).longer_paths
+        return HigherOrderDisconnection(
+            self._frame(found.delta), self._frame(found.indirect), found.statistics, self._series(found.mean)
+        )
 
     @property
     def _names(self) -> pd.Index:
         import pandas as pd
 
         return pd.Index(self.table.names, name='region')
+
+    def _series(self, values: np.ndarray) -> pd.Series:
+        import pandas as pd
+
+        return pd.Series(values, index=self._names, name='value')
 
     def _frame(self, matrix: np.ndarray) -> pd.DataFrame:
         import pandas as pd
@@ -286,19 +256,14 @@ class HigherOrderDisconnection:
         The same for pairs without a direct connection that is cut; 0 for others (int).
     statistics : dict
         What the file ``desc-higherorder_stats.json`` holds.
+    mean : pandas.Series
+        Mean of `delta` over the other parcels (float), by the name of the parcel.
     """
 
     delta: pd.DataFrame
     indirect: pd.DataFrame
     statistics: dict[str, Any]
-
-    @cached_property
-    def mean(self) -> pd.Series:
-        """Mean of `delta` over the other parcels (float), by the name of the parcel."""
-        import pandas as pd
-
-        total = self.delta.to_numpy().sum(axis=1)
-        return pd.Series(total / max(len(total) - 1, 1), index=self.delta.index, name='value')
+    mean: pd.Series
 
 
 class Disconnection:
@@ -358,13 +323,13 @@ class Disconnection:
         self, table: EndpointTable, read_parcels: Callable[[], Parcellation] | None = None
     ) -> ParcelDisconnection:
         """What is cut between the parcels of an atlas; for their load and networks, they are read."""
-        return ParcelDisconnection(table, self.streamlines, read_parcels, self._part)
+        return ParcelDisconnection(table, self.streamlines, read_parcels, self.part)
 
     def bundles(self, bundles: BundleSet) -> BundleDisconnection:
         """What is cut of each bundle."""
-        return BundleDisconnection(bundles, self.streamlines, self._part)
+        return BundleDisconnection(bundles, self.streamlines, self.part)
 
     @cached_property
-    def _part(self) -> Any:
-        """The box around the voxels of the mask, as an image."""
+    def part(self) -> Any:
+        """The box around the voxels of the mask (nibabel image), which is all that is needed of it on other grids."""
         return make(*lesion_part(voxels(self.mask), np.asarray(self.mask.affine, float)))

@@ -360,7 +360,8 @@ class Tractogram:
         """
         from lacuna.streamlines.bundles import find_bundles
 
-        return find_bundles(self.path, self.tracks, self.info.count, source, name)
+        found = find_bundles(self.path, self.tracks, self.info.count, source, name)
+        return found[:2] if found else None
 
     def bundle_set(self, groups: Groups, space: str | None = None) -> BundleSet:
         """Bundles with the voxels that they visit: found in the cache, or made and put there.

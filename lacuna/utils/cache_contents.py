@@ -20,6 +20,7 @@ KINDS = {
     'converted': 'tractograms as .tck',
     'endpoints': 'parcels at the ends of streamlines',
     'bundles': 'voxels that bundles visit',
+    'regions': 'voxels of atlases, for lesion load',
     'tdi': 'densities of tractograms (engine mrtrix)',
     'tractograms': 'checksums of tractograms',
     'numba*': 'compiled code',

@@ -10,6 +10,7 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.interfaces.bundles import BundleTable, MakeBundleSet, SplitBundles
 from lacuna.interfaces.mrtrix import TCKMap
+from lacuna.workflows import methods
 from lacuna.workflows.resources import SMALL
 
 
@@ -65,9 +66,7 @@ def init_bundle_set_wf(
         Set of bundles for :func:`init_bundles_wf`, see :class:`lacuna.streamlines.bundles.BundleSet`.
     """
     workflow = Workflow(name=name)
-    workflow.__desc__ = (
-        'For each named bundle of the tractogram, the voxels that its streamlines visit were found. '
-    )
+    workflow.__desc__ = methods.bundle_set()
     sources = ['tracks', 'full_tdi'] if engine == 'mrtrix' else ['index']
     inputnode = pe.Node(
         niu.IdentityInterface(fields=['table', 'streamlines_total', *sources]), name='inputnode'
@@ -134,10 +133,7 @@ def init_bundles_wf(*, mem_gb: float = SMALL, name: str = 'bundles_wf') -> Workf
         Table (``.tsv``) with a row for each bundle, see :class:`lacuna.streamlines.bundles.BundleDisconnection`.
     """
     workflow = Workflow(name=name)
-    workflow.__desc__ = (
-        'The disconnection of a bundle is the percentage of its streamlines that pass through the lesion, with '
-        "Wilson's 95 % interval; its lesion load is the share of the volume it visits that is lesion. "
-    )
+    workflow.__desc__ = methods.bundles()
     inputnode = pe.Node(niu.IdentityInterface(fields=['bundles', 'mask', 'selected']), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=['bundle_disconnection']), name='outputnode')
     table = pe.Node(BundleTable(), name='table', mem_gb=mem_gb)

@@ -26,7 +26,10 @@ CONNECTIVITY_FIELDS = (
     'full_matrix',
     'matrix_statistics',
     'roi_disconnection',
+    'parcel_support',
 )
+NETWORK_FIELDS = ('network_disconnection', 'network_matrix')
+HIGHER_ORDER_FIELDS = ('delta_sspl', 'indirect_disconnection', 'parcel_delta_sspl', 'higher_order_statistics')
 
 
 def check_atlas_names(names: Sequence[str]) -> None:
@@ -167,7 +170,14 @@ def init_parcellation_wf(
     return workflow
 
 
-def init_connectivity_wf(*, mem_gb: float = 0.5, name: str = 'connectivity_wf') -> Workflow:
+def init_connectivity_wf(
+    *,
+    outputs: Sequence[str] = CONNECTIVITY_FIELDS,
+    networks: Sequence[str] = (),
+    spared_threshold: float = 50.0,
+    mem_gb: float = 0.5,
+    name: str = 'connectivity_wf',
+) -> Workflow:
     """Compute which connections between the parcels of an atlas a lesion cuts, and by how much.
 
     Workflow Graph
@@ -181,6 +191,12 @@ def init_connectivity_wf(*, mem_gb: float = 0.5, name: str = 'connectivity_wf') 
 
     Parameters
     ----------
+    outputs : sequence of str
+        Which of the outputs to make; by default, those that need neither networks nor paths.
+    networks : sequence of str
+        Network of each parcel, empty for a parcel without one; for the outputs of networks.
+    spared_threshold : float
+        Percent of a connection that has to be spared for a path to lead along it, for the outputs of paths.
     mem_gb : float
         Memory of the one node.
     name : str
@@ -196,18 +212,26 @@ def init_connectivity_wf(*, mem_gb: float = 0.5, name: str = 'connectivity_wf') 
     -------
     disconnection_matrix, mask_matrix, intact_matrix, full_matrix
         Tables (``.tsv``) of all pairs of parcels.
-    roi_disconnection
-        Table of the parcels.
+    roi_disconnection, parcel_support
+        Tables of the parcels: percent, and the counts behind it.
     matrix_statistics
         JSON.
+    network_disconnection, network_matrix
+        Table of the networks, and of all pairs of them.
+    delta_sspl, indirect_disconnection, parcel_delta_sspl, higher_order_statistics
+        Tables of how much longer the shortest paths are, see :func:`lacuna.measures.higher_order`, and JSON.
     """
     workflow = Workflow(name=name)
-    workflow.__desc__ = methods.connectivity()
+    workflow.__desc__ = methods.connectivity() + methods.of_outputs(outputs, spared_threshold)
     inputnode = pe.Node(niu.IdentityInterface(fields=['endpoints', 'selected']), name='inputnode')
-    outputnode = pe.Node(niu.IdentityInterface(fields=list(CONNECTIVITY_FIELDS)), name='outputnode')
-    join = pe.Node(Connectivity(), name='join', mem_gb=mem_gb)
+    outputnode = pe.Node(niu.IdentityInterface(fields=list(outputs)), name='outputnode')
+    join = pe.Node(
+        Connectivity(outputs=list(outputs), spared_threshold=spared_threshold), name='join', mem_gb=mem_gb
+    )
+    if networks:
+        join.inputs.networks = list(networks)
     workflow.connect([
         (inputnode, join, [('endpoints', 'endpoints'), ('selected', 'selected')]),
-        (join, outputnode, [(field, field) for field in CONNECTIVITY_FIELDS]),
+        (join, outputnode, [(field, field) for field in outputs]),
     ])  # fmt: skip
     return workflow

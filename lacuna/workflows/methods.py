@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from lacuna.bids.outputs import Target
+
 
 def moved(source: str, target: str) -> str:
     """Of the streamlines that are moved from one standard space to another."""
@@ -61,6 +63,45 @@ def connectivity() -> str:
     )
 
 
+def networks() -> str:
+    """Of networks of parcels."""
+    return 'The disconnection of a network is the percentage of the streamlines that end in its parcels. '
+
+
+def higher_order(spared_threshold: float) -> str:
+    """Of the shortest paths between parcels."""
+    return (
+        'By how many steps the lesion lengthens the shortest path between two parcels was computed on the pairs with at '
+        f'least {spared_threshold:g} % of their streamlines spared. '
+    )
+
+
+def of_outputs(outputs: Iterable[str], spared_threshold: float) -> str:
+    """Of the networks and paths among some outputs."""
+    outputs = set(outputs)
+    return (networks() if 'network_disconnection' in outputs else '') + (
+        higher_order(spared_threshold) if 'delta_sspl' in outputs else ''
+    )
+
+
+def load() -> str:
+    """Of lesion load."""
+    return 'The lesion load of a region is the percentage of its volume that is lesion. '
+
+
+def bundle_set() -> str:
+    """Of the voxels of bundles."""
+    return 'For each named bundle of the tractogram, the voxels that its streamlines visit were found. '
+
+
+def bundles() -> str:
+    """Of what is cut of bundles."""
+    return (
+        'The disconnection of a bundle is the percentage of its streamlines that pass through the lesion, with '
+        "Wilson's 95 % interval; its lesion load is the share of the volume it visits that is lesion. "
+    )
+
+
 def methods_text(
     spaces: Iterable[str],
     *,
@@ -68,7 +109,9 @@ def methods_text(
     moved_to: Iterable[str],
     resolution: int,
     engine: str,
-    atlases: Iterable[str],
+    targets: Iterable[Target],
+    assignment: str = 'radial',
+    spared_threshold: float = 50.0,
 ) -> str:
     """All steps of a run, each once.
 
@@ -83,14 +126,25 @@ def methods_text(
         Edge of the voxels in mm.
     engine : str
         ``index`` or ``mrtrix``.
-    atlases : iterable of str
-        Their names.
+    targets : iterable of lacuna.bids.outputs.Target
+        The outputs of masks.
+    assignment : str
+        The rule for the ends of streamlines.
+    spared_threshold : float
+        See :func:`lacuna.measures.higher_order`.
     """
-    spaces, moved_to, atlases = list(spaces), set(moved_to), list(atlases)
+    spaces, moved_to, targets = list(spaces), set(moved_to), list(targets)
+    joined = [each for each in targets if each.made_from == 'endpoints']
+    kinds = {each.made_from for each in targets}
     sentences = []
     for space in spaces:
         sentences += [moved(tractogram_space, space)] if space in moved_to else []
         sentences.append(full_density(space, resolution, engine))
-    sentences += [endpoints(atlas, engine) for atlas in atlases]
-    sentences += [selection(engine), ratio(), *([connectivity()] if atlases else [])]
+    sentences += [endpoints(str(each.atlas), engine, assignment) for each in joined]
+    sentences += [bundle_set()] if 'bundles' in kinds else []
+    sentences += [selection(engine), ratio()]
+    sentences += [bundles()] if 'bundles' in kinds else []
+    sentences += [connectivity()] if joined else []
+    sentences.append(of_outputs((each.key for each in joined), spared_threshold))
+    sentences += [load()] if 'regions' in kinds else []
     return ''.join(dict.fromkeys(sentences))

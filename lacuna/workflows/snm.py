@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
@@ -11,7 +13,9 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 from lacuna.images.masks import KnownMask
 from lacuna.interfaces.images import DisconnectionMap, PrepareMask, SummaryStatistics
 from lacuna.workflows import methods
+from lacuna.workflows.bundles import init_bundles_wf
 from lacuna.workflows.connectivity import CONNECTIVITY_FIELDS, check_atlas_names, init_connectivity_wf
+from lacuna.workflows.load import LOAD_FIELDS, init_load_wf
 from lacuna.workflows.resources import SMALL
 from lacuna.workflows.selection import ENGINE_FIELDS, init_selection_wf
 
@@ -21,6 +25,11 @@ def init_snm_wf(
     engine: str = 'index',
     density: bool = True,
     atlases: Sequence[str] = (),
+    connectivity: Sequence[str] = CONNECTIVITY_FIELDS,
+    networks: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    spared_threshold: float = 50.0,
+    load: Sequence[str] = (),
+    bundles: Sequence[str] = (),
     most_sampled: int = 0,
     tck_upsample: int | None = None,
     binarize: float | None = None,
@@ -49,6 +58,16 @@ def init_snm_wf(
         Whether to make the disconnection map and its summary.
     atlases : sequence of str
         Names (letters and digits) of the parcellations for the connections.
+    connectivity : sequence of str
+        What to make of each of these, see :func:`lacuna.workflows.connectivity.init_connectivity_wf`.
+    networks : mapping
+        By the name of the parcellation, the network of each of its parcels; for the outputs of networks.
+    spared_threshold : float
+        Percent of a connection that has to be spared for a path to lead along it, for the outputs of paths.
+    load : sequence of str
+        Names of the atlases for lesion load.
+    bundles : sequence of str
+        Names of the sets of bundles, usually one.
     most_sampled : int
         Streamlines of the sample of those cut, for :func:`lacuna.workflows.report.init_snm_report_wf`; 0 for none.
     tck_upsample : int, optional
@@ -85,17 +104,21 @@ def init_snm_wf(
         Its index, from the same workflow; with the engine ``index`` only.
     numbers
         Their numbers, see :class:`lacuna.interfaces.connectivity.NumberStreamlines`; with the engine ``mrtrix`` and
-        `atlases` only.
+        `atlases` or `bundles` only.
     endpoints_<atlas>
         For each atlas, from :func:`lacuna.workflows.connectivity.init_parcellation_wf`.
+    regions_<atlas>
+        For each atlas of `load`, from :class:`lacuna.interfaces.images.PrepareRegions`.
+    bundles_<name>
+        From :func:`lacuna.workflows.bundles.init_bundle_set_wf`.
 
     Outputs
     -------
     mask
         The mask as 0 and 1, on its own grid.
     selected
-        Numbers of the streamlines with a vertex in the mask (``.npy``, or text); not without `atlases` if the
-        engine is ``mrtrix``.
+        Numbers of the streamlines with a vertex in the mask (``.npy``, or text); not without `atlases` or `bundles`
+        if the engine is ``mrtrix``.
     lesion_tdi
         Their density.
     disconnection_map
@@ -106,13 +129,36 @@ def init_snm_wf(
         Some of the streamlines cut (``.tck``); if `most_sampled`.
     disconnection_matrix_<atlas>, mask_matrix_<atlas>, ...
         For each atlas, the outputs of :func:`lacuna.workflows.connectivity.init_connectivity_wf`.
+    lesion_load_<atlas>, lesion_probability_<atlas>
+        For each atlas of `load`, the outputs of :func:`lacuna.workflows.load.init_load_wf`.
+    bundle_disconnection_<name>
+        The output of :func:`lacuna.workflows.bundles.init_bundles_wf`.
     """
-    check_atlas_names(atlases)
+    for names in (atlases, load, bundles):
+        check_atlas_names(names)
     workflow = Workflow(name=name)
-    fields = ['mask', 'tracks', 'full_tdi', 'streamlines_total']
-    fields += [*engine_fields(engine, atlases), *(f'endpoints_{atlas}' for atlas in atlases)]
+    numbered = bool(atlases or bundles)
+    own = engine_fields(engine, numbered=numbered)
+    parts = []
+    for atlas in atlases:
+        part = init_connectivity_wf(
+            outputs=connectivity,
+            networks=networks.get(atlas, ()),
+            spared_threshold=spared_threshold,
+            mem_gb=mem_gb,
+            name=f'connectivity_{atlas}_wf',
+        )
+        parts.append(_Part(part, atlas, 'endpoints', 'selected', tuple(connectivity)))
+    for atlas in load:
+        part = init_load_wf(name=f'load_{atlas}_wf')
+        parts.append(_Part(part, atlas, 'regions', 'mask', LOAD_FIELDS))
+    for each in bundles:
+        part = init_bundles_wf(name=f'bundles_{each}_wf')
+        parts.append(_Part(part, each, 'bundles', 'selected', ('bundle_disconnection',)))
+    fields = ['mask', 'tracks', 'full_tdi', 'streamlines_total', *own]
+    fields += [f'{part.table}_{part.name}' for part in parts]
     results = ['mask', 'selected', 'lesion_tdi', 'disconnection_map', 'summary', 'sample']
-    results += [f'{field}_{atlas}' for atlas in atlases for field in CONNECTIVITY_FIELDS]
+    results += [f'{field}_{part.name}' for part in parts for field in part.results]
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=results), name='outputnode')
     prepare = pe.Node(PrepareMask(), name='prepare', mem_gb=SMALL)
@@ -120,23 +166,36 @@ def init_snm_wf(
         prepare.inputs.binarize = binarize
     if packed is not None:
         prepare.inputs.packed = packed
+    workflow.connect([
+        (inputnode, prepare, [('mask', 'in_file')]),
+        (prepare, outputnode, [('out_file', 'mask')]),
+    ])  # fmt: skip
+    for part in parts:
+        workflow.connect([
+            (inputnode, part.workflow, [(f'{part.table}_{part.name}', f'inputnode.{part.table}')]),
+            (part.workflow, outputnode, [(f'outputnode.{field}', f'{field}_{part.name}') for field in part.results]),
+        ])  # fmt: skip
+        if part.of == 'mask' or part.table == 'bundles':
+            workflow.connect([(prepare, part.workflow, [('out_file', 'inputnode.mask')])])
+    if not (density or numbered or most_sampled):
+        return workflow  # lesion load needs no streamlines
     selection = init_selection_wf(
         engine=engine,
         density=density,
-        numbered=bool(atlases),
+        numbered=numbered,
         most_sampled=most_sampled,
         tck_upsample=tck_upsample,
         omp_nthreads=omp_nthreads,
         mem_gb=mem_gb,
     )
     workflow.connect([
-        (inputnode, prepare, [('mask', 'in_file')]),
-        (inputnode, selection, [(field, f'inputnode.{field}')
-                                for field in ('tracks', 'full_tdi', *engine_fields(engine, atlases))]),
+        (inputnode, selection, [(field, f'inputnode.{field}') for field in ('tracks', 'full_tdi', *own)]),
         (prepare, selection, [('out_file', 'inputnode.mask')]),
-        (prepare, outputnode, [('out_file', 'mask')]),
         (selection, outputnode, [(f'outputnode.{field}', field) for field in ('selected', 'lesion_tdi', 'sample')]),
     ])  # fmt: skip
+    for part in parts:
+        if part.of == 'selected':
+            workflow.connect([(selection, part.workflow, [('outputnode.selected', 'inputnode.selected')])])
     if density:
         part = init_density_wf(warnings=warnings)
         workflow.connect([
@@ -147,19 +206,23 @@ def init_snm_wf(
                                ('outputnode.count', 'inputnode.streamlines_disconnected')]),
             (part, outputnode, [(f'outputnode.{field}', field) for field in ('disconnection_map', 'summary')]),
         ])  # fmt: skip
-    for atlas in atlases:
-        part = init_connectivity_wf(mem_gb=mem_gb, name=f'connectivity_{atlas}_wf')
-        workflow.connect([
-            (inputnode, part, [(f'endpoints_{atlas}', 'inputnode.endpoints')]),
-            (selection, part, [('outputnode.selected', 'inputnode.selected')]),
-            (part, outputnode, [(f'outputnode.{field}', f'{field}_{atlas}') for field in CONNECTIVITY_FIELDS]),
-        ])  # fmt: skip
     return workflow
 
 
-def engine_fields(engine: str, atlases: Sequence[str]) -> tuple[str, ...]:
-    """The inputs of one engine: its index, or (with atlases) the numbers of the streamlines."""
-    return ENGINE_FIELDS[engine] if engine == 'index' or atlases else ()
+@dataclass(frozen=True)
+class _Part:
+    """The workflow of an atlas or of bundles: its name, its table, what of the lesion it needs, and its outputs."""
+
+    workflow: Workflow
+    name: str
+    table: str
+    of: str
+    results: tuple[str, ...]
+
+
+def engine_fields(engine: str, *, numbered: bool) -> tuple[str, ...]:
+    """The inputs of one engine: its index, or (if they are needed) the numbers of the streamlines."""
+    return ENGINE_FIELDS[engine] if engine == 'index' or numbered else ()
 
 
 def init_density_wf(*, warnings: Sequence[str] = (), name: str = 'density_wf') -> Workflow:

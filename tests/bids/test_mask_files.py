@@ -175,6 +175,7 @@ def test_names_keep_all_entities(key):
     scope = {output.scope: 'abc'} if output.scope else {}
     name = output_name('sub-01_ses-02_label-lesion', key, **scope)
     expected = {'sub': '01', 'ses': '02', 'label': 'lesion', 'method': 'snm', 'desc': output.desc, **scope}
+    expected |= {'seg': output.seg} if output.seg else {}
     assert parse_entities(name) == expected
     assert name.endswith((f'_{output.suffix}' if output.suffix else '') + output.extension)
 

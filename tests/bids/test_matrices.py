@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lacuna.bids.matrices import connectivity_files, matrix_bytes, parcels_bytes
+from lacuna.bids.matrices import connection_file, matrix_bytes, parcels_bytes
 from lacuna.bids.tables import read_matrix, read_parcels
 from lacuna.streamlines.disconnection import ParcelDisconnection
 from lacuna.streamlines.endpoints import EndpointTable
@@ -33,8 +33,8 @@ def test_what_is_written_is_read(tmp_path):
     pairs = np.array([[1, 2], [2, 3], [2, 1], [3, 0], [1, 3], [3, 3]])
     table = EndpointTable.of(pairs, names, np.arange(5))
     found = ParcelDisconnection(table, np.array([0, 1, 3]))
-    for key, content in connectivity_files(*found.counts, found.statistics).items():
-        (tmp_path / key).write_bytes(content)
+    for key in ('disconnection_matrix', 'mask_matrix', 'intact_matrix', 'full_matrix', 'roi_disconnection'):
+        (tmp_path / key).write_bytes(connection_file(key, found.connections))
     for key, frame in (
         ('disconnection_matrix', found.matrix),
         ('mask_matrix', found.lesion_matrix),

@@ -45,6 +45,7 @@ def test_every_output_is_in_the_table(site):
             name = f'connectome/tractogram-<name>_space-<space>_res-<mm>_{output["suffix"]}'
         else:
             scope = [f'{output["scope"]}-<{output["scope"]}>'] if output['scope'] else []
+            scope += [f'seg-{output["seg"]}'] if 'seg' in output else []
             stem = 'group_<entities>' if output['level'] == 'group' else '<mask>'
             parts[1:1] = ['stat-<stat>'] if output['suffix'] == 'statmap' else []
             name = '_'.join(filter(None, [f'{stem}_method-snm', *scope, *parts]))

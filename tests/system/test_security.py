@@ -89,7 +89,7 @@ def check_run(folder: Path, monkeypatch, name: str, engine: str) -> None:
         nib.load(out / f'{stem}_space-MNI152NLin6Asym_desc-disconnectionpct.nii.gz').dataobj
     )
     assert percent.max() == 100
-    (table,) = (out / 'sub-01' / 'anat').glob('*_atlas-mine_desc-*parcel*.tsv')
+    (table,) = (out / 'sub-01' / 'anat').glob('*_atlas-mine_desc-*_parcelstats.tsv')
     values = table.read_text().splitlines()
     assert values[0] == 'region\tvalue'
     assert len(values) == 3

@@ -207,6 +207,8 @@ def test_first_the_map_then_the_matrices(run, parcels, tmp_path):
             'desc-matrixstatistics_stats.json',
             'desc-disconnectionpct_parcelstats.tsv',
             'desc-disconnectionpct_parcelstats.json',
+            'desc-support_parceltable.tsv',
+            'desc-support_parceltable.json',
         ]
     }
     names = ['start', 'absent', 'low', 'high']  # in the order of the values 2, 4, 7, 9
@@ -260,7 +262,7 @@ def test_adding_an_atlas_assigns_only_that(run, parcels, tmp_path):
     again = (parcels[0], 'more', *parcels[2:])
     assert run(*parcels, *again, *BOTH, work='elsewhere')[0] == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert len(list((tmp_path / 'out').rglob('*_atlas-more_*'))) == 11
+    assert len(list((tmp_path / 'out').rglob('*_atlas-more_*'))) == 13
     assert '1 mask done (0 now)' in run(*parcels, *again, *BOTH, work='elsewhere')[1]
 
 
@@ -410,10 +412,10 @@ def test_what_is_kept_is_named_after_how_it_is_made(toy, parcels, tmp_path, monk
     moved = TractogramInSpace(
         tractogram, 'MNI152NLin2009cAsym', Transform(tmp_path / 'x.h5', 'a' * 64), tmp_path
     )
-    before = plan.cached_endpoints(plan.parcellations[SPACE][0], SPACE), moved.tracks, moved.content
+    before = plan.cached_endpoints(plan.atlases[SPACE].parcellations[0], SPACE), moved.tracks, moved.content
     monkeypatch.setattr('lacuna.streamlines.endpoints.VERSION', 0)
     monkeypatch.setattr('lacuna.streamlines.move._VERSION', 0)
-    after = plan.cached_endpoints(plan.parcellations[SPACE][0], SPACE), moved.tracks, moved.content
+    after = plan.cached_endpoints(plan.atlases[SPACE].parcellations[0], SPACE), moved.tracks, moved.content
     assert all(old != new for old, new in zip(before, after, strict=True))
 
 

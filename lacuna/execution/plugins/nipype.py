@@ -17,6 +17,7 @@ from lacuna.execution.environment import quiet_nipype
 if TYPE_CHECKING:
     from nipype.pipeline.engine import Workflow
 
+    from lacuna.bids.outputs import Target
     from lacuna.execution.plan import MaskJob, RunPlan
     from lacuna.execution.tasks import SpaceInputs
 
@@ -43,7 +44,7 @@ def run_in_order(workflow: Workflow, folder: Path, *, quiet: bool = True) -> Non
     workflow.run(InOrder())
 
 
-def prepare_by_graph(plan: RunPlan, inputs: SpaceInputs, atlases: Sequence[str]) -> SpaceInputs:
+def prepare_by_graph(plan: RunPlan, inputs: SpaceInputs, targets: Sequence[Target]) -> SpaceInputs:
     """What the masks of a space share, with the engine ``mrtrix``: see `lacuna.execution.tasks.prepare_space`."""
     from lacuna.execution.cohort import init_space_wf
     from lacuna.interfaces.connectivity import NumberStreamlines
@@ -54,7 +55,7 @@ def prepare_by_graph(plan: RunPlan, inputs: SpaceInputs, atlases: Sequence[str])
         plan,
         (),
         space=inputs.space,
-        atlases=atlases,
+        targets=targets,
         nprocs=processors(plan.config.nprocs),
         omp_nthreads=1,
         mem_gb=of_streamlines(inputs.streamlines_total),
@@ -62,7 +63,7 @@ def prepare_by_graph(plan: RunPlan, inputs: SpaceInputs, atlases: Sequence[str])
     )
     run_in_order(workflow, inputs.folder, quiet=inputs.quiet)
     numbers = None
-    if atlases:
+    if inputs.endpoints or inputs.bundles:
         node = NumberStreamlines(count=inputs.streamlines_total)
         numbers = Path(node.run(cwd=str(inputs.folder)).outputs.out_file)
     return replace(inputs, full_tdi=plan.cached_tdi(inputs.space), numbers=numbers)
@@ -79,6 +80,8 @@ def run_mask_by_graph(job: MaskJob, inputs: SpaceInputs) -> None:
         engine='mrtrix',
         tck_upsample=inputs.tck_upsample,
         binarize=inputs.binarize,
+        networks=dict(inputs.networks),
+        spared_threshold=inputs.spared_threshold,
         omp_nthreads=inputs.threads,
         name=job_name(job),
     )

@@ -1,0 +1,178 @@
+"""The atlases and the bundles of a run: read, checked, and what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lacuna.bids.outputs import BASIC_TARGETS, SAMPLE, Target
+from lacuna.errors import InputError
+from lacuna.execution.config import NO_BUNDLES, RunConfig
+from lacuna.images.atlases import (
+    Atlas,
+    Parcellation,
+    check_networks,
+    custom_atlas,
+    fetch,
+    find_atlases,
+    read_parcellation,
+)
+from lacuna.images.load import is_probability_atlas, read_probabilities
+from lacuna.images.regions import VERSION, read_identity, save_regions
+from lacuna.streamlines.bundles import NamedBundles, find_bundles
+from lacuna.streamlines.inspection import checksum
+from lacuna.streamlines.tractogram import Tractogram, digest
+from lacuna.utils.cache import cached
+
+#: what each setting asks for of each atlas
+_OF_PARCELS = {
+    'compute_disconnectivity_matrix': (
+        'disconnection_matrix', 'mask_matrix', 'intact_matrix', 'full_matrix', 'matrix_statistics',
+    ),
+    'compute_roi_disconnection': ('roi_disconnection', 'parcel_support'),
+    'lesion_load': ('lesion_load',),
+    'compute_networks': ('network_disconnection', 'network_matrix'),
+    'compute_higher_order': (
+        'delta_sspl', 'indirect_disconnection', 'parcel_delta_sspl', 'higher_order_statistics',
+    ),
+}  # fmt: skip
+_OF_PROBABILITIES = ('lesion_load', 'lesion_probability')
+
+
+@dataclass(frozen=True)
+class ProbabilityAtlas:
+    """A probability atlas that was read.
+
+    Attributes
+    ----------
+    atlas : lacuna.images.atlases.Atlas
+    names : tuple of str
+        Of its regions.
+    sha256 : str
+        Checksum of its content.
+    path : pathlib.Path
+        File of :func:`lacuna.images.regions.save_regions`, in the cache.
+    """
+
+    atlas: Atlas
+    names: tuple[str, ...]
+    sha256: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class RunAtlases:
+    """The atlases of a run for the masks of a space.
+
+    Attributes
+    ----------
+    parcellations : tuple of lacuna.images.atlases.Parcellation
+    probabilities : tuple of ProbabilityAtlas
+    """
+
+    parcellations: tuple[Parcellation, ...] = ()
+    probabilities: tuple[ProbabilityAtlas, ...] = ()
+
+    @property
+    def all(self) -> tuple[Parcellation | ProbabilityAtlas, ...]:
+        """Both."""
+        return (*self.parcellations, *self.probabilities)
+
+
+def read_atlases(config: RunConfig, space: str, cache: Path) -> RunAtlases:
+    """Read and check the atlases that are asked for.
+
+    Raises
+    ------
+    InputError
+        If one cannot be read, a probability atlas is in another space than the masks or anything but lesion load is asked
+        for, or networks are asked for that are not known.
+    """
+    if not (config.parcel_atlases or config.custom_parcellations):
+        return RunAtlases()
+    custom = [custom_atlas(*words) for words in config.custom_parcellations]
+    found = find_atlases(config.parcel_atlases, space, custom=custom, folder=config.atlas_dir)
+    parcellations, probabilities = [], []
+    for atlas in map(fetch, found):
+        if is_probability_atlas(atlas.image):
+            _check_probability_atlas(atlas, config, space)
+            probabilities.append(_read_probability_atlas(atlas, cache))
+            continue
+        parcellations.append(read_parcellation(atlas))
+        if config.compute_networks:
+            try:
+                check_networks(parcellations[-1].networks)
+            except InputError as error:
+                message = f'the atlas {atlas.name} ({atlas.labels}): {error}; leave out --compute-networks'
+                raise InputError(message) from error
+    return RunAtlases(tuple(parcellations), tuple(probabilities))
+
+
+def _check_probability_atlas(atlas: Atlas, config: RunConfig, space: str) -> None:
+    about = f'{atlas.image} is a probability atlas (4D)'
+    if asked := config.of_connections:
+        options = ', '.join(f'--{name.replace("_", "-")}' for name in asked)
+        message = f'{about}: only its --lesion-load is computed; leave out {options}, or run it by itself'
+        raise InputError(message)
+    if atlas.space != space:
+        message = (
+            f'{about} in {atlas.space}, and is not resampled: give one in {space}, the space of the masks'
+        )
+        raise InputError(message)
+
+
+def _read_probability_atlas(atlas: Atlas, cache: Path) -> ProbabilityAtlas:
+    """Read it once: its volumes take seconds, and more memory than all the rest."""
+    decides = [VERSION, checksum(atlas.image, cache), checksum(atlas.labels, cache)]
+    path = cache / 'regions' / f'{digest(decides)}.npz'
+    cached(path, lambda: save_regions(read_probabilities(atlas), path))
+    with np.load(path, allow_pickle=False) as content:
+        return ProbabilityAtlas(atlas, *read_identity(content), path)
+
+
+def read_bundles_of(config: RunConfig, tractogram: Tractogram) -> NamedBundles | None:
+    """Read the bundles that are asked for, or that are there.
+
+    Raises
+    ------
+    lacuna.errors.TractogramError
+        If they cannot be read, or are not of this tractogram.
+    InputError
+        If they have the name of an atlas.
+    """
+    source, name = (*config.bundles, None, None)[:2]
+    if source == NO_BUNDLES:
+        return None
+    return find_bundles(tractogram.path, tractogram.tracks, tractogram.streamlines_total, source, name)
+
+
+def check_bundles_name(bundles: NamedBundles | None, atlases: RunAtlases) -> None:
+    """Refuse bundles with the name of an atlas: both are the value of the same entity.
+
+    Raises
+    ------
+    InputError
+    """
+    if bundles and bundles.name in {each.atlas.name for each in atlases.all}:
+        message = f'the bundles and an atlas are both named {bundles.name}; name the bundles with --bundles SOURCE NAME'
+        raise InputError(message)
+
+
+def wanted_targets(config: RunConfig, atlases: RunAtlases, bundles: NamedBundles | None) -> list[Target]:
+    """All outputs of a mask."""
+    keys = [key for setting, made in _OF_PARCELS.items() if getattr(config, setting) for key in made]
+    return [
+        *BASIC_TARGETS,
+        *([SAMPLE] if config.report == 'full' else []),
+        *([Target('bundle_disconnection', bundles.name)] if bundles else []),
+        *(Target(key, each.atlas.name) for each in atlases.parcellations for key in keys),
+        *(Target(key, each.atlas.name) for each in atlases.probabilities for key in _OF_PROBABILITIES),
+    ]
+
+
+def names_from(kind: str, targets: Sequence[Target]) -> list[str]:
+    """Names of the atlases, or bundles, of which ``endpoints``, ``regions`` or ``bundles`` are needed for outputs."""
+    return list(dict.fromkeys(str(each.atlas) for each in targets if each.made_from == kind))

@@ -1,0 +1,55 @@
+"""Lesion load: how much of each region of an atlas is lesion."""
+
+from __future__ import annotations
+
+from nipype.interfaces import utility as niu
+from nipype.pipeline import engine as pe
+from niworkflows.engine.workflows import LiterateWorkflow as Workflow
+
+from lacuna.interfaces.images import RegionLoad
+from lacuna.workflows import methods
+from lacuna.workflows.resources import SMALL
+
+LOAD_FIELDS = ('lesion_load', 'lesion_probability')
+
+
+def init_load_wf(*, name: str = 'load_wf') -> Workflow:
+    """How much of each region of an atlas is lesion.
+
+    Workflow Graph
+        .. workflow::
+            :graph2use: orig
+            :simple_form: yes
+
+            from lacuna.workflows.load import init_load_wf
+
+            wf = init_load_wf()
+
+    Parameters
+    ----------
+    name : str
+
+    Inputs
+    ------
+    mask
+        Lesion mask of 0 and 1, on any grid.
+    regions
+        Voxels of the atlas in the space of the mask, from :class:`lacuna.interfaces.images.PrepareRegions`.
+
+    Outputs
+    -------
+    lesion_load
+        Table (``.tsv``) of the percent of each region that is lesion.
+    lesion_probability
+        With a probability atlas only: table of the largest probability of each region inside the lesion.
+    """
+    workflow = Workflow(name=name)
+    workflow.__desc__ = methods.load()
+    inputnode = pe.Node(niu.IdentityInterface(fields=['mask', 'regions']), name='inputnode')
+    outputnode = pe.Node(niu.IdentityInterface(fields=list(LOAD_FIELDS)), name='outputnode')
+    load = pe.Node(RegionLoad(), name='load', mem_gb=SMALL)
+    workflow.connect([
+        (inputnode, load, [('mask', 'in_mask'), ('regions', 'regions')]),
+        (load, outputnode, [(field, field) for field in LOAD_FIELDS]),
+    ])  # fmt: skip
+    return workflow
