@@ -27,7 +27,14 @@ import lacuna
     ],
 )
 def test_files_for_services_are_valid(schema, name):
-    command = [sys.executable, '-m', 'check_jsonschema', '--builtin-schema', f'vendor.{schema}', str(ROOT / name)]
+    command = [
+        sys.executable,
+        '-m',
+        'check_jsonschema',
+        '--builtin-schema',
+        f'vendor.{schema}',
+        str(ROOT / name),
+    ]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout
 
@@ -71,7 +78,11 @@ def test_a_commit_that_cannot_be_released(tmp_path):
 
     def check() -> str:
         done = subprocess.run(
-            ['sh', script, sys.executable, 'dist'], capture_output=True, text=True, check=False, env=os.environ
+            ['sh', script, sys.executable, 'dist'],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ,
         )
         assert done.returncode == 1
         (line,) = done.stderr.splitlines()
@@ -86,5 +97,11 @@ def test_a_commit_that_cannot_be_released(tmp_path):
 
 
 def test_files_that_a_stranger_looks_for():
-    for name in ('CODE_OF_CONDUCT.md', 'SECURITY.md', 'CONTRIBUTING.md', 'LICENSE', '.github/pull_request_template.md'):
+    for name in (
+        'CODE_OF_CONDUCT.md',
+        'SECURITY.md',
+        'CONTRIBUTING.md',
+        'LICENSE',
+        '.github/pull_request_template.md',
+    ):
         assert Path(ROOT / name).stat().st_size > 100, name
