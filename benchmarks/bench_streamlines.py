@@ -101,7 +101,9 @@ def main() -> None:
         rows = [row for row in csv.DictReader(table, delimiter='\t') if row['set'] in ('LESYMAP', 'SOOP')]
     masks = [lesions / rows[n * len(rows) // args.lesions]['file'] for n in range(args.lesions)]
     found = differences(args.tractogram, args.space, masks)
-    print('| streamlines | parcels, points | share cut, points | parcels without a streamline |\n|---|---|---|---|')
+    print(
+        '| streamlines | parcels, points | share cut, points | parcels without a streamline |\n|---|---|---|---|'
+    )
     for size, (parcels, share, empty) in found.items():
         print(f'| {size:,} | {parcels:.1f} | {share:.2f} | {empty:.1f} % |')
     if args.plot:
