@@ -18,7 +18,12 @@ FILES = 'Files'
 
 
 def _about(output: Output) -> dict[str, Any]:
-    return {'Description': output.about} | ({'Units': output.units} if output.units else {})
+    about: dict[str, Any] = {'Description': output.about}
+    if output.units:
+        about['Units'] = output.units
+    if output.extension == '.nii.gz':
+        about['SkullStripped'] = True  # BIDS asks for it: there is nothing outside the brain
+    return about
 
 
 def sidecar_for(
