@@ -8,7 +8,7 @@ EXTRAS ?= dev
 PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 25
 PARCELS = '$(DEMO)'/tutorial/sourcedata/parcellation/synthetic100_space-MNI152NLin6Asym
 
-.PHONY: help setup mrtrix chromium debootstrap slurm demo test soak lint types docs bench clean
+.PHONY: help setup mrtrix chromium debootstrap slurm demo test test-lowest soak lint types docs package release-check bench clean
 
 help:
 	@echo 'make demo    set everything up and map three synthetic lesions'
@@ -17,6 +17,9 @@ help:
 	@echo 'make lint    ruff, and the contracts between the packages'
 	@echo 'make types   the type checker'
 	@echo 'make docs    build the documentation: docs/_build/html/index.html'
+	@echo 'make test-lowest    the suite, without what takes long, with the lowest versions that pyproject.toml allows'
+	@echo 'make package        wheel and source distribution in dist/, checked'
+	@echo 'make release-check  whether this commit can be released'
 	@echo 'make bench   compare with plain MRtrix3 commands, in less than ten minutes'
 
 setup: mrtrix $(VENV)/.installed
@@ -67,12 +70,26 @@ types: setup
 test: setup chromium slurm
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+test-lowest: mrtrix
+	@test -d '$(VENV)-lowest' || $(PYTHON) -m venv '$(VENV)-lowest'
+	'$(VENV)-lowest/bin/python' -m pip install --quiet --disable-pip-version-check uv
+	'$(VENV)-lowest/bin/uv' pip install --quiet --python '$(VENV)-lowest' --resolution lowest-direct --editable '.[test]'
+	'$(VENV)-lowest/bin/python' -m pytest $(PYTEST_ARGS) -o filterwarnings=default -m 'not slow and not slurm'
+
 soak: setup debootstrap
 	LACUNA_SOAK=1 $(BIN)/python -m pytest -m soak --durations 0
 
 docs: setup
 	$(BIN)/python -m sphinx -W --keep-going --quiet docs docs/_build/html
 	@echo "documentation: $(CURDIR)/docs/_build/html/index.html"
+
+package: setup
+	@rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+
+release-check: package
+	tools/release-check.sh '$(PYTHON)' dist
 
 bench: setup
 	$(BIN)/python benchmarks/bench.py

@@ -22,6 +22,7 @@ extensions = [
     'docstrings',
     'formulas',
     'outputs',
+    'schema',
 ]
 exclude_patterns = ['_build']
 bibtex_bibfiles = ['../lacuna/data/boilerplate.bib']

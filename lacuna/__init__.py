@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lacuna.streamlines.lesion import Lesion
     from lacuna.streamlines.tractogram import Tractogram
 
-__version__ = '0.1.0.dev0'
+    __version__: str
 
 #: the module that defines each public name; it is imported on first use
 _MODULES = {
@@ -34,6 +34,15 @@ __all__ = ['Lesion', 'RunResult', 'Statistics', 'Tractogram', '__version__', 'lo
 
 
 def __getattr__(name: str) -> Any:
+    if name == '__version__':
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            found = version('lacuna-lnm')
+        except PackageNotFoundError:  # a folder on the path that was not installed
+            found = '0+unknown'
+        globals()[name] = found
+        return found
     if name not in _MODULES:
         message = f'module {__name__!r} has no attribute {name!r}'
         raise AttributeError(message)

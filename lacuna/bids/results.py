@@ -103,8 +103,8 @@ class LesionResults:
 
     @property
     def bundle_sets(self) -> list[str]:
-        """Names of the sets of bundles with results, usually one."""
-        return sorted({each.atlas for each in self.files if each.atlas and each.made_from == 'bundles'})
+        """Names of the sets of bundles with a table, usually one."""
+        return sorted(str(each.atlas) for each in self.files if each.key == 'bundle_disconnection')
 
     def path(self, key: str, atlas: str | None = None) -> Path | None:
         """Return the file of an output; None if it does not exist."""
@@ -189,7 +189,7 @@ class LesionResults:
         """Return the tables, matrices and statistics, which go into group tables."""
         for target, path in self.files.items():
             output = outputs()[target.key]
-            if output.extension == '.json' or output.suffix in _COLLECTED:
+            if output.extension == '.json' or (output.suffix in _COLLECTED and not output.nulls):
                 yield Member(path, target, self.stem, self._made_by(target))
 
     def _made_by(self, target: Target) -> Path | None:

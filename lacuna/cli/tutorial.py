@@ -27,6 +27,12 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         help='folder of the dataset (default: %(default)s)',
     )
     parser.add_argument(
+        '--cohort',
+        metavar='N',
+        type=int,
+        help='write random lesions of N participants with scores, for lacuna stats, in place of the three',
+    )
+    parser.add_argument(
         '--force',
         action='store_true',
         help='write into a folder that is not empty; replace only files of the tutorial',
@@ -39,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
     """Write the data; print what was written and the next command."""
     from lacuna.datasets.tutorial import write_tutorial
 
-    paths = write_tutorial(args.directory, force=args.force, show_progress=True)
+    paths = write_tutorial(args.directory, cohort=args.cohort, force=args.force, show_progress=True)
 
     def quoted(path: Path) -> str:
         return shlex.quote(str(path))

@@ -1,11 +1,12 @@
-"""Write the tutorial, a BIDS dataset: three synthetic lesions, a synthetic connectome and a parcellation."""
+"""Write the tutorial, a BIDS dataset: three synthetic lesions or a cohort, a synthetic connectome and a parcellation."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,8 @@ from lacuna.bids.derivatives import BIDS_VERSION
 from lacuna.bids.tables import table_bytes
 from lacuna.datasets.synthetic.anatomy import brain_mask, gray_matter
 from lacuna.datasets.synthetic.bundles import Bundle, simulate_bundles
-from lacuna.datasets.synthetic.lesions import lesions, simulate_lesion
+from lacuna.datasets.synthetic.cohort import PLANTED, cut_share, random_lesion, simulate_participant
+from lacuna.datasets.synthetic.lesions import Lesion, lesions, simulate_lesion
 from lacuna.datasets.synthetic.parcels import Parcellation, simulate_parcels
 from lacuna.errors import InputError
 from lacuna.images.nifti import make, save
@@ -30,6 +32,10 @@ CONNECTOME = 'synthetic20k'
 PARCELLATION = 'synthetic100'
 _SEED = 1909  # seed of all random numbers
 _STEP = 1.0  # mm
+#: participants of a cohort
+_FEWEST, _MOST = 10, 999
+#: the participant of a cohort whose score is missing, from 0
+_WITHOUT_SCORE = 6
 _DRAFT = '.lacuna-tutorial-'
 _GENERATED_BY = [{'Name': 'Lacuna', 'Version': __version__, 'Description': 'lacuna tutorial'}]
 
@@ -61,9 +67,10 @@ class TutorialPaths:
     readme: Path
 
 
-def tutorial_paths(directory: Path) -> TutorialPaths:
+def tutorial_paths(directory: Path, cohort: int | None = None) -> TutorialPaths:
     """Return where `write_tutorial` puts its files in `directory`."""
-    subjects = [f'{i:02d}' for i in range(1, len(lesions()) + 1)]
+    count = cohort or len(lesions())
+    subjects = [f'{i:0{max(2, len(str(count)))}d}' for i in range(1, count + 1)]
     # BIDS allows files of any kind here
     sourcedata = directory / 'sourcedata'
     connectome = sourcedata / 'connectome' / f'{CONNECTOME}.tck'
@@ -84,7 +91,7 @@ def tutorial_paths(directory: Path) -> TutorialPaths:
 
 
 def write_tutorial(
-    directory: str | Path, *, force: bool = False, show_progress: bool = False
+    directory: str | Path, *, cohort: int | None = None, force: bool = False, show_progress: bool = False
 ) -> TutorialPaths:
     """Write the tutorial's data, the same bytes on every run.
 
@@ -94,6 +101,9 @@ def write_tutorial(
     ----------
     directory : path
         Created if it does not exist.
+    cohort : int, optional
+        Write random lesions of so many participants (10 to 999) with a score that a bundle explains, in place of the three
+        lesions.
     force : bool
         Write into a folder that is not empty; only files of the tutorial are replaced.
     show_progress : bool
@@ -106,9 +116,13 @@ def write_tutorial(
     Raises
     ------
     InputError
-        If `directory` is a file, is not empty (without `force`), or cannot be written.
+        If `directory` is a file, is not empty (without `force`), or cannot be written, or for another number of
+        participants.
     """
     directory = Path(directory)
+    if cohort is not None and not _FEWEST <= cohort <= _MOST:
+        message = f'a cohort of {cohort}: choose from {_FEWEST} to {_MOST} participants'
+        raise InputError(message)
     if directory.exists() and not directory.is_dir():
         message = f'{directory} is a file; name a folder for the tutorial'
         raise InputError(message)
@@ -120,13 +134,14 @@ def write_tutorial(
         near = directory if directory.exists() else directory.absolute().parent
         near.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=near, prefix=_DRAFT) as temporary:
-            draft = tutorial_paths(Path(temporary) / 'tutorial')  # a folder with the usual permissions
-            _write(draft, show_progress=show_progress)
+            # a folder with the usual permissions
+            draft = tutorial_paths(Path(temporary) / 'tutorial', cohort)
+            _write(draft, cohort=cohort, show_progress=show_progress)
             _move(draft.directory, directory)
     except OSError as error:
         message = f'cannot write the tutorial to {directory}: {error.strerror or error}'
         raise InputError(message) from error
-    return tutorial_paths(directory)
+    return tutorial_paths(directory, cohort)
 
 
 def _is_empty(directory: Path) -> bool:
@@ -145,7 +160,7 @@ def _move(source: Path, target: Path) -> None:
         path.replace(final)
 
 
-def _write(paths: TutorialPaths, *, show_progress: bool) -> None:
+def _write(paths: TutorialPaths, *, cohort: int | None, show_progress: bool) -> None:
     for folder in (paths.connectome.parent, paths.parcellation.parent):
         folder.mkdir(parents=True)
     grid = standard_grid(SPACE, 2)
@@ -154,9 +169,12 @@ def _write(paths: TutorialPaths, *, show_progress: bool) -> None:
     _write_parcellation(paths, grid, parcellation)
     rng = np.random.default_rng(_SEED)
     bundles = simulate_bundles(rng, grid, brain, parcellation.cortex, step=_STEP)
-    _write_connectome(paths, track(bundles, 'tutorial', unit=' bundles', show=show_progress))
-    _write_bids(paths)
-    paths.readme.write_text(data_text('tutorial.md'), encoding='utf-8')
+    planted = _write_connectome(paths, track(bundles, 'tutorial', unit=' bundles', show=show_progress))
+    if cohort is None:
+        _write_lesions(paths)
+    else:
+        _write_cohort(paths, planted, show_progress=show_progress)
+    paths.readme.write_text(data_text('cohort.md' if cohort else 'tutorial.md'), encoding='utf-8')
 
 
 def _write_parcellation(paths: TutorialPaths, grid: Grid, parcellation: Parcellation) -> None:
@@ -165,15 +183,19 @@ def _write_parcellation(paths: TutorialPaths, grid: Grid, parcellation: Parcella
     paths.labels.write_bytes(table_bytes(('index', 'name', 'network', 'hemisphere'), rows))
 
 
-def _write_connectome(paths: TutorialPaths, bundles: Iterable[Bundle]) -> None:
+def _write_connectome(paths: TutorialPaths, bundles: Iterable[Bundle]) -> list[np.ndarray]:
+    """Write the connectome; return the streamlines of the bundle that a cohort's score depends on."""
     table: dict[str, np.ndarray] = {}
     count = 0
+    planted: list[np.ndarray] = []
 
     def streamlines() -> Iterator[np.ndarray]:
         nonlocal count
         for bundle in bundles:
             table[bundle.name] = np.arange(count, count + len(bundle.streamlines))
             count += len(bundle.streamlines)
+            if bundle.name == PLANTED:
+                planted.extend(bundle.streamlines)
             yield from bundle.streamlines
 
     write_tck(paths.connectome, streamlines(), step_size=_STEP)
@@ -190,25 +212,16 @@ def _write_connectome(paths: TutorialPaths, bundles: Iterable[Bundle]) -> None:
         'Bundles': paths.bundles.name,
     }
     paths.connectome_sidecar.write_bytes(json_bytes(sidecar))
+    return planted
 
 
-def _write_bids(paths: TutorialPaths) -> None:
+def _write_lesions(paths: TutorialPaths) -> None:
     grid = standard_grid(SPACE, 1)
     brain = brain_mask(grid)
     rows = []
     for i, (path, lesion) in enumerate(zip(paths.masks, lesions(), strict=True)):
         mask = simulate_lesion(np.random.default_rng([_SEED, i]), grid, brain, lesion)
-        path.parent.mkdir(parents=True)
-        save(make(mask, grid.affine), path)
-        sidecar = {
-            'Description': f'Synthetic lesion, {lesion.side} {lesion.territory}',
-            'Type': 'Lesion',
-            'Sources': [],  # not drawn on an image
-            'Space': SPACE,
-            'SpatialReference': SPACE,
-            'Resolution': 'Voxels of 1 mm on the standard grid',
-        }
-        sidecar_path(path).write_bytes(json_bytes(sidecar))
+        _write_mask(path, mask, grid, lesion)
         rows.append((path.name.split('_')[0], lesion.side, lesion.territory))
     about = {
         'participant_id': {'Description': 'Name of the participant'},
@@ -218,10 +231,56 @@ def _write_bids(paths: TutorialPaths) -> None:
         },
         'lesion_territory': {'Description': 'Arterial territory and place of the lesion'},
     }
+    _write_table(paths, 'Three synthetic lesions', about, rows)
+
+
+def _write_cohort(paths: TutorialPaths, planted: Sequence[np.ndarray], *, show_progress: bool) -> None:
+    """Write random lesions, and scores that depend on the streamlines of a bundle which they cut."""
+    grid = standard_grid(SPACE, 1)
+    brain = brain_mask(grid)
+    rows = []
+    for i, path in enumerate(track(paths.masks, 'tutorial', unit=' lesions', show=show_progress)):
+        rng = np.random.default_rng([_SEED, 2, i])
+        lesion = random_lesion(rng)
+        mask = simulate_lesion(rng, grid, brain, lesion)
+        _write_mask(path, mask, grid, lesion)
+        participant = simulate_participant(rng, cut_share(planted, mask, grid))
+        # as in any real table, a value is missing
+        motor = participant.motor if i != _WITHOUT_SCORE else None
+        rows.append((path.name.split('_')[0], participant.age, lesion.side, motor, participant.mood))
+    about = {
+        'participant_id': {'Description': 'Name of the participant'},
+        'age': {'Description': 'Age', 'Units': 'years'},
+        'lesion_side': {'Description': 'Hemisphere of the lesion'},
+        'motor': {
+            'Description': f'Synthetic score, 0 to 100; lower the more of the {PLANTED} is cut, and with age'
+        },
+        'mood': {'Description': 'Synthetic score that depends on nothing'},
+    }
+    _write_table(paths, 'A synthetic cohort', about, rows)
+
+
+def _write_mask(path: Path, mask: np.ndarray, grid: Grid, lesion: Lesion) -> None:
+    path.parent.mkdir(parents=True)
+    save(make(mask, grid.affine), path)
+    sidecar = {
+        'Description': f'Synthetic lesion, {lesion.side} {lesion.territory or "hemisphere"}',
+        'Type': 'Lesion',
+        'Sources': [],  # not drawn on an image
+        'Space': SPACE,
+        'SpatialReference': SPACE,
+        'Resolution': 'Voxels of 1 mm on the standard grid',
+    }
+    sidecar_path(path).write_bytes(json_bytes(sidecar))
+
+
+def _write_table(
+    paths: TutorialPaths, name: str, about: Mapping[str, Any], rows: Iterable[Sequence[object]]
+) -> None:
     (paths.directory / 'participants.tsv').write_bytes(table_bytes(list(about), rows))
     (paths.directory / 'participants.json').write_bytes(json_bytes(about))
     description = {
-        'Name': 'Three synthetic lesions',
+        'Name': name,
         'BIDSVersion': BIDS_VERSION,
         'DatasetType': 'derivative',
         'License': 'CC0',

@@ -11,6 +11,7 @@ from lacuna.bids.derivatives import BIDS_VERSION
 from lacuna.bids.mask_files import MaskFile
 from lacuna.bids.origins import LESIONS, is_lesions_link, link_name, read_links
 from lacuna.bids.outputs import connectome_tdi_path, outputs
+from lacuna.bids.schema import bidsignore
 from lacuna.bids.sidecars import _about
 from lacuna.errors import InputError
 from lacuna.execution.config import RunConfig
@@ -19,20 +20,6 @@ from lacuna.images.atlases import Atlas, Parcellation
 from lacuna.streamlines.bundles import NamedBundles
 from lacuna.streamlines.tractogram import Tractogram
 from lacuna.utils.files import data_text, json_bytes, listed, read_json, write_if_changed
-
-#: names that BIDS does not know (yet); directory patterns take no trailing slash
-_BIDSIGNORE = """\
-**/*_method-snm_*
-**/figures
-assets
-connectome
-logs
-sub-*.html
-group.html
-"""
-
-#: what an earlier version wrote: not the user's
-_EARLIER_BIDSIGNORE = _BIDSIGNORE.replace('assets\n', '').encode()
 
 
 def run_metadata(
@@ -175,8 +162,8 @@ def write_description(
 ) -> None:
     """Write ``dataset_description.json``, ``README`` and ``.bidsignore``.
 
-    Links of earlier runs are kept as they are, and so is what somebody has added; a ``README`` or ``.bidsignore`` that
-    is there is not touched.
+    Links of earlier runs are kept as they are, and so is what somebody has added; a ``README`` that is there, and
+    what somebody has written into ``.bidsignore``, is not touched.
 
     Raises
     ------
@@ -219,8 +206,8 @@ def write_description(
         if not any(root.glob('README*')):
             write_if_changed(root / 'README', data_text('results.txt').encode())
         ignore = root / '.bidsignore'
-        if not ignore.exists() or ignore.read_bytes() == _EARLIER_BIDSIGNORE:
-            write_if_changed(ignore, _BIDSIGNORE.encode())
+        existing = ignore.read_bytes().decode(errors='surrogateescape') if ignore.exists() else None
+        write_if_changed(ignore, bidsignore(existing).encode(errors='surrogateescape'))
     except (OSError, ValueError) as error:  # the latter: links that are no JSON, such as NaN
         message = f'the output folder {root} cannot be written: {getattr(error, "strerror", None) or error}'
         raise InputError(message) from error

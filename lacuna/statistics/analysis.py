@@ -215,8 +215,8 @@ def _compared(frame: pd.DataFrame | str) -> Features:
 
 
 def _like(features: Features, others: Sequence[Features], design: Design) -> pd.DataFrame | None:
-    """Return the other features of the same atlas, else the first."""
-    if not others:
+    """Return the other features of the same atlas, else the first; None for features of the same kind."""
+    if not others or features.kind == others[0].kind:
         return None
     chosen = next((each for each in others if each.atlas == features.atlas), others[0])
     return chosen.of(design.participants).values

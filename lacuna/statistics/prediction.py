@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,8 @@ _COMPONENTS = 10
 #: penalties, as multiples of the mean square of the participants' features
 _PENALTIES = np.logspace(-3, 3, 13)
 _INNER = 5
+#: participants of a fold in which a correlation is computed
+_SMALLEST = 3
 _NOTHING = 1e-10
 
 
@@ -40,7 +43,7 @@ class Prediction:
     accuracy : pandas.DataFrame
         A row for each model: ``r2``, ``r`` and ``mae``, means over repeats, their standard deviations ``r2_sd``, and,
         of those with features, ``gain`` (r2 more than the baseline) and ``p`` (share of permuted scores with such a
-        gain). r2 and r are of deviations from the mean of the participants of the training folds.
+        gain). see `lacuna.statistics.prediction.accuracy`.
     predicted : pandas.DataFrame
         (participants, models) mean prediction over repeats.
     weights : pandas.DataFrame
@@ -127,30 +130,50 @@ def _space(
     )
 
 
-def _ridge(space: _Space, targets: np.ndarray) -> np.ndarray:
-    """Return the coefficients of each target, (axes, targets); the penalty is chosen by leave-one-out."""
-    from sklearn.linear_model import RidgeCV
+def _fit(model: str, space: _Space, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the coefficients of each target, (axes, targets).
 
-    model = RidgeCV(space.penalties, fit_intercept=False, alpha_per_target=True).fit(space.train, targets)
-    return np.asarray(model.coef_).reshape(targets.shape[1], -1).T
-
-
-def _pls(space: _Space, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the coefficients of each target; the number of components is chosen by cross-validation."""
+    Penalty or number of components is chosen by cross-validation among the training participants.
+    """
     from sklearn.model_selection import KFold
 
-    most = min(_COMPONENTS, space.train.shape[1], len(space.train) // 5)
+    if model == 'ridge':
+        paths = partial(ridge_paths, penalties=space.penalties)
+    else:
+        most = min(_COMPONENTS, space.train.shape[1], len(space.train) // _INNER)
+        paths = partial(pls_paths, components=most)
     inner = KFold(_INNER, shuffle=True, random_state=int(rng.integers(2**31)))
-    splits = [*inner.split(space.train)]
-    errors = np.zeros((most, targets.shape[1]))
-    for fit, check in splits:
+    errors: Any = 0.0
+    for fit, check in inner.split(space.train):
         offset, centre = targets[fit].mean(axis=0), space.train[fit].mean(axis=0)
-        paths = pls_paths(space.train[fit] - centre, targets[fit] - offset, most)
-        guess = np.tensordot(paths, space.train[check] - centre, (1, 1)).transpose(0, 2, 1) + offset
-        errors += ((targets[check] - guess) ** 2).sum(axis=1)
-    best = errors.argmin(axis=0)
-    paths = pls_paths(space.train, targets, most)
-    return paths[best, :, np.arange(targets.shape[1])].T
+        found = paths(space.train[fit] - centre, targets[fit] - offset)
+        guess = np.tensordot(found, space.train[check] - centre, (1, 1)).transpose(0, 2, 1) + offset
+        errors = errors + ((targets[check] - guess) ** 2).sum(axis=1)
+    return paths(space.train, targets)[errors.argmin(axis=0), :, np.arange(targets.shape[1])].T
+
+
+def ridge_paths(values: np.ndarray, targets: np.ndarray, penalties: np.ndarray) -> np.ndarray:
+    """Return the coefficients of ridge regression with each penalty, for many targets at once.
+
+    Those of `sklearn.linear_model.Ridge`, from one singular value decomposition.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        (participants, axes), centred.
+    targets : numpy.ndarray
+        (participants, targets), centred.
+    penalties : numpy.ndarray
+        (penalties,).
+
+    Returns
+    -------
+    numpy.ndarray
+        (penalties, axes, targets).
+    """
+    left, size, right = np.linalg.svd(values, full_matrices=False)
+    shrunk = size / (size**2 + penalties[:, None])
+    return np.asarray(right.T @ (shrunk[..., None] * (left.T @ targets)))
 
 
 def pls_paths(values: np.ndarray, targets: np.ndarray, components: int) -> np.ndarray:
@@ -236,8 +259,8 @@ def cross_validate(
             guess[test] = base
         space = _space(features, known, train, test, share)
         if space.train.shape[1]:
-            predicted['ridge'][test] += space.test @ _ridge(space, rest)
-            predicted['pls'][test] += space.test @ _pls(space, rest, rng)
+            for model in MODELS:
+                predicted[model][test] += space.test @ _fit(model, space, rest, rng)
     return means, predicted, number
 
 
@@ -249,22 +272,41 @@ def _basis(covariates: np.ndarray, train: np.ndarray) -> np.ndarray:
     )
 
 
-def accuracy(targets: np.ndarray, means: np.ndarray, guess: np.ndarray) -> dict[str, np.ndarray]:
+def accuracy(
+    targets: np.ndarray, means: np.ndarray, guess: np.ndarray, fold: np.ndarray
+) -> dict[str, np.ndarray]:
     """Return r2, r and the mean absolute error of each target, (targets,).
 
-    r2 and r are of deviations from the mean of the training participants: that mean, as a guess, has r2 = 0, and
-    features without information r = 0 on average. (The mean itself is lower where those left out are higher: r of the
-    scores as they are would be below 0.)
+    r2 is that of deviations from the mean of the training participants: that mean, as a guess, has 0. r is the mean of
+    the correlations within folds, which is 0 on average for features without information. (Of all participants
+    together it would not be: the mean of the others is lower for those with a high score, and models that are sure of
+    themselves by chance weigh more.) Folds of one or two participants count together.
+
+    Parameters
+    ----------
+    targets, means, guess : numpy.ndarray
+        (participants, targets).
+    fold : numpy.ndarray
+        (participants,).
     """
     truth, said = targets - means, guess - means
-    lengths = np.linalg.norm(truth, axis=0), np.linalg.norm(said, axis=0)
-    some = lengths[1] > _NOTHING * lengths[0]
-    r = (truth * said).sum(axis=0) / np.where(some, lengths[0] * lengths[1], np.inf)
+    groups = [fold == each for each in np.unique(fold)]
+    if min(map(np.count_nonzero, groups)) < _SMALLEST:
+        groups = [np.ones(len(fold), bool)]
     return {
         'r2': 1 - ((targets - guess) ** 2).sum(axis=0) / (truth**2).sum(axis=0),
-        'r': r,
+        'r': np.mean([_correlation(truth[group], said[group]) for group in groups], axis=0),
         'mae': np.abs(targets - guess).mean(axis=0),
     }
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return the correlation of columns; 0 if one is constant."""
+    scale = np.linalg.norm(one, axis=0) * np.linalg.norm(other, axis=0)
+    one, other = one - one.mean(axis=0), other - other.mean(axis=0)
+    lengths = np.linalg.norm(one, axis=0) * np.linalg.norm(other, axis=0)
+    some = lengths > _NOTHING * scale
+    return np.asarray(np.where(some, (one * other).sum(axis=0) / np.where(some, lengths, 1), 0.0))
 
 
 def predict(
@@ -379,13 +421,13 @@ def _permuted(
     known = _basis(covariates, np.arange(len(covariates)))
     fitted = known @ np.linalg.lstsq(known, truth, rcond=None)[0]
     targets = np.column_stack([fitted + rng.permutation(truth - fitted) for _ in range(count)])
-    means, predicted, _ = cross_validate(seed, targets, features, covariates, folds, share)
-    r2 = {model: accuracy(targets, means, guess)['r2'] for model, guess in predicted.items()}
+    means, predicted, fold = cross_validate(seed, targets, features, covariates, folds, share)
+    r2 = {model: accuracy(targets, means, guess, fold)['r2'] for model, guess in predicted.items()}
     return {model: r2[model] - r2[BASELINE] for model in MODELS}
 
 
 def _mean_accuracy(truth: np.ndarray, done: _Done, model: str) -> dict[str, float]:
-    each = [accuracy(truth, means, predicted[model]) for means, predicted, _ in done]
+    each = [accuracy(truth, means, predicted[model], fold) for means, predicted, fold in done]
     found = {name: float(np.mean([one[name] for one in each])) for name in ('r2', 'r', 'mae')}
     return found | {'r2_sd': float(np.std([one['r2'] for one in each]))}
 
@@ -412,7 +454,8 @@ def _weights(
     known = _basis(covariates, everyone)
     rest = truth - known @ np.linalg.lstsq(known, truth, rcond=None)[0]
     space = _space(features, known, everyone, everyone[:0], share)
-    slopes = np.column_stack([_ridge(space, rest), _pls(space, rest, np.random.default_rng(seed))])
+    rng = np.random.default_rng(seed)
+    slopes = np.column_stack([_fit(model, space, rest, rng) for model in MODELS])
     found = np.zeros((features.shape[1], len(MODELS)))
     for part in blocks(features.shape[1], _BLOCK):
         values, kept = _scaled(features[:, part], known, everyone, share)

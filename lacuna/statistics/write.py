@@ -40,6 +40,14 @@ _COLUMNS = {
     'p_tfce': 'Family-wise p of threshold-free cluster enhancement',
 }
 
+_MODELS = {
+    'baseline': 'The covariates alone, by least squares',
+    'ridge': 'Covariates and features, by ridge regression of what the covariates leave',
+    'pls': 'Covariates and features, by partial least squares on what the covariates leave',
+    'other_*': 'The features that are compared with, alone',
+    'both_*': 'These and the features together',
+}
+
 
 def write_statistics(found: Statistics, output_dir: Path, derivatives: Path | None = None) -> list[Path]:
     """Write all tables and maps, each completely or not at all, with sidecars.
@@ -173,6 +181,7 @@ def _prediction(prediction: Prediction) -> dict[str, Any]:
         'Folds': prediction.folds,
         'Repeats': prediction.repeats,
         'PermutedScores': prediction.permutations,
+        'AboutModels': _MODELS,
         'Models': by_row(prediction.accuracy),
         'Predicted': by_row(prediction.predicted),
     }

@@ -11,10 +11,15 @@ from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
+from helpers.validator import errors
 
 from lacuna.bids.inputs import find_masks
 from lacuna.cli.tutorial import add_parser
+from lacuna.datasets.synthetic.anatomy import brain_mask
+from lacuna.datasets.synthetic.cohort import PLANTED, cut_share, random_lesion, simulate_participant
+from lacuna.datasets.synthetic.lesions import simulate_lesion
 from lacuna.datasets.tutorial import tutorial_paths, write_tutorial
 from lacuna.errors import InputError
 from lacuna.images.spaces import standard_grid
@@ -91,13 +96,7 @@ def test_label_table_fits_the_image(synthetic):
 
 
 def test_bids_validator_agrees(synthetic):
-    validator = Path(sys.executable).with_name('bids-validator-deno')
-    if not validator.exists():
-        pytest.skip('bids-validator-deno is not installed beside Python')
-    result = subprocess.run(
-        [validator, synthetic.directory], check=False, capture_output=True, text=True, timeout=60
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
+    assert errors(synthetic.directory) == {}
 
 
 def test_only_the_lesions_are_taken_for_masks(synthetic):
@@ -150,8 +149,9 @@ def test_a_failure_leaves_nothing(tmp_path, monkeypatch, exists):
 def test_command_says_what_to_type_next(tmp_path, monkeypatch, capsys):
     calls = []
 
-    def fake(directory, *, force, show_progress):
+    def fake(directory, *, cohort, force, show_progress):
         assert show_progress
+        assert cohort is None
         calls.append((directory, force))
         return tutorial_paths(directory)
 
@@ -209,3 +209,66 @@ def test_mrtrix_assigns_the_ends(synthetic, tmp_path):
     assert (genu[:, 0] <= 42).all()
     assert ((genu[:, 1] > 42) & (genu[:, 1] <= 84)).all()
     assert (genu[:, 1] - genu[:, 0] == 42).mean() > 0.3
+
+
+@pytest.fixture(scope='module')
+def cohort(tmp_path_factory):
+    return write_tutorial(tmp_path_factory.mktemp('cohort') / 'tutorial', cohort=12)
+
+
+def test_a_cohort_has_a_lesion_and_scores_for_each(cohort):
+    assert len(find_masks(cohort.directory)) == len(cohort.masks) == 12
+    table = pd.read_csv(cohort.directory / 'participants.tsv', sep='\t', dtype={'participant_id': str})
+    assert list(table) == ['participant_id', 'age', 'lesion_side', 'motor', 'mood']
+    assert list(table['participant_id']) == [f'sub-{i:02d}' for i in range(1, 13)]
+    assert table['motor'].isna().sum() == 1
+    assert table['age'].between(28, 94).all()
+    about = json.loads((cohort.directory / 'participants.json').read_text())
+    assert about.keys() == set(table)
+    grid = standard_grid('MNI152NLin6Asym', 1)
+    x = nib.affines.apply_affine(grid.affine, np.argwhere(np.asarray(nib.load(cohort.masks[0]).dataobj)))[
+        :, 0
+    ]
+    assert (x < 0).all() == (table['lesion_side'][0] == 'left')
+
+
+def test_the_planted_bundle_is_what_lowers_the_score(cohort, synthetic):
+    """The share that the score is made from, against the vertices of the bundle in the file."""
+    assert cohort.connectome.read_bytes() == synthetic.connectome.read_bytes()
+    rows = [line.split('\t') for line in cohort.bundles.read_text().splitlines()]
+    (first, count) = next(map(int, row[1:]) for row in rows if row[0] == PLANTED)
+    streamlines = [*nib.streamlines.load(cohort.connectome).streamlines[first : first + count]]
+    grid = standard_grid('MNI152NLin6Asym', 1)
+    for i, path in enumerate(cohort.masks):
+        image = nib.load(path)
+        mask = np.asarray(image.dataobj)
+        hit = [
+            mask[
+                tuple(np.rint(nib.affines.apply_affine(np.linalg.inv(image.affine), points)).astype(int).T)
+            ].any()
+            for points in streamlines
+        ]
+        assert cut_share(streamlines, mask, grid) == np.mean(hit)
+        rng = np.random.default_rng([1909, 2, i])
+        plan = random_lesion(rng)
+        np.testing.assert_array_equal(simulate_lesion(rng, grid, brain_mask(grid), plan), mask)
+        motor = simulate_participant(rng, np.mean(hit)).motor
+        written = (cohort.directory / 'participants.tsv').read_text().splitlines()[1 + i].split('\t')[3]
+        assert written == ('n/a' if i == 6 else str(motor))
+
+
+def test_the_validator_agrees_with_a_cohort(cohort):
+    validator = Path(sys.executable).with_name('bids-validator-deno')
+    if not validator.exists():
+        pytest.skip('bids-validator-deno is not installed beside Python')
+    done = subprocess.run(
+        [validator, cohort.directory], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize('count', [0, 9, 1000, -3])
+def test_cohorts_of_other_sizes_are_refused(tmp_path, count):
+    with pytest.raises(InputError, match=str(count)):
+        write_tutorial(tmp_path / 'tutorial', cohort=count)
+    assert not (tmp_path / 'tutorial').exists()

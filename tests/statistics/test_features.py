@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from helpers.score_results import ATLAS, REGIONS, SHAPE, percentages, write_cohort_results
 
+from lacuna.bids.outputs import output_name
 from lacuna.errors import InputError
 from lacuna.statistics.features import (
     distinct,
@@ -15,6 +16,7 @@ from lacuna.statistics.features import (
     read_features,
     select_lesions,
 )
+from lacuna.utils.names import sidecar_path
 
 
 @pytest.fixture(scope='module')
@@ -71,6 +73,26 @@ def test_results_that_do_not_match_are_left_out(tmp_path):
         table.write_text(table.read_text().replace('LH_Vis_1', 'LH_Third_1'))
     with pytest.raises(InputError, match='do not match'):
         read_features(select_lesions(tmp_path), 'parcels')
+
+
+def test_bundles_load_and_networks_have_tables_of_their_own(tmp_path):
+    """Each output has a name of its own among those of a lesion."""
+    values = percentages(3)
+    write_cohort_results(tmp_path, values)
+    for kind, key in (
+        ('load', 'lesion_load'),
+        ('networks', 'network_disconnection'),
+        ('bundles', 'bundle_disconnection'),
+    ):
+        for source in tmp_path.glob('sub-*/**/*_parcelstats.tsv'):
+            if source.name.endswith(f'_atlas-{ATLAS}_desc-disconnectionpct_parcelstats.tsv'):
+                target = source.with_name(output_name(source.name.split('_method')[0], key, atlas=ATLAS))
+                text = source.read_text()
+                target.write_text(text.replace('region', 'bundle') if kind == 'bundles' else text)
+                sidecar_path(target).write_text(sidecar_path(source).read_text())
+        (found,) = read_features(select_lesions(tmp_path), kind)
+        assert (found.kind, found.atlas) == (kind, ATLAS)
+        np.testing.assert_array_equal(found.values, values)
 
 
 def test_results_that_are_not_there(written):

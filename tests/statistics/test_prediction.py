@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from lacuna.errors import InputError
 from lacuna.statistics import prediction
-from lacuna.statistics.prediction import accuracy, cross_validate, pls_paths, predict, read_cv
+from lacuna.statistics.prediction import accuracy, cross_validate, pls_paths, predict, read_cv, ridge_paths
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +31,8 @@ def test_paths_are_those_of_scikit_learn():
         for column in range(3):
             fit = PLSRegression(components, scale=False).fit(values, targets[:, column])
             np.testing.assert_allclose(paths[components - 1, :, column], fit.coef_.ravel(), atol=1e-12)
+    for penalty, path in zip((0.1, 50.0), ridge_paths(values, targets, np.array([0.1, 50.0])), strict=True):
+        np.testing.assert_allclose(path, Ridge(penalty).fit(values, targets).coef_.T, atol=1e-12)
     # no more components than axes
     np.testing.assert_allclose(
         pls_paths(values[:, :2], targets, 5)[4], pls_paths(values[:, :2], targets, 2)[1], atol=1e-9
@@ -82,8 +84,10 @@ def test_random_features_predict_nothing():
     found = []
     for draw in range(100):
         score, features = rng.normal(size=(40, 1)), rng.random((40, 50))
-        means, guess, _ = cross_validate(draw, score, features, np.empty((40, 0)), 5, 0.1)
-        found.append([accuracy(score, means, guess[model])['r'][0] for model in ('baseline', 'ridge', 'pls')])
+        means, guess, fold = cross_validate(draw, score, features, np.empty((40, 0)), 5, 0.1)
+        found.append(
+            [accuracy(score, means, guess[model], fold)['r'][0] for model in ('baseline', 'ridge', 'pls')]
+        )
     assert np.abs(np.mean(found, axis=0)).max() < 0.05
 
 
@@ -128,7 +132,14 @@ def test_cross_validations_that_there_are_not(text):
 
 
 def test_accuracy_by_hand():
-    truth = np.array([[0.0], [1], [2], [3]])
-    found = accuracy(truth, np.full((4, 1), 1.5), np.array([[0.5], [1], [2], [2.5]]))
-    assert found['r2'][0] == pytest.approx(1 - 0.5 / 5)
-    assert found['mae'][0] == 0.25
+    truth, fold = np.array([[0.0], [1], [2], [3], [7], [5]]), np.array([0, 0, 0, 1, 1, 1])
+    means = np.array([[5.0]] * 3 + [[1.0]] * 3)
+    guess = np.array([[0.5], [1], [3], [4], [6], [6]])
+    found = accuracy(truth, means, guess, fold)
+    assert found['r2'][0] == pytest.approx(1 - 4.25 / (25 + 16 + 9 + 4 + 36 + 16))
+    assert found['mae'][0] == pytest.approx(4.5 / 6)
+    within = [np.corrcoef(truth[fold == each, 0], guess[fold == each, 0])[0, 1] for each in (0, 1)]
+    assert found['r'][0] == pytest.approx(np.mean(within))
+    alone = accuracy(truth, means, guess, np.arange(6))
+    assert alone['r'][0] == pytest.approx(np.corrcoef((truth - means)[:, 0], (guess - means)[:, 0])[0, 1])
+    assert accuracy(truth, means, means, fold)['r'][0] == 0

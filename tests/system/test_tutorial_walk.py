@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from helpers.validator import errors, errors_of_results
 
 
 def test_walk(tmp_path, lacuna_here, synthetic):
@@ -66,3 +67,6 @@ def test_walk(tmp_path, lacuna_here, synthetic):
     page = (out / 'group.html').read_text()
     for label in group.index:
         assert f'href="{label}.html"' in page
+
+    assert errors(out) == {}
+    assert errors_of_results(out, tmp_path / 'view') == {}
