@@ -310,7 +310,7 @@ class BundleDisconnection:
     mask: Any = field(repr=False)
 
     def of_sample(self, most: int) -> dict[str, np.ndarray]:
-        """Which of a sample of the streamlines cut (see :mod:`lacuna.streamlines.sample`) belong to each bundle."""
+        """Which of a sample of the streamlines cut (at most `most`, evenly over their order) belong to each bundle."""
         ids = self.streamlines
         return self.bundles.groups.among(ids[spread(len(ids), most)] if len(ids) else ids)
 
