@@ -15,8 +15,8 @@ from lacuna.errors import InputError, shorten
 from lacuna.execution.plugins.file import PluginChoice, read_plugin
 from lacuna.images.masks import check_threshold
 from lacuna.images.spaces import RESOLUTIONS, world_space
-from lacuna.streamlines.bundles import OWN_GROUPS, check_bundles_label
 from lacuna.streamlines.endpoints import RULES
+from lacuna.streamlines.files.bundle_tables import OWN_GROUPS, check_bundles_label
 from lacuna.streamlines.null_settings import NEED_REFERENCE, WITHIN, NullSettings
 from lacuna.utils.names import check_name
 

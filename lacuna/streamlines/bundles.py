@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,12 +11,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lacuna.errors import InputError, TractogramError
+from lacuna.errors import TractogramError
 from lacuna.images.load import visited_load
 from lacuna.images.memberships import Memberships
 from lacuna.images.nifti import voxels
 from lacuna.measures import wilson_interval
-from lacuna.streamlines.files.bundle_tables import read_bundles
+from lacuna.streamlines.files.bundle_tables import (
+    OWN_GROUPS,
+    bundles_label,
+    check_bundles_label,
+    read_bundles,
+)
 from lacuna.streamlines.files.formats import bundle_table, open_tractogram, without_extension
 from lacuna.streamlines.files.trx import TrxHeader, read_groups
 from lacuna.streamlines.sample import spread
@@ -28,8 +32,6 @@ if TYPE_CHECKING:
 
     from lacuna.streamlines.index.query import Index
 
-#: instead of a table, the bundles that the tractogram has itself
-OWN_GROUPS = 'groups'
 #: version of the files of groups and visits, a part of their keys in the cache
 VERSION = 1
 
@@ -159,28 +161,6 @@ class Groups:
         return cls(tuple(content['names'].tolist()), content['group_starts'], content['members'])
 
 
-def bundles_label(name: str) -> str:
-    """Return the name of a set of bundles in file names, from the name of its file: lower-case letters and digits.
-
-    >>> bundles_label('ICBM152_adult'), bundles_label('HCP-842_bundles')
-    ('icbm152adult', 'hcp842')
-    """
-    return re.sub('[^0-9a-z]', '', name.lower().removesuffix('_bundles')) or 'bundles'
-
-
-def check_bundles_label(name: str) -> str:
-    """Return a name for a set of bundles that is valid in file names.
-
-    Raises
-    ------
-    lacuna.errors.InputError
-    """
-    if not re.fullmatch('[0-9a-z]+', name):
-        message = f"the name '{name}' of the bundles may only have lower-case letters and digits"
-        raise InputError(message)
-    return name
-
-
 class NamedBundles(NamedTuple):
     """The bundles of a tractogram.
 
@@ -260,6 +240,11 @@ class BundleSet:
     lengths: np.ndarray
     visits: Memberships
 
+    @cached_property
+    def mean_lengths(self) -> np.ndarray:
+        """(bundles,) mean length of the streamlines of each, mm; NaN where there are none."""
+        return self.groups.mean(self.lengths)
+
     @classmethod
     def from_index(cls, groups: Groups, index: Index) -> BundleSet:
         """From the index of the tractogram, for the grid of its densities."""
@@ -327,7 +312,7 @@ class BundleDisconnection:
             'low': 100.0 * low,
             'high': 100.0 * high,
             'load_pct': visited_load(self.mask, self.bundles.visits),
-            'length_mean_mm': groups.mean(lengths),
+            'length_mean_mm': self.bundles.mean_lengths,
             'length_mean_disconnected_mm': groups.mean(lengths, self.streamlines),
         }
 
