@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lacuna.bids.origins import FoundMask
+from lacuna.bids.origins import FoundMask, atlas_source
 from lacuna.bids.outputs import figure_name
 from lacuna.bids.results import LesionResults
 from lacuna.bids.sidecars import save
+from lacuna.errors import InputError
 from lacuna.images import plausibility
+from lacuna.images.atlases import Atlas, read_parcellation
+from lacuna.images.cortex import vertex_parcels
 from lacuna.images.masks import KnownMask, Mask
 from lacuna.images.plausibility import MaskFacts, mask_doubts, measure_mask
 from lacuna.reports import checks
@@ -24,10 +27,12 @@ from lacuna.reports.figures import brain as figures
 from lacuna.reports.figures import connectivity as charts
 from lacuna.reports.figures.frame import load_image, load_template, mask_in_frame, to_frame
 from lacuna.reports.figures.style import drawing, png_bytes, svg_bytes
+from lacuna.reports.figures.surface import surface_figure
 from lacuna.reports.figures.viewer import SCRIPTS, viewer_page, viewer_scripts
 from lacuna.reports.summary import summary_fragment, viewer_fragment
 from lacuna.streamlines.sample import read_sample
-from lacuna.utils.files import remove_leftovers, write_if_changed
+from lacuna.utils.files import dig, read_json, remove_leftovers, write_if_changed
+from lacuna.utils.names import sidecar_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,6 +79,9 @@ def draw_reportlets(
             for name, figure in _atlas_figures(lesion, atlas):
                 path = folder / figure_name(lesion.stem, name, '.svg', atlas=atlas)
                 written.append(_write(path, svg_bytes(figure())))
+            if surface := _surface(lesion, atlas):
+                path = folder / figure_name(lesion.stem, 'surface', '.png', atlas=atlas)
+                written.append(_write(path, png_bytes(surface)))
     if viewer:
         page = _viewer_name(lesion.stem)
         pages[page] = viewer_page(
@@ -198,6 +206,34 @@ def _atlas_figures(lesion: LesionResults, atlas: str) -> list[tuple[str, Callabl
             cut = lesion.matrix(atlas, 'mask_matrix')
             found.append(('connectogram', partial(charts.connectogram_figure, cut, percent)))
     return found
+
+
+def _surface(lesion: LesionResults, atlas: str) -> Figure | None:
+    """The parcels on the cortex; None if the atlas has none there, or is no longer where and what it was."""
+    table = lesion.path('roi_disconnection', atlas)
+    sidecar = (read_json(sidecar_path(table)) if table else None) or {}
+    source = atlas_source(lesion.root, sidecar, lesion.links)
+    if source is None:
+        return None
+    try:
+        names, parcels = _on_cortex(source, str(dig(sidecar, 'Atlas', 'SHA256')))
+    except InputError:
+        return None
+    percent = lesion.parcels(atlas)
+    if parcels is None or tuple(map(str, percent.index)) != names:
+        return None
+    values = percent.to_numpy(float)
+    return surface_figure(values, parcels, auto=own_scale(values))
+
+
+@lru_cache(maxsize=16)
+def _on_cortex(atlas: Atlas, sha256: str) -> tuple[tuple[str, ...], dict[str, np.ndarray] | None]:
+    """The names of the parcels, and the parcels of the vertices of the cortex; once for all lesions of a process."""
+    parcellation = read_parcellation(atlas)
+    if parcellation.sha256 != sha256:
+        message = f'the atlas {atlas.name} has changed'
+        raise InputError(message)
+    return parcellation.names, vertex_parcels(parcellation)
 
 
 def _write(path: Path, content: bytes) -> Path:
