@@ -189,7 +189,7 @@ class LesionResults:
         """Return the tables, matrices and statistics, which go into group tables."""
         for target, path in self.files.items():
             output = outputs()[target.key]
-            if output.extension == '.json' or output.suffix in _COLLECTED:
+            if output.extension == '.json' or (output.suffix in _COLLECTED and not output.nulls):
                 yield Member(path, target, self.stem, self._made_by(target))
 
     def _made_by(self, target: Target) -> Path | None:

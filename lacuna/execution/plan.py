@@ -16,6 +16,7 @@ from lacuna.bids.outputs import BASIC_TARGETS, Target, connectome_tdi_path
 from lacuna.bids.sidecars import is_whole
 from lacuna.errors import InputError, MaskError, shorten
 from lacuna.execution.config import RunConfig
+from lacuna.execution.nulls import null_metadata, null_settings
 from lacuna.execution.regions import (
     ProbabilityAtlas,
     RunAtlases,
@@ -42,6 +43,7 @@ from lacuna.images.transforms import Transform, find_transform_of_points
 from lacuna.streamlines.bundles import NamedBundles
 from lacuna.streamlines.endpoints import Coverage
 from lacuna.streamlines.files.bundle_tables import write_bundles
+from lacuna.streamlines.null_settings import NullSettings
 from lacuna.streamlines.sample import gap_warning
 from lacuna.streamlines.tractogram import Tractogram, TractogramInSpace, digest
 from lacuna.utils.cache import cached
@@ -113,6 +115,8 @@ class RunPlan:
         By space, the atlases asked for: a :class:`lacuna.execution.regions.RunAtlases`.
     bundles : lacuna.streamlines.bundles.NamedBundles or None
         Bundles of the tractogram.
+    nulls : lacuna.streamlines.null_settings.NullSettings or None
+        How null lesions are made, if there are any.
     movements : mapping
         By source and target space, for those that differ: a :class:`lacuna.images.transforms.Transform`.
     """
@@ -132,6 +136,7 @@ class RunPlan:
     connectome_metadata: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     atlases: Mapping[str, RunAtlases] = field(default_factory=dict)
     bundles: NamedBundles | None = None
+    nulls: NullSettings | None = None
     movements: Mapping[tuple[str, str], Transform] = field(default_factory=dict)
 
     def alignment(self, space: str) -> TractogramInSpace:
@@ -258,6 +263,7 @@ def make_plan(
         mask_warnings=masks.doubts,
         atlases=atlases,
         bundles=bundles,
+        nulls=null_settings(config),
         movements=_movements(tractogram, atlases),
     )
     misplaced = tractogram_doubt(tractogram.info.brain_pct)
@@ -292,12 +298,13 @@ def _compared(plan: RunPlan, usable: Iterable[MaskFile], misplaced: str | None) 
         }
         for space, found in plan.atlases.items()
     }
+    nulls = null_metadata(plan.nulls, plan.cache)
     todo, done = [], []
     conflicts: dict[str, list[str]] = {}
     own_sidecars = set()
     for mask in usable:
         packed = plan.masks[mask.path]
-        metadata = mask_metadata(config, tractogram, mask, packed.sha256, common[mask.space], links)
+        metadata = mask_metadata(config, tractogram, mask, packed.sha256, common[mask.space], links) | nulls
         targets = plan.targets(mask.space)
         missing, differing = missing_outputs(config.output_dir, mask, targets, metadata, atlases[mask.space])
         own_sidecars.add(

@@ -39,6 +39,13 @@ _OF_PARCELS = {
         'delta_sspl', 'indirect_disconnection', 'parcel_delta_sspl', 'higher_order_statistics',
     ),
 }  # fmt: skip
+#: what each setting asks for of each atlas if there are null lesions
+_NULLS_OF_PARCELS = {
+    'compute_disconnectivity_matrix': ('null_matrix', 'expected_matrix'),
+    'compute_roi_disconnection': ('null_parcels',),
+    'compute_networks': ('null_networks',),
+}
+_NULLS = ('null_percentile', 'null_z', 'null_statistics')
 _OF_PROBABILITIES = ('lesion_load', 'lesion_probability')
 
 
@@ -163,11 +170,17 @@ def check_bundles_name(bundles: NamedBundles | None, atlases: RunAtlases) -> Non
 
 def wanted_targets(config: RunConfig, atlases: RunAtlases, bundles: NamedBundles | None) -> list[Target]:
     """All outputs of a mask."""
-    keys = [key for setting, made in _OF_PARCELS.items() if getattr(config, setting) for key in made]
+    nulls = bool(config.null_lesions)
+    asked = [_OF_PARCELS, *([_NULLS_OF_PARCELS] if nulls else [])]
+    keys = [
+        key for each in asked for setting, made in each.items() if getattr(config, setting) for key in made
+    ]
     return [
         *BASIC_TARGETS,
         *([SAMPLE] if config.report == 'full' else []),
         *([Target('bundle_disconnection', bundles.name)] if bundles else []),
+        *([Target(key) for key in _NULLS] if nulls else []),
+        *([Target('null_bundles', bundles.name)] if bundles and nulls else []),
         *(Target(key, each.atlas.name) for each in atlases.parcellations for key in keys),
         *(Target(key, each.atlas.name) for each in atlases.probabilities for key in _OF_PROBABILITIES),
     ]

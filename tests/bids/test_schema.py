@@ -185,9 +185,11 @@ def test_what_somebody_ignores_stays():
 
 
 def test_it_is_a_schema_of_bids():
-    """By the schema of schemas, but for the map: the name that the tutorial gives it has no suffix."""
+    """By the schema of schemas, but for maps: the name that the tutorial gives them has no suffix."""
     jsonschema = pytest.importorskip('jsonschema')
     meta = json.loads(resources.files('bidsschematools').joinpath('data/metaschema.json').read_text())
     found = jsonschema.validators.validator_for(meta)(meta).iter_errors(extended_schema())
-    rule = ['rules', 'files', 'deriv', 'lacuna', 'disconnection_map', 'suffixes', 0]
-    assert [list(error.absolute_path) for error in found] == [rule]
+    maps = {key for key, output in outputs().items() if output.level == 'mask' and output.suffix is None}
+    rules = {('rules', 'files', 'deriv', 'lacuna', key, 'suffixes', 0) for key in maps}
+    assert {tuple(error.absolute_path) for error in found} == rules
+    assert 'disconnection_map' in maps

@@ -13,7 +13,8 @@ from lacuna.images.restrictions import lesion_frequency
 from lacuna.images.spaces import standard_grid
 from lacuna.significance import familywise_p, p_values, pooled_p, smallest_p
 from lacuna.streamlines.index.moved import MovableBody
-from lacuna.streamlines.null_lesions import NullSettings, null_lesions, random_numbers
+from lacuna.streamlines.null_lesions import null_lesions, random_numbers
+from lacuna.streamlines.null_settings import NullSettings
 from lacuna.streamlines.nulls import NullDisconnection, Targets
 from lacuna.testing import world_coordinates, write_mask
 
@@ -272,13 +273,13 @@ def test_a_real_lesion_at_two_places(hcp842, shared):
     assert ((p < 1) <= (cut > 0)).all()
     assert (p == p.T).all()
 
-    topographic = found.topographic(ATLAS)
+    topographic = found.edges(ATLAS)
     full = lesion.parcels(ATLAS).full_matrix.to_numpy()
     np.testing.assert_allclose((topographic['expected'] * full / 100).sum(axis=1), cut.sum(axis=1), atol=0.01)
-    z = topographic['z'].to_numpy()
+    z = topographic['excess'].to_numpy()
     assert np.abs(z).max() > 5
     assert ((z > 0) <= (cut > full * topographic['expected'].to_numpy() / 100 - 1e-6)).all()
-    assert 0.5 < found.statistics['topographic_correlation'][ATLAS] < 1
+    assert 0.5 < found.statistics[f'topographic_correlation_{ATLAS}'] < 1
 
     middle = np.argwhere(body.voxels).mean(axis=0)
     moved = image(body.voxels, np.rint(np.array([-36, -44, 20]) - middle))

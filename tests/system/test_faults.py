@@ -260,3 +260,16 @@ def test_slow_rename(tmp_path, cohort_command, hook):
 
 def _temporary(folder):
     return {name: content for name, content in results(folder).items() if '.tmp-' in name}
+
+
+def test_processes_that_start_from_a_server(tmp_path, hook, lacuna_command):
+    """As they do by default from Python 3.14 on."""
+    toy = write_cohort(tmp_path, MASKS)
+    start = 'import multiprocessing\nmultiprocessing.set_start_method("forkserver")'
+    for out, method in (('here', {}), ('there', hook(start))):
+        done = lacuna_command(
+            'run', 'snm', tmp_path / 'bids', tmp_path / out, '--connectome-path', toy.tracks, '--nprocs', 2, '--no-report', **method
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert results(tmp_path / 'there') == results(tmp_path / 'here')
+    assert len(results(tmp_path / 'there')) > MASKS

@@ -57,7 +57,7 @@ def test_source_distribution(tmp_path):
         '.gitignore',
         '*.md',
         'LICENSE',
-        'benchmarks/bench.png',
+        'benchmarks/*.png',
         'docs',
         'lacuna',
         'pyproject.toml',

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
@@ -105,3 +106,17 @@ def test_files_that_a_stranger_looks_for():
         '.github/pull_request_template.md',
     ):
         assert Path(ROOT / name).stat().st_size > 100, name
+
+
+def test_the_recipe_for_conda_has_the_same_dependencies():
+    recipe = yaml.safe_load((ROOT / 'tools/conda/recipe.yaml').read_text())
+    project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
+    other = {'matplotlib-base': 'matplotlib', 'python-zlib-ng': 'zlib-ng'}
+    found = {other.get(name, name): bound for name, bound in map(str.split, recipe['requirements']['run'])}
+    assert found.pop('python') == project['requires-python']
+    assert found == {
+        name.lower(): bound.replace(' ', '')
+        for name, bound in (each.split(' ', 1) for each in project['dependencies'])
+    }
+    commands = [f'{name} = {target}' for name, target in project['scripts'].items()]
+    assert recipe['build']['python']['entry_points'] == commands
