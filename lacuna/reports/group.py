@@ -17,6 +17,7 @@ from lacuna.reports.figures.brain import map_figure
 from lacuna.reports.figures.frame import SHAPE, load_image, load_template, mask_in_frame, to_frame
 from lacuna.reports.figures.group import distribution_figure, heat_figure, outliers
 from lacuna.reports.figures.style import drawing, png_bytes, svg_bytes
+from lacuna.reports.similarity import similarities, similarity_html
 from lacuna.reports.summary import warnings_html
 from lacuna.utils.files import data_text, write_if_changed
 from lacuna.utils.processes import thread_map
@@ -138,6 +139,8 @@ def write_group_report(
             sections.append(f'<section id="Lesions"><h2>Lesions</h2>{_table(rows, output.parent)}</section>')
         for space in sorted(sums):
             sections += _map_sections(space, sums[space])
+        if alike := list(similarities(lesions)):
+            sections.append(similarity_html(alike))
         sections += _atlas_sections(lesions)
     write_if_changed(output, _page(len(lesions), sections).encode())
     return output
