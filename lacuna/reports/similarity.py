@@ -85,12 +85,12 @@ def similarity_html(rows: Sequence[Similarity]) -> str:
             )
         body.append(f'<tr>{cells}</tr>')
     return (
-        '<section id="Specificity"><h2>Specificity</h2><p class="caption">Correlation of the map of each lesion with the mean '
+        '<p class="caption">Correlation of the map of each lesion with the mean '
         f'map of the others (median {before:.2f}), and the same of the maps in standard deviations of their null lesions '
         f'(median {after:.2f}): what is lost between them is common to any lesion of such a shape. The last column is the '
         f'share of the ranks of a map that the density of the tractogram explains (median {degree:.1f} %).</p>'
         '<div class="scroll"><table class="sortable">'
-        f'<thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div></section>'
+        f'<thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
     )
 
 

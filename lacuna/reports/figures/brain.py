@@ -109,6 +109,29 @@ def map_figure(
     return figure
 
 
+def statistic_figure(template: Template, values: np.ndarray, found: np.ndarray, label: str) -> Figure:
+    """Draw a map of a statistic with a sign on the template, in three planes, with the outline of what was found.
+
+    Parameters
+    ----------
+    template : Template
+    values : numpy.ndarray
+        0 where nothing was tested.
+    found : numpy.ndarray
+        bool.
+    label : str
+        Label of the colour scale.
+    """
+    figure, rows = _mosaic(template, _bulk(found if found.any() else values != 0), bar=True)
+    highest = float(np.abs(values).max()) or 1.0
+    for axes, row in rows:
+        shown = np.ma.masked_equal(row(values), 0)
+        image = axes.imshow(shown, cmap='RdBu_r', alpha=0.85, vmin=-highest, vmax=highest, **_AS_IS)
+        _contour(axes, row(found), 'black')
+    _bar(figure, image, figure.add_axes((0.94, 0.3, 0.012, 0.4)), highest, label)
+    return figure
+
+
 def glass_figure(
     template: Template, percent: np.ndarray, lesion: np.ndarray | None, *, auto: float | None = None
 ) -> Figure:
