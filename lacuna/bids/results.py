@@ -103,8 +103,8 @@ class LesionResults:
 
     @property
     def bundle_sets(self) -> list[str]:
-        """Names of the sets of bundles with results, usually one."""
-        return sorted({each.atlas for each in self.files if each.atlas and each.made_from == 'bundles'})
+        """Names of the sets of bundles with a table, usually one."""
+        return sorted(str(each.atlas) for each in self.files if each.key == 'bundle_disconnection')
 
     def path(self, key: str, atlas: str | None = None) -> Path | None:
         """Return the file of an output; None if it does not exist."""
@@ -422,5 +422,9 @@ def find_results(root: Path, subject: str | None = None) -> Results:
         sample = figures_dir(root, lesion.subject) / output_name(stem, SAMPLE.key, space=spaces[stem])
         if sample.is_file():
             found[SAMPLE] = sample
+        for target in {Target('sample_bundles', each.atlas) for each in found if each.made_from == 'bundles'}:
+            name = output_name(stem, target.key, atlas=str(target.atlas))
+            if (path := figures_dir(root, lesion.subject) / name).is_file():
+                found[target] = path
         lesions.append(LesionResults(stem, spaces[stem], found, root, links))
     return Results(root, lesions, twice=twice)

@@ -14,7 +14,7 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.bids.outputs import BASIC_TARGETS, SAMPLE, Target, connectome_tdi_path
 from lacuna.execution.plan import MaskJob, RunPlan
-from lacuna.execution.regions import ProbabilityAtlas, names_from
+from lacuna.execution.regions import ProbabilityAtlas, bundle_table, names_from
 from lacuna.execution.tasks import MOST_SAMPLED
 from lacuna.images.atlases import Parcellation
 from lacuna.interfaces.bids import DerivativesDataSink, SaveFile
@@ -27,6 +27,9 @@ from lacuna.workflows.connectome import init_alignment_wf, init_connectome_wf
 from lacuna.workflows.nulls import init_null_wf
 from lacuna.workflows.resources import SMALL, of_streamlines
 from lacuna.workflows.snm import engine_fields, init_snm_wf
+
+#: outputs that are of the sample of streamlines
+_SAMPLED = {SAMPLE.key, 'sample_bundles'}
 
 
 def init_cohort_wf(
@@ -170,21 +173,21 @@ def init_space_wf(
         if atlas.atlas.name in names_from('regions', targets):
             node = _regions_node(plan, atlas, space)
             tables[f'regions_{atlas.atlas.name}'] = node, 'out_file'
-    for bundles in names_from('bundles', targets):
+    if plan.bundles and names_from('bundles', targets):
         part = init_bundle_set_wf(
             engine=config.engine,
             cached_bundles=plan.cached_bundles(space),
             tck_upsample=config.tck_upsample,
             **shared,
         )
-        part.inputs.inputnode.table = str(plan.write_bundles())
+        part.inputs.inputnode.table = str(bundle_table(plan.bundles, plan.cache))
         part.inputs.inputnode.streamlines_total = plan.tractogram.streamlines_total
         sources = [(tracks, field, 'tracks'), (connectome, 'outputnode.full_tdi', 'full_tdi')]
         if config.engine == 'index':
             sources = [(connectome, 'outputnode.index', 'index')]
         for node, output, entry in sources:
             workflow.connect(node, output, part, f'inputnode.{entry}')
-        tables[f'bundles_{bundles}'] = part, 'outputnode.bundles'
+        tables[f'bundles_{plan.bundles.name}'] = part, 'outputnode.bundles'
 
     for job in jobs:
         one = init_mask_wf(
@@ -281,7 +284,7 @@ def init_mask_wf(
         spared_threshold=spared_threshold,
         load=names_from('regions', plain),
         bundles=names_from('bundles', plain),
-        most_sampled=MOST_SAMPLED if SAMPLE in job.missing else 0,
+        most_sampled=MOST_SAMPLED if {each.key for each in job.missing} & _SAMPLED else 0,
         tck_upsample=tck_upsample,
         binarize=binarize,
         packed=job.packed,

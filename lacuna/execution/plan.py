@@ -42,11 +42,9 @@ from lacuna.images.spaces import check_space, standard_grid
 from lacuna.images.transforms import Transform, find_transform_of_points
 from lacuna.streamlines.bundles import NamedBundles
 from lacuna.streamlines.endpoints import Coverage
-from lacuna.streamlines.files.bundle_tables import write_bundles
 from lacuna.streamlines.null_settings import NullSettings
 from lacuna.streamlines.sample import gap_warning
 from lacuna.streamlines.tractogram import Tractogram, TractogramInSpace, digest
-from lacuna.utils.cache import cached
 from lacuna.utils.names import parse_entities, sidecar_path
 from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
@@ -182,16 +180,6 @@ class RunPlan:
         config, engine = self.config, self.engine_version or self.config.engine
         grid = standard_grid(space, config.output_resolution)
         return self.alignment(space).bundles_path(self.bundles.groups, grid, config.tck_upsample, engine)
-
-    def write_bundles(self) -> Path:
-        """The table of the bundles, which is written into the cache if it is not there."""
-        assert self.bundles  # noqa: S101
-        groups = self.bundles.groups
-        path = self.cache / 'bundles' / f'{groups.sha256[:32]}.tsv'
-        cached(
-            path, lambda: write_bundles(path, {name: groups[row] for row, name in enumerate(groups.names)})
-        )
-        return path
 
     def doubts_of_endpoints(self) -> list[str]:
         """What is doubtful about the atlases, as far as the ends of the streamlines are known, and not said yet."""

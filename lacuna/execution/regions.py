@@ -23,6 +23,7 @@ from lacuna.images.atlases import (
 from lacuna.images.load import is_probability_atlas, read_probabilities
 from lacuna.images.regions import VERSION, read_identity, save_regions
 from lacuna.streamlines.bundles import NamedBundles, find_bundles
+from lacuna.streamlines.files.bundle_tables import write_bundles
 from lacuna.streamlines.inspection import checksum
 from lacuna.streamlines.tractogram import Tractogram, digest
 from lacuna.utils.cache import cached
@@ -156,6 +157,14 @@ def read_bundles_of(config: RunConfig, tractogram: Tractogram) -> NamedBundles |
     return find_bundles(tractogram.path, tractogram.tracks, tractogram.streamlines_total, source, name)
 
 
+def bundle_table(bundles: NamedBundles, cache: Path) -> Path:
+    """The table of the bundles, wherever they were read: it is put into the cache if it is not there."""
+    groups = bundles.groups
+    path = cache / 'bundles' / f'{groups.sha256[:32]}.tsv'
+    cached(path, lambda: write_bundles(path, {name: groups[row] for row, name in enumerate(groups.names)}))
+    return path
+
+
 def check_bundles_name(bundles: NamedBundles | None, atlases: RunAtlases) -> None:
     """Refuse bundles with the name of an atlas: both are the value of the same entity.
 
@@ -178,12 +187,16 @@ def wanted_targets(config: RunConfig, atlases: RunAtlases, bundles: NamedBundles
     return [
         *BASIC_TARGETS,
         *([SAMPLE] if config.report == 'full' else []),
-        *([Target('bundle_disconnection', bundles.name)] if bundles else []),
+        *(Target(key, bundles.name) for key in _of_bundles(config) if bundles),
         *([Target(key) for key in _NULLS] if nulls else []),
-        *([Target('null_bundles', bundles.name)] if bundles and nulls else []),
         *(Target(key, each.atlas.name) for each in atlases.parcellations for key in keys),
         *(Target(key, each.atlas.name) for each in atlases.probabilities for key in _OF_PROBABILITIES),
     ]
+
+
+def _of_bundles(config: RunConfig) -> tuple[str, ...]:
+    sample = ('sample_bundles',) if config.report == 'full' else ()
+    return ('bundle_disconnection', *sample, *(('null_bundles',) if config.null_lesions else ()))
 
 
 def names_from(kind: str, targets: Sequence[Target]) -> list[str]:

@@ -247,6 +247,7 @@ def outputs_of(found: Disconnection, shared: Shared, targets: Iterable[Target]) 
     from lacuna.bids.matrices import bundles_bytes, connection_file, parcels_bytes
     from lacuna.images.regions import region_load
     from lacuna.streamlines.connections import CutConnections
+    from lacuna.streamlines.files.bundle_tables import bundles_bytes as members_bytes
     from lacuna.streamlines.sample import sample_bytes
 
     @cache
@@ -266,8 +267,11 @@ def outputs_of(found: Disconnection, shared: Shared, targets: Iterable[Target]) 
         elif target.made_from == 'regions':
             contents[target] = parcels_bytes(shared.regions[name].names, load(name)[target.key])
         elif target.made_from == 'bundles':
-            bundles = shared.bundles[name]
-            contents[target] = bundles_bytes(bundles.groups.names, found.bundles(bundles).columns)
+            bundles = found.bundles(shared.bundles[name])
+            if target.key == 'sample_bundles':
+                contents[target] = members_bytes(bundles.of_sample(MOST_SAMPLED))
+            else:
+                contents[target] = bundles_bytes(bundles.bundles.groups.names, bundles.columns)
         elif target.key == 'summary':
             contents[target] = json_bytes(found.summary)
         elif target == SAMPLE:

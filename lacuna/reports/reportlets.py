@@ -22,10 +22,12 @@ from lacuna.images.plausibility import MaskFacts, mask_doubts, measure_mask
 from lacuna.reports import checks
 from lacuna.reports.figures import brain as figures
 from lacuna.reports.figures import connectivity as charts
+from lacuna.reports.figures.bundles import bundle_figure, load_figure
 from lacuna.reports.figures.frame import load_image, load_template, mask_in_frame, to_frame
 from lacuna.reports.figures.style import drawing, png_bytes, svg_bytes
-from lacuna.reports.figures.viewer import SCRIPTS, viewer_page, viewer_scripts
+from lacuna.reports.figures.viewer import SCRIPTS, ShownBundle, viewer_page, viewer_scripts
 from lacuna.reports.summary import summary_fragment, viewer_fragment
+from lacuna.streamlines.files.bundle_tables import read_bundles
 from lacuna.streamlines.sample import read_sample
 from lacuna.utils.files import remove_leftovers, write_if_changed
 
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: the tables of an atlas that are drawn
-REPORT_TABLES = ('disconnection_matrix', 'mask_matrix', 'full_matrix', 'roi_disconnection')
+REPORT_TABLES = ('disconnection_matrix', 'mask_matrix', 'full_matrix', 'roi_disconnection', 'lesion_load')
+#: those of bundles
+BUNDLE_TABLES = ('bundle_disconnection', 'sample_bundles')
 #: if most values of a map are below this, it is also drawn on its own scale
 _SMALL = 40.0
 
@@ -74,6 +78,9 @@ def draw_reportlets(
             for name, figure in _atlas_figures(lesion, atlas):
                 path = folder / figure_name(lesion.stem, name, '.svg', atlas=atlas)
                 written.append(_write(path, svg_bytes(figure())))
+        for name in lesion.bundle_sets:
+            path = folder / figure_name(lesion.stem, 'bundles', '.svg', atlas=name)
+            written.append(_write(path, svg_bytes(bundle_figure(lesion.bundles(name)))))
     if viewer:
         page = _viewer_name(lesion.stem)
         pages[page] = viewer_page(
@@ -82,6 +89,7 @@ def draw_reportlets(
             mask=(images.mask.data, images.mask.affine) if images.mask else None,
             percent=images.percent,
             streamlines=images.streamlines,
+            bundles=_shown_bundles(lesion, len(images.streamlines)),
         )
         pages[figure_name(lesion.stem, 'view', '.html')] = viewer_fragment(lesion, page)
         written += [_write(folder / name, script) for name, script in viewer_scripts(lesion.space).items()]
@@ -134,6 +142,20 @@ def _read(lesion: LesionResults, masks: Mapping[Path, KnownMask]) -> _Images:
     percent = load_image(disconnection) if disconnection else None
     streamlines, spacing = read_sample(sample) if sample else ([], None)
     return _Images(found, percent, streamlines, spacing)
+
+
+def _shown_bundles(lesion: LesionResults, sampled: int) -> list[ShownBundle]:
+    """Return the bundles of the first set with streamlines in the sample, those that lose most first."""
+    for name in lesion.bundle_sets:
+        if sampled and (path := lesion.path('sample_bundles', name)):
+            percent = lesion.bundles(name)['value']
+            shown = [
+                ShownBundle(bundle, float(percent[bundle]), rows)
+                for bundle, rows in read_bundles(path, sampled).items()
+                if bundle in percent.index
+            ]
+            return sorted(shown, key=lambda bundle: -bundle.percent)
+    return []
 
 
 def _check(lesion: LesionResults, images: _Images) -> tuple[MaskFacts | None, list[str]]:
@@ -190,6 +212,9 @@ def _atlas_figures(lesion: LesionResults, atlas: str) -> list[tuple[str, Callabl
     found: list[tuple[str, Callable[[], Figure]]] = []
     if lesion.path('roi_disconnection', atlas):
         found.append(('parcels', partial(charts.parcel_figure, lesion.parcels(atlas))))
+        if lesion.path('lesion_load', atlas):
+            load = lesion.parcels(atlas, 'lesion_load')
+            found.append(('load', partial(load_figure, load, lesion.parcels(atlas))))
     if lesion.path('disconnection_matrix', atlas):
         percent = lesion.matrix(atlas)
         full = lesion.matrix(atlas, 'full_matrix') if lesion.path('full_matrix', atlas) else None
@@ -214,6 +239,7 @@ def results_stamp(lesions: Iterable[LesionResults], *, viewer: bool = True) -> s
     for lesion in lesions:
         paths = [lesion.path(key) for key in ('disconnection_map', 'summary', 'sample')]
         paths += [lesion.path(key, atlas) for atlas in lesion.atlases for key in REPORT_TABLES]
+        paths += [lesion.path(key, name) for name in lesion.bundle_sets for key in BUNDLE_TABLES]
         known += [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path]
     known += [] if viewer else [('no viewer', 0, 0)]
     return f'<!-- of {hashlib.sha256(repr(known).encode()).hexdigest()} -->\n'

@@ -37,6 +37,8 @@ def summary_fragment(
     rows.append(('Space', lesion.space))
     rows.append(('Template', load_template(lesion.space).source))
     rows.append(('Atlas', ', '.join(lesion.atlases) or 'none'))
+    if lesion.bundle_sets:
+        rows.append(('Bundles', ', '.join(lesion.bundle_sets)))
     if not lesion.path('sample'):
         rows.append(('Sample of streamlines', 'none, so streamlines are not drawn'))
     versions = lesion.metadata.get('SoftwareVersions')

@@ -20,6 +20,7 @@ from lacuna.measures import wilson_interval
 from lacuna.streamlines.files.bundle_tables import read_bundles
 from lacuna.streamlines.files.formats import bundle_table, open_tractogram, without_extension
 from lacuna.streamlines.files.trx import TrxHeader, read_groups
+from lacuna.streamlines.sample import spread
 from lacuna.utils.files import replacing
 
 if TYPE_CHECKING:
@@ -124,6 +125,21 @@ class Groups:
         number = self.sums(taken.astype(np.int64))
         total = self.sums(np.where(taken, own, 0.0))
         return np.divide(total, number, out=np.full(len(self), np.nan), where=number > 0)
+
+    def among(self, selected: np.ndarray) -> dict[str, np.ndarray]:
+        """Where the members of each bundle stand among some streamlines (numbers, each once); bundles without any are left out.
+
+        >>> Groups.of({'AF': np.array([0, 2]), 'none': np.array([3]), 'SLF': np.array([2, 9])}, 10).among(np.array([2, 9]))
+        {'AF': array([0]), 'SLF': array([0, 1])}
+        """
+        last = max(int(each.max()) if len(each) else -1 for each in (selected, self.members))
+        place = np.full(last + 1, -1)
+        place[selected] = np.arange(len(selected))
+        found = {
+            name: places[places >= 0]
+            for name, places in zip(self.names, np.split(place[self.members], self.starts[1:-1]), strict=True)
+        }
+        return {name: np.sort(places) for name, places in found.items() if len(places)}
 
     def _marks(self, selected: np.ndarray) -> np.ndarray:
         """(m,) bool, whether each member is selected."""
@@ -292,6 +308,11 @@ class BundleDisconnection:
     bundles: BundleSet
     streamlines: np.ndarray
     mask: Any = field(repr=False)
+
+    def of_sample(self, most: int) -> dict[str, np.ndarray]:
+        """Which of a sample of the streamlines cut (at most `most`, evenly over their order) belong to each bundle."""
+        ids = self.streamlines
+        return self.bundles.groups.among(ids[spread(len(ids), most)] if len(ids) else ids)
 
     @cached_property
     def columns(self) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -37,12 +38,19 @@ def write_bundles(path: str | Path, bundles: Mapping[str, np.ndarray]) -> None:
     bundles : mapping of str to numpy.ndarray
         Sorted numbers of the streamlines.
     """
-    with replacing(Path(path)) as temporary, temporary.open('w', encoding='utf-8', newline='') as stream:
-        table = csv.writer(stream, delimiter='\t', lineterminator='\n')
-        table.writerow(('bundle', 'first', 'count'))
-        for name, indices in bundles.items():
-            runs = np.split(indices, np.flatnonzero(np.diff(indices) != 1) + 1)
-            table.writerows((name, int(run[0]) if len(run) else 0, len(run)) for run in runs)
+    with replacing(Path(path)) as temporary:
+        temporary.write_bytes(bundles_bytes(bundles))
+
+
+def bundles_bytes(bundles: Mapping[str, np.ndarray]) -> bytes:
+    """Return what `write_bundles` writes."""
+    stream = StringIO(newline='')
+    table = csv.writer(stream, delimiter='\t', lineterminator='\n')
+    table.writerow(('bundle', 'first', 'count'))
+    for name, indices in bundles.items():
+        runs = np.split(indices, np.flatnonzero(np.diff(indices) != 1) + 1)
+        table.writerows((name, int(run[0]) if len(run) else 0, len(run)) for run in runs)
+    return stream.getvalue().encode()
 
 
 def read_bundles(path: str | Path, streamlines: int | None = None) -> dict[str, np.ndarray]:
