@@ -123,6 +123,17 @@ class LesionResults:
         path = self.path('summary')
         return (read_json(path) if path else None) or {}
 
+    @cached_property
+    def null_statistics(self) -> dict[str, Any]:
+        """The statistics of null lesions; empty if the file is missing or damaged."""
+        path = self.path('null_statistics')
+        return (read_json(path) if path else None) or {}
+
+    def null_bundles(self, name: str | None = None) -> pd.DataFrame:
+        """Return the table of the bundles among null lesions; `name` as for `bundles`."""
+        name = name or next(iter(self.bundle_sets), None)
+        return read_columns(self._existing('null_bundles', name), 'bundle')
+
     def matrix(self, atlas: str, key: str = 'disconnection_matrix') -> pd.DataFrame:
         """Return a matrix by region: ``disconnection_matrix``, ``mask_matrix``, ``intact_matrix`` or ``full_matrix``.
 

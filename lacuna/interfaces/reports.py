@@ -24,7 +24,7 @@ from lacuna.bids.outputs import Target, figures_dir
 from lacuna.bids.results import LesionResults
 from lacuna.reports.reportlets import BUNDLE_TABLES, REPORT_TABLES, draw_reportlets, publish_reportlets
 
-_FILES = ('disconnection_map', 'full_tdi', 'summary', 'sample')
+_FILES = ('disconnection_map', 'full_tdi', 'summary', 'sample', 'null_statistics')
 
 
 class _DrawReportletsInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
@@ -35,6 +35,7 @@ class _DrawReportletsInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
     full_tdi = File(exists=True, desc='density of all streamlines, on the grid of the map')
     summary = File(exists=True, desc='statistics (JSON)')
     sample = File(exists=True, desc='some of the streamlines cut (.tck)')
+    null_statistics = File(exists=True, desc='statistics of null lesions (JSON)')
     viewer = traits.Bool(True, usedefault=True, desc='whether to write the viewer')
     metadata = traits.Dict(traits.Str, traits.Any, desc='common content of the sidecars of the mask')
 

@@ -17,6 +17,7 @@ from lacuna.reports.figures.frame import SHAPE, load_image, load_template, mask_
 from lacuna.reports.figures.group import distribution_figure, heat_figure, outliers
 from lacuna.reports.figures.style import drawing, png_bytes, svg_bytes
 from lacuna.reports.page import keep_others, picture, section, whole_page
+from lacuna.reports.similarity import similarities, similarity_html
 from lacuna.reports.summary import warnings_html
 from lacuna.utils.files import write_if_changed
 from lacuna.utils.processes import thread_map
@@ -134,6 +135,8 @@ def write_group_report(
             sections.append(section('Lesions', _table(rows, output.parent)))
         for space in sorted(sums):
             sections += _map_sections(space, sums[space])
+        if alike := list(similarities(lesions)):
+            sections.append(section('Specificity', similarity_html(alike)))
         sections += _atlas_sections(lesions)
     body = ''.join(sections) or '<p class="box bad">No results.</p>'
     count = f'<p>{len(lesions)} lesion{"" if len(lesions) == 1 else "s"}.</p>'

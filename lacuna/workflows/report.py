@@ -69,9 +69,11 @@ def init_snm_report_wf(
         Optional, see :func:`lacuna.workflows.snm.init_snm_wf`.
     sample
         Optional: some of the streamlines cut (``.tck``).
+    null_statistics
+        Optional, see :func:`lacuna.workflows.nulls.init_null_wf`.
     disconnection_matrix_<atlas>, mask_matrix_<atlas>, full_matrix_<atlas>, roi_disconnection_<atlas>, lesion_load_<atlas>
         For each atlas; each is optional.
-    bundle_disconnection_<name>, sample_bundles_<name>
+    bundle_disconnection_<name>, sample_bundles_<name>, null_bundles_<name>
         For each set of bundles; each is optional.
 
     Outputs
@@ -81,7 +83,7 @@ def init_snm_report_wf(
     """
     check_atlas_names(atlases)
     workflow = Workflow(name=name)
-    fields = ['mask', 'disconnection_map', 'full_tdi', 'summary', 'sample']
+    fields = ['mask', 'disconnection_map', 'full_tdi', 'summary', 'sample', 'null_statistics']
     fields += [f'{table}_{atlas}' for atlas in atlases for table in REPORT_TABLES]
     fields += [f'{table}_{each}' for each in bundles for table in BUNDLE_TABLES]
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')

@@ -9,6 +9,9 @@ import pytest
 from helpers.cohort import tree
 
 import lacuna
+from lacuna.reports.figures.nulls import _density
+from lacuna.reports.participant import is_current, make_report
+from lacuna.reports.similarity import correlation, similarities
 from lacuna.testing import world_coordinates, write_mask
 
 SPACE = 'MNI152NLin6Asym'
@@ -108,6 +111,17 @@ def test_null_lesions_are_added_to_results(run, folder):
     assert 'seed of null lesions: 4 on disk, 0 now' in other.stderr
     assert run('out').returncode == 0  # without null lesions, those that are there do no harm
 
+    lesion = lacuna.load_results(out)[0]
+    pd.testing.assert_frame_equal(lesion.null_bundles(), found.bundles)
+    assert lesion.null_statistics == statistics
+
+    current = is_current(out, '01', viewer=False)
+    page = make_report(out, '01', viewer=False).read_text()
+    assert (current, is_current(out, '01', viewer=False)) == (False, True)
+    drawn = {path.name.rpartition('desc-')[2] for path in (out / 'sub-01/figures').iterdir()}
+    assert {'nullsummary_figure.html', 'nulls_figure.svg', 'nullbundles_figure.svg'} <= drawn
+    assert f'{statistics["null_places"]:,} places' in page
+
     (folder / 'plugin.yml').write_text('plugin: Linear\n')
     assert run('graph', *NULLS, '--use-plugin', folder / 'plugin.yml').returncode == 0
     graph = files(folder / 'graph')
@@ -136,3 +150,59 @@ def test_settings_that_do_not_fit(run, options, named):
     done = run('refused', *options)
     assert done.returncode == 2
     assert named in done.stderr
+
+
+def test_steps_of_a_distribution_have_the_area_of_their_share():
+    values = np.sort(np.random.default_rng(18).poisson(3, 500))
+    quantiles = {
+        f'n_q{at}': float(np.percentile(values, at, method='inverted_cdf')) for at in range(0, 101, 5)
+    }
+    heights, edges = _density(quantiles, 'n_q')
+    assert (edges[0], edges[-1]) == (values[0], values[-1])
+    below = np.cumsum(heights * np.diff(edges))
+    highest = {edge: max(at for at in range(0, 101, 5) if quantiles[f'n_q{at}'] == edge) for edge in edges}
+    np.testing.assert_allclose(below[-1] - below, [100 - highest[edge] for edge in edges[1:]], atol=1e-9)
+    assert _density({'n_q0': 4.0, 'n_q100': 4.0}, 'n_q')[0].tolist() == [1.0]
+
+
+@pytest.mark.slow
+def test_similarity_of_the_maps_of_a_cohort(folder, lacuna_here):
+    """Each with the mean of the others, computed anew; the page shows them. The cohort is the reference of its null lesions."""
+    lesion = nb.load(next((folder / 'bids').rglob('sub-01*_mask.nii.gz')))
+    for number, shift in ((1, 0), (2, 6), (3, -8)):
+        mask = np.roll(np.asanyarray(lesion.dataobj), shift, axis=1)
+        write_mask(
+            folder / f'three/sub-0{number}_space-{SPACE}_label-lesion_mask.nii.gz', mask, lesion.affine
+        )
+    words = (
+        '--connectome-path',
+        folder / 'toy.tck',
+        '--no-report',
+        '--bundles',
+        'none',
+        '--null-lesions',
+        100,
+    )
+    words += ('--null-within', 'reference', '--null-reference', folder / 'cohort')  # where they hit something
+    assert lacuna_here('bidsify', folder / 'three', folder / 'cohort', '--space', SPACE).returncode == 0
+    assert lacuna_here('run', 'snm', folder / 'cohort', folder / 'all', *words).returncode == 0
+    results = lacuna.load_results(folder / 'all')
+    support = nb.load(next((folder / 'all/connectome').glob('*.nii.gz'))).get_fdata() > 0
+    maps, z = (
+        np.array([nb.load(each.path(key)).get_fdata()[support] for each in results])
+        for key in ('disconnection_map', 'null_z')
+    )
+    found = list(similarities(results))
+    assert [row.lesion.stem for row in found] == [each.stem for each in results]
+    for row, each in enumerate(found):
+        others = np.arange(3) != row
+        assert each.before == pytest.approx(np.corrcoef(maps[row], maps[others].mean(axis=0))[0, 1])
+        assert each.after == pytest.approx(np.corrcoef(z[row], z[others].mean(axis=0))[0, 1])
+        assert each.degree == pytest.approx(100 * each.lesion.null_statistics['density_correlation'] ** 2)
+    assert np.isnan(correlation(np.ones(3), np.arange(3.0)))
+    assert lacuna_here('collect', folder / 'all').returncode == 0
+    assert 'id="Specificity"' in (folder / 'all/group.html').read_text()
+    table = pd.read_csv(next((folder / 'all').glob('group_*desc-nulls_stats.tsv')), sep='\t')
+    assert table['density_correlation'].tolist() == [
+        each.null_statistics['density_correlation'] for each in results
+    ]
