@@ -20,12 +20,13 @@ from lacuna.images import plausibility
 from lacuna.images.masks import KnownMask, Mask
 from lacuna.images.plausibility import MaskFacts, mask_doubts, measure_mask
 from lacuna.reports import checks
+from lacuna.reports.cortex import cortex_figure
 from lacuna.reports.figures import brain as figures
 from lacuna.reports.figures import connectivity as charts
 from lacuna.reports.figures.bundles import bundle_figure, load_figure
 from lacuna.reports.figures.frame import load_image, load_template, mask_in_frame, to_frame
 from lacuna.reports.figures.nulls import ALPHA, null_figure, null_table_figure
-from lacuna.reports.figures.style import drawing, png_bytes, svg_bytes
+from lacuna.reports.figures.style import drawing, own_scale, png_bytes, svg_bytes
 from lacuna.reports.figures.viewer import SCRIPTS, ShownBundle, viewer_page, viewer_scripts
 from lacuna.reports.summary import nulls_fragment, summary_fragment, viewer_fragment
 from lacuna.streamlines.files.bundle_tables import read_bundles
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 REPORT_TABLES = ('disconnection_matrix', 'mask_matrix', 'full_matrix', 'roi_disconnection', 'lesion_load')
 #: those of bundles
 BUNDLE_TABLES = ('bundle_disconnection', 'sample_bundles', 'null_bundles')
-#: if most values of a map are below this, it is also drawn on its own scale
-_SMALL = 40.0
 
 
 def draw_reportlets(
@@ -80,6 +79,9 @@ def draw_reportlets(
             for name, figure in _atlas_figures(lesion, atlas):
                 path = folder / figure_name(lesion.stem, name, '.svg', atlas=atlas)
                 written.append(_write(path, svg_bytes(figure())))
+            if surface := cortex_figure(lesion, atlas):
+                path = folder / figure_name(lesion.stem, 'surface', '.png', atlas=atlas)
+                written.append(_write(path, png_bytes(surface)))
         for name in lesion.bundle_sets:
             path = folder / figure_name(lesion.stem, 'bundles', '.svg', atlas=name)
             written.append(_write(path, svg_bytes(bundle_figure(lesion.bundles(name)))))
@@ -195,19 +197,6 @@ def _brain_figures(lesion: LesionResults, images: _Images) -> list[tuple[str, Ca
     if images.streamlines:
         found.append(('streamlines', partial(figures.streamline_figure, template, images.streamlines, mask)))
     return found
-
-
-def own_scale(percent: np.ndarray) -> float | None:
-    """Return the upper end of a scale for small values; None if the scale from 0 to 100 is enough.
-
-    >>> own_scale(np.array([0.0, 1.0, 2.0, 4.0])), own_scale(np.array([90.0, 100.0]))
-    (4.0, None)
-    """
-    affected = percent[percent > 0]
-    if not affected.size or (upper := float(np.percentile(affected, 95))) >= _SMALL:
-        return None
-    steps = [scale * power for power in (0.01, 0.1, 1.0, 10.0) for scale in (1.0, 2.0, 4.0, 5.0)]
-    return next((step for step in steps if step >= upper), None)
 
 
 def _atlas_figures(lesion: LesionResults, atlas: str) -> list[tuple[str, Callable[[], Figure]]]:

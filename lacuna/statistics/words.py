@@ -147,7 +147,7 @@ def methods(found: Statistics) -> str:
         text.append(
             f'How well all features together predict the score was found by {prediction.repeats} times '
             f'{prediction.folds}-fold cross-validation [@sklearn] of ridge regression and partial least squares on what '
-            'the covariates leave; selection and scaling of features and, by inner folds, penalty and number of components '
+            'the covariates leave; selection, scaling and range of features and, by inner folds, penalty and number of components '
             f'were learned without the participants who are predicted, and {prediction.permutations} permuted scores '
             'gave the distribution of the gain over the covariates alone.'
         )
