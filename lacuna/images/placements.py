@@ -63,6 +63,16 @@ class Body:
         found, moved = lesion_part(whole, grid)
         return cls(np.ascontiguousarray(found), np.rint(moved[:3, 3]).astype(np.int64))
 
+    @staticmethod
+    def is_exact(affine: np.ndarray) -> bool:
+        """Whether the voxels of a grid are voxels of a body.
+
+        >>> Body.is_exact(np.diag([-1.0, 1, 1, 1])), Body.is_exact(np.diag([2.0, 2, 2, 1]))
+        (True, False)
+        """
+        whole = np.allclose(affine, np.rint(affine), atol=1e-6)
+        return bool(whole and (np.abs(np.rint(affine[:3, :3])).sum(axis=0) == 1).all())
+
     def on(self, place: Body) -> Body:
         """The values on the voxels of another body; 0 where there are none."""
         out = np.zeros(place.voxels.shape)

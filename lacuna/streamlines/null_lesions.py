@@ -179,6 +179,7 @@ def _moved_lesions(mask: Mask, space: str, settings: NullSettings, workers: int)
         'null_places': places.valid,
         'lesion_inside_pct': 100.0 * own / size if size else 0.0,
         'lesion_volume_mm3': float(size),
+        'lesion_shape_exact': Body.is_exact(mask.affine),
     }
     return MovedLesions(_too_few_places(places, need, settings.within), facts, body, among, places)
 

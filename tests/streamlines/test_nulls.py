@@ -207,6 +207,22 @@ def test_the_same_tissues(tractogram, tmp_path):
         null_lesions(lesion._mask, SPACE, NullSettings(within='tissue'))
 
 
+def test_a_mask_of_2_mm(tractogram, tmp_path):
+    """Its volume is kept, and the lesion and its null lesions are of one shape."""
+    grid = standard_grid(SPACE, 2)
+    mask = nowhere_but(
+        tmp_path / 'mask.nii.gz', grid, lambda x, y, z: (abs(x) <= 4) & (abs(y - 8) <= 6) & (abs(z - 4) <= 4)
+    )
+    lesion = tractogram.disconnect(mask, SPACE)
+    lesions = null_lesions(lesion._mask, SPACE, NullSettings(n=20))
+    assert (
+        lesions.facts['lesion_volume_mm3'] == lesion.summary['mask_volume_mm3'] == lesions.body.voxels.sum()
+    )
+    assert lesions.facts['lesion_shape_exact'] is False
+    own, cut = set(lesions.own(tractogram.index()).tolist()), set(lesion.streamlines.tolist())
+    assert len(own & cut) > 0.8 * len(own | cut)
+
+
 @pytest.mark.shared
 @pytest.mark.filterwarnings('ignore::UserWarning')
 def test_lesions_of_others(tractogram, shared):
