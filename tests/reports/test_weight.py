@@ -60,7 +60,7 @@ def test_the_weight_of_the_reports_of_large_lesions(strokes):
     assert len([*(strokes / 'assets').iterdir()]) == 2  # NiiVue and the template, once for both
     for label in ('01', '113'):
         page = strokes / f'sub-{label}.html'
-        assert len(sources(page)) == 8  # seven pictures and the viewer
+        assert len(sources(page)) == 9  # eight pictures and the viewer
         viewer = next(path for path in sources(page) if path.suffix == '.html')
         assert {path.parent for path in sources(viewer)} == {strokes / 'assets'}
         assert all(path.is_file() for path in [*sources(page), *sources(viewer)])
