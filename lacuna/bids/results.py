@@ -53,6 +53,7 @@ _TABLES = {
     'networks': 'network_disconnection',
     'deltasspl': 'parcel_delta_sspl',
     'higherorder': 'higher_order_statistics',
+    'nulls': 'null_statistics',
 }
 
 
@@ -293,7 +294,7 @@ class Results(Sequence[LesionResults]):
         ----------
         name : str
             ``parcels``, ``bundles``, ``load``, ``probability``, ``networks``, ``deltasspl``, ``higherorder``,
-            ``summary``, ``matrixstatistics``, or one of the parts of the last, such as ``degreeloss``.
+            ``nulls``, ``summary``, ``matrixstatistics``, or one of the parts of the last, such as ``degreeloss``.
         atlas : str, optional
             Of the atlas, or of the bundles; not needed if there is only one.
 

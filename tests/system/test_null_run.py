@@ -9,10 +9,13 @@ import pytest
 from helpers.cohort import tree
 
 import lacuna
+from lacuna.bids.outputs import Target
 from lacuna.reports.figures.nulls import _density
 from lacuna.reports.participant import is_current, make_report
 from lacuna.reports.similarity import correlation, similarities
-from lacuna.testing import world_coordinates, write_mask
+from lacuna.streamlines.null_settings import NullSettings
+from lacuna.testing import audit_graph, world_coordinates, write_mask
+from lacuna.workflows.nulls import NULL_TARGETS, init_null_wf
 
 SPACE = 'MNI152NLin6Asym'
 NULLS = ('--null-lesions', 40, '--null-seed', 4)
@@ -134,6 +137,23 @@ def test_null_lesions_are_added_to_results(run, folder):
     assert 'null lesions' in next((folder / 'graph/logs').rglob('CITATION.md')).read_text()
 
 
+def test_the_graph_has_no_faults():
+    targets = (
+        *NULL_TARGETS,
+        Target('null_bundles', 'toy'),
+        Target('null_parcels', 'a'),
+        Target('null_networks', 'b'),
+    )
+    workflow = init_null_wf(
+        space=SPACE, settings=NullSettings(), targets=targets, networks={'b': ['one', '']}
+    )
+    entry = workflow.get_node('inputnode').inputs
+    for field in entry.copyable_trait_names():
+        setattr(entry, field, '/')
+    assert {'mask', 'index', 'endpoints_a', 'endpoints_b', 'bundles_toy'} == set(entry.copyable_trait_names())
+    assert audit_graph(workflow) == []
+
+
 @pytest.mark.parametrize(
     ('options', 'named'),
     [
@@ -199,6 +219,10 @@ def test_similarity_of_the_maps_of_a_cohort(folder, lacuna_here):
         assert each.before == pytest.approx(np.corrcoef(maps[row], maps[others].mean(axis=0))[0, 1])
         assert each.after == pytest.approx(np.corrcoef(z[row], z[others].mean(axis=0))[0, 1])
         assert each.degree == pytest.approx(100 * each.lesion.null_statistics['density_correlation'] ** 2)
+    table = results.table('nulls')
+    assert table['density_correlation'].tolist() == [
+        each.null_statistics['density_correlation'] for each in results
+    ]
     assert np.isnan(correlation(np.ones(3), np.arange(3.0)))
     assert lacuna_here('collect', folder / 'all').returncode == 0
     assert 'id="Specificity"' in (folder / 'all/group.html').read_text()
