@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
@@ -52,6 +53,16 @@ def _why_no_slurm() -> str:
 def _own_cache(tmp_path_factory, monkeypatch):
     """No test sees the user's caches or another test's."""
     monkeypatch.setenv('LACUNA_CACHE_DIR', str(tmp_path_factory.mktemp('cache')))
+
+
+@pytest.fixture(autouse=True)
+def _own_logging():
+    """A command sets up its messages for the rest of its process, which here are other tests."""
+    logger = logging.getLogger('lacuna')
+    before = list(logger.handlers), logger.level, logger.propagate
+    yield
+    logger.handlers[:], logger.propagate = before[0], before[2]
+    logger.setLevel(before[1])
 
 
 @pytest.fixture(scope='session')

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlparse
 
 from lacuna.errors import MaskError
+from lacuna.images.atlases import Atlas
 from lacuna.images.masks import KnownMask, Mask, PackedMask, read_mask
 from lacuna.utils.files import dig, listed, read_json
 
@@ -167,3 +168,21 @@ def mask_source(root: Path, sidecar: Mapping[str, Any], links: Mapping[str, Any]
             places = (resolve_uri(root, f'bids:{link}:{path}', links) for link in (name, *others))
             return MaskSource(tuple(dict.fromkeys(filter(None, places))), sha256, binarized_at(sidecar))
     return MaskSource((), sha256)
+
+
+def atlas_source(root: Path, sidecar: Mapping[str, Any], links: Mapping[str, Any]) -> Atlas | None:
+    """Return where the atlas that a sidecar names is; None if it names none, or its files are gone.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Root of the derivative dataset.
+    sidecar : mapping
+        Of a table or matrix.
+    links : mapping
+        Links of the dataset, see `read_links`.
+    """
+    name, space, source = (str(dig(sidecar, 'Atlas', key) or '') for key in ('Name', 'Space', 'From'))
+    uris = [uri for uri in map(str, listed(sidecar, 'Sources')) if uri.startswith(f'bids:atlas-{name}')]
+    paths = [path for uri in uris if (path := resolve_uri(root, uri, links)) and path.is_file()]
+    return Atlas(name, paths[0], paths[1], space, source) if name and len(paths) == 2 else None

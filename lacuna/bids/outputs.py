@@ -40,6 +40,8 @@ class Output:
         an atlas, or ``bundles``; the value of its entity ``atlas`` says of which.
     parameters : tuple of str
         The parameters in its sidecar that only some outputs depend on.
+    nulls : bool
+        Whether it is about null lesions.
     """
 
     key: str
@@ -55,6 +57,7 @@ class Output:
     seg: str | None = None
     made_from: str | None = None
     parameters: tuple[str, ...] = ()
+    nulls: bool = False
 
 
 @cache
@@ -84,6 +87,11 @@ class Target(NamedTuple):
     def made_from(self) -> str | None:
         """What it needs besides mask and tractogram, see `Output`."""
         return outputs()[self.key].made_from
+
+    @property
+    def nulls(self) -> bool:
+        """Whether it is about null lesions."""
+        return outputs()[self.key].nulls
 
     @property
     def recorded_with(self) -> Target:

@@ -53,6 +53,7 @@ _TABLES = {
     'networks': 'network_disconnection',
     'deltasspl': 'parcel_delta_sspl',
     'higherorder': 'higher_order_statistics',
+    'nulls': 'null_statistics',
 }
 
 
@@ -103,8 +104,8 @@ class LesionResults:
 
     @property
     def bundle_sets(self) -> list[str]:
-        """Names of the sets of bundles with results, usually one."""
-        return sorted({each.atlas for each in self.files if each.atlas and each.made_from == 'bundles'})
+        """Names of the sets of bundles with a table, usually one."""
+        return sorted(str(each.atlas) for each in self.files if each.key == 'bundle_disconnection')
 
     def path(self, key: str, atlas: str | None = None) -> Path | None:
         """Return the file of an output; None if it does not exist."""
@@ -122,6 +123,17 @@ class LesionResults:
         """The summary statistics; empty if the file is missing or damaged."""
         path = self.path('summary')
         return (read_json(path) if path else None) or {}
+
+    @cached_property
+    def null_statistics(self) -> dict[str, Any]:
+        """The statistics of null lesions; empty if the file is missing or damaged."""
+        path = self.path('null_statistics')
+        return (read_json(path) if path else None) or {}
+
+    def null_bundles(self, name: str | None = None) -> pd.DataFrame:
+        """Return the table of the bundles among null lesions; `name` as for `bundles`."""
+        name = name or next(iter(self.bundle_sets), None)
+        return read_columns(self._existing('null_bundles', name), 'bundle')
 
     def matrix(self, atlas: str, key: str = 'disconnection_matrix') -> pd.DataFrame:
         """Return a matrix by region: ``disconnection_matrix``, ``mask_matrix``, ``intact_matrix`` or ``full_matrix``.
@@ -189,7 +201,7 @@ class LesionResults:
         """Return the tables, matrices and statistics, which go into group tables."""
         for target, path in self.files.items():
             output = outputs()[target.key]
-            if output.extension == '.json' or output.suffix in _COLLECTED:
+            if output.extension == '.json' or (output.suffix in _COLLECTED and not output.nulls):
                 yield Member(path, target, self.stem, self._made_by(target))
 
     def _made_by(self, target: Target) -> Path | None:
@@ -282,7 +294,7 @@ class Results(Sequence[LesionResults]):
         ----------
         name : str
             ``parcels``, ``bundles``, ``load``, ``probability``, ``networks``, ``deltasspl``, ``higherorder``,
-            ``summary``, ``matrixstatistics``, or one of the parts of the last, such as ``degreeloss``.
+            ``nulls``, ``summary``, ``matrixstatistics``, or one of the parts of the last, such as ``degreeloss``.
         atlas : str, optional
             Of the atlas, or of the bundles; not needed if there is only one.
 
@@ -422,5 +434,9 @@ def find_results(root: Path, subject: str | None = None) -> Results:
         sample = figures_dir(root, lesion.subject) / output_name(stem, SAMPLE.key, space=spaces[stem])
         if sample.is_file():
             found[SAMPLE] = sample
+        for target in {Target('sample_bundles', each.atlas) for each in found if each.made_from == 'bundles'}:
+            name = output_name(stem, target.key, atlas=str(target.atlas))
+            if (path := figures_dir(root, lesion.subject) / name).is_file():
+                found[target] = path
         lesions.append(LesionResults(stem, spaces[stem], found, root, links))
     return Results(root, lesions, twice=twice)

@@ -203,6 +203,7 @@ def _association(output: Output) -> dict[str, Any]:
             f'suffix == "{suffix}"',
             f'extension == "{holder.extension}"',
             *(f'entities.{name} == "{value}"' for name, value in entities.items() if value != 'X'),
+            *(['type(entities.seg) == "null"'] if 'seg' not in entities else []),
         ],
         'target': {
             'suffix': own_suffix,

@@ -40,6 +40,8 @@ def sidecar_for(
         Content of the sidecars for each atlas; under ``Parameters``, those that only some outputs depend on.
     """
     sidecar = {**_about(outputs()[target.key]), **metadata}
+    if not target.nulls:
+        sidecar.pop('NullLesions', None)
     if target.atlas:
         atlas = atlases[target.atlas]
         # a table has no grid, and no density under it
@@ -70,6 +72,12 @@ _IDENTITY = {
     _BINARIZE: 'value above which a mask is lesion',
     _ASSIGNMENT: 'rule for the ends of streamlines',
     ('Parameters', 'SparedThreshold'): 'percent spared of a connection that remains',
+    ('NullLesions', 'Count'): 'number of null lesions',
+    ('NullLesions', 'Seed'): 'seed of null lesions',
+    ('NullLesions', 'Inside'): 'share of null lesions that is in the brain',
+    ('NullLesions', 'Within'): 'where null lesions may be',
+    ('NullLesions', 'Mirrors'): 'mirrored null lesions',
+    ('NullLesions', 'SHA256'): 'content of the reference of null lesions (sha256)',
 }
 
 #: defaults for what a sidecar does not state

@@ -13,6 +13,7 @@ from lacuna.execution.execute import prepare, run_config
 from lacuna.execution.pools import Pools
 from lacuna.images.spaces import RESOLUTIONS, SPACES
 from lacuna.streamlines.endpoints import RULES
+from lacuna.streamlines.null_settings import WITHIN
 from lacuna.utils.cache import cache_dir
 from lacuna.utils.cache_contents import using
 from lacuna.utils.processes import stopped_by_sigterm
@@ -179,6 +180,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=('SOURCE', 'NAME'),
         help='table of the bundles, groups (of a .trx, or files of a folder) or none, and their name in file names '
         '(default: TRACTOGRAM_bundles.tsv, or groups, if there are any)',
+    )
+
+    nulls = parser.add_argument_group('null lesions: the same lesion elsewhere, to compare with')
+    nulls.add_argument(
+        '--null-lesions',
+        nargs='?',
+        type=int,
+        const=1000,
+        metavar='N',
+        help='how many (default: none; N: 1000)',
+    )
+    nulls.add_argument(
+        '--null-seed', type=int, metavar='SEED', help=_default('null_seed', 'of the random numbers')
+    )
+    nulls.add_argument(
+        '--null-inside',
+        type=float,
+        metavar='SHARE',
+        help=_default('null_inside', 'share that has to be in the brain'),
+    )
+    nulls.add_argument('--null-within', choices=WITHIN, metavar='WHERE', help=f'{", ".join(WITHIN)}')
+    nulls.add_argument('--null-mirrors', action='store_true', help='mirror images too')
+    nulls.add_argument(
+        '--null-reference',
+        type=Path,
+        metavar='DIR|NIFTI',
+        help='for reference and lesions: masks, or their frequency',
+    )
+    nulls.add_argument(
+        '--null-tissues',
+        nargs=2,
+        metavar=('GREY', 'WHITE'),
+        help='for tissue: two maps (default: of MNI152NLin2009cAsym)',
     )
 
     how = parser.add_argument_group('how to run')

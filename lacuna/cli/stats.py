@@ -91,6 +91,7 @@ def add_parser(commands: Any) -> None:
         default=1,
         help='processes; -1: all processors (default: %(default)s)',
     )
+    parser.add_argument('--no-report', action='store_false', dest='report', help='do not write stats.html')
     parser.add_argument(
         '-v', '--verbose', action='count', default=0, help='list who is left out, and all files'
     )
@@ -100,6 +101,7 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Analyse, write, and say what was found."""
     from lacuna.statistics.analysis import stats
+    from lacuna.statistics.words import doubts
     from lacuna.statistics.write import summary_lines, write_statistics
 
     if args.nprocs == 0 or args.nprocs < -1:
@@ -126,6 +128,8 @@ def run(args: argparse.Namespace) -> int:
         show_progress=True,
     )
     paths = write_statistics(found, args.output_dir, args.derivatives.expanduser().absolute())
+    for doubt in doubts(found):
+        print(f'lacuna: {doubt}', file=sys.stderr)
     if args.verbose:
         for who, reason in found.left_out.itertuples(index=False):
             print(f'lacuna: left out: {who}: {reason}', file=sys.stderr)
@@ -133,5 +137,9 @@ def run(args: argparse.Namespace) -> int:
             print(path)
     for line in summary_lines(found):
         print(line)
+    if args.report:
+        from lacuna.reports.statistics import write_statistics_report
+
+        print(write_statistics_report(found, args.output_dir.expanduser().absolute() / 'stats.html', paths))
     print(f'results in {args.output_dir}')
     return EXIT_DONE

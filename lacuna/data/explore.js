@@ -130,6 +130,14 @@ function setLines({ lengths, positions }) {
   lines.visible = any && byId('show-streamlines').checked;
 }
 
+// NiiVue draws the lesion below the map: where it is, the map is left out
+function showMap() {
+  const lesioned = byId('show-lesion').checked ? nv.drawBitmap : null;
+  if (lesioned) app.answer.map.forEach((value, voxel) => { map.img[voxel] = lesioned[voxel] ? 0 : value; });
+  else map.img.set(app.answer.map);
+  nv.refreshLayers(map, 1); // this one only: a new overlay takes five times as long
+}
+
 function setDrawing(voxels) {
   nv.drawBitmap.set(voxels);
   nv.refreshDrawing(false);
@@ -137,13 +145,12 @@ function setDrawing(voxels) {
 
 function show(answer, which) {
   app.answer = answer;
-  map.img.set(answer.map);
-  nv.refreshLayers(map, 1); // this one only: a new overlay takes five times as long
-  setLines(answer);
   if (answer.mask) {
     setDrawing(answer.mask);
     nv.drawAddUndoBitmap();
   }
+  showMap();
+  setLines(answer);
   command = answer.command ?? null;
   const names = { drawing: tool === 'sphere' ? `Sphere, radius ${sizes.sphere} mm` : 'Drawing', file: which.name, row: which.name };
   answer.title = names[which.kind];
@@ -239,9 +246,8 @@ async function point(row) {
 function whereabouts() {
   const mm = nv.frac2mm(nv.scene.crosshairPos);
   const [x, y, z] = [0, 1, 2].map((axis) => Math.round(mm[axis]));
-  const voxel = map.mm2vox([mm[0], mm[1], mm[2]]);
-  const inside = [0, 1, 2].every((axis) => voxel[axis] >= 0 && voxel[axis] < map.hdr.dims[axis + 1]);
-  const value = inside && app.answer ? map.getValue(...voxel) : 0;
+  const [i, j, k] = voxelOf(mm).map(Math.round), { shape } = about;
+  const value = (app.answer?.map[i + shape[0] * (j + shape[1] * k)] ?? 0) / 2;
   byId('where').textContent = `at ${x}, ${y}, ${z} mm: ${value} % of the streamlines here are cut`;
 }
 
@@ -451,7 +457,7 @@ function listen() {
   byId('help').onclick = () => byId('help-page').showModal();
   byId('theme').onclick = () => setTheme(document.documentElement.dataset.theme !== 'dark');
   byId('atlas').onchange = numbers;
-  byId('show-lesion').onchange = () => { nv.setDrawOpacity(byId('show-lesion').checked ? 0.75 : 0); };
+  byId('show-lesion').onchange = () => { showMap(); nv.setDrawOpacity(byId('show-lesion').checked ? 0.9 : 0); };
   byId('show-map').onchange = () => nv.setOpacity(1, byId('show-map').checked ? 0.8 : 0);
   byId('show-streamlines').onchange = () => { lines.visible = lines.hasLines && byId('show-streamlines').checked; redraw(); };
   byId('view').onchange = () => nv.setSliceType(Number(byId('view').value));
@@ -481,9 +487,9 @@ async function start() {
   about = await response.json();
   document.title = `${about.tractogram} - Lacuna explore`;
   nv = app.nv = new niivue.Niivue({
-    backColor: [0, 0, 0, 1], show3Dcrosshair: true, crosshairColor: [1, 1, 1, 0.6], crosshairWidth: 0.5, isColorbar: false,
+    backColor: [0, 0, 0, 1], show3Dcrosshair: true, crosshairColor: [1, 1, 1, 0.45], crosshairWidth: 0.5, crosshairGap: 6, isColorbar: false,
     loadingText: '', dragAndDropEnabled: false, isOrientationTextVisible: true, multiplanarShowRender: niivue.SHOW_RENDER.ALWAYS,
-    isRadiologicalConvention: false, meshXRay: 0.3, maxDrawUndoBitmaps: 32, drawOpacity: 0.75, viewModeHotKey: '', clipPlaneHotKey: '',
+    isRadiologicalConvention: false, meshXRay: 0.3, maxDrawUndoBitmaps: 32, viewModeHotKey: '', clipPlaneHotKey: '',
     logLevel: 'error',
   });
   await nv.attachToCanvas(byId('gl'), false);
@@ -503,6 +509,7 @@ async function start() {
   nv.setMeshThicknessOn2D(0); // streamlines in 3D only: on slices they would hide lesion and map
   nv.setRenderAzimuthElevation(110, 15);
   nv.setDrawColormap({ R: [0, 213], G: [0, 94], B: [0, 0], A: [0, 255], I: [0, 1], labels: ['', 'lesion'] });
+  nv.drawOpacity = 0.9;
   nv.createEmptyDrawing();
 
   makeRows('bundles', about.bundles);

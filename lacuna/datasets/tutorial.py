@@ -240,7 +240,7 @@ def _write_cohort(paths: TutorialPaths, planted: Sequence[np.ndarray], *, show_p
     brain = brain_mask(grid)
     rows = []
     for i, path in enumerate(track(paths.masks, 'tutorial', unit=' lesions', show=show_progress)):
-        rng = np.random.default_rng([_SEED, 2, i])
+        rng = np.random.default_rng([_SEED, 3, i])
         lesion = random_lesion(rng)
         mask = simulate_lesion(rng, grid, brain, lesion)
         _write_mask(path, mask, grid, lesion)

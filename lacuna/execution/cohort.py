@@ -14,17 +14,22 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.bids.outputs import BASIC_TARGETS, SAMPLE, Target, connectome_tdi_path
 from lacuna.execution.plan import MaskJob, RunPlan
-from lacuna.execution.regions import ProbabilityAtlas, names_from
+from lacuna.execution.regions import ProbabilityAtlas, bundle_table, names_from
 from lacuna.execution.tasks import MOST_SAMPLED
 from lacuna.images.atlases import Parcellation
 from lacuna.interfaces.bids import DerivativesDataSink, SaveFile
 from lacuna.interfaces.connectivity import NumberStreamlines
 from lacuna.interfaces.images import PrepareRegions
+from lacuna.streamlines.null_settings import NullSettings
 from lacuna.workflows.bundles import init_bundle_set_wf
 from lacuna.workflows.connectivity import init_parcellation_wf
 from lacuna.workflows.connectome import init_alignment_wf, init_connectome_wf
+from lacuna.workflows.nulls import init_null_wf
 from lacuna.workflows.resources import SMALL, of_streamlines
 from lacuna.workflows.snm import engine_fields, init_snm_wf
+
+#: outputs that are of the sample of streamlines
+_SAMPLED = {SAMPLE.key, 'sample_bundles'}
 
 
 def init_cohort_wf(
@@ -168,21 +173,21 @@ def init_space_wf(
         if atlas.atlas.name in names_from('regions', targets):
             node = _regions_node(plan, atlas, space)
             tables[f'regions_{atlas.atlas.name}'] = node, 'out_file'
-    for bundles in names_from('bundles', targets):
+    if plan.bundles and names_from('bundles', targets):
         part = init_bundle_set_wf(
             engine=config.engine,
             cached_bundles=plan.cached_bundles(space),
             tck_upsample=config.tck_upsample,
             **shared,
         )
-        part.inputs.inputnode.table = str(plan.write_bundles())
+        part.inputs.inputnode.table = str(bundle_table(plan.bundles, plan.cache))
         part.inputs.inputnode.streamlines_total = plan.tractogram.streamlines_total
         sources = [(tracks, field, 'tracks'), (connectome, 'outputnode.full_tdi', 'full_tdi')]
         if config.engine == 'index':
             sources = [(connectome, 'outputnode.index', 'index')]
         for node, output, entry in sources:
             workflow.connect(node, output, part, f'inputnode.{entry}')
-        tables[f'bundles_{bundles}'] = part, 'outputnode.bundles'
+        tables[f'bundles_{plan.bundles.name}'] = part, 'outputnode.bundles'
 
     for job in jobs:
         one = init_mask_wf(
@@ -193,6 +198,7 @@ def init_space_wf(
             binarize=config.binarize,
             networks={each.atlas.name: each.networks for each in atlases.parcellations},
             spared_threshold=config.spared_threshold,
+            nulls=plan.nulls,
             omp_nthreads=omp_nthreads,
             mem_gb=mem_gb,
             name=job_name(job),
@@ -241,6 +247,7 @@ def init_mask_wf(
     binarize: float | None = None,
     networks: Mapping[str, Sequence[str]] = MappingProxyType({}),
     spared_threshold: float = 50.0,
+    nulls: NullSettings | None = None,
     omp_nthreads: int = 1,
     mem_gb: float = 1.0,
     name: str = 'mask_wf',
@@ -252,6 +259,8 @@ def init_mask_wf(
     job : lacuna.execution.plan.MaskJob
     output_dir : pathlib.Path
         Root of the derivative dataset.
+    nulls : lacuna.streamlines.null_settings.NullSettings, optional
+        How null lesions are made, if outputs about them are missing.
     engine, tck_upsample, binarize, networks, spared_threshold, omp_nthreads, mem_gb, name
         See :func:`lacuna.workflows.snm.init_snm_wf`.
 
@@ -264,16 +273,18 @@ def init_mask_wf(
     fields = ['tracks', 'full_tdi', 'streamlines_total', *engine_fields(engine, numbered=_numbered(job))]
     fields += _tables_of(job)
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
+    plain = [target for target in job.missing if not target.nulls]
+    about_nulls = [target for target in job.missing if target.nulls]
     snm = init_snm_wf(
         engine=engine,
-        density=any(target in BASIC_TARGETS for target in job.missing),
-        atlases=job.names_from('endpoints'),
-        connectivity=list(dict.fromkeys(each.key for each in job.missing if each.made_from == 'endpoints')),
+        density=any(target in BASIC_TARGETS for target in plain),
+        atlases=names_from('endpoints', plain),
+        connectivity=list(dict.fromkeys(each.key for each in plain if each.made_from == 'endpoints')),
         networks=networks,
         spared_threshold=spared_threshold,
-        load=job.names_from('regions'),
-        bundles=job.names_from('bundles'),
-        most_sampled=MOST_SAMPLED if SAMPLE in job.missing else 0,
+        load=names_from('regions', plain),
+        bundles=names_from('bundles', plain),
+        most_sampled=MOST_SAMPLED if {each.key for each in job.missing} & _SAMPLED else 0,
         tck_upsample=tck_upsample,
         binarize=binarize,
         packed=job.packed,
@@ -294,12 +305,26 @@ def init_mask_wf(
         ),
         name='sink',
     )
+    known = snm.get_node('inputnode').interface._fields
     workflow.connect([
-        (inputnode, snm, [(field, f'inputnode.{field}') for field in fields]),
-        (snm, sink, [
-            (f'outputnode.{target.field}', target.field) for target in job.missing
-        ]),
+        (inputnode, snm, [(field, f'inputnode.{field}') for field in fields if field in known]),
+        (snm, sink, [(f'outputnode.{target.field}', target.field) for target in plain]),
     ])  # fmt: skip
+    if about_nulls and nulls:
+        part = init_null_wf(
+            space=job.mask.space,
+            settings=nulls,
+            targets=about_nulls,
+            networks=networks,
+            packed=job.packed,
+            omp_nthreads=omp_nthreads,
+        )
+        entries = [field for field in part.get_node('inputnode').interface._fields if field != 'mask']
+        workflow.connect([
+            (snm, part, [('outputnode.mask', 'inputnode.mask')]),
+            (inputnode, part, [(field, f'inputnode.{field}') for field in entries]),
+            (part, sink, [(f'outputnode.{target.field}', target.field) for target in about_nulls]),
+        ])  # fmt: skip
     return workflow
 
 

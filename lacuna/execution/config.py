@@ -15,8 +15,9 @@ from lacuna.errors import InputError, shorten
 from lacuna.execution.plugins.file import PluginChoice, read_plugin
 from lacuna.images.masks import check_threshold
 from lacuna.images.spaces import RESOLUTIONS, world_space
-from lacuna.streamlines.bundles import OWN_GROUPS, check_bundles_label
 from lacuna.streamlines.endpoints import RULES
+from lacuna.streamlines.files.bundle_tables import OWN_GROUPS, check_bundles_label
+from lacuna.streamlines.null_settings import NEED_REFERENCE, WITHIN, NullSettings
 from lacuna.utils.names import check_name
 
 #: the first is the default
@@ -80,6 +81,14 @@ class RunConfig:
     bundles : tuple of str
         Table of the bundles of the tractogram, ``groups`` for those in the tractogram itself, or ``none``; and, if
         wanted, what they are called in file names. Empty for those beside the tractogram or in it, if there are any.
+    null_lesions : int
+        How many null lesions to compare each lesion with; 0 for none.
+    null_seed, null_inside, null_within, null_mirrors
+        See :class:`lacuna.streamlines.null_settings.NullSettings`.
+    null_reference : pathlib.Path or None
+        Lesion masks (a folder), or a map of their frequency, for null lesions within ``reference`` or ``lesions``.
+    null_tissues : tuple of str
+        Maps of grey and of white matter, for null lesions within ``tissue``.
     engine : str
         What computes, with the same results: ``index`` or ``mrtrix``.
     output_resolution : int
@@ -133,6 +142,13 @@ class RunConfig:
     spared_threshold: float = 50.0
     assignment: str = RULES[0]
     bundles: tuple[str, ...] = ()
+    null_lesions: int = 0
+    null_seed: int = 0
+    null_inside: float = 0.95
+    null_within: str = WITHIN[0]
+    null_mirrors: bool = False
+    null_reference: Path | None = None
+    null_tissues: tuple[str, ...] = ()
     engine: str = ENGINES[0]
     output_resolution: int = 2
     tck_upsample: int | None = None
@@ -154,6 +170,7 @@ class RunConfig:
             ('on_empty', ON_EMPTY),
             ('report', REPORTS),
             ('assignment', RULES),
+            ('null_within', WITHIN),
             ('output_resolution', RESOLUTIONS),
         ):
             if getattr(self, name) not in choices:
@@ -177,6 +194,7 @@ class RunConfig:
         if not 0 < self.spared_threshold <= 100:
             message = f'spared_threshold is {self.spared_threshold}; give a percentage above 0, up to 100'
             raise InputError(message)
+        self._check_nulls()
         if len(self.bundles) > 2:
             message = f'bundles are {shorten(self.bundles)}; give a table and a name for file names at most'
             raise InputError(message)
@@ -203,13 +221,35 @@ class RunConfig:
             message = f'tck_upsample is {self.tck_upsample}; give a whole number from 1 to {_MOST_UPSAMPLE}'
             raise InputError(message)
         paths = (self.source, self.output_dir, self.connectome_path, self.work_dir, self.atlas_dir)
-        for path in (*paths, self.bids_filter_file):
+        for path in (*paths, self.bids_filter_file, self.null_reference, *self.null_tissues):
             check_name(path or '')
         for each in self.bundles[:1]:
             check_name(each)
         for _, image, labels, _ in self.custom_parcellations:
             check_name(image)
             check_name(labels)
+
+    def _check_nulls(self) -> None:
+        changed = [
+            name
+            for name, field in RunConfig.__dataclass_fields__.items()
+            if name.startswith('null_') and getattr(self, name) != field.default
+        ]
+        if changed and not self.null_lesions:
+            message = f'--{changed[0].replace("_", "-")} says how null lesions are made: add --null-lesions'
+            raise InputError(message)
+        if not self.null_lesions:
+            return
+        NullSettings(n=self.null_lesions, seed=self.null_seed, inside=self.null_inside)
+        if (self.null_within in NEED_REFERENCE) != (self.null_reference is not None):
+            message = f'--null-reference goes with --null-within {" or ".join(NEED_REFERENCE)}, which need it'
+            raise InputError(message)
+        if self.null_tissues and (self.null_within != 'tissue' or len(self.null_tissues) != 2):
+            message = '--null-tissues are two maps, of grey and of white matter, for --null-within tissue'
+            raise InputError(message)
+        if self.engine != ENGINES[0]:
+            message = f'null lesions are not computed with --engine {self.engine}: a thousand of them would take days'
+            raise InputError(message)
 
     @property
     def of_connections(self) -> tuple[str, ...]:
@@ -282,7 +322,16 @@ class RunConfig:
             words += ['--assignment', self.assignment]
         if self.bundles:
             words += ['--bundles', *self.bundles]
+        if self.null_lesions:
+            words += self._null_words()
         return shlex.join(words)
+
+    def _null_words(self) -> list[str]:
+        words = ['--null-lesions', str(self.null_lesions), '--null-seed', str(self.null_seed)]
+        words += ['--null-inside', f'{self.null_inside:g}', '--null-within', self.null_within]
+        words += ['--null-mirrors'] if self.null_mirrors else []
+        words += ['--null-reference', str(self.null_reference)] if self.null_reference else []
+        return words + (['--null-tissues', *self.null_tissues] if self.null_tissues else [])
 
 
 def config_of(values: Mapping[str, Any]) -> RunConfig:
@@ -315,6 +364,7 @@ def config_of(values: Mapping[str, Any]) -> RunConfig:
         settings[name] = (str(given),) if isinstance(given, (str, Path)) else tuple(map(str, given))
     if (source := settings['bundles'][:1]) and source[0] not in (OWN_GROUPS, NO_BUNDLES):
         settings['bundles'] = (str(_absolute(source[0])), *settings['bundles'][1:])
+    settings['null_tissues'] = tuple(str(_absolute(path)) for path in settings.get('null_tissues', ()))
     settings['custom_parcellations'] = tuple(
         (name, str(Path(image).absolute()), str(Path(labels).absolute()), space)
         for name, image, labels, space in settings.get('custom_parcellations', ())

@@ -75,6 +75,8 @@ def run_masks(
         targets=dict.fromkeys(target for job in plan.todo for target in job.missing),
         assignment=config.assignment,
         spared_threshold=config.spared_threshold,
+        null_lesions=config.null_lesions,
+        null_within=config.null_within,
     )
     write_methods(log_dir, text)
     folder = make_work_folder(work_dir / work_name(config))

@@ -18,10 +18,12 @@ _LOGGER = logging.getLogger('lacuna')
 _STEPS = {
     'index': 'once: build an index of the tractogram, or take that of an earlier run, and find the parcels at the '
     'ends of its streamlines; for each mask: ask it for the streamlines with a vertex in the mask and for their '
-    'density, divide by the density of the whole tractogram, summarise; join the streamlines with the parcels',
+    'density, divide by the density of the whole tractogram, summarise; join the streamlines with the parcels and the '
+    'bundles, and the mask with the parcels',
     'mrtrix': 'once: map the whole tractogram (tckmap), find the parcels at the ends of its streamlines '
     '(tck2connectome); for each mask: select the streamlines with a vertex in it (tckedit), map them (tckmap), '
-    'divide by the density of the whole tractogram, summarise; join the streamlines with the parcels',
+    'divide by the density of the whole tractogram, summarise; join the streamlines with the parcels and the bundles, '
+    'and the mask with the parcels',
 }
 
 

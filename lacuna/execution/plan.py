@@ -16,6 +16,7 @@ from lacuna.bids.outputs import BASIC_TARGETS, Target, connectome_tdi_path
 from lacuna.bids.sidecars import is_whole
 from lacuna.errors import InputError, MaskError, shorten
 from lacuna.execution.config import RunConfig
+from lacuna.execution.nulls import null_metadata, null_settings
 from lacuna.execution.regions import (
     ProbabilityAtlas,
     RunAtlases,
@@ -41,10 +42,9 @@ from lacuna.images.spaces import check_space, standard_grid
 from lacuna.images.transforms import Transform, find_transform_of_points
 from lacuna.streamlines.bundles import NamedBundles
 from lacuna.streamlines.endpoints import Coverage
-from lacuna.streamlines.files.bundle_tables import write_bundles
+from lacuna.streamlines.null_settings import NullSettings
 from lacuna.streamlines.sample import gap_warning
 from lacuna.streamlines.tractogram import Tractogram, TractogramInSpace, digest
-from lacuna.utils.cache import cached
 from lacuna.utils.names import parse_entities, sidecar_path
 from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
@@ -113,6 +113,8 @@ class RunPlan:
         By space, the atlases asked for: a :class:`lacuna.execution.regions.RunAtlases`.
     bundles : lacuna.streamlines.bundles.NamedBundles or None
         Bundles of the tractogram.
+    nulls : lacuna.streamlines.null_settings.NullSettings or None
+        How null lesions are made, if there are any.
     movements : mapping
         By source and target space, for those that differ: a :class:`lacuna.images.transforms.Transform`.
     """
@@ -132,6 +134,7 @@ class RunPlan:
     connectome_metadata: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     atlases: Mapping[str, RunAtlases] = field(default_factory=dict)
     bundles: NamedBundles | None = None
+    nulls: NullSettings | None = None
     movements: Mapping[tuple[str, str], Transform] = field(default_factory=dict)
 
     def alignment(self, space: str) -> TractogramInSpace:
@@ -177,16 +180,6 @@ class RunPlan:
         config, engine = self.config, self.engine_version or self.config.engine
         grid = standard_grid(space, config.output_resolution)
         return self.alignment(space).bundles_path(self.bundles.groups, grid, config.tck_upsample, engine)
-
-    def write_bundles(self) -> Path:
-        """The table of the bundles, which is written into the cache if it is not there."""
-        assert self.bundles  # noqa: S101
-        groups = self.bundles.groups
-        path = self.cache / 'bundles' / f'{groups.sha256[:32]}.tsv'
-        cached(
-            path, lambda: write_bundles(path, {name: groups[row] for row, name in enumerate(groups.names)})
-        )
-        return path
 
     def doubts_of_endpoints(self) -> list[str]:
         """What is doubtful about the atlases, as far as the ends of the streamlines are known, and not said yet."""
@@ -258,6 +251,7 @@ def make_plan(
         mask_warnings=masks.doubts,
         atlases=atlases,
         bundles=bundles,
+        nulls=null_settings(config),
         movements=_movements(tractogram, atlases),
     )
     misplaced = tractogram_doubt(tractogram.info.brain_pct)
@@ -292,12 +286,13 @@ def _compared(plan: RunPlan, usable: Iterable[MaskFile], misplaced: str | None) 
         }
         for space, found in plan.atlases.items()
     }
+    nulls = null_metadata(plan.nulls, plan.cache)
     todo, done = [], []
     conflicts: dict[str, list[str]] = {}
     own_sidecars = set()
     for mask in usable:
         packed = plan.masks[mask.path]
-        metadata = mask_metadata(config, tractogram, mask, packed.sha256, common[mask.space], links)
+        metadata = mask_metadata(config, tractogram, mask, packed.sha256, common[mask.space], links) | nulls
         targets = plan.targets(mask.space)
         missing, differing = missing_outputs(config.output_dir, mask, targets, metadata, atlases[mask.space])
         own_sidecars.add(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _MANY = 10
 #: GB for a mask beside its part of the index
 _MASK_GB = 0.5
+#: the same with null lesions, which transform an image of the brain
+_NULLS_GB = 1.0
 
 
 class Pool(Protocol):
@@ -74,12 +76,18 @@ class Pools(ExitStack):
         if self.is_remote:
             return self.dask(), nprocs if config.engine == 'mrtrix' else 1
         size = config.connectome_path.stat().st_size
-        workers = choose_workers(config.engine, nprocs, max(masks, 1), size, config.mem_gb)
+        each = _NULLS_GB if config.null_lesions else _MASK_GB
+        workers = choose_workers(config.engine, nprocs, max(masks, 1), size, config.mem_gb, each)
         return None if config.use_plugin else LocalPool(workers), max(1, nprocs // workers)
 
 
 def choose_workers(
-    engine: str, nprocs: int, masks: int, tractogram_bytes: int, mem_gb: float | None = None
+    engine: str,
+    nprocs: int,
+    masks: int,
+    tractogram_bytes: int,
+    mem_gb: float | None = None,
+    mask_gb: float = _MASK_GB,
 ) -> int:
     """How many masks to work on at a time; those share the processors.
 
@@ -95,4 +103,4 @@ def choose_workers(
     """
     pays = masks >= _MANY if engine == 'index' else masks >= 2 * nprocs or tractogram_bytes > 10**9
     most = min(nprocs, masks) if pays else 1
-    return most if mem_gb is None else max(1, min(most, int(mem_gb / _MASK_GB)))
+    return most if mem_gb is None else max(1, min(most, int(mem_gb / mask_gb)))

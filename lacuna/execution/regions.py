@@ -23,6 +23,7 @@ from lacuna.images.atlases import (
 from lacuna.images.load import is_probability_atlas, read_probabilities
 from lacuna.images.regions import VERSION, read_identity, save_regions
 from lacuna.streamlines.bundles import NamedBundles, find_bundles
+from lacuna.streamlines.files.bundle_tables import write_bundles
 from lacuna.streamlines.inspection import checksum
 from lacuna.streamlines.tractogram import Tractogram, digest
 from lacuna.utils.cache import cached
@@ -39,6 +40,13 @@ _OF_PARCELS = {
         'delta_sspl', 'indirect_disconnection', 'parcel_delta_sspl', 'higher_order_statistics',
     ),
 }  # fmt: skip
+#: what each setting asks for of each atlas if there are null lesions
+_NULLS_OF_PARCELS = {
+    'compute_disconnectivity_matrix': ('null_matrix', 'expected_matrix'),
+    'compute_roi_disconnection': ('null_parcels',),
+    'compute_networks': ('null_networks',),
+}
+_NULLS = ('null_percentile', 'null_z', 'null_statistics')
 _OF_PROBABILITIES = ('lesion_load', 'lesion_probability')
 
 
@@ -149,6 +157,14 @@ def read_bundles_of(config: RunConfig, tractogram: Tractogram) -> NamedBundles |
     return find_bundles(tractogram.path, tractogram.tracks, tractogram.streamlines_total, source, name)
 
 
+def bundle_table(bundles: NamedBundles, cache: Path) -> Path:
+    """The table of the bundles, wherever they were read: it is put into the cache if it is not there."""
+    groups = bundles.groups
+    path = cache / 'bundles' / f'{groups.sha256[:32]}.tsv'
+    cached(path, lambda: write_bundles(path, {name: groups[row] for row, name in enumerate(groups.names)}))
+    return path
+
+
 def check_bundles_name(bundles: NamedBundles | None, atlases: RunAtlases) -> None:
     """Refuse bundles with the name of an atlas: both are the value of the same entity.
 
@@ -163,14 +179,24 @@ def check_bundles_name(bundles: NamedBundles | None, atlases: RunAtlases) -> Non
 
 def wanted_targets(config: RunConfig, atlases: RunAtlases, bundles: NamedBundles | None) -> list[Target]:
     """All outputs of a mask."""
-    keys = [key for setting, made in _OF_PARCELS.items() if getattr(config, setting) for key in made]
+    nulls = bool(config.null_lesions)
+    asked = [_OF_PARCELS, *([_NULLS_OF_PARCELS] if nulls else [])]
+    keys = [
+        key for each in asked for setting, made in each.items() if getattr(config, setting) for key in made
+    ]
     return [
         *BASIC_TARGETS,
         *([SAMPLE] if config.report == 'full' else []),
-        *([Target('bundle_disconnection', bundles.name)] if bundles else []),
+        *(Target(key, bundles.name) for key in _of_bundles(config) if bundles),
+        *([Target(key) for key in _NULLS] if nulls else []),
         *(Target(key, each.atlas.name) for each in atlases.parcellations for key in keys),
         *(Target(key, each.atlas.name) for each in atlases.probabilities for key in _OF_PROBABILITIES),
     ]
+
+
+def _of_bundles(config: RunConfig) -> tuple[str, ...]:
+    sample = ('sample_bundles',) if config.report == 'full' else ()
+    return ('bundle_disconnection', *sample, *(('null_bundles',) if config.null_lesions else ()))
 
 
 def names_from(kind: str, targets: Sequence[Target]) -> list[str]:

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
     from lacuna.execution.plan import MaskJob, RunPlan
     from lacuna.images.atlases import Parcellation
+    from lacuna.images.masks import Mask
     from lacuna.images.regions import Regions
     from lacuna.streamlines.bundles import BundleSet
     from lacuna.streamlines.endpoints import EndpointTable
     from lacuna.streamlines.index.query import Index
+    from lacuna.streamlines.null_settings import NullSettings
 
 #: streamlines of the sample that a report shows; more would only cover each other
 MOST_SAMPLED = 1000
@@ -59,6 +61,8 @@ class SpaceInputs:
         By the name of the atlas, the network of each parcel.
     spared_threshold : float
         See :class:`lacuna.execution.config.RunConfig`.
+    nulls : lacuna.streamlines.null_settings.NullSettings or None
+        How null lesions are made, if there are any.
     tck_upsample, binarize
         See :class:`lacuna.execution.config.RunConfig`.
     threads : int
@@ -80,6 +84,7 @@ class SpaceInputs:
     bundles: tuple[tuple[str, Path], ...] = ()
     networks: tuple[tuple[str, tuple[str, ...]], ...] = ()
     spared_threshold: float = 50.0
+    nulls: NullSettings | None = None
     tck_upsample: int | None = None
     binarize: float | None = None
     threads: int = 1
@@ -143,6 +148,7 @@ def prepare_space(
         bundles=tuple((name, plan.cached_bundles(space)) for name in needed['bundles']),
         networks=tuple((each.atlas.name, each.networks) for each in used),
         spared_threshold=config.spared_threshold,
+        nulls=plan.nulls,
         tck_upsample=config.tck_upsample,
         binarize=config.binarize,
         threads=threads,
@@ -195,8 +201,11 @@ def run_mask(job: MaskJob, inputs: SpaceInputs) -> None:
     from lacuna.bids.derivatives import save_outputs
 
     shared = _opened(inputs)
-    found = Disconnection(shared.index, job.packed.unpack(), job.warnings)
-    contents = outputs_of(found, shared, job.missing)
+    mask = job.packed.unpack()
+    found = Disconnection(shared.index, mask, job.warnings)
+    contents = outputs_of(found, shared, [target for target in job.missing if not target.nulls])
+    if (asked := [target for target in job.missing if target.nulls]) and inputs.nulls:
+        contents |= nulls_of(mask, inputs, shared, asked)
     save_outputs(inputs.output_dir, job.mask, contents, job.metadata, job.atlases)
 
 
@@ -238,6 +247,7 @@ def outputs_of(found: Disconnection, shared: Shared, targets: Iterable[Target]) 
     from lacuna.bids.matrices import bundles_bytes, connection_file, parcels_bytes
     from lacuna.images.regions import region_load
     from lacuna.streamlines.connections import CutConnections
+    from lacuna.streamlines.files.bundle_tables import bundles_bytes as members_bytes
     from lacuna.streamlines.sample import sample_bytes
 
     @cache
@@ -257,8 +267,11 @@ def outputs_of(found: Disconnection, shared: Shared, targets: Iterable[Target]) 
         elif target.made_from == 'regions':
             contents[target] = parcels_bytes(shared.regions[name].names, load(name)[target.key])
         elif target.made_from == 'bundles':
-            bundles = shared.bundles[name]
-            contents[target] = bundles_bytes(bundles.groups.names, found.bundles(bundles).columns)
+            bundles = found.bundles(shared.bundles[name])
+            if target.key == 'sample_bundles':
+                contents[target] = members_bytes(bundles.of_sample(MOST_SAMPLED))
+            else:
+                contents[target] = bundles_bytes(bundles.bundles.groups.names, bundles.columns)
         elif target.key == 'summary':
             contents[target] = json_bytes(found.summary)
         elif target == SAMPLE:
@@ -266,6 +279,26 @@ def outputs_of(found: Disconnection, shared: Shared, targets: Iterable[Target]) 
         else:
             contents[target] = encoded(found.map)
     return contents
+
+
+def nulls_of(
+    mask: Mask, inputs: SpaceInputs, shared: Shared, targets: Sequence[Target]
+) -> dict[Target, bytes]:
+    """What the files about the null lesions of a mask hold."""
+    from lacuna.bids.null_files import null_file
+    from lacuna.streamlines.null_lesions import null_lesions
+    from lacuna.streamlines.nulls import NullDisconnection, Targets
+
+    assert inputs.nulls  # noqa: S101
+    endpoints, bundles = names_from('endpoints', targets), names_from('bundles', targets)
+    asked = Targets(
+        next((shared.bundles[name].groups for name in bundles), None),
+        {name: shared.endpoints[name] for name in endpoints},
+        {name: shared.networks.get(name, ()) for name in endpoints},
+    )
+    lesions = null_lesions(mask, inputs.space, inputs.nulls, workers=inputs.threads)
+    found = NullDisconnection(shared.index, lesions, asked, inputs.threads)
+    return {target: null_file(target.key, target.atlas, found) for target in targets}
 
 
 @lru_cache(maxsize=2)

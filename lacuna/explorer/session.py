@@ -86,12 +86,12 @@ class Session:
         self.space = world_space(config.mask_space or self.tractogram.space)
         grid = self.tractogram.grid(space=self.space)
         # The page draws on the voxels of the maps, with x to the right, y to the front and z up, as its viewer does.
-        flips = np.sign(np.diag(grid.affine)[:3])
-        last = np.array(grid.shape) - 1
+        steps = np.where(np.diag(grid.affine)[:3] < 0, -1, 1)
+        self._turn = tuple(slice(None, None, step) for step in steps.tolist())
+        turned = np.diag([*steps, 1.0])
+        turned[:3, 3] = np.where(steps < 0, np.array(grid.shape) - 1, 0)
         self.shape = tuple(map(int, grid.shape))
-        self.affine = grid.affine @ np.block(
-            [[np.diag(flips), np.where(flips < 0, last, 0)[:, None]], [np.zeros(3), np.ones(1)]]
-        )
+        self.affine = grid.affine @ turned
         # compiled code and the library of a mask's checks are not for several threads at a time
         self._one = threading.Lock()
 
@@ -138,14 +138,13 @@ class Session:
 
     def about(self) -> dict[str, Any]:
         """What the page has to know before it asks."""
-        grid = self.tractogram.grid(space=self.space)
         return {
             'tractogram': self.tractogram.name,
             'streamlines': self.tractogram.streamlines_total,
             'space': self.space,
             'shape': self.shape,
             'affine': self.affine.tolist(),
-            'emptyMap': nifti_text(np.zeros(grid.shape, np.uint8), grid.affine, 0.5),
+            'emptyMap': nifti_text(np.zeros(self.shape, np.uint8), self.affine, 0.5),
             'bundles': _shown(self.bundles),
             'atlases': [_shown(each) for each in self.atlases],
             'masks': [each.name for each in self.listed],
@@ -235,7 +234,7 @@ class Session:
             ``name``, ``warnings``, ``summary`` (see :attr:`lacuna.Lesion.summary`), and of ``bundles`` and each of
             ``atlases`` the columns ``value`` (percent), ``cut`` and ``total`` (streamlines).
         arrays : dict of numpy.ndarray
-            ``map``: half percent in each voxel of the map, the first axis fastest, uint8; ``lengths`` (uint32) and
+            ``map``: half percent in each voxel of the page, the first axis fastest, uint8; ``lengths`` (uint32) and
             ``positions`` (float32, world mm) of a sample of the streamlines cut.
         """
         with self._one:
@@ -261,7 +260,7 @@ class Session:
                         parcels.connections.roi, support['streamlines_disconnected'], support['streamlines']
                     )
                 )
-            arrays = {'map': percent_halves(voxels(lesion.map)).ravel(order='F')}
+            arrays = {'map': percent_halves(voxels(lesion.map))[self._turn].ravel(order='F')}
             arrays |= _lines(lesion.sample(SAMPLE))
         return numbers, arrays
 

@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 
-from lacuna.measures import lesion_part, world_box
+from lacuna.measures import lesion_part
 
 #: positions in voxels are sums of numbers of single precision
 _DIGITS = 6
@@ -49,7 +49,7 @@ def covered_voxels(
         inside = ((at >= 0) & (at < np.array(mask.shape)[:, None])).all(axis=0)
         hit = np.zeros(at.shape[1], bool)
         hit[inside] = mask[tuple(at[:, inside])]
-        return _numbers(np.argwhere(hit.reshape(size)) + low, shape)
+        return _numbers(_where(hit.reshape(size)) + low, shape)
     part = mask.transpose(order)
     first = np.empty(3, int)
     for axis, of_mask in enumerate(order):
@@ -59,7 +59,7 @@ def covered_voxels(
             return np.empty(0, np.int64)
         first[axis] = inside[0]
         part = _taken(part, at[inside], axis)
-    return _numbers(np.argwhere(part) + low + first, shape)
+    return _numbers(_where(part) + low + first, shape)
 
 
 def _taken(part: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:
@@ -109,8 +109,8 @@ def covered_share(
     to_grid[:3, 3] -= low
     share = _exact_share if _parallel(to_grid) else _sampled_share
     covered = share(mask, to_grid, tuple(size))
-    hit = np.nonzero(covered > 1e-9)
-    return _numbers(np.column_stack(hit) + low, shape), np.minimum(covered[hit], 1.0)
+    hit = _where(covered > 1e-9)
+    return _numbers(hit + low, shape), np.minimum(covered[tuple(hit.T)], 1.0)
 
 
 def _exact_share(mask: np.ndarray, to_grid: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
@@ -170,8 +170,9 @@ def _box(
     """First voxel and size of the part of the grid that the mask can touch."""
     if not mask.size:
         return np.zeros(3, int), np.zeros(3, int)
-    world = world_box(mask, mask_affine)
-    corners = np.array(list(product(*world.T)))
+    # of `_part`: the mask reaches the border of the array on all sides
+    edges = np.array([[-0.5, length - 0.5] for length in mask.shape])
+    corners = np.array(list(product(*edges))) @ mask_affine[:3, :3].T + mask_affine[:3, 3]
     at = (corners - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T
     low = np.clip(np.floor(at.min(axis=0)).astype(int), 0, shape)
     high = np.clip(np.ceil(at.max(axis=0)).astype(int) + 1, 0, shape)
@@ -191,6 +192,11 @@ def _parallel(matrix: np.ndarray) -> tuple[int, ...] | None:
     if (some.sum(axis=0) != 1).any() or (some.sum(axis=1) != 1).any():
         return None
     return tuple(int(row) for row in some.argmax(axis=0))
+
+
+def _where(filled: np.ndarray) -> np.ndarray:
+    """(n, 3), the voxels of a mask, in C order: in one dimension they are found several times as fast."""
+    return np.column_stack(np.unravel_index(np.flatnonzero(np.ascontiguousarray(filled)), filled.shape))
 
 
 def _numbers(voxels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -18,8 +18,8 @@ from lacuna.measures import lesion_part, world_box
 
 #: from how many voxels on the sums need double precision to be off by less than half a voxel
 _MANY = 100_000
-#: sums of a map that are this small are 0
-_NOTHING = 1e-6
+#: sums of a map that are smaller, by the largest possible one, are 0: single precision does not tell
+_NOTHING = 1e-4
 #: of a millimetre, by which turned axes may be off
 _CLOSE = 1e-3
 
@@ -62,6 +62,16 @@ class Body:
         whole.reshape(-1)[covered_voxels(part, part_affine, shape, grid)] = True
         found, moved = lesion_part(whole, grid)
         return cls(np.ascontiguousarray(found), np.rint(moved[:3, 3]).astype(np.int64))
+
+    @staticmethod
+    def is_exact(affine: np.ndarray) -> bool:
+        """Whether the voxels of a grid are voxels of a body.
+
+        >>> Body.is_exact(np.diag([-1.0, 1, 1, 1])), Body.is_exact(np.diag([2.0, 2, 2, 1]))
+        (True, False)
+        """
+        whole = np.allclose(affine, np.rint(affine), atol=1e-6)
+        return bool(whole and (np.abs(np.rint(affine[:3, :3])).sum(axis=0) == 1).all())
 
     def on(self, place: Body) -> Body:
         """The values on the voxels of another body; 0 where there are none."""
@@ -183,13 +193,13 @@ def draw(
     size = int(np.count_nonzero(body.voxels))
     wanted = [(_sum(tissue, body), slack * size) for tissue, slack in tissues]
     valid, keys, kept = 0, np.empty(0), np.empty((0, 5), np.int64)
-    exact = weight is not None  # a sum of nothing has to be 0
-    for turn in places(body, region, need, among, fields=fields, exact=exact, workers=workers):
+    nothing = _NOTHING * size * float(weight.voxels.max()) if weight else 0.0
+    for turn in places(body, region, need, among, fields=fields, workers=workers):
         good = np.ones(len(turn.at), bool)
         for (own, slack), found in zip(wanted, turn.sums, strict=False):
             good &= np.abs(found - own) <= slack
         if weight:
-            good &= turn.sums[-1] > _NOTHING
+            good &= turn.sums[-1] > nothing
         if turn.number == 0:
             own_place = np.flatnonzero(turn.at == turn.number_of(body.first))
             valid += len(own_place)
@@ -256,7 +266,6 @@ def places(
     among: Sequence[np.ndarray],
     *,
     fields: Sequence[Body] = (),
-    exact: bool = False,
     workers: int = 1,
 ) -> Iterator[PlacesOfTurn]:
     """Find all places of a body with at least `need` (1 or more) voxels inside a region, one turn after the other.
@@ -269,8 +278,6 @@ def places(
         See `turns`.
     fields : sequence of Body
         Maps, to be summed over the body at each place.
-    exact : bool
-        Sums in double precision.
     workers : int
         Threads.
     """
@@ -278,7 +285,7 @@ def places(
 
     if not body.voxels.size or not region.voxels.size:
         return
-    kind = np.float64 if exact or np.count_nonzero(body.voxels) > _MANY else np.float32
+    kind = np.float64 if np.count_nonzero(body.voxels) > _MANY else np.float32
     # a body with enough voxels inside cannot stick out by more than this, so the ends do not meet around the circle
     beyond = max(_ends(body.voxels, need))
     room = Body(np.empty(np.array(region.voxels.shape) + 2 * beyond, bool), region.first - beyond)

@@ -21,7 +21,7 @@ from lacuna.bids.matrices import bundles_bytes
 from lacuna.images.nifti import load
 from lacuna.interfaces.connectivity import read_numbers
 from lacuna.streamlines.bundles import BundleDisconnection, BundleSet, Groups
-from lacuna.streamlines.files.bundle_tables import read_bundles
+from lacuna.streamlines.files.bundle_tables import read_bundles, write_bundles
 from lacuna.utils.cache import cached_or_local
 
 
@@ -113,10 +113,12 @@ class _BundleTableInputSpec(BaseInterfaceInputSpec):
     selected = File(
         exists=True, mandatory=True, desc='numbers of the disconnected streamlines (.npy, or text)'
     )
+    most_sampled = traits.Range(low=0, value=0, usedefault=True, desc='streamlines of the sample; 0 for none')
 
 
 class _BundleTableOutputSpec(TraitedSpec):
     out_file = File(exists=True, desc='what is cut of each bundle (.tsv)')
+    sample = File(desc='which streamlines of the sample belong to which bundle (.tsv)')
 
 
 class BundleTable(SimpleInterface):
@@ -132,4 +134,7 @@ class BundleTable(SimpleInterface):
         target = Path(runtime.cwd, 'bundles.tsv')
         target.write_bytes(bundles_bytes(bundles.groups.names, found.columns))
         self._results['out_file'] = str(target)
+        if inputs.most_sampled:
+            self._results['sample'] = str(Path(runtime.cwd, 'sample_bundles.tsv'))
+            write_bundles(self._results['sample'], found.of_sample(inputs.most_sampled))
         return runtime

@@ -22,9 +22,9 @@ from nipype.interfaces.io import add_traits
 
 from lacuna.bids.outputs import Target, figures_dir
 from lacuna.bids.results import LesionResults
-from lacuna.reports.reportlets import REPORT_TABLES, draw_reportlets, publish_reportlets
+from lacuna.reports.reportlets import BUNDLE_TABLES, REPORT_TABLES, draw_reportlets, publish_reportlets
 
-_FILES = ('disconnection_map', 'full_tdi', 'summary', 'sample')
+_FILES = ('disconnection_map', 'full_tdi', 'summary', 'sample', 'null_statistics')
 
 
 class _DrawReportletsInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
@@ -35,6 +35,7 @@ class _DrawReportletsInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
     full_tdi = File(exists=True, desc='density of all streamlines, on the grid of the map')
     summary = File(exists=True, desc='statistics (JSON)')
     sample = File(exists=True, desc='some of the streamlines cut (.tck)')
+    null_statistics = File(exists=True, desc='statistics of null lesions (JSON)')
     viewer = traits.Bool(True, usedefault=True, desc='whether to write the viewer')
     metadata = traits.Dict(traits.Str, traits.Any, desc='common content of the sidecars of the mask')
 
@@ -50,6 +51,8 @@ class DrawReportlets(SimpleInterface):
     ----------
     atlases : sequence of str
         Names of the atlases; each of ``REPORT_TABLES`` has an input ``<table>_<atlas>``.
+    bundles : sequence of str
+        Names of the sets of bundles; each of ``BUNDLE_TABLES`` has an input ``<table>_<name>``.
 
     Examples
     --------
@@ -60,15 +63,15 @@ class DrawReportlets(SimpleInterface):
     input_spec = _DrawReportletsInputSpec
     output_spec = _ReportletsOutputSpec
 
-    def __init__(self, *, atlases: Sequence[str] = (), **inputs: Any) -> None:
+    def __init__(self, *, atlases: Sequence[str] = (), bundles: Sequence[str] = (), **inputs: Any) -> None:
         super().__init__(**inputs)
-        self._atlases = list(atlases)
-        add_traits(self.inputs, [Target(table, atlas).field for atlas in atlases for table in REPORT_TABLES])
+        self._tables = [Target(table, atlas) for atlas in atlases for table in REPORT_TABLES]
+        self._tables += [Target(table, name) for name in bundles for table in BUNDLE_TABLES]
+        add_traits(self.inputs, [target.field for target in self._tables])
 
     def _run_interface(self, runtime: Any) -> Any:
         inputs = self.inputs
-        targets = [*map(Target, _FILES)]
-        targets += [Target(table, atlas) for atlas in self._atlases for table in REPORT_TABLES]
+        targets = [*map(Target, _FILES), *self._tables]
         values = {target: getattr(inputs, target.field) for target in targets}
         lesion = LesionResults(
             stem=inputs.stem,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -17,14 +16,14 @@ from lacuna.reports.figures.brain import map_figure
 from lacuna.reports.figures.frame import SHAPE, load_image, load_template, mask_in_frame, to_frame
 from lacuna.reports.figures.group import distribution_figure, heat_figure, outliers
 from lacuna.reports.figures.style import drawing, png_bytes, svg_bytes
+from lacuna.reports.page import keep_others, picture, section, whole_page
+from lacuna.reports.similarity import similarities, similarity_html
 from lacuna.reports.summary import warnings_html
-from lacuna.utils.files import data_text, write_if_changed
+from lacuna.utils.files import write_if_changed
 from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
 
-_TITLE = '<title>Lacuna: all lesions</title>'
-#: the title of a page by Lacuna is within so many bytes
-_HEAD = 1000
+_TITLE = 'Lacuna: all lesions'
 
 
 @dataclass(frozen=True)
@@ -109,9 +108,7 @@ def write_group_report(
     InputError
         If `output` exists and was not written by Lacuna.
     """
-    if output.exists() and not _is_ours(output):
-        message = f'{output} was not written by Lacuna and is kept; rename or move it to get the page of all lesions'
-        raise InputError(message)
+    keep_others(output, _TITLE)
     lesions = find_results(derivatives).with_map()
     sections = []
     rows = []
@@ -129,23 +126,22 @@ def write_group_report(
         if rows:
             figure = distribution_figure([row.volume_ml for row in rows], [row.cut_percent for row in rows])
             sections.append(
-                _section(
+                _picture(
                     'Distributions',
                     'One mark for each lesion. The dashed line is the median.',
                     svg_bytes(figure),
                 )
             )
-            sections.append(f'<section id="Lesions"><h2>Lesions</h2>{_table(rows, output.parent)}</section>')
+            sections.append(section('Lesions', _table(rows, output.parent)))
         for space in sorted(sums):
             sections += _map_sections(space, sums[space])
+        if alike := list(similarities(lesions)):
+            sections.append(section('Specificity', similarity_html(alike)))
         sections += _atlas_sections(lesions)
-    write_if_changed(output, _page(len(lesions), sections).encode())
+    body = ''.join(sections) or '<p class="box bad">No results.</p>'
+    count = f'<p>{len(lesions)} lesion{"" if len(lesions) == 1 else "s"}.</p>'
+    write_if_changed(output, whole_page(_TITLE, count + body).encode())
     return output
-
-
-def _is_ours(page: Path) -> bool:
-    with page.open('rb') as stream:
-        return _TITLE.encode() in stream.read(_HEAD)
 
 
 def _look(lesion: LesionResults) -> _Seen:
@@ -210,13 +206,13 @@ def _map_sections(space: str, sums: _Sums) -> Iterable[str]:
             label='lesions (number)',
         )
         text = f'Number of lesions at each position, out of {sums.masks} ({where}).'
-        yield _section('Lesion overlap', text, png_bytes(figure))
+        yield _picture('Lesion overlap', text, png_bytes(figure))
     if sums.maps:
         mean = sums.mean_map().astype(np.float32)
         highest = float(np.percentile(mean[mean > 0], 99)) if mean.any() else 1.0
         figure = map_figure(template, mean, None, highest=max(highest, 0.1))
         text = f'Mean of {sums.maps} disconnection maps ({where}), on its own scale.'
-        yield _section('Mean disconnection', text, png_bytes(figure))
+        yield _picture('Mean disconnection', text, png_bytes(figure))
 
 
 def _atlas_sections(lesions: Sequence[LesionResults]) -> Iterable[str]:
@@ -237,25 +233,8 @@ def _atlas_sections(lesions: Sequence[LesionResults]) -> Iterable[str]:
             text += 'If there are more than 60 parcels and their names contain the network, the means of networks are shown.'
             if unreadable:
                 text += f' Left out because their tables cannot be read: {escape(", ".join(unreadable))}.'
-            yield _section('Parcels', text, svg_bytes(heat_figure(table)))
+            yield _picture('Parcels', text, svg_bytes(heat_figure(table)))
 
 
-def _section(title: str, caption: str, picture: bytes) -> str:
-    kind = 'png' if picture.startswith(b'\x89PNG') else 'svg+xml'
-    data = base64.b64encode(picture).decode()
-    return (
-        f'<section id="{title.replace(" ", "-")}"><h2>{title}</h2><p class="caption">{caption}</p>'
-        f'<div class="reportlet"><img alt="{title}" src="data:image/{kind};base64,{data}"></div></section>'
-    )
-
-
-def _page(count: int, sections: Sequence[str]) -> str:
-    body = '\n'.join(sections) or '<p class="box bad">No results.</p>'
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'{_TITLE}'
-        f'<link rel="icon" href="data:,"><style>{data_text("report.css")}</style></head><body><nav><strong>Lacuna: all lesions</strong>'
-        '</nav><main><h1>Lacuna: all lesions</h1>'
-        f'<p>{count} lesion{"" if count == 1 else "s"}.</p>{body}</main><script>\n{data_text("group.js")}</script></body></html>\n'
-    )
+def _picture(title: str, caption: str, content: bytes) -> str:
+    return section(title, picture(title, caption, content))

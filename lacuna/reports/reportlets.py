@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,12 +20,16 @@ from lacuna.images import plausibility
 from lacuna.images.masks import KnownMask, Mask
 from lacuna.images.plausibility import MaskFacts, mask_doubts, measure_mask
 from lacuna.reports import checks
+from lacuna.reports.cortex import cortex_figure
 from lacuna.reports.figures import brain as figures
 from lacuna.reports.figures import connectivity as charts
+from lacuna.reports.figures.bundles import bundle_figure, load_figure
 from lacuna.reports.figures.frame import load_image, load_template, mask_in_frame, to_frame
-from lacuna.reports.figures.style import drawing, png_bytes, svg_bytes
-from lacuna.reports.figures.viewer import SCRIPTS, viewer_page, viewer_scripts
-from lacuna.reports.summary import summary_fragment, viewer_fragment
+from lacuna.reports.figures.nulls import ALPHA, null_figure, null_table_figure
+from lacuna.reports.figures.style import drawing, own_scale, png_bytes, svg_bytes
+from lacuna.reports.figures.viewer import SCRIPTS, ShownBundle, viewer_page, viewer_scripts
+from lacuna.reports.summary import nulls_fragment, summary_fragment, viewer_fragment
+from lacuna.streamlines.files.bundle_tables import read_bundles
 from lacuna.streamlines.sample import read_sample
 from lacuna.utils.files import remove_leftovers, write_if_changed
 
@@ -33,9 +37,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: the tables of an atlas that are drawn
-REPORT_TABLES = ('disconnection_matrix', 'mask_matrix', 'full_matrix', 'roi_disconnection')
-#: if most values of a map are below this, it is also drawn on its own scale
-_SMALL = 40.0
+REPORT_TABLES = ('disconnection_matrix', 'mask_matrix', 'full_matrix', 'roi_disconnection', 'lesion_load')
+#: those of bundles
+BUNDLE_TABLES = ('bundle_disconnection', 'sample_bundles', 'null_bundles')
 
 
 def draw_reportlets(
@@ -70,10 +74,17 @@ def draw_reportlets(
     with drawing():
         for name, figure in _brain_figures(lesion, images):
             written.append(_write(folder / figure_name(lesion.stem, name, '.png'), png_bytes(figure())))
+        written += [_write(folder / name, content) for name, content in _null_reportlets(lesion)]
         for atlas in lesion.atlases:
             for name, figure in _atlas_figures(lesion, atlas):
                 path = folder / figure_name(lesion.stem, name, '.svg', atlas=atlas)
                 written.append(_write(path, svg_bytes(figure())))
+            if surface := cortex_figure(lesion, atlas):
+                path = folder / figure_name(lesion.stem, 'surface', '.png', atlas=atlas)
+                written.append(_write(path, png_bytes(surface)))
+        for name in lesion.bundle_sets:
+            path = folder / figure_name(lesion.stem, 'bundles', '.svg', atlas=name)
+            written.append(_write(path, svg_bytes(bundle_figure(lesion.bundles(name)))))
     if viewer:
         page = _viewer_name(lesion.stem)
         pages[page] = viewer_page(
@@ -82,6 +93,7 @@ def draw_reportlets(
             mask=(images.mask.data, images.mask.affine) if images.mask else None,
             percent=images.percent,
             streamlines=images.streamlines,
+            bundles=_shown_bundles(lesion, len(images.streamlines)),
         )
         pages[figure_name(lesion.stem, 'view', '.html')] = viewer_fragment(lesion, page)
         written += [_write(folder / name, script) for name, script in viewer_scripts(lesion.space).items()]
@@ -136,6 +148,20 @@ def _read(lesion: LesionResults, masks: Mapping[Path, KnownMask]) -> _Images:
     return _Images(found, percent, streamlines, spacing)
 
 
+def _shown_bundles(lesion: LesionResults, sampled: int) -> list[ShownBundle]:
+    """Return the bundles of the first set with streamlines in the sample, those that lose most first."""
+    for name in lesion.bundle_sets:
+        if sampled and (path := lesion.path('sample_bundles', name)):
+            percent = lesion.bundles(name)['value']
+            shown = [
+                ShownBundle(bundle, float(percent[bundle]), rows)
+                for bundle, rows in read_bundles(path, sampled).items()
+                if bundle in percent.index
+            ]
+            return sorted(shown, key=lambda bundle: -bundle.percent)
+    return []
+
+
 def _check(lesion: LesionResults, images: _Images) -> tuple[MaskFacts | None, list[str]]:
     """Return the facts about the mask, and the findings of all checks."""
     found, facts, mask = [], None, images.mask
@@ -173,23 +199,13 @@ def _brain_figures(lesion: LesionResults, images: _Images) -> list[tuple[str, Ca
     return found
 
 
-def own_scale(percent: np.ndarray) -> float | None:
-    """Return the upper end of a scale for small values; None if the scale from 0 to 100 is enough.
-
-    >>> own_scale(np.array([0.0, 1.0, 2.0, 4.0])), own_scale(np.array([90.0, 100.0]))
-    (4.0, None)
-    """
-    affected = percent[percent > 0]
-    if not affected.size or (upper := float(np.percentile(affected, 95))) >= _SMALL:
-        return None
-    steps = [scale * power for power in (0.01, 0.1, 1.0, 10.0) for scale in (1.0, 2.0, 4.0, 5.0)]
-    return next((step for step in steps if step >= upper), None)
-
-
 def _atlas_figures(lesion: LesionResults, atlas: str) -> list[tuple[str, Callable[[], Figure]]]:
     found: list[tuple[str, Callable[[], Figure]]] = []
     if lesion.path('roi_disconnection', atlas):
         found.append(('parcels', partial(charts.parcel_figure, lesion.parcels(atlas))))
+        if lesion.path('lesion_load', atlas):
+            load = lesion.parcels(atlas, 'lesion_load')
+            found.append(('load', partial(load_figure, load, lesion.parcels(atlas))))
     if lesion.path('disconnection_matrix', atlas):
         percent = lesion.matrix(atlas)
         full = lesion.matrix(atlas, 'full_matrix') if lesion.path('full_matrix', atlas) else None
@@ -198,6 +214,23 @@ def _atlas_figures(lesion: LesionResults, atlas: str) -> list[tuple[str, Callabl
             cut = lesion.matrix(atlas, 'mask_matrix')
             found.append(('connectogram', partial(charts.connectogram_figure, cut, percent)))
     return found
+
+
+def _null_reportlets(lesion: LesionResults) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of the text and the figures about null lesions, if there are any."""
+    statistics = lesion.null_statistics
+    if not statistics:
+        return
+    sets = [name for name in lesion.bundle_sets if lesion.path('null_bundles', name)]
+    tables = {name: lesion.null_bundles(name) for name in sets}
+    text = nulls_fragment(statistics, next(iter(tables.values()), None), ALPHA)
+    yield figure_name(lesion.stem, 'nullsummary', '.html'), text.encode()
+    if not statistics.get('null_lesions'):
+        return
+    yield figure_name(lesion.stem, 'nulls', '.svg'), svg_bytes(null_figure(statistics))
+    for name, table in tables.items():
+        path = figure_name(lesion.stem, 'nullbundles', '.svg', atlas=name)
+        yield path, svg_bytes(null_table_figure(table))
 
 
 def _write(path: Path, content: bytes) -> Path:
@@ -214,6 +247,8 @@ def results_stamp(lesions: Iterable[LesionResults], *, viewer: bool = True) -> s
     for lesion in lesions:
         paths = [lesion.path(key) for key in ('disconnection_map', 'summary', 'sample')]
         paths += [lesion.path(key, atlas) for atlas in lesion.atlases for key in REPORT_TABLES]
+        paths += [lesion.path(key, name) for name in lesion.bundle_sets for key in BUNDLE_TABLES]
+        paths.append(lesion.path('null_statistics'))
         known += [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path]
     known += [] if viewer else [('no viewer', 0, 0)]
     return f'<!-- of {hashlib.sha256(repr(known).encode()).hexdigest()} -->\n'

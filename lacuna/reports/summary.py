@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lacuna.bids.results import LesionResults
 from lacuna.images.plausibility import MaskFacts
 from lacuna.reports.figures.frame import load_template
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def summary_fragment(
@@ -37,6 +40,8 @@ def summary_fragment(
     rows.append(('Space', lesion.space))
     rows.append(('Template', load_template(lesion.space).source))
     rows.append(('Atlas', ', '.join(lesion.atlases) or 'none'))
+    if lesion.bundle_sets:
+        rows.append(('Bundles', ', '.join(lesion.bundle_sets)))
     if not lesion.path('sample'):
         rows.append(('Sample of streamlines', 'none, so streamlines are not drawn'))
     versions = lesion.metadata.get('SoftwareVersions')
@@ -63,6 +68,39 @@ def viewer_fragment(lesion: LesionResults, viewer: str) -> str:
         f'<div class="viewer"><button type="button" data-viewer="{where}">Open the viewer here</button> '
         f'<a href="{where}" target="_blank">or in a new tab</a></div>'
     )
+
+
+def nulls_fragment(statistics: Mapping[str, Any], bundles: pd.DataFrame | None, alpha: float) -> str:
+    """Return what was compared with null lesions, and where no answer is possible.
+
+    Parameters
+    ----------
+    statistics : mapping
+        The content of the statistics file of null lesions.
+    bundles : pandas.DataFrame or None
+        Their table of bundles.
+    alpha : float
+        p that counts as unusual.
+    """
+    if reason := statistics.get('null_reason'):
+        return f'<p class="box warn">No null lesions: {escape(str(reason))}.</p>'
+    number = int(statistics.get('null_lesions') or 0)
+    within = escape(str(statistics.get('null_within')))
+    text = f'The lesion is compared with {number:,} null lesions (within: {within})'
+    if places := statistics.get('null_places'):
+        text += f', drawn from {int(places):,} places where it fits'
+    text += '.'
+    correlation = statistics.get('density_correlation')
+    if correlation is not None:
+        text += f' The rank correlation of its map with the density of the tractogram is {float(correlation):.2f}.'
+    if bundles is not None:
+        none = [escape(str(name)) for name in bundles.index[bundles['p_min'] > alpha]]
+        if none:
+            text += (
+                f' No answer is possible for {len(none)} of {len(bundles)} bundles, which more than {100 * alpha:g} % of '
+                f'the null lesions cut as much as any can: {", ".join(none)}.'
+            )
+    return f'<p>{text}</p>'
 
 
 def _lesion_rows(facts: MaskFacts | None, summary: Mapping[str, Any]) -> list[tuple[str, str]]:

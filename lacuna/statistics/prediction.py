@@ -101,14 +101,16 @@ class _Space:
 def _scaled(
     features: np.ndarray, covariates: np.ndarray, train: np.ndarray, share: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return some features of all participants, scaled by those of the training participants, and which are kept."""
+    """Return some features of all participants, scaled by and within the range of the training participants; which are kept."""
     kept = (features[train] != 0).sum(axis=0) >= max(math.ceil(share * len(train) - 1e-9), 1)
     values = features[:, kept] - features[np.ix_(train, kept)].mean(axis=0)
     values = values - covariates @ np.linalg.lstsq(covariates[train], values[train], rcond=None)[0]
     spread = values[train].std(axis=0)
     usable = spread > _NOTHING * np.abs(features[:, kept]).max(axis=0, initial=0)
     kept[kept] = usable
-    return values[:, usable] / spread[usable], kept
+    values = values[:, usable] / spread[usable]
+    # a parcel that hardly anyone of the training participants has lost would else rule the prediction of who has
+    return values.clip(values[train].min(axis=0), values[train].max(axis=0)), kept
 
 
 def _space(

@@ -15,7 +15,7 @@ from lacuna.bids.tables import table_bytes
 from lacuna.images.nifti import encoded
 from lacuna.statistics.analysis import Statistics
 from lacuna.statistics.family import EDGE_P, Family
-from lacuna.statistics.prediction import Prediction
+from lacuna.statistics.prediction import BASELINE, MODELS, Prediction
 from lacuna.utils.files import json_bytes, write_if_changed
 
 if TYPE_CHECKING:
@@ -226,4 +226,10 @@ def summary_lines(found: Statistics) -> Sequence[str]:
         lines.append(
             f'{family.kind}{atlas}: {len(family.table)} tested ({left}), {len(survivors)} with p_fwe <= .05'
         )
+        if family.prediction is not None:
+            r2, p = (family.prediction.accuracy[name].astype(float) for name in ('r2', 'p'))
+            parts = ', '.join(f'{model} {r2[model]:.2f} (p = {p[model]:.2g})' for model in MODELS)
+            lines.append(
+                f'{family.kind}{atlas}: R2 of unseen participants: {parts}; covariates alone {r2[BASELINE]:.2f}'
+            )
     return lines

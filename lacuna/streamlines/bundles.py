@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,14 +11,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lacuna.errors import InputError, TractogramError
+from lacuna.errors import TractogramError
 from lacuna.images.load import visited_load
 from lacuna.images.memberships import Memberships
 from lacuna.images.nifti import voxels
 from lacuna.measures import wilson_interval
-from lacuna.streamlines.files.bundle_tables import read_bundles
+from lacuna.streamlines.files.bundle_tables import (
+    OWN_GROUPS,
+    bundles_label,
+    check_bundles_label,
+    read_bundles,
+)
 from lacuna.streamlines.files.formats import bundle_table, open_tractogram, without_extension
 from lacuna.streamlines.files.trx import TrxHeader, read_groups
+from lacuna.streamlines.sample import spread
 from lacuna.utils.files import replacing
 
 if TYPE_CHECKING:
@@ -27,8 +32,6 @@ if TYPE_CHECKING:
 
     from lacuna.streamlines.index.query import Index
 
-#: instead of a table, the bundles that the tractogram has itself
-OWN_GROUPS = 'groups'
 #: version of the files of groups and visits, a part of their keys in the cache
 VERSION = 1
 
@@ -125,6 +128,21 @@ class Groups:
         total = self.sums(np.where(taken, own, 0.0))
         return np.divide(total, number, out=np.full(len(self), np.nan), where=number > 0)
 
+    def among(self, selected: np.ndarray) -> dict[str, np.ndarray]:
+        """Where the members of each bundle stand among some streamlines (numbers, each once); bundles without any are left out.
+
+        >>> Groups.of({'AF': np.array([0, 2]), 'none': np.array([3]), 'SLF': np.array([2, 9])}, 10).among(np.array([2, 9]))
+        {'AF': array([0]), 'SLF': array([0, 1])}
+        """
+        last = max(int(each.max()) if len(each) else -1 for each in (selected, self.members))
+        place = np.full(last + 1, -1)
+        place[selected] = np.arange(len(selected))
+        found = {
+            name: places[places >= 0]
+            for name, places in zip(self.names, np.split(place[self.members], self.starts[1:-1]), strict=True)
+        }
+        return {name: np.sort(places) for name, places in found.items() if len(places)}
+
     def _marks(self, selected: np.ndarray) -> np.ndarray:
         """(m,) bool, whether each member is selected."""
         if not len(self.members) or not len(selected):
@@ -141,28 +159,6 @@ class Groups:
     def of_arrays(cls, content: Mapping[str, np.ndarray]) -> Groups:
         """What `arrays` has given."""
         return cls(tuple(content['names'].tolist()), content['group_starts'], content['members'])
-
-
-def bundles_label(name: str) -> str:
-    """Return the name of a set of bundles in file names, from the name of its file: lower-case letters and digits.
-
-    >>> bundles_label('ICBM152_adult'), bundles_label('HCP-842_bundles')
-    ('icbm152adult', 'hcp842')
-    """
-    return re.sub('[^0-9a-z]', '', name.lower().removesuffix('_bundles')) or 'bundles'
-
-
-def check_bundles_label(name: str) -> str:
-    """Return a name for a set of bundles that is valid in file names.
-
-    Raises
-    ------
-    lacuna.errors.InputError
-    """
-    if not re.fullmatch('[0-9a-z]+', name):
-        message = f"the name '{name}' of the bundles may only have lower-case letters and digits"
-        raise InputError(message)
-    return name
 
 
 class NamedBundles(NamedTuple):
@@ -244,6 +240,11 @@ class BundleSet:
     lengths: np.ndarray
     visits: Memberships
 
+    @cached_property
+    def mean_lengths(self) -> np.ndarray:
+        """(bundles,) mean length of the streamlines of each, mm; NaN where there are none."""
+        return self.groups.mean(self.lengths)
+
     @classmethod
     def from_index(cls, groups: Groups, index: Index) -> BundleSet:
         """From the index of the tractogram, for the grid of its densities."""
@@ -293,6 +294,11 @@ class BundleDisconnection:
     streamlines: np.ndarray
     mask: Any = field(repr=False)
 
+    def of_sample(self, most: int) -> dict[str, np.ndarray]:
+        """Which of a sample of the streamlines cut (at most `most`, evenly over their order) belong to each bundle."""
+        ids = self.streamlines
+        return self.bundles.groups.among(ids[spread(len(ids), most)] if len(ids) else ids)
+
     @cached_property
     def columns(self) -> dict[str, np.ndarray]:
         """The columns of `table`, each (bundles,)."""
@@ -306,7 +312,7 @@ class BundleDisconnection:
             'low': 100.0 * low,
             'high': 100.0 * high,
             'load_pct': visited_load(self.mask, self.bundles.visits),
-            'length_mean_mm': groups.mean(lengths),
+            'length_mean_mm': self.bundles.mean_lengths,
             'length_mean_disconnected_mm': groups.mean(lengths, self.streamlines),
         }
 

@@ -16,7 +16,6 @@ from lacuna.images.atlases import check_networks
 from lacuna.images.load import parcel_load
 from lacuna.images.maps import disconnection_map, lesion_summary
 from lacuna.images.nifti import make, nifti_affine, voxels
-from lacuna.measures import lesion_part
 from lacuna.streamlines.bundles import BundleDisconnection, BundleSet
 from lacuna.streamlines.connections import CutConnections
 from lacuna.streamlines.endpoints import EndpointTable
@@ -332,4 +331,5 @@ class Disconnection:
     @cached_property
     def part(self) -> Any:
         """The box around the voxels of the mask (nibabel image), which is all that is needed of it on other grids."""
-        return make(*lesion_part(voxels(self.mask), np.asarray(self.mask.affine, float)))
+        found, affine = self._mask.part
+        return make(np.ascontiguousarray(found).view(np.uint8), affine)

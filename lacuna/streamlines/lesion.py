@@ -198,7 +198,7 @@ class Lesion:
         Parameters
         ----------
         n, seed, inside, within, mirrors, tissues
-            See :class:`lacuna.streamlines.null_lesions.NullSettings`.
+            See :class:`lacuna.streamlines.null_settings.NullSettings`.
         reference : path or sequence of path
             See there.
         bundles : path, optional
@@ -217,7 +217,8 @@ class Lesion:
         lacuna.errors.InputError
             If a setting is not valid, or there is no such atlas.
         """
-        from lacuna.streamlines.null_lesions import NullSettings, null_lesions
+        from lacuna.streamlines.null_lesions import null_lesions
+        from lacuna.streamlines.null_settings import NullSettings
         from lacuna.streamlines.nulls import NullDisconnection, Targets
 
         one = isinstance(reference, str | Path)

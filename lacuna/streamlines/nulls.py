@@ -126,6 +126,11 @@ class NullDisconnection:
         """Why there are no null lesions; None if there are."""
         return self.lesions.reason
 
+    @property
+    def bundle_names(self) -> tuple[str, ...]:
+        """Names of the bundles; none, if the tractogram has none."""
+        return self._targets.groups.names if self._targets.groups else ()
+
     @cached_property
     def percentile(self) -> Any:
         """Percent of the null lesions that cut less of a voxel's streamlines than the lesion (nibabel image, float32).
@@ -150,85 +155,77 @@ class NullDisconnection:
         """Mean of the maps of the null lesions, percent (nibabel image, float32)."""
         return self._image(100.0 * self._voxel_spread[0] / self._total)
 
-    @cached_property
+    @property
     def bundles(self) -> pd.DataFrame:
         """A row for each bundle, by its name; percentages of its streamlines, and p.
 
         ``value`` of the lesion; ``null_mean`` and ``null_sd`` of the null lesions; ``p``; ``p_min``, the smallest p
         that a lesion of this shape can reach; and ``p_fwe``, corrected for the number of bundles.
         """
-        groups = self._targets.groups
-        if groups is None:
-            message = 'the null lesions were not asked about bundles'
-            raise ValueError(message)
-        return self._table(
-            self._observed.bundles[0], self._counted.bundles, groups.sizes, groups.names, 'bundle'
-        )
+        return _frame(*self.of_bundles(), 'bundle')
 
     def parcels(self, atlas: str) -> pd.DataFrame:
         """The same for the parcels of an atlas: of the streamlines that join each parcel with others."""
-        table = self._targets.tables[atlas]
-        total = table.full_matrix.sum(axis=1)
-        return self._table(
-            self._observed.parcels[atlas][0], self._counted.parcels[atlas], total, table.names, 'region'
-        )
+        return _frame(*self.of_parcels(atlas), 'region')
 
     def networks(self, atlas: str) -> pd.DataFrame:
         """The same for the networks of the parcels of an atlas; without rows, if they are not known."""
-        known = self._targets.networks.get(atlas, ())
-        names = tuple(name for name in dict.fromkeys(known) if name)
-        member = np.array([[own == name for name in names] for own in known], np.int64).reshape(
-            -1, len(names)
-        )
-        table = self._targets.tables[atlas]
-        if not names:
-            member = np.zeros((len(table.names), 0), np.int64)
-        total = table.full_matrix.sum(axis=1) @ member
-        observed, nulls = self._observed.parcels[atlas][0] @ member, self._counted.parcels[atlas] @ member
-        return self._table(observed, nulls, total, names, 'region')
+        return _frame(*self.of_networks(atlas), 'region')
 
     def edges(self, atlas: str) -> dict[str, pd.DataFrame]:
-        """Symmetric matrices for the pairs of parcels of an atlas: ``p``, ``z`` and ``null_mean`` (percent).
-
-        Not corrected for the number of pairs. Pairs without streamlines have a p of 1 and a z of 0.
-        """
-        import pandas as pd
-
-        table, sums = self._targets.tables[atlas], self._counted.edges[atlas]
-        upper = np.triu_indices(len(table.names), 1)
-        observed, whole = self._observed.edges[atlas].total, table.full_matrix[upper]
-        mean, sd = spread(sums.total, sums.squares, self.n)
-        columns = {
-            'p': (p_values(sums.exceeding, self.n, observed), 1.0),
-            'z': (standardised(observed, mean, sd) if self.n else mean, 0.0),
-            'null_mean': (np.divide(100.0 * mean, whole, out=np.zeros(len(mean)), where=whole > 0), 0.0),
-        }
-        names = pd.Index(table.names, name='region')
-        return {
-            name: pd.DataFrame(_square(values, diagonal, len(names)), index=names, columns=list(names))
-            for name, (values, diagonal) in columns.items()
-        }
-
-    def topographic(self, atlas: str) -> dict[str, pd.DataFrame]:
-        """What would be cut between the parcels of an atlas if only the losses of the parcels mattered.
-
-        See :func:`lacuna.significance.expected_shares`; no null lesions are needed.
+        """Symmetric matrices for the pairs of parcels of an atlas.
 
         Returns
         -------
         dict
-            Symmetric matrices: ``expected`` percent, and ``z``, by how many standard deviations more is cut.
+            ``p``, ``z`` and ``null_mean`` (percent) of the null lesions, not corrected for the number of pairs; pairs
+            without streamlines have a p of 1 and a z of 0. ``expected`` is the percentage that would be cut if only the
+            losses of the parcels mattered, see :func:`lacuna.significance.expected_shares`, and ``excess`` by how many
+            standard deviations more is cut; these two need no null lesions.
         """
         import pandas as pd
 
-        table = self._targets.tables[atlas]
-        full, observed = table.full_matrix, self._matrix(atlas)
-        shares = expected_shares(full, observed.sum(axis=1))
-        z = standardised(observed, full * shares, np.sqrt(full * shares * (1 - shares)))
-        names = pd.Index(table.names, name='region')
-        found = {'expected': 100.0 * shares, 'z': z}
+        names = pd.Index(self._targets.tables[atlas].names, name='region')
+        matrices = self.of_edges(atlas)
+        return {key: pd.DataFrame(each, index=names, columns=list(names)) for key, each in matrices.items()}
+
+    def of_bundles(self) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+        """Names and columns of `bundles`."""
+        groups = self._targets.groups
+        if groups is None:
+            message = 'the null lesions were not asked about bundles'
+            raise ValueError(message)
+        return groups.names, self._columns(self._observed.bundles[0], self._counted.bundles, groups.sizes)
+
+    def of_parcels(self, atlas: str) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+        """Names and columns of `parcels`."""
+        table, observed, nulls = self._of(atlas)
+        return table.names, self._columns(observed, nulls, table.full_matrix.sum(axis=1))
+
+    def of_networks(self, atlas: str) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+        """Names and columns of `networks`."""
+        table, observed, nulls = self._of(atlas)
+        known = self._targets.networks.get(atlas) or ('',) * len(table.names)
+        names = tuple(name for name in dict.fromkeys(known) if name)
+        member = np.array([[name == own for own in known] for name in names], np.int64)
+        member = member.reshape(len(names), len(known)).T
+        total = table.full_matrix.sum(axis=1) @ member
+        return names, self._columns(observed @ member, nulls @ member, total)
+
+    def of_edges(self, atlas: str) -> dict[str, np.ndarray]:
+        """(parcels, parcels) matrices of `edges`."""
+        table, sums = self._targets.tables[atlas], self._counted.edges[atlas]
+        full, cut = table.full_matrix, self._matrix(atlas)
+        size = len(table.names)
+        observed, whole = (matrix[np.triu_indices(size, 1)] for matrix in (cut, full))
+        mean, sd = spread(sums.total, sums.squares, self.n)
+        shares = expected_shares(full, cut.sum(axis=1))
         return {
-            name: pd.DataFrame(values, index=names, columns=list(names)) for name, values in found.items()
+            'p': _square(p_values(sums.exceeding, self.n, observed), 1.0, size),
+            'z': _square(standardised(observed, mean, sd) if self.n else mean, 0.0, size),
+            'null_mean': _square(np.where(whole > 0, _share(mean, whole), 0.0), 0.0, size),
+            'expected': 100.0 * shares,
+            'excess': standardised(cut, full * shares, np.sqrt(full * shares * (1 - shares))),
         }
 
     @cached_property
@@ -238,7 +235,7 @@ class NullDisconnection:
         ``density_correlation`` is Spearman's correlation of the map with the density of the tractogram, over all
         voxels that it visits; ``strength_correlation`` that of the parcels' percentages with their number of
         streamlines, for each atlas; ``topographic_correlation`` that of the percentages of pairs of parcels with those
-        that the losses of the parcels let expect.
+        that the losses of the parcels let expect. ``_null_q5`` is what 5 % of the null lesions do not exceed, and so on.
         """
         numbers = {**self.lesions.facts, 'null_lesions': self.n, 'null_reason': self.reason}
         for name in ('streamlines', 'voxels_cut'):
@@ -246,22 +243,17 @@ class NullDisconnection:
             numbers.update(_among(_KEYS[name], observed, nulls))
         share = self._observed_voxels / self._total
         numbers['density_correlation'] = rank_correlation(share, self._total.astype(float))
-        numbers['strength_correlation'] = {
-            name: rank_correlation(_share(self._observed.parcels[name][0], strength), strength.astype(float))
-            for name, strength in (
-                (name, table.full_matrix.sum(axis=1)) for name, table in self._targets.tables.items()
-            )
-        }
-        numbers['topographic_correlation'] = {
-            name: self._topographic_correlation(name) for name in self._targets.tables
-        }
+        for name, table in self._targets.tables.items():
+            strength, full, cut = table.full_matrix.sum(axis=1), table.full_matrix, self._matrix(name)
+            lost, pairs = _share(cut.sum(axis=1), strength), np.triu(full > 0, 1)
+            expected = expected_shares(full, cut.sum(axis=1))[pairs]
+            numbers[f'strength_correlation_{name}'] = rank_correlation(lost, strength.astype(float))
+            numbers[f'topographic_correlation_{name}'] = rank_correlation(cut[pairs] / full[pairs], expected)
         return numbers
 
-    def _topographic_correlation(self, atlas: str) -> float | None:
-        full = self._targets.tables[atlas].full_matrix
-        pairs = np.triu(full > 0, 1)
-        expected = self.topographic(atlas)['expected'].to_numpy()
-        return rank_correlation(self._matrix(atlas)[pairs] / full[pairs], expected[pairs])
+    def _of(self, atlas: str) -> tuple[EndpointTable, np.ndarray, np.ndarray]:
+        """The table of an atlas, and the counts of its parcels: of the lesion, and of the null lesions."""
+        return self._targets.tables[atlas], self._observed.parcels[atlas][0], self._counted.parcels[atlas]
 
     def _matrix(self, atlas: str) -> np.ndarray:
         """(parcels, parcels) streamlines that the lesion cuts."""
@@ -339,23 +331,17 @@ class NullDisconnection:
             )
         return out
 
-    def _table(
-        self, observed: np.ndarray, nulls: np.ndarray, total: np.ndarray, names: tuple[str, ...], index: str
-    ) -> pd.DataFrame:
-        import pandas as pd
-
-        value, shares = _share(observed, total), _share(nulls, total)
+    def _columns(self, observed: np.ndarray, nulls: np.ndarray, total: np.ndarray) -> dict[str, np.ndarray]:
+        value = _share(observed, total)
         mean, sd = spread(nulls.sum(axis=0), (nulls**2).sum(axis=0), self.n)
-        known = np.where(total > 0, observed, np.nan)
-        columns = {
+        return {
             'value': value,
             'null_mean': _share(mean, total),
             'null_sd': _share(sd, total),
-            'p': p_values(exceedances(observed, nulls), self.n, known),
+            'p': p_values(exceedances(observed, nulls), self.n, np.where(total > 0, observed, np.nan)),
             'p_min': np.where(total > 0, smallest_p(observed, nulls), np.nan),
-            'p_fwe': familywise_p(value, shares),
+            'p_fwe': familywise_p(value, _share(nulls, total)),
         }
-        return pd.DataFrame(columns, index=pd.Index(names, name=index))
 
     def _image(self, values: np.ndarray) -> Any:
         out = np.zeros(self._index.grid.shape, np.float32)
@@ -363,6 +349,8 @@ class NullDisconnection:
         return make(out, self._index.grid.affine)
 
 
+#: percent of the null lesions below which a number is written down
+QUANTILES = range(0, 101, 5)
 _KEYS = {'streamlines': 'streamlines_disconnected', 'voxels_cut': 'voxels_disconnected'}
 
 
@@ -370,11 +358,19 @@ def _among(key: str, observed: np.ndarray, nulls: np.ndarray) -> dict[str, Any]:
     """A number of the lesion among those of the null lesions, with the keys of the statistics file."""
     mean, sd = spread(nulls.sum(axis=0), (nulls**2).sum(axis=0), len(nulls))
     p = p_values(exceedances(observed, nulls), len(nulls), observed)
-    found = {'null_mean': mean, 'null_sd': sd, 'p': p}
-    numbers = {
-        f'{key}_{name}': None if np.isnan(value[0]) else float(value[0]) for name, value in found.items()
-    }
+    found = {'null_mean': mean[0], 'null_sd': sd[0], 'p': p[0]}
+    if len(nulls):
+        found |= {
+            f'null_q{percent}': np.percentile(nulls, percent, method='inverted_cdf') for percent in QUANTILES
+        }
+    numbers = {f'{key}_{name}': None if np.isnan(value) else float(value) for name, value in found.items()}
     return {key: int(observed[0]), **numbers}
+
+
+def _frame(names: tuple[str, ...], columns: dict[str, np.ndarray], index: str) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(columns, index=pd.Index(names, name=index))
 
 
 def _share(cut: np.ndarray, total: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ def replacing(target: str | Path) -> Iterator[Path]:
         temporary.replace(target)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:  # of a full disk, say
+        if isinstance(error, OSError) and error.errno and error.filename is None:  # of a full disk, say
             error.filename = str(target)
         raise
 

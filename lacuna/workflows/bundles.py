@@ -13,6 +13,8 @@ from lacuna.interfaces.mrtrix import TCKMap
 from lacuna.workflows import methods
 from lacuna.workflows.resources import SMALL
 
+BUNDLE_FIELDS = ('bundle_disconnection', 'sample_bundles')
+
 
 def init_bundle_set_wf(
     *,
@@ -100,7 +102,7 @@ def init_bundle_set_wf(
     return workflow
 
 
-def init_bundles_wf(*, mem_gb: float = SMALL, name: str = 'bundles_wf') -> Workflow:
+def init_bundles_wf(*, most_sampled: int = 0, mem_gb: float = SMALL, name: str = 'bundles_wf') -> Workflow:
     """How many streamlines of each bundle a lesion cuts.
 
     Workflow Graph
@@ -114,6 +116,8 @@ def init_bundles_wf(*, mem_gb: float = SMALL, name: str = 'bundles_wf') -> Workf
 
     Parameters
     ----------
+    most_sampled : int
+        Streamlines of the sample, see :func:`lacuna.workflows.snm.init_snm_wf`; 0 for none.
     mem_gb : float
         Memory of the one node.
     name : str
@@ -131,14 +135,16 @@ def init_bundles_wf(*, mem_gb: float = SMALL, name: str = 'bundles_wf') -> Workf
     -------
     bundle_disconnection
         Table (``.tsv``) with a row for each bundle, see :class:`lacuna.streamlines.bundles.BundleDisconnection`.
+    sample_bundles
+        Which streamlines of the sample belong to which bundle (``.tsv``); if `most_sampled`.
     """
     workflow = Workflow(name=name)
     workflow.__desc__ = methods.bundles()
     inputnode = pe.Node(niu.IdentityInterface(fields=['bundles', 'mask', 'selected']), name='inputnode')
-    outputnode = pe.Node(niu.IdentityInterface(fields=['bundle_disconnection']), name='outputnode')
-    table = pe.Node(BundleTable(), name='table', mem_gb=mem_gb)
+    outputnode = pe.Node(niu.IdentityInterface(fields=list(BUNDLE_FIELDS)), name='outputnode')
+    table = pe.Node(BundleTable(most_sampled=most_sampled), name='table', mem_gb=mem_gb)
     workflow.connect([
         (inputnode, table, [('bundles', 'bundles'), ('mask', 'mask'), ('selected', 'selected')]),
-        (table, outputnode, [('out_file', 'bundle_disconnection')]),
+        (table, outputnode, [('out_file', 'bundle_disconnection'), ('sample', 'sample_bundles')]),
     ])  # fmt: skip
     return workflow

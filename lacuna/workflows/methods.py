@@ -89,6 +89,26 @@ def load() -> str:
     return 'The lesion load of a region is the percentage of its volume that is lesion. '
 
 
+#: where null lesions may be
+_WITHIN = {
+    'brain': 'anywhere in the brain',
+    'hemisphere': 'in the same hemisphere',
+    'tissue': 'where the shares of grey and of white matter are those of the lesion, by up to 5 points',
+    'reference': 'in proportion to the frequency of lesions in a cohort',
+}
+
+
+def nulls(n: int, within: str) -> str:
+    """Of null lesions."""
+    if within == 'lesions':
+        return f'The disconnection was compared with that of up to {n:,} lesions of other patients, of half to twice the volume. '
+    return (
+        f'The disconnection was compared with that of {n:,} null lesions of the same volume and shape, drawn from all '
+        f'places and turns by right angles {_WITHIN[within]}; p values are corrected for the number of bundles or '
+        'parcels by the smallest p of each null lesion [@westfall_young]. '
+    )
+
+
 def bundle_set() -> str:
     """Of the voxels of bundles."""
     return 'For each named bundle of the tractogram, the voxels that its streamlines visit were found. '
@@ -112,6 +132,8 @@ def methods_text(
     targets: Iterable[Target],
     assignment: str = 'radial',
     spared_threshold: float = 50.0,
+    null_lesions: int = 0,
+    null_within: str = 'brain',
 ) -> str:
     """All steps of a run, each once.
 
@@ -132,6 +154,8 @@ def methods_text(
         The rule for the ends of streamlines.
     spared_threshold : float
         See :func:`lacuna.measures.higher_order`.
+    null_lesions, null_within
+        See :class:`lacuna.execution.config.RunConfig`.
     """
     spaces, moved_to, targets = list(spaces), set(moved_to), list(targets)
     joined = [each for each in targets if each.made_from == 'endpoints']
@@ -147,4 +171,5 @@ def methods_text(
     sentences += [connectivity()] if joined else []
     sentences.append(of_outputs((each.key for each in joined), spared_threshold))
     sentences += [load()] if 'regions' in kinds else []
+    sentences += [nulls(null_lesions, null_within)] if any(each.nulls for each in targets) else []
     return ''.join(dict.fromkeys(sentences))

@@ -11,7 +11,7 @@ from nipype.pipeline import engine as pe
 from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.interfaces.reports import DrawReportlets, ReportletSink
-from lacuna.reports.reportlets import REPORT_TABLES
+from lacuna.reports.reportlets import BUNDLE_TABLES, REPORT_TABLES
 from lacuna.utils.names import parse_entities
 from lacuna.workflows.connectivity import check_atlas_names
 
@@ -22,6 +22,7 @@ def init_snm_report_wf(
     space: str,
     output_dir: Path | str,
     atlases: Sequence[str] = (),
+    bundles: Sequence[str] = (),
     viewer: bool = True,
     metadata: Mapping[str, Any] | None = None,
     mem_gb: float = 1.0,
@@ -50,6 +51,8 @@ def init_snm_report_wf(
         The figures go to ``sub-<label>/figures`` in it.
     atlases : sequence of str
         Names (letters and digits) of the parcellations whose tables are given.
+    bundles : sequence of str
+        Names of the sets of bundles whose tables are given.
     viewer : bool
         False leaves out the viewer.
     metadata : mapping, optional
@@ -66,8 +69,12 @@ def init_snm_report_wf(
         Optional, see :func:`lacuna.workflows.snm.init_snm_wf`.
     sample
         Optional: some of the streamlines cut (``.tck``).
-    disconnection_matrix_<atlas>, mask_matrix_<atlas>, full_matrix_<atlas>, roi_disconnection_<atlas>
+    null_statistics
+        Optional, see :func:`lacuna.workflows.nulls.init_null_wf`.
+    disconnection_matrix_<atlas>, mask_matrix_<atlas>, full_matrix_<atlas>, roi_disconnection_<atlas>, lesion_load_<atlas>
         For each atlas; each is optional.
+    bundle_disconnection_<name>, sample_bundles_<name>, null_bundles_<name>
+        For each set of bundles; each is optional.
 
     Outputs
     -------
@@ -76,12 +83,20 @@ def init_snm_report_wf(
     """
     check_atlas_names(atlases)
     workflow = Workflow(name=name)
-    fields = ['mask', 'disconnection_map', 'full_tdi', 'summary', 'sample']
+    fields = ['mask', 'disconnection_map', 'full_tdi', 'summary', 'sample', 'null_statistics']
     fields += [f'{table}_{atlas}' for atlas in atlases for table in REPORT_TABLES]
+    fields += [f'{table}_{each}' for each in bundles for table in BUNDLE_TABLES]
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=['out_files']), name='outputnode')
     draw = pe.Node(
-        DrawReportlets(atlases=atlases, stem=stem, space=space, viewer=viewer, metadata=dict(metadata or {})),
+        DrawReportlets(
+            atlases=atlases,
+            bundles=bundles,
+            stem=stem,
+            space=space,
+            viewer=viewer,
+            metadata=dict(metadata or {}),
+        ),
         name='draw',
         mem_gb=mem_gb,
     )

@@ -24,3 +24,12 @@ def of_build(threads: int) -> float:
     0.8
     """
     return round(0.5 + 0.15 * threads, 3)
+
+
+def of_nulls(threads: int) -> float:
+    """Return the memory of null lesions: the transforms of the brain, and the sums of each thread.
+
+    >>> of_nulls(2)
+    0.9
+    """
+    return round(0.6 + 0.15 * threads, 3)

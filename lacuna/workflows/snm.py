@@ -13,7 +13,7 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 from lacuna.images.masks import KnownMask
 from lacuna.interfaces.images import DisconnectionMap, PrepareMask, SummaryStatistics
 from lacuna.workflows import methods
-from lacuna.workflows.bundles import init_bundles_wf
+from lacuna.workflows.bundles import BUNDLE_FIELDS, init_bundles_wf
 from lacuna.workflows.connectivity import CONNECTIVITY_FIELDS, check_atlas_names, init_connectivity_wf
 from lacuna.workflows.load import LOAD_FIELDS, init_load_wf
 from lacuna.workflows.resources import SMALL
@@ -131,8 +131,8 @@ def init_snm_wf(
         For each atlas, the outputs of :func:`lacuna.workflows.connectivity.init_connectivity_wf`.
     lesion_load_<atlas>, lesion_probability_<atlas>
         For each atlas of `load`, the outputs of :func:`lacuna.workflows.load.init_load_wf`.
-    bundle_disconnection_<name>
-        The output of :func:`lacuna.workflows.bundles.init_bundles_wf`.
+    bundle_disconnection_<name>, sample_bundles_<name>
+        The outputs of :func:`lacuna.workflows.bundles.init_bundles_wf`.
     """
     for names in (atlases, load, bundles):
         check_atlas_names(names)
@@ -153,8 +153,8 @@ def init_snm_wf(
         part = init_load_wf(name=f'load_{atlas}_wf')
         parts.append(_Part(part, atlas, 'regions', 'mask', LOAD_FIELDS))
     for each in bundles:
-        part = init_bundles_wf(name=f'bundles_{each}_wf')
-        parts.append(_Part(part, each, 'bundles', 'selected', ('bundle_disconnection',)))
+        part = init_bundles_wf(most_sampled=most_sampled, name=f'bundles_{each}_wf')
+        parts.append(_Part(part, each, 'bundles', 'selected', BUNDLE_FIELDS))
     fields = ['mask', 'tracks', 'full_tdi', 'streamlines_total', *own]
     fields += [f'{part.table}_{part.name}' for part in parts]
     results = ['mask', 'selected', 'lesion_tdi', 'disconnection_map', 'summary', 'sample']

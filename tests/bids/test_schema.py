@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from helpers.validator import errors, errors_of_results
 
-from lacuna.bids.outputs import outputs
+from lacuna.bids.outputs import outputs, parse_output_name
 from lacuna.bids.schema import RESULTS, bidsignore, extended_schema
 from lacuna.cli import main
 from lacuna.images.spaces import standard_grid
@@ -37,10 +37,13 @@ def results(tmp_path_factory):
     other = 'sub-01_ses-1_run-2_space-MNI152NLin6Asym_res-1_label-edema_desc-x_mask.nii.gz'
     write_mask(lesions / other, (abs(x) < 9) & (abs(y) < 9) & (z > 0) & (z < 9), grid.affine)
     image = write_mask(folder / 'halves.nii.gz', 1 + (x > 0) + 0 * (y + z), grid.affine)
-    (folder / 'halves.txt').write_text('left\nright\n')
+    labels = folder / 'halves.tsv'
+    labels.write_text('index\tname\tnetwork\n1\tleft\tone\n2\tright\tother\n')
+    toy.tracks.with_name('toy_bundles.tsv').write_text('bundle\tfirst\tcount\nall\t0\t30\n')
     words = ['run', 'snm', folder / 'bids', folder / 'out', '--connectome-path', toy.tracks, '--nprocs', '1']
-    words += ['--custom-parcellation', 'halves', image, folder / 'halves.txt', 'MNI152NLin6Asym']
-    words += ['--compute-roi-disconnection', '--compute-disconnectivity-matrix', '--no-report']
+    words += ['--custom-parcellation', 'halves', image, labels, 'MNI152NLin6Asym', '--null-lesions', '20']
+    words += ['--compute-roi-disconnection', '--compute-disconnectivity-matrix', '--compute-networks']
+    words += ['--compute-higher-order', '--lesion-load', '--no-report']
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('LACUNA_CACHE_DIR', str(folder / 'cache'))
         assert main([str(word) for word in words]) == 0
@@ -48,6 +51,9 @@ def results(tmp_path_factory):
 
 
 def test_results_are_valid_and_none_is_ignored(results, tmp_path):
+    made = {parse_output_name(path.name)[1] for path in (results / ANAT).iterdir() if path.suffix != '.json'}
+    with_sidecar = {key for key, output in outputs().items() if output.level == 'mask' and output.sidecar}
+    assert made == with_sidecar - {'lesion_probability'}  # of an atlas of probabilities
     for path in (MAP, MATRIX, REGIONS, SUMMARY, TDI):
         assert (results / path).is_file()
     assert errors_of_results(results, tmp_path / 'view') == {}
@@ -131,14 +137,16 @@ def test_a_wrong_sidecar_is_an_error(results, tmp_path):
         expected[str(sidecar_path(path) if 'JSON_SCHEMA_VALIDATION_ERROR' in codes else path)] = codes
     edema = {path.name.partition('_method-snm_')[2]: path for path in (out / ANAT).glob('*edema*')}
     expect = {
-        # no sidecar; statistics of a matrix that is not there; a table with a column more
+        # no sidecar; statistics of matrices that are not there; a table with a column more
         'atlas-halves_desc-maskconnectivitymatrix_connmatrix.tsv': {'SIDECAR_KEY_REQUIRED'},
         'atlas-halves_desc-matrixstatistics_stats.json': {'SIDECAR_WITHOUT_DATAFILE'},
+        'atlas-halves_desc-higherorder_stats.json': {'SIDECAR_WITHOUT_DATAFILE'},
         'atlas-halves_desc-disconnectionpct_parcelstats.tsv': {'TSV_ADDITIONAL_COLUMNS_NOT_ALLOWED'},
     }
     edema['atlas-halves_desc-maskconnectivitymatrix_connmatrix.json'].unlink()
-    for end in ('.tsv', '.json'):
-        edema[f'atlas-halves_desc-disconnectionpct_connmatrix{end}'].unlink()
+    for desc in ('disconnectionpct', 'deltasspl'):
+        for end in ('.tsv', '.json'):
+            edema[f'atlas-halves_desc-{desc}_connmatrix{end}'].unlink()
     edema['atlas-halves_desc-disconnectionpct_parcelstats.tsv'].write_text('region\tvalue\tmine\na\tn/a\t2\n')
     expected |= {str(edema[name].relative_to(out)): codes for name, codes in expect.items()}
     assert errors_of_results(out, tmp_path / 'view') == expected
@@ -185,9 +193,11 @@ def test_what_somebody_ignores_stays():
 
 
 def test_it_is_a_schema_of_bids():
-    """By the schema of schemas, but for the map: the name that the tutorial gives it has no suffix."""
+    """By the schema of schemas, but for maps: the name that the tutorial gives them has no suffix."""
     jsonschema = pytest.importorskip('jsonschema')
     meta = json.loads(resources.files('bidsschematools').joinpath('data/metaschema.json').read_text())
     found = jsonschema.validators.validator_for(meta)(meta).iter_errors(extended_schema())
-    rule = ['rules', 'files', 'deriv', 'lacuna', 'disconnection_map', 'suffixes', 0]
-    assert [list(error.absolute_path) for error in found] == [rule]
+    maps = {key for key, output in outputs().items() if output.level == 'mask' and output.suffix is None}
+    rules = {('rules', 'files', 'deriv', 'lacuna', key, 'suffixes', 0) for key in maps}
+    assert {tuple(error.absolute_path) for error in found} == rules
+    assert 'disconnection_map' in maps

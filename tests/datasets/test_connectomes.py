@@ -301,7 +301,7 @@ def test_osf(site, tmp_path, tracks):
 
 def trk(tmp_path, *lines):
     path = tmp_path / 'source.trk'
-    nib.streamlines.save(nib.streamlines.Tractogram(lines, affine_to_rasmm=np.eye(4)), path)
+    nib.streamlines.save(nib.streamlines.Tractogram(lines, affine_to_rasmm=np.eye(4)), str(path))
     return path.read_bytes()
 
 

@@ -249,7 +249,7 @@ def test_the_planted_bundle_is_what_lowers_the_score(cohort, synthetic):
             for points in streamlines
         ]
         assert cut_share(streamlines, mask, grid) == np.mean(hit)
-        rng = np.random.default_rng([1909, 2, i])
+        rng = np.random.default_rng([1909, 3, i])
         plan = random_lesion(rng)
         np.testing.assert_array_equal(simulate_lesion(rng, grid, brain_mask(grid), plan), mask)
         motor = simulate_participant(rng, np.mean(hit)).motor

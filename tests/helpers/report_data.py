@@ -112,3 +112,29 @@ def _write_tables(out: Path, stem: str) -> None:
         frame.to_csv(out / output_name(stem, key, atlas=ATLAS), sep='\t', index_label='region')
     frame = pd.DataFrame({'region': PARCELS, 'value': [30.0, 17.5, 5.0, 0.0, 0.0]})
     frame.to_csv(out / output_name(stem, 'roi_disconnection', atlas=ATLAS), sep='\t', index=False)
+
+
+BUNDLES = 'toybundles'
+
+
+def write_bundles(root: Path, stem: str = 'sub-01_ses-01_label-lesion') -> pd.DataFrame:
+    """What the lesion cuts of four bundles, of which two are in the sample; returns the table."""
+    subject = stem.split('_', 1)[0].removeprefix('sub-')
+    (summary,) = root.rglob(output_name(stem, 'summary'))
+    table = pd.DataFrame(
+        {
+            'value': [80.0, 10.0, 0.0, np.nan],
+            'streamlines': [50, 100, 30, 0],
+            'streamlines_disconnected': [40, 10, 0, 0],
+            'low': [67.0, 5.5, 0.0, np.nan],
+            'high': [88.8, 17.4, 11.4, np.nan],
+        },
+        index=pd.Index(['AF_L', 'CC <b>', 'AF_R', 'empty'], name='bundle'),
+    )
+    path = summary.with_name(output_name(stem, 'bundle_disconnection', atlas=BUNDLES))
+    table.to_csv(path, sep='\t', na_rep='n/a')
+    sidecar = json.loads(next(summary.parent.glob(f'{stem}*desc-disconnectionpct.json')).read_text())
+    path.with_suffix('.json').write_text(json.dumps({**sidecar, 'Atlas': {'Name': BUNDLES}}))
+    sample = figures_dir(root, subject) / output_name(stem, 'sample_bundles', atlas=BUNDLES)
+    sample.write_text('bundle\tfirst\tcount\nCC <b>\t40\t10\nAF_L\t0\t40\n')
+    return table

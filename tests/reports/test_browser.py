@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from helpers.report_data import write_results
+from helpers.report_data import write_bundles, write_results
 
 from lacuna.reports.group import write_group_report
 from lacuna.reports.participant import make_report
@@ -119,6 +119,50 @@ def test_the_viewer_draws_and_obeys(opened, pages):
     assert (np.abs(pixels(page) - everything).max(axis=2) > 8).mean() > 0.05
     # the lesion of this dataset is on the left
     assert page.evaluate('lacunaViewer.nv.frac2mm(lacunaViewer.nv.scene.crosshairPos)[0]') < -20
+
+
+def test_bundles_can_be_chosen_in_the_viewer(opened, tmp_path):
+    write_results(tmp_path / 'out', tmp_path / 'in')
+    write_bundles(tmp_path / 'out')
+    make_report(tmp_path / 'out', '01')
+    page = opened(tmp_path / f'out/sub-01/figures/{STEM}_method-snm_desc-viewer.html')
+    page.wait_for_function('lacunaViewer.ready || lacunaViewer.error', timeout=60_000)
+    assert page.evaluate('lacunaViewer.error') is None
+    page.locator('#view').select_option('4')
+    names = page.locator('#bundle option').all_inner_texts()
+    assert names[2:] == ['AF_L (80 %)', 'CC <b> (10 %)']
+    for each in ('template', 'map', 'lesion'):
+        page.locator(f'#show-{each}').uncheck()
+    page.evaluate(
+        'lacunaViewer.nv.setRenderAzimuthElevation(160, 60)'
+    )  # from the side, lines across are dots
+    pictures = {'direction': pixels(page)}
+    visible = 'lacunaViewer.nv.meshes.filter((mesh) => mesh.visible).map((mesh) => mesh.offsetPt0.length - 1)'
+    lines = {}
+    for choice in ('all', '0', '1'):
+        page.locator('#bundle').select_option(choice)
+        page.evaluate('lacunaViewer.shown')
+        pictures[choice] = pixels(page)
+        lines[choice] = page.evaluate(visible)
+    assert lines == {'all': [40, 10], '0': [40], '1': [10]}
+    assert 'CC <b>: 10 %' in page.locator('#said').inner_text()
+    # the crosshair is grey
+    coloured = {name: picture[np.ptp(picture, axis=2) > 40] for name, picture in pictures.items()}
+    drawn = {name: len(found) for name, found in coloured.items()}
+    assert drawn['all'] > drawn['0'] > drawn['1'] > 0
+    assert drawn['direction'] == pytest.approx(drawn['all'], rel=0.2)
+    # a high share is orange, a low one blue, as in the map
+    red, _, blue = coloured['0'].mean(axis=0).tolist()
+    assert red > 1.5 * blue
+    red, _, blue = coloured['1'].mean(axis=0).tolist()
+    assert blue > 1.5 * red
+    page.locator('#show-streamlines').uncheck()
+    page.evaluate('lacunaViewer.shown')
+    assert page.evaluate(visible) == []
+    page.locator('#show-streamlines').check()
+    page.locator('#bundle').select_option('')
+    page.evaluate('lacunaViewer.shown')
+    assert page.evaluate(visible) == [50]
 
 
 def test_results_can_be_moved_and_what_is_left_behind_is_said(opened, pages, tmp_path):

@@ -60,7 +60,7 @@ def test_the_weight_of_the_reports_of_large_lesions(strokes):
     assert len([*(strokes / 'assets').iterdir()]) == 2  # NiiVue and the template, once for both
     for label in ('01', '113'):
         page = strokes / f'sub-{label}.html'
-        assert len(sources(page)) == 8  # seven pictures and the viewer
+        assert len(sources(page)) == 9  # eight pictures and the viewer
         viewer = next(path for path in sources(page) if path.suffix == '.html')
         assert {path.parent for path in sources(viewer)} == {strokes / 'assets'}
         assert all(path.is_file() for path in [*sources(page), *sources(viewer)])
@@ -119,6 +119,8 @@ def test_a_sample_has_few_vertices_and_says_how_many_there_were(tmp_path):
 
 @pytest.mark.mrtrix
 def test_both_engines_draw_the_same_sample(toy, tmp_path):
+    rows = 'bundle\tfirst\tcount\nall\t0\t30\nnone\t0\t0\nfirst\t0\t3\n'
+    toy.tracks.with_name('toy_bundles.tsv').write_text(rows)
     for engine in ('index', 'mrtrix'):
         words = [
             'run',
@@ -133,6 +135,10 @@ def test_both_engines_draw_the_same_sample(toy, tmp_path):
         assert main([*map(str, words), '-w', str(tmp_path / 'work')]) == 0
     one, other = (next((tmp_path / engine).rglob('*_tractogram.tck')) for engine in ('index', 'mrtrix'))
     assert len(read_sample(one)[0]) == 10
+    assert one.read_bytes() == other.read_bytes()
+    one, other = (next((tmp_path / engine).rglob('*_bundles.tsv')) for engine in ('index', 'mrtrix'))
+    # of the first three lines, the second ends before the lesion
+    assert one.read_text() == 'bundle\tfirst\tcount\nall\t0\t10\nfirst\t0\t2\n'
     assert one.read_bytes() == other.read_bytes()
 
 

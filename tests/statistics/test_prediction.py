@@ -59,6 +59,7 @@ def test_ridge_is_that_of_the_features_themselves(monkeypatch, columns):
         regress = LinearRegression().fit(covariates[train], features[train][:, kept])
         left = features[:, kept] - regress.predict(covariates)
         left /= left[train].std(axis=0)
+        left = left.clip(left[train].min(axis=0), left[train].max(axis=0))
         ridge = Ridge(0.5 * kept.sum(), fit_intercept=False)
         ridge.fit(left[train], score[train] - base.predict(covariates[train]))
         expected = base.predict(covariates[test])[:, 0] + ridge.predict(left[test]).ravel()

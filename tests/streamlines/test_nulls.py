@@ -13,7 +13,8 @@ from lacuna.images.restrictions import lesion_frequency
 from lacuna.images.spaces import standard_grid
 from lacuna.significance import familywise_p, p_values, pooled_p, smallest_p
 from lacuna.streamlines.index.moved import MovableBody
-from lacuna.streamlines.null_lesions import NullSettings, null_lesions, random_numbers
+from lacuna.streamlines.null_lesions import null_lesions, random_numbers
+from lacuna.streamlines.null_settings import NullSettings
 from lacuna.streamlines.nulls import NullDisconnection, Targets
 from lacuna.testing import world_coordinates, write_mask
 
@@ -206,6 +207,22 @@ def test_the_same_tissues(tractogram, tmp_path):
         null_lesions(lesion._mask, SPACE, NullSettings(within='tissue'))
 
 
+def test_a_mask_of_2_mm(tractogram, tmp_path):
+    """Its volume is kept, and the lesion and its null lesions are of one shape."""
+    grid = standard_grid(SPACE, 2)
+    mask = nowhere_but(
+        tmp_path / 'mask.nii.gz', grid, lambda x, y, z: (abs(x) <= 4) & (abs(y - 8) <= 6) & (abs(z - 4) <= 4)
+    )
+    lesion = tractogram.disconnect(mask, SPACE)
+    lesions = null_lesions(lesion._mask, SPACE, NullSettings(n=20))
+    assert (
+        lesions.facts['lesion_volume_mm3'] == lesion.summary['mask_volume_mm3'] == lesions.body.voxels.sum()
+    )
+    assert lesions.facts['lesion_shape_exact'] is False
+    own, cut = set(lesions.own(tractogram.index()).tolist()), set(lesion.streamlines.tolist())
+    assert len(own & cut) > 0.8 * len(own | cut)
+
+
 @pytest.mark.shared
 @pytest.mark.filterwarnings('ignore::UserWarning')
 def test_lesions_of_others(tractogram, shared):
@@ -272,13 +289,13 @@ def test_a_real_lesion_at_two_places(hcp842, shared):
     assert ((p < 1) <= (cut > 0)).all()
     assert (p == p.T).all()
 
-    topographic = found.topographic(ATLAS)
+    topographic = found.edges(ATLAS)
     full = lesion.parcels(ATLAS).full_matrix.to_numpy()
     np.testing.assert_allclose((topographic['expected'] * full / 100).sum(axis=1), cut.sum(axis=1), atol=0.01)
-    z = topographic['z'].to_numpy()
+    z = topographic['excess'].to_numpy()
     assert np.abs(z).max() > 5
     assert ((z > 0) <= (cut > full * topographic['expected'].to_numpy() / 100 - 1e-6)).all()
-    assert 0.5 < found.statistics['topographic_correlation'][ATLAS] < 1
+    assert 0.5 < found.statistics[f'topographic_correlation_{ATLAS}'] < 1
 
     middle = np.argwhere(body.voxels).mean(axis=0)
     moved = image(body.voxels, np.rint(np.array([-36, -44, 20]) - middle))

@@ -14,7 +14,7 @@ from lacuna.images.spaces import Grid
 #: the bundle whose disconnection lowers the score
 PLANTED = 'CorticospinalTract_L'
 #: this share of the lesions lies around a place (mm from the midline, y, z), with these standard deviations
-_USUAL, _CENTRE, _SPREAD = 0.7, (27.0, -14.0, 18.0), (8.0, 22.0, 16.0)
+_USUAL, _CENTRE, _SPREAD = 0.8, (25.0, -16.0, 20.0), (6.0, 16.0, 14.0)
 _ANYWHERE = (22.0, 38.0, 22.0)
 
 

@@ -105,7 +105,30 @@ def map_figure(
         image = axes.imshow(shown, cmap=PERCENT, alpha=0.9, vmin=0, vmax=highest, **_AS_IS)
         if lesion is not None:
             _contour(axes, row(lesion), _CONTOUR)
-    _bar(figure, image, figure.add_axes((0.94, 0.3, 0.012, 0.4)), highest, label)
+    colour_bar(figure, image, figure.add_axes((0.94, 0.3, 0.012, 0.4)), highest, label)
+    return figure
+
+
+def statistic_figure(template: Template, values: np.ndarray, found: np.ndarray, label: str) -> Figure:
+    """Draw a map of a statistic with a sign on the template, in three planes, with the outline of what was found.
+
+    Parameters
+    ----------
+    template : Template
+    values : numpy.ndarray
+        0 where nothing was tested.
+    found : numpy.ndarray
+        bool.
+    label : str
+        Label of the colour scale.
+    """
+    figure, rows = _mosaic(template, _bulk(found if found.any() else values != 0), bar=True)
+    highest = float(np.abs(values).max()) or 1.0
+    for axes, row in rows:
+        shown = np.ma.masked_equal(row(values), 0)
+        image = axes.imshow(shown, cmap='RdBu_r', alpha=0.85, vmin=-highest, vmax=highest, **_AS_IS)
+        _contour(axes, row(found), 'black')
+    colour_bar(figure, image, figure.add_axes((0.94, 0.3, 0.012, 0.4)), highest, label)
     return figure
 
 
@@ -134,7 +157,7 @@ def glass_figure(
                 _outline(axes, lesion.any(axis=axis), axis, _CONTOUR, 1.4)
         bottom = (len(scales) - 1 - i) / len(scales)
         bar = figure.add_axes((0.945, bottom + 0.2 / len(scales), 0.012, 0.6 / len(scales)))
-        _bar(figure, image, bar, highest)
+        colour_bar(figure, image, bar, highest)
     return figure
 
 
@@ -316,7 +339,9 @@ def _outline(axes: Axes, flat: Any, axis: int, colour: str, width: float) -> Non
     axes.contour(smooth, levels=[0.45], colors=colour, linewidths=width, extent=_extent(axis), origin='lower')
 
 
-def _bar(figure: Figure, image: Any, axes: Axes, highest: float, label: str = 'disconnected (%)') -> None:
+def colour_bar(
+    figure: Figure, image: Any, axes: Axes, highest: float, label: str = 'disconnected (%)'
+) -> None:
     from matplotlib.ticker import MaxNLocator
 
     ticks = np.linspace(0, 100, 5) if highest == 100 else MaxNLocator(4, integer='number' in label)

@@ -84,7 +84,7 @@ def matrix_figure(percent: pd.DataFrame, full: pd.DataFrame | None) -> Figure:
         none = np.ma.masked_greater(full.to_numpy(float)[np.ix_(order, order)], 0)
         axes.imshow(none, cmap='Greys', vmin=-1, vmax=9, interpolation='nearest')
     image = axes.imshow(values, cmap=PERCENT, vmin=0, vmax=100, interpolation='nearest')
-    _name_axes(axes, parcels)
+    name_axes(axes, parcels)
     bar = figure.colorbar(image, cax=figure.add_axes((0.905, 0.3, 0.018, 0.4)))
     bar.outline.set_visible(False)
     bar.set_label('connection disconnected (%)')
@@ -93,7 +93,7 @@ def matrix_figure(percent: pd.DataFrame, full: pd.DataFrame | None) -> Figure:
     return figure
 
 
-def _name_axes(axes: Axes, parcels: list[Parcel]) -> None:
+def name_axes(axes: Axes, parcels: list[Parcel]) -> None:
     """Label networks (with lines between them) if there are any, else parcels if their names are legible."""
     for spine in axes.spines.values():
         spine.set_visible(True)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -43,6 +45,8 @@ _DPI = 120
 #: step between shades of a colour: 52 of each, indistinguishable from 256 by eye, in half the bytes
 _SHADE = 5
 _DECIMALS = re.compile(r'(\.\d\d)\d+')
+#: if most values in percent are below this, they are also drawn on their own scale
+_SMALL = 40.0
 
 
 @contextmanager
@@ -68,7 +72,6 @@ def new_figure(width: float, height: float) -> Figure:
 
 def png_bytes(figure: Figure) -> bytes:
     """Return the figure as PNG, opaque, with as many shades as one can see."""
-    import numpy as np
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -92,3 +95,16 @@ def svg_bytes(figure: Figure) -> bytes:
     head = re.sub(r' (height|width)="[0-9.]+[a-z]*"', '', head)
     body = re.sub(r' d="[^"]*"', lambda path: _DECIMALS.sub(r'\1', path[0]), body)
     return '\n'.join(f'{head}>{body}'.splitlines()).encode()
+
+
+def own_scale(percent: np.ndarray) -> float | None:
+    """Return the upper end of a scale for small values; None if the scale from 0 to 100 is enough.
+
+    >>> own_scale(np.array([0.0, 1.0, 2.0, 4.0])), own_scale(np.array([90.0, 100.0]))
+    (4.0, None)
+    """
+    affected = percent[percent > 0]
+    if not affected.size or (upper := float(np.percentile(affected, 95))) >= _SMALL:
+        return None
+    steps = [scale * power for power in (0.01, 0.1, 1.0, 10.0) for scale in (1.0, 2.0, 4.0, 5.0)]
+    return next((step for step in steps if step >= upper), None)

@@ -11,6 +11,7 @@ import hashlib
 import html
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -25,6 +26,24 @@ from lacuna.utils.files import data_text
 SCRIPTS = 'assets'
 #: the version is in the name because later runs may use another one
 _NIIVUE = 'niivue-0.69.0.js'
+
+
+@dataclass(frozen=True)
+class ShownBundle:
+    """A bundle in the viewer.
+
+    Attributes
+    ----------
+    name : str
+    percent : float
+        Of its streamlines that are cut.
+    rows : numpy.ndarray
+        Numbers of its streamlines among those shown, from 0.
+    """
+
+    name: str
+    percent: float
+    rows: np.ndarray
 
 
 @cache
@@ -50,6 +69,7 @@ def viewer_page(
     mask: tuple[np.ndarray, np.ndarray] | None,
     percent: tuple[np.ndarray, np.ndarray] | None,
     streamlines: Sequence[np.ndarray] = (),
+    bundles: Sequence[ShownBundle] = (),
 ) -> str:
     """Return the page: template, mask, disconnection map and streamlines, to rotate, slice and switch off.
 
@@ -64,6 +84,8 @@ def viewer_page(
         Voxels and affine.
     streamlines : sequence of numpy.ndarray
         Each (vertices, 3), world mm.
+    bundles : sequence of ShownBundle
+        Those of the streamlines.
 
     Returns
     -------
@@ -93,9 +115,11 @@ def viewer_page(
         note += f'{len(streamlines)} are shown.'
     else:
         note += 'No sample of streamlines to show.'
+    lines = np.array([len(line) > 1 for line in streamlines], bool)
     scene = {
         'volumes': volumes,
         'streamlines': packed,
+        'bundles': [_shown(bundle, lines) for bundle in bundles] if packed else [],
         'centre': centre,
         'azimuth': 110 if centre[0] < 0 else 250,
         'note': note,
@@ -120,6 +144,20 @@ def percent_halves(percent: np.ndarray) -> np.ndarray:
     halves = np.rint(np.asarray(percent, float) * 2)
     halves[(halves == 0) & (percent > 0)] = 1
     return halves.astype(np.uint8)
+
+
+def _shown(bundle: ShownBundle, lines: np.ndarray) -> dict[str, Any]:
+    """Return a bundle for the page; streamlines that are no lines, of one vertex, are not counted."""
+    import matplotlib as mpl
+
+    place = np.cumsum(lines) - 1
+    colour = mpl.colormaps[PERCENT](bundle.percent / 100)
+    return {
+        'name': bundle.name,
+        'percent': round(bundle.percent, 1),
+        'rows': place[bundle.rows[lines[bundle.rows]]].tolist(),
+        'colour': [round(255 * part) for part in colour],
+    }
 
 
 def _volume(

@@ -6,23 +6,49 @@ The written format has a row for each run of streamlines, with the columns ``bun
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 
-from lacuna.errors import TractogramError, shorten
+from lacuna.errors import InputError, TractogramError, shorten
 from lacuna.utils.files import replacing
 
 _NAME = ('bundle', 'name')
 _FIRST = ('first', 'first_index')
 _INDEX = ('index', 'cluster')
+#: instead of a table, the bundles that the tractogram has itself
+OWN_GROUPS = 'groups'
 #: more than any tractogram has
 _MOST_STREAMLINES = 2**28
 #: what stands for the bundle of a streamline that belongs to none
 _NONE = ('', 'n/a')
 
 Row = dict[str, str]
+
+
+def bundles_label(name: str) -> str:
+    """Return the name of a set of bundles in file names, from the name of its file: lower-case letters and digits.
+
+    >>> bundles_label('ICBM152_adult'), bundles_label('HCP-842_bundles')
+    ('icbm152adult', 'hcp842')
+    """
+    return re.sub('[^0-9a-z]', '', name.lower().removesuffix('_bundles')) or 'bundles'
+
+
+def check_bundles_label(name: str) -> str:
+    """Return a name for a set of bundles that is valid in file names.
+
+    Raises
+    ------
+    lacuna.errors.InputError
+    """
+    if not re.fullmatch('[0-9a-z]+', name):
+        message = f"the name '{name}' of the bundles may only have lower-case letters and digits"
+        raise InputError(message)
+    return name
 
 
 def write_bundles(path: str | Path, bundles: Mapping[str, np.ndarray]) -> None:
@@ -37,12 +63,19 @@ def write_bundles(path: str | Path, bundles: Mapping[str, np.ndarray]) -> None:
     bundles : mapping of str to numpy.ndarray
         Sorted numbers of the streamlines.
     """
-    with replacing(Path(path)) as temporary, temporary.open('w', encoding='utf-8', newline='') as stream:
-        table = csv.writer(stream, delimiter='\t', lineterminator='\n')
-        table.writerow(('bundle', 'first', 'count'))
-        for name, indices in bundles.items():
-            runs = np.split(indices, np.flatnonzero(np.diff(indices) != 1) + 1)
-            table.writerows((name, int(run[0]) if len(run) else 0, len(run)) for run in runs)
+    with replacing(Path(path)) as temporary:
+        temporary.write_bytes(bundles_bytes(bundles))
+
+
+def bundles_bytes(bundles: Mapping[str, np.ndarray]) -> bytes:
+    """Return what `write_bundles` writes."""
+    stream = StringIO(newline='')
+    table = csv.writer(stream, delimiter='\t', lineterminator='\n')
+    table.writerow(('bundle', 'first', 'count'))
+    for name, indices in bundles.items():
+        runs = np.split(indices, np.flatnonzero(np.diff(indices) != 1) + 1)
+        table.writerows((name, int(run[0]) if len(run) else 0, len(run)) for run in runs)
+    return stream.getvalue().encode()
 
 
 def read_bundles(path: str | Path, streamlines: int | None = None) -> dict[str, np.ndarray]:

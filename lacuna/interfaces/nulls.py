@@ -1,0 +1,82 @@
+"""The node that compares a lesion with null lesions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    Directory,
+    DynamicTraitedSpec,
+    File,
+    InputMultiPath,
+    SimpleInterface,
+    isdefined,
+    traits,
+)
+from nipype.interfaces.io import add_traits
+
+from lacuna.bids.null_files import null_file
+from lacuna.bids.outputs import Target, outputs
+from lacuna.images.masks import read_mask
+
+
+class _CompareWithNullsInputSpec(BaseInterfaceInputSpec):
+    in_mask = File(exists=True, mandatory=True, desc='lesion mask of 0 and 1, on any grid')
+    packed = traits.Any(nohash=True, desc='its content, if it was already read (PackedMask)')
+    space = traits.Str(mandatory=True, desc='standard space of the mask')
+    settings = traits.Any(mandatory=True, desc='how they are made (NullSettings)')
+    index = Directory(exists=True, mandatory=True, desc='of BuildIndex')
+    bundles = File(exists=True, desc='set of bundles, of MakeBundleSet')
+    atlases = traits.List(traits.Str, desc='names of the atlases')
+    endpoints = InputMultiPath(File(exists=True), desc='of AssignEndpoints, for each of the atlases')
+    networks = traits.Dict(traits.Str, traits.Any, desc='by the name of the atlas, network of each parcel')
+    num_threads = traits.Int(1, usedefault=True, nohash=True, desc='threads')
+
+
+class CompareWithNulls(SimpleInterface):
+    """Compare what a lesion cuts with what lesions of the same volume and shape cut elsewhere.
+
+    Parameters
+    ----------
+    targets : sequence of lacuna.bids.outputs.Target
+        Outputs about null lesions; ``Target.field`` is the output field of each.
+    """
+
+    input_spec = _CompareWithNullsInputSpec
+    output_spec = DynamicTraitedSpec
+
+    def __init__(self, targets: Sequence[Target] = (), **inputs: Any) -> None:
+        super().__init__(**inputs)
+        self._targets = tuple(targets)
+
+    def _outputs(self) -> Any:
+        return add_traits(super()._outputs(), [target.field for target in self._targets], File(exists=True))
+
+    def _run_interface(self, runtime: Any) -> Any:
+        from lacuna.streamlines.bundles import BundleSet
+        from lacuna.streamlines.endpoints import EndpointTable
+        from lacuna.streamlines.index.query import Index
+        from lacuna.streamlines.null_lesions import null_lesions
+        from lacuna.streamlines.nulls import NullDisconnection, Targets
+
+        inputs = self.inputs
+        mask = inputs.packed.unpack() if isdefined(inputs.packed) else read_mask(inputs.in_mask)
+        names = inputs.atlases if isdefined(inputs.atlases) else []
+        tables = inputs.endpoints if isdefined(inputs.endpoints) else []
+        networks = inputs.networks if isdefined(inputs.networks) else {}
+        asked = Targets(
+            BundleSet.load(inputs.bundles).groups if isdefined(inputs.bundles) else None,
+            {name: EndpointTable.load(path) for name, path in zip(names, tables, strict=True)},
+            {name: tuple(networks.get(name, ())) for name in names},
+        )
+        lesions = null_lesions(mask, inputs.space, inputs.settings, workers=inputs.num_threads)
+        index = Index.open(inputs.index, verify=False)
+        found = NullDisconnection(index, lesions, asked, inputs.num_threads)
+        for target in self._targets:
+            path = Path(runtime.cwd, target.field + outputs()[target.key].extension)
+            path.write_bytes(null_file(target.key, target.atlas, found))
+            self._results[target.field] = str(path)
+        return runtime

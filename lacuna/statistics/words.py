@@ -1,0 +1,167 @@
+"""What to say of an analysis: its method with citations, and what to keep in mind."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lacuna.statistics.design import VOLUME
+from lacuna.statistics.features import IMAGES
+from lacuna.statistics.univariate import residuals, unit
+
+if TYPE_CHECKING:
+    from lacuna.statistics.analysis import Statistics
+    from lacuna.statistics.design import Design
+    from lacuna.statistics.family import Family
+
+_FEW = 50
+#: a share of participants with the lowest, or the highest, score
+_MANY_AT_THE_END = 0.15
+_SKEWED = 1.0
+_COLLINEAR = 0.8
+
+_WHAT = {
+    'voxels': 'the disconnection of each voxel',
+    'parcels': 'the disconnection of each parcel',
+    'edges': 'the disconnection of each pair of parcels',
+    'networks': 'the disconnection of each network',
+    'bundles': 'the disconnection of each bundle',
+    'load': 'the lesion load of each parcel',
+    'lesion': 'the lesion in each voxel',
+}
+
+
+def power(affected: np.ndarray, participants: int, freedom: int, critical: float, size: float) -> np.ndarray:
+    """Return how likely an effect is found, as a share.
+
+    Parameters
+    ----------
+    affected : numpy.ndarray
+        Number of participants that a feature affects.
+    participants, freedom : int
+        Number of participants, and degrees of freedom of the residuals.
+    critical : float
+        \\|t\\| beyond which a feature is found.
+    size : float
+        Difference of the scores of the affected and the others, in standard deviations of what the covariates leave.
+
+    Examples
+    --------
+    >>> power(np.array([5, 50]), 100, 97, 3.2, 0.8).round(2).tolist()
+    [0.08, 0.78]
+    """
+    from scipy.stats import nct
+
+    affected = np.asarray(affected, float)
+    shift = size * np.sqrt(affected * (participants - affected) / participants)
+    # far on the other side there is nothing, or scipy has no number
+    other = np.nan_to_num(nct.cdf(-critical, freedom, shift))
+    return np.asarray(nct.sf(critical, freedom, shift) + other)
+
+
+def doubts(found: Statistics) -> list[str]:
+    """Return what to keep in mind, a sentence each."""
+    design = found.design
+    said = _score_doubts(design)
+    if not any(name == VOLUME for name in design.covariates):
+        said.append(
+            'The lesion volume is not a covariate: what larger lesions disconnect more often may only stand for them.'
+        )
+    if found.settings.permutations < 19:
+        said.append('With fewer than 19 permutations, no feature can reach a family-wise p of .05.')
+    for family in found.families:
+        said += _family_doubts(family, design)
+    return said
+
+
+def _score_doubts(design: Design) -> list[str]:
+    from scipy.stats import skew
+
+    score, name, said = design.outcome.to_numpy(), design.outcome.name, []
+    if len(score) < _FEW:
+        said.append(f'There are few participants ({len(score)}): only large effects can be found.')
+    if design.ranked:
+        return said
+    for end, value in (('lowest', score.min()), ('highest', score.max())):
+        if (share := np.mean(score == value)) >= _MANY_AT_THE_END:
+            said.append(
+                f'{100 * share:.0f} % of the participants have the {end} {name} ({value:g}); compare with --rank.'
+            )
+    if abs(skewness := float(skew(score))) > _SKEWED:
+        said.append(f'The distribution of {name} is skewed ({skewness:.1f}); compare with --rank.')
+    return said
+
+
+def _family_doubts(family: Family, design: Design) -> list[str]:
+    if VOLUME not in design.covariates:
+        return []
+    values = family.features.values.to_numpy(float)
+    others = design.covariates.drop(columns=VOLUME).to_numpy(float)
+    volume = unit(residuals(design.covariates[VOLUME].to_numpy(float), others))
+    likeness = np.abs(volume @ unit(residuals(values, others)))
+    if (share := float(np.mean(likeness > _COLLINEAR))) < 0.05:
+        return []
+    nearly = f'{100 * share:.0f} % of the features are nearly the lesion volume (r > {_COLLINEAR})'
+    return [f'{family.kind}: {nearly}; their own effect cannot be told from its effect.']
+
+
+def methods(found: Statistics) -> str:
+    """Return the method in sentences, with citation keys of ``data/statistics.bib``."""
+    design, settings = found.design, found.settings
+    name = f'`{design.outcome.name}`' + (' (ranks)' if design.ranked else '')
+    covariates = ' and '.join(
+        'the logarithm of the lesion volume' if each == VOLUME else f'`{each}`' for each in design.covariates
+    )
+    what = '; '.join(
+        _WHAT.get(family.kind, f'each of the features {family.kind}') for family in found.families
+    )
+    fewest = found.families[0].fewest
+    text = [f'In {len(design.participants)} participants, {name} was related to {what} [@sperber].']
+    text.append(f'Features that affect fewer than {fewest} participants were left out.')
+    if settings.test == 'ols':
+        text.append(
+            'Each feature was tested by least squares (two-sided t)'
+            + (f' with {covariates} as covariates' if covariates else '')
+            + f', and {settings.permutations:,} permutations by the method of Freedman and Lane [@freedman_lane; @winkler], '
+            'as implemented in *nilearn* [@nilearn], gave family-wise p from the largest absolute t.'
+        )
+    else:
+        text.append(
+            'The scores'
+            + (f', from which {covariates} were regressed out,' if covariates else '')
+            + " of affected and unaffected participants were compared with Brunner and Munzel's test [@brunner_munzel], "
+            f'with {settings.permutations:,} permutations for family-wise p from the largest absolute statistic, and for '
+            'features that affect fewer than nine participants.'
+        )
+    text.append('False discovery rates are those of Benjamini and Hochberg [@benjamini_hochberg].')
+    kinds = {family.kind for family in found.families}
+    if any(family.components is not None for family in found.families):
+        text.append(
+            'Connected edges with p < .001 were tested together by their number (network-based statistic) [@nbs].'
+        )
+    if settings.tfce and kinds & set(IMAGES):
+        text.append('Voxels were also tested with threshold-free cluster enhancement [@tfce].')
+    if prediction := next((family.prediction for family in found.families if family.prediction), None):
+        text.append(
+            f'How well all features together predict the score was found by {prediction.repeats} times '
+            f'{prediction.folds}-fold cross-validation [@sklearn] of ridge regression and partial least squares on what '
+            'the covariates leave; selection, scaling and range of features and, by inner folds, penalty and number of components '
+            f'were learned without the participants who are predicted, and {prediction.permutations} permuted scores '
+            'gave the distribution of the gain over the covariates alone.'
+        )
+        if any(family.prediction and family.prediction.comparison is not None for family in found.families):
+            text.append(
+                'Whether the features predict more than other features alone [@hope] was tested with the corrected '
+                'resampled t-test [@nadeau_bengio].'
+            )
+    return ' '.join(text)
+
+
+def detectable(family: Family, design: Design, size: float) -> np.ndarray:
+    """Return the power of each feature of a family, see `power`; 0 if nothing can be found."""
+    if math.isinf(family.critical):
+        return np.zeros(len(family.table))
+    counts = family.table['n_affected'].to_numpy()
+    return power(counts, len(design.participants), design.degrees_of_freedom, family.critical, size)

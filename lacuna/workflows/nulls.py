@@ -1,0 +1,115 @@
+"""Null lesions: would a lesion of this volume and shape cut as much anywhere?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from nipype.interfaces import utility as niu
+from nipype.pipeline import engine as pe
+from niworkflows.engine.workflows import LiterateWorkflow as Workflow
+
+from lacuna.bids.outputs import Target
+from lacuna.images.masks import KnownMask
+from lacuna.interfaces.nulls import CompareWithNulls
+from lacuna.streamlines.null_settings import NullSettings
+from lacuna.workflows import methods
+from lacuna.workflows.resources import of_nulls
+
+#: what is made without atlases and bundles
+NULL_TARGETS = (Target('null_percentile'), Target('null_z'), Target('null_statistics'))
+
+
+def init_null_wf(
+    *,
+    space: str,
+    settings: NullSettings,
+    targets: Sequence[Target] = NULL_TARGETS,
+    networks: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    packed: KnownMask | None = None,
+    omp_nthreads: int = 1,
+    name: str = 'null_wf',
+) -> Workflow:
+    """Compare what a lesion cuts with what null lesions cut.
+
+    Workflow Graph
+        .. workflow::
+            :graph2use: orig
+            :simple_form: yes
+
+            from lacuna.streamlines.null_settings import NullSettings
+            from lacuna.workflows.nulls import init_null_wf
+
+            wf = init_null_wf(space='MNI152NLin6Asym', settings=NullSettings())
+
+    Parameters
+    ----------
+    space : str
+        Standard space of the mask.
+    settings : lacuna.streamlines.null_settings.NullSettings
+    targets : sequence of lacuna.bids.outputs.Target
+        Outputs about null lesions, also of atlases and bundles.
+    networks : mapping
+        By the name of the atlas, the network of each parcel.
+    packed : lacuna.images.masks.PackedMask or lacuna.images.masks.UnreadMask, optional
+        The mask, if it was already read.
+    omp_nthreads : int
+        Threads.
+    name : str
+
+    Inputs
+    ------
+    mask
+        Lesion mask of 0 and 1, on any grid of the space.
+    index
+        Index of the tractogram, of :func:`lacuna.workflows.connectome.init_connectome_wf`.
+    endpoints_<atlas>
+        For each atlas, from :func:`lacuna.workflows.connectivity.init_parcellation_wf`.
+    bundles_<name>
+        From :func:`lacuna.workflows.bundles.init_bundle_set_wf`.
+
+    Outputs
+    -------
+    null_percentile, null_z, null_statistics
+        Maps, and a file of statistics (JSON).
+    null_bundles_<name>, null_parcels_<atlas>, null_networks_<atlas>, null_matrix_<atlas>, expected_matrix_<atlas>
+        Those of `targets`; tables (``.tsv``).
+    """
+    workflow = Workflow(name=name)
+    workflow.__desc__ = methods.nulls(settings.n, settings.within)
+    atlases, bundles = (
+        list(dict.fromkeys(str(each.atlas) for each in targets if each.made_from == kind))
+        for kind in ('endpoints', 'bundles')
+    )
+    tables = [*(f'endpoints_{atlas}' for atlas in atlases), *(f'bundles_{each}' for each in bundles)]
+    fields = [target.field for target in targets]
+    inputnode = pe.Node(niu.IdentityInterface(fields=['mask', 'index', *tables]), name='inputnode')
+    outputnode = pe.Node(niu.IdentityInterface(fields=fields), name='outputnode')
+    nulls = pe.Node(
+        CompareWithNulls(
+            targets=targets,
+            space=space,
+            settings=settings,
+            atlases=atlases,
+            networks={atlas: list(networks.get(atlas, ())) for atlas in atlases},
+            num_threads=omp_nthreads,
+        ),
+        name='nulls',
+        n_procs=omp_nthreads,
+        mem_gb=of_nulls(omp_nthreads),
+    )
+    if packed is not None:
+        nulls.inputs.packed = packed
+    workflow.connect([
+        (inputnode, nulls, [('mask', 'in_mask'), ('index', 'index')]),
+        (nulls, outputnode, [(field, field) for field in fields]),
+    ])  # fmt: skip
+    if atlases:
+        merge = pe.Node(niu.Merge(len(atlases)), name='merge', run_without_submitting=True)
+        workflow.connect([
+            (inputnode, merge, [(f'endpoints_{atlas}', f'in{row}') for row, atlas in enumerate(atlases, 1)]),
+            (merge, nulls, [('out', 'endpoints')]),
+        ])  # fmt: skip
+    for each in bundles[:1]:
+        workflow.connect([(inputnode, nulls, [(f'bundles_{each}', 'bundles')])])
+    return workflow
