@@ -23,7 +23,8 @@ BASELINE = 'baseline'
 #: permuted scores that the models are compared with
 PERMUTED = 200
 _LOT = 50
-_BLOCK = 10_000
+#: features that are read at once, which fit into the cache of a processor
+_BLOCK = 1_000
 _COMPONENTS = 10
 #: penalties, as multiples of the mean square of the participants' features
 _PENALTIES = np.logspace(-3, 3, 13)

@@ -14,8 +14,8 @@ from lacuna.statistics.features import blocks
 
 #: permutations of one lot, which has its own seed: the numbers do not depend on how many processes share the lots
 LOT = 100
-#: features that are tested at once
-_BLOCK = 20_000
+#: features that are tested at once: their values of some hundred participants fit into the cache of a processor
+_BLOCK = 1_000
 #: values of permutations that are this close, relatively, to that of the data are equal
 _EQUAL = 1e-9
 
