@@ -8,6 +8,9 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +38,8 @@ PICTURES = {
     'nilearn-connections.png': 'connections.png',
     'notebook-map.png': 'notebook-map.png',
     'notebook-slices.png': 'notebook-slices.png',
+    # the page that is served of it
+    'explore.png': 'tutorial/sourcedata/connectome/synthetic20k.tck',
 }
 #: the pages whose Python draws some of them
 FOLLOWED = (DOCS / 'tutorial.md', DOCS / 'howto/read-outputs.md')
@@ -51,9 +56,12 @@ def draw(folder: Path, target: Path) -> None:
     with browser() as chromium:
         for name, source in PICTURES.items():
             path = folder / source
-            image = (
-                Image.open(path) if path.suffix == '.png' else photograph(chromium, path, HEIGHTS.get(name))
-            )
+            if path.suffix == '.tck':
+                image = explored(chromium, path)
+            elif path.suffix == '.png':
+                image = Image.open(path)
+            else:
+                image = photograph(chromium, path, HEIGHTS.get(name))
             paper = Image.new('RGBA', image.size, 'white')
             paper.alpha_composite(image.convert('RGBA'))
             paper.thumbnail((WIDTH, paper.height), Image.Resampling.LANCZOS)
@@ -68,6 +76,32 @@ def photograph(chromium: Browser, path: Path, height: int | None) -> Image.Image
     page.wait_for_timeout(1500)  # the viewer turns its pictures into textures
     shot = page.screenshot() if height else page.locator('svg').screenshot()
     page.close()
+    return Image.open(io.BytesIO(shot))
+
+
+def explored(chromium: Browser, tractogram: Path) -> Image.Image:
+    """What `lacuna explore` shows of a tractogram and the atlas that comes with it."""
+    stem = tractogram.parents[1] / 'parcellation/synthetic100_space-MNI152NLin6Asym_dseg'
+    command = [
+        sys.executable,
+        '-m',
+        'lacuna',
+        'explore',
+        '--connectome-path',
+        str(tractogram),
+        '--no-browser',
+    ]
+    command += ['--custom-parcellation', 'synthetic100', f'{stem}.nii.gz', f'{stem}.tsv', 'MNI152NLin6Asym']
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        page = chromium.new_page(viewport={'width': 1280, 'height': 800}, color_scheme='light')
+        page.goto(server.stdout.readline().strip())
+        page.locator('body[data-answers]').wait_for(timeout=60_000)
+        page.wait_for_timeout(4000)  # the picture is drawn after the numbers
+        page.evaluate("document.getElementById('timing').textContent = ''")
+        shot = page.screenshot()
+        page.close()
+        server.send_signal(signal.SIGINT)
     return Image.open(io.BytesIO(shot))
 
 

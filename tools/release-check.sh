@@ -28,7 +28,7 @@ lacuna tutorial tutorial >/dev/null
 lacuna run snm tutorial derivatives --connectome-path tutorial/sourcedata/connectome/synthetic20k.tck
 lacuna check derivatives >/dev/null
 lacuna collect derivatives
-for command in stats; do lacuna "$command" --help >/dev/null; done
+for command in stats explore; do lacuna "$command" --help >/dev/null; done
 python - <<'END'
 from pathlib import Path
 import lacuna

@@ -20,6 +20,7 @@ from lacuna.bids.origins import generated_by
 from lacuna.bids.tables import table_bytes
 from lacuna.errors import InputError, MaskError
 from lacuna.images.masks import check_threshold, read_mask
+from lacuna.images.nifti import save
 from lacuna.images.plausibility import inspect_mask
 from lacuna.images.spaces import settle_space, space_in_name, world_space
 from lacuna.utils.files import json_bytes, listed, read_json, remove_leftovers, replacing, write_if_changed
@@ -148,6 +149,42 @@ def bidsify(
     return found
 
 
+def save_mask(image: Any, target: Path, *, subject: str, space: str, label: str = _DEFAULT_LABEL) -> Path:
+    """Write a mask that was drawn into a BIDS dataset, under the name that `bidsify` would give it.
+
+    Parameters
+    ----------
+    image : nibabel.Nifti1Image
+        0 and 1.
+    target : pathlib.Path
+        Folder of the dataset.
+    subject, label : str
+    space : str
+
+    Returns
+    -------
+    pathlib.Path
+        The file; one that holds the same mask is left as it is.
+
+    Raises
+    ------
+    InputError
+        If a label is not of letters and digits, the name is taken by another mask, or the folder holds another dataset.
+    """
+    subject = checked_label(subject.removeprefix('sub-'), 'subject', 'the participant')
+    label = checked_label(label.removeprefix('label-'), 'label', 'the label')
+    path = target / target_path(subject, None, space, label)
+    _check_target(target)
+    if path.exists():
+        if read_mask(path).sha256 != read_mask(image).sha256:
+            message = f'{path} already exists and is another mask; choose another participant or label'
+            raise InputError(message)
+        return path
+    _write_description(target, None)
+    save(image, path)
+    return path
+
+
 def target_path(subject: str, session: str | None, space: str, label: str) -> Path:
     """Return the path of a mask in the dataset.
 
@@ -253,8 +290,8 @@ def _write(entry: Entry) -> None:
                 shutil.copyfileobj(plain, packed)
 
 
-def _write_description(target: Path, source: Path) -> None:
-    """Describe the dataset; keep what an earlier call wrote, including its sources."""
+def _write_description(target: Path, source: Path | None) -> None:
+    """Describe the dataset; keep what an earlier call wrote, including its sources. What was drawn has none."""
     path = target / 'dataset_description.json'
     description: dict[str, Any] = read_json(path) or {
         'Name': 'Lesion masks',
@@ -263,11 +300,11 @@ def _write_description(target: Path, source: Path) -> None:
         'GeneratedBy': [{'Name': _GENERATOR, 'Version': lacuna.__version__}],
     }
     sources = listed(description, 'SourceDatasets')
-    new = {'URL': (source if source.is_dir() else source.parent).absolute().as_uri()}
+    if source is not None:
+        new = {'URL': (source if source.is_dir() else source.parent).absolute().as_uri()}
+        description['SourceDatasets'] = [*sources, *([] if new in sources else [new])]
     try:
-        content = json_bytes(
-            {**description, 'SourceDatasets': [*sources, *([] if new in sources else [new])]}
-        )
+        content = json_bytes(description)
     except ValueError as error:
         message = f'{path} is not valid JSON ({error}); correct or remove it'
         raise InputError(message) from error

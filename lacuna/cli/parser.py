@@ -15,6 +15,7 @@ from lacuna.cli import (
     collect,
     completion,
     convert,
+    explore,
     fetch,
     index,
     info,
@@ -43,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     collect.add_parser(commands)
     stats.add_parser(commands)
     report.add_parser(commands)
+    explore.add_parser(commands)
     fetch.add_parser(commands)
     index.add_parser(commands)
     info.add_parser(commands)

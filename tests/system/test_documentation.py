@@ -19,7 +19,7 @@ DOCS = ROOT / 'docs'
 HOWTO = sorted(path.stem for path in (DOCS / 'howto').glob('*.md') if path.stem != 'index')
 PAGES = [DOCS / 'tutorial.md', *(DOCS / f'howto/{name}.md' for name in HOWTO)]
 #: how-to pages whose commands cannot be run here; all others have some that are
-READ_ONLY = {'from-other-tools', 'my-file'}
+READ_ONLY = {'explore', 'from-other-tools', 'my-file'}
 #: followed in Jupyter, by a test of its own
 NOTEBOOKS = {'notebook'}
 

@@ -54,7 +54,7 @@ def viewer_scripts(space: str) -> dict[str, bytes]:
     """
     files = resources.files('lacuna').joinpath('data')
     niivue, licence = (files.joinpath(name).read_bytes() for name in ('niivue.umd.js', 'niivue.LICENSE'))
-    template = _nifti(*template_on_grid(space))
+    template = nifti_text(*template_on_grid(space))
     digest = hashlib.sha256(template.encode()).hexdigest()[:8]
     return {
         _NIIVUE: b'/*\n' + licence + b'*/\n' + niivue,
@@ -96,11 +96,8 @@ def viewer_page(
         {'key': 'template', 'data': None, 'colormap': 'gray', 'low': 0, 'high': 255, 'opacity': 1}
     ]
     if percent is not None:
-        halves = np.rint(np.asarray(percent[0], float) * 2)
-        # keep small values visible
-        halves[(halves == 0) & (percent[0] > 0)] = 1
         volumes.append(
-            _volume('map', halves.astype(np.uint8), percent[1], slope=0.5, low=0.25, high=100,
+            _volume('map', percent_halves(percent[0]), percent[1], slope=0.5, low=0.25, high=100,
                     colormap=PERCENT, opacity=0.8)
         )  # fmt: skip
     centre = [0.0, 0.0, 0.0]
@@ -138,6 +135,17 @@ def viewer_page(
     )
 
 
+def percent_halves(percent: np.ndarray) -> np.ndarray:
+    """Return percentages in steps of a half, which a byte holds (uint8); small values stay above 0.
+
+    >>> percent_halves(np.array([0, 0.1, 49.9, 100]))
+    array([  0,   1, 100, 200], dtype=uint8)
+    """
+    halves = np.rint(np.asarray(percent, float) * 2)
+    halves[(halves == 0) & (percent > 0)] = 1
+    return halves.astype(np.uint8)
+
+
 def _shown(bundle: ShownBundle, lines: np.ndarray) -> dict[str, Any]:
     """Return a bundle for the page; streamlines that are no lines, of one vertex, are not counted."""
     import matplotlib as mpl
@@ -155,11 +163,11 @@ def _shown(bundle: ShownBundle, lines: np.ndarray) -> dict[str, Any]:
 def _volume(
     key: str, data: np.ndarray, affine: np.ndarray, *, slope: float = 1.0, **shown: Any
 ) -> dict[str, Any]:
-    return {'key': key, 'data': _nifti(data, affine, slope), **shown}
+    return {'key': key, 'data': nifti_text(data, affine, slope), **shown}
 
 
-def _nifti(data: np.ndarray, affine: np.ndarray, slope: float = 1.0) -> str:
-    """Return a compressed NIfTI as text."""
+def nifti_text(data: np.ndarray, affine: np.ndarray, slope: float = 1.0) -> str:
+    """Return a compressed NIfTI, in base 64; `slope` is the value of a step of the stored numbers."""
     import nibabel as nb
 
     image = nb.Nifti1Image(data, affine)

@@ -1,0 +1,130 @@
+"""``lacuna explore``: draw a lesion in the browser and see what it disconnects."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+import webbrowser
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lacuna.execution.config import REPORTS
+from lacuna.images.spaces import RESOLUTIONS, SPACES
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``explore`` to the commands."""
+    parser = commands.add_parser(
+        'explore',
+        help='draw a lesion in the browser, and see at once what it disconnects',
+        description='Serve a page on this machine, and open it: move a sphere or draw a lesion on the template, drop a '
+        'mask, or choose one, and see the streamlines, bundles and parcels that it disconnects. The numbers are those '
+        'of lacuna run. Only who has the address, which is printed, can reach the page. Ctrl-C ends it.',
+        usage='lacuna explore [DERIVATIVES|BIDS_DIR|MASK ...] --connectome-path TRACTOGRAM [options]',
+    )
+    parser.add_argument(
+        'sources',
+        nargs='*',
+        type=Path,
+        metavar='DERIVATIVES|BIDS_DIR|MASK',
+        help='masks to choose from on the page: those of an output folder of lacuna run, of a BIDS dataset, or files',
+    )
+    parser.add_argument(
+        '--connectome-path',
+        type=Path,
+        required=True,
+        metavar='TRACTOGRAM',
+        help='normative tractogram, as in lacuna run snm',
+    )
+    parser.add_argument(
+        '--output-dir',
+        type=Path,
+        metavar='DIR',
+        help='where the page may save: masks in DIR/masks, results in DIR/derivatives (default: it cannot save)',
+    )
+    parser.add_argument(
+        '--parcel-atlases',
+        nargs='+',
+        default=(),
+        metavar='NAME',
+        help="atlases; see 'lacuna info atlases'",
+    )
+    parser.add_argument(
+        '--custom-parcellation',
+        nargs=4,
+        action='append',
+        dest='custom_parcellations',
+        default=[],
+        metavar=('NAME', 'NIFTI', 'LABELS', 'SPACE'),
+        help='label image, label table and space; may be given several times',
+    )
+    parser.add_argument('--atlas-dir', type=Path, metavar='DIR', help='folder with atlases in BIDS names')
+    parser.add_argument(
+        '--bundles',
+        nargs='+',
+        default=(),
+        metavar=('SOURCE', 'NAME'),
+        help='table of the bundles, groups or none, and their name, as in lacuna run snm',
+    )
+    parser.add_argument(
+        '--mask-space',
+        metavar='SPACE',
+        help=f'space of the masks and of the page: {", ".join(SPACES)} (default: that of the tractogram)',
+    )
+    parser.add_argument('--connectome-space', metavar='SPACE', help='space of the tractogram')
+    parser.add_argument(
+        '--output-resolution',
+        type=int,
+        choices=RESOLUTIONS,
+        default=2,
+        help='voxels of the maps and of what is drawn, in mm (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--report',
+        choices=REPORTS,
+        default=REPORTS[0],
+        help='report of each mask that is saved, as in lacuna run snm (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--nprocs', type=int, default=-1, metavar='N', help='processors to use; -1 uses all (default)'
+    )
+    parser.add_argument(
+        '--port', type=int, default=0, metavar='N', help='port of the page (default: a free one)'
+    )
+    parser.add_argument(
+        '--no-browser', action='store_false', dest='browser', help='print the address, and open nothing'
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Prepare the answers, and serve."""
+    from lacuna.execution.config import RunConfig, config_of
+    from lacuna.explorer.masks import list_masks
+    from lacuna.explorer.server import serve
+    from lacuna.explorer.session import Session
+    from lacuna.utils.cache import cache_dir
+    from lacuna.utils.cache_contents import using
+    from lacuna.utils.processes import stopped_by_sigterm
+
+    values = {
+        name: value
+        for name, value in vars(args).items()
+        if name in RunConfig.__dataclass_fields__ and value is not None
+    }
+    values['compute_roi_disconnection'] = bool(args.parcel_atlases or args.custom_parcellations)
+    values['source'], values['output_dir'] = Path('MASK'), args.output_dir or Path('OUTPUT_DIR')
+    listed = list_masks(path.expanduser().absolute() for path in args.sources)
+    with using(cache_dir()), stopped_by_sigterm():
+        session = Session(config_of(values), listed, saving=args.output_dir is not None)
+        session.warm_up()
+        serve(session, partial(_announce, open_browser=args.browser), port=args.port)
+
+
+def _announce(address: str, *, open_browser: bool) -> None:
+    """Say where the page is, and open it."""
+    print(f'{address}\nCtrl-C ends it.', flush=True)
+    if open_browser:
+        # a browser in the terminal would keep the page from being served
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()

@@ -1,0 +1,1 @@
+"""Draw a lesion in the browser and see what it disconnects while it moves: ``lacuna explore``."""

@@ -1,0 +1,379 @@
+"""What the page of ``lacuna explore`` asks: a lesion in, its disconnection out, by the same functions as a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tempfile
+import threading
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lacuna.errors import InputError, MaskError
+from lacuna.explorer.masks import ListedMask
+from lacuna.images.nifti import make, voxels
+from lacuna.images.spaces import world_space
+from lacuna.reports.figures.frame import to_grid
+from lacuna.reports.figures.viewer import nifti_text, percent_halves
+
+if TYPE_CHECKING:
+    from lacuna.execution.config import RunConfig
+    from lacuna.streamlines.lesion import Lesion
+    from lacuna.streamlines.tractogram import Tractogram
+
+#: streamlines that are drawn of a lesion, and of a bundle
+SAMPLE = 400
+_BUNDLE_SAMPLE = 150
+#: radius in mm of the sphere that is asked for before the page is: compiled code is then loaded
+_FIRST = 6.0
+_LONGEST_NAME = 200
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Bundles, or the parcels of an atlas: rows of a table.
+
+    Attributes
+    ----------
+    name : str
+        Of the set.
+    names : list of str
+    centres : list of list of float
+        World mm (RAS+) of a voxel of each, the nearest to its mean position; None for one without voxels.
+    source : str, tuple or None
+        What :meth:`lacuna.Lesion.parcels` takes; None for bundles.
+    """
+
+    name: str
+    names: list[str]
+    centres: list[list[float] | None]
+    source: Any = None
+
+
+class Session:
+    """A tractogram that answers.
+
+    Parameters
+    ----------
+    config : lacuna.execution.config.RunConfig
+        The settings of the run that gives the same numbers; its `source` is replaced by each mask, and its `output_dir`
+        is where masks and results are saved.
+    listed : iterable of ListedMask
+        The masks to choose from.
+    saving : bool
+        Whether anything may be written.
+    """
+
+    def __init__(self, config: RunConfig, listed: Iterable[ListedMask] = (), *, saving: bool = False) -> None:
+        from lacuna.streamlines.tractogram import Tractogram
+
+        self.config, self.listed, self.saving = config, list(listed), saving
+        self.tractogram: Tractogram = Tractogram(
+            config.connectome_path,
+            config.connectome_space,
+            resolution=config.output_resolution,
+            upsample=config.tck_upsample,
+            nprocs=config.nprocs,
+            progress=True,
+        )
+        self.space = world_space(config.mask_space or self.tractogram.space)
+        grid = self.tractogram.grid(space=self.space)
+        # The page draws on the voxels of the maps, with x to the right, y to the front and z up, as its viewer does.
+        steps = np.where(np.diag(grid.affine)[:3] < 0, -1, 1)
+        self._turn = tuple(slice(None, None, step) for step in steps.tolist())
+        turned = np.diag([*steps, 1.0])
+        turned[:3, 3] = np.where(steps < 0, np.array(grid.shape) - 1, 0)
+        self.shape = tuple(map(int, grid.shape))
+        self.affine = grid.affine @ turned
+        # compiled code and the library of a mask's checks are not for several threads at a time
+        self._one = threading.Lock()
+
+    def warm_up(self) -> None:
+        """Read or make all that answers need, so that the first is as fast as the others."""
+        self.tractogram.index(self.space)
+        self.describe(self.drawn(self._ball()))
+
+    @cached_property
+    def bundles(self) -> Regions | None:
+        """The bundles, if there are any."""
+        from lacuna.execution.regions import read_bundles_of
+
+        found = read_bundles_of(self.config, self.tractogram)
+        if found is None:
+            return None
+        visits = self.tractogram.bundle_set(found.groups, self.space).visits
+        rows = np.repeat(visits.voxels, np.diff(visits.starts))
+        order = np.argsort(visits.regions, kind='stable')
+        parts = np.split(rows[order], np.searchsorted(visits.regions[order], range(1, len(found.groups))))
+        points = (np.stack(np.unravel_index(part, visits.shape), axis=1) for part in parts)
+        centres = [_centre(part, visits.affine) for part in points]
+        return Regions(found.name, list(found.groups.names), centres)
+
+    @cached_property
+    def atlases(self) -> list[Regions]:
+        """The atlases that were named."""
+        from lacuna.images.atlases import custom_atlas, find_atlases
+
+        config, found = self.config, []
+        custom = {each[0]: each[1:] for each in config.custom_parcellations}
+        given = [custom_atlas(name, *rest) for name, rest in custom.items()]
+        for atlas in find_atlases(config.parcel_atlases, self.space, custom=given, folder=config.atlas_dir):
+            parcels = self.tractogram.parcellation(atlas, self.space)
+            where = np.argwhere(parcels.index)
+            numbers = parcels.index[tuple(where.T)]
+            order = np.argsort(numbers, kind='stable')
+            ends = np.searchsorted(numbers[order], range(1, len(parcels.names) + 2))
+            centres = [_centre(where[order[first:end]], parcels.affine) for first, end in pairwise(ends)]
+            found.append(
+                Regions(atlas.name, list(parcels.names), centres, custom.get(atlas.name, atlas.name))
+            )
+        return found
+
+    def about(self) -> dict[str, Any]:
+        """What the page has to know before it asks."""
+        return {
+            'tractogram': self.tractogram.name,
+            'streamlines': self.tractogram.streamlines_total,
+            'space': self.space,
+            'shape': self.shape,
+            'affine': self.affine.tolist(),
+            'emptyMap': nifti_text(np.zeros(self.shape, np.uint8), self.affine, 0.5),
+            'bundles': _shown(self.bundles),
+            'atlases': [_shown(each) for each in self.atlases],
+            'masks': [each.name for each in self.listed],
+            'saving': str(self.config.output_dir) if self.saving else None,
+            'command': self.command(Path('MASK')),
+        }
+
+    def command(self, mask: Path, output_dir: Path | None = None, binarize: float | None = None) -> str:
+        """The command that computes the same of a mask."""
+        target = output_dir or (self.results if self.saving else Path('OUTPUT_DIR'))
+        return dataclasses.replace(
+            self.config, source=mask, output_dir=target, binarize=binarize
+        ).command_line()
+
+    def drawn(self, content: bytes | np.ndarray) -> Lesion:
+        """The lesion that was drawn: a byte for each voxel of `shape`, the first axis fastest; 0 outside.
+
+        Raises
+        ------
+        lacuna.errors.MaskError
+            If there are not as many bytes as voxels, or the mask lies outside the brain.
+        """
+        marks = np.frombuffer(content, np.uint8)
+        if marks.size != np.prod(self.shape):
+            message = f'a drawing has {np.prod(self.shape)} voxels, not {marks.size}'
+            raise MaskError(message)
+        data = (marks > 0).view(np.uint8).reshape(self.shape, order='F')
+        return self._disconnect(make(data, self.affine), self.space)
+
+    def dropped(self, name: str, content: bytes) -> Lesion:
+        """The lesion in the content of a NIfTI file.
+
+        Raises
+        ------
+        lacuna.errors.LacunaError
+            If it cannot be used, as in a run.
+        """
+        with tempfile.TemporaryDirectory(prefix='lacuna-explore-') as folder:
+            # the name is kept as far as it can be, because it may say which space the mask is in
+            safe = re.sub(r'[^A-Za-z0-9_.-]', '_', name).lstrip('.')
+            path = Path(folder, safe[-_LONGEST_NAME:] or 'mask.nii.gz')
+            path.write_bytes(content)
+            try:
+                return self._disconnect(path, self.config.mask_space)
+            except MaskError as error:
+                raise MaskError(str(error).replace(f'{folder}/', '')) from error
+
+    def chosen(self, row: int) -> Lesion:
+        """The lesion of a listed mask.
+
+        Raises
+        ------
+        lacuna.errors.LacunaError
+            If it cannot be used, or there is no such row.
+        """
+        given, space = self._listed(row).read()
+        return self._disconnect(given, self.config.mask_space or space)
+
+    def chosen_command(self, row: int) -> str:
+        """The command for a listed mask."""
+        path, binarize = self._listed(row).find()
+        return self.command(path, Path('OUTPUT_DIR'), binarize)
+
+    def _listed(self, row: int) -> ListedMask:
+        if not 0 <= row < len(self.listed):
+            message = f'there is no mask {row}'
+            raise MaskError(message)
+        return self.listed[row]
+
+    def _disconnect(self, mask: Any, space: str | None) -> Lesion:
+        with self._one, warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # the lesion keeps them, and the page shows them
+            lesion = self.tractogram.disconnect(mask, space)
+        if lesion.space != self.space:
+            message = (
+                f'{lesion.name}: the mask is in {lesion.space}, this page in {self.space}; see --mask-space'
+            )
+            raise MaskError(message)
+        return lesion
+
+    def describe(self, lesion: Lesion) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """What the page shows of a lesion.
+
+        Returns
+        -------
+        numbers : dict
+            ``name``, ``warnings``, ``summary`` (see :attr:`lacuna.Lesion.summary`), and of ``bundles`` and each of
+            ``atlases`` the columns ``value`` (percent), ``cut`` and ``total`` (streamlines).
+        arrays : dict of numpy.ndarray
+            ``map``: half percent in each voxel of the page, the first axis fastest, uint8; ``lengths`` (uint32) and
+            ``positions`` (float32, world mm) of a sample of the streamlines cut.
+        """
+        with self._one:
+            numbers: dict[str, Any] = {
+                'name': lesion.name,
+                'warnings': lesion.warnings,
+                'summary': lesion.summary,
+                'bundles': None,
+                'atlases': [],
+            }
+            if self.bundles:
+                table = lesion.bundles(self._bundles_source).columns
+                numbers['bundles'] = _columns(
+                    table['value'], table['streamlines_disconnected'], table['streamlines']
+                )
+            for atlas in self.atlases:
+                parcels = lesion.parcels(
+                    atlas.source, folder=self.config.atlas_dir, assignment=self.config.assignment
+                )
+                support = parcels.connections.support
+                numbers['atlases'].append(
+                    _columns(
+                        parcels.connections.roi, support['streamlines_disconnected'], support['streamlines']
+                    )
+                )
+            arrays = {'map': percent_halves(voxels(lesion.map))[self._turn].ravel(order='F')}
+            arrays |= _lines(lesion.sample(SAMPLE))
+        return numbers, arrays
+
+    def on_page(self, lesion: Lesion) -> np.ndarray:
+        """The mask of a lesion on the voxels of the page, uint8, the first axis fastest."""
+        data, affine = voxels(lesion.mask), np.asarray(lesion.mask.affine, float)
+        shown = to_grid(data, affine, self.shape, self.affine, 0)
+        if data.any() and not shown.any():  # smaller than a voxel of the page
+            from nibabel.affines import apply_affine
+
+            points = apply_affine(np.linalg.inv(self.affine) @ affine, np.argwhere(data))
+            index = np.rint(points).astype(int)
+            index = index[((index >= 0) & (index < self.shape)).all(axis=1)]
+            shown[tuple(index.T)] = 1
+        return shown.ravel(order='F')
+
+    def bundle(self, row: int) -> dict[str, np.ndarray]:
+        """Lengths and positions of a sample of the streamlines of a bundle.
+
+        Raises
+        ------
+        lacuna.errors.InputError
+            If there is no such bundle.
+        """
+        from lacuna.streamlines.disconnection import read_sample
+
+        found = self.tractogram.bundles(self._bundles_source) if self.bundles else None
+        if not found or not 0 <= row < len(found[1]):
+            message = f'there is no bundle {row}'
+            raise InputError(message)
+        with self._one:
+            return _lines(read_sample(self.tractogram.index(self.space), found[1][row], _BUNDLE_SAMPLE))
+
+    @property
+    def results(self) -> Path:
+        """Where results are saved, beside the dataset of the masks."""
+        return self.config.output_dir / 'derivatives'
+
+    def save(self, lesion: Lesion, subject: str, label: str) -> dict[str, Any]:
+        """Write the mask by the rules of ``lacuna bidsify``, and all that a run makes of it.
+
+        Parameters
+        ----------
+        lesion : lacuna.Lesion
+        subject, label : str
+            Labels in the name of the mask.
+
+        Returns
+        -------
+        dict
+            ``mask``, ``results``, ``report`` (or None) and ``command``.
+
+        Raises
+        ------
+        lacuna.errors.LacunaError
+            If nothing may be written, a label is not valid, the name is taken by another mask, or the run fails.
+        """
+        import lacuna
+        from lacuna.bids.bidsify import save_mask
+
+        if not self.saving:
+            message = 'nothing can be saved: start lacuna explore with --output-dir'
+            raise InputError(message)
+        path = save_mask(
+            lesion.mask, self.config.output_dir / 'masks', subject=subject, space=self.space, label=label
+        )
+        config = dataclasses.replace(self.config, source=path, output_dir=self.results)
+        with self._one:
+            outcome = lacuna.run(**config.to_dict())
+        if outcome.failures:
+            raise MaskError(outcome.failures[0].reason)
+        report = self.results / f'sub-{subject}.html'
+        return {
+            'mask': str(path),
+            'results': str(self.results),
+            'report': str(report) if report.is_file() else None,
+            'command': config.command_line(),
+        }
+
+    @cached_property
+    def _bundles_source(self) -> str | None:
+        return self.config.bundles[0] if self.config.bundles else None
+
+    def _ball(self) -> np.ndarray:
+        """A ball in the left hemisphere."""
+        from nibabel.affines import apply_affine
+
+        points = apply_affine(self.affine, np.indices(self.shape).reshape(3, -1).T)
+        inside = ((points - (-26, -10, 16)) ** 2).sum(axis=1) <= _FIRST**2
+        return inside.reshape(self.shape).ravel(order='F').view(np.uint8)
+
+
+def _shown(regions: Regions | None) -> dict[str, Any] | None:
+    return vars(regions) | {'source': None} if regions else None
+
+
+def _columns(value: np.ndarray, cut: np.ndarray, total: np.ndarray) -> dict[str, list[Any]]:
+    """Columns as JSON has them: None for a region without streamlines."""
+    percent = [None if np.isnan(each) else each for each in np.asarray(value, float).tolist()]
+    return {'value': percent, 'cut': np.asarray(cut).tolist(), 'total': np.asarray(total).tolist()}
+
+
+def _lines(streamlines: list[np.ndarray]) -> dict[str, np.ndarray]:
+    lines = [line for line in streamlines if len(line) > 1]
+    positions = np.concatenate([np.empty((0, 3), np.float32), *lines]).astype('<f4').ravel()
+    return {'lengths': np.array([len(line) for line in lines], '<u4'), 'positions': positions}
+
+
+def _centre(where: np.ndarray, affine: np.ndarray) -> list[float] | None:
+    """World mm of the voxel that is nearest to the mean of some."""
+    if not len(where):
+        return None
+    from nibabel.affines import apply_affine
+
+    nearest = where[((where - where.mean(axis=0)) ** 2).sum(axis=1).argmin()]
+    return [round(float(value), 1) for value in apply_affine(affine, nearest)]

@@ -1,0 +1,507 @@
+"""``lacuna explore`` as it is used: the command in a process of its own, asked by HTTP and by a browser."""
+
+import http.client
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+from urllib.request import urlopen
+
+import nibabel as nb
+import numpy as np
+import pytest
+
+import lacuna
+from lacuna.explorer.server import MOST_BYTES
+from lacuna.explorer.session import SAMPLE
+from lacuna.images.nifti import encoded, make
+from lacuna.reports.figures.viewer import percent_halves
+
+CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+ATLAS = 'synthetic100'
+pytestmark = pytest.mark.usefixtures('common_cache')
+#: milliseconds; what a page of this tractogram may take on a machine that does nothing else is 150
+_MOST_MS = 3000
+
+
+class Explorer:
+    """A running ``lacuna explore``."""
+
+    def __init__(self, *arguments, scratch):
+        self.scratch = scratch
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                '-m',
+                'lacuna',
+                'explore',
+                *map(str, arguments),
+                '--no-browser',
+                '--nprocs',
+                '1',
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, 'TMPDIR': str(scratch)},
+        )
+        self.address = self.process.stdout.readline().strip()
+        assert self.address, self.process.stderr.read()
+        assert self.process.stdout.readline() == 'Ctrl-C ends it.\n'
+        self.host = urlsplit(self.address).netloc
+        self.path = urlsplit(self.address).path
+
+    def ask(self, path='', body=None, *, method=None, headers=None, root=None):
+        """Status and content of an answer; by default as the page asks."""
+        connection = http.client.HTTPConnection(self.host, timeout=60)
+        method = method or ('GET' if body is None else 'POST')
+        sent = {'Origin': f'http://{self.host}'} if method == 'POST' else {}
+        try:
+            connection.request(method, (root or self.path) + path, body, {**sent, **(headers or {})})
+            with connection.getresponse() as response:
+                return response.status, response.read()
+        finally:
+            connection.close()
+
+    def answer(self, body=b'', **parameters):
+        status, content = self.ask(f'answer?{urlencode(parameters)}' if parameters else 'answer', body)
+        assert status == 200, content
+        return unframed(content)
+
+    def end(self):
+        self.process.send_signal(signal.SIGINT)
+        said = self.process.communicate(timeout=30)
+        return self.process.returncode, *said
+
+
+def unframed(content: bytes) -> dict:
+    size = int.from_bytes(content[:4], 'little')
+    about = json.loads(content[4 : 4 + size])
+    start = 4 + size
+    for name, kind, length in about.pop('arrays'):
+        about[name] = np.frombuffer(content, kind, length, start)
+        start += -(-about[name].nbytes // 4) * 4
+    assert start == len(content)
+    return about
+
+
+@pytest.fixture(scope='module')
+def custom(synthetic):
+    return (ATLAS, synthetic.parcellation, synthetic.labels, 'MNI152NLin6Asym')
+
+
+@pytest.fixture(scope='module')
+def explorer(synthetic, common, custom, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('explore')
+    (folder / 'scratch').mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('LACUNA_CACHE_DIR', str(common / 'cache'))
+        patch.setenv('TEMPLATEFLOW_HOME', str(folder / 'templateflow'))
+        running = Explorer(
+            synthetic.directory,
+            '--connectome-path',
+            synthetic.connectome,
+            '--custom-parcellation',
+            *custom,
+            '--output-dir',
+            folder / 'saved',
+            '--report',
+            'light',
+            scratch=folder / 'scratch',
+        )
+    running.saved = folder / 'saved'
+    yield running
+    assert running.end() == (0, '', '')
+    assert list((folder / 'scratch').glob('lacuna-explore-*')) == []
+
+
+@pytest.fixture(scope='module')
+def about(explorer):
+    return json.loads(explorer.ask('about')[1])
+
+
+@pytest.fixture
+def tractogram(synthetic):
+    return lacuna.Tractogram(synthetic.connectome)
+
+
+def drawing(about, centre, radius) -> np.ndarray:
+    """A ball on the voxels of the page."""
+    affine = np.array(about['affine'])
+    points = nb.affines.apply_affine(affine, np.moveaxis(np.indices(about['shape']), 0, -1))
+    return (((points - centre) ** 2).sum(axis=-1) <= radius**2).astype(np.uint8)
+
+
+def on_page(image) -> np.ndarray:
+    return percent_halves(np.asarray(nb.as_closest_canonical(image).dataobj)).ravel(order='F')
+
+
+def check_answer(answer, lesion, custom):
+    """What the page gets is what Python gives, to the last bit."""
+    assert answer['summary'] == lesion.summary
+    bundles = lesion.bundles().table
+    assert answer['bundles']['value'] == bundles['value'].tolist()
+    assert answer['bundles']['cut'] == bundles['streamlines_disconnected'].tolist()
+    parcels = lesion.parcels(custom[1:])
+    assert answer['atlases'][0]['value'] == [
+        None if np.isnan(value) else value for value in parcels.disconnection.tolist()
+    ]
+    assert answer['atlases'][0]['cut'] == parcels.support['streamlines_disconnected'].tolist()
+    np.testing.assert_array_equal(answer['map'], on_page(lesion.map))
+    sample = lesion.sample(SAMPLE)
+    assert answer['lengths'].tolist() == [len(line) for line in sample]
+    np.testing.assert_array_equal(answer['positions'].reshape(-1, 3), np.concatenate(sample))
+
+
+# ---------------------------------------------------------------- answers
+
+
+def test_a_drawing_a_file_and_a_listed_mask(explorer, about, tractogram, synthetic, custom):
+    ball = drawing(about, (-26, -10, 16), 8)
+    image = make(ball, np.array(about['affine']))
+    answer = explorer.answer(ball.tobytes('F'))
+    check_answer(answer, tractogram.disconnect(image), custom)
+    assert answer['summary']['streamlines_disconnected'] > 300
+
+    same = explorer.answer(encoded(image), name='lesion.nii.gz')
+    np.testing.assert_array_equal(same['mask'], ball.ravel(order='F'))
+    assert {**same, 'name': 'image', 'map': 0, 'positions': 0, 'lengths': 0, 'mask': 0} == {
+        **answer, 'map': 0, 'positions': 0, 'lengths': 0, 'mask': 0,
+    }  # fmt: skip
+
+    for row, mask in enumerate(sorted(synthetic.masks)):
+        assert about['masks'][row] == mask.name
+        found = explorer.answer(row=row)
+        check_answer(found, tractogram.disconnect(mask), custom)
+        assert found['command'].startswith(f'lacuna run snm {mask} OUTPUT_DIR --connectome-path')
+        assert found['mask'].sum() > 10
+
+
+def test_nothing_drawn(explorer, about):
+    answer = explorer.answer(bytes(int(np.prod(about['shape']))))
+    assert answer['summary']['streamlines_disconnected'] == 0
+    assert not answer['map'].any()
+    assert not len(answer['lengths'])
+    assert not any(answer['bundles']['cut'])
+
+
+def test_a_bundle_and_where_it_is(explorer, about, tractogram):
+    groups = tractogram.bundles()[1]
+    assert about['bundles']['names'] == list(groups.names)
+    row = int(np.argmax(groups.sizes))
+    found = unframed(explorer.ask(f'bundle/{row}')[1])
+    points = found['positions'].reshape(-1, 3)
+    assert 100 <= len(found['lengths']) <= groups.sizes[row]
+    # the place to go to is on the bundle
+    near = np.linalg.norm(points - about['bundles']['centres'][row], axis=1).min()
+    assert near < 3
+    assert explorer.ask(f'bundle/{len(groups)}')[0] == 422
+
+
+def test_a_saved_mask_gives_the_same_in_a_run(explorer, about, lacuna_here, tmp_path):
+    ball = drawing(about, (-26, -6, 20), 7)
+    answer = explorer.answer(ball.tobytes('F'))
+    status, content = explorer.ask('save?subject=07&label=sphere', ball.tobytes('F'))
+    assert status == 200, content
+    said = json.loads(content)
+    mask = explorer.saved / 'masks/sub-07/anat/sub-07_space-MNI152NLin6Asym_label-sphere_mask.nii.gz'
+    assert said['mask'] == str(mask)
+    assert Path(said['report']).stat().st_size > 10_000
+    image = nb.load(mask)
+    np.testing.assert_array_equal(np.asarray(image.dataobj), ball)
+    np.testing.assert_array_equal(image.affine, about['affine'])
+
+    other = tmp_path / 'derivatives'
+    command = said['command'].replace(said['results'], str(other)).split()
+    assert lacuna_here(*command[1:], '--no-report', '--nprocs', '1').returncode == 0
+    for results in (said['results'], other):
+        (found,) = lacuna.load_results(results)
+        assert found.summary == answer['summary']
+        assert found.bundles()['value'].tolist() == answer['bundles']['value']
+        values = found.parcels(ATLAS)
+        assert [None if np.isnan(each) else each for each in values] == answer['atlases'][0]['value']
+        np.testing.assert_array_equal(on_page(found.map), answer['map'])
+
+    # the same again is nothing new; another mask of that name is refused, and so are labels that BIDS does not have
+    assert explorer.ask('save?subject=07&label=sphere', ball.tobytes('F'))[0] == 200
+    taken = explorer.ask('save?subject=07&label=sphere', drawing(about, (30, 0, 20), 5).tobytes('F'))
+    odd = explorer.ask('save?subject=../07&label=sphere', ball.tobytes('F'))
+    for status, content in (taken, odd):
+        assert status == 422
+        assert len(content.splitlines()) == 1
+    assert {path.name for path in explorer.saved.iterdir()} == {'derivatives', 'masks'}
+
+
+# ---------------------------------------------------------------- refusals
+
+
+def test_who_is_not_answered(explorer):
+    token = explorer.path.strip('/')
+    origin = f'http://{explorer.host}'
+    port = explorer.host.split(':')[1]
+    cases = [
+        (404, {'root': '/'}),
+        (404, {'root': '/about'}),
+        (404, {'root': f'/{token[:-1]}x/', 'path': 'about'}),
+        (403, {'path': 'about', 'headers': {'Host': f'lesions.example:{port}'}}),
+        (403, {'path': 'about', 'headers': {'Host': '127.0.0.1'}}),
+        (403, {'path': 'about', 'headers': {'Origin': 'https://lesions.example'}}),
+        (403, {'path': 'answer', 'body': b'', 'headers': {'Origin': 'null'}}),
+        (403, {'path': 'answer', 'method': 'POST', 'body': b'', 'headers': {'Origin': f'{origin}.example'}}),
+        (403, {'path': 'about', 'method': 'OPTIONS', 'headers': {'Origin': 'https://lesions.example'}}),
+        *(
+            (404, {'path': path})
+            for path in (
+                '../../../../../etc/passwd',
+                '..%2f..%2f..%2fetc%2fpasswd',
+                '/etc/passwd',
+                'masks',
+                'bundle/..%2f1',
+                'session.py',
+            )
+        ),
+        (405, {'path': 'answer'}),
+        (422, {'path': 'answer', 'body': bytes(10)}),
+        (422, {'path': 'answer?row=99', 'body': b''}),
+        (422, {'path': 'answer?row=-1', 'body': b''}),
+        (422, {'path': 'answer?row=../x', 'body': b''}),
+        (422, {'path': 'answer?name=a.nii.gz', 'body': b'\x1f\x8bbroken'}),
+        (422, {'path': 'answer?name=../../../../tmp/a.nii', 'body': b'broken'}),
+        (422, {'path': 'answer?name=..', 'body': b'broken'}),
+        (422, {'path': 'answer?name=a%00b.nii', 'body': b'broken'}),
+        (422, {'path': f'answer?name={"a" * 300}.nii', 'body': b'broken'}),
+    ]
+    for status, asked in cases:
+        found, content = explorer.ask(**asked)
+        assert found == status, (asked, content)
+        assert len(content.splitlines()) == 1, asked
+        assert b'root:' not in content
+    assert explorer.ask('about')[0] == 200
+    assert explorer.process.poll() is None
+    assert list(explorer.scratch.glob('lacuna-explore-*')) == []
+
+
+def test_uploads_have_a_limit(explorer):
+    """Said to be two gigabytes, and sent in pieces without saying how many there will be."""
+    status, content = explorer.ask('answer?name=a.nii', b'', headers={'Content-Length': str(2 * 2**30)})
+    assert (status, len(content.splitlines())) == (422, 1)
+    piece = bytes(2**22)
+
+    def pieces():
+        for _ in range(MOST_BYTES // len(piece) + 8):
+            yield piece
+
+    try:
+        status, content = explorer.ask(
+            'answer?name=a.nii', pieces(), headers={'Transfer-Encoding': 'chunked'}
+        )
+    except (BrokenPipeError, ConnectionResetError):
+        status = 422  # it has hung up
+    assert status == 422
+    assert explorer.ask('about')[0] == 200
+
+
+def test_the_page_is_told_to_load_nothing_else(explorer):
+    with urlopen(explorer.address, timeout=60) as response:  # noqa: S310
+        page, headers = response.read().decode(), response.headers
+    assert "default-src 'none'" in headers['Content-Security-Policy']
+    assert 'http' not in headers['Content-Security-Policy']
+    assert headers['Referrer-Policy'] == 'no-referrer'
+    assert not re.findall(r'(?:src|href)="(?!data:)[^"]*//', page)
+
+
+def test_a_page_that_may_not_write(synthetic, tmp_path):
+    running = Explorer('--connectome-path', synthetic.connectome, '--bundles', 'none', scratch=tmp_path)
+    try:
+        about = json.loads(running.ask('about')[1])
+        ball = drawing(about, (-26, -10, 16), 6).tobytes('F')
+        assert (about['saving'], about['bundles'], about['atlases']) == (None, None, [])
+        assert running.answer(ball)['bundles'] is None
+        assert running.ask('save?subject=01&label=lesion', ball)[0] == 422
+    finally:
+        ended = running.end()
+    assert ended == (0, '', '')
+    assert list(tmp_path.glob('lacuna-explore-*')) == []
+
+
+def test_what_stops_it_before_it_starts(lacuna_here, synthetic, tmp_path):
+    given = ('explore', '--connectome-path', synthetic.connectome, '--no-browser')
+    for wrong in ((tmp_path / 'nothing',), ('--port', '99999'), ('--mask-space', 'talairach')):
+        done = lacuna_here(*given, *wrong)
+        assert done.returncode == 2
+        assert len(done.stderr.splitlines()) == 1
+
+
+# ---------------------------------------------------------------- in a browser
+
+
+@pytest.fixture(scope='module')
+def browser():
+    engine = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
+    if CHROMIUM is None:
+        pytest.skip('Chromium is not on the PATH (make chromium)')
+    flags = ['--use-angle=swiftshader', '--enable-unsafe-swiftshader']
+    flags += ['--no-sandbox'] if hasattr(os, 'geteuid') and os.geteuid() == 0 else []
+    with engine.sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope='module')
+def page(browser, explorer):
+    """The page, ready; what it says, and asks of others, is kept."""
+    faults, others = [], []
+    context = browser.new_context(viewport={'width': 1280, 'height': 800}, color_scheme='dark')
+    opened = context.new_page()
+    opened.on('console', lambda said: faults.append(said.text) if said.type == 'error' else None)
+    opened.on('pageerror', lambda error: faults.append(str(error)))
+    ours = (explorer.address, 'data:', 'blob:')
+    opened.on('request', lambda asked: None if asked.url.startswith(ours) else others.append(asked.url))
+    opened.goto(explorer.address)
+    opened.locator('body[data-state]').wait_for(timeout=60_000)
+    assert opened.evaluate('lacunaExplorer.error') is None
+    yield opened
+    context.close()
+    assert faults == []
+    assert others == []
+
+
+def after(page, act):
+    """Do something and wait for the answer to it; returns that, without arrays."""
+    before = page.evaluate('lacunaExplorer.answers')
+    act()
+    limit = time.monotonic() + 60
+    while page.evaluate('lacunaExplorer.answers') == before or page.evaluate('lacunaExplorer.busy()'):
+        assert time.monotonic() < limit, 'no answer'
+        page.wait_for_timeout(20)
+    assert page.evaluate('lacunaExplorer.fault') in ('', None)
+    return page.evaluate('({...lacunaExplorer.answer, map: 0, mask: 0, positions: 0, lengths: 0})')
+
+
+def voxels_drawn(page) -> np.ndarray:
+    return np.array(page.evaluate('[...lacunaExplorer.nv.drawBitmap]'), np.uint8)
+
+
+def picture(page) -> np.ndarray:
+    """What the canvas shows, (rows, columns, 3)."""
+    from PIL import Image
+
+    page.wait_for_timeout(500)
+    return np.asarray(Image.open(io.BytesIO(page.locator('canvas').screenshot())).convert('RGB'), int)
+
+
+@pytest.mark.slow
+def test_the_sphere_goes_along_and_is_seen(page, about, tractogram):
+    rows = page.locator('#bundles .row:visible')
+    sphere = after(page, page.locator('[data-tool=sphere]').click)
+    first = rows.all_text_contents()
+    everything = picture(page)
+    assert (everything.max(axis=2) > 40).mean() > 0.1
+    page.locator('#show-streamlines').uncheck()
+    assert (np.abs(picture(page) - everything).max(axis=2) > 8).mean() > 0.0005
+
+    page.locator('#view').select_option('0')  # without a graphics card, 3D takes nearly all of the time
+    moved = after(page, lambda: [page.keyboard.press(key) for key in ('ArrowUp', 'ArrowUp', 'PageUp', '+')])
+    assert moved['summary'] != sphere['summary']
+    assert rows.all_text_contents() != first
+    lesion = tractogram.disconnect(
+        make(voxels_drawn(page).reshape(about['shape'], order='F'), np.array(about['affine']))
+    )
+    assert moved['summary'] == lesion.summary
+    assert moved['bundles']['value'] == lesion.bundles().disconnection.tolist()
+    timing = page.evaluate('lacunaExplorer.timing')
+    print('milliseconds until numbers and picture are there:', timing)
+    assert timing['answer'] < _MOST_MS
+
+
+@pytest.mark.slow
+def test_a_file_is_used_as_it_is_until_it_is_drawn_on(page, tractogram, tmp_path):
+    block, affine = np.zeros((60, 60, 60), np.uint8), np.diag([1.5, 1.5, 1.5, 1])
+    block[20:34, 24:40, 20:34], affine[:3, 3] = 1, (-70, -60, -20)
+    nb.save(make(block, affine), tmp_path / 'mine.nii.gz')
+    opened = after(page, lambda: page.locator('#file').set_input_files(tmp_path / 'mine.nii.gz'))
+    assert opened['summary'] == tractogram.disconnect(tmp_path / 'mine.nii.gz').summary
+    assert page.locator('#title').text_content() == 'mine.nii.gz'
+    shown = voxels_drawn(page)
+    page.locator('[data-tool=eraser]').click()
+    erased = after(page, lambda: page.locator('canvas').press(' '))
+    assert erased['summary']['mask_voxels'] < shown.sum()
+    undone = after(page, page.locator('#undo').click)
+    assert undone['summary']['mask_voxels'] == shown.sum()
+
+
+@pytest.mark.slow
+def test_a_line_drawn_with_the_mouse(page):
+    cleared = after(page, page.locator('#clear').click)
+    assert cleared['summary']['mask_voxels'] == 0
+    page.locator('[data-tool=brush]').click()
+    box = page.locator('canvas').bounding_box()
+    middle = box['x'] + box['width'] / 2, box['y'] + box['height'] / 2
+
+    def draw():
+        page.mouse.move(middle[0] - 100, middle[1])
+        page.mouse.down()
+        page.mouse.move(middle[0] + 100, middle[1], steps=4)
+        page.mouse.up()
+
+    drawn = after(page, draw)
+    assert drawn['summary']['mask_voxels'] > 20
+    assert drawn['summary']['streamlines_disconnected'] > 0
+    erased = after(page, page.locator('#undo').click)
+    assert erased['summary']['mask_voxels'] == 0
+
+
+@pytest.mark.slow
+def test_pointing_going_there_and_comparing(page, about):
+    after(page, page.locator('[data-tool=sphere]').click)
+    page.locator('#hold').click()
+    row = page.locator('#bundles .row:visible').first
+    which = int(row.get_attribute('data-row'))
+    with page.expect_response('**/bundle/*'):
+        row.hover()
+    gone = after(page, row.click)
+    at = page.evaluate('[...lacunaExplorer.nv.frac2mm(lacunaExplorer.nv.scene.crosshairPos)].slice(0, 3)')
+    assert np.abs(np.array(at) - about['bundles']['centres'][which]).max() < 0.01
+    assert gone['bundles']['cut'][which] > 0
+    assert page.locator('.tiles .held').first.text_content().startswith('held')
+    page.keyboard.press('?')
+    assert page.locator('#help-page').is_visible()
+    page.keyboard.press('Escape')
+    assert not page.locator('#help-page').is_visible()
+
+
+@pytest.mark.slow
+def test_saved_from_the_page(page, explorer):
+    answer = after(page, page.locator('[data-tool=sphere]').click)
+    page.keyboard.press('w')
+    page.locator('#subject').fill('09')
+    with page.expect_response('**/save?*', timeout=120_000):
+        page.locator('#save-now').click()
+    page.locator('#save-files').wait_for()
+    page.keyboard.press('Escape')
+    (found,) = (each for each in lacuna.load_results(explorer.saved / 'derivatives') if each.subject == '09')
+    assert found.summary == answer['summary']
+    assert found.bundles()['value'].tolist() == answer['bundles']['value']
+
+
+@pytest.mark.slow
+def test_it_fits_and_is_light_or_dark(page):
+    def paper():
+        return max(
+            map(int, page.evaluate('getComputedStyle(document.body).backgroundColor')[4:-1].split(','))
+        )
+
+    assert paper() < 60
+    page.keyboard.press('d')
+    assert paper() > 200
+    for width in (1280, 800):
+        page.set_viewport_size({'width': width, 'height': 900})
+        assert page.evaluate('document.documentElement.scrollWidth') <= width
