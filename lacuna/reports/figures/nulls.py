@@ -70,8 +70,8 @@ def null_table_figure(table: pd.DataFrame) -> Figure:
     axes.plot(mean, at, '|', color=FAINT, markersize=8)
     possible = rows['p_min'].to_numpy() <= ALPHA
     value = rows['value'].to_numpy()
-    axes.plot(value[possible], at[possible], 'o', color=LESION)
-    axes.plot(value[~possible], at[~possible], 'o', color=LESION, fillstyle='none')
+    axes.plot(value[possible], at[possible], 'o', color=LESION, clip_on=False)
+    axes.plot(value[~possible], at[~possible], 'o', color=LESION, fillstyle='none', clip_on=False)
     for row, (p, corrected) in enumerate(zip(rows['p'], rows['p_fwe'], strict=True)):
         axes.text(103, row, _p_text(p), va='center', fontsize=8, color=LEFT if p <= ALPHA else INK)
         axes.text(
