@@ -148,6 +148,7 @@ function show(answer, which) {
   if (answer.mask) {
     setDrawing(answer.mask);
     nv.drawAddUndoBitmap();
+    if (answer.middle) lookAt(answer.middle);
   }
   showMap();
   setLines(answer);
@@ -186,7 +187,8 @@ function numbers() {
 function table(id, regions, values, others) {
   if (!regions) return;
   const order = regions.names.map((_, row) => row).filter((row) => values.value[row] !== null);
-  order.sort((a, b) => values.value[b] - values.value[a] || values.cut[b] - values.cut[a] || a - b);
+  const [first, second] = byId('order').value === 'cut' ? [values.cut, values.value] : [values.value, values.cut];
+  order.sort((a, b) => first[b] - first[a] || second[b] - second[a] || a - b);
   const rows = byId(id).querySelectorAll('.row');
   rows.forEach((row, place) => {
     const which = order[place];
@@ -285,6 +287,12 @@ function edited() {
   lesion = { kind: 'drawing' };
   byId('masks').value = '';
   ask();
+}
+
+// the crosshair at a place, and the 3D view from its side
+function lookAt(mm) {
+  nv.scene.crosshairPos = nv.mm2frac(mm);
+  nv.scene.renderAzimuth = mm[0] < 0 ? 110 : 250;
 }
 
 function goTo(mm) {
@@ -456,7 +464,7 @@ function listen() {
   byId('copy').onclick = () => navigator.clipboard.writeText(byId('command-text').textContent);
   byId('help').onclick = () => byId('help-page').showModal();
   byId('theme').onclick = () => setTheme(document.documentElement.dataset.theme !== 'dark');
-  byId('atlas').onchange = numbers;
+  byId('atlas').onchange = byId('order').onchange = numbers;
   byId('show-lesion').onchange = () => { showMap(); nv.setDrawOpacity(byId('show-lesion').checked ? 0.9 : 0); };
   byId('show-map').onchange = () => nv.setOpacity(1, byId('show-map').checked ? 0.8 : 0);
   byId('show-streamlines').onchange = () => { lines.visible = lines.hasLines && byId('show-streamlines').checked; redraw(); };
@@ -515,6 +523,7 @@ async function start() {
   makeRows('bundles', about.bundles);
   makeRows('parcels', about.atlases[0]);
   byId('nothing').hidden = Boolean(about.bundles || about.atlases.length);
+  byId('sorting').hidden = !byId('nothing').hidden;
   byId('atlas').replaceChildren(...about.atlases.map(({ name }, row) => new Option(name, row)));
   if (about.masks.length) {
     byId('masks').replaceChildren(new Option(`${about.masks.length} masks ...`, ''), ...about.masks.map((name, row) => new Option(name, row)));
