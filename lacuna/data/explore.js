@@ -59,6 +59,7 @@ async function work() {
       drawn(event);
     } catch (error) {
       fault(error.message);
+      redraw(true);
       if (which.kind !== 'drawing') { lesion = { kind: 'drawing' }; byId('masks').value = ''; }
     }
     document.body.dataset.answers = app.answers += 1;
@@ -74,18 +75,32 @@ function fault(text) {
 
 // ---------------------------------------------------------------- what is drawn
 
-let drawing = false;
-function redraw() {
-  if (drawing) return;
-  drawing = true;
+const paint = () => niivue.Niivue.prototype.drawScene.call(nv);
+
+// NiiVue asks for several pictures per event: one a frame is drawn. Without a graphics card, each keeps the processor from
+// the numbers, and the next is drawn when they are there.
+let waiting = false, due = false;
+function redraw(now = false) {
+  due ||= now === true;
+  if (waiting) return;
+  waiting = true;
   requestAnimationFrame(() => {
-    drawing = false;
-    nv.drawScene();
+    waiting = false;
+    if (app.slow && busy && !due) return;
+    due = false;
+    paint();
   });
 }
 
+function timed(act) {
+  const { gl } = nv, from = performance.now();
+  act();
+  gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4)); // waits for the picture
+  return performance.now() - from;
+}
+
 function drawn(event) {
-  redraw();
+  redraw(true);
   requestAnimationFrame(() => requestAnimationFrame(() => {
     app.timing.drawn = performance.now() - event;
     const { answer, drawn: picture } = app.timing;
@@ -540,7 +555,8 @@ async function start() {
   } else {
     setTool('sphere');
   }
-  delete nv.drawScene;
+  app.slow = timed(paint) > 100;
+  nv.drawScene = redraw;
   redraw();
   app.ready = true;
   document.body.dataset.state = 'ready';
