@@ -19,7 +19,7 @@ import numpy as np
 from lacuna.errors import InputError, MaskError
 from lacuna.explorer.masks import ListedMask
 from lacuna.images.nifti import make, voxels
-from lacuna.images.spaces import world_space
+from lacuna.images.spaces import settle_space, stated_spaces, world_space
 from lacuna.reports.figures.frame import to_grid
 from lacuna.reports.figures.viewer import nifti_text, percent_halves
 
@@ -215,15 +215,15 @@ class Session:
         return self.listed[row]
 
     def _disconnect(self, mask: Any, space: str | None) -> Lesion:
+        if isinstance(mask, Path):
+            # before a transform is looked for, which is fetched if it is missing
+            settled = settle_space([(space, '--mask-space'), *stated_spaces(mask)])
+            if settled and settled.space != self.space:
+                message = f'{mask.name}: the mask is in {settled.space}, this page in {self.space}; see --mask-space'
+                raise MaskError(message)
         with self._one, warnings.catch_warnings():
             warnings.simplefilter('ignore')  # the lesion keeps them, and the page shows them
-            lesion = self.tractogram.disconnect(mask, space)
-        if lesion.space != self.space:
-            message = (
-                f'{lesion.name}: the mask is in {lesion.space}, this page in {self.space}; see --mask-space'
-            )
-            raise MaskError(message)
-        return lesion
+            return self.tractogram.disconnect(mask, space)
 
     def describe(self, lesion: Lesion) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What the page shows of a lesion.
