@@ -59,6 +59,7 @@ async function work() {
       drawn(event);
     } catch (error) {
       fault(error.message);
+      redraw(true);
       if (which.kind !== 'drawing') { lesion = { kind: 'drawing' }; byId('masks').value = ''; }
     }
     document.body.dataset.answers = app.answers += 1;
@@ -74,18 +75,32 @@ function fault(text) {
 
 // ---------------------------------------------------------------- what is drawn
 
-let drawing = false;
-function redraw() {
-  if (drawing) return;
-  drawing = true;
+const paint = () => niivue.Niivue.prototype.drawScene.call(nv);
+
+// NiiVue asks for several pictures per event: one a frame is drawn. Without a graphics card, each keeps the processor from
+// the numbers, and the next is drawn when they are there.
+let waiting = false, due = false;
+function redraw(now = false) {
+  due ||= now === true;
+  if (waiting) return;
+  waiting = true;
   requestAnimationFrame(() => {
-    drawing = false;
-    nv.drawScene();
+    waiting = false;
+    if (app.slow && busy && !due) return;
+    due = false;
+    paint();
   });
 }
 
+function timed(act) {
+  const { gl } = nv, from = performance.now();
+  act();
+  gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4)); // waits for the picture
+  return performance.now() - from;
+}
+
 function drawn(event) {
-  redraw();
+  redraw(true);
   requestAnimationFrame(() => requestAnimationFrame(() => {
     app.timing.drawn = performance.now() - event;
     const { answer, drawn: picture } = app.timing;
@@ -148,6 +163,7 @@ function show(answer, which) {
   if (answer.mask) {
     setDrawing(answer.mask);
     nv.drawAddUndoBitmap();
+    if (answer.middle) lookAt(answer.middle);
   }
   showMap();
   setLines(answer);
@@ -186,7 +202,8 @@ function numbers() {
 function table(id, regions, values, others) {
   if (!regions) return;
   const order = regions.names.map((_, row) => row).filter((row) => values.value[row] !== null);
-  order.sort((a, b) => values.value[b] - values.value[a] || values.cut[b] - values.cut[a] || a - b);
+  const [first, second] = byId('order').value === 'cut' ? [values.cut, values.value] : [values.value, values.cut];
+  order.sort((a, b) => first[b] - first[a] || second[b] - second[a] || a - b);
   const rows = byId(id).querySelectorAll('.row');
   rows.forEach((row, place) => {
     const which = order[place];
@@ -285,6 +302,12 @@ function edited() {
   lesion = { kind: 'drawing' };
   byId('masks').value = '';
   ask();
+}
+
+// the crosshair at a place, and the 3D view from its side
+function lookAt(mm) {
+  nv.scene.crosshairPos = nv.mm2frac(mm);
+  nv.scene.renderAzimuth = mm[0] < 0 ? 110 : 250;
 }
 
 function goTo(mm) {
@@ -456,7 +479,7 @@ function listen() {
   byId('copy').onclick = () => navigator.clipboard.writeText(byId('command-text').textContent);
   byId('help').onclick = () => byId('help-page').showModal();
   byId('theme').onclick = () => setTheme(document.documentElement.dataset.theme !== 'dark');
-  byId('atlas').onchange = numbers;
+  byId('atlas').onchange = byId('order').onchange = numbers;
   byId('show-lesion').onchange = () => { showMap(); nv.setDrawOpacity(byId('show-lesion').checked ? 0.9 : 0); };
   byId('show-map').onchange = () => nv.setOpacity(1, byId('show-map').checked ? 0.8 : 0);
   byId('show-streamlines').onchange = () => { lines.visible = lines.hasLines && byId('show-streamlines').checked; redraw(); };
@@ -515,6 +538,7 @@ async function start() {
   makeRows('bundles', about.bundles);
   makeRows('parcels', about.atlases[0]);
   byId('nothing').hidden = Boolean(about.bundles || about.atlases.length);
+  byId('sorting').hidden = !byId('nothing').hidden;
   byId('atlas').replaceChildren(...about.atlases.map(({ name }, row) => new Option(name, row)));
   if (about.masks.length) {
     byId('masks').replaceChildren(new Option(`${about.masks.length} masks ...`, ''), ...about.masks.map((name, row) => new Option(name, row)));
@@ -531,7 +555,8 @@ async function start() {
   } else {
     setTool('sphere');
   }
-  delete nv.drawScene;
+  app.slow = timed(paint) > 100;
+  nv.drawScene = redraw;
   redraw();
   app.ready = true;
   document.body.dataset.state = 'ready';

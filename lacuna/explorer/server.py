@@ -137,7 +137,7 @@ def make_app(session: Session, token: str, port: int) -> Starlette:
         lesion, row = await lesion_of(request)
         numbers, arrays = await run_in_threadpool(session.describe, lesion)
         if request.query_params:  # the page has drawn all others itself
-            arrays['mask'] = await run_in_threadpool(session.on_page, lesion)
+            arrays['mask'], numbers['middle'] = await run_in_threadpool(session.on_page, lesion)
         if row is not None:
             numbers['command'] = await run_in_threadpool(session.chosen_command, row)
         return Response(frame(numbers, arrays), media_type='application/octet-stream')

@@ -19,7 +19,7 @@ import numpy as np
 from lacuna.errors import InputError, MaskError
 from lacuna.explorer.masks import ListedMask
 from lacuna.images.nifti import make, voxels
-from lacuna.images.spaces import world_space
+from lacuna.images.spaces import settle_space, stated_spaces, world_space
 from lacuna.reports.figures.frame import to_grid
 from lacuna.reports.figures.viewer import nifti_text, percent_halves
 
@@ -47,14 +47,14 @@ class Regions:
     names : list of str
     centres : list of list of float
         World mm (RAS+) of a voxel of each, the nearest to its mean position; None for one without voxels.
-    source : str, tuple or None
-        What :meth:`lacuna.Lesion.parcels` takes; None for bundles.
+    source : str, tuple or lacuna.streamlines.bundles.Groups
+        What :meth:`lacuna.Lesion.parcels` takes, or :meth:`lacuna.Lesion.bundles`.
     """
 
     name: str
     names: list[str]
     centres: list[list[float] | None]
-    source: Any = None
+    source: Any
 
 
 class Session:
@@ -114,7 +114,7 @@ class Session:
         parts = np.split(rows[order], np.searchsorted(visits.regions[order], range(1, len(found.groups))))
         points = (np.stack(np.unravel_index(part, visits.shape), axis=1) for part in parts)
         centres = [_centre(part, visits.affine) for part in points]
-        return Regions(found.name, list(found.groups.names), centres)
+        return Regions(found.name, list(found.groups.names), centres, found.groups)
 
     @cached_property
     def atlases(self) -> list[Regions]:
@@ -215,15 +215,15 @@ class Session:
         return self.listed[row]
 
     def _disconnect(self, mask: Any, space: str | None) -> Lesion:
+        if isinstance(mask, Path):
+            # before a transform is looked for, which is fetched if it is missing
+            settled = settle_space([(space, '--mask-space'), *stated_spaces(mask)])
+            if settled and settled.space != self.space:
+                message = f'{mask.name}: the mask is in {settled.space}, this page in {self.space}; see --mask-space'
+                raise MaskError(message)
         with self._one, warnings.catch_warnings():
             warnings.simplefilter('ignore')  # the lesion keeps them, and the page shows them
-            lesion = self.tractogram.disconnect(mask, space)
-        if lesion.space != self.space:
-            message = (
-                f'{lesion.name}: the mask is in {lesion.space}, this page in {self.space}; see --mask-space'
-            )
-            raise MaskError(message)
-        return lesion
+            return self.tractogram.disconnect(mask, space)
 
     def describe(self, lesion: Lesion) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What the page shows of a lesion.
@@ -246,7 +246,7 @@ class Session:
                 'atlases': [],
             }
             if self.bundles:
-                table = lesion.bundles(self._bundles_source).columns
+                table = lesion.bundles(self.bundles.source).columns
                 numbers['bundles'] = _columns(
                     table['value'], table['streamlines_disconnected'], table['streamlines']
                 )
@@ -264,8 +264,8 @@ class Session:
             arrays |= _lines(lesion.sample(SAMPLE))
         return numbers, arrays
 
-    def on_page(self, lesion: Lesion) -> np.ndarray:
-        """The mask of a lesion on the voxels of the page, uint8, the first axis fastest."""
+    def on_page(self, lesion: Lesion) -> tuple[np.ndarray, list[float] | None]:
+        """The mask of a lesion on the voxels of the page, uint8, the first axis fastest; and a place in its middle."""
         data, affine = voxels(lesion.mask), np.asarray(lesion.mask.affine, float)
         shown = to_grid(data, affine, self.shape, self.affine, 0)
         if data.any() and not shown.any():  # smaller than a voxel of the page
@@ -275,7 +275,7 @@ class Session:
             index = np.rint(points).astype(int)
             index = index[((index >= 0) & (index < self.shape)).all(axis=1)]
             shown[tuple(index.T)] = 1
-        return shown.ravel(order='F')
+        return shown.ravel(order='F'), _centre(np.argwhere(shown), self.affine)
 
     def bundle(self, row: int) -> dict[str, np.ndarray]:
         """Lengths and positions of a sample of the streamlines of a bundle.
@@ -287,12 +287,12 @@ class Session:
         """
         from lacuna.streamlines.disconnection import read_sample
 
-        found = self.tractogram.bundles(self._bundles_source) if self.bundles else None
-        if not found or not 0 <= row < len(found[1]):
+        if self.bundles is None or not 0 <= row < len(self.bundles.names):
             message = f'there is no bundle {row}'
             raise InputError(message)
         with self._one:
-            return _lines(read_sample(self.tractogram.index(self.space), found[1][row], _BUNDLE_SAMPLE))
+            members = self.bundles.source[row]
+            return _lines(read_sample(self.tractogram.index(self.space), members, _BUNDLE_SAMPLE))
 
     @property
     def results(self) -> Path:
@@ -340,10 +340,6 @@ class Session:
             'command': config.command_line(),
         }
 
-    @cached_property
-    def _bundles_source(self) -> str | None:
-        return self.config.bundles[0] if self.config.bundles else None
-
     def _ball(self) -> np.ndarray:
         """A ball in the left hemisphere."""
         from nibabel.affines import apply_affine
@@ -354,7 +350,7 @@ class Session:
 
 
 def _shown(regions: Regions | None) -> dict[str, Any] | None:
-    return vars(regions) | {'source': None} if regions else None
+    return {'name': regions.name, 'names': regions.names, 'centres': regions.centres} if regions else None
 
 
 def _columns(value: np.ndarray, cut: np.ndarray, total: np.ndarray) -> dict[str, list[Any]]:

@@ -19,7 +19,7 @@ from lacuna.streamlines.disconnection import Disconnection, ParcelDisconnection
 
 if TYPE_CHECKING:
     from lacuna.images.atlases import Atlas
-    from lacuna.streamlines.bundles import BundleDisconnection
+    from lacuna.streamlines.bundles import BundleDisconnection, Groups
     from lacuna.streamlines.nulls import NullDisconnection
     from lacuna.streamlines.tractogram import Tractogram
 
@@ -152,14 +152,15 @@ class Lesion:
         table = self.tractogram.endpoints(found, self.space, assignment=assignment)
         return self._found.parcels(table, lambda: self.tractogram.parcellation(found, self.space))
 
-    def bundles(self, source: str | Path | None = None) -> BundleDisconnection:
+    def bundles(self, source: str | Path | Groups | None = None) -> BundleDisconnection:
         """What the lesion cuts of each bundle of the tractogram.
 
         Parameters
         ----------
-        source : path, optional
+        source : path or Groups, optional
             Table of the bundles, or ``groups`` for those in the tractogram itself; by default, those found beside it
-            or in it, see :meth:`lacuna.streamlines.tractogram.Tractogram.bundles`.
+            or in it, see :meth:`lacuna.streamlines.tractogram.Tractogram.bundles`. Those that it has returned can be
+            given for many lesions, and are not read again.
 
         Returns
         -------
@@ -170,7 +171,9 @@ class Lesion:
         lacuna.errors.TractogramError
             If there are no bundles, or they are not of this tractogram.
         """
-        found = self.tractogram.bundles(source)
+        from lacuna.streamlines.bundles import Groups
+
+        found = ('', source) if isinstance(source, Groups) else self.tractogram.bundles(source)
         if found is None:
             message = f'{self.tractogram.path}: no bundles are known; give the table that says which streamlines are in which'
             raise TractogramError(message)
