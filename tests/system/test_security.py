@@ -266,7 +266,7 @@ def test_no_shell_no_pickle_no_evaluation_in_the_source():
 # ---------------------------------------------------------------- folders
 
 
-def test_compiled_code_is_taken_from_nobody_else(tmp_path, monkeypatch, capsys):
+def test_compiled_code_is_taken_from_nobody_else(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
     monkeypatch.setenv('LACUNA_CACHE_DIR', str(tmp_path / 'cache'))
     monkeypatch.delenv('NUMBA_CACHE_DIR')
@@ -275,15 +275,16 @@ def test_compiled_code_is_taken_from_nobody_else(tmp_path, monkeypatch, capsys):
     assert folder.parent == cache_dir()
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE(cache_dir().stat().st_mode) == 0o700
-    assert not capsys.readouterr().err
+    assert not caplog.text
     for damage in (lambda: folder.chmod(0o777), lambda: (folder.rmdir(), folder.symlink_to(tmp_path))):
         damage()
+        caplog.clear()
         monkeypatch.delenv('NUMBA_CACHE_DIR')
         environment.prepare_environment()
         other = Path(os.environ['NUMBA_CACHE_DIR'])
         assert other.parent == tmp_path / f'lacuna-{os.geteuid()}'
         assert stat.S_IMODE(other.parent.stat().st_mode) == 0o700
-        assert str(folder) in capsys.readouterr().err
+        assert str(folder) in caplog.text
 
 
 def test_a_cache_that_is_there_keeps_its_permissions(tmp_path, monkeypatch):
