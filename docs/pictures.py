@@ -73,7 +73,9 @@ def photograph(chromium: Browser, path: Path, height: int | None) -> Image.Image
     """What a browser shows of a file; of a drawing all."""
     page = chromium.new_page(viewport={'width': WIDTH, 'height': height or WIDTH}, color_scheme='light')
     page.goto(path.as_uri())
-    page.wait_for_timeout(1500)  # the viewer turns its pictures into textures
+    if page.evaluate("typeof lacunaViewer !== 'undefined'"):
+        page.locator('body[data-state=ready]').wait_for(timeout=60_000)
+    page.wait_for_timeout(1500)  # textures are drawn after that
     shot = page.screenshot() if height else page.locator('svg').screenshot()
     page.close()
     return Image.open(io.BytesIO(shot))
