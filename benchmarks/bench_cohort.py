@@ -33,16 +33,21 @@ tck2connectome -quiet -force -symmetric -zero_diagonal intact.tck $ATLAS intact.
 """
 
 
-def write_dataset(lesions: Path, folder: Path, count: int) -> list[Path]:
-    """A BIDS dataset of `count` of the real lesions, evenly over their table; the paths of the masks."""
+def choose_lesions(lesions: Path, count: int) -> list[Path]:
+    """The files of `count` of the real lesions, evenly over their table."""
     with (lesions / 'lesions.tsv').open() as table:
         rows = [row for row in csv.DictReader(table, delimiter='\t') if row['set'] in ('LESYMAP', 'SOOP')]
+    return [lesions / rows[number * len(rows) // count]['file'] for number in range(count)]
+
+
+def write_dataset(lesions: Path, folder: Path, count: int) -> list[Path]:
+    """A BIDS dataset of `count` of the real lesions; the paths of the masks."""
     masks = []
-    for number in range(count):
+    for number, lesion in enumerate(choose_lesions(lesions, count)):
         name = f'sub-{number:03d}/anat/sub-{number:03d}_space-{SPACE}_label-lesion_mask.nii.gz'
         target = folder / name
         target.parent.mkdir(parents=True)
-        shutil.copy(lesions / rows[number * len(rows) // count]['file'], target)
+        shutil.copy(lesion, target)
         masks.append(target)
     (folder / 'dataset_description.json').write_text(
         '{"Name": "lesions", "BIDSVersion": "1.10.0", "DatasetType": "derivative", '

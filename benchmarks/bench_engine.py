@@ -13,7 +13,6 @@ import os
 import resource
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,7 +26,7 @@ from typing import Any
 from bench import make_tractogram
 from bench_cohort import CUT, INTACT, ONCE, SPACE, run_lacuna, run_shell, write_dataset
 from bench_mask import steps_of
-from bench_run import inputs
+from bench_run import inputs, timed
 
 from lacuna.execution.plugins.local import LocalPool
 
@@ -115,10 +114,7 @@ def first_run(shared: Path, work: Path, rounds: int) -> Row:
             sys.executable, '-m', 'lacuna', 'run', 'snm', '--no-report', bids, work / 'first/out', '--connectome-path', tracks,
             '--connectome-space', SPACE,
         ]  # fmt: skip
-        begin = time.perf_counter()
-        environment = {**os.environ, 'LACUNA_CACHE_DIR': str(work / 'first/cache')}
-        subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
-        return time.perf_counter() - begin
+        return timed(command, work / 'first')
 
     return (
         'first run of all, three spheres on HCP842',

@@ -3,19 +3,18 @@
     python benchmarks/bench_streamlines.py TRACTOGRAM.tck --space SPACE [--shared ../shared] [--lesions 40]
 
 For each part, the percent of streamlines that real lesions cut and the disconnection of the parcels of Schaefer 100 are
-compared with the whole, in percentage points. Without `--plot` only the table is printed.
+compared with the whole, in percentage points. With `--plot FILE` the table is drawn, too.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 from pathlib import Path
 
 import numpy as np
+from bench_cohort import ATLAS, choose_lesions
 
-ATLAS = 'schaefer2018parcels100networks7'
 PARTS = (5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000)
 DRAWS = 5
 
@@ -85,7 +84,7 @@ def draw(found: dict[int, tuple[float, float, float]], target: Path) -> None:
 
 
 def main() -> None:
-    """Print the table, and draw it."""
+    """Print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -97,10 +96,7 @@ def main() -> None:
     args = parser.parse_args()
     os.environ.setdefault('TEMPLATEFLOW_HOME', str(args.shared.absolute() / 'data/templateflow'))
     lesions = args.shared / 'data/lesions'
-    with (lesions / 'lesions.tsv').open() as table:
-        rows = [row for row in csv.DictReader(table, delimiter='\t') if row['set'] in ('LESYMAP', 'SOOP')]
-    masks = [lesions / rows[n * len(rows) // args.lesions]['file'] for n in range(args.lesions)]
-    found = differences(args.tractogram, args.space, masks)
+    found = differences(args.tractogram, args.space, choose_lesions(lesions, args.lesions))
     print(
         '| streamlines | parcels, points | share cut, points | parcels without a streamline |\n|---|---|---|---|'
     )

@@ -15,10 +15,11 @@ if [ "$untagged" != --untagged ]; then
   ls "$dist/lacuna_lnm-${tag#v}-"*.whl >/dev/null || fail "the wheel in $dist is of another version than ${tag#v}"
 fi
 
+wheel=$(echo "$(cd "$dist" && pwd)"/*.whl)
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "$python" -m venv "$folder/venv"
-"$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check "$(ls "$PWD/$dist"/*.whl 2>/dev/null || ls "$dist"/*.whl)"
+"$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check "$wheel"
 
 cd "$folder" # away from the checkout
 export LACUNA_CACHE_DIR="$folder/cache"

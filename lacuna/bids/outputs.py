@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -199,6 +199,11 @@ BASIC_TARGETS = (Target('disconnection_map'), Target('summary'))
 
 #: additional outputs for the report
 SAMPLE = Target('sample')
+
+
+def names_from(kind: str, targets: Sequence[Target]) -> list[str]:
+    """Names of the atlases, or bundles, of which ``endpoints``, ``regions`` or ``bundles`` are needed for outputs."""
+    return list(dict.fromkeys(str(each.atlas) for each in targets if each.made_from == kind))
 
 
 def figure_name(stem: str, desc: str, extension: str, **entities: str) -> str:

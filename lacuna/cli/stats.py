@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lacuna.errors import EXIT_DONE, InputError
-
-_KINDS = ('voxels', 'parcels', 'edges', 'networks', 'bundles', 'load', 'lesion')
+from lacuna.statistics.settings import KINDS, TESTS
 
 
 def add_parser(commands: Any) -> None:
@@ -41,7 +40,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         '--features',
         nargs='+',
-        choices=_KINDS,
+        choices=KINDS,
         default=['parcels'],
         help='what is tested, each a family of its own (default: parcels)',
     )
@@ -53,8 +52,8 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         '--test',
-        choices=('ols', 'brunner-munzel'),
-        default='ols',
+        choices=TESTS,
+        default=TESTS[0],
         help='least squares, or ranks of the affected against the others (default: %(default)s)',
     )
     parser.add_argument(
@@ -75,7 +74,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         '--compare',
         metavar='FEATURES',
-        choices=_KINDS,
+        choices=KINDS,
         help='does the prediction explain more than these features alone, such as load?',
     )
     parser.add_argument(

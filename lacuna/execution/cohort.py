@@ -12,9 +12,9 @@ from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
-from lacuna.bids.outputs import BASIC_TARGETS, SAMPLE, Target, connectome_tdi_path
+from lacuna.bids.outputs import BASIC_TARGETS, SAMPLE, Target, connectome_tdi_path, names_from
 from lacuna.execution.plan import MaskJob, RunPlan
-from lacuna.execution.regions import ProbabilityAtlas, bundle_table, names_from
+from lacuna.execution.regions import ProbabilityAtlas, bundle_table
 from lacuna.execution.tasks import MOST_SAMPLED
 from lacuna.images.atlases import Parcellation
 from lacuna.interfaces.bids import DerivativesDataSink, SaveFile

@@ -12,7 +12,7 @@ from lacuna.bids.failures import Failure, each_reason
 from lacuna.bids.inputs import LABEL, find_masks, labels_of, only_label, refuse_labels
 from lacuna.bids.mask_files import MaskFile, check_unique, contradictions, describe_mask, mask_stem
 from lacuna.bids.origins import read_links
-from lacuna.bids.outputs import BASIC_TARGETS, Target, connectome_tdi_path
+from lacuna.bids.outputs import BASIC_TARGETS, Target, connectome_tdi_path, names_from
 from lacuna.bids.sidecars import is_whole
 from lacuna.errors import InputError, MaskError, shorten
 from lacuna.execution.config import RunConfig
@@ -21,7 +21,6 @@ from lacuna.execution.regions import (
     ProbabilityAtlas,
     RunAtlases,
     check_bundles_name,
-    names_from,
     read_atlases,
     read_bundles_of,
     wanted_targets,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,6 +89,20 @@ class RunAtlases:
         return (*self.parcellations, *self.probabilities)
 
 
+def named_atlases(config: RunConfig, space: str) -> list[Atlas]:
+    """Find the atlases that are asked for; nothing is read of them.
+
+    Raises
+    ------
+    InputError
+        If there is no such atlas.
+    """
+    if not (config.parcel_atlases or config.custom_parcellations):
+        return []
+    custom = [custom_atlas(*words) for words in config.custom_parcellations]
+    return find_atlases(config.parcel_atlases, space, custom=custom, folder=config.atlas_dir)
+
+
 def read_atlases(config: RunConfig, space: str, cache: Path) -> RunAtlases:
     """Read and check the atlases that are asked for.
 
@@ -99,12 +112,8 @@ def read_atlases(config: RunConfig, space: str, cache: Path) -> RunAtlases:
         If one cannot be read, a probability atlas is in another space than the masks or anything but lesion load is asked
         for, or networks are asked for that are not known.
     """
-    if not (config.parcel_atlases or config.custom_parcellations):
-        return RunAtlases()
-    custom = [custom_atlas(*words) for words in config.custom_parcellations]
-    found = find_atlases(config.parcel_atlases, space, custom=custom, folder=config.atlas_dir)
     parcellations, probabilities = [], []
-    for atlas in map(fetch, found):
+    for atlas in map(fetch, named_atlases(config, space)):
         if is_probability_atlas(atlas.image):
             _check_probability_atlas(atlas, config, space)
             probabilities.append(_read_probability_atlas(atlas, cache))
@@ -197,8 +206,3 @@ def wanted_targets(config: RunConfig, atlases: RunAtlases, bundles: NamedBundles
 def _of_bundles(config: RunConfig) -> tuple[str, ...]:
     sample = ('sample_bundles',) if config.report == 'full' else ()
     return ('bundle_disconnection', *sample, *(('null_bundles',) if config.null_lesions else ()))
-
-
-def names_from(kind: str, targets: Sequence[Target]) -> list[str]:
-    """Names of the atlases, or bundles, of which ``endpoints``, ``regions`` or ``bundles`` are needed for outputs."""
-    return list(dict.fromkeys(str(each.atlas) for each in targets if each.made_from == kind))

@@ -12,8 +12,8 @@ from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lacuna.bids.outputs import SAMPLE, Target, connectome_tdi_path
-from lacuna.execution.regions import ProbabilityAtlas, names_from
+from lacuna.bids.outputs import SAMPLE, Target, connectome_tdi_path, names_from
+from lacuna.execution.regions import ProbabilityAtlas
 from lacuna.images.nifti import encoded
 from lacuna.streamlines.disconnection import Disconnection, full_density_map
 from lacuna.utils.cache import cached

@@ -119,12 +119,11 @@ class Session:
     @cached_property
     def atlases(self) -> list[Regions]:
         """The atlases that were named."""
-        from lacuna.images.atlases import custom_atlas, find_atlases
+        from lacuna.execution.regions import named_atlases
 
-        config, found = self.config, []
-        custom = {each[0]: each[1:] for each in config.custom_parcellations}
-        given = [custom_atlas(name, *rest) for name, rest in custom.items()]
-        for atlas in find_atlases(config.parcel_atlases, self.space, custom=given, folder=config.atlas_dir):
+        custom = {name: tuple(rest) for name, *rest in self.config.custom_parcellations}
+        found = []
+        for atlas in named_atlases(self.config, self.space):
             parcels = self.tractogram.parcellation(atlas, self.space)
             where = np.argwhere(parcels.index)
             numbers = parcels.index[tuple(where.T)]

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 
 from lacuna.errors import InputError
 from lacuna.statistics.design import Design, make_design
-from lacuna.statistics.family import TESTS, Family, Settings, analyse
+from lacuna.statistics.family import Family, Settings, analyse
 from lacuna.statistics.features import (
-    IMAGES,
-    KINDS,
     Features,
     frame_features,
     lesion_volumes,
@@ -20,6 +18,7 @@ from lacuna.statistics.features import (
     select_lesions,
 )
 from lacuna.statistics.prediction import read_cv
+from lacuna.statistics.settings import IMAGES, KINDS, TESTS
 from lacuna.utils.processes import processors
 
 if TYPE_CHECKING:

@@ -20,7 +20,6 @@ from lacuna.utils.progress import track
 if TYPE_CHECKING:
     import pandas as pd
 
-TESTS = ('ols', 'brunner-munzel')
 #: p, two-sided, beyond which edges form components
 EDGE_P = 0.001
 #: with fewer affected, or fewer not affected, p of Brunner and Munzel's test comes from permutations

@@ -16,24 +16,12 @@ from lacuna.bids.results import LesionResults, load_results
 from lacuna.errors import InputError
 from lacuna.images.nifti import load, make, voxels
 from lacuna.images.overlap import covered_voxels
+from lacuna.statistics.settings import IMAGES, KINDS
 from lacuna.utils.names import few, parse_entities
 from lacuna.utils.processes import thread_map
 
 if TYPE_CHECKING:
     import pandas as pd
-
-#: the output behind each kind of features; the mask itself is not an output
-KINDS = {
-    'voxels': 'disconnection_map',
-    'parcels': 'roi_disconnection',
-    'edges': 'disconnection_matrix',
-    'networks': 'network_disconnection',
-    'bundles': 'bundle_disconnection',
-    'load': 'lesion_load',
-    'lesion': '',
-}
-#: kinds that lie on voxels
-IMAGES = ('voxels', 'lesion')
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lacuna.statistics.design import VOLUME
-from lacuna.statistics.features import IMAGES
+from lacuna.statistics.settings import IMAGES
 from lacuna.statistics.univariate import residuals, unit
 
 if TYPE_CHECKING:

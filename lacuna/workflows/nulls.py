@@ -9,7 +9,7 @@ from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
-from lacuna.bids.outputs import Target
+from lacuna.bids.outputs import Target, names_from
 from lacuna.images.masks import KnownMask
 from lacuna.interfaces.nulls import CompareWithNulls
 from lacuna.streamlines.null_settings import NullSettings
@@ -77,10 +77,7 @@ def init_null_wf(
     """
     workflow = Workflow(name=name)
     workflow.__desc__ = methods.nulls(settings.n, settings.within)
-    atlases, bundles = (
-        list(dict.fromkeys(str(each.atlas) for each in targets if each.made_from == kind))
-        for kind in ('endpoints', 'bundles')
-    )
+    atlases, bundles = names_from('endpoints', targets), names_from('bundles', targets)
     tables = [*(f'endpoints_{atlas}' for atlas in atlases), *(f'bundles_{each}' for each in bundles)]
     fields = [target.field for target in targets]
     inputnode = pe.Node(niu.IdentityInterface(fields=['mask', 'index', *tables]), name='inputnode')

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from urllib.request import urlopen
 
 import nibabel as nb
 import numpy as np
+import pictures
 import pytest
 
 import lacuna
@@ -25,7 +25,6 @@ from lacuna.explorer.session import SAMPLE
 from lacuna.images.nifti import encoded, make
 from lacuna.reports.figures.viewer import percent_halves
 
-CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 ATLAS = 'synthetic100'
 pytestmark = pytest.mark.usefixtures('common_cache')
 #: milliseconds; what a page of this tractogram may take on a machine that does nothing else is 150
@@ -368,15 +367,11 @@ def test_what_stops_it_before_it_starts(lacuna_here, synthetic, tmp_path):
 
 @pytest.fixture(scope='module')
 def browser():
-    engine = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
-    if CHROMIUM is None:
+    pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
+    if pictures.CHROMIUM is None:
         pytest.skip('Chromium is not on the PATH (make chromium)')
-    flags = ['--use-angle=swiftshader', '--enable-unsafe-swiftshader']
-    flags += ['--no-sandbox'] if hasattr(os, 'geteuid') and os.geteuid() == 0 else []
-    with engine.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=CHROMIUM, args=flags)
+    with pictures.browser() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope='module')

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lacuna.testing import world_coordinates
+from lacuna.testing import world_coordinates, write_mask
 
 
 def check_toy_map(image):
@@ -16,3 +16,12 @@ def check_toy_map(image):
     # MRtrix3 rounds a vertex at -20 and 20 mm to the voxels there; at -9 mm, half way, away from zero
     undecided = cut & np.isin(x, (-8, -10))
     np.testing.assert_array_equal(percent[~undecided], expected[~undecided])
+
+
+def write_two_networks(folder, lesion):
+    """``parcels.nii.gz`` and ``parcels.tsv``: an atlas of two networks on the grid of the toy's mask, with a gap in its values."""
+    x, y, _ = world_coordinates(lesion.shape, lesion.affine)
+    parcels = np.where(x < -15, 7, np.where((x > 15) & (y < 10), 3, np.where(x > 22, 4, 0)))
+    write_mask(folder / 'parcels.nii.gz', parcels, lesion.affine, 'int16')
+    rows = ('index\tname\tnetwork', '3\tright\tone', '4\tfar\ttwo', '7\tleft\tone', '9\tnowhere\tn/a')
+    (folder / 'parcels.tsv').write_text('\n'.join(rows) + '\n')

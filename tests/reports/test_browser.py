@@ -1,21 +1,20 @@
 """Reports in a real browser: nothing is asked of the network, pictures load, and the viewer draws what it should."""
 
 import io
-import os
 import shutil
 
 import numpy as np
+import pictures
 import pytest
 from helpers.report_data import write_bundles, write_results
 
 from lacuna.reports.group import write_group_report
 from lacuna.reports.participant import make_report
 
-playwright = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
-CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason='Chromium is not on the PATH (make chromium)'),
+    pytest.mark.skipif(pictures.CHROMIUM is None, reason='Chromium is not on the PATH (make chromium)'),
 ]
 STEM = 'sub-01_ses-01_label-lesion'
 
@@ -33,13 +32,8 @@ def pages(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def browser():
-    # root may run Chromium without its sandbox only; SwiftShader draws WebGL without a graphics card
-    flags = ['--use-angle=swiftshader', '--enable-unsafe-swiftshader']
-    flags += ['--no-sandbox'] if hasattr(os, 'geteuid') and os.geteuid() == 0 else []
-    with playwright.sync_playwright() as engine:
-        chromium = engine.chromium.launch(executable_path=CHROMIUM, args=flags)
+    with pictures.browser() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -1,12 +1,14 @@
 """Null lesions of a run: its files, what is made again, and what is refused."""
 
 import json
+import shutil
 
 import nibabel as nb
 import numpy as np
 import pandas as pd
 import pytest
 from helpers.cohort import tree
+from helpers.toys import write_two_networks
 
 import lacuna
 from lacuna.bids.outputs import Target
@@ -14,7 +16,7 @@ from lacuna.reports.figures.nulls import _density
 from lacuna.reports.participant import is_current, make_report
 from lacuna.reports.similarity import correlation, similarities
 from lacuna.streamlines.null_settings import NullSettings
-from lacuna.testing import audit_graph, world_coordinates, write_mask
+from lacuna.testing import audit_graph, write_mask
 from lacuna.workflows.nulls import NULL_TARGETS, init_null_wf
 
 SPACE = 'MNI152NLin6Asym'
@@ -25,18 +27,10 @@ NULLS = ('--null-lesions', 40, '--null-seed', 4)
 def folder(_written_toy, tmp_path_factory):
     """The toy with bundles, an atlas of two networks, and its results with null lesions."""
     folder = tmp_path_factory.mktemp('nulls')
-    for path in _written_toy.tracks.parent.rglob('*'):
-        if path.is_file():
-            target = folder / path.relative_to(_written_toy.tracks.parent)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(path.read_bytes())
+    shutil.copytree(_written_toy.tracks.parent, folder, dirs_exist_ok=True)
     (folder / 'toy_bundles.tsv').write_text('bundle\tfirst\tcount\nall\t0\t30\none\t3\t1\nnone\t0\t0\n')
     lesion = nb.load(next(folder.rglob('*_mask.nii.gz')))
-    x, y, _ = world_coordinates(lesion.shape, lesion.affine)
-    parcels = np.where(x < -15, 7, np.where((x > 15) & (y < 10), 3, np.where(x > 22, 4, 0)))
-    write_mask(folder / 'parcels.nii.gz', parcels, lesion.affine, 'int16')
-    rows = ('index\tname\tnetwork', '3\tright\tone', '4\tfar\ttwo', '7\tleft\tone', '9\tnowhere\tn/a')
-    (folder / 'parcels.tsv').write_text('\n'.join(rows) + '\n')
+    write_two_networks(folder, lesion)
     return folder
 
 

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.cohort import tree
+from helpers.toys import write_two_networks
 
 import lacuna
 from lacuna.streamlines.files.tck import iter_blocks, read_header, write_tck
-from lacuna.testing import toy_streamlines, world_coordinates, write_mask
+from lacuna.testing import toy_streamlines, write_mask
 
 SPACE = 'MNI152NLin6Asym'
 OPTIONS = (
@@ -36,11 +37,7 @@ def study(toy, tmp_path):
         np.zeros(lesion.shape),
         lesion.affine,
     )
-    x, y, _ = world_coordinates(lesion.shape, lesion.affine)
-    parcels = np.where(x < -15, 7, np.where((x > 15) & (y < 10), 3, np.where(x > 22, 4, 0)))
-    write_mask(tmp_path / 'parcels.nii.gz', parcels, lesion.affine, 'int16')
-    rows = ('index\tname\tnetwork', '3\tright\tone', '4\tfar\ttwo', '7\tleft\tone', '9\tnowhere\tn/a')
-    (tmp_path / 'parcels.tsv').write_text('\n'.join(rows) + '\n')
+    write_two_networks(tmp_path, lesion)
     return toy
 
 
