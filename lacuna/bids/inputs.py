@@ -130,7 +130,7 @@ def _indexed(
     if sessions:
         ignore.append(re.compile(rf'^/[^/]*/ses-(?!({"|".join(map(re.escape, sessions))})(/|$))'))
     if filters:
-        found = _asked_of_pybids(root, sessions, ignore, filters)
+        found: Iterable[Path] = _asked_of_pybids(root, sessions, ignore, filters)
     else:
         found = _walked(root.absolute(), '', ignore)
         if sessions:
