@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lacuna.bids.results import LesionResults
 from lacuna.images.plausibility import MaskFacts
 from lacuna.reports.figures.frame import load_template
+from lacuna.reports.spread import spread_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,12 +38,14 @@ def summary_fragment(
     rows = [('Mask', mask.name if mask else 'not found')]
     summary = lesion.summary
     rows += _lesion_rows(facts, summary) + _tractogram_rows(lesion.metadata, summary)
+    if lesion.is_combined:
+        rows += spread_rows(lesion)
     rows.append(('Space', lesion.space))
     rows.append(('Template', load_template(lesion.space).source))
     rows.append(('Atlas', ', '.join(lesion.atlases) or 'none'))
     if lesion.bundle_sets:
         rows.append(('Bundles', ', '.join(lesion.bundle_sets)))
-    if not lesion.path('sample'):
+    if not (lesion.path('sample') or lesion.is_combined):
         rows.append(('Sample of streamlines', 'none, so streamlines are not drawn'))
     versions = lesion.metadata.get('SoftwareVersions')
     if isinstance(versions, Mapping):

@@ -63,7 +63,7 @@ def bundle_figure(table: pd.DataFrame, count: int = 30) -> Figure:
     Parameters
     ----------
     table : pandas.DataFrame
-        By bundle: ``value``, ``low`` and ``high`` in percent, and ``streamlines``.
+        By bundle: ``value``, ``low`` and ``high`` in percent, and ``streamlines`` or a ``text``.
     count : int
         Bundles to draw, both sides counting as one.
     """
@@ -111,10 +111,11 @@ def _bar(axes: Axes, at: float, row: Mapping[Any, Any], colour: str) -> None:
     axes.barh(at, value, color=colour, height=_BAR)
     axes.plot([row['low'], row['high']], [at, at], color=INK, linewidth=0.9, solid_capstyle='butt')
     left = row['high'] > 78
+    text = row['text'] if 'text' in row else f'{value:.1f} of {int(row["streamlines"]):,}'
     axes.text(
         (min(row['low'], value) if left else max(row['high'], value)) + (-1 if left else 1),
         at,
-        f'{value:.1f} of {int(row["streamlines"]):,}',
+        text,
         va='center',
         ha='right' if left else 'left',
         color='white' if left and colour == LEFT else INK,

@@ -32,9 +32,19 @@ def top_parcels(percent: pd.Series, count: int = 20) -> pd.Series:
     return percent[percent > 0].sort_values(ascending=False, kind='stable').head(count)
 
 
-def parcel_figure(percent: pd.Series, count: int = 20) -> Figure:
-    """Draw bars of the parcels that lose most, from 0 to 100 percent, coloured by hemisphere."""
+def parcel_figure(percent: pd.Series, count: int = 20, *, sd: pd.Series | None = None) -> Figure:
+    """Draw bars of the parcels that lose most, from 0 to 100 percent, coloured by hemisphere.
+
+    Parameters
+    ----------
+    percent : pandas.Series
+    count : int
+        Parcels to draw.
+    sd : pandas.Series, optional
+        Standard deviations, drawn as lines; NaN where there is none.
+    """
     top = top_parcels(percent, count)
+    spread = (top * 0 if sd is None else sd.reindex(top.index).fillna(0)).tolist()
     figure = new_figure(7.2, 1.1 + 0.24 * max(len(top), 3))
     axes = figure.add_subplot()
     if top.empty:
@@ -43,12 +53,15 @@ def parcel_figure(percent: pd.Series, count: int = 20) -> Figure:
     rows = np.arange(len(top))
     axes.barh(rows, 100, color='#f1f1f1', height=0.72)
     axes.barh(rows, top, color=[_HEMISPHERES[parcel.hemisphere][1] for parcel in parcels], height=0.72)
-    for row, value in enumerate(top):
-        inside = value > 88
+    for row, (value, deviation) in enumerate(zip(top, spread, strict=True)):
+        low, high = max(value - deviation, 0), min(value + deviation, 100)
+        axes.plot([low, high], [row, row], color=INK, linewidth=0.9, solid_capstyle='butt')
+        inside = high > 88
+        text = f'{value:.1f}' if value < 99.95 else '100'
         axes.text(
-            value - 1 if inside else value + 1,
+            low - 1 if inside else high + 1,
             row,
-            f'{value:.1f}' if value < 99.95 else '100',
+            f'{text} ± {deviation:.1f}' if sd is not None else text,
             va='center',
             ha='right' if inside else 'left',
             color='white' if inside and parcels[row].hemisphere == 'L' else INK,
