@@ -181,6 +181,10 @@ class LesionResults:
         """Return the counts behind the percentage of each region, and its interval."""
         return read_columns(self._existing('parcel_support', atlas), 'region')
 
+    def parcel_spread(self, atlas: str) -> pd.DataFrame:
+        """Return ``mean``, ``sd`` and ``n`` of each region over several tractograms."""
+        return read_columns(self._existing('spread_parcels', atlas), 'region')
+
     def bundles(self, name: str | None = None) -> pd.DataFrame:
         """Return what the lesion cuts of each bundle of the tractogram; over several, ``mean``, ``sd`` and ``n``.
 

@@ -28,7 +28,7 @@ from lacuna.reports.figures.frame import load_image, load_template, mask_in_fram
 from lacuna.reports.figures.nulls import ALPHA, null_figure, null_table_figure
 from lacuna.reports.figures.style import drawing, own_scale, png_bytes, svg_bytes
 from lacuna.reports.figures.viewer import SCRIPTS, ShownBundle, viewer_page, viewer_scripts
-from lacuna.reports.spread import bundle_spread, spread_fragment
+from lacuna.reports.spread import spread_bars, spread_fragment
 from lacuna.reports.summary import nulls_fragment, summary_fragment, viewer_fragment
 from lacuna.streamlines.files.bundle_tables import read_bundles
 from lacuna.streamlines.sample import read_sample
@@ -38,7 +38,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: the tables of an atlas that are drawn
-REPORT_TABLES = ('disconnection_matrix', 'mask_matrix', 'full_matrix', 'roi_disconnection', 'lesion_load')
+REPORT_TABLES = (
+    *('disconnection_matrix', 'mask_matrix', 'full_matrix'),
+    *('roi_disconnection', 'parcel_support', 'lesion_load'),
+)
 #: those of bundles
 BUNDLE_TABLES = ('bundle_disconnection', 'sample_bundles', 'null_bundles')
 
@@ -88,7 +91,7 @@ def draw_reportlets(
         for name in lesion.bundle_sets:
             table, desc = lesion.bundles(name), 'bundles'
             if lesion.is_combined:
-                table, desc = bundle_spread(table), 'bundlespread'
+                table, desc = spread_bars(table), 'bundlespread'
             path = folder / figure_name(lesion.stem, desc, '.svg', atlas=name)
             written.append(_write(path, svg_bytes(bundle_figure(table))))
     if viewer:
@@ -213,11 +216,12 @@ def _brain_figures(lesion: LesionResults, images: _Images) -> list[tuple[str, Ca
 
 def _atlas_figures(lesion: LesionResults, atlas: str) -> list[tuple[str, Callable[[], Figure]]]:
     found: list[tuple[str, Callable[[], Figure]]] = []
-    if lesion.path('mean_parcels', atlas) and lesion.path('sd_parcels', atlas):
-        mean, sd = lesion.parcels(atlas, 'mean_parcels'), lesion.parcels(atlas, 'sd_parcels')
-        found.append(('parcelspread', partial(charts.parcel_figure, mean, sd=sd)))
+    if lesion.path('spread_parcels', atlas):
+        spread = spread_bars(lesion.parcel_spread(atlas))
+        found.append(('parcelspread', partial(charts.parcel_figure, spread['value'], spread)))
     elif lesion.path('roi_disconnection', atlas):
-        found.append(('parcels', partial(charts.parcel_figure, lesion.parcels(atlas))))
+        support = lesion.support(atlas) if lesion.path('parcel_support', atlas) else None
+        found.append(('parcels', partial(charts.parcel_figure, lesion.parcels(atlas), support)))
         if lesion.path('lesion_load', atlas):
             load = lesion.parcels(atlas, 'lesion_load')
             found.append(('load', partial(load_figure, load, lesion.parcels(atlas))))

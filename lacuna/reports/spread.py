@@ -43,6 +43,17 @@ def spread_rows(lesion: LesionResults) -> list[tuple[str, str]]:
     return rows
 
 
+def typical_spread(lesion: LesionResults) -> float | None:
+    """Return the mean standard deviation of the bundles, or else the parcels, that lose anything; None if there are none."""
+    tables = [lesion.bundles(name) for name in lesion.bundle_sets]
+    tables += [lesion.parcel_spread(name) for name in lesion.atlases if lesion.path('spread_parcels', name)]
+    for table in tables:
+        spread = table['sd'][table['mean'] > 0].dropna()
+        if len(spread):
+            return float(spread.mean())
+    return None
+
+
 def spread_fragment(lesion: LesionResults) -> str:
     """Return what the spread is, and a table of what each tractogram gives, with links to its page."""
     body = []
@@ -76,11 +87,11 @@ def _summaries(lesion: LesionResults) -> Iterator[tuple[str, Mapping[str, Any]]]
             yield label, read_json(path) or {}
 
 
-def bundle_spread(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of bundles for `bundle_figure`: the line is the standard deviation, the text says over how many.
+def spread_bars(table: pd.DataFrame) -> pd.DataFrame:
+    """Return bars of bundles or parcels: the line is the standard deviation, the text says over how many tractograms.
 
     >>> import pandas as pd
-    >>> bundle_spread(pd.DataFrame({'mean': [50.0], 'sd': [5.0], 'n': [2]}, index=['AF'])).T.to_dict()['AF']
+    >>> spread_bars(pd.DataFrame({'mean': [50.0], 'sd': [5.0], 'n': [2]}, index=['AF'])).T.to_dict()['AF']
     {'value': 50.0, 'low': 45.0, 'high': 55.0, 'text': '50.0 ± 5.0 (2)'}
     """
     sd = table['sd'].fillna(0)
