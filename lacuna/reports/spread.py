@@ -44,14 +44,12 @@ def spread_rows(lesion: LesionResults) -> list[tuple[str, str]]:
 
 
 def typical_spread(lesion: LesionResults) -> float | None:
-    """Return the mean standard deviation of the bundles, or else the parcels, that lose anything; None if there are none."""
+    """Return the pooled standard deviation of the bundles and parcels that lose anything; None if there are none."""
     tables = [lesion.bundles(name) for name in lesion.bundle_sets]
     tables += [lesion.parcel_spread(name) for name in lesion.atlases if lesion.path('spread_parcels', name)]
-    for table in tables:
-        spread = table['sd'][table['mean'] > 0].dropna()
-        if len(spread):
-            return float(spread.mean())
-    return None
+    found = [table['sd'][table['mean'] > 0].dropna().to_numpy() for table in tables]
+    spread = np.concatenate(found) if found else np.empty(0)
+    return float(np.sqrt(np.mean(spread**2))) if len(spread) else None
 
 
 def spread_fragment(lesion: LesionResults) -> str:

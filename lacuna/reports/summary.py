@@ -43,7 +43,7 @@ def summary_fragment(
     rows.append(('Space', lesion.space))
     rows.append(('Template', load_template(lesion.space).source))
     rows.append(('Atlas', ', '.join(lesion.atlases) or 'none'))
-    if lesion.bundle_sets:
+    if lesion.bundle_sets and not lesion.is_combined:
         rows.append(('Bundles', ', '.join(lesion.bundle_sets)))
     if any(target.key in ('parcel_support', 'bundle_disconnection') for target in lesion.files):
         rows.append(('Intervals', interval_note()))
