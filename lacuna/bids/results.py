@@ -118,7 +118,9 @@ class LesionResults:
     @property
     def bundle_sets(self) -> list[str]:
         """Names of the sets of bundles with a table, usually one."""
-        return sorted(str(each.atlas) for each in self.files if each.key == self._key('bundle_disconnection'))
+        return sorted(
+            str(each.atlas) for each in self.files if each.key == self.key_of('bundle_disconnection')
+        )
 
     @property
     def is_combined(self) -> bool:
@@ -128,10 +130,10 @@ class LesionResults:
     @property
     def map_path(self) -> Path | None:
         """The disconnection map; over several tractograms, their mean."""
-        return self.path(self._key(_MAP))
+        return self.path(self.key_of(_MAP))
 
-    def _key(self, key: str) -> str:
-        """The output that takes the place of another over several tractograms."""
+    def key_of(self, key: str) -> str:
+        """Return the output that takes the place of another over several tractograms; else the same."""
         return _COMBINED.get(key, key) if self.is_combined else key
 
     def path(self, key: str, atlas: str | None = None) -> Path | None:
@@ -143,12 +145,12 @@ class LesionResults:
         """The disconnection map, in percent; over several tractograms, their mean."""
         import nibabel as nb
 
-        return nb.Nifti1Image.from_filename(self._existing(self._key(_MAP)))
+        return nb.Nifti1Image.from_filename(self._existing(self.key_of(_MAP)))
 
     @property
     def summary(self) -> dict[str, Any]:
         """The summary statistics; empty if the file is missing or damaged."""
-        path = self.path(self._key('summary'))
+        path = self.path(self.key_of('summary'))
         return (read_json(path) if path else None) or {}
 
     @cached_property
@@ -175,7 +177,7 @@ class LesionResults:
         Over several tractograms, this is their mean, and ``sd_parcels`` the standard deviation. With another `key`: ``lesion_load``, ``lesion_probability``, ``network_disconnection`` (by network) or
         ``parcel_delta_sspl``.
         """
-        return read_parcels(self._existing(self._key(key), atlas))
+        return read_parcels(self._existing(self.key_of(key), atlas))
 
     def support(self, atlas: str) -> pd.DataFrame:
         """Return the counts behind the percentage of each region, and its interval."""
@@ -194,7 +196,7 @@ class LesionResults:
             Of the set of bundles; not needed if there is only one.
         """
         name = name or next(iter(self.bundle_sets), None)
-        return read_columns(self._existing(self._key('bundle_disconnection'), name), 'bundle')
+        return read_columns(self._existing(self.key_of('bundle_disconnection'), name), 'bundle')
 
     @cached_property
     def metadata(self) -> Mapping[str, Any]:
