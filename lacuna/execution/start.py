@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from lacuna.execution.config import RunConfig
 from lacuna.execution.environment import process_as_it_was
@@ -16,14 +16,16 @@ from lacuna.execution.several import SeveralConfig, any_config, run_several
 if TYPE_CHECKING:
     from lacuna.execution.result import RunResult
 
-ConnectomePath: TypeAlias = str | Path | Sequence[str | Path]
-
 #: a process has one working directory and one environment: a second run in another thread waits for the first
 _ONE_RUN = threading.Lock()
 
 
 def run(
-    source: str | Path, output_dir: str | Path, *, connectome_path: ConnectomePath, **settings: Any
+    source: str | Path,
+    output_dir: str | Path,
+    *,
+    connectome_path: str | Path | Sequence[str | Path],
+    **settings: Any,
 ) -> RunResult:
     """Compute the disconnection of each mask of a dataset, as ``lacuna run snm`` does.
 
