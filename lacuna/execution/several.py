@@ -6,6 +6,7 @@ import logging
 import shlex
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from lacuna.utils.cache import cache_dir
 from lacuna.utils.cache_contents import using
 from lacuna.utils.files import read_json, write_if_changed
 from lacuna.utils.names import parse_entities
-from lacuna.utils.processes import processors, thread_map
+from lacuna.utils.processes import processors
 from lacuna.utils.progress import track
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from lacuna.bids.mask_files import MaskFile
 
 _LOGGER = logging.getLogger('lacuna')
+
+#: lesions that are combined at a time
+_MOST_AT_A_TIME = 4
 
 
 @dataclass(frozen=True)
@@ -231,7 +235,10 @@ def _combine(
             return Failure(mask.path, str(error), mask.subject)
         return replace(mask, outputs=paths, is_new=is_new)
 
-    made = list(track(thread_map(work, joined.finished), 'combining', total=len(joined.finished), show=show))
+    # each holds the maps of all tractograms
+    with ThreadPoolExecutor(min(processors(several.common.nprocs), _MOST_AT_A_TIME)) as pool:
+        looks = pool.map(work, joined.finished)
+        made = list(track(looks, 'combining', total=len(joined.finished), show=show))
     finished = [mask for mask in made if isinstance(mask, FinishedMask)]
     failures = [*joined.failures, *(mask for mask in made if isinstance(mask, Failure))]
     log_failures(failures)
