@@ -310,9 +310,10 @@ def test_real_tractograms(shared, unpacked, common_cache, tmp_path, monkeypatch)
     each = []
     for path in paths:
         label = path.stem.replace('_', '')
-        lacuna.run(mask, tmp_path / path.stem, connectome_path=path, **settings)
-        assert contents(tmp_path / f'out/tractogram-{label}') == contents(tmp_path / path.stem)
-        each.append(results(tmp_path / path.stem))
+        alone = tmp_path / 'alone' / label
+        lacuna.run(mask, alone, connectome_path=path, **settings)
+        assert contents(tmp_path / f'out/tractogram-{label}') == contents(alone)
+        each.append(results(alone))
     over = results(tmp_path / 'out')
     maps = np.stack([lesion.map.get_fdata() for lesion in each])
     np.testing.assert_array_equal(over.map.get_fdata(), maps.mean(axis=0).astype(np.float32))
