@@ -19,7 +19,8 @@ from lacuna.bids.listing import checked_label, masks_of_folder, masks_of_table
 from lacuna.bids.origins import generated_by
 from lacuna.bids.tables import table_bytes
 from lacuna.errors import InputError, MaskError
-from lacuna.images.masks import check_threshold, read_mask
+from lacuna.images.mask_values import check_threshold
+from lacuna.images.masks import read_mask
 from lacuna.images.nifti import save
 from lacuna.images.plausibility import inspect_mask
 from lacuna.images.spaces import settle_space, space_in_name, world_space

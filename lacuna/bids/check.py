@@ -29,7 +29,7 @@ from lacuna.bids.outputs import BASIC_TARGETS, Target, outputs
 from lacuna.bids.results import LesionResults, find_results
 from lacuna.bids.sidecars import damage
 from lacuna.errors import InputError, MaskError
-from lacuna.images.masks import check_threshold
+from lacuna.images.mask_values import check_threshold
 from lacuna.images.plausibility import check_tractogram, inspect_mask, mask_doubts
 from lacuna.images.spaces import SPACES, world_space
 from lacuna.utils.files import dig, read_json

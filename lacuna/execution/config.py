@@ -13,7 +13,7 @@ from typing import Any
 
 from lacuna.errors import InputError, shorten
 from lacuna.execution.plugins.file import PluginChoice, read_plugin
-from lacuna.images.masks import check_threshold
+from lacuna.images.mask_values import check_threshold
 from lacuna.images.spaces import RESOLUTIONS, world_space
 from lacuna.streamlines.endpoints import RULES
 from lacuna.streamlines.files.bundle_tables import OWN_GROUPS, check_bundles_label

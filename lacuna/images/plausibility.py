@@ -111,7 +111,12 @@ class InspectedMask(NamedTuple):
 
 
 def inspect_mask(
-    given: Any, space: str | None = None, *, space_from: str | None = None, binarize: float | None = None
+    given: Any,
+    space: str | None = None,
+    *,
+    space_from: str | None = None,
+    binarize: float | None = None,
+    mask_scale: float | None = None,
 ) -> InspectedMask:
     """Read, check and describe a mask, reading its file once.
 
@@ -122,11 +127,11 @@ def inspect_mask(
         Its declared space; without it, only whether the mask is usable is checked.
     space_from : str, optional
         Source of the space, in words.
-    binarize : float, optional
+    binarize, mask_scale : float, optional
         See `lacuna.images.masks.read_mask`.
     """
     try:
-        mask = read_mask(given, binarize)
+        mask = read_mask(given, binarize, mask_scale)
     except MaskError as error:
         return InspectedMask(None, None, (), str(error))
     failure = None
