@@ -331,5 +331,4 @@ class Disconnection:
     @cached_property
     def part(self) -> Any:
         """The box around the voxels of the mask (nibabel image), which is all that is needed of it on other grids."""
-        found, affine = self._mask.part
-        return make(np.ascontiguousarray(found).view(np.uint8), affine)
+        return self._mask.part_image()

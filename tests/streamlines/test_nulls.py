@@ -55,8 +55,10 @@ def found(tractogram, toy):
 def test_a_body_that_moves_is_a_mask_that_is_laid_anew(tractogram):
     """Everywhere, also at the end of the lattice: the streamlines are those of a query with the mask itself."""
     rng = np.random.default_rng(18)
-    body, among = Body(rng.random((9, 14, 21)) < 0.3, np.zeros(3, int)), turns(np.eye(4), mirrors=True)
-    index, moved = tractogram.index(), MovableBody(body, among)
+    filled, among = rng.random((9, 14, 21)) < 0.3, turns(np.eye(4), mirrors=True)
+    body = Body(filled, np.zeros(3, int))
+    graded = Body(np.where(filled, rng.random(filled.shape), 0).astype(np.float32), body.first)
+    index, moved, moved_graded = tractogram.index(), MovableBody(body, among), MovableBody(graded, among)
     counts = []
     for number in rng.integers(0, len(among), 60):
         first = rng.integers(-24, 12, 3)
@@ -65,6 +67,10 @@ def test_a_body_that_moves_is_a_mask_that_is_laid_anew(tractogram):
         affine = np.eye(4)
         affine[:3, 3] = first - 1
         np.testing.assert_array_equal(found, index.select(voxels, affine))
+        np.testing.assert_array_equal(
+            index.grades_on_lattice(moved_graded.at(number, first)),
+            index.grades(np.pad(graded.turned(among[number]), 1), affine),
+        )
         counts.append(len(found))
     assert min(counts) == 0
     assert max(counts) > 5

@@ -201,7 +201,7 @@ class Index:
 
     def select_on_lattice(self, mask: MaskOnLattice) -> np.ndarray:
         """Return the streamlines with a vertex in a mask that was prepared, see `select`."""
-        return np.flatnonzero(self._values(mask).view(bool)).astype(np.uint32)
+        return np.flatnonzero(self._values(mask) != 0).astype(np.uint32)
 
     def grades(self, mask: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the streamlines with a vertex in a graded mask, and the greatest value along the vertices of each.
@@ -225,8 +225,12 @@ class Index:
         MaskError, StreamlineIndexError
             See `select`.
         """
-        found = self._values(mask_on_lattice(mask, affine, graded=True))
-        ids = np.flatnonzero(found)
+        return self.grades_on_lattice(mask_on_lattice(mask, affine, graded=True))
+
+    def grades_on_lattice(self, mask: MaskOnLattice) -> tuple[np.ndarray, np.ndarray]:
+        """Return the streamlines with a vertex in a graded mask that was prepared, and their values, see `grades`."""
+        found = self._values(mask)
+        ids = np.flatnonzero(found != 0)
         return ids.astype(np.uint32), found[ids]
 
     def _values(self, mask: MaskOnLattice) -> np.ndarray:
