@@ -57,6 +57,8 @@ def sidecar_for(
 
 
 _BINARIZE = ('Parameters', 'Binarize')
+_GRADED = ('Parameters', 'GradedMasks')
+_SCALE = ('Parameters', 'MaskScale')
 _ASSIGNMENT = ('Parameters', 'EndpointAssignment')
 
 #: what determines the numbers: the key in the sidecar, and its name in messages
@@ -70,6 +72,8 @@ _IDENTITY = {
     ('Parameters', 'TckUpsample'): 'upsampling of streamlines',
     ('Atlas', 'SHA256'): 'content of the atlas (sha256)',
     _BINARIZE: 'value above which a mask is lesion',
+    _GRADED: 'graded masks',
+    _SCALE: 'scale of graded masks',
     _ASSIGNMENT: 'rule for the ends of streamlines',
     ('Parameters', 'SparedThreshold'): 'percent spared of a connection that remains',
     ('NullLesions', 'Count'): 'number of null lesions',
@@ -81,7 +85,12 @@ _IDENTITY = {
 }
 
 #: defaults for what a sidecar does not state
-_UNSAID: dict[tuple[str, ...], Any] = {_BINARIZE: 'none', _ASSIGNMENT: 'radial'}
+_UNSAID: dict[tuple[str, ...], Any] = {
+    _BINARIZE: 'none',
+    _GRADED: 'error',
+    _SCALE: 'none',
+    _ASSIGNMENT: 'radial',
+}
 
 
 def differences(on_disk: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

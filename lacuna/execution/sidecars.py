@@ -51,6 +51,7 @@ def run_metadata(
             'OutputResolution': resolution,
             'TckUpsample': config.tck_upsample or 'automatic',
             **({} if config.binarize is None else {'Binarize': config.binarize}),
+            **_grading(config),
         },
         'SoftwareVersions': {
             'Lacuna': lacuna.__version__,
@@ -58,6 +59,13 @@ def run_metadata(
             'MRtrix3': engine_version or 'not used',
         },
     }
+
+
+def _grading(config: RunConfig) -> dict[str, Any]:
+    """What sidecars say of how graded masks were read, if they were not refused."""
+    if config.grading is None:
+        return {}
+    return {'GradedMasks': config.graded_masks, 'MaskScale': config.grading}
 
 
 def connectome_metadata(

@@ -78,6 +78,12 @@ class Mask:
         """What is in the box, and its affine."""
         return lesion_part(self.data, self.affine, self.box)
 
+    @property
+    def valued_part(self) -> tuple[np.ndarray, np.ndarray]:
+        """What is in the box, bool, or float32 if the mask is graded; and its affine."""
+        found, affine = self.part
+        return found if self.values is None else self.values, affine
+
     def image(self) -> Any:
         """Return the mask as a NIfTI image on its own grid: 0 and 1 (uint8), or from 0 to 1 (float32) if it is graded."""
         if self.values is None:
@@ -88,10 +94,8 @@ class Mask:
 
     def part_image(self) -> Any:
         """Return what is in the box as an image, which is all that is needed of the mask on other grids."""
-        found, affine = self.part
-        if self.values is not None:
-            return make(self.values, affine)
-        return make(np.ascontiguousarray(found).view(np.uint8), affine)
+        found, affine = self.valued_part
+        return make(np.ascontiguousarray(found).view(np.uint8) if found.dtype == bool else found, affine)
 
 
 @dataclass(frozen=True)

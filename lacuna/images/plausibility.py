@@ -6,7 +6,7 @@ Nothing here is an error: the results are correct for the input as it is.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,6 +43,9 @@ class MaskFacts:
         Share of the voxels whose centre is outside the brain.
     brain_percent : float
         Percent of the brain that the rest covers.
+    graded : bool
+        Whether it is a graded mask: volume and percent of the brain are sums of its values, all else is of the voxels
+        above 0.
     """
 
     voxels: int
@@ -50,6 +53,7 @@ class MaskFacts:
     left_percent: float
     outside_brain_percent: float
     brain_percent: float
+    graded: bool = False
 
     @property
     def side(self) -> str:
@@ -87,6 +91,17 @@ def measure_mask(data: np.ndarray, affine: np.ndarray) -> MaskFacts:
         left_percent=_left_percent(data, affine),
         outside_brain_percent=outside,
         brain_percent=float((100 - outside) * voxels * size / brain_size),
+    )
+
+
+def mask_facts(mask: Mask) -> MaskFacts:
+    """Measure a mask that was read."""
+    facts = measure_mask(*mask.part)
+    if mask.values is None:
+        return facts
+    mean = float(mask.values.sum(dtype=np.float64)) / facts.voxels
+    return replace(
+        facts, volume_ml=facts.volume_ml * mean, brain_percent=facts.brain_percent * mean, graded=True
     )
 
 
@@ -139,7 +154,7 @@ def inspect_mask(
         check_touches(mask_source(given), mask)
     except MaskError as error:
         failure = str(error)
-    facts = measure_mask(*mask.part)
+    facts = mask_facts(mask)
     doubts = mask_doubts(mask, space, space_from, facts) if space and not failure else ()
     return InspectedMask(PackedMask.of(mask), facts, doubts, failure)
 
@@ -159,7 +174,7 @@ def mask_doubts(
     facts : MaskFacts, optional
         Measurements of the mask, if there are any.
     """
-    facts = facts or measure_mask(*mask.part)
+    facts = facts or mask_facts(mask)
     found = list(mask.notes)
     if not facts.voxels:
         found.append('the mask is empty: its map is 0 everywhere')

@@ -131,7 +131,7 @@ class QueryIndex(SimpleInterface):
         inputs = self.inputs
         # every byte was compared when the index was built or found
         index = Index.open(inputs.index, tractogram=inputs.in_tracks, verify=False, nprocs=inputs.num_threads)
-        ids = disconnection.select_streamlines(index, load(inputs.in_mask))
+        ids, _ = disconnection.select_streamlines(index, load(inputs.in_mask))
         target = Path(runtime.cwd, 'selected.npy')
         np.save(target, ids)
         self._results.update(selected=str(target), count=len(ids))

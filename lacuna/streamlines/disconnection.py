@@ -29,27 +29,39 @@ if TYPE_CHECKING:
     from lacuna.streamlines.index.query import Index
 
 
-def select_streamlines(index: Index, mask: Any) -> np.ndarray:
-    """Return the streamlines with a vertex in a mask.
+#: numbers of streamlines, ascending (uint32), and how strongly a mask cuts each (float32, to 1); None: all of them wholly
+Selection = tuple[np.ndarray, np.ndarray | None]
+NOTHING: Selection = (np.empty(0, np.uint32), None)
+
+
+def select_streamlines(index: Index, mask: Any) -> Selection:
+    """Return the streamlines with a vertex in a mask, and how strongly it cuts each.
 
     Parameters
     ----------
     index : lacuna.streamlines.index.query.Index
     mask : nibabel.Nifti1Image
-        0 and 1, on any grid of the index's space.
+        0 and 1, or float values between them (graded), on any grid of the index's space.
 
     Returns
     -------
-    numpy.ndarray
+    ids : numpy.ndarray
         (n,) uint32, their numbers in the tractogram, from 0, ascending; none for an empty mask.
+    grades : numpy.ndarray or None
+        (n,) float32, the greatest value of the mask along the vertices of each; None if the mask holds 0 and 1 only.
 
     Raises
     ------
     lacuna.errors.StreamlineIndexError
         If the index is damaged, or the tractogram has changed since it was built.
     """
-    inside = voxels(mask) > 0
-    return index.select(inside, nifti_affine(mask.header)) if inside.any() else np.empty(0, np.uint32)
+    values = voxels(mask)
+    inside, affine = values > 0, nifti_affine(mask.header)
+    if not inside.any():
+        return NOTHING
+    if values.dtype.kind == 'f' and (values[inside] != 1).any():
+        return index.grades(values, affine)
+    return index.select(inside, affine), None
 
 
 def density_map(index: Index, ids: np.ndarray) -> Any:
@@ -290,7 +302,7 @@ class Disconnection:
     @cached_property
     def streamlines(self) -> np.ndarray:
         """Numbers of the streamlines with a vertex in the mask, from 0, ascending; (n,) uint32."""
-        return select_streamlines(self._index, self.mask)
+        return select_streamlines(self._index, self.mask)[0]
 
     @cached_property
     def density(self) -> Any:

@@ -312,7 +312,7 @@ class NullDisconnection:
         )
         for row in range(n):
             lesions = self.lesions
-            ids = lesions.own(self._index) if numbers is None else lesions.cut(self._index, numbers[row])
+            ids, _ = lesions.own(self._index) if numbers is None else lesions.cut(self._index, numbers[row])
             out.streamlines[row] = len(ids)
             if groups:
                 out.bundles[row] = groups.count(ids)

@@ -81,9 +81,9 @@ def test_counts_are_those_of_each_null_lesion(tractogram, toy, found):
     """Bundles, maps and totals, from selections one by one."""
     lesion, lesions = tractogram.disconnect(toy.mask), found.lesions
     body, among = Body.of(np.asanyarray(lesion.mask.dataobj), lesion.mask.affine), turns(np.eye(4))
-    ids = [lesions.cut(tractogram.index(), i) for i in range(60)]
+    ids = [lesions.cut(tractogram.index(), i)[0] for i in range(60)]
     assert len(lesions) == found.n == 60
-    assert (lesions.own(tractogram.index()) == lesion.streamlines).all()
+    assert (lesions.own(tractogram.index())[0] == lesion.streamlines).all()
     maps = np.array([tractogram.index().density(each) for each in ids]).astype(float)
     full = tractogram.index().total_density
     own = np.asanyarray(lesion.density.dataobj)
@@ -225,7 +225,7 @@ def test_a_mask_of_2_mm(tractogram, tmp_path):
         lesions.facts['lesion_volume_mm3'] == lesion.summary['mask_volume_mm3'] == lesions.body.voxels.sum()
     )
     assert lesions.facts['lesion_shape_exact'] is False
-    own, cut = set(lesions.own(tractogram.index()).tolist()), set(lesion.streamlines.tolist())
+    own, cut = set(lesions.own(tractogram.index())[0].tolist()), set(lesion.streamlines.tolist())
     assert len(own & cut) > 0.8 * len(own | cut)
 
 
