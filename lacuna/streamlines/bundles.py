@@ -15,7 +15,7 @@ from lacuna.errors import TractogramError
 from lacuna.images.load import visited_load
 from lacuna.images.memberships import Memberships
 from lacuna.images.nifti import voxels
-from lacuna.measures import wilson_interval
+from lacuna.measures import percent_interval
 from lacuna.streamlines.files.bundle_tables import (
     OWN_GROUPS,
     bundles_label,
@@ -304,13 +304,13 @@ class BundleDisconnection:
         """The columns of `table`, each (bundles,)."""
         groups, lengths = self.bundles.groups, self.bundles.lengths
         total, cut = groups.sizes, groups.count(self.streamlines)
-        low, high = wilson_interval(cut, total)
+        low, high = percent_interval(cut, total)
         return {
             'value': np.divide(100.0 * cut, total, out=np.full(len(total), np.nan), where=total > 0),
             'streamlines': total,
             'streamlines_disconnected': cut,
-            'low': 100.0 * low,
-            'high': 100.0 * high,
+            'low': low,
+            'high': high,
             'load_pct': visited_load(self.mask, self.bundles.visits),
             'length_mean_mm': self.bundles.mean_lengths,
             'length_mean_disconnected_mm': groups.mean(lengths, self.streamlines),

@@ -14,8 +14,8 @@ from lacuna.measures import (
     higher_order_statistics,
     matrix_statistics,
     network_disconnection,
+    percent_interval,
     roi_disconnection,
-    wilson_interval,
 )
 from lacuna.streamlines.endpoints import EndpointTable
 
@@ -92,12 +92,12 @@ class CutConnections:
     def support(self) -> dict[str, np.ndarray]:
         """The counts behind `roi`, and Wilson's interval of 95 % in percent, each (parcels,)."""
         total, cut = self.full_matrix.sum(axis=1), self.lesion_matrix.sum(axis=1)
-        low, high = wilson_interval(cut, total)
+        low, high = percent_interval(cut, total)
         return {
             'streamlines': total,
             'streamlines_disconnected': cut,
-            'low': 100.0 * low,
-            'high': 100.0 * high,
+            'low': low,
+            'high': high,
         }
 
     @cached_property
