@@ -33,7 +33,7 @@ def check_threshold(binarize: float | None) -> None:
         raise InputError(message)
 
 
-def check_grading(graded_masks: str, mask_scale: float, binarize: float | None) -> None:
+def check_grading(graded_masks: str, mask_scale: float, binarize: float | None = None) -> None:
     """Refuse settings for graded masks that contradict each other, or a scale that is no number.
 
     Raises

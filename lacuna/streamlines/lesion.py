@@ -33,9 +33,11 @@ class Lesion:
     ----------
     tractogram : lacuna.Tractogram
     mask : path or nibabel image
-        Binary lesion mask.
+        Lesion mask.
     space : str, optional
         Its standard space.
+    mask_scale : float, optional
+        What its values are divided by if it is graded; by default, graded masks are refused.
 
     Attributes
     ----------
@@ -66,9 +68,11 @@ class Lesion:
     True
     """
 
-    def __init__(self, tractogram: Tractogram, mask: Any, space: str | None = None) -> None:
+    def __init__(
+        self, tractogram: Tractogram, mask: Any, space: str | None = None, mask_scale: float | None = None
+    ) -> None:
         self.tractogram = tractogram
-        self._mask, self.name, self.space, self.warnings = _checked(tractogram, mask, space)
+        self._mask, self.name, self.space, self.warnings = _checked(tractogram, mask, space, mask_scale)
         tractogram.in_space(self.space)  # raises if a transform is needed and missing
 
     def __repr__(self) -> str:
@@ -76,7 +80,7 @@ class Lesion:
 
     @property
     def mask(self) -> Any:
-        """The mask, 0 and 1 on its own grid (nibabel image, uint8)."""
+        """The mask on its own grid (nibabel image): 0 and 1 (uint8), or from 0 to 1 (float32) if it is graded."""
         return self._found.mask
 
     @property
@@ -288,7 +292,9 @@ class Lesion:
         return Disconnection(self.tractogram.index(self.space), self._mask, self.warnings)
 
 
-def _checked(tractogram: Tractogram, given: Any, space: str | None) -> tuple[Mask, str, str, list[str]]:
+def _checked(
+    tractogram: Tractogram, given: Any, space: str | None, mask_scale: float | None
+) -> tuple[Mask, str, str, list[str]]:
     """Return mask, name, space and warnings of a lesion, checked as in a run."""
     path = mask_source(given)
     stated = stated_spaces(path) if path.is_file() else []
@@ -299,7 +305,7 @@ def _checked(tractogram: Tractogram, given: Any, space: str | None) -> tuple[Mas
     except InputError as error:
         message = f'{path}: {error}'
         raise MaskError(message) from error
-    seen = inspect_mask(given, settled.space, space_from=settled.source)
+    seen = inspect_mask(given, settled.space, space_from=settled.source, mask_scale=mask_scale)
     if seen.mask is None or seen.failure:
         raise MaskError(seen.failure)
     mask, doubts = seen.mask.unpack(), [*seen.doubts]
