@@ -143,7 +143,9 @@ class _TCKEditInputSpec(_WritingInputSpec):
     )
     in_weights = File(exists=True, argstr='-tck_weights_in %s', desc='one weight per streamline')
     min_weight = traits.Float(argstr='-minweight %g', desc='drop the streamlines of a smaller weight')
-    out_weights = File(argstr='-tck_weights_out %s', desc='weights of the streamlines kept; with `in_weights` only')
+    out_weights = File(
+        argstr='-tck_weights_out %s', desc='weights of the streamlines kept; with `in_weights` only'
+    )
 
 
 class _TCKEditOutputSpec(TraitedSpec):

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from lacuna.errors import InputError
-from lacuna.streamlines.files.formats import open_tractogram
-from lacuna.streamlines.files.trx import TrxHeader, read_per_streamline
+from lacuna.streamlines.files.trx import read_header, read_per_streamline
 from lacuna.utils.files import replacing
 
 #: version of measured lengths, and of what follows from them; a part of their keys in the cache
@@ -251,10 +250,10 @@ def _numbers(path: Path) -> np.ndarray:
 
 
 def _of_trx(name: str | Path, tractogram: Path) -> np.ndarray:
-    header = open_tractogram(tractogram) if tractogram.is_file() else None
-    fields = header.per_streamline if isinstance(header, TrxHeader) else {}
-    if not isinstance(header, TrxHeader) or str(name) not in fields:
-        among = f'; {tractogram} has {", ".join(fields)}' if fields else ''
+    header = read_header(tractogram) if tractogram.suffix.lower() == '.trx' else None
+    if header is None or str(name) not in header.per_streamline:
+        fields = ', '.join(header.per_streamline) if header else ''
+        among = f', or one of the names in {tractogram}: {fields}' if fields else ''
         message = f'there are no weights {name}: give a text file with one for each streamline{among}'
         raise InputError(message)
     with np.errstate(over='ignore'):

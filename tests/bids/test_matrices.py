@@ -6,8 +6,8 @@ import pytest
 
 from lacuna.bids.matrices import connection_file, matrix_bytes, parcels_bytes
 from lacuna.bids.tables import read_matrix, read_parcels
-from lacuna.streamlines.disconnection import ParcelDisconnection
 from lacuna.streamlines.connections import Connections
+from lacuna.streamlines.disconnection import ParcelDisconnection
 from lacuna.streamlines.endpoints import EndpointTable
 from lacuna.streamlines.weighting import Cut
 
