@@ -356,7 +356,7 @@ def wilson_interval(
 
 
 def effective_number(total: np.ndarray, squares: np.ndarray) -> np.ndarray:
-    """How many streamlines of equal weight would show a share as exactly: the square of the sum by the sum of the squares.
+    """How many streamlines that count the same say as much as weighted ones: ``(sum w)^2 / sum w^2``; 0 for none.
 
     Parameters
     ----------
@@ -365,38 +365,45 @@ def effective_number(total: np.ndarray, squares: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> effective_number(np.array([4.0, 4.0, 0.0]), np.array([4.0, 16.0, 0.0]))
-    array([4., 1., 0.])
+    >>> effective_number(np.array([3.0, 4.0, 0.0]), np.array([3.0, 10.0, 0.0]))
+    array([3. , 1.6, 0. ])
     """
     total, squares = np.asarray(total, float), np.asarray(squares, float)
     return np.divide(total**2, squares, out=np.zeros(total.shape), where=squares > 0)
 
 
 def percent_interval(
-    cut: np.ndarray, total: np.ndarray, effective: np.ndarray
+    cut: np.ndarray, total: np.ndarray, squares: np.ndarray | None = None, confidence: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's interval of 95 % of percentages, see `wilson_interval`.
+    """Wilson's interval of the percentage that a lesion cuts; NaN where there is nothing to cut.
 
     Parameters
     ----------
     cut, total : numpy.ndarray
-        Counts or sums, of one shape.
-    effective : numpy.ndarray
-        Number of streamlines behind each total, see `effective_number`.
+        Counts (or summed weights) of the disconnected and of all streamlines, of one shape.
+    squares : numpy.ndarray, optional
+        Sums of the squared weights of all streamlines; None for counts. Their `effective_number` is then the number of
+        streamlines.
+    confidence : float
+        Of the interval.
 
     Returns
     -------
     low, high : numpy.ndarray
-        Percent; NaN where there are none.
+        float64, 0 to 100.
 
     Examples
     --------
-    >>> low, high = percent_interval(np.array([2.5]), np.array([5.0]), np.array([10]))
+    >>> low, high = percent_interval(np.array([5, 1.0]), np.array([10, 2.0]), np.array([10, 0.4]))
     >>> low.round(2), high.round(2)
-    (array([23.66]), array([76.34]))
+    (array([23.66, 23.66]), array([76.34, 76.34]))
     """
-    scale = np.divide(effective, total, out=np.zeros(np.shape(total)), where=np.asarray(total) > 0)
-    low, high = wilson_interval(np.where(cut == total, effective, cut * scale), effective)
+    if squares is None:
+        low, high = wilson_interval(cut, total, confidence)
+    else:
+        number = effective_number(total, squares)
+        share = np.divide(cut, total, out=np.zeros(number.shape), where=number > 0)
+        low, high = wilson_interval(share * number, number, confidence)
     return 100.0 * low, 100.0 * high
 
 

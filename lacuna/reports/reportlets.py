@@ -37,7 +37,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: the tables of an atlas that are drawn
-REPORT_TABLES = ('disconnection_matrix', 'mask_matrix', 'full_matrix', 'roi_disconnection', 'lesion_load')
+REPORT_TABLES = (
+    *('disconnection_matrix', 'mask_matrix', 'full_matrix'),
+    *('roi_disconnection', 'parcel_support', 'lesion_load'),
+)
 #: those of bundles
 BUNDLE_TABLES = ('bundle_disconnection', 'sample_bundles', 'null_bundles')
 
@@ -202,7 +205,8 @@ def _brain_figures(lesion: LesionResults, images: _Images) -> list[tuple[str, Ca
 def _atlas_figures(lesion: LesionResults, atlas: str) -> list[tuple[str, Callable[[], Figure]]]:
     found: list[tuple[str, Callable[[], Figure]]] = []
     if lesion.path('roi_disconnection', atlas):
-        found.append(('parcels', partial(charts.parcel_figure, lesion.parcels(atlas))))
+        support = lesion.support(atlas) if lesion.path('parcel_support', atlas) else None
+        found.append(('parcels', partial(charts.parcel_figure, lesion.parcels(atlas), support)))
         if lesion.path('lesion_load', atlas):
             load = lesion.parcels(atlas, 'lesion_load')
             found.append(('load', partial(load_figure, load, lesion.parcels(atlas))))

@@ -42,6 +42,8 @@ def summary_fragment(
     rows.append(('Atlas', ', '.join(lesion.atlases) or 'none'))
     if lesion.bundle_sets:
         rows.append(('Bundles', ', '.join(lesion.bundle_sets)))
+    if any(target.key in ('parcel_support', 'bundle_disconnection') for target in lesion.files):
+        rows.append(('Intervals', interval_note()))
     if not lesion.path('sample'):
         rows.append(('Sample of streamlines', 'none, so streamlines are not drawn'))
     versions = lesion.metadata.get('SoftwareVersions')
@@ -51,6 +53,25 @@ def summary_fragment(
         f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in rows
     )
     return f'{warnings_html(warnings)}<table class="summary">{table}</table>'
+
+
+def interval_note(spread: float | None = None) -> str:
+    """Say what the intervals of percentages are of, and what they leave out.
+
+    Parameters
+    ----------
+    spread : float, optional
+        Standard deviation of the percentages between the tractograms of the run, in points; None with one tractogram.
+
+    >>> interval_note(4.25).endswith('a standard deviation of 4.2 points in this run.')
+    True
+    """
+    text = (
+        '95 % (Wilson), of a finite number of streamlines; they leave out the difference between tractograms'
+    )
+    return (
+        f'{text}.' if spread is None else f'{text}: a standard deviation of {spread:.1f} points in this run.'
+    )
 
 
 def warnings_html(warnings: list[str]) -> str:

@@ -15,7 +15,7 @@ from lacuna.errors import TractogramError
 from lacuna.images.load import visited_load
 from lacuna.images.memberships import Memberships
 from lacuna.images.nifti import voxels
-from lacuna.measures import effective_number, mean_of, percent_interval, share_percent
+from lacuna.measures import mean_of, percent_interval, share_percent
 from lacuna.streamlines.files.bundle_tables import (
     OWN_GROUPS,
     bundles_label,
@@ -298,13 +298,12 @@ class Bundles:
         return self.groups.summed(self.weighting.everything) if self.weighted else self.groups.sizes
 
     @cached_property
-    def effective(self) -> np.ndarray:
-        """(bundles,) how many streamlines of equal weights would show a percentage of each bundle as exactly."""
+    def squares(self) -> np.ndarray | None:
+        """(bundles,) summed squares of the weights of the streamlines of each; None without weights."""
         if not self.weighted:
-            return self.groups.sizes
+            return None
         everything = self.weighting.everything
-        squares = self.groups.summed(everything, everything.factors)
-        return effective_number(self.total, squares)
+        return self.groups.summed(Cut(everything.ids, np.square(everything.values)))
 
     @cached_property
     def summed_lengths(self) -> np.ndarray:
@@ -345,7 +344,7 @@ class BundleDisconnection:
         bundles, groups = self.bundles, self.bundles.groups
         counts = groups.count(self.cut.ids)
         lost = counts if self.cut.factors is None else groups.summed(self.cut)
-        low, high = percent_interval(lost, bundles.total, bundles.effective)
+        low, high = percent_interval(lost, bundles.total, bundles.squares)
         value = share_percent(lost, bundles.total)
         found = {'value': value, 'streamlines': groups.sizes, 'streamlines_disconnected': counts}
         if self.cut.factors is not None:

@@ -10,7 +10,6 @@ import numpy as np
 
 from lacuna.measures import (
     disconnection_percent,
-    effective_number,
     higher_order,
     higher_order_statistics,
     matrix_statistics,
@@ -100,13 +99,6 @@ class Connections:
             return self.full_matrix
         everything = self._factors(self.weighting.everything)
         return self.table.matrix(everything.ids, np.square(everything.values)) * self._edge_factors**2
-
-    @cached_property
-    def effective(self) -> np.ndarray:
-        """(parcels,) how many streamlines that count alike would show a percentage of each parcel as exactly."""
-        if self.counted:
-            return self.strength
-        return effective_number(self.strength, self.squares.sum(axis=1))
 
     @cached_property
     def path_lengths(self) -> np.ndarray:
@@ -221,7 +213,8 @@ class CutConnections:
             weight = self.whole.summed(self.cut).sum(axis=1)
             found |= {'weight_total': total, 'weight_disconnected_pct': share_percent(weight, total)}
         lost = self.lesion_matrix.sum(axis=1)
-        low, high = percent_interval(lost, self.whole.strength, self.whole.effective)
+        squares = None if self.whole.counted else self.whole.squares.sum(axis=1)
+        low, high = percent_interval(lost, self.whole.strength, squares)
         return {**found, 'low': low, 'high': high}
 
     @cached_property

@@ -139,7 +139,7 @@ def bundles() -> str:
     """Of what is cut of bundles."""
     return (
         'The disconnection of a bundle is the percentage of its streamlines that pass through the lesion, with '
-        "Wilson's 95 % interval; its lesion load is the share of the volume it visits that is lesion. "
+        "Wilson's 95 % interval [@wilson]; its lesion load is the share of the volume it visits that is lesion. "
     )
 
 

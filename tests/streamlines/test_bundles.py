@@ -12,6 +12,7 @@ from scipy.stats import binomtest
 
 import lacuna
 from lacuna.errors import InputError, TractogramError
+from lacuna.measures import percent_interval
 from lacuna.streamlines.bundles import Groups
 from lacuna.streamlines.weighting import Cut
 from lacuna.testing import toy_streamlines
@@ -249,6 +250,34 @@ def test_bundle_percents_as_published(hcp842, shared, lesion, other):
     np.testing.assert_allclose([percent[name] for name in both], wanted[both], rtol=0, atol=1e-12)
     if other:
         assert percent[other] > value[other]
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+@pytest.mark.filterwarnings('ignore:.*vertices of the tractogram')
+def test_the_interval_is_that_of_a_bootstrap(hcp842, shared):
+    """Bundles drawn again, a Poisson number of each streamline, vary as the closed form says, which the interval is of."""
+    lesion = hcp842.disconnect(shared / 'data/lesions/LQT/ExampleLesion4.nii.gz')
+    random, draws = np.random.default_rng(1), 1000
+    cut = np.zeros(hcp842.info.count)
+    cut[lesion.streamlines] = 1
+    groups = lesion.bundles().bundles.groups
+    compared = 0
+    for weights in (np.ones(len(cut)), random.lognormal(sigma=0.7, size=len(cut))):
+        for row in range(len(groups)):
+            hit, weight = cut[groups[row]], weights[groups[row]]
+            if min(hit.sum(), (1 - hit).sum()) < 50:
+                continue
+            total, part, squares = weight.sum(), (weight * hit).sum(), (weight**2).sum()
+            drawn = random.poisson(1, (draws, len(hit))).astype('f4')
+            spread = ((drawn @ (weight * hit)) / (drawn @ weight)).std(ddof=1)
+            closed = np.sqrt((weight**2 * (hit - part / total) ** 2).sum()) / total
+            # four standard errors of a standard deviation
+            assert spread == pytest.approx(closed, rel=4 / np.sqrt(2 * draws))
+            low, high = percent_interval(part, total, squares)
+            assert high - low == pytest.approx(2 * 1.96 * 100 * closed, rel=0.1)
+            compared += 1
+    assert compared == 12
 
 
 @pytest.mark.slow

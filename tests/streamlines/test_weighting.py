@@ -162,7 +162,7 @@ def test_connections_by_hand():
     whole = of_three(weighting)
     assert whole.counts.tolist() == [[0, 2, 1], [2, 0, 1], [1, 1, 0]]
     assert whole.full_matrix.tolist() == [[0, 3, 4], [3, 0, 32], [4, 32, 0]]
-    assert whole.effective.tolist() == [49 / 21, 35**2 / (5 + 32**2), 36**2 / (16 + 32**2)]
+    assert whole.squares.sum(axis=1).tolist() == [21, 5 + 32**2, 16 + 32**2]
     found = CutConnections(whole, weighting.cut(np.array([0, 5])))
     assert found.lesion_matrix.tolist() == [[0, 1, 0], [1, 0, 32], [0, 32, 0]]
     assert found.roi.tolist() == pytest.approx([100 / 7, 100 * 33 / 35, 100 * 32 / 36])
