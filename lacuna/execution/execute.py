@@ -155,6 +155,9 @@ def _open_tractogram(config: RunConfig, pools: Pools, *, show: bool) -> Tractogr
         upsample=config.tck_upsample,
         nprocs=config.nprocs,
         progress=show and not pools.is_remote,
+        weights=config.connectome_weights,
+        min_length=config.min_length,
+        max_length=config.max_length,
     )
     return cast('Tractogram', pools.dask().call(make)) if remote else make()
 

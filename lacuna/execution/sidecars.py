@@ -12,13 +12,14 @@ from lacuna.bids.mask_files import MaskFile
 from lacuna.bids.origins import LESIONS, is_lesions_link, link_name, read_links
 from lacuna.bids.outputs import connectome_tdi_path, outputs
 from lacuna.bids.schema import bidsignore
-from lacuna.bids.sidecars import _about
+from lacuna.bids.sidecars import _about, units_of_sums
 from lacuna.errors import InputError
 from lacuna.execution.config import RunConfig
 from lacuna.execution.regions import ProbabilityAtlas
 from lacuna.images.atlases import Atlas, Parcellation
 from lacuna.streamlines.bundles import NamedBundles
 from lacuna.streamlines.tractogram import Tractogram
+from lacuna.streamlines.weighting import weights_sha256
 from lacuna.utils.files import data_text, json_bytes, listed, read_json, write_if_changed
 
 
@@ -44,6 +45,7 @@ def run_metadata(
             'Space': tractogram.space,
             'SHA256': tractogram.sha256,
             'StreamlineCount': tractogram.info.count,
+            **_weights(config, tractogram),
             'VerticesInsideBrainPercent': tractogram.info.brain_pct,
             **({'MovedWith': dict(moved_with)} if moved_with else {}),
         },
@@ -52,6 +54,8 @@ def run_metadata(
             'TckUpsample': config.tck_upsample or 'automatic',
             **({} if config.binarize is None else {'Binarize': config.binarize}),
             **_grading(config),
+            **({} if config.min_length is None else {'MinLength': config.min_length}),
+            **({} if config.max_length is None else {'MaxLength': config.max_length}),
         },
         'SoftwareVersions': {
             'Lacuna': lacuna.__version__,
@@ -68,12 +72,21 @@ def _grading(config: RunConfig) -> dict[str, Any]:
     return {'GradedMasks': config.graded_masks, 'MaskScale': config.grading}
 
 
+def _weights(config: RunConfig, tractogram: Tractogram) -> dict[str, Any]:
+    """What sidecars say of the weights of the streamlines, if there are any."""
+    if tractogram.weights is None:
+        return {}
+    name = Path(str(config.connectome_weights)).name
+    return {'Weights': {'Name': name, 'SHA256': weights_sha256(tractogram.weights)}}
+
+
 def connectome_metadata(
     config: RunConfig, tractogram: Tractogram, common: Mapping[str, Any], links: Mapping[str, str]
 ) -> dict[str, Any]:
     """Sidecar of the full density of a tractogram."""
     return {
         **_about(outputs()['full_tdi']),
+        'Units': units_of_sums(common),
         'Sources': [_uri(links, 'tractogram', tractogram.path)],
         **common,
         'CommandLine': config.command_line(),
@@ -123,6 +136,7 @@ def atlas_metadata(
         'Sources': [_uri(links, base, path) for base, path in _files(atlas)],
         'Parameters': {
             'EndpointAssignment': config.assignment,
+            'EdgeMeasure': config.edge_measure,
             'SparedThreshold': config.spared_threshold,
         },
     }

@@ -16,9 +16,9 @@ from lacuna.images.masks import KnownMask, PackedMask, read_mask
 from lacuna.images.placements import Body, Places, draw, turns
 from lacuna.images.restrictions import check_same_space, lesion_frequency, tissue_maps
 from lacuna.significance import FEWEST_CONTROLS, FEWEST_PLACES
-from lacuna.streamlines.disconnection import NOTHING, Selection
 from lacuna.streamlines.index.moved import MovableBody
 from lacuna.streamlines.null_settings import NullSettings
+from lacuna.streamlines.weighting import NOTHING, Selection
 
 if TYPE_CHECKING:
     from lacuna.images.masks import Mask

@@ -134,7 +134,7 @@ def test_the_files_of_a_run(toy, graded, run, atlas, tmp_path, lacuna_here):
     parcels = lesion.parcels(atlas)
     image = nb.load(one(out, 'desc-disconnectionpct.nii.gz'))
     np.testing.assert_array_equal(image.get_fdata(), lesion.map.get_fdata())
-    assert json.loads(one(out, 'summarystatistics_stats.json').read_text()) == lesion.summary
+    assert json.loads(one(out, 'desc-summarystatistics_stats.json').read_text()) == lesion.summary
     for end, wanted in (
         ('atlas-toy2_desc-disconnectionpct_connmatrix.tsv', parcels.matrix),
         ('atlas-toy2_desc-maskconnectivitymatrix_connmatrix.tsv', parcels.lesion_matrix),
