@@ -242,9 +242,6 @@ class RunConfig:
             raise InputError(message)
         check_threshold(self.binarize)
         check_grading(self.graded_masks, self.mask_scale, self.binarize)
-        if self.grading is not None and self.engine != ENGINES[0]:
-            message = f'graded masks are not computed with --engine {self.engine}; leave it out, or use --binarize T'
-            raise InputError(message)
         check_length_limits(self.min_length, self.max_length)
         if self.tck_upsample is not None and not 1 <= self.tck_upsample <= _MOST_UPSAMPLE:
             message = f'tck_upsample is {self.tck_upsample}; give a whole number from 1 to {_MOST_UPSAMPLE}'

@@ -62,6 +62,12 @@ class _PrepareMaskInputSpec(BaseInterfaceInputSpec):
     )
 
 
+class _PrepareMaskOutputSpec(_ImageOutputSpec):
+    inside = File(
+        exists=True, desc='where the mask is above 0 (0 and 1): the same image, unless it is graded'
+    )
+
+
 class PrepareMask(SimpleInterface):
     """Validate a lesion mask and write it on its own grid: 0 and 1, or from 0 to 1 (float32) if it is graded.
 
@@ -72,7 +78,7 @@ class PrepareMask(SimpleInterface):
     """
 
     input_spec = _PrepareMaskInputSpec
-    output_spec = _ImageOutputSpec
+    output_spec = _PrepareMaskOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
         if isdefined(self.inputs.packed):
@@ -85,7 +91,10 @@ class PrepareMask(SimpleInterface):
             check_touches(self.inputs.in_file, mask)
         # not compressed, because it is read several times and removed when the mask is finished
         target = Path(runtime.cwd, 'mask.nii')
-        self._results['out_file'] = save(mask.image(), target)
+        self._results['out_file'] = self._results['inside'] = save(mask.image(), target)
+        if mask.values is not None:
+            inside = make(mask.data.view(np.uint8), mask.affine)
+            self._results['inside'] = save(inside, Path(runtime.cwd, 'inside.nii'))
         return runtime
 
 
@@ -184,7 +193,7 @@ class PrepareRegions(SimpleInterface):
 
 
 class _RegionLoadInputSpec(BaseInterfaceInputSpec):
-    in_mask = File(exists=True, mandatory=True, desc='lesion mask of 0 and 1, on any grid')
+    in_mask = File(exists=True, mandatory=True, desc='lesion mask of 0 and 1, or graded, on any grid')
     regions = File(exists=True, mandatory=True, desc='from PrepareRegions')
 
 

@@ -94,7 +94,7 @@ class BuildIndex(SimpleInterface):
 
 
 class _QueryIndexInputSpec(BaseInterfaceInputSpec):
-    in_mask = File(exists=True, mandatory=True, desc='lesion mask of 0 and 1, on any grid')
+    in_mask = File(exists=True, mandatory=True, desc='lesion mask of 0 and 1, or graded, on any grid')
     index = Directory(exists=True, mandatory=True, desc='from BuildIndex')
     in_tracks = File(
         exists=True,

@@ -164,6 +164,33 @@ def test_the_files_of_a_run(toy, graded, run, atlas, tmp_path, lacuna_here):
     assert (done.returncode, 'content of the mask' in done.stderr) == (2, True)
 
 
+@pytest.mark.mrtrix
+@pytest.mark.usefixtures('graded')
+def test_both_engines(toy, run, tmp_path):
+    """Also with weights (powers of 2: all sums are exact), and with limits of length."""
+    weights = tmp_path / 'weights.txt'
+    weights.write_text(' '.join(str(2.0 ** (n % 4)) for n in range(toy.streamlines)))
+    limits = ('--min-length', '15')
+    for options in ((), ('--connectome-weights', weights, *limits)):
+        found = []
+        for engine in ('index', 'mrtrix'):
+            out = f'{engine}{len(options)}'
+            done = run(out, '--graded-masks', 'max', '--no-report', '--engine', engine, *options)
+            assert done.returncode == 0, done.stderr
+            content = {}
+            for path in (tmp_path / out / 'sub-01').rglob('*_*'):
+                if path.suffix == '.json':
+                    facts = json.loads(path.read_text())
+                    facts.pop('SoftwareVersions', None)
+                    facts.pop('CommandLine', None)
+                    content[path.name] = facts
+                else:
+                    content[path.name] = path.read_bytes()
+            found.append(content)
+        assert len(found[0]) > 15
+        assert found[0] == found[1]
+
+
 def test_percent_and_refused(toy, graded, run, tmp_path, lacuna_here):
     values, affine = graded
     write_mask(toy.mask, 100 * values, affine, 'uint8')
