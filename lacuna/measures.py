@@ -576,3 +576,32 @@ def path_lengths(full: np.ndarray) -> np.ndarray:
 def _cap(paths: np.ndarray) -> int:
     """Return the steps for a pair that is not joined in the patient: one more than the longest path of the whole."""
     return int(paths[np.isfinite(paths)].max(initial=0)) + 1
+
+
+def mean_and_sd(values: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and standard deviation (n - 1) at each place over those that are not NaN, and how many these are.
+
+    The mean is NaN where there are none, the standard deviation where there are fewer than two.
+
+    Parameters
+    ----------
+    values : sequence of numpy.ndarray
+        Of one shape; summed in this order, in float64.
+
+    Examples
+    --------
+    >>> mean, sd, n = mean_and_sd([np.array([1.0, 5.0]), np.array([3.0, np.nan])])
+    >>> mean.tolist(), sd.round(3).tolist(), n.tolist()
+    ([2.0, 5.0], [1.414, nan], [2, 1])
+    """
+    shape = values[0].shape
+    n, total, squares = np.zeros(shape, int), np.zeros(shape), np.zeros(shape)
+    for each in values:
+        known = ~np.isnan(each)
+        n += known
+        np.add(total, each, out=total, where=known)
+    mean = np.divide(total, n, out=np.full(shape, np.nan), where=n > 0)
+    for each in values:
+        np.add(squares, (each - mean) ** 2, out=squares, where=~np.isnan(each))
+    variance = np.divide(squares, n - 1, out=np.full(shape, np.nan), where=n > 1)
+    return mean, np.sqrt(variance), n

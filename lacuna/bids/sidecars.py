@@ -82,6 +82,7 @@ _ASSIGNMENT = ('Parameters', 'EndpointAssignment')
 _IDENTITY = {
     ('Tractogram', 'SHA256'): 'content of the tractogram (sha256)',
     ('Tractogram', 'Space'): 'space of the tractogram',
+    ('Tractograms',): 'tractograms',
     ('Tractogram', 'MovedWith', 'SHA256'): 'transform of the streamlines (sha256)',
     ('Mask', 'SHA256'): 'content of the mask (sha256)',
     ('Space',): 'space',

@@ -466,7 +466,9 @@ def read_settings(path: Path) -> dict[str, Any]:
         if name not in fields:
             message = f"the settings {path} name '{name}', which is no setting of this version"
             raise InputError(message)
-        if not _is_a(value, str(fields[name].type).removesuffix(' | None')):
+        # of a run over several tractograms, a list
+        given = value if name == 'connectome_path' and isinstance(value, list) else [value]
+        if not all(_is_a(each, str(fields[name].type).removesuffix(' | None')) for each in given):
             message = f'the settings {path}: {name} is {shorten(value)}; expected {fields[name].type}'
             raise InputError(message)
     return values

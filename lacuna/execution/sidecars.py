@@ -7,20 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import lacuna
-from lacuna.bids.derivatives import BIDS_VERSION
+from lacuna.bids.description import write_dataset
 from lacuna.bids.mask_files import MaskFile
-from lacuna.bids.origins import LESIONS, is_lesions_link, link_name, read_links
+from lacuna.bids.origins import LESIONS, link_name, read_links
 from lacuna.bids.outputs import connectome_tdi_path, outputs
-from lacuna.bids.schema import bidsignore
 from lacuna.bids.sidecars import _about, units_of_sums
-from lacuna.errors import InputError
 from lacuna.execution.config import RunConfig
 from lacuna.execution.regions import ProbabilityAtlas
 from lacuna.images.atlases import Atlas, Parcellation
 from lacuna.streamlines.bundles import NamedBundles
 from lacuna.streamlines.tractogram import Tractogram
 from lacuna.streamlines.weighting import weights_sha256
-from lacuna.utils.files import data_text, json_bytes, listed, read_json, write_if_changed
 
 
 def run_metadata(
@@ -192,7 +189,6 @@ def write_description(
     InputError
         If the folder cannot be written.
     """
-    earlier = read_json(root / 'dataset_description.json') or {}
     links = read_links(root)
     for base, folder in (
         (LESIONS, config.lesions),
@@ -206,30 +202,4 @@ def write_description(
     ]
     if engine_version:
         generated.append({'Name': 'MRtrix3', 'Version': engine_version})
-    own = {tool['Name'] for tool in generated}
-    description = {
-        'Name': 'Lacuna: structural lesion network mapping',
-        **earlier,  # what somebody has added stays
-        'BIDSVersion': BIDS_VERSION,
-        'DatasetType': 'derivative',
-        'GeneratedBy': [
-            *generated,
-            *(
-                tool
-                for tool in listed(earlier, 'GeneratedBy')
-                if isinstance(tool, dict) and tool.get('Name') not in own
-            ),
-        ],
-        'SourceDatasets': [{'URL': uri} for name, uri in links.items() if is_lesions_link(name)],
-        'DatasetLinks': links,
-    }
-    try:
-        write_if_changed(root / 'dataset_description.json', json_bytes(description))
-        if not any(root.glob('README*')):
-            write_if_changed(root / 'README', data_text('results.txt').encode())
-        ignore = root / '.bidsignore'
-        existing = ignore.read_bytes().decode(errors='surrogateescape') if ignore.exists() else None
-        write_if_changed(ignore, bidsignore(existing).encode(errors='surrogateescape'))
-    except (OSError, ValueError) as error:  # the latter: links that are no JSON, such as NaN
-        message = f'the output folder {root} cannot be written: {getattr(error, "strerror", None) or error}'
-        raise InputError(message) from error
+    write_dataset(root, links, generated)

@@ -171,7 +171,7 @@ class Tractogram:
     @property
     def label(self) -> str:
         """The name as a BIDS label, of letters and digits only, short enough for file names."""
-        label = re.sub('[^0-9A-Za-z]', '', self.name) or 'tractogram'
+        label = tractogram_label(self.path)
         return label if len(label) <= _LONGEST_LABEL else label[:_LONGEST_LABEL] + self.sha256[:8]
 
     @property
@@ -525,6 +525,15 @@ class Tractogram:
     def _bar(self, what: str, path: Path) -> AbstractContextManager[Callable[[int], object]]:
         files = [path] if path.is_file() else list(path.iterdir())
         return counting(what, sum(each.stat().st_size for each in files), show=self.progress)
+
+
+def tractogram_label(path: Path) -> str:
+    """Return the name of a file, without its extension, as a BIDS label.
+
+    >>> tractogram_label(Path('dTOR_985.trk.gz'))
+    'dTOR985'
+    """
+    return re.sub('[^0-9A-Za-z]', '', _stem(path).name) or 'tractogram'
 
 
 def _stem(path: Path) -> Path:
