@@ -14,7 +14,7 @@ from lacuna.execution.pools import Pools
 from lacuna.execution.several import SeveralConfig, any_config, check_several_dir
 from lacuna.execution.start import run_any
 from lacuna.images.spaces import RESOLUTIONS, SPACES
-from lacuna.streamlines.endpoints import RULES
+from lacuna.streamlines.endpoints import EDGE_MEASURES, RULES
 from lacuna.streamlines.null_settings import WITHIN
 from lacuna.utils.cache import cache_dir
 from lacuna.utils.cache_contents import using
@@ -119,6 +119,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="points for each step of a streamline (default: MRtrix3's rule)",
     )
     spaces.add_argument(
+        '--connectome-weights',
+        metavar='FILE|FIELD',
+        help='text file with a weight for each streamline (from tcksift2), or name of the values of the streamlines in a '
+        '.trx',
+    )
+    for option, what in (('--min-length', 'shorter'), ('--max-length', 'longer')):
+        spaces.add_argument(
+            option, type=float, metavar='MM', help=f'leave out {what} streamlines, as tckedit would'
+        )
+    spaces.add_argument(
         '--engine',
         choices=ENGINES,
         help=_default('engine', 'what computes the results; both give the same'),
@@ -162,6 +172,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--compute-higher-order',
         action='store_true',
         help='write how much longer the paths between parcels get',
+    )
+    atlases.add_argument(
+        '--compute-mean-lengths',
+        action='store_true',
+        help='write the mean lengths of the connections, and of what is cut and spared of them',
+    )
+    atlases.add_argument(
+        '--edge-measure',
+        choices=EDGE_MEASURES,
+        help=_default(
+            'edge_measure',
+            'sum of a connection: of weights, 1 each by default; of these by length; or by the size of the parcels',
+        ),
     )
     atlases.add_argument(
         '--spared-threshold',

@@ -114,6 +114,9 @@ def open_tractogram(config: RunConfig, pools: Pools, *, show: bool) -> Tractogra
         upsample=config.tck_upsample,
         nprocs=config.nprocs,
         progress=show and not pools.is_remote,
+        weights=config.connectome_weights,
+        min_length=config.min_length,
+        max_length=config.max_length,
     )
     return cast('Tractogram', pools.dask().call(make)) if remote else make()
 
