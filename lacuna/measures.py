@@ -69,7 +69,7 @@ def summary_statistics(
     Parameters
     ----------
     mask : numpy.ndarray
-        (x, y, z) bool, on its own grid.
+        (x, y, z) on its own grid: bool, or float from 0 to 1 if it is graded.
     mask_affine : numpy.ndarray
         4 x 4, mask voxels to world mm.
     percent : numpy.ndarray
@@ -87,16 +87,19 @@ def summary_statistics(
     Returns
     -------
     dict
-        ``mask_components`` counts groups of voxels that share a face, an edge or a corner;
+        ``mask_volume_mm3`` of a graded mask is the sum of its values times the volume of a voxel; all else about the
+        mask is of the voxels above 0. ``mask_components`` counts groups of voxels that share a face, an edge or a corner;
         ``mask_outside_support_pct`` is the share of the mask's voxel centres in voxels that no streamline visits.
     """
     mask, mask_affine = lesion_part(mask, mask_affine)
+    filled = float(mask.sum(dtype=np.float64))
+    mask = mask > 0
     voxels = int(np.count_nonzero(mask))
     values = percent.ravel()
     affected = values[values > 0]
     return {
         'mask_voxels': voxels,
-        'mask_volume_mm3': voxels * round(float(abs(np.linalg.det(mask_affine[:3, :3]))), 9),
+        'mask_volume_mm3': filled * round(float(abs(np.linalg.det(mask_affine[:3, :3]))), 9),
         'mask_components': count_components(mask),
         'mask_outside_brain_pct': outside_support_percent(mask, mask_affine, brain, brain_affine),
         'mask_outside_support_pct': outside_support_percent(mask, mask_affine, full_tdi, grid_affine),
@@ -214,7 +217,12 @@ def _percent(part: int, whole: int) -> float:
     return 100.0 * part / whole if whole else 0.0
 
 
-def connectivity(pairs: np.ndarray, parcels: int, selected: np.ndarray | None = None) -> np.ndarray:
+def connectivity(
+    pairs: np.ndarray,
+    parcels: int,
+    selected: np.ndarray | None = None,
+    values: np.ndarray | None = None,
+) -> np.ndarray:
     """Count the streamlines that join each pair of parcels: symmetric, without self-connections.
 
     Parameters
@@ -225,26 +233,30 @@ def connectivity(pairs: np.ndarray, parcels: int, selected: np.ndarray | None = 
         Number of parcels.
     selected : numpy.ndarray, optional
         Numbers of the streamlines to count; all by default.
+    values : numpy.ndarray, optional
+        (n,) float, a value of each of these, to be summed instead: in float64, in their order.
 
     Returns
     -------
     numpy.ndarray
-        (parcels, parcels) int64.
+        (parcels, parcels) int64, or float64 with `values`.
 
     Examples
     --------
-    >>> connectivity(np.array([[1, 2], [2, 1], [1, 1], [0, 2]]), 2)
+    >>> pairs = np.array([[1, 2], [2, 1], [1, 1], [0, 2]])
+    >>> connectivity(pairs, 2)
     array([[0, 2],
            [2, 0]])
+    >>> connectivity(pairs, 2, np.array([1, 2]), np.array([0.5, 7]))
+    array([[0. , 0.5],
+           [0.5, 0. ]])
     """
     ends = (pairs if selected is None else pairs[selected]).astype(np.int64)
     width = parcels + 1
-    counts = np.bincount(ends[:, 0] * width + ends[:, 1], minlength=width * width).reshape(width, width)[
-        1:, 1:
-    ]
-    counts = counts + counts.T
-    np.fill_diagonal(counts, 0)
-    return counts
+    found = np.bincount(ends[:, 0] * width + ends[:, 1], values, width * width).reshape(width, width)[1:, 1:]
+    found = found + found.T
+    np.fill_diagonal(found, 0)
+    return found
 
 
 def roi_disconnection(lesion_matrix: np.ndarray, full_matrix: np.ndarray) -> np.ndarray:
@@ -396,6 +408,24 @@ def percent_interval(
         share = np.divide(cut, total, out=np.zeros(number.shape), where=number > 0)
         low, high = wilson_interval(share * number, number, confidence)
     return 100.0 * low, 100.0 * high
+
+
+def mean_of(total: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """Divide sums by numbers, or by summed weights; NaN where there is nothing.
+
+    >>> mean_of(np.array([3.0, 0.0]), np.array([2, 0]))
+    array([1.5, nan])
+    """
+    return np.divide(total, number, out=np.full(np.shape(total), np.nan), where=np.asarray(number) > 0)
+
+
+def share_percent(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Percent; NaN where there is nothing.
+
+    >>> share_percent(np.array([1, 0]), np.array([4, 0]))
+    array([25., nan])
+    """
+    return mean_of(100.0 * part, whole)
 
 
 def network_disconnection(

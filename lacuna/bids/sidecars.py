@@ -53,10 +53,29 @@ def sidecar_for(
         known = atlas.get('Parameters', {})
         if own := {name: known[name] for name in outputs()[target.key].parameters if name in known}:
             sidecar['Parameters'] = {**metadata.get('Parameters', {}), **own}
+    if sidecar.get('Units') == _COUNTS:
+        sidecar['Units'] = units_of_sums(sidecar)
     return sidecar
 
 
+def units_of_sums(sidecar: Mapping[str, Any]) -> str:
+    """The units of what is summed over streamlines: their number, or weights."""
+    weighted = 'weights' if dig(sidecar, *_WEIGHTS) else _COUNTS
+    measures = {'invlength': f'{weighted} per mm', 'invnodevol': f'{weighted} per voxel'}
+    return measures.get(str(dig(sidecar, *_MEASURE)), weighted)
+
+
+#: units of numbers of streamlines
+_COUNTS = 'streamlines'
+_WEIGHTS = ('Tractogram', 'Weights', 'SHA256')
+_SHORTEST = ('Parameters', 'MinLength')
+_LONGEST = ('Parameters', 'MaxLength')
+_MEASURE = ('Parameters', 'EdgeMeasure')
+
+
 _BINARIZE = ('Parameters', 'Binarize')
+_GRADED = ('Parameters', 'GradedMasks')
+_SCALE = ('Parameters', 'MaskScale')
 _ASSIGNMENT = ('Parameters', 'EndpointAssignment')
 
 #: what determines the numbers: the key in the sidecar, and its name in messages
@@ -71,7 +90,13 @@ _IDENTITY = {
     ('Parameters', 'TckUpsample'): 'upsampling of streamlines',
     ('Atlas', 'SHA256'): 'content of the atlas (sha256)',
     _BINARIZE: 'value above which a mask is lesion',
+    _GRADED: 'graded masks',
+    _SCALE: 'scale of graded masks',
     _ASSIGNMENT: 'rule for the ends of streamlines',
+    _WEIGHTS: 'weights of the streamlines (sha256)',
+    _SHORTEST: 'shortest length of a streamline (mm)',
+    _LONGEST: 'longest length of a streamline (mm)',
+    _MEASURE: 'measure of connections',
     ('Parameters', 'SparedThreshold'): 'percent spared of a connection that remains',
     ('NullLesions', 'Count'): 'number of null lesions',
     ('NullLesions', 'Seed'): 'seed of null lesions',
@@ -82,7 +107,16 @@ _IDENTITY = {
 }
 
 #: defaults for what a sidecar does not state
-_UNSAID: dict[tuple[str, ...], Any] = {_BINARIZE: 'none', _ASSIGNMENT: 'radial'}
+_UNSAID: dict[tuple[str, ...], Any] = {
+    _BINARIZE: 'none',
+    _GRADED: 'error',
+    _SCALE: 'none',
+    _ASSIGNMENT: 'radial',
+    _WEIGHTS: 'none',
+    _SHORTEST: 'none',
+    _LONGEST: 'none',
+    _MEASURE: 'count',
+}
 
 
 def differences(on_disk: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

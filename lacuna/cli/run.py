@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from lacuna.cli.masks import add_mask_values
 from lacuna.cli.output import print_plan, print_result, set_up_logging
 from lacuna.errors import EXIT_DONE, EXIT_FAILED, InputError
 from lacuna.execution.config import ENGINES, ON_EMPTY, REPORTS, RunConfig, read_settings
@@ -14,7 +15,7 @@ from lacuna.execution.pools import Pools
 from lacuna.execution.several import SeveralConfig, any_config, check_several_dir
 from lacuna.execution.start import run_any
 from lacuna.images.spaces import RESOLUTIONS, SPACES
-from lacuna.streamlines.endpoints import RULES
+from lacuna.streamlines.endpoints import EDGE_MEASURES, RULES
 from lacuna.streamlines.null_settings import WITHIN
 from lacuna.utils.cache import cache_dir
 from lacuna.utils.cache_contents import using
@@ -85,12 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     chosen.add_argument(
         '--chunk', metavar='I/N', help='only the I-th of N parts of the participants, for jobs on a cluster'
     )
-    chosen.add_argument(
-        '--binarize',
-        type=float,
-        metavar='T',
-        help='for masks that are not 0 and 1: values above T are lesion',
-    )
+    add_mask_values(chosen)
     chosen.add_argument(
         '--on-empty', choices=ON_EMPTY, help=_default('on_empty', 'what to do with an empty mask')
     )
@@ -118,6 +114,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help="points for each step of a streamline (default: MRtrix3's rule)",
     )
+    spaces.add_argument(
+        '--connectome-weights',
+        metavar='FILE|FIELD',
+        help='text file with a weight for each streamline (from tcksift2), or name of the values of the streamlines in a '
+        '.trx',
+    )
+    for option, what in (('--min-length', 'shorter'), ('--max-length', 'longer')):
+        spaces.add_argument(
+            option, type=float, metavar='MM', help=f'leave out {what} streamlines, as tckedit would'
+        )
     spaces.add_argument(
         '--engine',
         choices=ENGINES,
@@ -162,6 +168,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--compute-higher-order',
         action='store_true',
         help='write how much longer the paths between parcels get',
+    )
+    atlases.add_argument(
+        '--compute-mean-lengths',
+        action='store_true',
+        help='write the mean lengths of the connections, and of what is cut and spared of them',
+    )
+    atlases.add_argument(
+        '--edge-measure',
+        choices=EDGE_MEASURES,
+        help=_default(
+            'edge_measure',
+            'sum of a connection: of weights, 1 each by default; of these by length; or by the size of the parcels',
+        ),
     )
     atlases.add_argument(
         '--spared-threshold',

@@ -13,10 +13,11 @@ from typing import Any
 
 from lacuna.errors import InputError, shorten
 from lacuna.execution.plugins.file import PluginChoice, read_plugin
-from lacuna.images.masks import check_threshold
+from lacuna.images.mask_values import GRADED, check_grading, check_threshold, grading
 from lacuna.images.spaces import RESOLUTIONS, world_space
-from lacuna.streamlines.endpoints import RULES
+from lacuna.streamlines.endpoints import EDGE_MEASURES, RULES
 from lacuna.streamlines.files.bundle_tables import OWN_GROUPS, check_bundles_label
+from lacuna.streamlines.lengths import check_length_limits
 from lacuna.streamlines.null_settings import NEED_REFERENCE, WITHIN, NullSettings
 from lacuna.utils.names import check_name
 
@@ -28,6 +29,7 @@ CONNECTION_SETTINGS = (
     'compute_roi_disconnection',
     'compute_networks',
     'compute_higher_order',
+    'compute_mean_lengths',
 )
 #: instead of a table of bundles, do without
 NO_BUNDLES = 'none'
@@ -49,6 +51,10 @@ class RunConfig:
     output_dir : pathlib.Path
     connectome_path : pathlib.Path
         Tractogram.
+    connectome_weights : str or None
+        Text file with a weight for each streamline, or the name of the values of the streamlines in a ``.trx``.
+    min_length, max_length : float or None
+        Look only at streamlines of these lengths, mm.
     connectome_space, mask_space : str or None
         Names of the spaces; None to find them out.
     participants, sessions : tuple of str
@@ -73,6 +79,10 @@ class RunConfig:
         Whether to make the table and the matrix of the networks of the parcels.
     compute_higher_order : bool
         Whether to make the matrices and the table of shortest paths that get longer.
+    compute_mean_lengths : bool
+        Whether to make the matrices of mean lengths: of all streamlines, of those cut, and of those spared.
+    edge_measure : str
+        What is summed over the streamlines between two parcels, see :class:`lacuna.streamlines.connections.Connections`.
     spared_threshold : float
         Percent of a connection that has to be spared for a path to lead along it.
     assignment : str
@@ -97,6 +107,11 @@ class RunConfig:
         Overrides MRtrix3's rule for the upsampling of streamlines.
     binarize : float or None
         Values of the masks above it are lesion; None for masks that are 0 and 1.
+    graded_masks : str
+        What to do with a mask of values between 0 and 1: ``error``, or ``max``, with which it cuts a streamline by the
+        greatest value along its vertices.
+    mask_scale : float
+        What values of graded masks are divided by.
     on_empty : str
         What to do with a mask without voxels: ``warn`` (map of zeros), ``skip`` or ``error``.
     nprocs : int
@@ -124,6 +139,9 @@ class RunConfig:
     source: Path
     output_dir: Path
     connectome_path: Path
+    connectome_weights: str | None = None
+    min_length: float | None = None
+    max_length: float | None = None
     connectome_space: str | None = None
     mask_space: str | None = None
     participants: tuple[str, ...] = ()
@@ -139,6 +157,8 @@ class RunConfig:
     lesion_load: bool = False
     compute_networks: bool = False
     compute_higher_order: bool = False
+    compute_mean_lengths: bool = False
+    edge_measure: str = EDGE_MEASURES[0]
     spared_threshold: float = 50.0
     assignment: str = RULES[0]
     bundles: tuple[str, ...] = ()
@@ -153,6 +173,8 @@ class RunConfig:
     output_resolution: int = 2
     tck_upsample: int | None = None
     binarize: float | None = None
+    graded_masks: str = GRADED[0]
+    mask_scale: float = 1.0
     on_empty: str = 'warn'
     nprocs: int = -1
     mem_gb: float | None = None
@@ -170,6 +192,7 @@ class RunConfig:
             ('on_empty', ON_EMPTY),
             ('report', REPORTS),
             ('assignment', RULES),
+            ('edge_measure', EDGE_MEASURES),
             ('null_within', WITHIN),
             ('output_resolution', RESOLUTIONS),
         ):
@@ -188,7 +211,8 @@ class RunConfig:
                 'matrices and parcel tables need an atlas: name one with --parcel-atlases or --custom-parcellation'
                 if wanted
                 else 'nothing is computed from the atlas: add --compute-roi-disconnection, '
-                '--compute-disconnectivity-matrix, --lesion-load, --compute-networks or --compute-higher-order'
+                '--compute-disconnectivity-matrix, --lesion-load, --compute-networks, --compute-higher-order '
+                'or --compute-mean-lengths'
             )
             raise InputError(message)
         if not 0 < self.spared_threshold <= 100:
@@ -217,6 +241,8 @@ class RunConfig:
             message = 'give --dask-scheduler or --use-plugin, not both'
             raise InputError(message)
         check_threshold(self.binarize)
+        check_grading(self.graded_masks, self.mask_scale, self.binarize)
+        check_length_limits(self.min_length, self.max_length)
         if self.tck_upsample is not None and not 1 <= self.tck_upsample <= _MOST_UPSAMPLE:
             message = f'tck_upsample is {self.tck_upsample}; give a whole number from 1 to {_MOST_UPSAMPLE}'
             raise InputError(message)
@@ -247,9 +273,17 @@ class RunConfig:
         if self.null_tissues and (self.null_within != 'tissue' or len(self.null_tissues) != 2):
             message = '--null-tissues are two maps, of grey and of white matter, for --null-within tissue'
             raise InputError(message)
+        if self.null_within == 'lesions' and self.grading is not None:
+            message = 'null lesions within lesions are binary: --null-within lesions does not go with --graded-masks'
+            raise InputError(message)
         if self.engine != ENGINES[0]:
             message = f'null lesions are not computed with --engine {self.engine}: a thousand of them would take days'
             raise InputError(message)
+
+    @property
+    def grading(self) -> float | None:
+        """The `mask_scale` of :func:`lacuna.images.masks.read_mask`; None if graded masks are refused."""
+        return grading(self.graded_masks, self.mask_scale)
 
     @property
     def of_connections(self) -> tuple[str, ...]:
@@ -294,11 +328,16 @@ class RunConfig:
         words = ['lacuna', 'run', 'snm', str(self.source), str(self.output_dir)]
         options = {
             '--connectome-path': self.connectome_path,
+            '--connectome-weights': self.connectome_weights,
+            '--min-length': self.min_length,
+            '--max-length': self.max_length,
             '--connectome-space': self.connectome_space,
             '--mask-space': self.mask_space,
             '--participant-label': participant,
             '--pattern': self.pattern,
             '--binarize': self.binarize,
+            '--graded-masks': None if self.grading is None else self.graded_masks,
+            '--mask-scale': None if self.mask_scale == 1 else self.mask_scale,
             '--bids-filter-file': self.bids_filter_file,
             '--output-resolution': self.output_resolution,
             '--tck-upsample': self.tck_upsample,
@@ -318,6 +357,8 @@ class RunConfig:
                 words.append(f'--{name.replace("_", "-")}')
         if self.compute_higher_order:
             words += ['--spared-threshold', f'{self.spared_threshold:g}']
+        if self.edge_measure != EDGE_MEASURES[0]:
+            words += ['--edge-measure', self.edge_measure]
         if self.assignment != RULES[0]:
             words += ['--assignment', self.assignment]
         if self.bundles:
@@ -364,6 +405,10 @@ def config_of(values: Mapping[str, Any]) -> RunConfig:
         settings[name] = (str(given),) if isinstance(given, (str, Path)) else tuple(map(str, given))
     if (source := settings['bundles'][:1]) and source[0] not in (OWN_GROUPS, NO_BUNDLES):
         settings['bundles'] = (str(_absolute(source[0])), *settings['bundles'][1:])
+    if (weights := settings.get('connectome_weights')) is not None:
+        path = _absolute(weights)
+        # else the name of values in a .trx; a file that is not there is named as it was given
+        settings['connectome_weights'] = str(path if path.is_file() else weights)
     settings['null_tissues'] = tuple(str(_absolute(path)) for path in settings.get('null_tissues', ()))
     settings['custom_parcellations'] = tuple(
         (name, str(Path(image).absolute()), str(Path(labels).absolute()), space)

@@ -11,12 +11,13 @@ from lacuna.bids.description import write_dataset
 from lacuna.bids.mask_files import MaskFile
 from lacuna.bids.origins import LESIONS, link_name, read_links
 from lacuna.bids.outputs import connectome_tdi_path, outputs
-from lacuna.bids.sidecars import _about
+from lacuna.bids.sidecars import _about, units_of_sums
 from lacuna.execution.config import RunConfig
 from lacuna.execution.regions import ProbabilityAtlas
 from lacuna.images.atlases import Atlas, Parcellation
 from lacuna.streamlines.bundles import NamedBundles
 from lacuna.streamlines.tractogram import Tractogram
+from lacuna.streamlines.weighting import weights_sha256
 
 
 def run_metadata(
@@ -41,6 +42,7 @@ def run_metadata(
             'Space': tractogram.space,
             'SHA256': tractogram.sha256,
             'StreamlineCount': tractogram.info.count,
+            **_weights(config, tractogram),
             'VerticesInsideBrainPercent': tractogram.info.brain_pct,
             **({'MovedWith': dict(moved_with)} if moved_with else {}),
         },
@@ -48,6 +50,9 @@ def run_metadata(
             'OutputResolution': resolution,
             'TckUpsample': config.tck_upsample or 'automatic',
             **({} if config.binarize is None else {'Binarize': config.binarize}),
+            **_grading(config),
+            **({} if config.min_length is None else {'MinLength': config.min_length}),
+            **({} if config.max_length is None else {'MaxLength': config.max_length}),
         },
         'SoftwareVersions': {
             'Lacuna': lacuna.__version__,
@@ -57,12 +62,28 @@ def run_metadata(
     }
 
 
+def _grading(config: RunConfig) -> dict[str, Any]:
+    """What sidecars say of how graded masks were read, if they were not refused."""
+    if config.grading is None:
+        return {}
+    return {'GradedMasks': config.graded_masks, 'MaskScale': config.grading}
+
+
+def _weights(config: RunConfig, tractogram: Tractogram) -> dict[str, Any]:
+    """What sidecars say of the weights of the streamlines, if there are any."""
+    if tractogram.weights is None:
+        return {}
+    name = Path(str(config.connectome_weights)).name
+    return {'Weights': {'Name': name, 'SHA256': weights_sha256(tractogram.weights)}}
+
+
 def connectome_metadata(
     config: RunConfig, tractogram: Tractogram, common: Mapping[str, Any], links: Mapping[str, str]
 ) -> dict[str, Any]:
     """Sidecar of the full density of a tractogram."""
     return {
         **_about(outputs()['full_tdi']),
+        'Units': units_of_sums(common),
         'Sources': [_uri(links, 'tractogram', tractogram.path)],
         **common,
         'CommandLine': config.command_line(),
@@ -112,6 +133,7 @@ def atlas_metadata(
         'Sources': [_uri(links, base, path) for base, path in _files(atlas)],
         'Parameters': {
             'EndpointAssignment': config.assignment,
+            'EdgeMeasure': config.edge_measure,
             'SparedThreshold': config.spared_threshold,
         },
     }

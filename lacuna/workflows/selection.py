@@ -7,9 +7,10 @@ from nipype.pipeline import engine as pe
 from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.interfaces.index import QueryIndex
-from lacuna.interfaces.mrtrix import SelectStreamlines, TCKMap
-from lacuna.interfaces.streamlines import SampleStreamlines
+from lacuna.interfaces.mrtrix import SelectStreamlines, TCKMap, TCKSample
+from lacuna.interfaces.streamlines import GradeStreamlines, SampleStreamlines, WriteWeights
 from lacuna.workflows import methods
+from lacuna.workflows.resources import SMALL
 
 #: inputs of a lesion that each engine needs in addition to the tractogram
 ENGINE_FIELDS = {'index': ('index',), 'mrtrix': ('numbers',)}
@@ -19,7 +20,8 @@ def init_selection_wf(
     *,
     engine: str = 'index',
     density: bool = True,
-    numbered: bool = False,
+    weighted: bool = False,
+    graded: bool = False,
     most_sampled: int = 0,
     tck_upsample: int | None = None,
     omp_nthreads: int = 1,
@@ -46,8 +48,10 @@ def init_selection_wf(
         ``index`` or ``mrtrix``.
     density : bool
         Whether to compute the density.
-    numbered : bool
-        Whether to return the numbers.
+    weighted : bool
+        With the engine ``mrtrix``: whether streamlines count differently.
+    graded : bool
+        With the engine ``mrtrix``: whether the mask may be graded.
     most_sampled : int
         Streamlines of the sample; 0 for none.
     tck_upsample : int, optional
@@ -61,7 +65,9 @@ def init_selection_wf(
     Inputs
     ------
     mask
-        Lesion mask of 0 and 1, on any grid of the tractogram's space.
+        Lesion mask of 0 and 1, or graded, on any grid of the tractogram's space.
+    inside
+        Where it is above 0; with the engine ``mrtrix``, if it may be graded.
     tracks
         Tractogram (``.tck``).
     full_tdi
@@ -69,12 +75,15 @@ def init_selection_wf(
     index
         With the engine ``index``, from :func:`lacuna.workflows.connectome.init_connectome_wf`.
     numbers
-        With the engine ``mrtrix``, from :class:`lacuna.interfaces.connectivity.NumberStreamlines`; if `numbered`.
+        With the engine ``mrtrix``, from :class:`lacuna.interfaces.connectivity.NumberStreamlines`.
+    weighting
+        How much each streamline counts, from :class:`lacuna.interfaces.streamlines.WeighStreamlines`; by default, 1.
 
     Outputs
     -------
     selected
-        Numbers of the streamlines in the tractogram, from 0 (``.npy``, or text); if `numbered`.
+        Numbers of the streamlines in the tractogram, from 0 (``.npy``, or text); if the mask is graded, with how strongly
+        it cuts each (``.npz``).
     count
         Their number.
     lesion_tdi
@@ -83,9 +92,12 @@ def init_selection_wf(
         Some of them (``.tck``), evenly over their order; if `most_sampled`.
     """
     workflow = Workflow(name=name)
-    workflow.__desc__ = methods.selection(engine)
+    workflow.__desc__ = methods.selection(engine, graded=graded)
     inputnode = pe.Node(
-        niu.IdentityInterface(fields=['mask', 'tracks', 'full_tdi', *ENGINE_FIELDS[engine]]), name='inputnode'
+        niu.IdentityInterface(
+            fields=['mask', 'inside', 'tracks', 'full_tdi', 'weighting', *ENGINE_FIELDS[engine]]
+        ),
+        name='inputnode',
     )
     outputnode = pe.Node(
         niu.IdentityInterface(fields=['selected', 'count', 'lesion_tdi', 'sample']), name='outputnode'
@@ -98,7 +110,8 @@ def init_selection_wf(
             mem_gb=mem_gb,
         )
         workflow.connect([
-            (inputnode, query, [('mask', 'in_mask'), ('index', 'index'), ('tracks', 'in_tracks')]),
+            (inputnode, query, [('mask', 'in_mask'), ('index', 'index'), ('tracks', 'in_tracks'),
+                                ('weighting', 'weighting')]),
             (query, outputnode, [('selected', 'selected'), ('count', 'count')]),
         ])  # fmt: skip
         if density:
@@ -107,19 +120,43 @@ def init_selection_wf(
             workflow.connect([(query, outputnode, [('sample', 'sample')])])
         return workflow
 
-    select = pe.Node(SelectStreamlines(), name='select', n_procs=omp_nthreads, mem_gb=mem_gb)
+    # the weights that tckedit knows are the numbers, of which those of streamlines that are not looked at are negative
+    select = pe.Node(
+        SelectStreamlines(out_weights='selected.txt', min_weight=0.0),
+        name='select',
+        n_procs=omp_nthreads,
+        mem_gb=mem_gb,
+    )
     workflow.connect([
-        (inputnode, select, [('mask', 'include'), ('tracks', 'in_tracks')]),
+        (inputnode, select, [('inside' if graded else 'mask', 'include'), ('tracks', 'in_tracks'), ('numbers', 'in_weights')]),
         (select, outputnode, [('count', 'count')]),
     ])  # fmt: skip
-    if numbered:
-        select.inputs.out_weights = 'selected.txt'
+    chosen = select, 'out_weights'
+    if graded:
+        sample_mask = pe.Node(
+            TCKSample(statistic='max', nearest=True), name='sample_mask', n_procs=omp_nthreads, mem_gb=mem_gb
+        )
+        grade = pe.Node(GradeStreamlines(), name='grade', mem_gb=SMALL)
         workflow.connect([
-            (inputnode, select, [('numbers', 'in_weights')]),
-            (select, outputnode, [('out_weights', 'selected')]),
+            (inputnode, sample_mask, [('mask', 'in_file')]),
+            (select, sample_mask, [('out_tracks', 'in_tracks')]),
+            (select, grade, [('out_weights', 'selected')]),
+            (sample_mask, grade, [('out_file', 'samples')]),
         ])  # fmt: skip
+        chosen = grade, 'selected'
+    workflow.connect([(chosen[0], outputnode, [(chosen[1], 'selected')])])
     if density:
-        lesion_map = pe.Node(TCKMap(), name='lesion_map', n_procs=omp_nthreads, mem_gb=mem_gb)
+        # with more threads, tckmap adds weights in another order at each run
+        weighted = weighted or graded
+        threads = 1 if weighted else omp_nthreads
+        lesion_map = pe.Node(TCKMap(), name='lesion_map', n_procs=threads, mem_gb=mem_gb)
+        if weighted:
+            weigh = pe.Node(WriteWeights(), name='weigh', mem_gb=SMALL)
+            workflow.connect([
+                (inputnode, weigh, [('weighting', 'weighting')]),
+                (chosen[0], weigh, [(chosen[1], 'selected')]),
+                (weigh, lesion_map, [('out_file', 'in_weights')]),
+            ])  # fmt: skip
         if tck_upsample is not None:
             lesion_map.inputs.upsample = tck_upsample
         workflow.connect([

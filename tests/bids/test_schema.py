@@ -43,7 +43,7 @@ def results(tmp_path_factory):
     words = ['run', 'snm', folder / 'bids', folder / 'out', '--connectome-path', toy.tracks, '--nprocs', '1']
     words += ['--custom-parcellation', 'halves', image, labels, 'MNI152NLin6Asym', '--null-lesions', '20']
     words += ['--compute-roi-disconnection', '--compute-disconnectivity-matrix', '--compute-networks']
-    words += ['--compute-higher-order', '--lesion-load', '--no-report']
+    words += ['--compute-higher-order', '--compute-mean-lengths', '--lesion-load', '--no-report']
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('LACUNA_CACHE_DIR', str(folder / 'cache'))
         assert main([str(word) for word in words]) == 0
