@@ -153,7 +153,9 @@ def _tractogram_rows(metadata: Mapping[str, Any], summary: Mapping[str, Any]) ->
         rows.append(('Streamlines cut', f'{cut:,} of {total:,} ({share:.2f} %)'))
     if 'weight_disconnected_pct' in summary:  # of weighted streamlines, or of a graded mask
         weight = float(summary['weight_disconnected_pct'] or 0)
-        rows.append(('Cut, by weight', f'{weight:.2f} % of all streamlines, each by how much it counts and is cut'))
+        rows.append(
+            ('Cut, by weight', f'{weight:.2f} % of all streamlines, each by how much it counts and is cut')
+        )
     if 'disconnection_mean_pct' in summary:
         voxels, mean = int(summary.get('voxels_disconnected') or 0), float(summary['disconnection_mean_pct'])
         highest = float(summary.get('disconnection_max_pct') or 0)
