@@ -66,7 +66,7 @@ def prepare(
     check_output_dir(config.output_dir, config.source)
     check_one_tractogram(config.output_dir)
     paths = mask_paths(config)  # before the tractogram is read, which may take minutes
-    tractogram = _open_tractogram(config, pools, show=show)
+    tractogram = open_tractogram(config, pools, show=show)
     log_tractogram(tractogram)
 
     settings = config.settings()
@@ -100,7 +100,7 @@ def _mrtrix_version() -> str | None:
     return mrtrix_version()
 
 
-def _open_tractogram(config: RunConfig, pools: Pools, *, show: bool) -> Tractogram:
+def open_tractogram(config: RunConfig, pools: Pools, *, show: bool) -> Tractogram:
     """The tractogram; one that was never read is read where the work is done."""
     from lacuna.streamlines.inspection import was_read
     from lacuna.streamlines.tractogram import Tractogram

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from lacuna.bids.outputs import tractogram_dir, tractogram_dirs
 from lacuna.errors import InputError, LacunaError
 from lacuna.execution.config import NO_BUNDLES, RunConfig, config_of
-from lacuna.execution.execute import prepare, run_config
+from lacuna.execution.execute import execute, open_tractogram, prepare, run_config
 from lacuna.execution.lock import OutputLock, locking
-from lacuna.execution.messages import log_failures
+from lacuna.execution.messages import log_failures, speaking_of
 from lacuna.execution.pools import Pools
 from lacuna.execution.result import FinishedMask, RunPaths, RunResult
 from lacuna.streamlines.files.bundle_tables import OWN_GROUPS
@@ -31,6 +32,7 @@ from lacuna.utils.progress import track
 if TYPE_CHECKING:
     from lacuna.bids.failures import Failure
     from lacuna.bids.mask_files import MaskFile
+    from lacuna.execution.plan import RunPlan
 
 _LOGGER = logging.getLogger('lacuna')
 
@@ -94,11 +96,12 @@ def any_config(values: Mapping[str, Any]) -> RunConfig | SeveralConfig:
         raise InputError(message)
     if len(paths) == 1:
         return config_of({**values, 'connectome_path': paths[0]})
-    bundles = values.get('bundles') or ()
+    bundles, weights = values.get('bundles') or (), values.get('connectome_weights')
     source = str(bundles if isinstance(bundles, (str, Path)) else bundles[0]) if bundles else NO_BUNDLES
     for option, is_given in (
         ('--bundles TABLE', source not in (OWN_GROUPS, NO_BUNDLES)),
-        ('--connectome-weights', values.get('connectome_weights') is not None),
+        # the name of weights in a .trx may be that of all
+        ('--connectome-weights FILE', weights is not None and Path(weights).expanduser().is_file()),
     ):
         if is_given:
             message = f'{option} is of one tractogram, and there are {len(paths)}; run that one by itself'
@@ -131,21 +134,27 @@ def run_several(several: SeveralConfig, *, show: bool = False) -> RunResult:
     lacuna.execution.result.RunResult
         Of what is over them; ``tractograms`` has the result with each.
     """
-    started = time.monotonic()
     from lacuna.execution.record import new_log_dir
 
+    started = time.monotonic()
     check_several_dir(several.output_dir)
     if several.common.dry_run:
         results = {label: run_config(config, show=show) for label, config in several.runs.items()}
         return replace(_joined(several, results), seconds=time.monotonic() - started)
-    is_todo = _check_each(several, show=show)
-    log_dir = new_log_dir(several.output_dir, several.to_toml()) if is_todo else None
-    results = {}
-    for number, (label, config) in enumerate(several.runs.items(), start=1):
-        _LOGGER.info('tractogram %d of %d: %s', number, len(several.runs), label)
-        results[label] = run_config(config, show=show)
-    with locking(several.output_dir) as lock:
-        lock.take({mask.subject for mask in _joined(several, results).finished}, several.command_line())
+    with using(cache_dir()), ExitStack() as locks:
+        _check_inputs(several, show=show)
+        # everything is checked before any work, which may take hours
+        planned = {label: _planned(config, locks, show=show) for label, config in several.runs.items()}
+        lock = locks.enter_context(locking(several.output_dir))
+        lock.take(_subjects(plan for plan, _ in planned.values()), several.command_line())
+        log_dir = None
+        if any(plan.todo or plan.unpublished for plan, _ in planned.values()):
+            log_dir = new_log_dir(several.output_dir, several.to_toml())
+        results = {}
+        for number, (label, (plan, own_lock)) in enumerate(planned.items(), start=1):
+            _LOGGER.info('tractogram %d of %d: %s', number, len(planned), label)
+            with speaking_of(label), Pools(plan.config) as pools:
+                results[label] = execute(plan, pools, own_lock, started=time.monotonic(), show=show)
         result = _combine(several, results, lock, log_dir, show=show)
     return replace(result, seconds=time.monotonic() - started)
 
@@ -162,14 +171,27 @@ def check_several_dir(root: Path) -> None:
         raise InputError(message)
 
 
-def _check_each(several: SeveralConfig, *, show: bool) -> bool:
-    """Check all that can be checked before any work, which may take hours; return whether a run has anything to do."""
-    is_todo = False
+def _check_inputs(several: SeveralConfig, *, show: bool) -> None:
+    """Check masks and tractograms as far as nothing is written for it."""
+    from lacuna.bids.derivatives import check_output_dir
+    from lacuna.execution.plan import mask_paths
+
+    check_output_dir(several.output_dir, several.common.source)
+    mask_paths(several.common)
     for config in several.runs.values():
-        with using(cache_dir()), Pools(config) as pools:
-            plan = prepare(config, pools, show=show)
-        is_todo |= bool(plan.todo or plan.unpublished)
-    return is_todo
+        with Pools(config) as pools:
+            open_tractogram(config, pools, show=show)
+
+
+def _planned(config: RunConfig, locks: ExitStack, *, show: bool) -> tuple[RunPlan, OutputLock]:
+    """The plan of one run, whose results nobody else may write until all is done."""
+    lock = locks.enter_context(locking(config.output_dir))
+    with Pools(config) as pools:
+        return prepare(config, pools, lock, show=show), lock
+
+
+def _subjects(plans: Iterable[RunPlan]) -> set[str]:
+    return {mask.subject for plan in plans for mask in (*plan.done, *(job.mask for job in plan.todo))}
 
 
 def _joined(several: SeveralConfig, results: Mapping[str, RunResult]) -> RunResult:
