@@ -112,7 +112,7 @@ class Groups:
 
     def _sums(self, values: np.ndarray, kind: type) -> np.ndarray:
         """(bundles,) sum of a value (m,) of each member over the bundle."""
-        found = np.zeros(len(self), kind)
+        found: np.ndarray = np.zeros(len(self), kind)
         some = self.sizes > 0
         if some.any():
             found[some] = np.add.reduceat(values, self.starts[:-1][some], dtype=kind)
