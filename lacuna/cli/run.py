@@ -116,6 +116,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="points for each step of a streamline (default: MRtrix3's rule)",
     )
     spaces.add_argument(
+        '--min-support',
+        type=int,
+        metavar='K',
+        help=_default('min_support', 'streamlines that a voxel needs for its percentage to be supported'),
+    )
+    spaces.add_argument(
         '--engine',
         choices=ENGINES,
         help=_default('engine', 'what computes the results; both give the same'),

@@ -12,7 +12,7 @@ from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
-from lacuna.bids.outputs import BASIC_TARGETS, SAMPLE, Target, connectome_tdi_path, names_from
+from lacuna.bids.outputs import BASIC_TARGETS, SAMPLE, Target, names_from
 from lacuna.execution.plan import MaskJob, RunPlan
 from lacuna.execution.regions import ProbabilityAtlas, bundle_table
 from lacuna.execution.tasks import MOST_SAMPLED
@@ -20,6 +20,7 @@ from lacuna.images.atlases import Parcellation
 from lacuna.interfaces.bids import DerivativesDataSink, SaveFile
 from lacuna.interfaces.connectivity import NumberStreamlines
 from lacuna.interfaces.images import PrepareRegions
+from lacuna.measures import MIN_SUPPORT
 from lacuna.streamlines.null_settings import NullSettings
 from lacuna.workflows.bundles import init_bundle_set_wf
 from lacuna.workflows.connectivity import init_parcellation_wf
@@ -125,19 +126,18 @@ def init_space_wf(
         index_directory=plan.index_directory(space) if config.engine == 'index' else None,
         cached_tdi=plan.cached_tdi(space),
         streamlines_total=plan.tractogram.streamlines_total,
+        min_support=config.min_support,
         show_progress=show_progress,
         **shared,
     )
-    tdi_path = connectome_tdi_path(plan.tractogram.label, space, config.output_resolution)
-    publish = pe.Node(
-        SaveFile(out_path=str(config.output_dir / tdi_path), metadata=plan.connectome_metadata[space]),
-        name='publish',
-        run_without_submitting=True,
-    )
-    workflow.connect([
-        (tracks, connectome, [(field, 'inputnode.tracks')]),
-        (connectome, publish, [('outputnode.full_tdi', 'in_file')]),
-    ])  # fmt: skip
+    workflow.connect([(tracks, connectome, [(field, 'inputnode.tracks')])])
+    for key, path in plan.connectome_paths(space).items():
+        publish = pe.Node(
+            SaveFile(out_path=str(path), metadata=plan.connectome_metadata[space][key]),
+            name=f'publish_{key}',
+            run_without_submitting=True,
+        )
+        workflow.connect([(connectome, publish, [(f'outputnode.{key}', 'in_file')])])
 
     # of each engine: where its own input comes from, and that of the assignment
     if config.engine == 'index':
@@ -199,6 +199,7 @@ def init_space_wf(
             networks={each.atlas.name: each.networks for each in atlases.parcellations},
             spared_threshold=config.spared_threshold,
             nulls=plan.nulls,
+            min_support=config.min_support,
             omp_nthreads=omp_nthreads,
             mem_gb=mem_gb,
             name=job_name(job),
@@ -248,6 +249,7 @@ def init_mask_wf(
     networks: Mapping[str, Sequence[str]] = MappingProxyType({}),
     spared_threshold: float = 50.0,
     nulls: NullSettings | None = None,
+    min_support: int = MIN_SUPPORT,
     omp_nthreads: int = 1,
     mem_gb: float = 1.0,
     name: str = 'mask_wf',
@@ -261,7 +263,7 @@ def init_mask_wf(
         Root of the derivative dataset.
     nulls : lacuna.streamlines.null_settings.NullSettings, optional
         How null lesions are made, if outputs about them are missing.
-    engine, tck_upsample, binarize, networks, spared_threshold, omp_nthreads, mem_gb, name
+    engine, tck_upsample, binarize, networks, spared_threshold, min_support, omp_nthreads, mem_gb, name
         See :func:`lacuna.workflows.snm.init_snm_wf`.
 
     Inputs
@@ -289,6 +291,7 @@ def init_mask_wf(
         binarize=binarize,
         packed=job.packed,
         warnings=job.warnings,
+        min_support=min_support,
         omp_nthreads=omp_nthreads,
         mem_gb=mem_gb,
     )

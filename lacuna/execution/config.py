@@ -13,8 +13,10 @@ from typing import Any
 
 from lacuna.errors import InputError, shorten
 from lacuna.execution.plugins.file import PluginChoice, read_plugin
+from lacuna.images.maps import check_support
 from lacuna.images.masks import check_threshold
 from lacuna.images.spaces import RESOLUTIONS, world_space
+from lacuna.measures import MIN_SUPPORT
 from lacuna.streamlines.endpoints import RULES
 from lacuna.streamlines.files.bundle_tables import OWN_GROUPS, check_bundles_label
 from lacuna.streamlines.null_settings import NEED_REFERENCE, WITHIN, NullSettings
@@ -95,6 +97,8 @@ class RunConfig:
         Edge of the voxels of the maps in mm.
     tck_upsample : int or None
         Overrides MRtrix3's rule for the upsampling of streamlines.
+    min_support : int
+        Streamlines that a voxel needs for its percentage to be supported.
     binarize : float or None
         Values of the masks above it are lesion; None for masks that are 0 and 1.
     on_empty : str
@@ -152,6 +156,7 @@ class RunConfig:
     engine: str = ENGINES[0]
     output_resolution: int = 2
     tck_upsample: int | None = None
+    min_support: int = MIN_SUPPORT
     binarize: float | None = None
     on_empty: str = 'warn'
     nprocs: int = -1
@@ -217,6 +222,7 @@ class RunConfig:
             message = 'give --dask-scheduler or --use-plugin, not both'
             raise InputError(message)
         check_threshold(self.binarize)
+        check_support(self.min_support)
         if self.tck_upsample is not None and not 1 <= self.tck_upsample <= _MOST_UPSAMPLE:
             message = f'tck_upsample is {self.tck_upsample}; give a whole number from 1 to {_MOST_UPSAMPLE}'
             raise InputError(message)
@@ -302,6 +308,7 @@ class RunConfig:
             '--bids-filter-file': self.bids_filter_file,
             '--output-resolution': self.output_resolution,
             '--tck-upsample': self.tck_upsample,
+            '--min-support': self.min_support if self.min_support != MIN_SUPPORT else None,
             '--engine': self.engine if self.engine != ENGINES[0] else None,
         }
         for option, value in options.items():

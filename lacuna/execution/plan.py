@@ -12,8 +12,8 @@ from lacuna.bids.failures import Failure, each_reason
 from lacuna.bids.inputs import LABEL, find_masks, labels_of, only_label, refuse_labels
 from lacuna.bids.mask_files import MaskFile, check_unique, contradictions, describe_mask, mask_stem
 from lacuna.bids.origins import read_links
-from lacuna.bids.outputs import BASIC_TARGETS, Target, connectome_tdi_path, names_from
-from lacuna.bids.sidecars import is_whole
+from lacuna.bids.outputs import BASIC_TARGETS, CONNECTOME_KEYS, Target, connectome_path, names_from
+from lacuna.bids.sidecars import is_stale, is_whole
 from lacuna.errors import InputError, MaskError, shorten
 from lacuna.execution.config import RunConfig
 from lacuna.execution.nulls import null_metadata, null_settings
@@ -44,6 +44,7 @@ from lacuna.streamlines.endpoints import Coverage
 from lacuna.streamlines.null_settings import NullSettings
 from lacuna.streamlines.sample import gap_warning
 from lacuna.streamlines.tractogram import Tractogram, TractogramInSpace, digest
+from lacuna.utils.files import read_json
 from lacuna.utils.names import parse_entities, sidecar_path
 from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
@@ -127,10 +128,10 @@ class RunPlan:
     failed: tuple[Failure, ...] = ()
     skipped: tuple[Failure, ...] = ()
     warnings: tuple[str, ...] = ()
-    unpublished: tuple[str, ...] = ()
+    unpublished: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     masks: Mapping[Path, KnownMask] = field(default_factory=dict)
     mask_warnings: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
-    connectome_metadata: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    connectome_metadata: Mapping[str, Mapping[str, dict[str, Any]]] = field(default_factory=dict)
     atlases: Mapping[str, RunAtlases] = field(default_factory=dict)
     bundles: NamedBundles | None = None
     nulls: NullSettings | None = None
@@ -188,6 +189,11 @@ class RunPlan:
                 if coverage := Coverage.load(self.cached_endpoints(each, space)):
                     doubts += coverage.doubts(each.atlas.name, space)
         return [doubt for doubt in dict.fromkeys(doubts) if doubt not in self.warnings]
+
+    def connectome_paths(self, space: str) -> dict[str, Path]:
+        """The outputs of the tractogram for a space, by key."""
+        grid = self.tractogram.label, space, self.config.output_resolution
+        return {key: self.config.output_dir / connectome_path(key, *grid) for key in CONNECTOME_KEYS}
 
     def targets(self, space: str) -> list[Target]:
         """All outputs of a mask of this space."""
@@ -310,21 +316,26 @@ def _compared(plan: RunPlan, usable: Iterable[MaskFile], misplaced: str | None) 
         conflicts |= conflicting_results(config.output_dir, common, own_sidecars)
         if conflicts:
             raise InputError(_conflict_message(conflicts))
+    metadata = {
+        space: connectome_metadata(config, tractogram, about, links) for space, about in common.items()
+    }
+    unpublished = {space: _unpublished(plan, space, sidecars) for space, sidecars in metadata.items()}
     return replace(
         plan,
         todo=tuple(todo),
         done=tuple(done),
-        unpublished=tuple(space for space in common if not _is_published(plan, space)),
-        connectome_metadata={
-            space: connectome_metadata(config, tractogram, about, links) for space, about in common.items()
-        },
+        unpublished={space: keys for space, keys in unpublished.items() if keys},
+        connectome_metadata=metadata,
     )
 
 
-def _is_published(plan: RunPlan, space: str) -> bool:
-    """Whether the full density for a space is in the dataset, and whole."""
-    path = connectome_tdi_path(plan.tractogram.label, space, plan.config.output_resolution)
-    return is_whole(plan.config.output_dir / path)
+def _unpublished(plan: RunPlan, space: str, sidecars: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """The outputs of the tractogram for a space that are not in the dataset, not whole, or stale."""
+    return tuple(
+        key
+        for key, path in plan.connectome_paths(space).items()
+        if not is_whole(path) or is_stale(read_json(sidecar_path(path)) or {}, sidecars[key])
+    )
 
 
 def _movements(tractogram: Tractogram, atlases: Mapping[str, RunAtlases]) -> dict[tuple[str, str], Transform]:

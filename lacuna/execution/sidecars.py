@@ -10,9 +10,9 @@ import lacuna
 from lacuna.bids.derivatives import BIDS_VERSION
 from lacuna.bids.mask_files import MaskFile
 from lacuna.bids.origins import LESIONS, is_lesions_link, link_name, read_links
-from lacuna.bids.outputs import connectome_tdi_path, outputs
+from lacuna.bids.outputs import connectome_path
 from lacuna.bids.schema import bidsignore
-from lacuna.bids.sidecars import _about
+from lacuna.bids.sidecars import about_output
 from lacuna.errors import InputError
 from lacuna.execution.config import RunConfig
 from lacuna.execution.regions import ProbabilityAtlas
@@ -50,6 +50,7 @@ def run_metadata(
         'Parameters': {
             'OutputResolution': resolution,
             'TckUpsample': config.tck_upsample or 'automatic',
+            'MinSupport': config.min_support,
             **({} if config.binarize is None else {'Binarize': config.binarize}),
         },
         'SoftwareVersions': {
@@ -62,13 +63,16 @@ def run_metadata(
 
 def connectome_metadata(
     config: RunConfig, tractogram: Tractogram, common: Mapping[str, Any], links: Mapping[str, str]
-) -> dict[str, Any]:
-    """Sidecar of the full density of a tractogram."""
+) -> dict[str, dict[str, Any]]:
+    """Sidecars of the full density of a tractogram and of its support, by the key of the output."""
+    density = connectome_path('full_tdi', tractogram.label, common['Space'], config.output_resolution)
+    sources = {
+        'full_tdi': [_uri(links, 'tractogram', tractogram.path)],
+        'support_mask': [_uri(links, 'tractogram', tractogram.path), f'bids::{density.as_posix()}'],
+    }
     return {
-        **_about(outputs()['full_tdi']),
-        'Sources': [_uri(links, 'tractogram', tractogram.path)],
-        **common,
-        'CommandLine': config.command_line(),
+        key: about_output(key, {'Sources': found, **common, 'CommandLine': config.command_line()})
+        for key, found in sources.items()
     }
 
 
@@ -81,7 +85,8 @@ def mask_metadata(
     links: Mapping[str, str],
 ) -> dict[str, Any]:
     """What the sidecars of one mask have in common; `links` are those of the dataset so far."""
-    denominator = connectome_tdi_path(tractogram.label, mask.space, config.output_resolution)
+    grid = tractogram.label, mask.space, config.output_resolution
+    denominator, support = (connectome_path(key, *grid) for key in ('full_tdi', 'support_mask'))
     return {
         'Sources': [
             _uri(links, LESIONS, mask.path, config.lesions),
@@ -90,6 +95,7 @@ def mask_metadata(
         ],
         **common,
         'Denominator': f'bids::{denominator.as_posix()}',
+        'Support': f'bids::{support.as_posix()}',
         'Mask': {'SHA256': mask_sha256, 'Space': mask.space, 'SpaceFrom': mask.space_from},
         'CommandLine': config.command_line(mask.subject),
     }

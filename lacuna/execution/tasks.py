@@ -12,9 +12,11 @@ from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lacuna.bids.outputs import SAMPLE, Target, connectome_tdi_path, names_from
+from lacuna.bids.outputs import SAMPLE, Target, names_from
 from lacuna.execution.regions import ProbabilityAtlas
-from lacuna.images.nifti import encoded
+from lacuna.images.maps import support_mask
+from lacuna.images.nifti import encoded, load
+from lacuna.measures import MIN_SUPPORT
 from lacuna.streamlines.disconnection import Disconnection, full_density_map
 from lacuna.utils.cache import cached
 from lacuna.utils.files import json_bytes
@@ -63,7 +65,7 @@ class SpaceInputs:
         See :class:`lacuna.execution.config.RunConfig`.
     nulls : lacuna.streamlines.null_settings.NullSettings or None
         How null lesions are made, if there are any.
-    tck_upsample, binarize
+    tck_upsample, binarize, min_support
         See :class:`lacuna.execution.config.RunConfig`.
     threads : int
         For each mask.
@@ -87,6 +89,7 @@ class SpaceInputs:
     nulls: NullSettings | None = None
     tck_upsample: int | None = None
     binarize: float | None = None
+    min_support: int = MIN_SUPPORT
     threads: int = 1
     quiet: bool = True
 
@@ -151,6 +154,7 @@ def prepare_space(
         nulls=plan.nulls,
         tck_upsample=config.tck_upsample,
         binarize=config.binarize,
+        min_support=config.min_support,
         threads=threads,
         quiet=quiet,
     )
@@ -180,15 +184,21 @@ def _cache_regions(plan: RunPlan, regions: Parcellation | ProbabilityAtlas, spac
 
 
 def publish_density(plan: RunPlan, inputs: SpaceInputs) -> None:
-    """Put the density of the tractogram into the dataset: the denominator of the maps."""
+    """Put the density of the tractogram, the denominator of the maps, and its support into the dataset."""
     from lacuna.bids.sidecars import save
 
-    content: bytes | Path | None = inputs.full_tdi
     if inputs.index:
-        content = encoded(full_density_map(_opened(inputs).index))
-    assert content  # noqa: S101
-    name = connectome_tdi_path(plan.tractogram.label, inputs.space, plan.config.output_resolution)
-    save(content, inputs.output_dir / name, plan.connectome_metadata[inputs.space])
+        density = full_density_map(_opened(inputs).index)
+        content: bytes | Path = encoded(density)
+    else:
+        assert inputs.full_tdi  # noqa: S101
+        density, content = load(inputs.full_tdi), inputs.full_tdi
+    contents = {
+        'full_tdi': content,
+        'support_mask': encoded(support_mask(density, inputs.min_support)),
+    }
+    for key, path in plan.connectome_paths(inputs.space).items():
+        save(contents[key], path, plan.connectome_metadata[inputs.space][key])
 
 
 def run_mask(job: MaskJob, inputs: SpaceInputs) -> None:
@@ -202,7 +212,7 @@ def run_mask(job: MaskJob, inputs: SpaceInputs) -> None:
 
     shared = _opened(inputs)
     mask = job.packed.unpack()
-    found = Disconnection(shared.index, mask, job.warnings)
+    found = Disconnection(shared.index, mask, job.warnings, inputs.min_support)
     contents = outputs_of(found, shared, [target for target in job.missing if not target.nulls])
     if (asked := [target for target in job.missing if target.nulls]) and inputs.nulls:
         contents |= nulls_of(mask, inputs, shared, asked)

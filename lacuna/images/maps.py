@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from lacuna.errors import InputError
 from lacuna.images.brain import brain
 from lacuna.images.nifti import make, voxels
-from lacuna.measures import disconnection_percent, lesion_part, summary_statistics
+from lacuna.measures import MIN_SUPPORT, disconnection_percent, lesion_part, summary_statistics
 
 
 def disconnection_map(lesion_tdi: Any, full_tdi: Any) -> Any:
@@ -37,7 +38,14 @@ def disconnection_map(lesion_tdi: Any, full_tdi: Any) -> Any:
 
 
 def lesion_summary(
-    mask: Any, percent: Any, full_tdi: Any, *, streamlines_total: int, streamlines_disconnected: int
+    mask: Any,
+    percent: Any,
+    full_tdi: Any,
+    *,
+    streamlines_total: int,
+    streamlines_disconnected: int,
+    support: Any = None,
+    min_support: int = MIN_SUPPORT,
 ) -> dict[str, Any]:
     """Compute volume, counts and extent of one lesion, with the keys of the statistics file.
 
@@ -51,6 +59,10 @@ def lesion_summary(
         Density of all streamlines, on the grid of the map.
     streamlines_total, streamlines_disconnected : int
         Streamlines of the tractogram, and those of them with a vertex in the mask.
+    support : nibabel.Nifti1Image, optional
+        Number of streamlines of the tractogram that visit each voxel, if `full_tdi` is not that.
+    min_support : int
+        Voxels that as many of them visit are supported.
     """
     part, affine = lesion_part(voxels(mask), np.asarray(mask.affine, float))
     return summary_statistics(
@@ -63,7 +75,39 @@ def lesion_summary(
         brain_affine=brain().affine,
         streamlines_total=streamlines_total,
         streamlines_disconnected=streamlines_disconnected,
+        support=None if support is None else voxels(support),
+        min_support=min_support,
     )
+
+
+def check_support(min_support: int) -> int:
+    """Refuse a number of streamlines that supports no percentage; return it.
+
+    Raises
+    ------
+    lacuna.errors.InputError
+    """
+    if min_support < 1:
+        message = f'--min-support {min_support}: give a number of streamlines, at least 1'
+        raise InputError(message)
+    return min_support
+
+
+def support_mask(density: Any, min_support: int = MIN_SUPPORT) -> Any:
+    """Return the voxels whose percentages are supported: at least so many streamlines of the tractogram visit them.
+
+    Parameters
+    ----------
+    density : nibabel.Nifti1Image
+        Number of streamlines of the tractogram that visit each voxel.
+    min_support : int
+
+    Returns
+    -------
+    nibabel.Nifti1Image
+        uint8, 0 or 1.
+    """
+    return make((voxels(density) >= min_support).view(np.uint8), density.affine)
 
 
 def _name(image: Any) -> str:

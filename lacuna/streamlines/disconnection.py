@@ -16,6 +16,7 @@ from lacuna.images.atlases import check_networks
 from lacuna.images.load import parcel_load
 from lacuna.images.maps import disconnection_map, lesion_summary
 from lacuna.images.nifti import make, nifti_affine, voxels
+from lacuna.measures import MIN_SUPPORT
 from lacuna.streamlines.bundles import BundleDisconnection, BundleSet
 from lacuna.streamlines.connections import CutConnections
 from lacuna.streamlines.endpoints import EndpointTable
@@ -277,10 +278,15 @@ class Disconnection:
     mask : lacuna.images.masks.Mask
     warnings : sequence of str
         Warnings about mask and tractogram, for the summary.
+    min_support : int
+        Voxels that as many streamlines of the tractogram visit are supported, for the summary.
     """
 
-    def __init__(self, index: Index, mask: Mask, warnings: Sequence[str] = ()) -> None:
+    def __init__(
+        self, index: Index, mask: Mask, warnings: Sequence[str] = (), min_support: int = MIN_SUPPORT
+    ) -> None:
         self._index, self._mask, self._warnings = index, mask, warnings
+        self._min_support = min_support
 
     @cached_property
     def mask(self) -> Any:
@@ -311,6 +317,7 @@ class Disconnection:
             full_density_map(self._index),
             streamlines_total=self._index.streamlines,
             streamlines_disconnected=len(self.streamlines),
+            min_support=self._min_support,
         )
         return {**numbers, 'warnings': '; '.join(self._warnings) or None}
 

@@ -12,9 +12,11 @@ import numpy as np
 
 from lacuna.errors import InputError, MaskError, TractogramError
 from lacuna.images.atlases import custom_atlas, find_atlases
+from lacuna.images.maps import check_support
 from lacuna.images.masks import Mask, mask_source
 from lacuna.images.plausibility import inspect_mask, tractogram_doubt
 from lacuna.images.spaces import Settled, settle_space, stated_spaces
+from lacuna.measures import MIN_SUPPORT
 from lacuna.streamlines.disconnection import Disconnection, ParcelDisconnection
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ class Lesion:
         Binary lesion mask.
     space : str, optional
         Its standard space.
+    min_support : int
+        Streamlines that a voxel needs for its percentage to be supported, for the summary.
 
     Attributes
     ----------
@@ -66,8 +70,10 @@ class Lesion:
     True
     """
 
-    def __init__(self, tractogram: Tractogram, mask: Any, space: str | None = None) -> None:
-        self.tractogram = tractogram
+    def __init__(
+        self, tractogram: Tractogram, mask: Any, space: str | None = None, min_support: int = MIN_SUPPORT
+    ) -> None:
+        self.tractogram, self._min_support = tractogram, check_support(min_support)
         self._mask, self.name, self.space, self.warnings = _checked(tractogram, mask, space)
         tractogram.in_space(self.space)  # raises if a transform is needed and missing
 
@@ -285,7 +291,7 @@ class Lesion:
 
     @cached_property
     def _found(self) -> Disconnection:
-        return Disconnection(self.tractogram.index(self.space), self._mask, self.warnings)
+        return Disconnection(self.tractogram.index(self.space), self._mask, self.warnings, self._min_support)
 
 
 def _checked(tractogram: Tractogram, given: Any, space: str | None) -> tuple[Mask, str, str, list[str]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lacuna.errors import InputError, TractogramError
 from lacuna.images.spaces import Grid, Settled, settle_space, space_in_name, standard_grid, world_space
 from lacuna.images.transforms import Transform, find_transform_of_points
+from lacuna.measures import MIN_SUPPORT
 from lacuna.streamlines.files.formats import convert, extension, without_extension
 from lacuna.streamlines.files.joined import join, tractograms_in
 from lacuna.streamlines.inspection import checksum, checksum_of_all, inspect
@@ -159,7 +160,7 @@ class Tractogram:
         """Number of its streamlines."""
         return self.info.count
 
-    def disconnect(self, mask: Any, space: str | None = None) -> Lesion:
+    def disconnect(self, mask: Any, space: str | None = None, *, min_support: int = MIN_SUPPORT) -> Lesion:
         """Compute what a lesion disconnects.
 
         The mask is checked as in a run: an unusable one raises an error, a suspicious one a warning. Results are computed
@@ -172,6 +173,8 @@ class Tractogram:
             Binary lesion mask, (x, y, z), on any grid of a supported space.
         space : str, optional
             Its standard space; by default from its sidecar or name, else that of the tractogram.
+        min_support : int
+            Streamlines that a voxel needs for its percentage to be supported, for the summary.
 
         Returns
         -------
@@ -186,7 +189,7 @@ class Tractogram:
         """
         from lacuna.streamlines.lesion import Lesion
 
-        return Lesion(self, mask, space)
+        return Lesion(self, mask, space, min_support)
 
     def in_space(self, space: str | None = None) -> TractogramInSpace:
         """Return the tractogram in a standard space; by default, in its own.

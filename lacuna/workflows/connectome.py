@@ -9,10 +9,11 @@ from nipype.pipeline import engine as pe
 from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.interfaces.bids import SaveFile
-from lacuna.interfaces.images import GridTemplate
+from lacuna.interfaces.images import GridTemplate, SupportMask
 from lacuna.interfaces.index import BuildIndex
 from lacuna.interfaces.mrtrix import TCKMap
 from lacuna.interfaces.streamlines import CountStreamlines, MoveStreamlines
+from lacuna.measures import MIN_SUPPORT
 from lacuna.workflows import methods
 from lacuna.workflows.resources import MOVING, SMALL, of_build
 
@@ -26,6 +27,7 @@ def init_connectome_wf(
     index_directory: Path | None = None,
     cached_tdi: Path | None = None,
     streamlines_total: int | None = None,
+    min_support: int = MIN_SUPPORT,
     show_progress: bool = False,
     omp_nthreads: int = 1,
     mem_gb: float = 1.0,
@@ -61,6 +63,8 @@ def init_connectome_wf(
         Its name has to identify the content of the tractogram and all parameters: nothing is compared.
     streamlines_total : int, optional
         For the engine ``mrtrix``, the number of streamlines, if known; else they are counted.
+    min_support : int
+        Streamlines that a voxel needs to be in `support_mask`.
     show_progress : bool
         Whether to show a progress bar on a terminal while the index is built.
     omp_nthreads : int
@@ -78,6 +82,8 @@ def init_connectome_wf(
     -------
     full_tdi
         Number of streamlines that visit each voxel, on the standard grid.
+    support_mask
+        1 in voxels that at least `min_support` of them visit, else 0.
     streamlines_total
         Number of streamlines.
     index
@@ -87,8 +93,10 @@ def init_connectome_wf(
     workflow.__desc__ = methods.full_density(space, resolution, engine)
     results = ['full_tdi', 'streamlines_total', *(['index'] if engine == 'index' else [])]
     inputnode = pe.Node(niu.IdentityInterface(fields=['tracks']), name='inputnode')
-    outputnode = pe.Node(niu.IdentityInterface(fields=results), name='outputnode')
+    outputnode = pe.Node(niu.IdentityInterface(fields=[*results, 'support_mask']), name='outputnode')
     workflow.add_nodes([inputnode, outputnode])
+    support = pe.Node(SupportMask(min_support=min_support), name='support', run_without_submitting=True)
+    workflow.connect([(support, outputnode, [('out_file', 'support_mask')])])
     if engine == 'index':
         build = pe.Node(
             BuildIndex(space=space, resolution=resolution, show_progress=show_progress),
@@ -107,6 +115,7 @@ def init_connectome_wf(
         workflow.connect([
             (inputnode, build, [('tracks', 'in_tracks')]),
             (build, outputnode, [(field, field) for field in results]),
+            (build, support, [('full_tdi', 'in_file')]),
         ])  # fmt: skip
         return workflow
     if streamlines_total is not None:
@@ -118,7 +127,7 @@ def init_connectome_wf(
             (count, outputnode, [('streamlines_total', 'streamlines_total')]),
         ])  # fmt: skip
     if cached_tdi is not None and cached_tdi.is_file():
-        outputnode.inputs.full_tdi = str(cached_tdi)
+        outputnode.inputs.full_tdi = support.inputs.in_file = str(cached_tdi)
         return workflow
 
     template = pe.Node(
@@ -132,12 +141,16 @@ def init_connectome_wf(
         (template, full_map, [('out_file', 'template')]),
     ])  # fmt: skip
     if cached_tdi is None:
-        workflow.connect([(full_map, outputnode, [('out_file', 'full_tdi')])])
+        workflow.connect([
+            (full_map, outputnode, [('out_file', 'full_tdi')]),
+            (full_map, support, [('out_file', 'in_file')]),
+        ])  # fmt: skip
         return workflow
     keep = pe.Node(SaveFile(out_path=str(cached_tdi)), name='keep', run_without_submitting=True)
     workflow.connect([
         (full_map, keep, [('out_file', 'in_file')]),
         (keep, outputnode, [('out_file', 'full_tdi')]),
+        (keep, support, [('out_file', 'in_file')]),
     ])  # fmt: skip
     return workflow
 

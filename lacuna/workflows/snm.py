@@ -12,6 +12,7 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.images.masks import KnownMask
 from lacuna.interfaces.images import DisconnectionMap, PrepareMask, SummaryStatistics
+from lacuna.measures import MIN_SUPPORT
 from lacuna.workflows import methods
 from lacuna.workflows.bundles import BUNDLE_FIELDS, init_bundles_wf
 from lacuna.workflows.connectivity import CONNECTIVITY_FIELDS, check_atlas_names, init_connectivity_wf
@@ -35,6 +36,7 @@ def init_snm_wf(
     binarize: float | None = None,
     packed: KnownMask | None = None,
     warnings: Sequence[str] = (),
+    min_support: int = MIN_SUPPORT,
     omp_nthreads: int = 1,
     mem_gb: float = 1.0,
     name: str = 'snm_wf',
@@ -79,6 +81,8 @@ def init_snm_wf(
         The mask, if it was already read: its file is not opened again.
     warnings : sequence of str
         Warnings about mask and tractogram, for the summary; see ``lacuna.images.plausibility``.
+    min_support : int
+        Streamlines that a voxel needs for its percentage to be supported, for the summary.
     omp_nthreads : int
         Threads of the selection.
     mem_gb : float
@@ -197,7 +201,7 @@ def init_snm_wf(
         if part.of == 'selected':
             workflow.connect([(selection, part.workflow, [('outputnode.selected', 'inputnode.selected')])])
     if density:
-        part = init_density_wf(warnings=warnings)
+        part = init_density_wf(warnings=warnings, min_support=min_support)
         workflow.connect([
             (inputnode, part, [('full_tdi', 'inputnode.full_tdi'),
                                ('streamlines_total', 'inputnode.streamlines_total')]),
@@ -225,7 +229,9 @@ def engine_fields(engine: str, *, numbered: bool) -> tuple[str, ...]:
     return ENGINE_FIELDS[engine] if engine == 'index' or numbered else ()
 
 
-def init_density_wf(*, warnings: Sequence[str] = (), name: str = 'density_wf') -> Workflow:
+def init_density_wf(
+    *, warnings: Sequence[str] = (), min_support: int = MIN_SUPPORT, name: str = 'density_wf'
+) -> Workflow:
     """Compute the disconnection map from the streamlines that a lesion cuts, and its summary.
 
     Workflow Graph
@@ -239,7 +245,7 @@ def init_density_wf(*, warnings: Sequence[str] = (), name: str = 'density_wf') -
 
     Parameters
     ----------
-    warnings : sequence of str
+    warnings, min_support
         See :func:`init_snm_wf`.
     name : str
 
@@ -265,7 +271,8 @@ def init_density_wf(*, warnings: Sequence[str] = (), name: str = 'density_wf') -
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=['disconnection_map', 'summary']), name='outputnode')
     ratio = pe.Node(DisconnectionMap(), name='ratio', mem_gb=SMALL)
-    summary = pe.Node(SummaryStatistics(warnings=list(warnings)), name='summary', mem_gb=SMALL)
+    statistics = SummaryStatistics(warnings=list(warnings), min_support=min_support)
+    summary = pe.Node(statistics, name='summary', mem_gb=SMALL)
     workflow.connect([
         (inputnode, ratio, [('lesion_tdi', 'lesion_tdi'), ('full_tdi', 'full_tdi')]),
         (inputnode, summary, [('mask', 'in_mask'), ('full_tdi', 'full_tdi'),

@@ -414,7 +414,7 @@ def test_the_workflow_is_sound_and_draws(dataset, tmp_path):
     )
     node = workflow.get_node('inputnode')
     node.inputs.mask = str(lesion.mask.path)
-    node.inputs.full_tdi = str(lesion.full_tdi)
+    node.inputs.support_mask = str(lesion.support_mask)
     for name in ('disconnection_map', 'summary', 'sample'):
         setattr(node.inputs, name, str(lesion.path(name)))
     for name in ('disconnection_matrix', 'mask_matrix', 'full_matrix', 'roi_disconnection'):
@@ -520,7 +520,7 @@ def test_behind_the_workflow_that_computes(toy, tmp_path):
     workflow.connect(connectome, 'outputnode.full_tdi', snm, 'inputnode.full_tdi')
     workflow.connect(connectome, 'outputnode.streamlines_total', snm, 'inputnode.streamlines_total')
     workflow.connect(connectome, 'outputnode.index', snm, 'inputnode.index')
-    workflow.connect(connectome, 'outputnode.full_tdi', report, 'inputnode.full_tdi')
+    workflow.connect(connectome, 'outputnode.support_mask', report, 'inputnode.support_mask')
     for field in ('disconnection_map', 'summary', 'sample'):
         workflow.connect(snm, f'outputnode.{field}', report, f'inputnode.{field}')
     assert audit_graph(workflow) == []

@@ -82,6 +82,7 @@ def run_mask_by_graph(job: MaskJob, inputs: SpaceInputs) -> None:
         binarize=inputs.binarize,
         networks=dict(inputs.networks),
         spared_threshold=inputs.spared_threshold,
+        min_support=inputs.min_support,
         omp_nthreads=inputs.threads,
         name=job_name(job),
     )
