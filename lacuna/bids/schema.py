@@ -183,7 +183,7 @@ def _sidecar_rules() -> Iterator[tuple[str, dict[str, Any]]]:
         ('ResultOfAtlas', _pattern(*(each for each in having if each.scope == 'atlas')), ('LacunaAtlas',)),
         ('ResultWithUnits', _pattern(*(each for each in having if each.units)), ('Units',)),
         ('Connectome', 'datatype == "connectome"', (*_COMMON, 'Resolution')),
-        ('Density', 'datatype == "connectome" && suffix == "tdi"', ('Units',)),
+        ('Density', 'match(path, "^/connectome/.*_tdi[.]nii[.]gz$")', ('Units',)),
     ):
         yield name, {'selectors': [_DERIVATIVE, selector], 'fields': dict.fromkeys(fields, 'required')}
 

@@ -64,7 +64,7 @@ def check_support(summary: Mapping[str, Any]) -> list[str]:
     ['25 % of the affected voxels (hatched) have fewer than 10 streamlines, so their percentages are coarse.']
     """
     affected, supported = summary.get('voxels_disconnected') or 0, summary.get('voxels_supported')
-    if not affected or supported is None or (share := 100.0 * (1 - supported / affected)) < 10:
+    if not affected or supported is None or (share := 100.0 * (affected - supported) / affected) < 10:
         return []
     few = f'{percent_text(share)} of the affected voxels (hatched) have fewer than {summary.get("min_support")} streamlines'
     return [f'{few}, so their percentages are coarse.']
