@@ -119,7 +119,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--min-support',
         type=int,
         metavar='K',
-        help=_default('min_support', 'streamlines that a voxel needs for its percentage to be supported'),
+        help=_default('min_support', 'streamlines that support a percentage'),
     )
     spaces.add_argument(
         '--engine',
