@@ -42,8 +42,10 @@ from lacuna.images.transforms import Transform, find_transform_of_points
 from lacuna.streamlines.bundles import NamedBundles
 from lacuna.streamlines.endpoints import Coverage
 from lacuna.streamlines.null_settings import NullSettings
+from lacuna.streamlines.placed import TractogramInSpace
 from lacuna.streamlines.sample import gap_warning
-from lacuna.streamlines.tractogram import Tractogram, TractogramInSpace, digest
+from lacuna.streamlines.tractogram import Tractogram
+from lacuna.utils.cache import digest
 from lacuna.utils.files import read_json
 from lacuna.utils.names import parse_entities, sidecar_path
 from lacuna.utils.processes import thread_map
@@ -105,10 +107,10 @@ class RunPlan:
         What was read of each usable mask, by its path: its file is not opened again. A
         :class:`lacuna.images.masks.PackedMask`, or, if the file was not touched since an earlier run has read it, a
         :class:`lacuna.images.masks.UnreadMask`.
-    unpublished : tuple of str
-        Spaces whose full density is not in the dataset, or damaged.
+    unpublished : mapping
+        By space, the outputs of the tractogram that are not in the dataset, damaged or stale.
     connectome_metadata : mapping
-        By space.
+        By space and output of the tractogram, its sidecar.
     atlases : mapping
         By space, the atlases asked for: a :class:`lacuna.execution.regions.RunAtlases`.
     bundles : lacuna.streamlines.bundles.NamedBundles or None
@@ -148,8 +150,8 @@ class RunPlan:
         grid = standard_grid(space, self.config.output_resolution)
         return self.alignment(space).index_directory(grid, self.config.tck_upsample)
 
-    def cached_tdi(self, space: str) -> Path:
-        """Where the full density for a space is kept, by all that decides its content."""
+    def cached_tdi(self, space: str, *, counts: bool = False) -> Path:
+        """Where the full density for a space is kept, by all that decides its content; that without weights, if `counts`."""
         grid = standard_grid(space, self.config.output_resolution)
         decides = [
             self.alignment(space).content,
@@ -157,6 +159,7 @@ class RunPlan:
             grid.affine.tolist(),
             self.config.tck_upsample,
             self.engine_version,
+            self.tractogram.counting_key if counts else self.tractogram.weighting_key,
         ]
         return self.cache / 'tdi' / f'{digest(decides)}.nii.gz'
 

@@ -22,6 +22,7 @@ from lacuna.images.masks import check_touches, read_mask
 from lacuna.images.nifti import load, make, save
 from lacuna.images.regions import load_regions, read_regions, region_load, save_regions
 from lacuna.images.spaces import standard_grid
+from lacuna.interfaces.connectivity import read_cut, read_weighting
 from lacuna.measures import MIN_SUPPORT
 from lacuna.utils.cache import cached_or_local
 from lacuna.utils.files import json_bytes
@@ -122,10 +123,12 @@ class _SummaryStatisticsInputSpec(BaseInterfaceInputSpec):
     full_tdi = File(exists=True, mandatory=True, desc='density of all streamlines')
     streamlines_total = traits.Int(mandatory=True, desc='streamlines of the tractogram')
     streamlines_disconnected = traits.Int(mandatory=True, desc='streamlines with a vertex in the mask')
-    support = File(
+    counts = File(
         exists=True, desc='number of all streamlines that visit each voxel, if full_tdi is not that'
     )
     min_support = traits.Range(low=1, value=MIN_SUPPORT, usedefault=True, desc='streamlines that are enough')
+    selected = File(exists=True, desc='their numbers (.npy, or text), for weights and lengths')
+    weighting = File(exists=True, desc='how much each streamline counts, from WeighStreamlines')
     warnings = traits.List(traits.Str, desc='warnings about the mask and the tractogram')
 
 
@@ -146,9 +149,12 @@ class SummaryStatistics(SimpleInterface):
             load(self.inputs.full_tdi),
             streamlines_total=self.inputs.streamlines_total,
             streamlines_disconnected=self.inputs.streamlines_disconnected,
-            support=load(self.inputs.support) if isdefined(self.inputs.support) else None,
+            support=load(self.inputs.counts) if isdefined(self.inputs.counts) else None,
             min_support=self.inputs.min_support,
         )
+        if isdefined(self.inputs.selected):
+            weighting = read_weighting(self.inputs.weighting)
+            statistics |= weighting.summary(read_cut(self.inputs.selected, weighting))
         statistics['warnings'] = '; '.join(self.inputs.warnings) or None
         target = Path(runtime.cwd, 'summary.json')
         target.write_bytes(json_bytes(statistics))

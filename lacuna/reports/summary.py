@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lacuna.bids.results import LesionResults
 from lacuna.images.plausibility import MaskFacts, percent_text
 from lacuna.reports.figures.frame import load_template
+from lacuna.reports.spread import spread_rows, typical_spread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,14 +38,18 @@ def summary_fragment(
     rows = [('Mask', mask.name if mask else 'not found')]
     summary = lesion.summary
     rows += _lesion_rows(facts, summary) + _tractogram_rows(lesion.metadata, summary)
+    if lesion.is_combined:
+        rows += spread_rows(lesion)
     rows.append(('Space', lesion.space))
     rows.append(('Template', load_template(lesion.space).source))
     rows.append(('Atlas', ', '.join(lesion.atlases) or 'none'))
-    if lesion.bundle_sets:
+    if lesion.bundle_sets and not lesion.is_combined:
         rows.append(('Bundles', ', '.join(lesion.bundle_sets)))
     if any(target.key in ('parcel_support', 'bundle_disconnection') for target in lesion.files):
         rows.append(('Intervals', interval_note()))
-    if not lesion.path('sample'):
+    elif lesion.is_combined and (spread := typical_spread(lesion)) is not None:
+        rows.append(('Intervals', f'on the page of each tractogram: {interval_note(spread)}'))
+    if not (lesion.path('sample') or lesion.is_combined):
         rows.append(('Sample of streamlines', 'none, so streamlines are not drawn'))
     versions = lesion.metadata.get('SoftwareVersions')
     if isinstance(versions, Mapping):

@@ -11,8 +11,8 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 from lacuna.interfaces.bids import SaveFile
 from lacuna.interfaces.images import GridTemplate, SupportMask
 from lacuna.interfaces.index import BuildIndex
-from lacuna.interfaces.mrtrix import TCKMap
-from lacuna.interfaces.streamlines import CountStreamlines, MoveStreamlines
+from lacuna.interfaces.mrtrix import TCKEdit, TCKMap
+from lacuna.interfaces.streamlines import CountStreamlines, MoveStreamlines, WriteWeights
 from lacuna.measures import MIN_SUPPORT
 from lacuna.workflows import methods
 from lacuna.workflows.resources import MOVING, SMALL, of_build
@@ -24,8 +24,11 @@ def init_connectome_wf(
     resolution: int = 2,
     tck_upsample: int | None = None,
     engine: str = 'index',
+    weighted: bool = False,
+    limited: bool = False,
     index_directory: Path | None = None,
     cached_tdi: Path | None = None,
+    cached_counts: Path | None = None,
     streamlines_total: int | None = None,
     min_support: int = MIN_SUPPORT,
     show_progress: bool = False,
@@ -55,12 +58,16 @@ def init_connectome_wf(
     engine : str
         Engine for the lesions: ``index`` builds a streamline index and takes the density from it; ``mrtrix`` runs
         ``tckmap``.
+    weighted, limited : bool
+        For the engine ``mrtrix``: whether streamlines count differently, and whether only some are looked at.
     index_directory : pathlib.Path, optional
         Folder of the index; by default the one beside the tractogram if there is one, else one in the cache. Intact
         parts of it are kept; missing or damaged ones, or those of another tractogram, are built.
     cached_tdi : pathlib.Path, optional
         For the engine ``mrtrix``, the file in which the density is cached. If it exists it is used, else it is written.
         Its name has to identify the content of the tractogram and all parameters: nothing is compared.
+    cached_counts : pathlib.Path, optional
+        The same of the density without weights; if `weighted`.
     streamlines_total : int, optional
         For the engine ``mrtrix``, the number of streamlines, if known; else they are counted.
     min_support : int
@@ -77,22 +84,32 @@ def init_connectome_wf(
     ------
     tracks
         Tractogram (``.tck``) in `space`.
+    weighting
+        Which streamlines are looked at, and how much each counts, from
+        :class:`lacuna.interfaces.streamlines.WeighStreamlines`; by default all, and 1.
+    numbers
+        From :class:`lacuna.interfaces.connectivity.NumberStreamlines`, with the engine ``mrtrix`` and `limited`.
 
     Outputs
     -------
     full_tdi
-        Number of streamlines that visit each voxel, on the standard grid.
+        Number (or summed weights) of the streamlines that visit each voxel, on the standard grid.
+    counts
+        Their number, whatever their weights.
     support_mask
         1 in voxels that at least `min_support` of them visit, else 0.
     streamlines_total
-        Number of streamlines.
+        Number of streamlines that are looked at.
     index
         The streamline index for this grid; with the engine ``index``.
     """
     workflow = Workflow(name=name)
     workflow.__desc__ = methods.full_density(space, resolution, engine)
-    results = ['full_tdi', 'streamlines_total', *(['index'] if engine == 'index' else [])]
-    inputnode = pe.Node(niu.IdentityInterface(fields=['tracks']), name='inputnode')
+    results = ['full_tdi', 'counts', 'streamlines_total', *(['index'] if engine == 'index' else [])]
+    inputnode = pe.Node(
+        niu.IdentityInterface(fields=['tracks', 'weighting', *(['numbers'] if limited else [])]),
+        name='inputnode',
+    )
     outputnode = pe.Node(niu.IdentityInterface(fields=[*results, 'support_mask']), name='outputnode')
     workflow.add_nodes([inputnode, outputnode])
     support = pe.Node(SupportMask(min_support=min_support), name='support', run_without_submitting=True)
@@ -113,9 +130,9 @@ def init_connectome_wf(
         if tck_upsample is not None:
             build.inputs.upsample = tck_upsample
         workflow.connect([
-            (inputnode, build, [('tracks', 'in_tracks')]),
+            (inputnode, build, [('tracks', 'in_tracks'), ('weighting', 'weighting')]),
             (build, outputnode, [(field, field) for field in results]),
-            (build, support, [('full_tdi', 'in_file')]),
+            (build, support, [('counts', 'in_file')]),
         ])  # fmt: skip
         return workflow
     if streamlines_total is not None:
@@ -126,32 +143,53 @@ def init_connectome_wf(
             (inputnode, count, [('tracks', 'in_tracks')]),
             (count, outputnode, [('streamlines_total', 'streamlines_total')]),
         ])  # fmt: skip
-    if cached_tdi is not None and cached_tdi.is_file():
-        outputnode.inputs.full_tdi = support.inputs.in_file = str(cached_tdi)
-        return workflow
-
-    template = pe.Node(
-        GridTemplate(space=space, resolution=resolution), name='template', run_without_submitting=True
-    )
-    full_map = pe.Node(TCKMap(), name='full_map', n_procs=omp_nthreads, mem_gb=mem_gb)
-    if tck_upsample is not None:
-        full_map.inputs.upsample = tck_upsample
-    workflow.connect([
-        (inputnode, full_map, [('tracks', 'in_tracks')]),
-        (template, full_map, [('out_file', 'template')]),
-    ])  # fmt: skip
-    if cached_tdi is None:
-        workflow.connect([
-            (full_map, outputnode, [('out_file', 'full_tdi')]),
-            (full_map, support, [('out_file', 'in_file')]),
-        ])  # fmt: skip
-        return workflow
-    keep = pe.Node(SaveFile(out_path=str(cached_tdi)), name='keep', run_without_submitting=True)
-    workflow.connect([
-        (full_map, keep, [('out_file', 'in_file')]),
-        (keep, outputnode, [('out_file', 'full_tdi')]),
-        (keep, support, [('out_file', 'in_file')]),
-    ])  # fmt: skip
+    # weights are no matter of support: with them, there are two densities
+    densities = {'full_tdi': cached_tdi, **({'counts': cached_counts} if weighted else {})}
+    missing = [field for field, path in densities.items() if path is None or not path.is_file()]
+    if missing:
+        template = pe.Node(
+            GridTemplate(space=space, resolution=resolution), name='template', run_without_submitting=True
+        )
+        tracks = inputnode, 'tracks'
+        if limited:
+            keep_some = pe.Node(
+                TCKEdit(min_weight=0.0), name='keep_some', n_procs=omp_nthreads, mem_gb=mem_gb
+            )
+            workflow.connect([(inputnode, keep_some, [('tracks', 'in_tracks'), ('numbers', 'in_weights')])])
+            tracks = keep_some, 'out_tracks'
+    for field, path in densities.items():
+        # without weights, what visits a voxel is their number
+        entries = [(outputnode, field), *([] if weighted and field == 'full_tdi' else [(support, 'in_file')])]
+        entries += [] if weighted else [(outputnode, 'counts')]
+        if field not in missing:
+            for node, entry in entries:
+                setattr(node.inputs, entry, str(path))
+            continue
+        by_weight = weighted and field == 'full_tdi'
+        # with more threads, tckmap adds weights in another order at each run
+        threads = 1 if by_weight else omp_nthreads
+        label = 'full_map' if field == 'full_tdi' else 'count_map'
+        source = pe.Node(TCKMap(), name=label, n_procs=threads, mem_gb=mem_gb)
+        if tck_upsample is not None:
+            source.inputs.upsample = tck_upsample
+        workflow.connect(*tracks, source, 'in_tracks')
+        workflow.connect(template, 'out_file', source, 'template')
+        if by_weight:
+            weigh = pe.Node(WriteWeights(), name='weigh', mem_gb=SMALL)
+            workflow.connect([
+                (inputnode, weigh, [('weighting', 'weighting')]),
+                (weigh, source, [('out_file', 'in_weights')]),
+            ])  # fmt: skip
+        if path is not None:
+            keep = pe.Node(
+                SaveFile(out_path=str(path)),
+                name='keep' if field == 'full_tdi' else 'keep_counts',
+                run_without_submitting=True,
+            )
+            workflow.connect(source, 'out_file', keep, 'in_file')
+            source = keep
+        for node, entry in entries:
+            workflow.connect(source, 'out_file', node, entry)
     return workflow
 
 

@@ -23,7 +23,7 @@ def percent_bar(axes: Axes, at: float, row: Mapping[Any, Any], colour: str, *, h
         Its position.
     row : mapping
         ``value`` (NaN for none); and, if they are known, ``low`` and ``high``, the ends of its interval, and
-        ``streamlines``, of how many it is.
+        ``streamlines``, of how many it is, or a ``text`` instead.
     colour : str
     height : float
     """
@@ -37,10 +37,11 @@ def percent_bar(axes: Axes, at: float, row: Mapping[Any, Any], colour: str, *, h
     if high > low:
         axes.plot([low, high], [at, at], color=INK, linewidth=0.9, solid_capstyle='butt')
     left = high > 78
+    text = f'{value:.1f}' + (f' of {int(row["streamlines"]):,}' if 'streamlines' in row else '')
     axes.text(
         (min(low, value) if left else max(high, value)) + (-1 if left else 1),
         at,
-        f'{value:.1f}' + (f' of {int(row["streamlines"]):,}' if 'streamlines' in row else ''),
+        row.get('text', text),
         va='center',
         ha='right' if left else 'left',
         color='white' if left and colour == LEFT else INK,
