@@ -89,6 +89,8 @@ _MEASURE = ('Parameters', 'EdgeMeasure')
 
 
 _BINARIZE = ('Parameters', 'Binarize')
+_GRADED = ('Parameters', 'GradedMasks')
+_SCALE = ('Parameters', 'MaskScale')
 _ASSIGNMENT = ('Parameters', 'EndpointAssignment')
 _MIN_SUPPORT = ('Parameters', 'MinSupport')
 
@@ -104,6 +106,8 @@ _IDENTITY = {
     ('Parameters', 'TckUpsample'): 'upsampling of streamlines',
     ('Atlas', 'SHA256'): 'content of the atlas (sha256)',
     _BINARIZE: 'value above which a mask is lesion',
+    _GRADED: 'graded masks',
+    _SCALE: 'scale of graded masks',
     _ASSIGNMENT: 'rule for the ends of streamlines',
     _MIN_SUPPORT: 'streamlines of a supported voxel',
     _WEIGHTS: 'weights of the streamlines (sha256)',
@@ -122,6 +126,8 @@ _IDENTITY = {
 #: defaults for what a sidecar does not state
 _UNSAID: dict[tuple[str, ...], Any] = {
     _BINARIZE: 'none',
+    _GRADED: 'error',
+    _SCALE: 'none',
     _ASSIGNMENT: 'radial',
     _MIN_SUPPORT: MIN_SUPPORT,
     _WEIGHTS: 'none',

@@ -16,8 +16,9 @@ import numpy as np
 
 from lacuna.bids.outputs import SAMPLE, Target, names_from
 from lacuna.execution.regions import ProbabilityAtlas
-from lacuna.images.maps import support_mask
+from lacuna.images.mask_values import GRADED
 from lacuna.images.nifti import encoded, load, make
+from lacuna.images.support import support_mask
 from lacuna.measures import MIN_SUPPORT
 from lacuna.streamlines.disconnection import Disconnection
 from lacuna.utils.cache import cached
@@ -78,7 +79,7 @@ class SpaceInputs:
         See :class:`lacuna.execution.config.RunConfig`.
     nulls : lacuna.streamlines.null_settings.NullSettings or None
         How null lesions are made, if there are any.
-    tck_upsample, binarize, min_support
+    tck_upsample, min_support, binarize, graded_masks, mask_scale
         See :class:`lacuna.execution.config.RunConfig`.
     threads : int
         For each mask.
@@ -108,6 +109,8 @@ class SpaceInputs:
     tck_upsample: int | None = None
     binarize: float | None = None
     min_support: int = MIN_SUPPORT
+    graded_masks: str = GRADED[0]
+    mask_scale: float = 1.0
     threads: int = 1
     quiet: bool = True
 
@@ -178,6 +181,8 @@ def prepare_space(
         tck_upsample=config.tck_upsample,
         binarize=config.binarize,
         min_support=config.min_support,
+        graded_masks=config.graded_masks,
+        mask_scale=config.mask_scale,
         threads=threads,
         quiet=quiet,
     )

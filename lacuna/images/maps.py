@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from lacuna.errors import InputError
 from lacuna.images.brain import brain
 from lacuna.images.nifti import make, voxels
 from lacuna.measures import MIN_SUPPORT, disconnection_percent, lesion_part, summary_statistics
@@ -52,7 +51,7 @@ def lesion_summary(
     Parameters
     ----------
     mask : nibabel.Nifti1Image
-        Lesion mask, on its own grid.
+        Lesion mask, on its own grid: 0 and 1, or graded (float).
     percent : nibabel.Nifti1Image
         Its disconnection map.
     full_tdi : nibabel.Nifti1Image
@@ -66,7 +65,7 @@ def lesion_summary(
     """
     part, affine = lesion_part(voxels(mask), np.asarray(mask.affine, float))
     return summary_statistics(
-        mask=part > 0,
+        mask=part,
         mask_affine=affine,
         percent=voxels(percent),
         full_tdi=voxels(full_tdi),
@@ -78,36 +77,6 @@ def lesion_summary(
         support=None if support is None else voxels(support),
         min_support=min_support,
     )
-
-
-def check_support(min_support: int) -> int:
-    """Refuse a number of streamlines that supports no percentage; return it.
-
-    Raises
-    ------
-    lacuna.errors.InputError
-    """
-    if min_support < 1:
-        message = f'--min-support {min_support}: give a number of streamlines, at least 1'
-        raise InputError(message)
-    return min_support
-
-
-def support_mask(density: Any, min_support: int = MIN_SUPPORT) -> Any:
-    """Return the voxels whose percentages are supported: at least so many streamlines of the tractogram visit them.
-
-    Parameters
-    ----------
-    density : nibabel.Nifti1Image
-        Number of streamlines of the tractogram that visit each voxel.
-    min_support : int
-
-    Returns
-    -------
-    nibabel.Nifti1Image
-        uint8, 0 or 1.
-    """
-    return make((voxels(density) >= min_support).view(np.uint8), density.affine)
 
 
 def _name(image: Any) -> str:

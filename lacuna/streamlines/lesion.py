@@ -12,10 +12,10 @@ import numpy as np
 
 from lacuna.errors import InputError, MaskError, TractogramError
 from lacuna.images.atlases import custom_atlas, find_atlases
-from lacuna.images.maps import check_support
 from lacuna.images.masks import Mask, mask_source
 from lacuna.images.plausibility import inspect_mask, tractogram_doubt
 from lacuna.images.spaces import Settled, settle_space, stated_spaces
+from lacuna.images.support import check_support
 from lacuna.measures import MIN_SUPPORT
 from lacuna.streamlines.disconnection import Disconnection, ParcelDisconnection
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lacuna.streamlines.bundles import BundleDisconnection, Groups
     from lacuna.streamlines.nulls import NullDisconnection
     from lacuna.streamlines.tractogram import Tractogram
+    from lacuna.streamlines.weighting import Cut
 
 
 class Lesion:
@@ -35,9 +36,11 @@ class Lesion:
     ----------
     tractogram : lacuna.Tractogram
     mask : path or nibabel image
-        Binary lesion mask.
+        Lesion mask.
     space : str, optional
         Its standard space.
+    mask_scale : float, optional
+        What its values are divided by if it is graded; by default, graded masks are refused.
     min_support : int
         Streamlines that a voxel needs for its percentage to be supported, for the summary.
 
@@ -71,10 +74,15 @@ class Lesion:
     """
 
     def __init__(
-        self, tractogram: Tractogram, mask: Any, space: str | None = None, min_support: int = MIN_SUPPORT
+        self,
+        tractogram: Tractogram,
+        mask: Any,
+        space: str | None = None,
+        mask_scale: float | None = None,
+        min_support: int = MIN_SUPPORT,
     ) -> None:
         self.tractogram, self._min_support = tractogram, check_support(min_support)
-        self._mask, self.name, self.space, self.warnings = _checked(tractogram, mask, space)
+        self._mask, self.name, self.space, self.warnings = _checked(tractogram, mask, space, mask_scale)
         tractogram.in_space(self.space)  # raises if a transform is needed and missing
 
     def __repr__(self) -> str:
@@ -82,13 +90,18 @@ class Lesion:
 
     @property
     def mask(self) -> Any:
-        """The mask, 0 and 1 on its own grid (nibabel image, uint8)."""
+        """The mask on its own grid (nibabel image): 0 and 1 (uint8), or from 0 to 1 (float32) if it is graded."""
         return self._found.mask
 
     @property
     def streamlines(self) -> np.ndarray:
         """Numbers of the streamlines with a vertex in the mask, from 0, ascending; (n,) uint32."""
         return self._found.streamlines
+
+    @property
+    def cut(self) -> Cut:
+        """These streamlines, and how much each counts: its weight, times how strongly a graded mask cuts it."""
+        return self._found.cut
 
     @property
     def density(self) -> Any:
@@ -319,7 +332,9 @@ class Lesion:
         )
 
 
-def _checked(tractogram: Tractogram, given: Any, space: str | None) -> tuple[Mask, str, str, list[str]]:
+def _checked(
+    tractogram: Tractogram, given: Any, space: str | None, mask_scale: float | None
+) -> tuple[Mask, str, str, list[str]]:
     """Return mask, name, space and warnings of a lesion, checked as in a run."""
     path = mask_source(given)
     stated = stated_spaces(path) if path.is_file() else []
@@ -330,7 +345,7 @@ def _checked(tractogram: Tractogram, given: Any, space: str | None) -> tuple[Mas
     except InputError as error:
         message = f'{path}: {error}'
         raise MaskError(message) from error
-    seen = inspect_mask(given, settled.space, space_from=settled.source)
+    seen = inspect_mask(given, settled.space, space_from=settled.source, mask_scale=mask_scale)
     if seen.mask is None or seen.failure:
         raise MaskError(seen.failure)
     mask, doubts = seen.mask.unpack(), [*seen.doubts]
