@@ -294,7 +294,7 @@ def _compared(plan: RunPlan, usable: Iterable[MaskFile], misplaced: str | None) 
     own_sidecars = set()
     for mask in usable:
         packed = plan.masks[mask.path]
-        metadata = mask_metadata(config, tractogram, mask, packed.sha256, common[mask.space], links) | nulls
+        metadata = mask_metadata(config, tractogram, mask, packed, common[mask.space], links) | nulls
         targets = plan.targets(mask.space)
         missing, differing = missing_outputs(config.output_dir, mask, targets, metadata, atlases[mask.space])
         own_sidecars.add(

@@ -15,6 +15,7 @@ from lacuna.bids.sidecars import _about, units_of_sums
 from lacuna.execution.config import RunConfig
 from lacuna.execution.regions import ProbabilityAtlas
 from lacuna.images.atlases import Atlas, Parcellation
+from lacuna.images.masks import KnownMask
 from lacuna.streamlines.bundles import NamedBundles
 from lacuna.streamlines.tractogram import Tractogram
 from lacuna.streamlines.weighting import weights_sha256
@@ -94,7 +95,7 @@ def mask_metadata(
     config: RunConfig,
     tractogram: Tractogram,
     mask: MaskFile,
-    mask_sha256: str,
+    packed: KnownMask,
     common: Mapping[str, Any],
     links: Mapping[str, str],
 ) -> dict[str, Any]:
@@ -108,7 +109,12 @@ def mask_metadata(
         ],
         **common,
         'Denominator': f'bids::{denominator.as_posix()}',
-        'Mask': {'SHA256': mask_sha256, 'Space': mask.space, 'SpaceFrom': mask.space_from},
+        'Mask': {
+            'SHA256': packed.sha256,
+            'Kind': 'graded' if packed.graded else 'binary',
+            'Space': mask.space,
+            'SpaceFrom': mask.space_from,
+        },
         'CommandLine': config.command_line(mask.subject),
     }
 

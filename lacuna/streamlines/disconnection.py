@@ -319,7 +319,7 @@ class Disconnection:
 
     @cached_property
     def mask(self) -> Any:
-        """The mask, 0 and 1 on its own grid (nibabel image, uint8)."""
+        """The mask on its own grid (nibabel image), 0 and 1 (uint8), or from 0 to 1 (float32) if it is graded."""
         return self._mask.image()
 
     @cached_property

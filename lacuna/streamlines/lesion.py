@@ -81,7 +81,7 @@ class Lesion:
 
     @property
     def mask(self) -> Any:
-        """The mask on its own grid (nibabel image): 0 and 1 (uint8), or from 0 to 1 (float32) if it is graded."""
+        """The mask on its own grid (nibabel image), 0 and 1 (uint8), or from 0 to 1 (float32) if it is graded."""
         return self._found.mask
 
     @property
@@ -91,7 +91,7 @@ class Lesion:
 
     @property
     def cut(self) -> Cut:
-        """These streamlines, and how much each counts: its weight, times how strongly a graded mask cuts it."""
+        """These streamlines, and how much each counts, its weight times how strongly a graded mask cuts it."""
         return self._found.cut
 
     @property

@@ -148,6 +148,7 @@ def test_the_files_of_a_run(toy, graded, run, atlas, tmp_path, lacuna_here):
     sidecar = json.loads(one(out, 'desc-disconnectionpct.json').read_text())
     assert sidecar['Parameters']['GradedMasks'] == 'max'
     assert sidecar['Parameters']['MaskScale'] == 1
+    assert sidecar['Mask']['Kind'] == 'graded'
     assert '--graded-masks max' in sidecar['CommandLine']
     (page,) = out.glob('sub-01.html')
     assert 'graded' in page.read_text()
