@@ -112,13 +112,14 @@ def _print_table(result: RunResult) -> None:
     from lacuna.utils.files import read_json
 
     rows, several = [], bool(result.tractograms)
-    cut = 'streamlines_disconnected_pct'
-    keys = ('mask_volume_mm3', *((f'{cut}_mean', f'{cut}_sd') if several else (cut,)))
     for mask in result.finished:
         if summary := read_json(mask.outputs[Target('spread_statistics' if several else 'summary')]):
-            if 'weight_disconnected_pct' in summary:
-                summary[cut] = summary['weight_disconnected_pct']
-            volume, *percents = (summary.get(key) for key in keys)
+            of = ('_mean', '_sd') if several else ('',)
+            what = 'weight' if f'weight_disconnected_pct{of[0]}' in summary else 'streamlines'
+            volume, *percents = (
+                summary.get(key)
+                for key in ('mask_volume_mm3', *(f'{what}_disconnected_pct{end}' for end in of))
+            )
             numbers = (volume / 1000 if volume is not None else None, *percents)
             shown = ['n/a' if number is None else f'{number:.2f}' for number in numbers]
             rows.append((mask.stem, *shown, str(len(mask.warnings))))

@@ -25,6 +25,7 @@ def spread_rows(lesion: LesionResults) -> list[tuple[str, str]]:
     rows = []
     for key, name, unit in (
         ('streamlines_disconnected_pct', 'Streamlines cut', ' %'),
+        ('weight_disconnected_pct', 'Summed weights cut', ' %'),
         ('voxels_disconnected', 'Voxels of the map', ''),
         ('disconnection_mean_pct', 'Mean of the map', ' %'),
     ):
