@@ -112,13 +112,13 @@ def _print_table(result: RunResult) -> None:
     from lacuna.utils.files import read_json
 
     rows, several = [], bool(result.tractograms)
+    ends = ('_mean', '_sd') if several else ('',)
     for mask in result.finished:
         if summary := read_json(mask.outputs[Target('spread_statistics' if several else 'summary')]):
-            of = ('_mean', '_sd') if several else ('',)
-            what = 'weight' if f'weight_disconnected_pct{of[0]}' in summary else 'streamlines'
+            weighted = f'weight_disconnected_pct{ends[0]}' in summary
+            cut = f'{"weight" if weighted else "streamlines"}_disconnected_pct'
             volume, *percents = (
-                summary.get(key)
-                for key in ('mask_volume_mm3', *(f'{what}_disconnected_pct{end}' for end in of))
+                summary.get(key) for key in ('mask_volume_mm3', *(cut + end for end in ends))
             )
             numbers = (volume / 1000 if volume is not None else None, *percents)
             shown = ['n/a' if number is None else f'{number:.2f}' for number in numbers]
