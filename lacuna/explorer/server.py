@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 HOST = '127.0.0.1'
 #: bytes of a mask file: a whole head in voxels of 0.5 mm, uncompressed
 MOST_BYTES = 128 * 2**20
+_DIGITS = 12
 #: Nothing from other addresses; NiiVue has pictures and compiled code in its own script.
 _POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -95,8 +96,8 @@ def make_app(session: Session, token: str, port: int) -> Starlette:
     ======================  =====================================================================================
     (nothing)               the page; its scripts beside it
     ``about``               JSON, see `Session.about`
-    ``answer`` (POST)       `frame` of `Session.describe`; the lesion is the body (a drawing, or with ``?name=`` the
-                            content of a file), or with ``?row=`` a listed mask
+    ``answer`` (POST)       `frame` of `Session.describe`; the lesion is the body (a drawing from the voxel ``?first=``
+                            on, or with ``?name=`` the content of a file), or with ``?row=`` a listed mask
     ``bundle/ROW``          `frame` of a sample of its streamlines
     ``save`` (POST)         the lesion as for ``answer``, ``?subject=`` and ``?label=``; JSON, see `Session.save`
     ======================  =====================================================================================
@@ -114,7 +115,10 @@ def make_app(session: Session, token: str, port: int) -> Starlette:
     from starlette.responses import JSONResponse, PlainTextResponse, Response
     from starlette.routing import Mount, Route
 
-    scripts = {**viewer_scripts(session.space), 'explore.js': data_text('explore.js').encode()}
+    scripts = {
+        **viewer_scripts(session.space),
+        **{name: data_text(name).encode() for name in ('brain.js', 'explore.js')},
+    }
     tags = ''.join(f'<script src="{name}"></script>\n' for name in scripts)
     page = data_text('explore.html').replace('@@SCRIPTS@@', tags)
 
@@ -126,17 +130,18 @@ def make_app(session: Session, token: str, port: int) -> Starlette:
 
     async def lesion_of(request: Request) -> tuple[Lesion, int | None]:
         content = await body_of(request)
-        if (row := request.query_params.get('row')) is not None:
-            number = int(row) if row.isdecimal() else -1
+        asked = request.query_params
+        if 'row' in asked:
+            number = whole_number(asked['row'])
             return await run_in_threadpool(session.chosen, number), number
-        if name := request.query_params.get('name'):
+        if name := asked.get('name'):
             return await run_in_threadpool(session.dropped, name, content), None
-        return await run_in_threadpool(session.drawn, content), None
+        return await run_in_threadpool(session.drawn, content, whole_number(asked.get('first', '0'))), None
 
     async def answer(request: Request) -> Response:
         lesion, row = await lesion_of(request)
         numbers, arrays = await run_in_threadpool(session.describe, lesion)
-        if request.query_params:  # the page has drawn all others itself
+        if {'row', 'name'} & set(request.query_params):  # the page has drawn all others itself
             arrays['mask'], numbers['middle'] = await run_in_threadpool(session.on_page, lesion)
         if row is not None:
             numbers['command'] = await run_in_threadpool(session.chosen_command, row)
@@ -176,6 +181,11 @@ def make_app(session: Session, token: str, port: int) -> Starlette:
             HTTPException: unknown,
         },
     )
+
+
+def whole_number(text: str) -> int:
+    """A number that a page gives; -1 if it is none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < _DIGITS else -1
 
 
 async def body_of(request: Request) -> bytes:

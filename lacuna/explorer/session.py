@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import tempfile
 import threading
@@ -158,20 +159,26 @@ class Session:
             self.config, source=mask, output_dir=target, binarize=binarize
         ).command_line()
 
-    def drawn(self, content: bytes | np.ndarray) -> Lesion:
+    def drawn(self, content: bytes | np.ndarray, first: int = 0) -> Lesion:
         """The lesion that was drawn: a byte for each voxel of `shape`, the first axis fastest; 0 outside.
+
+        Parameters
+        ----------
+        content : bytes or numpy.ndarray of uint8
+            Of the voxels from the `first` on; there is nothing in those that are left out.
 
         Raises
         ------
         lacuna.errors.MaskError
-            If there are not as many bytes as voxels, or the mask lies outside the brain.
+            If these are more than the voxels of the page, or the mask lies outside the brain.
         """
-        marks = np.frombuffer(content, np.uint8)
-        if marks.size != np.prod(self.shape):
-            message = f'a drawing has {np.prod(self.shape)} voxels, not {marks.size}'
+        marks, count = np.frombuffer(content, np.uint8), math.prod(self.shape)
+        if not 0 <= first <= count - marks.size:
+            message = f'a drawing has {count} voxels, not {marks.size} from {first} on'
             raise MaskError(message)
-        data = (marks > 0).view(np.uint8).reshape(self.shape, order='F')
-        return self._disconnect(make(data, self.affine), self.space)
+        flat = np.zeros(count, np.uint8)
+        flat[first : first + marks.size] = marks > 0
+        return self._disconnect(make(flat.reshape(self.shape, order='F'), self.affine), self.space)
 
     def dropped(self, name: str, content: bytes) -> Lesion:
         """The lesion in the content of a NIfTI file.

@@ -170,6 +170,14 @@ def test_a_drawing_a_file_and_a_listed_mask(explorer, about, tractogram, synthet
     check_answer(answer, tractogram.disconnect(image), custom)
     assert answer['summary']['streamlines_disconnected'] > 300
 
+    flat = ball.ravel(order='F')
+    marked = np.flatnonzero(flat)
+    part = explorer.answer(flat[marked[0] : marked[-1] + 1].tobytes(), first=marked[0])
+    assert {key: part[key] for key in ('summary', 'bundles', 'atlases')} == {
+        key: answer[key] for key in ('summary', 'bundles', 'atlases')
+    }
+    assert 'mask' not in part
+
     same = explorer.answer(encoded(image), name='lesion.nii.gz')
     np.testing.assert_array_equal(same['mask'], ball.ravel(order='F'))
     assert np.abs(np.array(same['middle']) - (-26, -10, 16)).max() <= 1
@@ -184,8 +192,8 @@ def test_a_drawing_a_file_and_a_listed_mask(explorer, about, tractogram, synthet
         assert found['mask'].sum() > 10
 
 
-def test_nothing_drawn(explorer, about):
-    answer = explorer.answer(bytes(int(np.prod(about['shape']))))
+def test_nothing_drawn(explorer):
+    answer = explorer.answer()
     assert answer['summary']['streamlines_disconnected'] == 0
     assert not answer['map'].any()
     assert not len(answer['lengths'])
@@ -268,7 +276,10 @@ def test_who_is_not_answered(explorer):
             )
         ),
         (405, {'path': 'answer'}),
-        (422, {'path': 'answer', 'body': bytes(10)}),
+        (422, {'path': 'answer', 'body': bytes(3 * 2**20)}),
+        (422, {'path': 'answer?first=902629', 'body': bytes(1)}),
+        (422, {'path': 'answer?first=-1', 'body': bytes(1)}),
+        (422, {'path': f'answer?first={"9" * 5000}', 'body': bytes(1)}),
         (422, {'path': 'answer?row=99', 'body': b''}),
         (422, {'path': 'answer?row=-1', 'body': b''}),
         (422, {'path': 'answer?row=../x', 'body': b''}),
