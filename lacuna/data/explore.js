@@ -426,6 +426,10 @@ async function start() {
     byId('masks').replaceChildren(new Option(`${about.masks.length} masks ...`, ''), ...about.masks.map((name, row) => new Option(name, row)));
     byId('masks').hidden = false;
   }
+  if (about.groups.length) {
+    byId('group').href = about.groups[0][1];
+    byId('group').hidden = false;
+  }
   byId('save').disabled = about.saving === null;
   if (about.saving === null) byId('save').title = 'start lacuna explore with --output-dir to save';
   byId('save-where').textContent = `In ${about.saving}: the mask in masks, and what lacuna run makes of it in derivatives.`;

@@ -24,6 +24,11 @@ from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
 
 _TITLE = 'Lacuna: all lesions'
+#: what stands where a served page asks for places
+AT_A_PLACE = (
+    '<p class="caption">Which lesions are at a place, and whom has it disconnected? <code>lacuna explore</code> with the '
+    'folder of this page shows it here: click a voxel, and see who.</p>'
+)
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,8 @@ def write_group_report(
             sections.append(section('Lesions', _table(rows, output.parent)))
         for space in sorted(sums):
             sections += _map_sections(space, sums[space])
+        if rows:
+            sections.append(section('At a place', AT_A_PLACE))
         if alike := list(similarities(lesions)):
             sections.append(section('Specificity', similarity_html(alike)))
         sections += _atlas_sections(lesions)

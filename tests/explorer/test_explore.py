@@ -1,26 +1,20 @@
 """``lacuna explore`` as it is used: the command in a process of its own, asked by HTTP and by a browser."""
 
-import http.client
 import io
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import urlencode, urlsplit
 from urllib.request import urlopen
 
 import nibabel as nb
 import numpy as np
-import pictures
 import pytest
+from helpers.explorer import Explorer, unframed
 
 import lacuna
-from lacuna.explorer.server import MOST_BYTES
+from lacuna.explorer.pages import MOST_BYTES
 from lacuna.explorer.session import SAMPLE
 from lacuna.images.nifti import encoded, make
 from lacuna.reports.figures.viewer import percent_halves
@@ -29,67 +23,6 @@ ATLAS = 'synthetic100'
 pytestmark = pytest.mark.usefixtures('common_cache')
 #: milliseconds; what a page of this tractogram may take on a machine that does nothing else is 150
 _MOST_MS = 3000
-
-
-class Explorer:
-    """A running ``lacuna explore``."""
-
-    def __init__(self, *arguments, scratch):
-        self.scratch = scratch
-        self.process = subprocess.Popen(
-            [
-                sys.executable,
-                '-m',
-                'lacuna',
-                'explore',
-                *map(str, arguments),
-                '--no-browser',
-                '--nprocs',
-                '1',
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, 'TMPDIR': str(scratch)},
-        )
-        self.address = self.process.stdout.readline().strip()
-        assert self.address, self.process.stderr.read()
-        assert self.process.stdout.readline() == 'Ctrl-C ends it.\n'
-        self.host = urlsplit(self.address).netloc
-        self.path = urlsplit(self.address).path
-
-    def ask(self, path='', body=None, *, method=None, headers=None, root=None):
-        """Status and content of an answer; by default as the page asks."""
-        connection = http.client.HTTPConnection(self.host, timeout=60)
-        method = method or ('GET' if body is None else 'POST')
-        sent = {'Origin': f'http://{self.host}'} if method == 'POST' else {}
-        try:
-            connection.request(method, (root or self.path) + path, body, {**sent, **(headers or {})})
-            with connection.getresponse() as response:
-                return response.status, response.read()
-        finally:
-            connection.close()
-
-    def answer(self, body=b'', **parameters):
-        status, content = self.ask(f'answer?{urlencode(parameters)}' if parameters else 'answer', body)
-        assert status == 200, content
-        return unframed(content)
-
-    def end(self):
-        self.process.send_signal(signal.SIGINT)
-        said = self.process.communicate(timeout=30)
-        return self.process.returncode, *said
-
-
-def unframed(content: bytes) -> dict:
-    size = int.from_bytes(content[:4], 'little')
-    about = json.loads(content[4 : 4 + size])
-    start = 4 + size
-    for name, kind, length in about.pop('arrays'):
-        about[name] = np.frombuffer(content, kind, length, start)
-        start += -(-about[name].nbytes // 4) * 4
-    assert start == len(content)
-    return about
 
 
 @pytest.fixture(scope='module')
@@ -374,15 +307,6 @@ def test_what_stops_it_before_it_starts(lacuna_here, synthetic, tmp_path):
 
 
 # ---------------------------------------------------------------- in a browser
-
-
-@pytest.fixture(scope='module')
-def browser():
-    pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
-    if pictures.CHROMIUM is None:
-        pytest.skip('Chromium is not on the PATH (make chromium)')
-    with pictures.browser() as chromium:
-        yield chromium
 
 
 @pytest.fixture(scope='module')
