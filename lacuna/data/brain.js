@@ -191,11 +191,19 @@ const commonKeys = (moved) => ({
   '?': () => byId('help-page').showModal(),
 });
 
-function listenToKeys(keys, withControl = {}) {
+const TURN = 10; // degrees
+function turn(azimuth, elevation) {
+  nv.setRenderAzimuthElevation((nv.scene.renderAzimuth + azimuth + 360) % 360, Math.min(Math.max(nv.scene.renderElevation + elevation, -90), 90));
+}
+const TURNS = { ArrowLeft: () => turn(-TURN, 0), ArrowRight: () => turn(TURN, 0), ArrowUp: () => turn(0, TURN), ArrowDown: () => turn(0, -TURN) };
+
+function listenToKeys(keys, { control = {} } = {}) {
   document.addEventListener('keydown', (event) => {
     if (document.querySelector('dialog[open]') || event.target.matches('input:not([type=checkbox]):not([type=range]), select')) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    let act = event.ctrlKey || event.metaKey ? withControl[key] : keys[key];
+    let act = keys[key];
+    if (event.shiftKey && key in TURNS) act = TURNS[key];
+    if (event.ctrlKey || event.metaKey) act = control[key];
     // a button is pressed with space, a slider moved with arrows
     if (event.target.matches('button') && key === ' ') act = null;
     if (event.target.matches('input[type=range]') && key.startsWith('Arrow')) act = null;
@@ -206,7 +214,22 @@ function listenToKeys(keys, withControl = {}) {
   }, true);
 }
 
+// a finger is a mouse: by NiiVue's own gestures, one neither draws nor goes where one taps
+function listenToFingers() {
+  const canvas = byId('gl'), kinds = { touchstart: 'mousedown', touchmove: 'mousemove', touchend: 'mouseup', touchcancel: 'mouseup' };
+  for (const [kind, like] of Object.entries(kinds)) {
+    byId('brain').addEventListener(kind, (event) => {
+      if (event.touches.length > 1) return; // two of them zoom
+      event.preventDefault();
+      event.stopPropagation();
+      const { clientX, clientY } = event.changedTouches[0];
+      canvas.dispatchEvent(new MouseEvent(like, { clientX, clientY, bubbles: true, cancelable: true, buttons: like === 'mouseup' ? 0 : 1 }));
+    }, { capture: true, passive: false });
+  }
+}
+
 function listenToPage() {
+  listenToFingers();
   byId('help').onclick = () => byId('help-page').showModal();
   byId('theme').onclick = () => setTheme(document.documentElement.dataset.theme !== 'dark');
   byId('view').onchange = () => { nv.setSliceType(Number(byId('view').value)); redraw({ all: true }); };

@@ -68,7 +68,7 @@ function draw() {
   redraw({ now: true });
   requestAnimationFrame(() => requestAnimationFrame(() => {
     app.timing = { answer, drawn: performance.now() - event };
-    byId('timing').textContent = `numbers after ${answer.toFixed(0)} ms, ${app.slow ? 'slices' : 'picture'} after ${app.timing.drawn.toFixed(0)} ms`;
+    byId('timing').textContent = `numbers ${answer.toFixed(0)} ms, ${app.slow ? 'slices' : 'picture'} ${app.timing.drawn.toFixed(0)} ms`;
     document.body.dataset.drawn = Number(document.body.dataset.drawn ?? 0) + 1;
   }));
 }
@@ -218,7 +218,7 @@ async function point(row) {
 function whereabouts() {
   const { mm, voxel } = crosshair();
   const [x, y, z] = mm.map(Math.round), value = (app.answer?.map[flat(voxel)] ?? 0) / 2;
-  byId('where').textContent = `at ${x}, ${y}, ${z} mm: ${value} % of the streamlines here are cut`;
+  byId('where').textContent = `at ${x}, ${y}, ${z} mm: ${value} % cut`;
 }
 
 // ---------------------------------------------------------------- the lesion
@@ -359,7 +359,7 @@ const KEYS = {
     edited();
   },
   Delete: clear, o: () => byId('file').click(), h: () => byId('hold').click(), w: () => byId('save').click(), c: showCommand,
-  m: () => toggle('show-map'), t: () => toggle('show-streamlines'),
+  n: () => toggle('show-lesion'), m: () => toggle('show-map'), t: () => toggle('show-streamlines'),
   ...commonKeys(moved),
 };
 
@@ -390,7 +390,7 @@ function listen() {
   byId('show-lesion').onchange = () => { showMap(); nv.setDrawOpacity(byId('show-lesion').checked ? 0.9 : 0); };
   byId('show-map').onchange = () => nv.setOpacity(1, byId('show-map').checked ? 0.8 : 0);
   byId('show-streamlines').onchange = () => { lines.visible = lines.hasLines && byId('show-streamlines').checked; redraw({ all: true }); };
-  listenToKeys(KEYS, { z: undo });
+  listenToKeys(KEYS, { control: { z: undo } });
   const brain = byId('brain');
   brain.addEventListener('wheel', (event) => {
     if (tool !== 'sphere') return; // else NiiVue's: through the slices

@@ -11,6 +11,7 @@ import sys
 from urllib.parse import urlencode, urlsplit
 
 import numpy as np
+import psutil
 
 
 class Explorer:
@@ -58,8 +59,12 @@ class Explorer:
         return unframed(content)
 
     def end(self):
+        """Ctrl-C; returns exit code and what was said. No process is left, and no file."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
         self.process.send_signal(signal.SIGINT)
         said = self.process.communicate(timeout=30)
+        assert not psutil.wait_procs(children, timeout=10)[1]
+        assert [path for path in self.scratch.rglob('*') if path.is_file()] == []
         return self.process.returncode, *said
 
 
