@@ -1,77 +1,70 @@
-"""Follow a page of the documentation as a Jupyter notebook: ``python docs/notebooks.py PAGE FOLDER`` keeps it too.
+"""Run a notebook of these pages and keep its pictures: ``python docs/notebooks.py PAGE FOLDER``.
 
-Each ``python`` block of the page is a cell, run in a fresh kernel from top to bottom. In a block with prompts (``>>>``)
-each of them is a cell, and what the kernel shows is compared with what stands below it; ``...`` stands for anything.
+Building the documentation runs them too (`conf.py`).
 """
 
 from __future__ import annotations
 
-import doctest
+import base64
 import os
-import re
 import sys
 from pathlib import Path
 
 import nbformat
+from myst_nb.core.read import read_myst_markdown_notebook
 from nbclient import NotebookClient
 
-_BLOCK = re.compile(r'^```python\n(.*?)^```$', re.DOTALL | re.MULTILINE)
-_SHOWN = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 _LONGEST = 300  # seconds of one cell
 
 
-def cells(page: str) -> list[tuple[str, str]]:
-    r"""The cells of a page, each with what is shown below it.
+def run(page: Path, folder: Path, *, whole: bool = False) -> nbformat.NotebookNode:
+    """Run the cells of a page in a folder, and write their pictures there: ``<page>-1.png``, ...
 
-    >>> cells('```python\na = 1\n```\n```python\n>>> a\n1\n>>> a + 1\n2\n```\n')
-    [('a = 1', ''), ('a', '1'), ('a + 1', '2')]
-    """
-    found = []
-    for block in _BLOCK.findall(page):
-        examples = doctest.DocTestParser().get_examples(block)
-        if examples:
-            found += [(example.source.rstrip(), example.want.rstrip()) for example in examples]
-        else:
-            found.append((block.rstrip(), ''))
-    return found
-
-
-def follow(page: Path, folder: Path) -> nbformat.NotebookNode:
-    """Run the notebook of a page in a folder, without the programs on the PATH; returns it with its outputs.
+    Parameters
+    ----------
+    page : pathlib.Path
+    folder : pathlib.Path
+    whole : bool
+        Run also what the documentation only shows (the tag ``skip-execution``).
 
     Raises
     ------
     nbclient.exceptions.CellExecutionError
         If a cell fails.
-    AssertionError
-        If a cell shows something else than the page.
     """
-    wanted = cells(page.read_text(encoding='utf-8'))
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source, _ in wanted])
-    # pictures in the notebook, whatever draws elsewhere
+    notebook = read_myst_markdown_notebook(page.read_text(encoding='utf-8'))
+    for cell in notebook.cells:
+        tags = cell.metadata.pop('tags', [])
+        if 'skip-execution' in tags and not whole:
+            cell.cell_type = 'raw'
+    # pictures in the notebook, whatever draws elsewhere; the commands of this installation
     env = {name: value for name, value in os.environ.items() if name != 'MPLBACKEND'}
-    env |= {'PATH': '/nowhere', 'IPYTHONDIR': str(folder / '.ipython')}
-    client = NotebookClient(notebook, timeout=_LONGEST, resources={'metadata': {'path': str(folder)}})
-    client.execute(env=env)
-    for (source, want), cell in zip(wanted, notebook.cells, strict=True):
-        found = shown(cell)
-        if want and not doctest.OutputChecker().check_output(f'{want}\n', f'{found}\n', _SHOWN):
-            message = f'{page.name}: {source}\nin the page:\n{want}\nin the notebook:\n{found}'
-            raise AssertionError(message)
+    env['PATH'] = f'{Path(sys.executable).parent}{os.pathsep}{env["PATH"]}'
+    NotebookClient(notebook, timeout=_LONGEST, resources={'metadata': {'path': str(folder)}}).execute(env=env)
+    for number, picture in enumerate(pictures(notebook), start=1):
+        (folder / f'{page.stem}-{number}.png').write_bytes(base64.b64decode(picture))
     return notebook
 
 
-def shown(cell: nbformat.NotebookNode) -> str:
-    """The text that a cell shows."""
-    texts = [output.get('text') or output.get('data', {}).get('text/plain', '') for output in cell.outputs]
-    return '\n'.join(text.rstrip() for text in texts)
+def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """What the cells show, from top to bottom."""
+    return [output for cell in notebook.cells for output in cell.get('outputs', [])]
 
 
-def pictures(notebook: nbformat.NotebookNode) -> int:
-    """How many pictures a notebook shows."""
-    return sum('image/png' in output.get('data', {}) for cell in notebook.cells for output in cell.outputs)
+def pictures(notebook: nbformat.NotebookNode) -> list[str]:
+    """The pictures that the cells show, base64."""
+    found = [output.get('data', {}).get('image/png') for output in outputs(notebook)]
+    return [picture for picture in found if picture]
+
+
+def text(notebook: nbformat.NotebookNode) -> str:
+    """The text that the cells show."""
+    shown = [
+        output.get('text') or output.get('data', {}).get('text/plain', '') for output in outputs(notebook)
+    ]
+    return '\n'.join(each.rstrip() for each in shown)
 
 
 if __name__ == '__main__':
     page, folder = map(Path, sys.argv[1:])
-    nbformat.write(follow(page, folder), folder / f'{page.stem}.ipynb')
+    nbformat.write(run(page, folder), folder / f'{page.stem}.ipynb')

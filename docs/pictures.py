@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import notebooks
 from pages import follow
 from PIL import Image
 
@@ -36,14 +35,13 @@ PICTURES = {
     'group.png': 'derivatives/group.html',
     'nilearn-map.png': 'map.png',
     'nilearn-connections.png': 'connections.png',
-    'notebook-map.png': 'notebook-map.png',
-    'notebook-slices.png': 'notebook-slices.png',
+    'cortex.png': 'one-lesion-3.png',
     # the page that is served of it
     'explore.png': 'tutorial/sourcedata/connectome/synthetic20k.tck',
 }
 #: the pages whose Python draws some of them
 FOLLOWED = (DOCS / 'tutorial.md', DOCS / 'howto/read-outputs.md')
-NOTEBOOK = DOCS / 'howto/notebook.md'
+NOTEBOOK = DOCS / 'tutorials/one-lesion.md'
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 WIDTH = 800  # pixels
 #: how much of a page is shown, in pixels
@@ -123,11 +121,13 @@ def browser() -> Iterator[Browser]:
 
 
 if __name__ == '__main__':
+    import notebooks
+
     with tempfile.TemporaryDirectory() as home:
         # as in the tests: reports without TemplateFlow's templates, figures without windows
         os.environ |= {'TEMPLATEFLOW_HOME': f'{home}/templateflow', 'MPLBACKEND': 'agg'}
         folder = Path(home) / 'study'
         for page in FOLLOWED:
             follow(page, folder)
-        notebooks.follow(NOTEBOOK, folder)
+        notebooks.run(NOTEBOOK, folder)
         draw(folder, DOCS / 'images')

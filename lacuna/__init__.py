@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lacuna.bids.results import load_results
-    from lacuna.execution.execute import run
     from lacuna.execution.result import RunResult
+    from lacuna.execution.start import run
     from lacuna.statistics.analysis import Statistics, stats
     from lacuna.streamlines.lesion import Lesion
     from lacuna.streamlines.tractogram import Tractogram
@@ -26,7 +26,7 @@ _MODULES = {
     'Statistics': 'lacuna.statistics.analysis',
     'Tractogram': 'lacuna.streamlines.tractogram',
     'load_results': 'lacuna.bids.results',
-    'run': 'lacuna.execution.execute',
+    'run': 'lacuna.execution.start',
     'stats': 'lacuna.statistics.analysis',
 }
 

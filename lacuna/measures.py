@@ -214,7 +214,12 @@ def _percent(part: int, whole: int) -> float:
     return 100.0 * part / whole if whole else 0.0
 
 
-def connectivity(pairs: np.ndarray, parcels: int, selected: np.ndarray | None = None) -> np.ndarray:
+def connectivity(
+    pairs: np.ndarray,
+    parcels: int,
+    selected: np.ndarray | None = None,
+    values: np.ndarray | None = None,
+) -> np.ndarray:
     """Count the streamlines that join each pair of parcels: symmetric, without self-connections.
 
     Parameters
@@ -225,26 +230,30 @@ def connectivity(pairs: np.ndarray, parcels: int, selected: np.ndarray | None = 
         Number of parcels.
     selected : numpy.ndarray, optional
         Numbers of the streamlines to count; all by default.
+    values : numpy.ndarray, optional
+        (n,) float, a value of each of these, to be summed instead: in float64, in their order.
 
     Returns
     -------
     numpy.ndarray
-        (parcels, parcels) int64.
+        (parcels, parcels) int64, or float64 with `values`.
 
     Examples
     --------
-    >>> connectivity(np.array([[1, 2], [2, 1], [1, 1], [0, 2]]), 2)
+    >>> pairs = np.array([[1, 2], [2, 1], [1, 1], [0, 2]])
+    >>> connectivity(pairs, 2)
     array([[0, 2],
            [2, 0]])
+    >>> connectivity(pairs, 2, np.array([1, 2]), np.array([0.5, 7]))
+    array([[0. , 0.5],
+           [0.5, 0. ]])
     """
     ends = (pairs if selected is None else pairs[selected]).astype(np.int64)
     width = parcels + 1
-    counts = np.bincount(ends[:, 0] * width + ends[:, 1], minlength=width * width).reshape(width, width)[
-        1:, 1:
-    ]
-    counts = counts + counts.T
-    np.fill_diagonal(counts, 0)
-    return counts
+    found = np.bincount(ends[:, 0] * width + ends[:, 1], values, width * width).reshape(width, width)[1:, 1:]
+    found = found + found.T
+    np.fill_diagonal(found, 0)
+    return found
 
 
 def roi_disconnection(lesion_matrix: np.ndarray, full_matrix: np.ndarray) -> np.ndarray:
@@ -344,6 +353,76 @@ def wilson_interval(
     low = np.where(hits == 0, 0.0 * some, middle - reach)
     high = np.where(hits == totals, 1.0 + 0.0 * some, middle + reach)
     return low, high
+
+
+def effective_number(total: np.ndarray, squares: np.ndarray) -> np.ndarray:
+    """How many streamlines that count the same say as much as weighted ones: ``(sum w)^2 / sum w^2``; 0 for none.
+
+    Parameters
+    ----------
+    total, squares : numpy.ndarray
+        Sums of the weights, and of their squares, of one shape.
+
+    Examples
+    --------
+    >>> effective_number(np.array([3.0, 4.0, 0.0]), np.array([3.0, 10.0, 0.0]))
+    array([3. , 1.6, 0. ])
+    """
+    total, squares = np.asarray(total, float), np.asarray(squares, float)
+    return np.divide(total**2, squares, out=np.zeros(total.shape), where=squares > 0)
+
+
+def percent_interval(
+    cut: np.ndarray, total: np.ndarray, squares: np.ndarray | None = None, confidence: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's interval of the percentage that a lesion cuts; NaN where there is nothing to cut.
+
+    Parameters
+    ----------
+    cut, total : numpy.ndarray
+        Counts (or summed weights) of the disconnected and of all streamlines, of one shape.
+    squares : numpy.ndarray, optional
+        Sums of the squared weights of all streamlines; None for counts. Their `effective_number` is then the number of
+        streamlines.
+    confidence : float
+        Of the interval.
+
+    Returns
+    -------
+    low, high : numpy.ndarray
+        float64, 0 to 100.
+
+    Examples
+    --------
+    >>> low, high = percent_interval(np.array([5, 1.0]), np.array([10, 2.0]), np.array([10, 0.4]))
+    >>> low.round(2), high.round(2)
+    (array([23.66, 23.66]), array([76.34, 76.34]))
+    """
+    if squares is None:
+        low, high = wilson_interval(cut, total, confidence)
+    else:
+        number = effective_number(total, squares)
+        share = np.divide(cut, total, out=np.zeros(number.shape), where=number > 0)
+        low, high = wilson_interval(share * number, number, confidence)
+    return 100.0 * low, 100.0 * high
+
+
+def mean_of(total: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """Divide sums by numbers, or by summed weights; NaN where there is nothing.
+
+    >>> mean_of(np.array([3.0, 0.0]), np.array([2, 0]))
+    array([1.5, nan])
+    """
+    return np.divide(total, number, out=np.full(np.shape(total), np.nan), where=np.asarray(number) > 0)
+
+
+def share_percent(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Percent; NaN where there is nothing.
+
+    >>> share_percent(np.array([1, 0]), np.array([4, 0]))
+    array([25., nan])
+    """
+    return mean_of(100.0 * part, whole)
 
 
 def network_disconnection(
@@ -494,3 +573,32 @@ def path_lengths(full: np.ndarray) -> np.ndarray:
 def _cap(paths: np.ndarray) -> int:
     """Return the steps for a pair that is not joined in the patient: one more than the longest path of the whole."""
     return int(paths[np.isfinite(paths)].max(initial=0)) + 1
+
+
+def mean_and_sd(values: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and standard deviation (n - 1) at each place over those that are not NaN, and how many these are.
+
+    The mean is NaN where there are none, the standard deviation where there are fewer than two.
+
+    Parameters
+    ----------
+    values : sequence of numpy.ndarray
+        Of one shape; summed in this order, in float64.
+
+    Examples
+    --------
+    >>> mean, sd, n = mean_and_sd([np.array([1.0, 5.0]), np.array([3.0, np.nan])])
+    >>> mean.tolist(), sd.round(3).tolist(), n.tolist()
+    ([2.0, 5.0], [1.414, nan], [2, 1])
+    """
+    shape = values[0].shape
+    n, total, squares = np.zeros(shape, int), np.zeros(shape), np.zeros(shape)
+    for each in values:
+        known = ~np.isnan(each)
+        n += known
+        np.add(total, each, out=total, where=known)
+    mean = np.divide(total, n, out=np.full(shape, np.nan), where=n > 0)
+    for each in values:
+        np.add(squares, (each - mean) ** 2, out=squares, where=~np.isnan(each))
+    variance = np.divide(squares, n - 1, out=np.full(shape, np.nan), where=n > 1)
+    return mean, np.sqrt(variance), n

@@ -110,7 +110,7 @@ def pooled_p(values: np.ndarray) -> np.ndarray:
 
 
 def spread(total: np.ndarray, squares: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (of n - 1) of whole numbers, from their sum and the sum of their squares.
+    """Mean and standard deviation (of n - 1) of numbers that are not negative, from their sum and that of their squares.
 
     Both are NaN without numbers, and the deviation is for a single one.
 
@@ -124,7 +124,7 @@ def spread(total: np.ndarray, squares: np.ndarray, n: int) -> tuple[np.ndarray, 
         return mean, np.full(total.shape, np.nan)
     # n * squares - total ** 2 in whole numbers may overflow; the mean is subtracted in double precision
     variance = np.maximum(squares / n - mean**2, 0.0) * (n / (n - 1))
-    return mean, np.sqrt(np.where(variance > 1e-12 * np.maximum(squares / n, 1.0), variance, 0.0))
+    return mean, np.sqrt(np.where(variance > 1e-12 * squares / n, variance, 0.0))
 
 
 def standardised(observed: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:

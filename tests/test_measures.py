@@ -5,11 +5,13 @@ import pytest
 
 from lacuna.measures import (
     disconnection_percent,
+    effective_number,
     higher_order,
     higher_order_statistics,
     network_disconnection,
     outside_support_percent,
     path_lengths,
+    percent_interval,
     roi_disconnection,
     summary_statistics,
     voxel_box,
@@ -106,6 +108,45 @@ def test_wilson_is_that_of_scipy():
         np.testing.assert_allclose(low, [each.low for each in wanted], rtol=0, atol=1e-14)
         np.testing.assert_allclose(high, [each.high for each in wanted], rtol=0, atol=1e-14)
     assert np.isnan(wilson_interval(np.array([0]), np.array([0]))).all()
+
+
+def test_the_interval_of_weights_is_that_of_their_effective_number():
+    from statsmodels.stats.proportion import proportion_confint
+
+    random = np.random.default_rng(0)
+    weights = [random.lognormal(sigma=2, size=size).astype('f4').astype(float) for size in (1, 3, 50, 4000)]
+    cut = [random.random(len(each)) < share for each, share in zip(weights, (1, 0.5, 0, 0.2), strict=True)]
+    parts = np.array([each[hit].sum() for each, hit in zip(weights, cut, strict=True)] + [0.0])
+    total = np.array([each.sum() for each in weights] + [0.0])
+    squares = np.array([(each**2).sum() for each in weights] + [0.0])
+    number = effective_number(total, squares)
+    assert number[[0, 4]].tolist() == [1, 0]
+    assert (number[1:4] < [3, 50, 4000]).all()
+    found = np.stack(percent_interval(parts, total, squares))
+    for row in range(4):
+        share = parts[row] / total[row]
+        wanted = proportion_confint(share * number[row], number[row], method='wilson')
+        np.testing.assert_allclose(found[:, row], 100 * np.array(wanted), rtol=0, atol=1e-10)
+    assert np.isnan(found[:, 4]).all()
+    # equal weights, whichever they are, are counts
+    hits, counts = np.array([0, 3, 7]), np.array([5, 8, 7])
+    np.testing.assert_allclose(
+        percent_interval(0.3 * hits, 0.3 * counts, 0.09 * counts), percent_interval(hits, counts), atol=1e-10
+    )
+
+
+def test_the_interval_covers():
+    """Averaged over all shares: the integral of a binomial probability over an interval is a beta function."""
+    from scipy.special import betainc
+
+    covered = []
+    for number in range(1, 1001):
+        hits = np.arange(number + 1)
+        low, high = wilson_interval(hits, np.full(number + 1, number))
+        parts = betainc(hits + 1, number - hits + 1, [low, high])
+        covered.append((parts[1] - parts[0]).mean())
+    assert min(covered) >= 0.945
+    assert max(covered) <= 0.96
 
 
 def symmetric(rng, parcels, largest):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import lacuna
-from lacuna.bids.derivatives import BIDS_VERSION
+from lacuna.bids.description import BIDS_VERSION
 from lacuna.bids.listing import checked_label, masks_of_folder, masks_of_table
 from lacuna.bids.origins import generated_by
 from lacuna.bids.tables import table_bytes

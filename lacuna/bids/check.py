@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from nibabel.affines import voxel_sizes
 
 import lacuna
+from lacuna.bids.combination import changed_sources
 from lacuna.bids.derivatives import mask_outputs
 from lacuna.bids.failures import find_wanted, one_line
 from lacuna.bids.inputs import find_masks, refuse_results, written_label
@@ -25,7 +26,7 @@ from lacuna.bids.origins import (
     read_links,
     resolve_uri,
 )
-from lacuna.bids.outputs import BASIC_TARGETS, Target, outputs
+from lacuna.bids.outputs import BASIC_TARGETS, COMBINED_TARGETS, Target, outputs, tractogram_dirs
 from lacuna.bids.results import LesionResults, find_results
 from lacuna.bids.sidecars import damage
 from lacuna.errors import InputError, MaskError
@@ -227,7 +228,8 @@ def check_results(
     if not stems:
         message = f'no results found in {root}' + (f' that matches {pattern!r}' if pattern else '')
         raise InputError(message)
-    expected = {*BASIC_TARGETS, *(target for lesion in lesions.values() for target in lesion.found)}
+    basic = COMBINED_TARGETS if tractogram_dirs(root) else BASIC_TARGETS
+    expected = {*basic, *(target for lesion in lesions.values() for target in lesion.found)}
     densities = _check_densities(root, lesions.values(), read_links(root), verify)
     look_at = partial(_result_row, sorted(expected, key=str), densities, verify)
 
@@ -242,6 +244,24 @@ def check_results(
     # once, not for each mask
     doubts = (check_tractogram(each) for lesion in lesions.values() for each in lesion.sidecars.values())
     found.notes += dict.fromkeys(doubt for found_of_one in doubts for doubt in found_of_one)
+    return found
+
+
+def check_all_results(root: Path, **options: Any) -> Check:
+    """Check the results in a folder, and those with each of several tractograms below it.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+    **options
+        Those of `check_results`.
+    """
+    found = check_results(root, **options)
+    for folder in tractogram_dirs(root).values():
+        part = check_results(folder, **options)
+        found.notes += (note for note in part.notes if note not in found.notes)
+        for row in part.rows:
+            found.rows.append(row._replace(cells=(f'{folder.name}/{row.cells[0]}', *row.cells[1:])))
     return found
 
 
@@ -280,6 +300,10 @@ def _result_row(
                 uri if problem == _MISSING else f'{uri} ({problem})'
             )
     mask, stale, doubts = _compare_with_mask(lesion)
+    changed = [name for each in lesion.sidecars.values() for name in changed_sources(lesion.files.root, each)]
+    if changed:
+        since = f'changed since, or missing: {", ".join(dict.fromkeys(changed))}'
+        stale = f'{stale}; {since}' if stale else since
     versions = sorted({str(dig(each, 'SoftwareVersions', 'Lacuna')) for each in lesion.sidecars.values()})
     other = [version for version in versions if version != lacuna.__version__]
     warnings = list(doubts)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from lacuna.bids.mask_files import MaskFile
 from lacuna.bids.origins import generated_by
-from lacuna.bids.outputs import Target, figures_dir, output_name, outputs
+from lacuna.bids.outputs import Target, figures_dir, output_name, outputs, tractogram_dirs
 from lacuna.bids.sidecars import FILES, damage, differences, file_record, place, sidecar_for
 from lacuna.errors import InputError
 from lacuna.utils.files import json_bytes, read_json, remove_leftovers, write_if_changed
 from lacuna.utils.names import sidecar_path
-
-BIDS_VERSION = '1.10.0'
 
 
 def save_outputs(
@@ -44,6 +42,16 @@ def save_outputs(
     list of pathlib.Path
         Paths in the order of the contents.
     """
+    return save_described(root, mask, contents, lambda target: sidecar_for(target, metadata, atlases))
+
+
+def save_described(
+    root: Path,
+    mask: MaskFile,
+    contents: Mapping[Target, bytes | str | Path],
+    describe: Callable[[Target], Mapping[str, Any]],
+) -> list[Path]:
+    """Do what `save_outputs` does, with sidecars that a function returns."""
     paths = {target: root / path for target, path in mask_outputs(mask, contents).items()}
     holders = list(dict.fromkeys(target.recorded_with for target in contents))
     sidecars = {each: sidecar_path(root / path) for each, path in mask_outputs(mask, holders).items()}
@@ -54,7 +62,7 @@ def save_outputs(
         records[target.recorded_with][path.name] = file_record(contents[target])
         place(contents[target], path, sidecars.get(target))
     for holder, path in sidecars.items():
-        content = sidecar_for(holder, metadata, atlases) if holder in contents else before[holder]
+        content = describe(holder) if holder in contents else before[holder]
         if content is not None:
             known = (before[holder] or {}).get(FILES)
             files = {**(known if isinstance(known, dict) else {}), **records[holder]}
@@ -184,4 +192,19 @@ def check_output_dir(root: Path, source: Path | None = None) -> None:
         raise InputError(message)
     if read_json(root / 'dataset_description.json') is not None and 'Lacuna' not in generated_by(root):
         message = f'the output folder {root} holds a dataset that was not made by Lacuna; choose another'
+        raise InputError(message)
+
+
+def check_one_tractogram(root: Path) -> None:
+    """Refuse an output folder with results over several tractograms.
+
+    Raises
+    ------
+    InputError
+    """
+    if found := tractogram_dirs(root):
+        message = (
+            f'the output folder {root} holds the results of a run over several tractograms ({", ".join(found)}); '
+            'choose another folder, or give --connectome-path for each of them'
+        )
         raise InputError(message)

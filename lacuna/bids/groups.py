@@ -28,7 +28,7 @@ LONG_HEADER = ('participant', 'session', 'label', 'run', 'hemisphere', 'feature'
 #: entities that are columns of the long table
 _COLUMNS = {'sub', 'ses', 'label', 'run'}
 #: keys that the sidecars of all rows share, and that the sidecar of the table repeats
-_COMMON = ('Space', 'Tractogram', 'Atlas', 'Parameters')
+_COMMON = ('Space', 'Tractogram', 'Tractograms', 'Atlas', 'Parameters')
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def read_member(member: Member, stream: BinaryIO | None = None) -> Row:
         parts = {'': Values(tuple(matrix.index), (stream.tell(),))}
         stream.write(matrix.to_numpy().tobytes())
     elif member.output.made_from == 'bundles':
-        bundles = read_columns(path, 'bundle')['value']
+        bundles = read_columns(path, 'bundle').iloc[:, 0]  # value, or mean
         parts = {'': Values(tuple(bundles.index), bundles.tolist())}
     elif member.output.extension == '.tsv':
         parcels = read_parcels(path)

@@ -130,7 +130,7 @@ def _indexed(
     if sessions:
         ignore.append(re.compile(rf'^/[^/]*/ses-(?!({"|".join(map(re.escape, sessions))})(/|$))'))
     if filters:
-        found = _asked_of_pybids(root, sessions, ignore, filters)
+        found: Iterable[Path] = _asked_of_pybids(root, sessions, ignore, filters)
     else:
         found = _walked(root.absolute(), '', ignore)
         if sessions:
@@ -156,14 +156,18 @@ def _walked(folder: Path, below: str, ignore: Sequence[re.Pattern[str]]) -> Iter
 
 def _asked_of_pybids(
     root: Path, sessions: Sequence[str], ignore: Sequence[re.Pattern[str]], filters: Mapping[str, Any]
-) -> Iterator[Path]:
+) -> list[Path]:
     """What pybids finds when it is kept from reading anything else."""
     from bids import BIDSLayout, BIDSLayoutIndexer
 
     indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=list(ignore))
     layout = BIDSLayout(root, validate=False, indexer=indexer, config=['bids', 'derivatives'])
     query = {**({'session': list(sessions)} if sessions else {}), **filters}
-    return map(Path, layout.get(return_type='filename', **query))
+    try:
+        return [Path(name) for name in layout.get(return_type='filename', **query)]
+    finally:  # pybids leaves its database open; Python 3.13 warns of that
+        layout.session.close()
+        layout.connection_manager.engine.dispose()
 
 
 def read_filters(path: Path) -> dict[str, Any]:

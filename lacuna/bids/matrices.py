@@ -77,6 +77,8 @@ class Connections(Protocol):
     def by_network(self) -> tuple[list[str], np.ndarray, np.ndarray]: ...
     @property
     def longer_paths(self) -> _Paths: ...
+    @property
+    def mean_lengths(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
 
 
 #: how each output that is made from the ends of streamlines is written
@@ -85,6 +87,9 @@ _WRITERS: dict[str, Callable[[Connections], bytes]] = {
     'mask_matrix': lambda found: matrix_bytes(found.names, found.lesion_matrix),
     'intact_matrix': lambda found: matrix_bytes(found.names, found.full_matrix - found.lesion_matrix),
     'full_matrix': lambda found: matrix_bytes(found.names, found.full_matrix),
+    'mean_length_matrix': lambda found: matrix_bytes(found.names, found.mean_lengths[0]),
+    'mean_length_cut_matrix': lambda found: matrix_bytes(found.names, found.mean_lengths[1]),
+    'mean_length_spared_matrix': lambda found: matrix_bytes(found.names, found.mean_lengths[2]),
     'matrix_statistics': lambda found: json_bytes(found.statistics),
     'roi_disconnection': lambda found: parcels_bytes(found.names, found.roi),
     'parcel_support': lambda found: columns_bytes('region', found.names, found.support),

@@ -42,6 +42,8 @@ class Output:
         The parameters in its sidecar that only some outputs depend on.
     nulls : bool
         Whether it is about null lesions.
+    combined : bool
+        Whether it is over several tractograms.
     """
 
     key: str
@@ -58,6 +60,7 @@ class Output:
     made_from: str | None = None
     parameters: tuple[str, ...] = ()
     nulls: bool = False
+    combined: bool = False
 
 
 @cache
@@ -194,11 +197,27 @@ def connectome_tdi_path(label: str, space: str, resolution: int) -> Path:
     return Path('connectome', f'tractogram-{label}_space-{space}_res-{resolution}_tdi.nii.gz')
 
 
+_OF_TRACTOGRAM = 'tractogram-'
+
 #: outputs that every run makes for a mask
 BASIC_TARGETS = (Target('disconnection_map'), Target('summary'))
 
+#: the same of a run over several tractograms
+COMBINED_TARGETS = (Target('mean_map'), Target('sd_map'), Target('spread_statistics'))
+
 #: additional outputs for the report
 SAMPLE = Target('sample')
+
+
+def tractogram_dir(root: Path, label: str) -> Path:
+    """Return the folder with the results of one of several tractograms: a dataset of its own."""
+    return root / f'{_OF_TRACTOGRAM}{label}'
+
+
+def tractogram_dirs(root: Path) -> dict[str, Path]:
+    """Return the folders with the results of each of several tractograms, by its label; none for a single one."""
+    found = sorted(root.glob(f'{_OF_TRACTOGRAM}*/dataset_description.json'))
+    return {path.parent.name.removeprefix(_OF_TRACTOGRAM): path.parent for path in found}
 
 
 def names_from(kind: str, targets: Sequence[Target]) -> list[str]:

@@ -40,6 +40,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MAP = 'disconnection_map'
+#: instead of it, over several tractograms
+_MEAN_MAP = 'mean_map'
+#: what takes the place of an output over several tractograms
+_COMBINED = {
+    _MAP: _MEAN_MAP,
+    'summary': 'spread_statistics',
+    'roi_disconnection': 'mean_parcels',
+    'bundle_disconnection': 'spread_bundles',
+}
 #: suffixes of the tables that go into group tables
 _COLLECTED = ('parcelstats', 'bundlestats', 'connmatrix')
 #: outputs by the name of their table; parts by region of the statistics of a matrix have separate tables
@@ -54,6 +63,10 @@ _TABLES = {
     'deltasspl': 'parcel_delta_sspl',
     'higherorder': 'higher_order_statistics',
     'nulls': 'null_statistics',
+    'parcelmean': 'mean_parcels',
+    'parcelsd': 'sd_parcels',
+    'bundlemean': 'spread_bundles',
+    'spread': 'spread_statistics',
 }
 
 
@@ -105,7 +118,23 @@ class LesionResults:
     @property
     def bundle_sets(self) -> list[str]:
         """Names of the sets of bundles with a table, usually one."""
-        return sorted(str(each.atlas) for each in self.files if each.key == 'bundle_disconnection')
+        return sorted(
+            str(each.atlas) for each in self.files if each.key == self.key_of('bundle_disconnection')
+        )
+
+    @property
+    def is_combined(self) -> bool:
+        """Whether these results are over several tractograms."""
+        return self.path(_MAP) is None and self.path(_MEAN_MAP) is not None
+
+    @property
+    def map_path(self) -> Path | None:
+        """The disconnection map; over several tractograms, their mean."""
+        return self.path(self.key_of(_MAP))
+
+    def key_of(self, key: str) -> str:
+        """Return the output that takes the place of another over several tractograms; else the same."""
+        return _COMBINED.get(key, key) if self.is_combined else key
 
     def path(self, key: str, atlas: str | None = None) -> Path | None:
         """Return the file of an output; None if it does not exist."""
@@ -113,15 +142,15 @@ class LesionResults:
 
     @property
     def map(self) -> nb.Nifti1Image:
-        """The disconnection map, in percent."""
+        """The disconnection map, in percent; over several tractograms, their mean."""
         import nibabel as nb
 
-        return nb.Nifti1Image.from_filename(self._existing(_MAP))
+        return nb.Nifti1Image.from_filename(self._existing(self.key_of(_MAP)))
 
     @property
     def summary(self) -> dict[str, Any]:
         """The summary statistics; empty if the file is missing or damaged."""
-        path = self.path('summary')
+        path = self.path(self.key_of('summary'))
         return (read_json(path) if path else None) or {}
 
     @cached_property
@@ -145,17 +174,21 @@ class LesionResults:
     def parcels(self, atlas: str, key: str = 'roi_disconnection') -> pd.Series:
         """Return a value by region: the percentage of its streamlines that the lesion cuts.
 
-        With another `key`: ``lesion_load``, ``lesion_probability``, ``network_disconnection`` (by network) or
+        Over several tractograms, this is their mean, and ``sd_parcels`` the standard deviation. With another `key`: ``lesion_load``, ``lesion_probability``, ``network_disconnection`` (by network) or
         ``parcel_delta_sspl``.
         """
-        return read_parcels(self._existing(key, atlas))
+        return read_parcels(self._existing(self.key_of(key), atlas))
 
     def support(self, atlas: str) -> pd.DataFrame:
         """Return the counts behind the percentage of each region, and its interval."""
         return read_columns(self._existing('parcel_support', atlas), 'region')
 
+    def parcel_spread(self, atlas: str) -> pd.DataFrame:
+        """Return ``mean``, ``sd`` and ``n`` of each region over several tractograms."""
+        return read_columns(self._existing('spread_parcels', atlas), 'region')
+
     def bundles(self, name: str | None = None) -> pd.DataFrame:
-        """Return what the lesion cuts of each bundle of the tractogram.
+        """Return what the lesion cuts of each bundle of the tractogram; over several, ``mean``, ``sd`` and ``n``.
 
         Parameters
         ----------
@@ -163,15 +196,14 @@ class LesionResults:
             Of the set of bundles; not needed if there is only one.
         """
         name = name or next(iter(self.bundle_sets), None)
-        return read_columns(self._existing('bundle_disconnection', name), 'bundle')
+        return read_columns(self._existing(self.key_of('bundle_disconnection'), name), 'bundle')
 
     @cached_property
     def metadata(self) -> Mapping[str, Any]:
         """The sidecar of the map."""
         if self.given is not None:
             return self.given
-        path = self.path(_MAP)
-        return (read_json(sidecar_path(path)) if path else None) or {}
+        return (read_json(sidecar_path(self.map_path)) if self.map_path else None) or {}
 
     @property
     def mask_source(self) -> MaskSource:
@@ -283,7 +315,7 @@ class Results(Sequence[LesionResults]):
 
     def with_map(self) -> list[LesionResults]:
         """Return the lesions whose map exists."""
-        return [lesion for lesion in self if lesion.path(_MAP)]
+        return [lesion for lesion in self if lesion.map_path]
 
     def table(self, name: str, atlas: str | None = None) -> pd.DataFrame:
         """Return a table with a row for each lesion, as ``lacuna collect`` writes it, for all sessions and labels.
@@ -294,7 +326,8 @@ class Results(Sequence[LesionResults]):
         ----------
         name : str
             ``parcels``, ``bundles``, ``load``, ``probability``, ``networks``, ``deltasspl``, ``higherorder``,
-            ``nulls``, ``summary``, ``matrixstatistics``, or one of the parts of the last, such as ``degreeloss``.
+            ``nulls``, ``summary``, ``matrixstatistics``; over several tractograms ``parcelmean``, ``parcelsd``,
+            ``bundlemean`` or ``spread``; or one of the parts of the last, such as ``degreeloss``.
         atlas : str, optional
             Of the atlas, or of the bundles; not needed if there is only one.
 

@@ -27,6 +27,8 @@ _NOT_BIDS = """\
 /sub-*/figures
 /group.html
 /group_*
+# Each is a dataset of its own: the results with one of several tractograms.
+/tractogram-*
 """
 RESULTS = '# Results: to check them, leave out all that follows, and use the schema of the documentation of Lacuna.\n'
 
@@ -175,22 +177,26 @@ def _name_check() -> dict[str, Any]:
 
 def _sidecar_rules() -> Iterator[tuple[str, dict[str, Any]]]:
     having = [output for output in _results() if output.sidecar]
+    of_one = [output for output in having if not output.combined]
+    of_several = [output for output in having if output.combined]
     for name, selector, fields in (
         ('Result', _RESULT, (*_COMMON, 'LacunaMask')),
-        ('ResultOnGrid', _pattern(*(each for each in having if each.scope == 'space')), _GRID),
+        ('ResultWithOne', _pattern(*of_one), ('LacunaTractogram',)),
+        ('ResultOverSeveral', _pattern(*of_several), ('LacunaTractograms', 'LacunaSourceSHA256')),
+        ('ResultOnGrid', _pattern(*(each for each in having if each.scope == 'space')), ('Resolution',)),
+        ('Ratio', _pattern(*(each for each in of_one if each.scope == 'space')), ('LacunaDenominator',)),
         ('ResultOfAtlas', _pattern(*(each for each in having if each.scope == 'atlas')), ('LacunaAtlas',)),
         ('ResultWithUnits', _pattern(*(each for each in having if each.units)), ('Units',)),
-        ('Connectome', 'datatype == "connectome"', (*_COMMON, 'Resolution', 'Units')),
+        ('Connectome', 'datatype == "connectome"', (*_COMMON, 'LacunaTractogram', 'Resolution', 'Units')),
     ):
         yield name, {'selectors': [_DERIVATIVE, selector], 'fields': dict.fromkeys(fields, 'required')}
 
 
 #: fields that the sidecars of all results have
 _COMMON = (
-    *('Description', 'Sources', 'LacunaSpace', 'SpatialReference', 'LacunaTractogram', 'LacunaParameters'),
+    *('Description', 'Sources', 'LacunaSpace', 'SpatialReference', 'LacunaParameters'),
     *('SoftwareVersions', 'LacunaCommandLine', 'LacunaFiles'),
 )
-_GRID = ('Resolution', 'LacunaDenominator')
 
 
 def _association(output: Output) -> dict[str, Any]:
@@ -225,6 +231,7 @@ def _table(**fields: Mapping[str, Any]) -> dict[str, Any]:
 _TEXT = {'type': 'string', 'minLength': 1}
 _SHA256 = {'type': 'string', 'pattern': '^[0-9a-f]{64}$'}
 _COUNT = {'type': 'integer', 'minimum': 0}
+_TRACTOGRAM = _table(Name=_TEXT, Space=_TEXT, SHA256=_SHA256, StreamlineCount=_COUNT)
 
 #: fields of sidecars that BIDS does not have, or not in this form
 _METADATA = {
@@ -232,7 +239,17 @@ _METADATA = {
     'LacunaTractogram': _field(
         'Tractogram',
         'The normative tractogram: its name, space, checksum of the file, and number of streamlines.',
-        **_table(Name=_TEXT, Space=_TEXT, SHA256=_SHA256, StreamlineCount=_COUNT),
+        **_TRACTOGRAM,
+    ),
+    'LacunaTractograms': _field(
+        'Tractograms', 'The tractograms that a result is over.', type='array', items=_TRACTOGRAM, minItems=1
+    ),
+    'LacunaSourceSHA256': _field(
+        'SourceSHA256',
+        'Checksum of each result that was combined, by its BIDS URI.',
+        type='object',
+        additionalProperties=_SHA256,
+        minProperties=1,
     ),
     'LacunaMask': _field(
         'Mask',

@@ -53,7 +53,24 @@ def sidecar_for(
         known = atlas.get('Parameters', {})
         if own := {name: known[name] for name in outputs()[target.key].parameters if name in known}:
             sidecar['Parameters'] = {**metadata.get('Parameters', {}), **own}
+    if sidecar.get('Units') == _COUNTS:
+        sidecar['Units'] = units_of_sums(sidecar)
     return sidecar
+
+
+def units_of_sums(sidecar: Mapping[str, Any]) -> str:
+    """The units of what is summed over streamlines: their number, or weights."""
+    weighted = 'weights' if dig(sidecar, *_WEIGHTS) else _COUNTS
+    measures = {'invlength': f'{weighted} per mm', 'invnodevol': f'{weighted} per voxel'}
+    return measures.get(str(dig(sidecar, *_MEASURE)), weighted)
+
+
+#: units of numbers of streamlines
+_COUNTS = 'streamlines'
+_WEIGHTS = ('Tractogram', 'Weights', 'SHA256')
+_SHORTEST = ('Parameters', 'MinLength')
+_LONGEST = ('Parameters', 'MaxLength')
+_MEASURE = ('Parameters', 'EdgeMeasure')
 
 
 _BINARIZE = ('Parameters', 'Binarize')
@@ -63,6 +80,7 @@ _ASSIGNMENT = ('Parameters', 'EndpointAssignment')
 _IDENTITY = {
     ('Tractogram', 'SHA256'): 'content of the tractogram (sha256)',
     ('Tractogram', 'Space'): 'space of the tractogram',
+    ('Tractograms',): 'tractograms',
     ('Tractogram', 'MovedWith', 'SHA256'): 'transform of the streamlines (sha256)',
     ('Mask', 'SHA256'): 'content of the mask (sha256)',
     ('Space',): 'space',
@@ -71,6 +89,10 @@ _IDENTITY = {
     ('Atlas', 'SHA256'): 'content of the atlas (sha256)',
     _BINARIZE: 'value above which a mask is lesion',
     _ASSIGNMENT: 'rule for the ends of streamlines',
+    _WEIGHTS: 'weights of the streamlines (sha256)',
+    _SHORTEST: 'shortest length of a streamline (mm)',
+    _LONGEST: 'longest length of a streamline (mm)',
+    _MEASURE: 'measure of connections',
     ('Parameters', 'SparedThreshold'): 'percent spared of a connection that remains',
     ('NullLesions', 'Count'): 'number of null lesions',
     ('NullLesions', 'Seed'): 'seed of null lesions',
@@ -81,7 +103,14 @@ _IDENTITY = {
 }
 
 #: defaults for what a sidecar does not state
-_UNSAID: dict[tuple[str, ...], Any] = {_BINARIZE: 'none', _ASSIGNMENT: 'radial'}
+_UNSAID: dict[tuple[str, ...], Any] = {
+    _BINARIZE: 'none',
+    _ASSIGNMENT: 'radial',
+    _WEIGHTS: 'none',
+    _SHORTEST: 'none',
+    _LONGEST: 'none',
+    _MEASURE: 'count',
+}
 
 
 def differences(on_disk: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

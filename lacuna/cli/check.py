@@ -40,7 +40,7 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check, and print the table; return 1 if something has to be done."""
-    from lacuna.bids.check import check_masks, check_results, holds_results
+    from lacuna.bids.check import check_all_results, check_masks, holds_results
     from lacuna.bids.tables import table_bytes
     from lacuna.utils.files import write_if_changed
 
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         )
         raise InputError(message)
     if holds_results(root):
-        found = check_results(root, pattern=args.pattern, verify=args.verify, show_progress=True)
+        found = check_all_results(root, pattern=args.pattern, verify=args.verify, show_progress=True)
     else:
         found = check_masks(
             root,

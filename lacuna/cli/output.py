@@ -28,6 +28,11 @@ _SHOWN = {
     'summary': 'summary',
     'disconnection_matrix': 'matrix',
     'roi_disconnection': 'table',
+    'mean_map': 'mean map',
+    'sd_map': 'map of standard deviations',
+    'spread_statistics': 'summary',
+    'spread_parcels': 'table',
+    'spread_bundles': 'bundles',
 }
 
 
@@ -73,6 +78,10 @@ def print_plan(plan: RunPlan) -> None:
 def print_result(result: RunResult, *, verbose: int = 0) -> None:
     """Print what failed, a table of the lesions, and where the results are; with `verbose`, each path."""
     finished, failed, paths = result.finished, len(result.failures), result.paths
+    for label, each in result.tractograms.items():
+        for subject, reason in each.missing_reports.items():
+            print(f'lacuna: {label}: sub-{subject}: no report: {reason}', file=sys.stderr)
+        print(f'with {label}: {_done(each)}')
     if failed:
         see = f'; see {paths.failures}' if paths.failures else ''
         print(f'lacuna: {failed} of {len(finished) + failed} masks failed{see}', file=sys.stderr)
@@ -88,25 +97,32 @@ def print_result(result: RunResult, *, verbose: int = 0) -> None:
             print(f'report: {page}')
     elif paths.reports:
         print(f'reports: {paths.output_dir}/sub-*.html')
-    new = sum(mask.is_new for mask in finished)
-    plural = 's' if len(finished) != 1 else ''
-    print(f'{len(finished)} mask{plural} done ({new} now); results in {paths.output_dir}')
+    over = f'over {len(result.tractograms)} tractograms: ' if result.tractograms else ''
+    print(f'{over}{_done(result)}')
+
+
+def _done(result: RunResult) -> str:
+    finished, new = len(result.finished), sum(mask.is_new for mask in result.finished)
+    plural = 's' if finished != 1 else ''
+    return f'{finished} mask{plural} done ({new} now); results in {result.paths.output_dir}'
 
 
 def _print_table(result: RunResult) -> None:
-    """Print the finished lesions with the main numbers of their summaries."""
+    """Print the finished lesions with the main numbers of their summaries; the last is what tractograms differ by."""
     from lacuna.utils.files import read_json
 
-    rows = []
+    rows, several = [], bool(result.tractograms)
+    cut = 'streamlines_disconnected_pct'
+    keys = ('mask_volume_mm3', *((f'{cut}_mean', f'{cut}_sd') if several else (cut,)))
     for mask in result.finished:
-        if summary := read_json(mask.outputs[Target('summary')]):
-            volume, cut = summary.get('mask_volume_mm3'), summary.get('streamlines_disconnected_pct')
-            numbers = (volume / 1000 if volume is not None else None, cut)
+        if summary := read_json(mask.outputs[Target('spread_statistics' if several else 'summary')]):
+            volume, *percents = (summary.get(key) for key in keys)
+            numbers = (volume / 1000 if volume is not None else None, *percents)
             shown = ['n/a' if number is None else f'{number:.2f}' for number in numbers]
             rows.append((mask.stem, *shown, str(len(mask.warnings))))
     if not rows:
         return
-    head = ('lesion', 'ml', '% cut', 'warnings')
+    head = ('lesion', 'ml', '% cut', *(['sd'] if several else []), 'warnings')
     shown_rows = [head, *rows[:_MOST_ROWS]]
     widths = [max(map(len, column)) for column in zip(*shown_rows, strict=True)]
     for name, *cells in shown_rows:

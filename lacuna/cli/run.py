@@ -8,11 +8,13 @@ from typing import Any
 
 from lacuna.cli.output import print_plan, print_result, set_up_logging
 from lacuna.errors import EXIT_DONE, EXIT_FAILED, InputError
-from lacuna.execution.config import ENGINES, ON_EMPTY, REPORTS, RunConfig, config_of, read_settings
-from lacuna.execution.execute import prepare, run_config
+from lacuna.execution.config import ENGINES, ON_EMPTY, REPORTS, RunConfig, read_settings
+from lacuna.execution.execute import prepare
 from lacuna.execution.pools import Pools
+from lacuna.execution.several import SeveralConfig, any_config, check_several_dir
+from lacuna.execution.start import run_any
 from lacuna.images.spaces import RESOLUTIONS, SPACES
-from lacuna.streamlines.endpoints import RULES
+from lacuna.streamlines.endpoints import EDGE_MEASURES, RULES
 from lacuna.streamlines.null_settings import WITHIN
 from lacuna.utils.cache import cache_dir
 from lacuna.utils.cache_contents import using
@@ -48,9 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--connectome-path',
         type=Path,
+        action='append',
         metavar='TRACTOGRAM',
         help='normative tractogram (.tck, .trk, .trk.gz, .trx), a folder of them, one a bundle, or the name of a fetched '
-        'connectome',
+        'connectome; given several times: results with each, and mean and standard deviation over them',
     )
     parser.add_argument(
         '--config',
@@ -116,6 +119,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="points for each step of a streamline (default: MRtrix3's rule)",
     )
     spaces.add_argument(
+        '--connectome-weights',
+        metavar='FILE|FIELD',
+        help='text file with a weight for each streamline (from tcksift2), or name of the values of the streamlines in a '
+        '.trx',
+    )
+    for option, what in (('--min-length', 'shorter'), ('--max-length', 'longer')):
+        spaces.add_argument(
+            option, type=float, metavar='MM', help=f'leave out {what} streamlines, as tckedit would'
+        )
+    spaces.add_argument(
         '--engine',
         choices=ENGINES,
         help=_default('engine', 'what computes the results; both give the same'),
@@ -159,6 +172,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--compute-higher-order',
         action='store_true',
         help='write how much longer the paths between parcels get',
+    )
+    atlases.add_argument(
+        '--compute-mean-lengths',
+        action='store_true',
+        help='write the mean lengths of the connections, and of what is cut and spared of them',
+    )
+    atlases.add_argument(
+        '--edge-measure',
+        choices=EDGE_MEASURES,
+        help=_default(
+            'edge_measure',
+            'sum of a connection: of weights, 1 each by default; of these by length; or by the size of the parcels',
+        ),
     )
     atlases.add_argument(
         '--spared-threshold',
@@ -264,16 +290,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run ``lacuna run snm``; return the exit code."""
     config = make_config(args)
-    set_up_logging(config.verbose)
-    if config.dry_run:
-        with using(cache_dir()), Pools(config) as pools:
-            plan = prepare(config, pools, show=True)
-        print_plan(plan)
-        return EXIT_FAILED if plan.failed else EXIT_DONE
+    common = config.common if isinstance(config, SeveralConfig) else config
+    set_up_logging(common.verbose)
+    if common.dry_run:
+        return _show_plans(config)
     with stopped_by_sigterm():
-        result = run_config(config, show=True)
-    print_result(result, verbose=config.verbose)
+        result = run_any(config, show=True)
+    print_result(result, verbose=common.verbose)
     return result.exit_code
+
+
+def _show_plans(config: RunConfig | SeveralConfig) -> int:
+    """Print what would be done; with several tractograms, for each of them."""
+    if isinstance(config, SeveralConfig):
+        check_several_dir(config.output_dir)
+    failed = False
+    for each in config.runs.values() if isinstance(config, SeveralConfig) else [config]:
+        with using(cache_dir()), Pools(each) as pools:
+            plan = prepare(each, pools, show=True)
+        if each is not config:
+            print(f'{each.output_dir}:')
+        print_plan(plan)
+        failed |= bool(plan.failed)
+    return EXIT_FAILED if failed else EXIT_DONE
 
 
 def _default(name: str, text: str) -> str:
@@ -281,7 +320,7 @@ def _default(name: str, text: str) -> str:
     return f'{text} (default: {RunConfig.__dataclass_fields__[name].default})'
 
 
-def make_config(args: argparse.Namespace) -> RunConfig:
+def make_config(args: argparse.Namespace) -> RunConfig | SeveralConfig:
     """Return the settings of ``--config``, if given, overridden by the arguments; paths are absolute.
 
     Raises
@@ -295,4 +334,4 @@ def make_config(args: argparse.Namespace) -> RunConfig:
     if 'connectome_path' not in values:
         message = 'name the tractogram with --connectome-path'
         raise InputError(message)
-    return config_of(values)
+    return any_config(values)

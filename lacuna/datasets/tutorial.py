@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lacuna import __version__
-from lacuna.bids.derivatives import BIDS_VERSION
+from lacuna.bids.description import BIDS_VERSION
 from lacuna.bids.tables import table_bytes
 from lacuna.datasets.synthetic.anatomy import brain_mask, gray_matter
 from lacuna.datasets.synthetic.bundles import Bundle, simulate_bundles

@@ -20,13 +20,15 @@ from lacuna.images.atlases import Parcellation
 from lacuna.interfaces.bids import DerivativesDataSink, SaveFile
 from lacuna.interfaces.connectivity import NumberStreamlines
 from lacuna.interfaces.images import PrepareRegions
+from lacuna.streamlines.endpoints import EDGE_MEASURES
 from lacuna.streamlines.null_settings import NullSettings
 from lacuna.workflows.bundles import init_bundle_set_wf
 from lacuna.workflows.connectivity import init_parcellation_wf
 from lacuna.workflows.connectome import init_alignment_wf, init_connectome_wf
 from lacuna.workflows.nulls import init_null_wf
 from lacuna.workflows.resources import SMALL, of_streamlines
-from lacuna.workflows.snm import engine_fields, init_snm_wf
+from lacuna.workflows.selection import ENGINE_FIELDS
+from lacuna.workflows.snm import init_snm_wf
 
 #: outputs that are of the sample of streamlines
 _SAMPLED = {SAMPLE.key, 'sample_bundles'}
@@ -102,8 +104,10 @@ def init_space_wf(
     workflow = Workflow(name=name)
     config, info = plan.config, plan.tractogram.info
     shared: dict[str, Any] = {'omp_nthreads': nprocs, 'mem_gb': mem_gb}
-    tractogram = pe.Node(niu.IdentityInterface(fields=['tracks']), name='tractogram')
+    tractogram = pe.Node(niu.IdentityInterface(fields=['tracks', 'weighting']), name='tractogram')
     tractogram.inputs.tracks = str(plan.tractogram.tracks)
+    tractogram.inputs.weighting = str(plan.tractogram.weighting_path())
+    weighted, limited = plan.tractogram.weights is not None, plan.tractogram.is_limited
     # where the streamlines come from: the node, and its field
     tracks, field = tractogram, 'tracks'
     aligned = plan.alignment(space)
@@ -122,6 +126,8 @@ def init_space_wf(
         resolution=config.output_resolution,
         tck_upsample=config.tck_upsample,
         engine=config.engine,
+        weighted=weighted,
+        limited=limited and config.engine == 'mrtrix',
         index_directory=plan.index_directory(space) if config.engine == 'index' else None,
         cached_tdi=plan.cached_tdi(space),
         streamlines_total=plan.tractogram.streamlines_total,
@@ -136,6 +142,7 @@ def init_space_wf(
     )
     workflow.connect([
         (tracks, connectome, [(field, 'inputnode.tracks')]),
+        (tractogram, connectome, [('weighting', 'inputnode.weighting')]),
         (connectome, publish, [('outputnode.full_tdi', 'in_file')]),
     ])  # fmt: skip
 
@@ -145,6 +152,9 @@ def init_space_wf(
         to_assign = engine_source
     else:
         numbers = pe.Node(NumberStreamlines(count=info.count), name='numbers', mem_gb=mem_gb)
+        workflow.connect([(tractogram, numbers, [('weighting', 'weighting')])])
+        if limited:
+            workflow.connect([(numbers, connectome, [('out_file', 'inputnode.numbers')])])
         engine_source = (numbers, 'out_file', 'inputnode.numbers')
         to_assign = (tracks, field, 'inputnode.tracks')
 
@@ -181,7 +191,8 @@ def init_space_wf(
             **shared,
         )
         part.inputs.inputnode.table = str(bundle_table(plan.bundles, plan.cache))
-        part.inputs.inputnode.streamlines_total = plan.tractogram.streamlines_total
+        part.inputs.inputnode.streamlines_total = info.count
+        workflow.connect([(tractogram, part, [('weighting', 'inputnode.weighting')])])
         sources = [(tracks, field, 'tracks'), (connectome, 'outputnode.full_tdi', 'full_tdi')]
         if config.engine == 'index':
             sources = [(connectome, 'outputnode.index', 'index')]
@@ -198,6 +209,8 @@ def init_space_wf(
             binarize=config.binarize,
             networks={each.atlas.name: each.networks for each in atlases.parcellations},
             spared_threshold=config.spared_threshold,
+            edge_measure=config.edge_measure,
+            weighted=weighted,
             nulls=plan.nulls,
             omp_nthreads=omp_nthreads,
             mem_gb=mem_gb,
@@ -205,10 +218,10 @@ def init_space_wf(
         )
         workflow.connect([
             (tracks, one, [(field, 'inputnode.tracks')]),
+            (tractogram, one, [('weighting', 'inputnode.weighting')]),
             (connectome, one, [(f'outputnode.{each}', f'inputnode.{each}') for each in ('full_tdi', 'streamlines_total')]),
         ])  # fmt: skip
-        if engine_fields(config.engine, numbered=_numbered(job)):
-            workflow.connect(engine_source[0], engine_source[1], one, engine_source[2])
+        workflow.connect(engine_source[0], engine_source[1], one, engine_source[2])
         for entry in _tables_of(job):
             workflow.connect(*tables[entry], one, f'inputnode.{entry}')
     return workflow
@@ -233,11 +246,6 @@ def _tables_of(job: MaskJob) -> list[str]:
     return [f'{kind}_{name}' for kind in ('endpoints', 'regions', 'bundles') for name in job.names_from(kind)]
 
 
-def _numbered(job: MaskJob) -> bool:
-    """Whether the numbers of the streamlines that a mask cuts are needed."""
-    return bool(job.names_from('endpoints') or job.names_from('bundles'))
-
-
 def init_mask_wf(
     job: MaskJob,
     *,
@@ -247,6 +255,8 @@ def init_mask_wf(
     binarize: float | None = None,
     networks: Mapping[str, Sequence[str]] = MappingProxyType({}),
     spared_threshold: float = 50.0,
+    edge_measure: str = EDGE_MEASURES[0],
+    weighted: bool = False,
     nulls: NullSettings | None = None,
     omp_nthreads: int = 1,
     mem_gb: float = 1.0,
@@ -261,16 +271,16 @@ def init_mask_wf(
         Root of the derivative dataset.
     nulls : lacuna.streamlines.null_settings.NullSettings, optional
         How null lesions are made, if outputs about them are missing.
-    engine, tck_upsample, binarize, networks, spared_threshold, omp_nthreads, mem_gb, name
+    engine, tck_upsample, binarize, networks, spared_threshold, edge_measure, weighted, omp_nthreads, mem_gb, name
         See :func:`lacuna.workflows.snm.init_snm_wf`.
 
     Inputs
     ------
-    tracks, full_tdi, streamlines_total, index, numbers, endpoints_<atlas>, regions_<atlas>, bundles_<name>
+    tracks, full_tdi, streamlines_total, weighting, index, numbers, endpoints_<atlas>, regions_<atlas>, bundles_<name>
         See :func:`lacuna.workflows.snm.init_snm_wf`.
     """
     workflow = Workflow(name=name)
-    fields = ['tracks', 'full_tdi', 'streamlines_total', *engine_fields(engine, numbered=_numbered(job))]
+    fields = ['tracks', 'full_tdi', 'streamlines_total', 'weighting', *ENGINE_FIELDS[engine]]
     fields += _tables_of(job)
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     plain = [target for target in job.missing if not target.nulls]
@@ -282,6 +292,8 @@ def init_mask_wf(
         connectivity=list(dict.fromkeys(each.key for each in plain if each.made_from == 'endpoints')),
         networks=networks,
         spared_threshold=spared_threshold,
+        edge_measure=edge_measure,
+        weighted=weighted,
         load=names_from('regions', plain),
         bundles=names_from('bundles', plain),
         most_sampled=MOST_SAMPLED if {each.key for each in job.missing} & _SAMPLED else 0,
@@ -316,6 +328,7 @@ def init_mask_wf(
             settings=nulls,
             targets=about_nulls,
             networks=networks,
+            edge_measure=edge_measure,
             packed=job.packed,
             omp_nthreads=omp_nthreads,
         )

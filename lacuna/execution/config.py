@@ -15,8 +15,9 @@ from lacuna.errors import InputError, shorten
 from lacuna.execution.plugins.file import PluginChoice, read_plugin
 from lacuna.images.masks import check_threshold
 from lacuna.images.spaces import RESOLUTIONS, world_space
-from lacuna.streamlines.endpoints import RULES
+from lacuna.streamlines.endpoints import EDGE_MEASURES, RULES
 from lacuna.streamlines.files.bundle_tables import OWN_GROUPS, check_bundles_label
+from lacuna.streamlines.lengths import check_length_limits
 from lacuna.streamlines.null_settings import NEED_REFERENCE, WITHIN, NullSettings
 from lacuna.utils.names import check_name
 
@@ -28,6 +29,7 @@ CONNECTION_SETTINGS = (
     'compute_roi_disconnection',
     'compute_networks',
     'compute_higher_order',
+    'compute_mean_lengths',
 )
 #: instead of a table of bundles, do without
 NO_BUNDLES = 'none'
@@ -49,6 +51,10 @@ class RunConfig:
     output_dir : pathlib.Path
     connectome_path : pathlib.Path
         Tractogram.
+    connectome_weights : str or None
+        Text file with a weight for each streamline, or the name of the values of the streamlines in a ``.trx``.
+    min_length, max_length : float or None
+        Look only at streamlines of these lengths, mm.
     connectome_space, mask_space : str or None
         Names of the spaces; None to find them out.
     participants, sessions : tuple of str
@@ -73,6 +79,10 @@ class RunConfig:
         Whether to make the table and the matrix of the networks of the parcels.
     compute_higher_order : bool
         Whether to make the matrices and the table of shortest paths that get longer.
+    compute_mean_lengths : bool
+        Whether to make the matrices of mean lengths: of all streamlines, of those cut, and of those spared.
+    edge_measure : str
+        What is summed over the streamlines between two parcels, see :class:`lacuna.streamlines.connections.Connections`.
     spared_threshold : float
         Percent of a connection that has to be spared for a path to lead along it.
     assignment : str
@@ -124,6 +134,9 @@ class RunConfig:
     source: Path
     output_dir: Path
     connectome_path: Path
+    connectome_weights: str | None = None
+    min_length: float | None = None
+    max_length: float | None = None
     connectome_space: str | None = None
     mask_space: str | None = None
     participants: tuple[str, ...] = ()
@@ -139,6 +152,8 @@ class RunConfig:
     lesion_load: bool = False
     compute_networks: bool = False
     compute_higher_order: bool = False
+    compute_mean_lengths: bool = False
+    edge_measure: str = EDGE_MEASURES[0]
     spared_threshold: float = 50.0
     assignment: str = RULES[0]
     bundles: tuple[str, ...] = ()
@@ -170,6 +185,7 @@ class RunConfig:
             ('on_empty', ON_EMPTY),
             ('report', REPORTS),
             ('assignment', RULES),
+            ('edge_measure', EDGE_MEASURES),
             ('null_within', WITHIN),
             ('output_resolution', RESOLUTIONS),
         ):
@@ -188,7 +204,8 @@ class RunConfig:
                 'matrices and parcel tables need an atlas: name one with --parcel-atlases or --custom-parcellation'
                 if wanted
                 else 'nothing is computed from the atlas: add --compute-roi-disconnection, '
-                '--compute-disconnectivity-matrix, --lesion-load, --compute-networks or --compute-higher-order'
+                '--compute-disconnectivity-matrix, --lesion-load, --compute-networks, --compute-higher-order '
+                'or --compute-mean-lengths'
             )
             raise InputError(message)
         if not 0 < self.spared_threshold <= 100:
@@ -217,6 +234,7 @@ class RunConfig:
             message = 'give --dask-scheduler or --use-plugin, not both'
             raise InputError(message)
         check_threshold(self.binarize)
+        check_length_limits(self.min_length, self.max_length)
         if self.tck_upsample is not None and not 1 <= self.tck_upsample <= _MOST_UPSAMPLE:
             message = f'tck_upsample is {self.tck_upsample}; give a whole number from 1 to {_MOST_UPSAMPLE}'
             raise InputError(message)
@@ -294,6 +312,9 @@ class RunConfig:
         words = ['lacuna', 'run', 'snm', str(self.source), str(self.output_dir)]
         options = {
             '--connectome-path': self.connectome_path,
+            '--connectome-weights': self.connectome_weights,
+            '--min-length': self.min_length,
+            '--max-length': self.max_length,
             '--connectome-space': self.connectome_space,
             '--mask-space': self.mask_space,
             '--participant-label': participant,
@@ -318,6 +339,8 @@ class RunConfig:
                 words.append(f'--{name.replace("_", "-")}')
         if self.compute_higher_order:
             words += ['--spared-threshold', f'{self.spared_threshold:g}']
+        if self.edge_measure != EDGE_MEASURES[0]:
+            words += ['--edge-measure', self.edge_measure]
         if self.assignment != RULES[0]:
             words += ['--assignment', self.assignment]
         if self.bundles:
@@ -364,6 +387,10 @@ def config_of(values: Mapping[str, Any]) -> RunConfig:
         settings[name] = (str(given),) if isinstance(given, (str, Path)) else tuple(map(str, given))
     if (source := settings['bundles'][:1]) and source[0] not in (OWN_GROUPS, NO_BUNDLES):
         settings['bundles'] = (str(_absolute(source[0])), *settings['bundles'][1:])
+    if (weights := settings.get('connectome_weights')) is not None:
+        path = _absolute(weights)
+        # else the name of values in a .trx; a file that is not there is named as it was given
+        settings['connectome_weights'] = str(path if path.is_file() else weights)
     settings['null_tissues'] = tuple(str(_absolute(path)) for path in settings.get('null_tissues', ()))
     settings['custom_parcellations'] = tuple(
         (name, str(Path(image).absolute()), str(Path(labels).absolute()), space)
@@ -421,7 +448,9 @@ def read_settings(path: Path) -> dict[str, Any]:
         if name not in fields:
             message = f"the settings {path} name '{name}', which is no setting of this version"
             raise InputError(message)
-        if not _is_a(value, str(fields[name].type).removesuffix(' | None')):
+        # of a run over several tractograms, a list
+        given = value if name == 'connectome_path' and isinstance(value, list) else [value]
+        if not all(_is_a(each, str(fields[name].type).removesuffix(' | None')) for each in given):
             message = f'the settings {path}: {name} is {shorten(value)}; expected {fields[name].type}'
             raise InputError(message)
     return values

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from lacuna.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, InputError
-from lacuna.execution.config import RunConfig, config_of
-from lacuna.execution.environment import process_as_it_was
+from lacuna.execution.config import RunConfig
 from lacuna.execution.lock import OutputLock, locking
 from lacuna.execution.messages import (
     log_doubts,
     log_failures,
     log_plan,
     log_tractogram,
-    passing_to_callers,
 )
 from lacuna.execution.pools import Pools
 from lacuna.execution.result import FinishedMask, RunPaths, RunResult
@@ -34,45 +31,6 @@ if TYPE_CHECKING:
     from lacuna.streamlines.tractogram import Tractogram
 
 _LOGGER = logging.getLogger('lacuna')
-
-#: a process has one working directory and one environment: a second run in another thread waits for the first
-_ONE_RUN = threading.Lock()
-
-
-def run(
-    source: str | Path, output_dir: str | Path, *, connectome_path: str | Path, **settings: Any
-) -> RunResult:
-    """Compute the disconnection of each mask of a dataset, as ``lacuna run snm`` does.
-
-    Nothing is printed, and no signal is handled: warnings go to the logger ``lacuna``, and failures are in the result.
-    Working directory and environment are at the end what they were; a run in another thread waits.
-
-    Parameters
-    ----------
-    source : str or pathlib.Path
-        BIDS dataset, or one mask.
-    output_dir : str or pathlib.Path
-        Folder of the results. What is there already, made with the same settings, is not made again.
-    connectome_path : str or pathlib.Path
-        Tractogram, or the name of one that was fetched.
-    **settings
-        Other attributes of :class:`lacuna.execution.config.RunConfig`, such as ``parcel_atlases`` or ``nprocs``.
-
-    Returns
-    -------
-    lacuna.execution.result.RunResult
-
-    Raises
-    ------
-    lacuna.errors.InputError
-        If the input cannot be used, or a setting is not possible. A mask that fails is in ``failures`` instead.
-    """
-    if unknown := settings.keys() - RunConfig.__dataclass_fields__.keys():
-        message = f'run() has no setting {", ".join(sorted(unknown))}; those of RunConfig are possible'
-        raise TypeError(message)
-    values = {'source': source, 'output_dir': output_dir, 'connectome_path': connectome_path, **settings}
-    with _ONE_RUN, passing_to_callers(), process_as_it_was():
-        return run_config(config_of(values))
 
 
 def run_config(config: RunConfig, *, show: bool = False) -> RunResult:
@@ -99,15 +57,16 @@ def prepare(
     config: RunConfig, pools: Pools, lock: OutputLock | None = None, *, show: bool = False
 ) -> RunPlan:
     """Check everything that can be checked before any work; what is to be written is locked."""
-    from lacuna.bids.derivatives import check_output_dir
+    from lacuna.bids.derivatives import check_one_tractogram, check_output_dir
     from lacuna.execution.plan import make_plan, mask_paths
 
     version = _mrtrix_version() if config.engine == 'mrtrix' else None
     for note in config.use_plugin.notes if config.use_plugin else ():
         _LOGGER.warning('lacuna: %s', note)
     check_output_dir(config.output_dir, config.source)
+    check_one_tractogram(config.output_dir)
     paths = mask_paths(config)  # before the tractogram is read, which may take minutes
-    tractogram = _open_tractogram(config, pools, show=show)
+    tractogram = open_tractogram(config, pools, show=show)
     log_tractogram(tractogram)
 
     settings = config.settings()
@@ -141,7 +100,7 @@ def _mrtrix_version() -> str | None:
     return mrtrix_version()
 
 
-def _open_tractogram(config: RunConfig, pools: Pools, *, show: bool) -> Tractogram:
+def open_tractogram(config: RunConfig, pools: Pools, *, show: bool) -> Tractogram:
     """The tractogram; one that was never read is read where the work is done."""
     from lacuna.streamlines.inspection import was_read
     from lacuna.streamlines.tractogram import Tractogram
@@ -155,6 +114,9 @@ def _open_tractogram(config: RunConfig, pools: Pools, *, show: bool) -> Tractogr
         upsample=config.tck_upsample,
         nprocs=config.nprocs,
         progress=show and not pools.is_remote,
+        weights=config.connectome_weights,
+        min_length=config.min_length,
+        max_length=config.max_length,
     )
     return cast('Tractogram', pools.dask().call(make)) if remote else make()
 
@@ -185,7 +147,7 @@ def execute(
     if plan.todo or plan.unpublished:
         from lacuna.execution.record import new_log_dir
 
-        log_dir = new_log_dir(config)
+        log_dir = new_log_dir(config.output_dir, config.to_toml())
         failures, faults, doubts = _run_recorded(plan, pools, log_dir, show=show)
     else:
         log_plan(plan)

@@ -75,6 +75,9 @@ def run_masks(
         targets=dict.fromkeys(target for job in plan.todo for target in job.missing),
         assignment=config.assignment,
         spared_threshold=config.spared_threshold,
+        edge_measure=config.edge_measure,
+        weights=None if plan.tractogram.weights is None else Path(str(config.connectome_weights)).name,
+        limits=(config.min_length, config.max_length),
         null_lesions=config.null_lesions,
         null_within=config.null_within,
     )

@@ -42,8 +42,10 @@ from lacuna.images.transforms import Transform, find_transform_of_points
 from lacuna.streamlines.bundles import NamedBundles
 from lacuna.streamlines.endpoints import Coverage
 from lacuna.streamlines.null_settings import NullSettings
+from lacuna.streamlines.placed import TractogramInSpace
 from lacuna.streamlines.sample import gap_warning
-from lacuna.streamlines.tractogram import Tractogram, TractogramInSpace, digest
+from lacuna.streamlines.tractogram import Tractogram
+from lacuna.utils.cache import digest
 from lacuna.utils.names import parse_entities, sidecar_path
 from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
@@ -156,6 +158,7 @@ class RunPlan:
             grid.affine.tolist(),
             self.config.tck_upsample,
             self.engine_version,
+            self.tractogram.weighting_key,
         ]
         return self.cache / 'tdi' / f'{digest(decides)}.nii.gz'
 

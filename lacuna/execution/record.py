@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import lacuna
-from lacuna.execution.config import RunConfig
 from lacuna.execution.plan import RunPlan
 from lacuna.utils.files import json_bytes, write_if_changed
 from lacuna.utils.processes import Usage
@@ -107,12 +106,12 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec='milliseconds')
 
 
-def new_log_dir(config: RunConfig) -> Path:
+def new_log_dir(output_dir: Path, settings: str) -> Path:
     """Make the folder of one run below ``logs/`` and write the settings into it."""
     name = f'{time.strftime("%Y%m%d-%H%M%S")}_{uuid.uuid4().hex[:8]}'
-    folder = config.output_dir / 'logs' / name
+    folder = output_dir / 'logs' / name
     folder.mkdir(parents=True)
-    write_if_changed(folder / 'settings.toml', config.to_toml().encode())
+    write_if_changed(folder / 'settings.toml', settings.encode())
     return folder
 
 

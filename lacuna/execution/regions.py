@@ -21,11 +21,11 @@ from lacuna.images.atlases import (
 )
 from lacuna.images.load import is_probability_atlas, read_probabilities
 from lacuna.images.regions import VERSION, read_identity, save_regions
-from lacuna.streamlines.bundles import NamedBundles, find_bundles
+from lacuna.streamlines.bundles import NamedBundles
 from lacuna.streamlines.files.bundle_tables import write_bundles
 from lacuna.streamlines.inspection import checksum
-from lacuna.streamlines.tractogram import Tractogram, digest
-from lacuna.utils.cache import cached
+from lacuna.streamlines.tractogram import Tractogram
+from lacuna.utils.cache import cached, digest
 
 #: what each setting asks for of each atlas
 _OF_PARCELS = {
@@ -38,6 +38,7 @@ _OF_PARCELS = {
     'compute_higher_order': (
         'delta_sspl', 'indirect_disconnection', 'parcel_delta_sspl', 'higher_order_statistics',
     ),
+    'compute_mean_lengths': ('mean_length_matrix', 'mean_length_cut_matrix', 'mean_length_spared_matrix'),
 }  # fmt: skip
 #: what each setting asks for of each atlas if there are null lesions
 _NULLS_OF_PARCELS = {
@@ -163,7 +164,7 @@ def read_bundles_of(config: RunConfig, tractogram: Tractogram) -> NamedBundles |
     source, name = (*config.bundles, None, None)[:2]
     if source == NO_BUNDLES:
         return None
-    return find_bundles(tractogram.path, tractogram.tracks, tractogram.streamlines_total, source, name)
+    return tractogram.find_bundles(source, name)
 
 
 def bundle_table(bundles: NamedBundles, cache: Path) -> Path:

@@ -84,6 +84,8 @@ class RunResult:
         What is doubtful about the tractogram and the atlases.
     paths : RunPaths
     seconds : float
+    tractograms : mapping
+        Of a run over several tractograms, the result with each, by its label; everything else is then over all of them.
     """
 
     finished: tuple[FinishedMask, ...]
@@ -95,6 +97,7 @@ class RunResult:
     faults: tuple[str, ...] = ()
     missing_reports: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    tractograms: Mapping[str, RunResult] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:

@@ -7,19 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import lacuna
-from lacuna.bids.derivatives import BIDS_VERSION
+from lacuna.bids.description import write_dataset
 from lacuna.bids.mask_files import MaskFile
-from lacuna.bids.origins import LESIONS, is_lesions_link, link_name, read_links
+from lacuna.bids.origins import LESIONS, link_name, read_links
 from lacuna.bids.outputs import connectome_tdi_path, outputs
-from lacuna.bids.schema import bidsignore
-from lacuna.bids.sidecars import _about
-from lacuna.errors import InputError
+from lacuna.bids.sidecars import _about, units_of_sums
 from lacuna.execution.config import RunConfig
 from lacuna.execution.regions import ProbabilityAtlas
 from lacuna.images.atlases import Atlas, Parcellation
 from lacuna.streamlines.bundles import NamedBundles
 from lacuna.streamlines.tractogram import Tractogram
-from lacuna.utils.files import data_text, json_bytes, listed, read_json, write_if_changed
+from lacuna.streamlines.weighting import weights_sha256
 
 
 def run_metadata(
@@ -44,6 +42,7 @@ def run_metadata(
             'Space': tractogram.space,
             'SHA256': tractogram.sha256,
             'StreamlineCount': tractogram.info.count,
+            **_weights(config, tractogram),
             'VerticesInsideBrainPercent': tractogram.info.brain_pct,
             **({'MovedWith': dict(moved_with)} if moved_with else {}),
         },
@@ -51,6 +50,8 @@ def run_metadata(
             'OutputResolution': resolution,
             'TckUpsample': config.tck_upsample or 'automatic',
             **({} if config.binarize is None else {'Binarize': config.binarize}),
+            **({} if config.min_length is None else {'MinLength': config.min_length}),
+            **({} if config.max_length is None else {'MaxLength': config.max_length}),
         },
         'SoftwareVersions': {
             'Lacuna': lacuna.__version__,
@@ -60,12 +61,21 @@ def run_metadata(
     }
 
 
+def _weights(config: RunConfig, tractogram: Tractogram) -> dict[str, Any]:
+    """What sidecars say of the weights of the streamlines, if there are any."""
+    if tractogram.weights is None:
+        return {}
+    name = Path(str(config.connectome_weights)).name
+    return {'Weights': {'Name': name, 'SHA256': weights_sha256(tractogram.weights)}}
+
+
 def connectome_metadata(
     config: RunConfig, tractogram: Tractogram, common: Mapping[str, Any], links: Mapping[str, str]
 ) -> dict[str, Any]:
     """Sidecar of the full density of a tractogram."""
     return {
         **_about(outputs()['full_tdi']),
+        'Units': units_of_sums(common),
         'Sources': [_uri(links, 'tractogram', tractogram.path)],
         **common,
         'CommandLine': config.command_line(),
@@ -115,6 +125,7 @@ def atlas_metadata(
         'Sources': [_uri(links, base, path) for base, path in _files(atlas)],
         'Parameters': {
             'EndpointAssignment': config.assignment,
+            'EdgeMeasure': config.edge_measure,
             'SparedThreshold': config.spared_threshold,
         },
     }
@@ -170,7 +181,6 @@ def write_description(
     InputError
         If the folder cannot be written.
     """
-    earlier = read_json(root / 'dataset_description.json') or {}
     links = read_links(root)
     for base, folder in (
         (LESIONS, config.lesions),
@@ -184,30 +194,4 @@ def write_description(
     ]
     if engine_version:
         generated.append({'Name': 'MRtrix3', 'Version': engine_version})
-    own = {tool['Name'] for tool in generated}
-    description = {
-        'Name': 'Lacuna: structural lesion network mapping',
-        **earlier,  # what somebody has added stays
-        'BIDSVersion': BIDS_VERSION,
-        'DatasetType': 'derivative',
-        'GeneratedBy': [
-            *generated,
-            *(
-                tool
-                for tool in listed(earlier, 'GeneratedBy')
-                if isinstance(tool, dict) and tool.get('Name') not in own
-            ),
-        ],
-        'SourceDatasets': [{'URL': uri} for name, uri in links.items() if is_lesions_link(name)],
-        'DatasetLinks': links,
-    }
-    try:
-        write_if_changed(root / 'dataset_description.json', json_bytes(description))
-        if not any(root.glob('README*')):
-            write_if_changed(root / 'README', data_text('results.txt').encode())
-        ignore = root / '.bidsignore'
-        existing = ignore.read_bytes().decode(errors='surrogateescape') if ignore.exists() else None
-        write_if_changed(ignore, bidsignore(existing).encode(errors='surrogateescape'))
-    except (OSError, ValueError) as error:  # the latter: links that are no JSON, such as NaN
-        message = f'the output folder {root} cannot be written: {getattr(error, "strerror", None) or error}'
-        raise InputError(message) from error
+    write_dataset(root, links, generated)

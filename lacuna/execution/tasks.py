@@ -12,24 +12,25 @@ from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lacuna.bids.outputs import SAMPLE, Target, connectome_tdi_path, names_from
 from lacuna.execution.regions import ProbabilityAtlas
-from lacuna.images.nifti import encoded
-from lacuna.streamlines.disconnection import Disconnection, full_density_map
+from lacuna.images.nifti import encoded, make
+from lacuna.streamlines.disconnection import Disconnection
 from lacuna.utils.cache import cached
 from lacuna.utils.files import json_bytes
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from lacuna.execution.plan import MaskJob, RunPlan
     from lacuna.images.atlases import Parcellation
     from lacuna.images.masks import Mask
     from lacuna.images.regions import Regions
-    from lacuna.streamlines.bundles import BundleSet
-    from lacuna.streamlines.endpoints import EndpointTable
+    from lacuna.streamlines.bundles import Bundles
+    from lacuna.streamlines.connections import Connections
     from lacuna.streamlines.index.query import Index
     from lacuna.streamlines.null_settings import NullSettings
+    from lacuna.streamlines.weighting import Weighting
 
 #: streamlines of the sample that a report shows; more would only cover each other
 MOST_SAMPLED = 1000
@@ -48,12 +49,22 @@ class SpaceInputs:
     tracks : pathlib.Path
         The tractogram in the space (``.tck``).
     streamlines_total : int
+        Those that are looked at.
+    weighting : pathlib.Path
+        File of which streamlines are looked at, and how much each counts.
+    density : pathlib.Path or None
+        What visits each voxel, of all streamlines that are looked at, unless they are all and count 1; None with the
+        engine ``mrtrix``.
+    edge_measure : str
+        See :class:`lacuna.execution.config.RunConfig`.
+    weighted : bool
+        Whether streamlines count differently.
     index : pathlib.Path or None
         Its index; None with the engine ``mrtrix``.
     full_tdi : pathlib.Path or None
         Its density, with the engine ``mrtrix``.
     numbers : pathlib.Path or None
-        The numbers of its streamlines, with the engine ``mrtrix`` and atlases or bundles.
+        The numbers of its streamlines, with the engine ``mrtrix``.
     endpoints, regions, bundles : tuple of (str, pathlib.Path)
         By the name of the atlas, the table of the parcels at the ends of the streamlines, and its voxels; by that of the
         bundles, the voxels that they visit.
@@ -76,6 +87,10 @@ class SpaceInputs:
     folder: Path
     tracks: Path
     streamlines_total: int
+    weighting: Path
+    density: Path | None = None
+    edge_measure: str = 'count'
+    weighted: bool = False
     index: Path | None = None
     full_tdi: Path | None = None
     numbers: Path | None = None
@@ -96,6 +111,7 @@ class SpaceInputs:
         found = {
             'tracks': str(self.tracks),
             'streamlines_total': self.streamlines_total,
+            'weighting': str(self.weighting),
             'full_tdi': self.full_tdi and str(self.full_tdi),
             'numbers': self.numbers and str(self.numbers),
             **{f'endpoints_{atlas}': str(path) for atlas, path in self.endpoints},
@@ -143,6 +159,9 @@ def prepare_space(
         folder=folder / space,
         tracks=placed.tracks,
         streamlines_total=plan.tractogram.streamlines_total,
+        weighting=plan.tractogram.weighting_path(),
+        edge_measure=config.edge_measure,
+        weighted=plan.tractogram.weights is not None,
         endpoints=tuple((each.atlas.name, plan.cached_endpoints(each, space)) for each in used),
         regions=tuple((each.atlas.name, plan.cached_regions(each, space)) for each in loaded),
         bundles=tuple((name, plan.cached_bundles(space)) for name in needed['bundles']),
@@ -167,7 +186,7 @@ def prepare_space(
         _cache_regions(plan, atlas, space)
     if needed['bundles'] and plan.bundles:
         tractogram.bundle_set_path(plan.bundles.groups, space)
-    return replace(inputs, index=index.part)
+    return replace(inputs, index=index.part, density=tractogram.full_density_path(space))
 
 
 def _cache_regions(plan: RunPlan, regions: Parcellation | ProbabilityAtlas, space: str) -> None:
@@ -185,7 +204,8 @@ def publish_density(plan: RunPlan, inputs: SpaceInputs) -> None:
 
     content: bytes | Path | None = inputs.full_tdi
     if inputs.index:
-        content = encoded(full_density_map(_opened(inputs).index))
+        shared = _opened(inputs)
+        content = encoded(make(shared.full_density, shared.index.grid.affine))
     assert content  # noqa: S101
     name = connectome_tdi_path(plan.tractogram.label, inputs.space, plan.config.output_resolution)
     save(content, inputs.output_dir / name, plan.connectome_metadata[inputs.space])
@@ -202,7 +222,7 @@ def run_mask(job: MaskJob, inputs: SpaceInputs) -> None:
 
     shared = _opened(inputs)
     mask = job.packed.unpack()
-    found = Disconnection(shared.index, mask, job.warnings)
+    found = Disconnection(shared.index, mask, job.warnings, shared.weighting, shared.full_density)
     contents = outputs_of(found, shared, [target for target in job.missing if not target.nulls])
     if (asked := [target for target in job.missing if target.nulls]) and inputs.nulls:
         contents |= nulls_of(mask, inputs, shared, asked)
@@ -216,8 +236,12 @@ class Shared:
     Attributes
     ----------
     index : lacuna.streamlines.index.query.Index
-    endpoints : mapping
-        By the name of the atlas, the ends of the streamlines.
+    weighting : lacuna.streamlines.weighting.Weighting
+        Which streamlines are looked at, and how much each counts.
+    full_density : numpy.ndarray
+        What visits each voxel, of these.
+    connections : mapping
+        By the name of the atlas, the connections between its parcels.
     regions : mapping
         By the name of the atlas, its voxels.
     bundles : mapping
@@ -228,9 +252,11 @@ class Shared:
     """
 
     index: Index
-    endpoints: Mapping[str, EndpointTable] = field(default_factory=dict)
+    weighting: Weighting
+    full_density: np.ndarray
+    connections: Mapping[str, Connections] = field(default_factory=dict)
     regions: Mapping[str, Regions] = field(default_factory=dict)
-    bundles: Mapping[str, BundleSet] = field(default_factory=dict)
+    bundles: Mapping[str, Bundles] = field(default_factory=dict)
     networks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     spared_threshold: float = 50.0
 
@@ -253,7 +279,7 @@ def outputs_of(found: Disconnection, shared: Shared, targets: Iterable[Target]) 
     @cache
     def connections(atlas: str) -> CutConnections:
         networks = shared.networks.get(atlas, ())
-        return CutConnections(shared.endpoints[atlas], found.streamlines, networks, shared.spared_threshold)
+        return CutConnections(shared.connections[atlas], found.cut, networks, shared.spared_threshold)
 
     @cache
     def load(atlas: str) -> dict[str, np.ndarray]:
@@ -292,12 +318,14 @@ def nulls_of(
     assert inputs.nulls  # noqa: S101
     endpoints, bundles = names_from('endpoints', targets), names_from('bundles', targets)
     asked = Targets(
-        next((shared.bundles[name].groups for name in bundles), None),
-        {name: shared.endpoints[name] for name in endpoints},
+        next((shared.bundles[name] for name in bundles), None),
+        {name: shared.connections[name] for name in endpoints},
         {name: shared.networks.get(name, ()) for name in endpoints},
     )
     lesions = null_lesions(mask, inputs.space, inputs.nulls, workers=inputs.threads)
-    found = NullDisconnection(shared.index, lesions, asked, inputs.threads)
+    found = NullDisconnection(
+        shared.index, lesions, asked, inputs.threads, shared.weighting, shared.full_density
+    )
     return {target: null_file(target.key, target.atlas, found) for target in targets}
 
 
@@ -305,17 +333,27 @@ def nulls_of(
 def _opened(inputs: SpaceInputs) -> Shared:
     """Index and tables: opened once in a process, for all its masks."""
     from lacuna.images.regions import load_regions
-    from lacuna.streamlines.bundles import BundleSet
+    from lacuna.streamlines.bundles import Bundles, BundleSet
+    from lacuna.streamlines.connections import Connections
     from lacuna.streamlines.endpoints import EndpointTable
     from lacuna.streamlines.index.query import Index
+    from lacuna.streamlines.weighting import Weighting
 
     assert inputs.index  # noqa: S101
+    # every byte was compared when the index was built, or found
+    index = Index.open(inputs.index, tractogram=inputs.tracks, verify=False, nprocs=inputs.threads)
+    weighting = Weighting.load(inputs.weighting)
+    known = np.load(inputs.density, mmap_mode='r', allow_pickle=False) if inputs.density else None
     return Shared(
-        # every byte was compared when the index was built, or found
-        Index.open(inputs.index, tractogram=inputs.tracks, verify=False, nprocs=inputs.threads),
-        {atlas: EndpointTable.load(path) for atlas, path in inputs.endpoints},
+        index,
+        weighting,
+        index.total_density if known is None else known,
+        {
+            atlas: Connections(EndpointTable.load(path), weighting, inputs.edge_measure)
+            for atlas, path in inputs.endpoints
+        },
         {atlas: load_regions(path) for atlas, path in inputs.regions},
-        {name: BundleSet.load(path) for name, path in inputs.bundles},
+        {name: Bundles(BundleSet.load(path), weighting) for name, path in inputs.bundles},
         dict(inputs.networks),
         inputs.spared_threshold,
     )

@@ -92,6 +92,9 @@ class Session:
             upsample=config.tck_upsample,
             nprocs=config.nprocs,
             progress=True,
+            weights=config.connectome_weights,
+            min_length=config.min_length,
+            max_length=config.max_length,
         )
         self.space = world_space(config.mask_space or self.tractogram.space)
         self.page = PageGrid.of(self.tractogram.grid(space=self.space))
@@ -112,7 +115,7 @@ class Session:
         found = read_bundles_of(self.config, self.tractogram)
         if found is None:
             return None
-        visits = self.tractogram.bundle_set(found.groups, self.space).visits
+        visits = self.tractogram.bundle_set(found.groups, self.space).known.visits
         rows = np.repeat(visits.voxels, np.diff(visits.starts))
         order = np.argsort(visits.regions, kind='stable')
         parts = np.split(rows[order], np.searchsorted(visits.regions[order], range(1, len(found.groups))))
@@ -261,7 +264,10 @@ class Session:
                 )
             for atlas in self.atlases:
                 parcels = lesion.parcels(
-                    atlas.source, folder=self.config.atlas_dir, assignment=self.config.assignment
+                    atlas.source,
+                    folder=self.config.atlas_dir,
+                    assignment=self.config.assignment,
+                    edge_measure=self.config.edge_measure,
                 )
                 support = parcels.connections.support
                 numbers['atlases'].append(

@@ -125,7 +125,7 @@ def vertex_parcels(parcellation: Parcellation) -> dict[str, np.ndarray] | None:
     Returns
     -------
     dict of numpy.ndarray, or None
-        For each of `HEMISPHERES`, (10242,) int. None if the parcels meet less than 3 percent of the cortex.
+        ``left`` and ``right``, each (10242,) int. None if the parcels meet less than 3 percent of the cortex.
     """
     met = {side: _met(parcellation, hemisphere(side)) for side in HEMISPHERES}
     vertices = np.bincount(np.concatenate(list(met.values())), minlength=len(parcellation.names) + 1)

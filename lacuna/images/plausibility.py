@@ -16,6 +16,7 @@ from lacuna.images.brain import brain
 from lacuna.images.masks import Mask, PackedMask, check_touches, mask_source, read_mask
 from lacuna.images.spaces import check_space, looks_native
 from lacuna.measures import lesion_part, outside_support_percent
+from lacuna.utils.files import listed
 
 #: a lesion of fewer voxels is more likely a mistake
 TINY = 10
@@ -219,8 +220,11 @@ def percent_text(value: float) -> str:
 
 
 def check_tractogram(metadata: Mapping[str, Any]) -> list[str]:
-    """Return what is suspicious about the tractogram of results, from their sidecar, in words."""
-    said = metadata.get('Tractogram')
-    inside = said.get('VerticesInsideBrainPercent') if isinstance(said, Mapping) else None
-    doubt = tractogram_doubt(inside) if isinstance(inside, int | float) else None
-    return [doubt] if doubt else []
+    """Return what is suspicious about the tractogram of results, or about one of several, from their sidecar, in words."""
+    shares = [
+        said.get('VerticesInsideBrainPercent')
+        for said in (metadata.get('Tractogram'), *listed(metadata, 'Tractograms'))
+        if isinstance(said, Mapping)
+    ]
+    doubts = (tractogram_doubt(inside) for inside in shares if isinstance(inside, int | float))
+    return list(dict.fromkeys(filter(None, doubts)))

@@ -19,23 +19,22 @@ from nipype.interfaces.base import (
 
 from lacuna.bids.matrices import bundles_bytes
 from lacuna.images.nifti import load
-from lacuna.interfaces.connectivity import read_numbers
-from lacuna.streamlines.bundles import BundleDisconnection, BundleSet, Groups
+from lacuna.interfaces.connectivity import read_cut, read_weighting
+from lacuna.streamlines.bundles import BundleDisconnection, Bundles, BundleSet, Groups
 from lacuna.streamlines.files.bundle_tables import read_bundles, write_bundles
 from lacuna.utils.cache import cached_or_local
 
 
 class _MakeBundleSetInputSpec(BaseInterfaceInputSpec):
     table = File(exists=True, mandatory=True, desc='which streamlines belong to which bundle')
-    streamlines_total = traits.Int(mandatory=True, desc='streamlines of the tractogram')
+    streamlines_total = traits.Int(mandatory=True, desc='streamlines of the tractogram, all of them')
     index = Directory(exists=True, xor=['in_densities'], desc='of BuildIndex')
     in_densities = InputMultiPath(
         File(exists=True),
         xor=['index'],
-        requires=['in_tracks'],
         desc='number of the streamlines of each bundle that visit each voxel',
     )
-    in_tracks = File(exists=True, desc='the tractogram (.tck), with the densities')
+    weighting = File(exists=True, desc='which streamlines are looked at, from WeighStreamlines')
     out_file = File(
         'bundles.npz',
         usedefault=True,
@@ -66,12 +65,13 @@ class MakeBundleSet(SimpleInterface):
         total = inputs.streamlines_total
 
         def make(target: Path) -> None:
-            groups = Groups.of(read_bundles(inputs.table, total), total)
+            kept = read_weighting(inputs.weighting).kept
+            groups = Groups.of(read_bundles(inputs.table, total), total).within(kept)
             if isdefined(inputs.index):
                 found = BundleSet.from_index(groups, Index.open(inputs.index, verify=False))
             else:
                 images = [load(path) for path in inputs.in_densities]
-                found = BundleSet.from_densities(groups, Path(inputs.in_tracks), images)
+                found = BundleSet.from_densities(groups, images)
             found.save(target)
 
         self._results['out_file'] = str(cached_or_local(runtime.cwd, inputs.out_file, make))
@@ -80,7 +80,8 @@ class MakeBundleSet(SimpleInterface):
 
 class _SplitBundlesInputSpec(BaseInterfaceInputSpec):
     table = File(exists=True, mandatory=True, desc='which streamlines belong to which bundle')
-    streamlines_total = traits.Int(mandatory=True, desc='streamlines of the tractogram')
+    streamlines_total = traits.Int(mandatory=True, desc='streamlines of the tractogram, all of them')
+    weighting = File(exists=True, desc='which streamlines are looked at, from WeighStreamlines')
 
 
 class _SplitBundlesOutputSpec(TraitedSpec):
@@ -95,11 +96,11 @@ class SplitBundles(SimpleInterface):
 
     def _run_interface(self, runtime: Any) -> Any:
         paths = []
-        for number, members in enumerate(
-            read_bundles(self.inputs.table, self.inputs.streamlines_total).values()
-        ):
-            weights = np.zeros(self.inputs.streamlines_total, int)
-            weights[members] = 1
+        total = self.inputs.streamlines_total
+        kept = read_weighting(self.inputs.weighting).kept
+        for number, members in enumerate(read_bundles(self.inputs.table, total).values()):
+            weights = np.zeros(total, int)
+            weights[members] = 1 if kept is None else kept[members]
             path = Path(runtime.cwd, f'bundle_{number}.txt')
             path.write_text('\n'.join(map(str, weights.tolist())))
             paths.append(str(path))
@@ -113,6 +114,7 @@ class _BundleTableInputSpec(BaseInterfaceInputSpec):
     selected = File(
         exists=True, mandatory=True, desc='numbers of the disconnected streamlines (.npy, or text)'
     )
+    weighting = File(exists=True, desc='how much each streamline counts, from WeighStreamlines')
     most_sampled = traits.Range(low=0, value=0, usedefault=True, desc='streamlines of the sample; 0 for none')
 
 
@@ -129,8 +131,9 @@ class BundleTable(SimpleInterface):
 
     def _run_interface(self, runtime: Any) -> Any:
         inputs = self.inputs
-        bundles = BundleSet.load(inputs.bundles)
-        found = BundleDisconnection(bundles, read_numbers(Path(inputs.selected)), load(inputs.mask))
+        weighting = read_weighting(inputs.weighting)
+        bundles = Bundles(BundleSet.load(inputs.bundles), weighting)
+        found = BundleDisconnection(bundles, read_cut(inputs.selected, weighting), load(inputs.mask))
         target = Path(runtime.cwd, 'bundles.tsv')
         target.write_bytes(bundles_bytes(bundles.groups.names, found.columns))
         self._results['out_file'] = str(target)

@@ -23,8 +23,9 @@ from lacuna.images.atlases import Atlas, move_parcellation, read_parcellation
 from lacuna.images.nifti import load, save, voxels
 from lacuna.images.spaces import standard_grid
 from lacuna.images.transforms import PointTransform
-from lacuna.streamlines.connections import CutConnections
-from lacuna.streamlines.endpoints import EndpointTable
+from lacuna.streamlines.connections import Connections, CutConnections
+from lacuna.streamlines.endpoints import EDGE_MEASURES, EndpointTable
+from lacuna.streamlines.weighting import Cut, Weighting
 
 #: MRtrix3 reads weights as float32, which holds whole numbers up to this one
 MOST_STREAMLINES = 2**24
@@ -97,14 +98,17 @@ class MakeEndpointTable(SimpleInterface):
 
 class _NumberStreamlinesInputSpec(BaseInterfaceInputSpec):
     count = traits.Int(mandatory=True, desc='streamlines of the tractogram')
+    weighting = File(exists=True, desc='which of them are looked at, from WeighStreamlines')
 
 
 class _NumberStreamlinesOutputSpec(TraitedSpec):
-    out_file = File(exists=True, desc='their numbers, from 0')
+    out_file = File(exists=True, desc='their numbers, from 0; -1 for those that are not looked at')
 
 
 class NumberStreamlines(SimpleInterface):
     """Write the number of each streamline as its weight, so that ``tckedit`` returns the numbers of the selected ones.
+
+    Those that are not looked at have -1: ``tckedit -minweight 0`` leaves them out.
 
     Raises
     ------
@@ -123,7 +127,10 @@ class NumberStreamlines(SimpleInterface):
             )
             raise InputError(message)
         target = Path(runtime.cwd, 'numbers.txt')
-        target.write_text('\n'.join(map(str, range(self.inputs.count))))
+        numbers = np.arange(self.inputs.count)
+        if (kept := read_weighting(self.inputs.weighting).kept) is not None:
+            numbers[~kept] = -1
+        target.write_text('\n'.join(map(str, numbers.tolist())))
         self._results['out_file'] = str(target)
         return runtime
 
@@ -133,6 +140,8 @@ class _ConnectivityInputSpec(BaseInterfaceInputSpec):
     selected = File(
         exists=True, mandatory=True, desc='numbers of the disconnected streamlines (.npy, or text)'
     )
+    weighting = File(exists=True, desc='how much each streamline counts, from WeighStreamlines')
+    edge_measure = traits.Enum(*EDGE_MEASURES, usedefault=True, desc='what is summed for a connection')
     outputs = traits.List(traits.Str, mandatory=True, desc='outputs to write, by their names here')
     networks = traits.List(traits.Str, desc='network of each parcel; empty for a parcel without one')
     spared_threshold = traits.Float(
@@ -147,6 +156,9 @@ class _ConnectivityOutputSpec(TraitedSpec):
     mask_matrix = File(desc='disconnected streamlines of each pair')
     intact_matrix = File(desc='streamlines left of each pair')
     full_matrix = File(desc='streamlines of each pair')
+    mean_length_matrix = File(desc='mean length of the streamlines of each pair')
+    mean_length_cut_matrix = File(desc='the same of those that are disconnected')
+    mean_length_spared_matrix = File(desc='the same of those that are left')
     matrix_statistics = File(desc='JSON')
     roi_disconnection = File(desc='percent of the streamlines of each parcel')
     parcel_support = File(desc='streamlines of each parcel, and interval of the percentage')
@@ -166,9 +178,11 @@ class Connectivity(SimpleInterface):
 
     def _run_interface(self, runtime: Any) -> Any:
         inputs = self.inputs
-        table, selected = EndpointTable.load(inputs.endpoints), read_numbers(Path(inputs.selected))
+        weighting = read_weighting(inputs.weighting)
+        whole = Connections(EndpointTable.load(inputs.endpoints), weighting, inputs.edge_measure)
         networks = tuple(inputs.networks) if isdefined(inputs.networks) else ()
-        found = CutConnections(table, selected, networks, inputs.spared_threshold)
+        cut = read_cut(inputs.selected, weighting)
+        found = CutConnections(whole, cut, networks, inputs.spared_threshold)
         for key in inputs.outputs:
             target = Path(runtime.cwd, f'{key}{outputs()[key].extension}')
             target.write_bytes(connection_file(key, found))
@@ -176,8 +190,14 @@ class Connectivity(SimpleInterface):
         return runtime
 
 
-def read_numbers(path: Path) -> np.ndarray:
-    """The numbers of the streamlines that were selected."""
+def read_weighting(path: Any) -> Weighting:
+    """Which streamlines are looked at, and how much each counts; all, and 1, if there is no file."""
+    return Weighting.load(path) if isdefined(path) else Weighting()
+
+
+def read_cut(path: str | Path, weighting: Weighting) -> Cut:
+    """The streamlines that were selected, and how much each counts."""
+    path = Path(path)
     if path.suffix == '.npy':
-        return np.load(path, allow_pickle=False)
-    return np.array(path.read_text().split(), np.int64)
+        return weighting.cut(np.load(path, allow_pickle=False))
+    return weighting.cut(np.array(path.read_text().split(), np.int64))

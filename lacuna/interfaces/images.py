@@ -22,6 +22,7 @@ from lacuna.images.masks import check_touches, read_mask
 from lacuna.images.nifti import load, make, save
 from lacuna.images.regions import load_regions, read_regions, region_load, save_regions
 from lacuna.images.spaces import standard_grid
+from lacuna.interfaces.connectivity import read_cut, read_weighting
 from lacuna.utils.cache import cached_or_local
 from lacuna.utils.files import json_bytes
 
@@ -104,6 +105,8 @@ class _SummaryStatisticsInputSpec(BaseInterfaceInputSpec):
     full_tdi = File(exists=True, mandatory=True, desc='density of all streamlines')
     streamlines_total = traits.Int(mandatory=True, desc='streamlines of the tractogram')
     streamlines_disconnected = traits.Int(mandatory=True, desc='streamlines with a vertex in the mask')
+    selected = File(exists=True, desc='their numbers (.npy, or text), for weights and lengths')
+    weighting = File(exists=True, desc='how much each streamline counts, from WeighStreamlines')
     warnings = traits.List(traits.Str, desc='warnings about the mask and the tractogram')
 
 
@@ -125,6 +128,9 @@ class SummaryStatistics(SimpleInterface):
             streamlines_total=self.inputs.streamlines_total,
             streamlines_disconnected=self.inputs.streamlines_disconnected,
         )
+        if isdefined(self.inputs.selected):
+            weighting = read_weighting(self.inputs.weighting)
+            statistics |= weighting.summary(read_cut(self.inputs.selected, weighting))
         statistics['warnings'] = '; '.join(self.inputs.warnings) or None
         target = Path(runtime.cwd, 'summary.json')
         target.write_bytes(json_bytes(statistics))

@@ -17,8 +17,9 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from lacuna.images.nifti import load, save
+from lacuna.images.nifti import load, make, save
 from lacuna.images.spaces import standard_grid
+from lacuna.interfaces.connectivity import read_weighting
 from lacuna.streamlines import disconnection
 from lacuna.streamlines.endpoints import RULES
 from lacuna.streamlines.tractogram import Tractogram
@@ -34,14 +35,15 @@ class _BuildIndexInputSpec(BaseInterfaceInputSpec):
     space = traits.Str(mandatory=True, desc='standard space of the tractogram')
     resolution = traits.Int(mandatory=True, desc='edge of the voxels of the densities in mm')
     upsample = traits.Range(low=1, desc='override the rule of the step size')
+    weighting = File(exists=True, desc='how much each streamline counts, from WeighStreamlines')
     show_progress = traits.Bool(False, usedefault=True, nohash=True, desc='show a progress bar on a terminal')
     num_threads = traits.Int(1, usedefault=True, nohash=True, desc='kept equal to the n_procs of the node')
 
 
 class _BuildIndexOutputSpec(TraitedSpec):
     index = Directory(exists=True, desc='the part of the index for this grid, for QueryIndex')
-    full_tdi = File(exists=True, desc='number of streamlines that visit each voxel')
-    streamlines_total = traits.Int(desc='streamlines of the tractogram')
+    full_tdi = File(exists=True, desc='number, or summed weights, of the streamlines that visit each voxel')
+    streamlines_total = traits.Int(desc='streamlines of the tractogram that are looked at')
 
 
 class BuildIndex(SimpleInterface):
@@ -85,10 +87,10 @@ class BuildIndex(SimpleInterface):
             )
         index = Index.open(part, verify=False)
         self._results['index'] = str(part)
-        self._results['full_tdi'] = save(
-            disconnection.full_density_map(index), Path(runtime.cwd, 'tdi.nii.gz')
-        )
-        self._results['streamlines_total'] = index.streamlines
+        weighting = read_weighting(inputs.weighting)
+        density = make(disconnection.full_density(index, weighting), index.grid.affine)
+        self._results['full_tdi'] = save(density, Path(runtime.cwd, 'tdi.nii.gz'))
+        self._results['streamlines_total'] = weighting.count(index.streamlines)
         return runtime
 
 
@@ -100,6 +102,7 @@ class _QueryIndexInputSpec(BaseInterfaceInputSpec):
         mandatory=True,
         desc='the tractogram; read for masks off the 1 mm lattice, and for the sample',
     )
+    weighting = File(exists=True, desc='how much each streamline counts, from WeighStreamlines')
     density = traits.Bool(True, usedefault=True, desc='whether to compute the density')
     most_sampled = traits.Range(low=0, value=0, usedefault=True, desc='streamlines of the sample; 0 for none')
     num_threads = traits.Int(1, usedefault=True, nohash=True, desc='kept equal to the n_procs of the node')
@@ -132,16 +135,17 @@ class QueryIndex(SimpleInterface):
         # every byte was compared when the index was built or found
         index = Index.open(inputs.index, tractogram=inputs.in_tracks, verify=False, nprocs=inputs.num_threads)
         ids = disconnection.select_streamlines(index, load(inputs.in_mask))
+        cut = read_weighting(inputs.weighting).cut(ids)
         target = Path(runtime.cwd, 'selected.npy')
-        np.save(target, ids)
-        self._results.update(selected=str(target), count=len(ids))
+        np.save(target, cut.ids)
+        self._results.update(selected=str(target), count=len(cut))
         if inputs.density:
             self._results['out_file'] = save(
-                disconnection.density_map(index, ids), Path(runtime.cwd, 'tdi.nii')
+                disconnection.density_map(index, cut), Path(runtime.cwd, 'tdi.nii')
             )
         if inputs.most_sampled:
             sample = Path(runtime.cwd, 'sample.tck')
-            write_sample(sample, disconnection.read_sample(index, ids, inputs.most_sampled))
+            write_sample(sample, disconnection.read_sample(index, cut.ids, inputs.most_sampled))
             self._results['sample'] = str(sample)
         return runtime
 

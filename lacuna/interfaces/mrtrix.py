@@ -142,8 +142,9 @@ class _TCKEditInputSpec(_WritingInputSpec):
         desc='drop the streamlines with a vertex in any of these masks',
     )
     in_weights = File(exists=True, argstr='-tck_weights_in %s', desc='one weight per streamline')
+    min_weight = traits.Float(argstr='-minweight %g', desc='drop the streamlines of a smaller weight')
     out_weights = File(
-        argstr='-tck_weights_out %s', requires=['in_weights'], desc='weights of the streamlines kept'
+        argstr='-tck_weights_out %s', desc='weights of the streamlines kept; with `in_weights` only'
     )
 
 
@@ -165,8 +166,14 @@ class TCKEdit(MRtrixCommand):
     input_spec = _TCKEditInputSpec
     output_spec = _TCKEditOutputSpec
 
+    def _parse_inputs(self, skip: Any = None) -> list[str]:
+        of_weights = () if isdefined(self.inputs.in_weights) else ('out_weights', 'min_weight')
+        return super()._parse_inputs(skip=[*(skip or ()), *of_weights])
+
     def _list_outputs(self) -> dict[str, Any]:
         outputs = super()._list_outputs()
+        if not isdefined(self.inputs.in_weights):
+            outputs.pop('out_weights', None)
         return {**outputs, 'count': read_header(outputs['out_tracks']).count or 0}
 
 
@@ -179,7 +186,7 @@ class SelectStreamlines(TCKEdit):
         step_size = read_header(self.inputs.in_tracks[0]).step_size
         fields = {'step_size': step_size} if step_size else {}
         write_tck(Path(runtime.cwd, self.inputs.out_tracks), [], **fields)
-        if isdefined(self.inputs.out_weights):
+        if isdefined(self.inputs.out_weights) and isdefined(self.inputs.in_weights):
             Path(runtime.cwd, self.inputs.out_weights).touch()
         return runtime
 

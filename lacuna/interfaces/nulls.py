@@ -21,6 +21,8 @@ from nipype.interfaces.io import add_traits
 from lacuna.bids.null_files import null_file
 from lacuna.bids.outputs import Target, outputs
 from lacuna.images.masks import read_mask
+from lacuna.interfaces.connectivity import read_weighting
+from lacuna.streamlines.endpoints import EDGE_MEASURES
 
 
 class _CompareWithNullsInputSpec(BaseInterfaceInputSpec):
@@ -29,6 +31,8 @@ class _CompareWithNullsInputSpec(BaseInterfaceInputSpec):
     space = traits.Str(mandatory=True, desc='standard space of the mask')
     settings = traits.Any(mandatory=True, desc='how they are made (NullSettings)')
     index = Directory(exists=True, mandatory=True, desc='of BuildIndex')
+    weighting = File(exists=True, desc='how much each streamline counts, from WeighStreamlines')
+    edge_measure = traits.Enum(*EDGE_MEASURES, usedefault=True, desc='what is summed for a connection')
     bundles = File(exists=True, desc='set of bundles, of MakeBundleSet')
     atlases = traits.List(traits.Str, desc='names of the atlases')
     endpoints = InputMultiPath(File(exists=True), desc='of AssignEndpoints, for each of the atlases')
@@ -56,7 +60,8 @@ class CompareWithNulls(SimpleInterface):
         return add_traits(super()._outputs(), [target.field for target in self._targets], File(exists=True))
 
     def _run_interface(self, runtime: Any) -> Any:
-        from lacuna.streamlines.bundles import BundleSet
+        from lacuna.streamlines.bundles import Bundles, BundleSet
+        from lacuna.streamlines.connections import Connections
         from lacuna.streamlines.endpoints import EndpointTable
         from lacuna.streamlines.index.query import Index
         from lacuna.streamlines.null_lesions import null_lesions
@@ -67,14 +72,18 @@ class CompareWithNulls(SimpleInterface):
         names = inputs.atlases if isdefined(inputs.atlases) else []
         tables = inputs.endpoints if isdefined(inputs.endpoints) else []
         networks = inputs.networks if isdefined(inputs.networks) else {}
+        weighting = read_weighting(inputs.weighting)
         asked = Targets(
-            BundleSet.load(inputs.bundles).groups if isdefined(inputs.bundles) else None,
-            {name: EndpointTable.load(path) for name, path in zip(names, tables, strict=True)},
+            Bundles(BundleSet.load(inputs.bundles), weighting) if isdefined(inputs.bundles) else None,
+            {
+                name: Connections(EndpointTable.load(path), weighting, inputs.edge_measure)
+                for name, path in zip(names, tables, strict=True)
+            },
             {name: tuple(networks.get(name, ())) for name in names},
         )
         lesions = null_lesions(mask, inputs.space, inputs.settings, workers=inputs.num_threads)
         index = Index.open(inputs.index, verify=False)
-        found = NullDisconnection(index, lesions, asked, inputs.num_threads)
+        found = NullDisconnection(index, lesions, asked, inputs.num_threads, weighting)
         for target in self._targets:
             path = Path(runtime.cwd, target.field + outputs()[target.key].extension)
             path.write_bytes(null_file(target.key, target.atlas, found))

@@ -5,9 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, traits
+import numpy as np
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    File,
+    SimpleInterface,
+    TraitedSpec,
+    isdefined,
+    traits,
+)
 
 from lacuna.images.transforms import PointTransform
+from lacuna.interfaces.connectivity import read_cut, read_weighting
 from lacuna.streamlines.move import move_tractogram
 from lacuna.streamlines.sample import sample_tck
 from lacuna.streamlines.tractogram import Tractogram
@@ -39,6 +48,69 @@ class CountStreamlines(SimpleInterface):
         self._results['streamlines_total'] = Tractogram(
             self.inputs.in_tracks, self.inputs.space
         ).streamlines_total
+        return runtime
+
+
+class _WeighStreamlinesInputSpec(BaseInterfaceInputSpec):
+    in_tracks = File(exists=True, mandatory=True, desc='tractogram, in its own space')
+    space = traits.Str(mandatory=True, desc='its standard space')
+    weights = traits.Str(desc='text file with a weight for each streamline, or a field of a .trx')
+    min_length = traits.Range(low=0.0, desc='leave out shorter streamlines, mm')
+    max_length = traits.Range(low=0.0, desc='leave out longer streamlines, mm')
+
+
+class _WeighStreamlinesOutputSpec(TraitedSpec):
+    weighting = File(
+        exists=True, desc='which streamlines are looked at, how much each counts, and their lengths'
+    )
+
+
+class WeighStreamlines(SimpleInterface):
+    """Measure the streamlines of a tractogram, read their weights, and choose by length; the result is in the cache.
+
+    Raises
+    ------
+    lacuna.errors.InputError
+        If the weights cannot be used, see :func:`lacuna.streamlines.weighting.read_weights`.
+    """
+
+    input_spec = _WeighStreamlinesInputSpec
+    output_spec = _WeighStreamlinesOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        given = {name: getattr(self.inputs, name) for name in ('weights', 'min_length', 'max_length')}
+        options = {name: value for name, value in given.items() if isdefined(value)}
+        tractogram = Tractogram(self.inputs.in_tracks, self.inputs.space, **options)
+        self._results['weighting'] = str(tractogram.weighting_path())
+        return runtime
+
+
+class _WriteWeightsInputSpec(BaseInterfaceInputSpec):
+    selected = File(
+        exists=True, desc='numbers of some streamlines (.npy, or text); by default, those looked at'
+    )
+    weighting = File(
+        exists=True, mandatory=True, desc='how much each streamline counts, from WeighStreamlines'
+    )
+
+
+class _WriteWeightsOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='how much each of them counts (text)')
+
+
+class WriteWeights(SimpleInterface):
+    """Write how much each of some streamlines counts, as MRtrix3 reads it."""
+
+    input_spec = _WriteWeightsInputSpec
+    output_spec = _WriteWeightsOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        weighting = read_weighting(self.inputs.weighting)
+        chosen = self.inputs.selected
+        cut = read_cut(chosen, weighting) if isdefined(chosen) else weighting.everything
+        target = Path(runtime.cwd, 'weights.txt')
+        target.write_text('\n'.join(map(str, cut.values.astype(np.float32).tolist())))
+        self._results['out_file'] = str(target)
         return runtime
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def cortex_figure(lesion: LesionResults, atlas: str) -> Figure | None:
     """The parcels on the cortex; None if the atlas has none there, or is no longer where and what it was."""
-    table = lesion.path('roi_disconnection', atlas)
+    table = lesion.path('roi_disconnection', atlas) or lesion.path('mean_parcels', atlas)
     sidecar = (read_json(sidecar_path(table)) if table else None) or {}
     source = atlas_source(lesion.root, sidecar, lesion.links)
     if source is None:

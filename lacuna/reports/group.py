@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -161,12 +162,17 @@ def _look(lesion: LesionResults) -> _Seen:
     row = GroupRow(
         lesion,
         float(summary.get('mask_volume_mm3') or 0) / 1000,
-        float(summary.get('streamlines_disconnected_pct') or 0),
-        float(summary.get('disconnection_mean_pct') or 0),
+        _percent(summary, 'streamlines_disconnected_pct'),
+        _percent(summary, 'disconnection_mean_pct'),
         side,
     )
-    path = lesion.path('disconnection_map')
+    path = lesion.map_path
     return _Seen(row, problem, voxels, load_image(path) if path else None)
+
+
+def _percent(summary: Mapping[str, Any], key: str) -> float:
+    """A number of a lesion; over several tractograms, the mean."""
+    return float(summary.get(key) or summary.get(f'{key}_mean') or 0)
 
 
 def flagged(rows: Sequence[GroupRow]) -> list[list[str]]:
@@ -228,7 +234,7 @@ def _atlas_sections(lesions: Sequence[LesionResults]) -> Iterable[str]:
     for name in sorted({atlas for lesion in lesions for atlas in lesion.atlases}):
         columns, unreadable = {}, []
         for lesion in lesions:
-            if lesion.path('roi_disconnection', name):
+            if lesion.path('roi_disconnection', name) or lesion.path('mean_parcels', name):
                 try:
                     columns[lesion.stem] = lesion.parcels(name)
                 except InputError:  # 'lacuna check' says why; running the same command again repairs it

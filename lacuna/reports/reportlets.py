@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lacuna.bids.origins import FoundMask
-from lacuna.bids.outputs import figure_name
+from lacuna.bids.outputs import figure_name, outputs
 from lacuna.bids.results import LesionResults
 from lacuna.bids.sidecars import save
 from lacuna.images import plausibility
@@ -28,6 +28,7 @@ from lacuna.reports.figures.frame import load_image, load_template, mask_in_fram
 from lacuna.reports.figures.nulls import ALPHA, null_figure, null_table_figure
 from lacuna.reports.figures.style import drawing, own_scale, png_bytes, svg_bytes
 from lacuna.reports.figures.viewer import SCRIPTS, ShownBundle, viewer_page, viewer_scripts
+from lacuna.reports.spread import spread_bars, spread_fragment
 from lacuna.reports.summary import nulls_fragment, summary_fragment, viewer_fragment
 from lacuna.streamlines.files.bundle_tables import read_bundles
 from lacuna.streamlines.sample import read_sample
@@ -37,7 +38,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: the tables of an atlas that are drawn
-REPORT_TABLES = ('disconnection_matrix', 'mask_matrix', 'full_matrix', 'roi_disconnection', 'lesion_load')
+REPORT_TABLES = (
+    *('disconnection_matrix', 'mask_matrix', 'full_matrix'),
+    *('roi_disconnection', 'parcel_support', 'lesion_load'),
+)
 #: those of bundles
 BUNDLE_TABLES = ('bundle_disconnection', 'sample_bundles', 'null_bundles')
 
@@ -70,6 +74,8 @@ def draw_reportlets(
     stamp = results_stamp([lesion], viewer=viewer)
     summary = stamp + summary_fragment(lesion, images.found.path, _check(lesion, images))
     pages = {figure_name(lesion.stem, 'summary', '.html'): summary}
+    if lesion.is_combined:
+        pages[figure_name(lesion.stem, 'spread', '.html')] = spread_fragment(lesion)
     written = []
     with drawing():
         for name, figure in _brain_figures(lesion, images):
@@ -83,8 +89,11 @@ def draw_reportlets(
                 path = folder / figure_name(lesion.stem, 'surface', '.png', atlas=atlas)
                 written.append(_write(path, png_bytes(surface)))
         for name in lesion.bundle_sets:
-            path = folder / figure_name(lesion.stem, 'bundles', '.svg', atlas=name)
-            written.append(_write(path, svg_bytes(bundle_figure(lesion.bundles(name)))))
+            table, desc = lesion.bundles(name), 'bundles'
+            if lesion.is_combined:
+                table, desc = spread_bars(table), 'bundlespread'
+            path = folder / figure_name(lesion.stem, desc, '.svg', atlas=name)
+            written.append(_write(path, svg_bytes(bundle_figure(table))))
     if viewer:
         page = _viewer_name(lesion.stem)
         pages[page] = viewer_page(
@@ -142,7 +151,7 @@ class _Images:
 
 def _read(lesion: LesionResults, masks: Mapping[Path, KnownMask]) -> _Images:
     found = lesion.mask_source.read(masks)
-    disconnection, sample = lesion.path('disconnection_map'), lesion.path('sample')
+    disconnection, sample = lesion.map_path, lesion.path('sample')
     percent = load_image(disconnection) if disconnection else None
     streamlines, spacing = read_sample(sample) if sample else ([], None)
     return _Images(found, percent, streamlines, spacing)
@@ -190,10 +199,16 @@ def _brain_figures(lesion: LesionResults, images: _Images) -> list[tuple[str, Ca
     if images.percent:
         percent = to_frame(*images.percent)
         auto = own_scale(percent)
-        found.append(('map', partial(figures.map_figure, template, percent, mask)))
+        name = 'meanmap' if lesion.is_combined else 'map'
+        found.append((name, partial(figures.map_figure, template, percent, mask)))
         if auto:
             found.append(('mapscaled', partial(figures.map_figure, template, percent, mask, highest=auto)))
         found.append(('glass', partial(figures.glass_figure, template, percent, mask, auto=auto)))
+    if path := lesion.path('sd_map'):
+        sd = to_frame(*load_image(path))
+        highest = max(own_scale(sd) or float(sd.max()), 0.1)
+        label = 'standard deviation'
+        found.append(('sdmap', partial(figures.map_figure, template, sd, mask, highest=highest, label=label)))
     if images.streamlines:
         found.append(('streamlines', partial(figures.streamline_figure, template, images.streamlines, mask)))
     return found
@@ -201,8 +216,12 @@ def _brain_figures(lesion: LesionResults, images: _Images) -> list[tuple[str, Ca
 
 def _atlas_figures(lesion: LesionResults, atlas: str) -> list[tuple[str, Callable[[], Figure]]]:
     found: list[tuple[str, Callable[[], Figure]]] = []
-    if lesion.path('roi_disconnection', atlas):
-        found.append(('parcels', partial(charts.parcel_figure, lesion.parcels(atlas))))
+    if lesion.path('spread_parcels', atlas):
+        spread = spread_bars(lesion.parcel_spread(atlas))
+        found.append(('parcelspread', partial(charts.parcel_figure, spread['value'], spread)))
+    elif lesion.path('roi_disconnection', atlas):
+        support = lesion.support(atlas) if lesion.path('parcel_support', atlas) else None
+        found.append(('parcels', partial(charts.parcel_figure, lesion.parcels(atlas), support)))
         if lesion.path('lesion_load', atlas):
             load = lesion.parcels(atlas, 'lesion_load')
             found.append(('load', partial(load_figure, load, lesion.parcels(atlas))))
@@ -249,6 +268,8 @@ def results_stamp(lesions: Iterable[LesionResults], *, viewer: bool = True) -> s
         paths += [lesion.path(key, atlas) for atlas in lesion.atlases for key in REPORT_TABLES]
         paths += [lesion.path(key, name) for name in lesion.bundle_sets for key in BUNDLE_TABLES]
         paths.append(lesion.path('null_statistics'))
+        if lesion.is_combined:
+            paths += [path for target, path in lesion.files.items() if outputs()[target.key].combined]
         known += [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path]
     known += [] if viewer else [('no viewer', 0, 0)]
     return f'<!-- of {hashlib.sha256(repr(known).encode()).hexdigest()} -->\n'

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lacuna.bids.results import LesionResults
 from lacuna.images.plausibility import MaskFacts
 from lacuna.reports.figures.frame import load_template
+from lacuna.reports.spread import spread_rows, typical_spread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,12 +38,18 @@ def summary_fragment(
     rows = [('Mask', mask.name if mask else 'not found')]
     summary = lesion.summary
     rows += _lesion_rows(facts, summary) + _tractogram_rows(lesion.metadata, summary)
+    if lesion.is_combined:
+        rows += spread_rows(lesion)
     rows.append(('Space', lesion.space))
     rows.append(('Template', load_template(lesion.space).source))
     rows.append(('Atlas', ', '.join(lesion.atlases) or 'none'))
-    if lesion.bundle_sets:
+    if lesion.bundle_sets and not lesion.is_combined:
         rows.append(('Bundles', ', '.join(lesion.bundle_sets)))
-    if not lesion.path('sample'):
+    if any(target.key in ('parcel_support', 'bundle_disconnection') for target in lesion.files):
+        rows.append(('Intervals', interval_note()))
+    elif lesion.is_combined and (spread := typical_spread(lesion)) is not None:
+        rows.append(('Intervals', f'on the page of each tractogram: {interval_note(spread)}'))
+    if not (lesion.path('sample') or lesion.is_combined):
         rows.append(('Sample of streamlines', 'none, so streamlines are not drawn'))
     versions = lesion.metadata.get('SoftwareVersions')
     if isinstance(versions, Mapping):
@@ -51,6 +58,25 @@ def summary_fragment(
         f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in rows
     )
     return f'{warnings_html(warnings)}<table class="summary">{table}</table>'
+
+
+def interval_note(spread: float | None = None) -> str:
+    """Say what the intervals of percentages are of, and what they leave out.
+
+    Parameters
+    ----------
+    spread : float, optional
+        Standard deviation of the percentages between the tractograms of the run, in points; None with one tractogram.
+
+    >>> interval_note(4.25).endswith('a standard deviation of 4.2 points in this run.')
+    True
+    """
+    text = (
+        '95 % (Wilson), of a finite number of streamlines; they leave out the difference between tractograms'
+    )
+    return (
+        f'{text}.' if spread is None else f'{text}: a standard deviation of {spread:.1f} points in this run.'
+    )
 
 
 def warnings_html(warnings: list[str]) -> str:

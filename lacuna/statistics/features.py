@@ -185,7 +185,7 @@ def read_features(
         (participant, member)
         for participant, lesion in lesions.items()
         for member in lesion.members()
-        if member.target.key == key
+        if member.target.key == lesion.key_of(key)
     ]
     if pattern:
         root = next(iter(lesions.values())).root
@@ -272,7 +272,7 @@ def _voxel_features(lesions: Mapping[str, LesionResults], kind: str) -> Features
     if len(spaces) > 1:
         message = f'the maps are in several spaces ({", ".join(sorted(spaces))}); choose one with --pattern'
         raise InputError(message)
-    grids = {who: load(path) for who, lesion in lesions.items() if (path := lesion.path('disconnection_map'))}
+    grids = {who: load(path) for who, lesion in lesions.items() if (path := lesion.map_path)}
     if not grids:
         message = f'no results for the features {kind!r}: no lesion has a disconnection map'
         raise InputError(message)
@@ -304,7 +304,9 @@ def _voxel_features(lesions: Mapping[str, LesionResults], kind: str) -> Features
         space=spaces.pop(),
         grid=VoxelSet(like.shape, np.asarray(like.affine, float), numbers),
         left_out=left_out,
-        about={key: about[key] for key in ('Space', 'Tractogram', 'Parameters') if key in about},
+        about={
+            key: about[key] for key in ('Space', 'Tractogram', 'Tractograms', 'Parameters') if key in about
+        },
     )
 
 

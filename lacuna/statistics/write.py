@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lacuna
-from lacuna.bids.derivatives import BIDS_VERSION, check_output_dir
+from lacuna.bids.derivatives import check_output_dir
+from lacuna.bids.description import BIDS_VERSION
 from lacuna.bids.outputs import group_output_name, outputs
 from lacuna.bids.sidecars import save
 from lacuna.bids.tables import table_bytes

@@ -15,7 +15,7 @@ from lacuna.errors import TractogramError
 from lacuna.images.load import visited_load
 from lacuna.images.memberships import Memberships
 from lacuna.images.nifti import voxels
-from lacuna.measures import wilson_interval
+from lacuna.measures import mean_of, percent_interval, share_percent
 from lacuna.streamlines.files.bundle_tables import (
     OWN_GROUPS,
     bundles_label,
@@ -25,6 +25,7 @@ from lacuna.streamlines.files.bundle_tables import (
 from lacuna.streamlines.files.formats import bundle_table, open_tractogram, without_extension
 from lacuna.streamlines.files.trx import TrxHeader, read_groups
 from lacuna.streamlines.sample import spread
+from lacuna.streamlines.weighting import Cut, Weighting
 from lacuna.utils.files import replacing
 
 if TYPE_CHECKING:
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
 
     from lacuna.streamlines.index.query import Index
 
+#: columns of mean lengths: of all streamlines of a bundle, of those cut, and of those spared
+_LENGTHS = ('length_mean_mm', 'length_mean_disconnected_mm', 'length_mean_spared_mm')
 #: version of the files of groups and visits, a part of their keys in the cache
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,12 @@ class Groups:
 
     def count(self, selected: np.ndarray) -> np.ndarray:
         """Count how many of the selected streamlines (numbers) are in each bundle; (bundles,) int64."""
-        return self.sums(self._marks(selected).astype(np.int64))
+        return self.sums(self._of_members(selected, None))
+
+    def summed(self, cut: Cut, values: np.ndarray | None = None) -> np.ndarray:
+        """(bundles,) float64, sum over some streamlines of how much each counts, times a value of each (streamlines,)."""
+        own = cut.values if values is None else cut.values * values[cut.ids]
+        return self.sums(self._of_members(cut.ids, own))
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """(bundles,) sum of a value (m,) of each member over the bundle."""
@@ -110,23 +118,13 @@ class Groups:
             found[some] = np.add.reduceat(values, self.starts[:-1][some])
         return found
 
-    def mean(self, values: np.ndarray, selected: np.ndarray | None = None) -> np.ndarray:
-        """(bundles,) float64, mean of a value of the streamlines; NaN where there are none.
-
-        Parameters
-        ----------
-        values : numpy.ndarray
-            (streamlines,); NaN is left out.
-        selected : numpy.ndarray, optional
-            Numbers of the streamlines to look at; all by default.
-        """
-        own = values[self.members].astype(np.float64)
-        taken = ~np.isnan(own)
-        if selected is not None:
-            taken &= self._marks(selected)
-        number = self.sums(taken.astype(np.int64))
-        total = self.sums(np.where(taken, own, 0.0))
-        return np.divide(total, number, out=np.full(len(self), np.nan), where=number > 0)
+    def within(self, kept: np.ndarray | None) -> Groups:
+        """The same bundles of only some streamlines: `kept` is (streamlines,) bool; None for all."""
+        if kept is None:
+            return self
+        taken = kept[self.members]
+        starts = np.concatenate([[0], np.cumsum(taken, dtype=np.int64)])[self.starts]
+        return Groups(self.names, starts, self.members[taken])
 
     def among(self, selected: np.ndarray) -> dict[str, np.ndarray]:
         """Where the members of each bundle stand among some streamlines (numbers, each once); bundles without any are left out.
@@ -143,13 +141,14 @@ class Groups:
         }
         return {name: np.sort(places) for name, places in found.items() if len(places)}
 
-    def _marks(self, selected: np.ndarray) -> np.ndarray:
-        """(m,) bool, whether each member is selected."""
+    def _of_members(self, selected: np.ndarray, values: np.ndarray | None) -> np.ndarray:
+        """(m,) for each member, the value of the selected streamline (1 without values), 0 if it is not selected."""
+        kind = np.int64 if values is None else np.float64
         if not len(self.members) or not len(selected):
-            return np.zeros(len(self.members), bool)
-        marks = np.zeros(max(int(self.members.max()), int(selected.max())) + 1, bool)
-        marks[selected] = True
-        return marks[self.members]
+            return np.zeros(len(self.members), kind)
+        every = np.zeros(max(int(self.members.max()), int(selected.max())) + 1, kind)
+        every[selected] = 1 if values is None else values
+        return every[self.members]
 
     def arrays(self) -> dict[str, Any]:
         """All of it as arrays, to be written into a ``.npz``."""
@@ -179,7 +178,12 @@ class NamedBundles(NamedTuple):
 
 
 def find_bundles(
-    tractogram: Path, tracks: Path, streamlines: int, source: str | Path | None, name: str | None
+    tractogram: Path,
+    tracks: Path,
+    streamlines: int,
+    source: str | Path | None,
+    name: str | None,
+    kept: np.ndarray | None = None,
 ) -> NamedBundles | None:
     """The bundles of a tractogram, see :meth:`lacuna.streamlines.tractogram.Tractogram.bundles`.
 
@@ -191,6 +195,8 @@ def find_bundles(
         Their number.
     source : path, optional
     name : str, optional
+    kept : numpy.ndarray, optional
+        (streamlines,) bool, which are looked at; by default all.
     """
     stem = tractogram if tractogram.is_dir() else without_extension(tractogram)
     table = stem.with_name(f'{stem.name}_bundles.tsv')
@@ -203,12 +209,12 @@ def find_bundles(
                 return None
             message = f'{tractogram}: the tractogram has no groups of streamlines'
             raise TractogramError(message)
-        return NamedBundles(_named(name, stem.name), Groups.of(bundles, streamlines), None)
+        return NamedBundles(_named(name, stem.name), Groups.of(bundles, streamlines).within(kept), None)
     groups = Groups.of(read_bundles(table, streamlines), streamlines)
     if not len(groups):
         message = f'{table}: the table has no bundles'
         raise TractogramError(message)
-    return NamedBundles(_named(name, table.stem), groups, table)
+    return NamedBundles(_named(name, table.stem), groups.within(kept), table)
 
 
 def _named(name: str | None, stem: str) -> str:
@@ -225,56 +231,89 @@ def _own_groups(tractogram: Path, tracks: Path) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class BundleSet:
-    """The bundles of a tractogram, with all that is needed to say what a lesion does to them.
+    """The bundles of a tractogram, with the voxels that they visit.
 
     Attributes
     ----------
     groups : Groups
-    lengths : numpy.ndarray
-        (streamlines,) float32, length of every streamline of the tractogram, mm.
     visits : lacuna.images.memberships.Memberships
         The voxels of the map that each bundle visits.
     """
 
     groups: Groups
-    lengths: np.ndarray
     visits: Memberships
-
-    @cached_property
-    def mean_lengths(self) -> np.ndarray:
-        """(bundles,) mean length of the streamlines of each, mm; NaN where there are none."""
-        return self.groups.mean(self.lengths)
 
     @classmethod
     def from_index(cls, groups: Groups, index: Index) -> BundleSet:
         """From the index of the tractogram, for the grid of its densities."""
         parts = ((np.flatnonzero(index.density(groups[row])), None) for row in range(len(groups)))
-        visits = Memberships.of(parts, index.grid.shape, index.grid.affine)
-        return cls(groups, np.asarray(index.lengths), visits)
+        return cls(groups, Memberships.of(parts, index.grid.shape, index.grid.affine))
 
     @classmethod
-    def from_densities(cls, groups: Groups, tracks: Path, densities: Sequence[Any]) -> BundleSet:
+    def from_densities(cls, groups: Groups, densities: Sequence[Any]) -> BundleSet:
         """From images of the number of streamlines of each bundle that visit each voxel."""
-        from lacuna.streamlines.files import tck
-        from lacuna.streamlines.index.build import endpoints_of
-
-        blocks = tck.iter_blocks(tck.read_header(tracks))
-        lengths = [endpoints_of(points, vertices)[1] for points, vertices in blocks]
         parts = ((np.flatnonzero(voxels(image).reshape(-1)), None) for image in densities)
-        visits = Memberships.of(parts, densities[0].shape, densities[0].affine)
-        return cls(groups, np.concatenate(lengths), visits)
+        return cls(groups, Memberships.of(parts, densities[0].shape, densities[0].affine))
 
     def save(self, path: Path) -> Path:
         """Write a ``.npz``, completely or not at all."""
         with replacing(path) as temporary:
-            np.savez(temporary, lengths=self.lengths, **self.groups.arrays(), **self.visits.arrays())
+            np.savez(temporary, **self.groups.arrays(), **self.visits.arrays())
         return path
 
     @classmethod
     def load(cls, path: str | Path) -> BundleSet:
         """Read a file of `save`."""
         with np.load(path, allow_pickle=False) as content:
-            return cls(Groups.of_arrays(content), content['lengths'], Memberships.of_arrays(content))
+            return cls(Groups.of_arrays(content), Memberships.of_arrays(content))
+
+
+@dataclass(frozen=True)
+class Bundles:
+    """The bundles of a whole tractogram, and how much their streamlines count; all is computed on first access, once.
+
+    Attributes
+    ----------
+    known : BundleSet
+        Of the streamlines that are looked at.
+    weighting : lacuna.streamlines.weighting.Weighting
+    """
+
+    known: BundleSet
+    weighting: Weighting = field(default_factory=Weighting)
+
+    @property
+    def groups(self) -> Groups:
+        """Which streamlines belong to which bundle."""
+        return self.known.groups
+
+    @property
+    def weighted(self) -> bool:
+        """Whether streamlines count differently."""
+        return self.weighting.weights is not None
+
+    @cached_property
+    def total(self) -> np.ndarray:
+        """(bundles,) summed weights, or number, of the streamlines of each."""
+        return self.groups.summed(self.weighting.everything) if self.weighted else self.groups.sizes
+
+    @cached_property
+    def squares(self) -> np.ndarray | None:
+        """(bundles,) summed squares of the weights of the streamlines of each; None without weights."""
+        if not self.weighted:
+            return None
+        everything = self.weighting.everything
+        return self.groups.summed(Cut(everything.ids, np.square(everything.values)))
+
+    @cached_property
+    def summed_lengths(self) -> np.ndarray:
+        """(bundles,) summed lengths of the streamlines of each, each times its weight; mm."""
+        return self.groups.summed(self.weighting.everything, self.lengths)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(streamlines,) length of each, mm; 0 for one without a vertex."""
+        return np.nan_to_num(self.weighting.known_lengths)
 
 
 @dataclass(frozen=True)
@@ -283,47 +322,52 @@ class BundleDisconnection:
 
     Attributes
     ----------
-    bundles : BundleSet
-    streamlines : numpy.ndarray
-        (n,) numbers of the streamlines cut.
+    bundles : Bundles
+    cut : lacuna.streamlines.weighting.Cut
+        The streamlines cut.
     mask : nibabel.Nifti1Image
         The lesion, 0 and 1.
     """
 
-    bundles: BundleSet
-    streamlines: np.ndarray
+    bundles: Bundles
+    cut: Cut
     mask: Any = field(repr=False)
 
     def of_sample(self, most: int) -> dict[str, np.ndarray]:
         """Which of a sample of the streamlines cut (at most `most`, evenly over their order) belong to each bundle."""
-        ids = self.streamlines
+        ids = self.cut.ids
         return self.bundles.groups.among(ids[spread(len(ids), most)] if len(ids) else ids)
 
     @cached_property
     def columns(self) -> dict[str, np.ndarray]:
         """The columns of `table`, each (bundles,)."""
-        groups, lengths = self.bundles.groups, self.bundles.lengths
-        total, cut = groups.sizes, groups.count(self.streamlines)
-        low, high = wilson_interval(cut, total)
-        return {
-            'value': np.divide(100.0 * cut, total, out=np.full(len(total), np.nan), where=total > 0),
-            'streamlines': total,
-            'streamlines_disconnected': cut,
-            'low': 100.0 * low,
-            'high': 100.0 * high,
-            'load_pct': visited_load(self.mask, self.bundles.visits),
-            'length_mean_mm': self.bundles.mean_lengths,
-            'length_mean_disconnected_mm': groups.mean(lengths, self.streamlines),
-        }
+        bundles, groups = self.bundles, self.bundles.groups
+        counts = groups.count(self.cut.ids)
+        lost = counts if self.cut.factors is None else groups.summed(self.cut)
+        low, high = percent_interval(lost, bundles.total, bundles.squares)
+        value = share_percent(lost, bundles.total)
+        found = {'value': value, 'streamlines': groups.sizes, 'streamlines_disconnected': counts}
+        if self.cut.factors is not None:
+            found |= {'weight_total': bundles.total.astype(float), 'weight_disconnected_pct': value}
+        found |= {'low': low, 'high': high, 'load_pct': visited_load(self.mask, bundles.known.visits)}
+        if bundles.weighting.lengths is None:
+            return found | dict.fromkeys(_LENGTHS, np.full(len(groups), np.nan))
+        whole, part = bundles.summed_lengths, groups.summed(self.cut, bundles.lengths)
+        some = groups.sizes > counts if self.cut.factors is None else bundles.total > lost
+        spared = np.where(some, bundles.total - lost, 0)
+        means = mean_of(whole, bundles.total), mean_of(part, lost), mean_of(whole - part, spared)
+        return found | dict(zip(_LENGTHS, means, strict=True))
 
     @cached_property
     def table(self) -> pd.DataFrame:
         """A row for each bundle, by its name; NaN for a bundle without streamlines.
 
-        ``value`` is the percent of its streamlines that the lesion cuts, with Wilson's interval of 95 % from ``low``
-        to ``high``; ``streamlines`` and ``streamlines_disconnected`` are counts. ``load_pct`` is the percent of the
-        volume of the voxels it visits (of the grid of the map) that is lesion. ``length_mean_mm`` and
-        ``length_mean_disconnected_mm`` are the mean lengths of all of its streamlines, and of those cut.
+        ``value`` is the percent of its streamlines (or of their weights) that the lesion cuts, with Wilson's interval of
+        95 % from ``low`` to ``high``; ``streamlines`` and ``streamlines_disconnected`` are counts, and with weights or a
+        graded mask ``weight_total`` and ``weight_disconnected_pct`` are of sums. ``load_pct`` is the percent of the
+        volume of the voxels it visits (of the grid of the map) that is lesion. ``length_mean_mm``,
+        ``length_mean_disconnected_mm`` and ``length_mean_spared_mm`` are the mean lengths of all of its streamlines, of
+        those cut, and of those spared, in the space of the tractogram itself.
         """
         import pandas as pd
 

@@ -1,8 +1,8 @@
-"""The connections between parcels that a lesion cuts, as arrays."""
+"""The connections between parcels, and those of them that a lesion cuts, as arrays."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -13,11 +13,15 @@ from lacuna.measures import (
     higher_order,
     higher_order_statistics,
     matrix_statistics,
+    mean_of,
     network_disconnection,
+    path_lengths,
+    percent_interval,
     roi_disconnection,
-    wilson_interval,
+    share_percent,
 )
-from lacuna.streamlines.endpoints import EndpointTable
+from lacuna.streamlines.endpoints import EDGE_MEASURES, EndpointTable
+from lacuna.streamlines.weighting import Cut, Weighting
 
 
 @dataclass(frozen=True)
@@ -43,62 +47,175 @@ class LongerPaths:
 
 
 @dataclass(frozen=True)
-class CutConnections:
-    """The connections between the parcels of an atlas that a lesion cuts; all are computed on first access, once.
+class Connections:
+    """The connections between the parcels of an atlas in the whole tractogram; all are computed on first access, once.
 
     Attributes
     ----------
     table : lacuna.streamlines.endpoints.EndpointTable
         The parcels at the ends of all streamlines.
-    streamlines : numpy.ndarray
-        (n,) numbers of the streamlines cut.
+    weighting : lacuna.streamlines.weighting.Weighting
+        Which streamlines are looked at, and how much each counts.
+    measure : str
+        What is summed for a pair of parcels. ``count``: the weights of the streamlines that join them, 1 each by
+        default; ``invlength``: these divided by the lengths, as ``tck2connectome -scale_invlength``; ``invnodevol``:
+        these divided by the mean number of voxels of the two parcels, as ``-scale_invnodevol``.
+    """
+
+    table: EndpointTable
+    weighting: Weighting = field(default_factory=Weighting)
+    measure: str = EDGE_MEASURES[0]
+
+    @property
+    def counted(self) -> bool:
+        """Whether the sums are numbers of streamlines."""
+        return self.weighting.weights is None and self.measure == EDGE_MEASURES[0]
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """(parcels, parcels) int64, streamlines between each pair."""
+        whole = self.weighting.kept is None
+        return self.table.full_matrix if whole else self.table.matrix(self.weighting.ids)
+
+    @cached_property
+    def full_matrix(self) -> np.ndarray:
+        """(parcels, parcels) what `measure` sums over the streamlines of each pair."""
+        return self.counts if self.counted else self.matrix(self.weighting.everything)
+
+    @cached_property
+    def strength(self) -> np.ndarray:
+        """(parcels,) sum of `full_matrix` over the other parcels."""
+        return np.asarray(self.full_matrix.sum(axis=1))
+
+    @cached_property
+    def weight_matrix(self) -> np.ndarray:
+        """(parcels, parcels) summed weights of the streamlines of each pair, whatever the measure."""
+        return self.summed(self.weighting.everything)
+
+    @cached_property
+    def squares(self) -> np.ndarray:
+        """(parcels, parcels) what `full_matrix` sums, squared before it is summed."""
+        if self.counted:
+            return self.full_matrix
+        everything = self._factors(self.weighting.everything)
+        return self.table.matrix(everything.ids, np.square(everything.values)) * self._edge_factors**2
+
+    @cached_property
+    def path_lengths(self) -> np.ndarray:
+        """Steps of the shortest path between each pair of parcels, see :func:`lacuna.measures.path_lengths`."""
+        return path_lengths(self.full_matrix)
+
+    @cached_property
+    def length_matrix(self) -> np.ndarray:
+        """(parcels, parcels) float64, summed lengths of the streamlines of each pair, each times its weight; mm."""
+        return self.summed(self.weighting.everything, self.lengths)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(streamlines,) length of each, mm."""
+        return self.weighting.known_lengths
+
+    def matrix(self, cut: Cut) -> np.ndarray:
+        """(parcels, parcels) what `measure` sums over some streamlines; int64 if that are counts."""
+        if self.measure == EDGE_MEASURES[0]:
+            return self.summed(cut)
+        return self.summed(self._factors(cut)) * self._edge_factors
+
+    def summed(self, cut: Cut, values: np.ndarray | None = None) -> np.ndarray:
+        """(parcels, parcels) sum over some streamlines of how much each counts, times a value of each (streamlines,)."""
+        factors = cut.factors
+        if values is not None:
+            factors = values[cut.ids].astype(np.float64) * cut.values
+        return self.table.matrix(cut.ids, factors)
+
+    def _factors(self, cut: Cut) -> Cut:
+        """Some streamlines, counting as much as `measure` lets them, whatever pair they join."""
+        if self.measure != 'invlength':
+            return cut
+        lengths = self.lengths[cut.ids]
+        inverse = np.divide(np.float32(1), lengths, out=np.zeros_like(lengths), where=lengths > 0)
+        return Cut(cut.ids, inverse.astype(np.float64) * cut.values)
+
+    @cached_property
+    def _edge_factors(self) -> np.ndarray | float:
+        """(parcels, parcels) by what `measure` multiplies the sum of each pair."""
+        if self.measure != 'invnodevol':
+            return 1.0
+        both = np.add.outer(self.table.voxels, self.table.voxels)
+        factors = np.divide(2.0, both, out=np.zeros(both.shape), where=both > 0)
+        return factors.astype(np.float32).astype(np.float64)  # the precision of MRtrix3
+
+
+@dataclass(frozen=True)
+class CutConnections:
+    """The connections between the parcels of an atlas that a lesion cuts; all are computed on first access, once.
+
+    Attributes
+    ----------
+    whole : Connections
+        Those of the whole tractogram.
+    cut : lacuna.streamlines.weighting.Cut
+        The streamlines that the lesion cuts.
     networks : tuple of str
         Network of each parcel; empty for a parcel without one.
     spared_threshold : float
         Percent of a connection that has to be spared for a path to lead along it.
     """
 
-    table: EndpointTable
-    streamlines: np.ndarray
+    whole: Connections
+    cut: Cut
     networks: tuple[str, ...] = ()
     spared_threshold: float = 50.0
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the parcels, in the order of the label table."""
-        return self.table.names
+        return self.whole.table.names
+
+    @cached_property
+    def lesion_counts(self) -> np.ndarray:
+        """(parcels, parcels) int64, streamlines between each pair that are cut."""
+        return self.whole.table.matrix(self.cut.ids)
 
     @cached_property
     def lesion_matrix(self) -> np.ndarray:
-        """(parcels, parcels) int64, streamlines between each pair that are cut."""
-        return self.table.lesion_matrix(self.streamlines)
+        """(parcels, parcels) what the measure sums over those that are cut; int64 if that are counts."""
+        plain = self.whole.counted and self.cut.factors is None
+        return self.lesion_counts if plain else self.whole.matrix(self.cut)
 
     @property
     def full_matrix(self) -> np.ndarray:
-        """(parcels, parcels) int64, all streamlines between each pair."""
-        return self.table.full_matrix
+        """(parcels, parcels) the same over all streamlines between each pair."""
+        return self.whole.full_matrix
 
     @cached_property
     def percent(self) -> np.ndarray:
-        """(parcels, parcels) float64, share of the streamlines of each pair that are cut; 0 where there are none."""
+        """(parcels, parcels) float64, share of the connection of each pair that is cut; 0 where there is none."""
         return disconnection_percent(self.lesion_matrix, self.full_matrix)
 
     @cached_property
     def roi(self) -> np.ndarray:
-        """(parcels,) float64, percent of each parcel's streamlines that are cut; NaN where there are none."""
+        """(parcels,) float64, percent of each parcel's connections that are cut; NaN where there are none."""
         return roi_disconnection(self.lesion_matrix, self.full_matrix)
 
     @cached_property
     def support(self) -> dict[str, np.ndarray]:
-        """The counts behind `roi`, and Wilson's interval of 95 % in percent, each (parcels,)."""
-        total, cut = self.full_matrix.sum(axis=1), self.lesion_matrix.sum(axis=1)
-        low, high = wilson_interval(cut, total)
-        return {
-            'streamlines': total,
-            'streamlines_disconnected': cut,
-            'low': 100.0 * low,
-            'high': 100.0 * high,
+        """The counts behind `roi`, and Wilson's interval of 95 % in percent, each (parcels,).
+
+        With weights, the sums beside the counts, and the interval for the effective number of streamlines.
+        """
+        found = {
+            'streamlines': self.whole.counts.sum(axis=1),
+            'streamlines_disconnected': self.lesion_counts.sum(axis=1),
         }
+        if self.cut.factors is not None:
+            total = self.whole.weight_matrix.sum(axis=1)
+            weight = self.whole.summed(self.cut).sum(axis=1)
+            found |= {'weight_total': total, 'weight_disconnected_pct': share_percent(weight, total)}
+        lost = self.lesion_matrix.sum(axis=1)
+        squares = None if self.whole.counted else self.whole.squares.sum(axis=1)
+        low, high = percent_interval(lost, self.whole.strength, squares)
+        return {**found, 'low': low, 'high': high}
 
     @cached_property
     def statistics(self) -> dict[str, Any]:
@@ -107,9 +224,9 @@ class CutConnections:
             lesion_matrix=self.lesion_matrix,
             full_matrix=self.full_matrix,
             names=self.names,
-            streamlines_unassigned=self.table.unassigned(self.streamlines),
+            streamlines_unassigned=self.whole.table.unassigned(self.cut.ids),
         )
-        return {**numbers, **self.table.coverage.statistics()}
+        return {**numbers, **self.whole.table.coverage.statistics()}
 
     @cached_property
     def by_network(self) -> tuple[list[str], np.ndarray, np.ndarray]:
@@ -119,7 +236,24 @@ class CutConnections:
     @cached_property
     def longer_paths(self) -> LongerPaths:
         """By how much the shortest paths get longer."""
-        threshold, paths = self.spared_threshold, self.table.path_lengths
+        threshold, paths = self.spared_threshold, self.whole.path_lengths
         delta, indirect = higher_order(self.full_matrix, 100.0 - self.percent, threshold, paths=paths)
         numbers = higher_order_statistics(paths, self.lesion_matrix, delta, indirect, threshold)
         return LongerPaths(delta, indirect, numbers)
+
+    @cached_property
+    def mean_lengths(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(parcels, parcels) float64, mean length in mm of all streamlines of a pair, of those cut, and of those spared.
+
+        Each streamline counts as much as its weight, and as it is cut or spared; NaN where there are none. The means of
+        all are those of ``tck2connectome -scale_length -stat_edge mean``.
+        """
+        whole = self.whole
+        weight, length = whole.weight_matrix, whole.length_matrix
+        cut_weight, cut_length = whole.summed(self.cut), whole.summed(self.cut, whole.lengths)
+        spared = whole.counts > self.lesion_counts if self.cut.factors is None else weight > cut_weight
+        return (
+            mean_of(length, weight),
+            mean_of(cut_length, cut_weight),
+            mean_of(length - cut_length, np.where(spared, weight - cut_weight, 0)),
+        )

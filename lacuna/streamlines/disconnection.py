@@ -16,10 +16,11 @@ from lacuna.images.atlases import check_networks
 from lacuna.images.load import parcel_load
 from lacuna.images.maps import disconnection_map, lesion_summary
 from lacuna.images.nifti import make, nifti_affine, voxels
-from lacuna.streamlines.bundles import BundleDisconnection, BundleSet
-from lacuna.streamlines.connections import CutConnections
+from lacuna.streamlines.bundles import BundleDisconnection, Bundles
+from lacuna.streamlines.connections import Connections, CutConnections
 from lacuna.streamlines.endpoints import EndpointTable
 from lacuna.streamlines.sample import spread
+from lacuna.streamlines.weighting import Cut, Weighting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,14 +53,17 @@ def select_streamlines(index: Index, mask: Any) -> np.ndarray:
     return index.select(inside, nifti_affine(mask.header)) if inside.any() else np.empty(0, np.uint32)
 
 
-def density_map(index: Index, ids: np.ndarray) -> Any:
-    """Return how many of some streamlines visit each voxel of the index's grid (uint32), as an image."""
-    return make(index.density(ids), index.grid.affine)
+def density_map(index: Index, cut: Cut) -> Any:
+    """Return how many of some streamlines visit each voxel of the index's grid (uint32, or float64 sums), as an image."""
+    return make(index.density(cut.ids, cut.factors), index.grid.affine)
 
 
-def full_density_map(index: Index) -> Any:
-    """Return how many streamlines of the tractogram visit each voxel of the index's grid (uint32), as an image."""
-    return make(index.total_density, index.grid.affine)
+def full_density(index: Index, weighting: Weighting) -> np.ndarray:
+    """How many streamlines visit each voxel of the index's grid, of those that are looked at; uint32, or float64 sums."""
+    if weighting.plain:
+        return index.total_density
+    everything = weighting.everything
+    return index.density(everything.ids, everything.factors)
 
 
 def read_sample(index: Index, ids: np.ndarray, most: int) -> list[np.ndarray]:
@@ -96,14 +100,15 @@ class ParcelDisconnection:
     """The effect of a lesion on the connections between the parcels of an atlas.
 
     Each table has the names of all parcels of the label table, in its order; matrices are symmetric, with 0 on the
-    diagonal. All are computed on first access.
+    diagonal. All are computed on first access. Numbers of streamlines are whole; with weights or another measure than
+    ``count``, sums are float.
 
     Attributes
     ----------
-    table : lacuna.streamlines.endpoints.EndpointTable
-        The parcels at the ends of all streamlines.
-    streamlines : numpy.ndarray
-        (n,) numbers of the streamlines cut.
+    whole : lacuna.streamlines.connections.Connections
+        The connections of the whole tractogram.
+    cut : lacuna.streamlines.weighting.Cut
+        The streamlines cut.
     read_parcels : callable, optional
         Gives the parcels themselves, in the space of the mask (:class:`lacuna.images.atlases.Parcellation`), for
         `load` and `networks`.
@@ -111,39 +116,39 @@ class ParcelDisconnection:
         The lesion, 0 and 1, for `load`.
     """
 
-    table: EndpointTable
-    streamlines: np.ndarray
+    whole: Connections
+    cut: Cut
     read_parcels: Callable[[], Parcellation] | None = field(default=None, repr=False)
     mask: Any = field(default=None, repr=False)
 
     @cached_property
     def connections(self) -> CutConnections:
         """The same as arrays without names."""
-        return CutConnections(self.table, self.streamlines)
+        return CutConnections(self.whole, self.cut)
 
     @cached_property
     def matrix(self) -> pd.DataFrame:
-        """Percent of the streamlines between each pair of parcels that the lesion cuts (float); 0 where there are none."""
+        """Percent of the connection of each pair of parcels that the lesion cuts (float); 0 where there is none."""
         return self._frame(self.connections.percent)
 
     @cached_property
     def lesion_matrix(self) -> pd.DataFrame:
-        """Number of streamlines between each pair of parcels that the lesion cuts (int)."""
+        """Number of streamlines between each pair of parcels that the lesion cuts, or the sum of what is measured."""
         return self._frame(self.connections.lesion_matrix)
 
     @cached_property
     def intact_matrix(self) -> pd.DataFrame:
-        """Number of streamlines between each pair of parcels that the lesion leaves intact (int)."""
-        return self._frame(self.table.full_matrix - self.connections.lesion_matrix)
+        """The same of those that the lesion leaves intact."""
+        return self._frame(self.whole.full_matrix - self.connections.lesion_matrix)
 
     @cached_property
     def full_matrix(self) -> pd.DataFrame:
-        """Number of streamlines between each pair of parcels in the whole tractogram (int)."""
-        return self._frame(self.table.full_matrix)
+        """The same of the whole tractogram."""
+        return self._frame(self.whole.full_matrix)
 
     @cached_property
     def disconnection(self) -> pd.Series:
-        """Percent of each parcel's streamlines to other parcels that the lesion cuts (float), by name.
+        """Percent of each parcel's connections to other parcels that the lesion cuts (float), by name.
 
         NaN for a parcel that no streamline joins to another.
         """
@@ -159,11 +164,21 @@ class ParcelDisconnection:
         """How many streamlines each percentage of `disconnection` is of, by the name of the parcel.
 
         ``streamlines`` to other parcels, ``streamlines_disconnected`` (int), and Wilson's interval of 95 % of the
-        percentage, from ``low`` to ``high``; NaN for a parcel without streamlines.
+        percentage, from ``low`` to ``high``; NaN for a parcel without streamlines. With weights, ``weight_total`` and
+        ``weight_disconnected_pct`` too.
         """
         import pandas as pd
 
         return pd.DataFrame(self.connections.support, index=self._names)
+
+    @cached_property
+    def mean_lengths(self) -> dict[str, pd.DataFrame]:
+        """Mean length in mm of the streamlines between each pair of parcels, in the space of the tractogram itself.
+
+        ``all``, those ``cut``, and those ``spared``; NaN where there are none.
+        """
+        keys = ('all', 'cut', 'spared')
+        return {key: self._frame(each) for key, each in zip(keys, self.connections.mean_lengths, strict=True)}
 
     @cached_property
     def load(self) -> pd.Series:
@@ -214,7 +229,7 @@ class ParcelDisconnection:
     def _names(self) -> pd.Index:
         import pandas as pd
 
-        return pd.Index(self.table.names, name='region')
+        return pd.Index(self.whole.table.names, name='region')
 
     def _series(self, values: np.ndarray) -> pd.Series:
         import pandas as pd
@@ -224,7 +239,7 @@ class ParcelDisconnection:
     def _frame(self, matrix: np.ndarray) -> pd.DataFrame:
         import pandas as pd
 
-        return pd.DataFrame(matrix, index=self._names, columns=list(self.table.names))
+        return pd.DataFrame(matrix, index=self._names, columns=list(self.whole.table.names))
 
 
 @dataclass(frozen=True)
@@ -277,10 +292,23 @@ class Disconnection:
     mask : lacuna.images.masks.Mask
     warnings : sequence of str
         Warnings about mask and tractogram, for the summary.
+    weighting : lacuna.streamlines.weighting.Weighting, optional
+        Which streamlines are looked at, and how much each counts; by default all, and 1.
+    full_density : numpy.ndarray, optional
+        What `full_density` returns, if it is known.
     """
 
-    def __init__(self, index: Index, mask: Mask, warnings: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        index: Index,
+        mask: Mask,
+        warnings: Sequence[str] = (),
+        weighting: Weighting | None = None,
+        full_density: np.ndarray | None = None,
+    ) -> None:
         self._index, self._mask, self._warnings = index, mask, warnings
+        self.weighting = weighting or Weighting()
+        self._full_density = full_density
 
     @cached_property
     def mask(self) -> Any:
@@ -288,19 +316,32 @@ class Disconnection:
         return self._mask.image()
 
     @cached_property
+    def cut(self) -> Cut:
+        """The streamlines with a vertex in the mask, and how much each counts."""
+        return self.weighting.cut(select_streamlines(self._index, self.mask))
+
+    @property
     def streamlines(self) -> np.ndarray:
-        """Numbers of the streamlines with a vertex in the mask, from 0, ascending; (n,) uint32."""
-        return select_streamlines(self._index, self.mask)
+        """Their numbers, from 0, ascending; (n,) uint32."""
+        return self.cut.ids
 
     @cached_property
     def density(self) -> Any:
-        """Number of the streamlines cut that visit each voxel (nibabel image, uint32)."""
-        return density_map(self._index, self.streamlines)
+        """Number of the streamlines cut that visit each voxel (nibabel image, uint32), or float64 sums of weights."""
+        return density_map(self._index, self.cut)
+
+    @cached_property
+    def full_density(self) -> Any:
+        """The same of the whole tractogram."""
+        known = self._full_density
+        return make(
+            full_density(self._index, self.weighting) if known is None else known, self._index.grid.affine
+        )
 
     @cached_property
     def map(self) -> Any:
         """Percent of each voxel's streamlines that are cut, 0 to 100 (nibabel image, float32)."""
-        return disconnection_map(self.density, full_density_map(self._index))
+        return disconnection_map(self.density, self.full_density)
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -308,25 +349,26 @@ class Disconnection:
         numbers = lesion_summary(
             self.mask,
             self.map,
-            full_density_map(self._index),
-            streamlines_total=self._index.streamlines,
-            streamlines_disconnected=len(self.streamlines),
+            self.full_density,
+            streamlines_total=self.weighting.count(self._index.streamlines),
+            streamlines_disconnected=len(self.cut),
         )
-        return {**numbers, 'warnings': '; '.join(self._warnings) or None}
+        about_cut = self.weighting.summary(self.cut)
+        return {**numbers, **about_cut, 'warnings': '; '.join(self._warnings) or None}
 
     def sample(self, count: int) -> list[np.ndarray]:
         """Return at most `count` of the streamlines cut, evenly over their order; each (vertices, 3) float32, world mm."""
         return read_sample(self._index, self.streamlines, count)
 
     def parcels(
-        self, table: EndpointTable, read_parcels: Callable[[], Parcellation] | None = None
+        self, whole: Connections, read_parcels: Callable[[], Parcellation] | None = None
     ) -> ParcelDisconnection:
         """What is cut between the parcels of an atlas; for their load and networks, they are read."""
-        return ParcelDisconnection(table, self.streamlines, read_parcels, self.part)
+        return ParcelDisconnection(whole, self.cut, read_parcels, self.part)
 
-    def bundles(self, bundles: BundleSet) -> BundleDisconnection:
+    def bundles(self, bundles: Bundles) -> BundleDisconnection:
         """What is cut of each bundle."""
-        return BundleDisconnection(bundles, self.streamlines, self.part)
+        return BundleDisconnection(bundles, self.cut, self.part)
 
     @cached_property
     def part(self) -> Any:

@@ -11,14 +11,16 @@ from zipfile import BadZipFile
 import numpy as np
 
 from lacuna.errors import InputError
-from lacuna.measures import connectivity, path_lengths
+from lacuna.measures import connectivity
 from lacuna.utils.files import replacing
 
 #: version of endpoint tables, a part of their key in the cache; raise it when content or assignment change
-VERSION = 2
+VERSION = 3
 #: percent of the ends in no parcel from which a run warns that atlas and tractogram may not match
 MANY_UNASSIGNED = 50.0
 _MOST_NAMES = 5
+#: what the matrices sum over the streamlines between two parcels; the first is the default
+EDGE_MEASURES = ('count', 'invlength', 'invnodevol')
 #: rules for the parcel of an end, the nearest within 4 mm, or that of the voxel of the end
 RULES = ('radial', 'end-voxels')
 
@@ -34,6 +36,19 @@ def check_rule(rule: str) -> str:
         message = f'{rule} is not a rule for the ends of streamlines; choose from {" and ".join(RULES)}'
         raise InputError(message)
     return rule
+
+
+def check_measure(measure: str) -> str:
+    """A measure of edges that there is.
+
+    Raises
+    ------
+    InputError
+    """
+    if measure not in EDGE_MEASURES:
+        message = f'{measure} is not a measure of edges; choose from {", ".join(EDGE_MEASURES)}'
+        raise InputError(message)
+    return measure
 
 
 @dataclass(frozen=True)
@@ -59,7 +74,7 @@ class Coverage:
         """Read it from a file of `EndpointTable.save`; None if the file cannot be read."""
         try:
             with np.load(path, allow_pickle=False) as content:
-                return cls(tuple(content['names'].tolist()), content['ends'], content['present'])
+                return cls(tuple(content['names'].tolist()), content['ends'], content['voxels'] > 0)
         except (OSError, ValueError, KeyError, BadZipFile):  # whoever needs the table reports the error
             return None
 
@@ -108,31 +123,26 @@ class EndpointTable:
         Names of the parcels, in the order of the label table.
     full_matrix : numpy.ndarray
         (parcels, parcels) int64, streamlines that join each pair.
-    present : numpy.ndarray
-        (parcels,) bool, whether the image holds a voxel of each.
+    voxels : numpy.ndarray
+        (parcels,) int64, voxels of each in the image.
     """
 
     pairs: np.ndarray
     names: tuple[str, ...]
     full_matrix: np.ndarray
-    present: np.ndarray
+    voxels: np.ndarray
 
     @classmethod
     def of(cls, pairs: np.ndarray, names: tuple[str, ...], image: np.ndarray) -> EndpointTable:
         """Make the table of these pairs, with their matrix; `image` holds the row of a parcel in each voxel, or 0."""
-        present = np.isin(np.arange(1, len(names) + 1), image)
-        return cls(pairs.astype(np.int32), names, connectivity(pairs, len(names)), present)
+        voxels = np.bincount(image.ravel(), minlength=len(names) + 1)[1:]
+        return cls(pairs.astype(np.int32), names, connectivity(pairs, len(names)), voxels)
 
     @cached_property
     def coverage(self) -> Coverage:
         """Return how many ends are in each parcel."""
         ends = np.bincount(self.pairs.ravel(), minlength=len(self.names) + 1)
-        return Coverage(self.names, ends, self.present)
-
-    @cached_property
-    def path_lengths(self) -> np.ndarray:
-        """Steps of the shortest path between each pair of parcels, see :func:`lacuna.measures.path_lengths`."""
-        return path_lengths(self.full_matrix)
+        return Coverage(self.names, ends, self.voxels > 0)
 
     def save(self, path: Path) -> Path:
         """Write a ``.npz``, completely or not at all."""
@@ -142,7 +152,7 @@ class EndpointTable:
                 pairs=self.pairs,
                 names=np.array(self.names),
                 full_matrix=self.full_matrix,
-                present=self.present,
+                voxels=self.voxels,
                 ends=self.coverage.ends,
             )
         return path
@@ -152,11 +162,11 @@ class EndpointTable:
         """Read a file of `save`."""
         with np.load(path, allow_pickle=False) as content:
             names = tuple(content['names'].tolist())
-            return cls(content['pairs'], names, content['full_matrix'], content['present'])
+            return cls(content['pairs'], names, content['full_matrix'], content['voxels'])
 
-    def lesion_matrix(self, selected: np.ndarray) -> np.ndarray:
-        """Return how many of the selected streamlines (numbers from 0) join each pair of parcels."""
-        return connectivity(self.pairs, len(self.names), selected)
+    def matrix(self, selected: np.ndarray | None, values: np.ndarray | None = None) -> np.ndarray:
+        """How many of the selected streamlines (numbers from 0) join each pair of parcels, or the sum of a value of each."""
+        return connectivity(self.pairs, len(self.names), selected, values)
 
     def unassigned(self, selected: np.ndarray) -> int:
         """Return how many of the selected streamlines have an end in no parcel."""

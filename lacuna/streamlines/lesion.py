@@ -86,7 +86,7 @@ class Lesion:
 
     @property
     def density(self) -> Any:
-        """Number of the streamlines cut that visit each voxel (nibabel image, uint32)."""
+        """Number of the streamlines cut that visit each voxel (nibabel image, uint32), or float64 sums of weights."""
         return self._found.density
 
     @property
@@ -123,6 +123,7 @@ class Lesion:
         *,
         folder: Path | None = None,
         assignment: str = 'radial',
+        edge_measure: str = 'count',
     ) -> ParcelDisconnection:
         """What the lesion does to the parcels of an atlas, and to the connections between them.
 
@@ -138,6 +139,9 @@ class Lesion:
         assignment : str
             Which parcel the end of a streamline belongs to. ``radial``: the nearest within 4 mm; ``end-voxels``: that
             of its voxel.
+        edge_measure : str
+            What is summed for a pair of parcels: ``count``, ``invlength`` or ``invnodevol``, see
+            :class:`lacuna.streamlines.connections.Connections`.
 
         Returns
         -------
@@ -146,11 +150,13 @@ class Lesion:
         Raises
         ------
         lacuna.errors.InputError
-            If there is no such atlas or rule, or the atlas's image and its names do not fit.
+            If there is no such atlas, rule or measure, or the atlas's image and its names do not fit.
         """
         found = _found_atlas(atlas, self.space, folder)
-        table = self.tractogram.endpoints(found, self.space, assignment=assignment)
-        return self._found.parcels(table, lambda: self.tractogram.parcellation(found, self.space))
+        whole = self.tractogram.connections(
+            found, self.space, assignment=assignment, edge_measure=edge_measure
+        )
+        return self._found.parcels(whole, lambda: self.tractogram.parcellation(found, self.space))
 
     def bundles(self, source: str | Path | Groups | None = None) -> BundleDisconnection:
         """What the lesion cuts of each bundle of the tractogram.
@@ -193,6 +199,7 @@ class Lesion:
         atlases: Sequence[str | tuple[Any, Any, str]] = (),
         folder: Path | None = None,
         assignment: str = 'radial',
+        edge_measure: str = 'count',
     ) -> NullDisconnection:
         """Ask whether lesions of the same volume and shape would disconnect as much elsewhere.
 
@@ -208,7 +215,7 @@ class Lesion:
             See `bundles`; by default, those that are found, if any.
         atlases : sequence
             Atlases whose parcels are looked at too, see `parcels`.
-        folder, assignment
+        folder, assignment, edge_measure
             See `parcels`.
 
         Returns
@@ -234,16 +241,25 @@ class Lesion:
             reference=tuple(map(Path, [reference] if one else reference)),  # type: ignore[arg-type]
             tissues=tuple(map(Path, tissues)),
         )
-        found = self.tractogram.bundles(bundles)
-        tables, networks = {}, {}
+        tractogram = self.tractogram
+        found = tractogram.bundles(bundles)
+        connections, networks = {}, {}
         for each in atlases:
             atlas = _found_atlas(each, self.space, folder)
-            tables[atlas.name] = self.tractogram.endpoints(atlas, self.space, assignment=assignment)
-            networks[atlas.name] = self.tractogram.parcellation(atlas, self.space).networks
-        targets = Targets(found[1] if found else None, tables, networks)
-        workers = self.tractogram.nprocs
-        lesions = null_lesions(self._mask, self.space, settings, workers=workers)
-        return NullDisconnection(self.tractogram.index(self.space), lesions, targets, workers)
+            connections[atlas.name] = tractogram.connections(
+                atlas, self.space, assignment=assignment, edge_measure=edge_measure
+            )
+            networks[atlas.name] = tractogram.parcellation(atlas, self.space).networks
+        known = tractogram.bundle_set(found[1], self.space) if found else None
+        lesions = null_lesions(self._mask, self.space, settings, workers=tractogram.nprocs)
+        return NullDisconnection(
+            tractogram.index(self.space),
+            lesions,
+            Targets(known, connections, networks),
+            tractogram.nprocs,
+            tractogram.weighting,
+            tractogram.full_density(self.space),
+        )
 
     def plot(self, kind: str = 'glass_brain', **options: Any) -> Any:
         """Draw the map with nilearn.
@@ -285,7 +301,13 @@ class Lesion:
 
     @cached_property
     def _found(self) -> Disconnection:
-        return Disconnection(self.tractogram.index(self.space), self._mask, self.warnings)
+        return Disconnection(
+            self.tractogram.index(self.space),
+            self._mask,
+            self.warnings,
+            self.tractogram.weighting,
+            self.tractogram.full_density(self.space),
+        )
 
 
 def _checked(tractogram: Tractogram, given: Any, space: str | None) -> tuple[Mask, str, str, list[str]]:

@@ -1,13 +1,14 @@
 """What lesions of the same volume and shape disconnect elsewhere in the brain, and how unusual the lesion is among them.
 
 The null lesions are drawn from all valid places, see `lacuna.images.placements`, and answered by the index one after the
-other; only counts and sums are kept. Sums are of whole numbers, so they do not depend on the number of threads.
+other; only counts and sums are kept. Sums are made in blocks of null lesions of one size, so that they do not depend on
+the number of threads.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import numba
 import numpy as np
 
 from lacuna.images.nifti import make
-from lacuna.measures import connectivity
+from lacuna.measures import share_percent
 from lacuna.significance import (
     exceedances,
     expected_shares,
@@ -28,25 +29,26 @@ from lacuna.significance import (
     standardised,
 )
 from lacuna.streamlines.null_lesions import NullLesions
+from lacuna.streamlines.weighting import Weighting
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lacuna.streamlines.bundles import Groups
-    from lacuna.streamlines.endpoints import EndpointTable
+    from lacuna.streamlines.bundles import Bundles
+    from lacuna.streamlines.connections import Connections
     from lacuna.streamlines.index.query import Index
 
 
 @dataclass
 class _Sums:
-    """Over null lesions, for each of many things that are counted: voxels, or pairs of parcels.
+    """Over null lesions, for each of many things that are counted or summed: voxels, or pairs of parcels.
 
     Attributes
     ----------
     exceeding : numpy.ndarray
-        Null lesions with at least the observed count, if that is above 0.
+        Null lesions with at least the observed value, if that is above 0.
     total, squares : numpy.ndarray
-        int64, of the counts.
+        Of the values: int64 of counts, float64 of sums of weights.
     """
 
     exceeding: np.ndarray
@@ -54,8 +56,8 @@ class _Sums:
     squares: np.ndarray
 
     @classmethod
-    def of(cls, size: int) -> _Sums:
-        return cls(*(np.zeros(size, np.int64) for _ in range(3)))
+    def of(cls, size: int, kind: type) -> _Sums:
+        return cls(np.zeros(size, np.int64), np.zeros(size, kind), np.zeros(size, kind))
 
     def add(self, other: _Sums) -> None:
         self.exceeding += other.exceeding
@@ -65,9 +67,10 @@ class _Sums:
 
 @dataclass
 class _Counted:
-    """What is known of all null lesions, or of some: rows of counts, and sums."""
+    """What is known of all null lesions, or of some: rows of counts (or summed weights), and sums over them."""
 
     streamlines: np.ndarray
+    weight: np.ndarray
     voxels_cut: np.ndarray
     bundles: np.ndarray
     parcels: dict[str, np.ndarray]
@@ -81,17 +84,16 @@ class Targets:
 
     Attributes
     ----------
-    groups : lacuna.streamlines.bundles.Groups, optional
-        Bundles.
-    tables : dict
-        The parcels at the ends of all streamlines, by the name of the atlas
-        (:class:`lacuna.streamlines.endpoints.EndpointTable`).
+    bundles : lacuna.streamlines.bundles.Bundles, optional
+    connections : dict
+        The connections between parcels, by the name of the atlas
+        (:class:`lacuna.streamlines.connections.Connections`).
     networks : dict
         The network of each parcel, by the name of the atlas; empty for a parcel without one.
     """
 
-    groups: Groups | None = None
-    tables: dict[str, EndpointTable] = field(default_factory=dict)
+    bundles: Bundles | None = None
+    connections: dict[str, Connections] = field(default_factory=dict)
     networks: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -109,12 +111,29 @@ class NullDisconnection:
     targets : Targets
     nprocs : int
         Threads.
+    weighting : lacuna.streamlines.weighting.Weighting, optional
+        Which streamlines are looked at, and how much each counts; by default all, and 1.
+    full_density : numpy.ndarray, optional
+        What :func:`lacuna.streamlines.disconnection.full_density` returns, if it is known.
     """
 
-    def __init__(self, index: Index, lesions: NullLesions, targets: Targets, nprocs: int = 1) -> None:
+    def __init__(
+        self,
+        index: Index,
+        lesions: NullLesions,
+        targets: Targets,
+        nprocs: int = 1,
+        weighting: Weighting | None = None,
+        full_density: np.ndarray | None = None,
+    ) -> None:
+        from lacuna.streamlines.disconnection import full_density as density_of
+
         self._index = index.with_threads(1)
         self.lesions, self._targets, self._nprocs = lesions, targets, max(1, nprocs)
-        self._support = np.flatnonzero(index.total_density)
+        self._weighting = weighting or Weighting()
+        density = density_of(index, self._weighting) if full_density is None else full_density
+        self._support = np.flatnonzero(density)
+        self._total: np.ndarray = density.reshape(-1)[self._support].astype(self._kind)
 
     @property
     def n(self) -> int:
@@ -129,7 +148,7 @@ class NullDisconnection:
     @property
     def bundle_names(self) -> tuple[str, ...]:
         """Names of the bundles; none, if the tractogram has none."""
-        return self._targets.groups.names if self._targets.groups else ()
+        return self._targets.bundles.groups.names if self._targets.bundles else ()
 
     @cached_property
     def percentile(self) -> Any:
@@ -185,47 +204,47 @@ class NullDisconnection:
         """
         import pandas as pd
 
-        names = pd.Index(self._targets.tables[atlas].names, name='region')
+        names = pd.Index(self._targets.connections[atlas].table.names, name='region')
         matrices = self.of_edges(atlas)
         return {key: pd.DataFrame(each, index=names, columns=list(names)) for key, each in matrices.items()}
 
     def of_bundles(self) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
         """Names and columns of `bundles`."""
-        groups = self._targets.groups
-        if groups is None:
+        bundles = self._targets.bundles
+        if bundles is None:
             message = 'the null lesions were not asked about bundles'
             raise ValueError(message)
-        return groups.names, self._columns(self._observed.bundles[0], self._counted.bundles, groups.sizes)
+        columns = self._columns(self._observed.bundles[0], self._counted.bundles, bundles.total)
+        return bundles.groups.names, columns
 
     def of_parcels(self, atlas: str) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
         """Names and columns of `parcels`."""
-        table, observed, nulls = self._of(atlas)
-        return table.names, self._columns(observed, nulls, table.full_matrix.sum(axis=1))
+        whole, observed, nulls = self._of(atlas)
+        return whole.table.names, self._columns(observed, nulls, whole.strength)
 
     def of_networks(self, atlas: str) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
         """Names and columns of `networks`."""
-        table, observed, nulls = self._of(atlas)
-        known = self._targets.networks.get(atlas) or ('',) * len(table.names)
+        whole, observed, nulls = self._of(atlas)
+        known = self._targets.networks.get(atlas) or ('',) * len(whole.table.names)
         names = tuple(name for name in dict.fromkeys(known) if name)
         member = np.array([[name == own for own in known] for name in names], np.int64)
         member = member.reshape(len(names), len(known)).T
-        total = table.full_matrix.sum(axis=1) @ member
-        return names, self._columns(observed @ member, nulls @ member, total)
+        return names, self._columns(observed @ member, nulls @ member, whole.strength @ member)
 
     def of_edges(self, atlas: str) -> dict[str, np.ndarray]:
         """(parcels, parcels) matrices of `edges`."""
-        table, sums = self._targets.tables[atlas], self._counted.edges[atlas]
-        full, cut = table.full_matrix, self._matrix(atlas)
-        size = len(table.names)
+        connections, sums = self._targets.connections[atlas], self._counted.edges[atlas]
+        full, cut = connections.full_matrix, self._matrix(atlas)
+        size = len(full)
         observed, whole = (matrix[np.triu_indices(size, 1)] for matrix in (cut, full))
         mean, sd = spread(sums.total, sums.squares, self.n)
         shares = expected_shares(full, cut.sum(axis=1))
         return {
             'p': _square(p_values(sums.exceeding, self.n, observed), 1.0, size),
             'z': _square(standardised(observed, mean, sd) if self.n else mean, 0.0, size),
-            'null_mean': _square(np.where(whole > 0, _share(mean, whole), 0.0), 0.0, size),
+            'null_mean': _square(np.where(whole > 0, share_percent(mean, whole), 0.0), 0.0, size),
             'expected': 100.0 * shares,
-            'excess': standardised(cut, full * shares, np.sqrt(full * shares * (1 - shares))),
+            'excess': standardised(cut, full * shares, np.sqrt(connections.squares * shares * (1 - shares))),
         }
 
     @cached_property
@@ -238,26 +257,36 @@ class NullDisconnection:
         that the losses of the parcels let expect. ``_null_q5`` is what 5 % of the null lesions do not exceed, and so on.
         """
         numbers = {**self.lesions.facts, 'null_lesions': self.n, 'null_reason': self.reason}
-        for name in ('streamlines', 'voxels_cut'):
+        for name in ('streamlines', 'voxels_cut', *(['weight'] if self._kind is np.float64 else [])):
             observed, nulls = getattr(self._observed, name), getattr(self._counted, name)[:, None]
             numbers.update(_among(_KEYS[name], observed, nulls))
         share = self._observed_voxels / self._total
         numbers['density_correlation'] = rank_correlation(share, self._total.astype(float))
-        for name, table in self._targets.tables.items():
-            strength, full, cut = table.full_matrix.sum(axis=1), table.full_matrix, self._matrix(name)
-            lost, pairs = _share(cut.sum(axis=1), strength), np.triu(full > 0, 1)
+        for name, whole in self._targets.connections.items():
+            strength, full, cut = whole.strength, whole.full_matrix, self._matrix(name)
+            lost, pairs = share_percent(cut.sum(axis=1), strength), np.triu(full > 0, 1)
             expected = expected_shares(full, cut.sum(axis=1))[pairs]
             numbers[f'strength_correlation_{name}'] = rank_correlation(lost, strength.astype(float))
             numbers[f'topographic_correlation_{name}'] = rank_correlation(cut[pairs] / full[pairs], expected)
         return numbers
 
-    def _of(self, atlas: str) -> tuple[EndpointTable, np.ndarray, np.ndarray]:
-        """The table of an atlas, and the counts of its parcels: of the lesion, and of the null lesions."""
-        return self._targets.tables[atlas], self._observed.parcels[atlas][0], self._counted.parcels[atlas]
+    def _of(self, atlas: str) -> tuple[Connections, np.ndarray, np.ndarray]:
+        """The connections of an atlas, and what is cut of its parcels: by the lesion, and by the null lesions."""
+        return (
+            self._targets.connections[atlas],
+            self._observed.parcels[atlas][0],
+            self._counted.parcels[atlas],
+        )
 
     def _matrix(self, atlas: str) -> np.ndarray:
-        """(parcels, parcels) streamlines that the lesion cuts."""
-        return _square(self._observed.edges[atlas].total, 0, len(self._targets.tables[atlas].names))
+        """(parcels, parcels) what the lesion cuts."""
+        size = len(self._targets.connections[atlas].table.names)
+        return _square(self._observed.edges[atlas].total, 0, size)
+
+    @property
+    def _kind(self) -> type:
+        """Type of what is summed over streamlines: of voxels and bundles, and of parcels with the measure ``count``."""
+        return np.int64 if self._weighting.weights is None else np.float64
 
     @cached_property
     def _observed(self) -> _Counted:
@@ -268,31 +297,30 @@ class NullDisconnection:
         return self._observed.voxels.total
 
     @cached_property
-    def _total(self) -> np.ndarray:
-        return self._index.total_density.reshape(-1)[self._support].astype(np.int64)
-
-    @cached_property
     def _voxel_spread(self) -> tuple[np.ndarray, np.ndarray]:
         return spread(self._counted.voxels.total, self._counted.voxels.squares, self.n)
 
     @cached_property
     def _counted(self) -> _Counted:
         observed = self._observed
-        parts = [part for part in np.array_split(np.arange(self.n), self._nprocs) if len(part)]
+        starts = range(0, max(self.n, 1), _BLOCK)
         with ThreadPoolExecutor(self._nprocs) as pool:
-            found = list(pool.map(lambda part: self._count(part, observed), parts))
-        if not found:
-            return self._count(np.empty(0, int), observed)
-        first = found[0]
-        for other in found[1:]:
-            first.voxels.add(other.voxels)
-            for name, sums in other.edges.items():
-                first.edges[name].add(sums)
+            parts = pool.map(
+                lambda start: self._count(np.arange(start, min(start + _BLOCK, self.n)), observed), starts
+            )
+            first = next(parts)
+            found = [first]
+            for other in parts:
+                first.voxels.add(other.voxels)
+                for name, sums in other.edges.items():
+                    first.edges[name].add(sums)
+                found.append(replace(other, voxels=first.voxels, edges=first.edges))
         return _Counted(
             np.concatenate([each.streamlines for each in found]),
+            np.concatenate([each.weight for each in found]),
             np.concatenate([each.voxels_cut for each in found]),
             np.concatenate([each.bundles for each in found]),
-            {name: np.concatenate([each.parcels[name] for each in found]) for name in self._targets.tables},
+            {name: np.concatenate([each.parcels[name] for each in found]) for name in first.parcels},
             first.voxels,
             first.edges,
         )
@@ -300,47 +328,67 @@ class NullDisconnection:
     def _count(self, numbers: np.ndarray | None, observed: _Counted | None) -> _Counted:
         """Count what some null lesions cut (or the lesion itself), and compare it with what is observed."""
         n = 1 if numbers is None else len(numbers)
-        groups, tables = self._targets.groups, self._targets.tables
-        pairs = {name: np.triu_indices(len(table.names), 1) for name, table in tables.items()}
+        bundles, connections, kind = self._targets.bundles, self._targets.connections, self._kind
+        pairs = {name: np.triu_indices(len(each.table.names), 1) for name, each in connections.items()}
+        kinds = {name: each.full_matrix.dtype.type for name, each in connections.items()}
         out = _Counted(
             np.zeros(n, np.int64),
+            np.zeros(n, np.float64),
             np.zeros(n, np.int64),
-            np.zeros((n, len(groups) if groups else 0), np.int64),
-            {name: np.zeros((n, len(table.names)), np.int64) for name, table in tables.items()},
-            _Sums.of(len(self._support)),
-            {name: _Sums.of(len(pairs[name][0])) for name in tables},
+            np.zeros((n, len(bundles.groups) if bundles else 0), kind),
+            {name: np.zeros((n, len(each.table.names)), kinds[name]) for name, each in connections.items()},
+            _Sums.of(len(self._support), kind),
+            {name: _Sums.of(len(pairs[name][0]), kinds[name]) for name in connections},
         )
         for row in range(n):
             lesions = self.lesions
             ids = lesions.own(self._index) if numbers is None else lesions.cut(self._index, numbers[row])
-            out.streamlines[row] = len(ids)
-            if groups:
-                out.bundles[row] = groups.count(ids)
-            for name, table in tables.items():
-                matrix = connectivity(table.pairs, len(table.names), ids)
+            cut = self._weighting.cut(ids)
+            out.streamlines[row] = len(cut)
+            if cut.factors is not None:
+                out.weight[row] = cut.factors.sum()
+            if bundles:
+                groups = bundles.groups
+                out.bundles[row] = groups.count(cut.ids) if cut.factors is None else groups.summed(cut)
+            for name, whole in connections.items():
+                matrix = whole.matrix(cut)
                 out.parcels[name][row] = matrix.sum(axis=1)
                 edges = out.edges[name]
-                cut = matrix[pairs[name]]
+                lost = matrix[pairs[name]]
                 known = observed.edges[name].total if observed else edges.total
-                _tally(cut, np.arange(len(cut)), known, edges.exceeding, edges.total, edges.squares)
-            density = self._index.density(ids).reshape(-1)
+                _tally(
+                    lost,
+                    kinds[name](1),
+                    np.arange(len(lost)),
+                    known,
+                    edges.exceeding,
+                    edges.total,
+                    edges.squares,
+                )
+            density = self._index.density(cut.ids, cut.factors).reshape(-1)
             known = observed.voxels.total if observed else out.voxels.total
             sums = out.voxels
             out.voxels_cut[row] = _tally(
-                density, self._support, known, sums.exceeding, sums.total, sums.squares
+                density,
+                kind(1),
+                self._support,
+                known,
+                sums.exceeding,
+                sums.total,
+                sums.squares,
             )
         return out
 
     def _columns(self, observed: np.ndarray, nulls: np.ndarray, total: np.ndarray) -> dict[str, np.ndarray]:
-        value = _share(observed, total)
+        value = share_percent(observed, total)
         mean, sd = spread(nulls.sum(axis=0), (nulls**2).sum(axis=0), self.n)
         return {
             'value': value,
-            'null_mean': _share(mean, total),
-            'null_sd': _share(sd, total),
+            'null_mean': share_percent(mean, total),
+            'null_sd': share_percent(sd, total),
             'p': p_values(exceedances(observed, nulls), self.n, np.where(total > 0, observed, np.nan)),
             'p_min': np.where(total > 0, smallest_p(observed, nulls), np.nan),
-            'p_fwe': familywise_p(value, _share(nulls, total)),
+            'p_fwe': familywise_p(value, share_percent(nulls, np.broadcast_to(total, nulls.shape))),
         }
 
     def _image(self, values: np.ndarray) -> Any:
@@ -351,7 +399,13 @@ class NullDisconnection:
 
 #: percent of the null lesions below which a number is written down
 QUANTILES = range(0, 101, 5)
-_KEYS = {'streamlines': 'streamlines_disconnected', 'voxels_cut': 'voxels_disconnected'}
+_KEYS = {
+    'streamlines': 'streamlines_disconnected',
+    'voxels_cut': 'voxels_disconnected',
+    'weight': 'weight_disconnected',
+}
+#: null lesions whose values are summed at a time
+_BLOCK = 32
 
 
 def _among(key: str, observed: np.ndarray, nulls: np.ndarray) -> dict[str, Any]:
@@ -364,18 +418,13 @@ def _among(key: str, observed: np.ndarray, nulls: np.ndarray) -> dict[str, Any]:
             f'null_q{percent}': np.percentile(nulls, percent, method='inverted_cdf') for percent in QUANTILES
         }
     numbers = {f'{key}_{name}': None if np.isnan(value) else float(value) for name, value in found.items()}
-    return {key: int(observed[0]), **numbers}
+    return {key: observed[0].item(), **numbers}
 
 
 def _frame(names: tuple[str, ...], columns: dict[str, np.ndarray], index: str) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(columns, index=pd.Index(names, name=index))
-
-
-def _share(cut: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """Percent; NaN where there are no streamlines."""
-    return np.where(total > 0, 100.0 * cut / np.maximum(total, 1), np.nan)
 
 
 def _square(values: np.ndarray, diagonal: float, size: int) -> np.ndarray:
@@ -385,11 +434,14 @@ def _square(values: np.ndarray, diagonal: float, size: int) -> np.ndarray:
 
 
 @numba.njit(cache=True, nogil=True)
-def _tally(counts, where, observed, exceeding, total, squares):  # type: ignore[no-untyped-def]
-    """Add the counts at some places to the sums, in place; return how many are above 0."""
+def _tally(counts, one, where, observed, exceeding, total, squares):  # type: ignore[no-untyped-def]
+    """Add the counts at some places to the sums, in place; return how many are above 0.
+
+    `one` is 1 in the type of the sums.
+    """
     some = 0
     for v in range(len(where)):
-        count = np.int64(counts[where[v]])
+        count = counts[where[v]] * one
         if count > 0:
             some += 1
             if observed[v] > 0 and count >= observed[v]:

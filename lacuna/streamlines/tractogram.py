@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from lacuna.errors import InputError, TractogramError
 from lacuna.images.spaces import Grid, Settled, settle_space, space_in_name, standard_grid, world_space
 from lacuna.images.transforms import Transform, find_transform_of_points
+from lacuna.streamlines.files import tck
 from lacuna.streamlines.files.formats import convert, extension, without_extension
 from lacuna.streamlines.files.joined import join, tractograms_in
 from lacuna.streamlines.inspection import checksum, checksum_of_all, inspect
-from lacuna.utils.cache import cache_dir, cached
-from lacuna.utils.files import read_json, stamp
+from lacuna.streamlines.lengths import check_length_limits, length_limits
+from lacuna.streamlines.placed import TractogramInSpace, index_beside
+from lacuna.streamlines.weighting import VERSION, Weighting, read_weights, weights_sha256
+from lacuna.utils.cache import cache_dir, cached, digest
+from lacuna.utils.files import read_json, replacing, stamp
 from lacuna.utils.processes import processors
 from lacuna.utils.progress import counting
 
 if TYPE_CHECKING:
     from lacuna.explorer.notebook import Explorer
     from lacuna.images.atlases import Atlas, Parcellation
-    from lacuna.streamlines.bundles import BundleSet, Groups
+    from lacuna.streamlines.bundles import Bundles, Groups, NamedBundles
+    from lacuna.streamlines.connections import Connections
     from lacuna.streamlines.endpoints import EndpointTable
     from lacuna.streamlines.index.query import Index
     from lacuna.streamlines.lesion import Lesion
@@ -57,6 +62,11 @@ class Tractogram:
         Folder of the caches; by default ``LACUNA_CACHE_DIR``, else one in the user's cache folder.
     progress : bool
         Whether to show progress bars while the file is read, moved and indexed (on terminals only).
+    weights : path, optional
+        Text file with a weight for each streamline, such as those of ``tcksift2``, or the name of the values of the
+        streamlines in a ``.trx``; by default, each counts 1.
+    min_length, max_length : float, optional
+        Look only at streamlines of these lengths (mm, in the space of the tractogram), as ``tckedit`` would.
 
     Attributes
     ----------
@@ -78,7 +88,7 @@ class Tractogram:
     lacuna.errors.TractogramError
         If the file is missing, damaged, or has no streamlines.
     lacuna.errors.InputError
-        If its space is unknown, or the space or the resolution is not supported.
+        If its space is unknown, the space or the resolution is not supported, or the weights cannot be used.
 
     Examples
     --------
@@ -102,6 +112,9 @@ class Tractogram:
         nprocs: int = -1,
         cache: str | Path | None = None,
         progress: bool = False,
+        weights: str | Path | None = None,
+        min_length: float | None = None,
+        max_length: float | None = None,
     ) -> None:
         self.path = Path(path).absolute()
         if not self.path.exists():
@@ -131,15 +144,22 @@ class Tractogram:
 
                 cached(self.tracks, make)
                 self.info = inspect(self.tracks, self.cache, None)
+        check_length_limits(min_length, max_length)
+        self.min_length, self.max_length = min_length, max_length
+        #: (streamlines,) float32, if they were given
+        self.weights = None if weights is None else read_weights(weights, self.path, self.info.count)
         self._indexes: dict[str, Index] = {}
         self._tables: dict[Any, EndpointTable] = {}
         self._parcellations: dict[Any, Parcellation] = {}
-        self._bundle_sets: dict[Path, BundleSet] = {}
+        self._bundle_sets: dict[Path, Bundles] = {}
+        self._connections: dict[Any, Connections] = {}
         self._transforms: dict[tuple[str, str], Transform | None] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what was opened: another process opens it itself."""
-        return {**self.__dict__, '_indexes': {}, '_tables': {}, '_parcellations': {}, '_bundle_sets': {}}
+        opened = ('_indexes', '_tables', '_connections', '_parcellations', '_bundle_sets')
+        kept = {name: value for name, value in self.__dict__.items() if name != 'weighting'}
+        return {**kept, **{name: {} for name in opened}}
 
     def __repr__(self) -> str:
         return f'<Tractogram {self.name}: {self.info.count} streamlines in {self.space}>'
@@ -152,13 +172,76 @@ class Tractogram:
     @property
     def label(self) -> str:
         """The name as a BIDS label, of letters and digits only, short enough for file names."""
-        label = re.sub('[^0-9A-Za-z]', '', self.name) or 'tractogram'
+        label = tractogram_label(self.path)
         return label if len(label) <= _LONGEST_LABEL else label[:_LONGEST_LABEL] + self.sha256[:8]
 
     @property
     def streamlines_total(self) -> int:
-        """Number of its streamlines."""
-        return self.info.count
+        """Number of its streamlines, within the limits of length."""
+        return self.info.count if self._limits is None else self.weighting.count(self.info.count)
+
+    @cached_property
+    def weighting(self) -> Weighting:
+        """Which streamlines are looked at, how much each counts, and their lengths."""
+        from lacuna.streamlines.lengths import measure_lengths
+
+        path = self.cache / 'lengths' / f'{digest([VERSION, self.info.sha256])}.npy'
+
+        def make() -> None:
+            with self._bar('measuring the streamlines', self.tracks) as advance:
+                lengths = measure_lengths(self.tracks, advance)
+            with replacing(path) as temporary:
+                np.save(temporary, lengths)
+
+        cached(path, make)
+        return Weighting.within(np.load(path, allow_pickle=False), self.weights, self._limits)
+
+    def weighting_path(self) -> Path:
+        """File of `weighting`, for other processes."""
+        path = self.cache / 'lengths' / f'{digest([self.weighting_key, self.info.sha256])}.npz'
+        cached(path, lambda: self.weighting.save(path))
+        return path
+
+    def full_density(self, space: str | None = None) -> np.ndarray | None:
+        """What visits each voxel of the maps, of all streamlines that are looked at.
+
+        None if they are all streamlines of the tractogram, and each counts 1: the index knows it.
+        """
+        path = self.full_density_path(space)
+        return None if path is None else np.load(path, mmap_mode='r', allow_pickle=False)
+
+    def full_density_path(self, space: str | None = None) -> Path | None:
+        """File of `full_density`, which is made if it is not there."""
+        from lacuna.streamlines.disconnection import full_density
+
+        if self.weights is None and self._limits is None:
+            return None
+        placed = self.in_space(space)
+        path = placed.density_path(self.grid(space=placed.space), self.upsample)
+
+        def make() -> None:
+            with replacing(path) as temporary:
+                np.save(temporary, full_density(self.index(placed.space), self.weighting))
+
+        cached(path, make)
+        return path
+
+    @property
+    def weighting_key(self) -> list[Any]:
+        """What decides which streamlines are looked at, and how much each counts."""
+        weights = None if self.weights is None else weights_sha256(self.weights)
+        return [VERSION, weights, self._limits]
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether only streamlines of some lengths are looked at."""
+        return self._limits is not None
+
+    @property
+    def _limits(self) -> tuple[float, float] | None:
+        if self.min_length is None and self.max_length is None:
+            return None
+        return length_limits(tck.read_header(self.tracks), self.min_length, self.max_length)
 
     def disconnect(self, mask: Any, space: str | None = None) -> Lesion:
         """Compute what a lesion disconnects.
@@ -337,6 +420,37 @@ class Tractogram:
             self._tables[known] = EndpointTable.load(path)
         return self._tables[known]
 
+    def connections(
+        self,
+        atlas: Atlas,
+        space: str | None = None,
+        *,
+        assignment: str = 'radial',
+        edge_measure: str = 'count',
+    ) -> Connections:
+        """Return the connections between the parcels of an atlas, once for all lesions.
+
+        Parameters
+        ----------
+        atlas, space, assignment
+            See `endpoints`.
+        edge_measure : str
+            What is summed for a pair of parcels, see :class:`lacuna.streamlines.connections.Connections`.
+
+        Raises
+        ------
+        lacuna.errors.InputError
+            As `endpoints`, or if there is no such measure.
+        """
+        from lacuna.streamlines.connections import Connections
+        from lacuna.streamlines.endpoints import check_measure
+
+        table = self.endpoints(atlas, space, assignment=assignment)
+        known = (id(table), check_measure(edge_measure))
+        if known not in self._connections:
+            self._connections[known] = Connections(table, self.weighting, edge_measure)
+        return self._connections[known]
+
     def endpoints_path(
         self, parcellation: Parcellation, space: str | None = None, assignment: str = 'radial'
     ) -> Path:
@@ -405,12 +519,17 @@ class Tractogram:
         lacuna.errors.InputError
             If `name` has other characters.
         """
-        from lacuna.streamlines.bundles import find_bundles
-
-        found = find_bundles(self.path, self.tracks, self.info.count, source, name)
+        found = self.find_bundles(source, name)
         return found[:2] if found else None
 
-    def bundle_set(self, groups: Groups, space: str | None = None) -> BundleSet:
+    def find_bundles(self, source: str | Path | None = None, name: str | None = None) -> NamedBundles | None:
+        """The same, and the table they were read from."""
+        from lacuna.streamlines.bundles import find_bundles
+
+        kept = None if self._limits is None else self.weighting.kept
+        return find_bundles(self.path, self.tracks, self.info.count, source, name, kept)
+
+    def bundle_set(self, groups: Groups, space: str | None = None) -> Bundles:
         """Bundles with the voxels that they visit: found in the cache, or made and put there.
 
         Parameters
@@ -419,11 +538,11 @@ class Tractogram:
         space : str, optional
             Space of the lesions; by default, that of the tractogram.
         """
-        from lacuna.streamlines.bundles import BundleSet
+        from lacuna.streamlines.bundles import Bundles, BundleSet
 
         path = self.bundle_set_path(groups, space)
         if path not in self._bundle_sets:
-            self._bundle_sets[path] = BundleSet.load(path)
+            self._bundle_sets[path] = Bundles(BundleSet.load(path), self.weighting)
         return self._bundle_sets[path]
 
     def bundle_set_path(self, groups: Groups, space: str | None = None) -> Path:
@@ -446,126 +565,13 @@ class Tractogram:
         return counting(what, sum(each.stat().st_size for each in files), show=self.progress)
 
 
-@dataclass(frozen=True)
-class TractogramInSpace:
-    """A tractogram in the space of the masks, and the paths of what is cached for it.
+def tractogram_label(path: Path) -> str:
+    """Return the name of a file, without its extension, as a BIDS label.
 
-    Attributes
-    ----------
-    tractogram : Tractogram
-    space : str
-    transform : lacuna.images.transforms.Transform or None
-        Moves the streamlines into the space; None if they are already in it.
-    cache : pathlib.Path
-        Folder of the caches.
+    >>> tractogram_label(Path('dTOR_985.trk.gz'))
+    'dTOR985'
     """
-
-    tractogram: Tractogram
-    space: str
-    transform: Transform | None
-    cache: Path
-
-    @property
-    def content(self) -> list[str]:
-        """Key of the streamlines in the space (checksum of the tractogram, and of what moved it)."""
-        if self.transform is None:
-            return [self.tractogram.info.sha256]
-        from lacuna.streamlines.move import move_key
-
-        return [move_key(self.tractogram.info.sha256, self.transform.sha256)]
-
-    @property
-    def tracks(self) -> Path:
-        """The streamlines in the space (``.tck``): those of the tractogram, or the path of the moved ones."""
-        if self.transform is None:
-            return self.tractogram.tracks
-        return self.cache / 'moved' / f'{digest(self.content)}.tck'
-
-    def index_directory(self, grid: Grid, upsample: int | None = None) -> Path:
-        """Return the folder of the streamline index: the one beside the tractogram if usable, else one in the cache.
-
-        The one beside the tractogram is usable if it holds what is needed, or if this can be added to it.
-        """
-        beside = index_beside(self.tracks)
-        if self.transform is None and beside.is_dir():
-            if os.access(beside, os.W_OK):
-                return beside
-            from lacuna.streamlines.index.build import has_index
-
-            if has_index(self.tracks, beside, grid, upsample=upsample):
-                return beside
-        return self.cache / 'index' / digest(self.content)
-
-    def endpoints_path(
-        self,
-        parcellation: Parcellation,
-        to_atlas: Transform | None,
-        engine: str = 'index',
-        assignment: str = 'radial',
-    ) -> Path:
-        """Return the path of the endpoint table of an atlas, which depends on everything that determines its content.
-
-        Parameters
-        ----------
-        parcellation : lacuna.images.atlases.Parcellation
-        to_atlas : lacuna.images.transforms.Transform or None
-            Moves points of the space to that of the atlas, if they differ.
-        engine : str
-            The engine that assigns the ends, with its version if it has one.
-        assignment : str
-            The rule by which ends are assigned.
-        """
-        from lacuna.streamlines.endpoints import VERSION, check_rule
-
-        moved = to_atlas.sha256 if to_atlas else None
-        decides = [VERSION, self.content, parcellation.sha256, moved, engine]
-        if check_rule(assignment) != 'radial':
-            decides.append(assignment)
-        return self.cache / 'endpoints' / f'{digest(decides)}.npz'
-
-    def bundles_path(self, groups: Groups, grid: Grid, upsample: int | None, engine: str = 'index') -> Path:
-        """Where a set of bundles is kept, by all that decides its content.
-
-        Parameters
-        ----------
-        groups : lacuna.streamlines.bundles.Groups
-        grid : lacuna.images.spaces.Grid
-            Of the map.
-        upsample : int, optional
-            Points per stored step of a streamline; by default, by MRtrix3's rule.
-        engine : str
-            What finds the voxels, and its version if it has one of its own.
-        """
-        from lacuna.streamlines.bundles import VERSION
-
-        where = [grid.shape, grid.affine.tolist()]
-        decides = [VERSION, self.content, groups.sha256, *where, upsample, engine]
-        return self.cache / 'bundles' / f'{digest(decides)}.npz'
-
-    def move(self, *, threads: int = 1, progress: Callable[[int], object] | None = None) -> None:
-        """Move the streamlines into the space, unless they are already in it or were moved before."""
-        if self.transform is None:
-            return
-        from lacuna.images.transforms import PointTransform
-        from lacuna.streamlines.move import move_tractogram
-
-        source, transform = self.tractogram.tracks, self.transform.path
-
-        def make() -> None:
-            points = PointTransform(transform)
-            move_tractogram(source, self.tracks, points, threads=threads, progress=progress)
-
-        cached(self.tracks, make)
-
-
-def index_beside(tracks: Path) -> Path:
-    """Return the folder of an index beside its tractogram, shared by all its users."""
-    return tracks.with_name(f'{tracks.name}.index')
-
-
-def digest(decides: list[Any]) -> str:
-    """Return the name in a cache for something that depends on all of this."""
-    return hashlib.sha256(repr(decides).encode()).hexdigest()[:32]
+    return re.sub('[^0-9A-Za-z]', '', _stem(path).name) or 'tractogram'
 
 
 def _stem(path: Path) -> Path:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from lacuna.errors import InputError
 from lacuna.utils.files import TEMPORARY
@@ -105,3 +107,8 @@ def cached_or_local(folder: str | Path, name: str | Path, make: Callable[[Path],
     else:
         make(target)
     return target
+
+
+def digest(decides: list[Any]) -> str:
+    """Return the name in a cache for something that depends on all of this."""
+    return hashlib.sha256(repr(decides).encode()).hexdigest()[:32]

@@ -56,7 +56,9 @@ def init_bundle_set_wf(
     table
         Which streamlines belong to which bundle, see :func:`lacuna.streamlines.files.bundle_tables.read_bundles`.
     streamlines_total
-        Streamlines of the tractogram.
+        Streamlines of the tractogram, all of them.
+    weighting
+        Which of them are looked at, from :class:`lacuna.interfaces.streamlines.WeighStreamlines`; by default all.
     index
         With the engine ``index``, of :func:`lacuna.workflows.connectome.init_connectome_wf`.
     tracks, full_tdi
@@ -70,9 +72,8 @@ def init_bundle_set_wf(
     workflow = Workflow(name=name)
     workflow.__desc__ = methods.bundle_set()
     sources = ['tracks', 'full_tdi'] if engine == 'mrtrix' else ['index']
-    inputnode = pe.Node(
-        niu.IdentityInterface(fields=['table', 'streamlines_total', *sources]), name='inputnode'
-    )
+    fields = ['table', 'streamlines_total', 'weighting', *sources]
+    inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=['bundles']), name='outputnode')
     workflow.add_nodes([inputnode, outputnode])
     if cached_bundles is not None and cached_bundles.is_file():
@@ -81,7 +82,7 @@ def init_bundle_set_wf(
     make = pe.Node(MakeBundleSet(), name='make', mem_gb=mem_gb)
     if cached_bundles is not None:
         make.inputs.out_file = str(cached_bundles)
-    table = (('table', 'table'), ('streamlines_total', 'streamlines_total'))
+    table = [(field, field) for field in ('table', 'streamlines_total', 'weighting')]
     workflow.connect([(inputnode, make, [*table]), (make, outputnode, [('out_file', 'bundles')])])
     if engine != 'mrtrix':
         workflow.connect([(inputnode, make, [('index', 'index')])])
@@ -97,7 +98,6 @@ def init_bundle_set_wf(
         (inputnode, densities, [('tracks', 'in_tracks'), ('full_tdi', 'template')]),
         (split, densities, [('out_files', 'in_weights')]),
         (densities, make, [('out_file', 'in_densities')]),
-        (inputnode, make, [('tracks', 'in_tracks')]),
     ])  # fmt: skip
     return workflow
 
@@ -130,6 +130,8 @@ def init_bundles_wf(*, most_sampled: int = 0, mem_gb: float = SMALL, name: str =
         Lesion mask of 0 and 1, on any grid of the tractogram's space.
     selected
         Numbers of the disconnected streamlines, from 0 (``.npy``, or text).
+    weighting
+        How much each streamline counts, and their lengths, as above; optional.
 
     Outputs
     -------
@@ -140,11 +142,13 @@ def init_bundles_wf(*, most_sampled: int = 0, mem_gb: float = SMALL, name: str =
     """
     workflow = Workflow(name=name)
     workflow.__desc__ = methods.bundles()
-    inputnode = pe.Node(niu.IdentityInterface(fields=['bundles', 'mask', 'selected']), name='inputnode')
+    inputnode = pe.Node(
+        niu.IdentityInterface(fields=['bundles', 'mask', 'selected', 'weighting']), name='inputnode'
+    )
     outputnode = pe.Node(niu.IdentityInterface(fields=list(BUNDLE_FIELDS)), name='outputnode')
     table = pe.Node(BundleTable(most_sampled=most_sampled), name='table', mem_gb=mem_gb)
     workflow.connect([
-        (inputnode, table, [('bundles', 'bundles'), ('mask', 'mask'), ('selected', 'selected')]),
+        (inputnode, table, [(field, field) for field in ('bundles', 'mask', 'selected', 'weighting')]),
         (table, outputnode, [('out_file', 'bundle_disconnection'), ('sample', 'sample_bundles')]),
     ])  # fmt: skip
     return workflow

@@ -15,7 +15,7 @@ from lacuna.interfaces.bids import SaveFile
 from lacuna.interfaces.connectivity import Connectivity, MakeEndpointTable, PrepareParcellation
 from lacuna.interfaces.index import AssignEndpoints
 from lacuna.interfaces.mrtrix import TCK2Connectome
-from lacuna.streamlines.endpoints import check_rule
+from lacuna.streamlines.endpoints import EDGE_MEASURES, check_rule
 from lacuna.workflows import methods
 from lacuna.workflows.resources import SMALL
 
@@ -28,6 +28,7 @@ CONNECTIVITY_FIELDS = (
     'roi_disconnection',
     'parcel_support',
 )
+LENGTH_FIELDS = ('mean_length_matrix', 'mean_length_cut_matrix', 'mean_length_spared_matrix')
 NETWORK_FIELDS = ('network_disconnection', 'network_matrix')
 HIGHER_ORDER_FIELDS = ('delta_sspl', 'indirect_disconnection', 'parcel_delta_sspl', 'higher_order_statistics')
 
@@ -175,6 +176,7 @@ def init_connectivity_wf(
     outputs: Sequence[str] = CONNECTIVITY_FIELDS,
     networks: Sequence[str] = (),
     spared_threshold: float = 50.0,
+    edge_measure: str = EDGE_MEASURES[0],
     mem_gb: float = 0.5,
     name: str = 'connectivity_wf',
 ) -> Workflow:
@@ -197,6 +199,8 @@ def init_connectivity_wf(
         Network of each parcel, empty for a parcel without one; for the outputs of networks.
     spared_threshold : float
         Percent of a connection that has to be spared for a path to lead along it, for the outputs of paths.
+    edge_measure : str
+        What is summed for a pair of parcels, see :class:`lacuna.streamlines.connections.Connections`.
     mem_gb : float
         Memory of the one node.
     name : str
@@ -207,6 +211,9 @@ def init_connectivity_wf(
         From :func:`init_parcellation_wf`.
     selected
         Numbers of the disconnected streamlines, from 0 (``.npy``, or text).
+    weighting
+        How much each streamline counts, and their lengths, from
+        :class:`lacuna.interfaces.streamlines.WeighStreamlines`; optional, except for the mean lengths.
 
     Outputs
     -------
@@ -218,20 +225,26 @@ def init_connectivity_wf(
         JSON.
     network_disconnection, network_matrix
         Table of the networks, and of all pairs of them.
+    mean_length_matrix, mean_length_cut_matrix, mean_length_spared_matrix
+        Tables of mean lengths of all pairs of parcels.
     delta_sspl, indirect_disconnection, parcel_delta_sspl, higher_order_statistics
         Tables of how much longer the shortest paths are, see :func:`lacuna.measures.higher_order`, and JSON.
     """
     workflow = Workflow(name=name)
-    workflow.__desc__ = methods.connectivity() + methods.of_outputs(outputs, spared_threshold)
-    inputnode = pe.Node(niu.IdentityInterface(fields=['endpoints', 'selected']), name='inputnode')
+    workflow.__desc__ = methods.connectivity() + methods.of_outputs(outputs, spared_threshold, edge_measure)
+    inputnode = pe.Node(
+        niu.IdentityInterface(fields=['endpoints', 'selected', 'weighting']), name='inputnode'
+    )
     outputnode = pe.Node(niu.IdentityInterface(fields=list(outputs)), name='outputnode')
     join = pe.Node(
-        Connectivity(outputs=list(outputs), spared_threshold=spared_threshold), name='join', mem_gb=mem_gb
+        Connectivity(outputs=list(outputs), spared_threshold=spared_threshold, edge_measure=edge_measure),
+        name='join',
+        mem_gb=mem_gb,
     )
     if networks:
         join.inputs.networks = list(networks)
     workflow.connect([
-        (inputnode, join, [('endpoints', 'endpoints'), ('selected', 'selected')]),
+        (inputnode, join, [(field, field) for field in ('endpoints', 'selected', 'weighting')]),
         (join, outputnode, [(field, field) for field in outputs]),
     ])  # fmt: skip
     return workflow

@@ -11,8 +11,8 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 from lacuna.interfaces.bids import SaveFile
 from lacuna.interfaces.images import GridTemplate
 from lacuna.interfaces.index import BuildIndex
-from lacuna.interfaces.mrtrix import TCKMap
-from lacuna.interfaces.streamlines import CountStreamlines, MoveStreamlines
+from lacuna.interfaces.mrtrix import TCKEdit, TCKMap
+from lacuna.interfaces.streamlines import CountStreamlines, MoveStreamlines, WriteWeights
 from lacuna.workflows import methods
 from lacuna.workflows.resources import MOVING, SMALL, of_build
 
@@ -23,6 +23,8 @@ def init_connectome_wf(
     resolution: int = 2,
     tck_upsample: int | None = None,
     engine: str = 'index',
+    weighted: bool = False,
+    limited: bool = False,
     index_directory: Path | None = None,
     cached_tdi: Path | None = None,
     streamlines_total: int | None = None,
@@ -53,6 +55,8 @@ def init_connectome_wf(
     engine : str
         Engine for the lesions: ``index`` builds a streamline index and takes the density from it; ``mrtrix`` runs
         ``tckmap``.
+    weighted, limited : bool
+        For the engine ``mrtrix``: whether streamlines count differently, and whether only some are looked at.
     index_directory : pathlib.Path, optional
         Folder of the index; by default the one beside the tractogram if there is one, else one in the cache. Intact
         parts of it are kept; missing or damaged ones, or those of another tractogram, are built.
@@ -73,20 +77,28 @@ def init_connectome_wf(
     ------
     tracks
         Tractogram (``.tck``) in `space`.
+    weighting
+        Which streamlines are looked at, and how much each counts, from
+        :class:`lacuna.interfaces.streamlines.WeighStreamlines`; by default all, and 1.
+    numbers
+        From :class:`lacuna.interfaces.connectivity.NumberStreamlines`, with the engine ``mrtrix`` and `limited`.
 
     Outputs
     -------
     full_tdi
-        Number of streamlines that visit each voxel, on the standard grid.
+        Number (or summed weights) of the streamlines that visit each voxel, on the standard grid.
     streamlines_total
-        Number of streamlines.
+        Number of streamlines that are looked at.
     index
         The streamline index for this grid; with the engine ``index``.
     """
     workflow = Workflow(name=name)
     workflow.__desc__ = methods.full_density(space, resolution, engine)
     results = ['full_tdi', 'streamlines_total', *(['index'] if engine == 'index' else [])]
-    inputnode = pe.Node(niu.IdentityInterface(fields=['tracks']), name='inputnode')
+    inputnode = pe.Node(
+        niu.IdentityInterface(fields=['tracks', 'weighting', *(['numbers'] if limited else [])]),
+        name='inputnode',
+    )
     outputnode = pe.Node(niu.IdentityInterface(fields=results), name='outputnode')
     workflow.add_nodes([inputnode, outputnode])
     if engine == 'index':
@@ -105,7 +117,7 @@ def init_connectome_wf(
         if tck_upsample is not None:
             build.inputs.upsample = tck_upsample
         workflow.connect([
-            (inputnode, build, [('tracks', 'in_tracks')]),
+            (inputnode, build, [('tracks', 'in_tracks'), ('weighting', 'weighting')]),
             (build, outputnode, [(field, field) for field in results]),
         ])  # fmt: skip
         return workflow
@@ -124,13 +136,26 @@ def init_connectome_wf(
     template = pe.Node(
         GridTemplate(space=space, resolution=resolution), name='template', run_without_submitting=True
     )
-    full_map = pe.Node(TCKMap(), name='full_map', n_procs=omp_nthreads, mem_gb=mem_gb)
+    # with more threads, tckmap adds weights in another order at each run
+    threads = 1 if weighted else omp_nthreads
+    full_map = pe.Node(TCKMap(), name='full_map', n_procs=threads, mem_gb=mem_gb)
     if tck_upsample is not None:
         full_map.inputs.upsample = tck_upsample
-    workflow.connect([
-        (inputnode, full_map, [('tracks', 'in_tracks')]),
-        (template, full_map, [('out_file', 'template')]),
-    ])  # fmt: skip
+    workflow.connect([(template, full_map, [('out_file', 'template')])])
+    if limited:
+        keep_some = pe.Node(TCKEdit(min_weight=0.0), name='keep_some', n_procs=omp_nthreads, mem_gb=mem_gb)
+        workflow.connect([
+            (inputnode, keep_some, [('tracks', 'in_tracks'), ('numbers', 'in_weights')]),
+            (keep_some, full_map, [('out_tracks', 'in_tracks')]),
+        ])  # fmt: skip
+    else:
+        workflow.connect([(inputnode, full_map, [('tracks', 'in_tracks')])])
+    if weighted:
+        weigh = pe.Node(WriteWeights(), name='weigh', mem_gb=SMALL)
+        workflow.connect([
+            (inputnode, weigh, [('weighting', 'weighting')]),
+            (weigh, full_map, [('out_file', 'in_weights')]),
+        ])  # fmt: skip
     if cached_tdi is None:
         workflow.connect([(full_map, outputnode, [('out_file', 'full_tdi')])])
         return workflow

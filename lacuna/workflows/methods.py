@@ -76,12 +76,33 @@ def higher_order(spared_threshold: float) -> str:
     )
 
 
-def of_outputs(outputs: Iterable[str], spared_threshold: float) -> str:
-    """Of the networks and paths among some outputs."""
+#: measures of connections other than the number of streamlines
+_MEASURES = {
+    'invlength': 'its weight (1 by default) divided by its length',
+    'invnodevol': 'its weight (1 by default) divided by the mean number of voxels of the two parcels',
+}
+
+
+def of_outputs(outputs: Iterable[str], spared_threshold: float, edge_measure: str = 'count') -> str:
+    """Of the measure of connections, and of the networks, paths and lengths among some outputs."""
     outputs = set(outputs)
-    return (networks() if 'network_disconnection' in outputs else '') + (
-        higher_order(spared_threshold) if 'delta_sspl' in outputs else ''
-    )
+    found = f'Each streamline counts as {_MEASURES[edge_measure]}. ' if edge_measure in _MEASURES else ''
+    found += networks() if 'network_disconnection' in outputs else ''
+    found += higher_order(spared_threshold) if 'delta_sspl' in outputs else ''
+    if 'mean_length_matrix' in outputs:
+        found += 'The mean lengths of the streamlines between two parcels were computed of all, of those cut and of those spared. '
+    return found
+
+
+def counting(weights: str | None, limits: tuple[float | None, float | None]) -> str:
+    """Of weights and limits of length."""
+    shortest, longest = limits
+    words = [f'at least {shortest:g} mm'] if shortest is not None else []
+    words += [f'at most {longest:g} mm'] if longest is not None else []
+    found = f'Only streamlines of {" and ".join(words)} were looked at, as with `tckedit`. ' if words else ''
+    if weights:
+        found += f'Each streamline counts as much as its weight ({weights}): numbers of streamlines below are sums of weights. '
+    return found
 
 
 def load() -> str:
@@ -118,7 +139,7 @@ def bundles() -> str:
     """Of what is cut of bundles."""
     return (
         'The disconnection of a bundle is the percentage of its streamlines that pass through the lesion, with '
-        "Wilson's 95 % interval; its lesion load is the share of the volume it visits that is lesion. "
+        "Wilson's 95 % interval [@wilson]; its lesion load is the share of the volume it visits that is lesion. "
     )
 
 
@@ -132,6 +153,9 @@ def methods_text(
     targets: Iterable[Target],
     assignment: str = 'radial',
     spared_threshold: float = 50.0,
+    edge_measure: str = 'count',
+    weights: str | None = None,
+    limits: tuple[float | None, float | None] = (None, None),
     null_lesions: int = 0,
     null_within: str = 'brain',
 ) -> str:
@@ -154,13 +178,19 @@ def methods_text(
         The rule for the ends of streamlines.
     spared_threshold : float
         See :func:`lacuna.measures.higher_order`.
+    edge_measure : str
+        See :class:`lacuna.streamlines.connections.Connections`.
+    weights : str, optional
+        Name of the file of the weights.
+    limits : tuple of float
+        Shortest and longest length of a streamline, mm.
     null_lesions, null_within
         See :class:`lacuna.execution.config.RunConfig`.
     """
     spaces, moved_to, targets = list(spaces), set(moved_to), list(targets)
     joined = [each for each in targets if each.made_from == 'endpoints']
     kinds = {each.made_from for each in targets}
-    sentences = []
+    sentences = [counting(weights, limits)]
     for space in spaces:
         sentences += [moved(tractogram_space, space)] if space in moved_to else []
         sentences.append(full_density(space, resolution, engine))
@@ -169,7 +199,9 @@ def methods_text(
     sentences += [selection(engine), ratio()]
     sentences += [bundles()] if 'bundles' in kinds else []
     sentences += [connectivity()] if joined else []
-    sentences.append(of_outputs((each.key for each in joined), spared_threshold))
+    sentences.append(
+        of_outputs((each.key for each in joined), spared_threshold, edge_measure if joined else 'count')
+    )
     sentences += [load()] if 'regions' in kinds else []
     sentences += [nulls(null_lesions, null_within)] if any(each.nulls for each in targets) else []
     return ''.join(dict.fromkeys(sentences))

@@ -12,6 +12,7 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 from lacuna.bids.outputs import Target, names_from
 from lacuna.images.masks import KnownMask
 from lacuna.interfaces.nulls import CompareWithNulls
+from lacuna.streamlines.endpoints import EDGE_MEASURES
 from lacuna.streamlines.null_settings import NullSettings
 from lacuna.workflows import methods
 from lacuna.workflows.resources import of_nulls
@@ -26,6 +27,7 @@ def init_null_wf(
     settings: NullSettings,
     targets: Sequence[Target] = NULL_TARGETS,
     networks: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    edge_measure: str = EDGE_MEASURES[0],
     packed: KnownMask | None = None,
     omp_nthreads: int = 1,
     name: str = 'null_wf',
@@ -51,6 +53,8 @@ def init_null_wf(
         Outputs about null lesions, also of atlases and bundles.
     networks : mapping
         By the name of the atlas, the network of each parcel.
+    edge_measure : str
+        See :func:`lacuna.workflows.connectivity.init_connectivity_wf`.
     packed : lacuna.images.masks.PackedMask or lacuna.images.masks.UnreadMask, optional
         The mask, if it was already read.
     omp_nthreads : int
@@ -63,6 +67,8 @@ def init_null_wf(
         Lesion mask of 0 and 1, on any grid of the space.
     index
         Index of the tractogram, of :func:`lacuna.workflows.connectome.init_connectome_wf`.
+    weighting
+        How much each streamline counts, from :class:`lacuna.interfaces.streamlines.WeighStreamlines`; optional.
     endpoints_<atlas>
         For each atlas, from :func:`lacuna.workflows.connectivity.init_parcellation_wf`.
     bundles_<name>
@@ -80,12 +86,15 @@ def init_null_wf(
     atlases, bundles = names_from('endpoints', targets), names_from('bundles', targets)
     tables = [*(f'endpoints_{atlas}' for atlas in atlases), *(f'bundles_{each}' for each in bundles)]
     fields = [target.field for target in targets]
-    inputnode = pe.Node(niu.IdentityInterface(fields=['mask', 'index', *tables]), name='inputnode')
+    inputnode = pe.Node(
+        niu.IdentityInterface(fields=['mask', 'index', 'weighting', *tables]), name='inputnode'
+    )
     outputnode = pe.Node(niu.IdentityInterface(fields=fields), name='outputnode')
     nulls = pe.Node(
         CompareWithNulls(
             targets=targets,
             space=space,
+            edge_measure=edge_measure,
             settings=settings,
             atlases=atlases,
             networks={atlas: list(networks.get(atlas, ())) for atlas in atlases},
@@ -98,7 +107,7 @@ def init_null_wf(
     if packed is not None:
         nulls.inputs.packed = packed
     workflow.connect([
-        (inputnode, nulls, [('mask', 'in_mask'), ('index', 'index')]),
+        (inputnode, nulls, [('mask', 'in_mask'), ('index', 'index'), ('weighting', 'weighting')]),
         (nulls, outputnode, [(field, field) for field in fields]),
     ])  # fmt: skip
     if atlases:

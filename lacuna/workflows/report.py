@@ -71,7 +71,8 @@ def init_snm_report_wf(
         Optional: some of the streamlines cut (``.tck``).
     null_statistics
         Optional, see :func:`lacuna.workflows.nulls.init_null_wf`.
-    disconnection_matrix_<atlas>, mask_matrix_<atlas>, full_matrix_<atlas>, roi_disconnection_<atlas>, lesion_load_<atlas>
+    disconnection_matrix_<atlas>, mask_matrix_<atlas>, full_matrix_<atlas>, roi_disconnection_<atlas>,
+    parcel_support_<atlas>, lesion_load_<atlas>
         For each atlas; each is optional.
     bundle_disconnection_<name>, sample_bundles_<name>, null_bundles_<name>
         For each set of bundles; each is optional.

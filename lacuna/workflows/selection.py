@@ -8,8 +8,9 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.interfaces.index import QueryIndex
 from lacuna.interfaces.mrtrix import SelectStreamlines, TCKMap
-from lacuna.interfaces.streamlines import SampleStreamlines
+from lacuna.interfaces.streamlines import SampleStreamlines, WriteWeights
 from lacuna.workflows import methods
+from lacuna.workflows.resources import SMALL
 
 #: inputs of a lesion that each engine needs in addition to the tractogram
 ENGINE_FIELDS = {'index': ('index',), 'mrtrix': ('numbers',)}
@@ -19,7 +20,7 @@ def init_selection_wf(
     *,
     engine: str = 'index',
     density: bool = True,
-    numbered: bool = False,
+    weighted: bool = False,
     most_sampled: int = 0,
     tck_upsample: int | None = None,
     omp_nthreads: int = 1,
@@ -46,8 +47,8 @@ def init_selection_wf(
         ``index`` or ``mrtrix``.
     density : bool
         Whether to compute the density.
-    numbered : bool
-        Whether to return the numbers.
+    weighted : bool
+        With the engine ``mrtrix``: whether streamlines count differently.
     most_sampled : int
         Streamlines of the sample; 0 for none.
     tck_upsample : int, optional
@@ -69,12 +70,14 @@ def init_selection_wf(
     index
         With the engine ``index``, from :func:`lacuna.workflows.connectome.init_connectome_wf`.
     numbers
-        With the engine ``mrtrix``, from :class:`lacuna.interfaces.connectivity.NumberStreamlines`; if `numbered`.
+        With the engine ``mrtrix``, from :class:`lacuna.interfaces.connectivity.NumberStreamlines`.
+    weighting
+        How much each streamline counts, from :class:`lacuna.interfaces.streamlines.WeighStreamlines`; by default, 1.
 
     Outputs
     -------
     selected
-        Numbers of the streamlines in the tractogram, from 0 (``.npy``, or text); if `numbered`.
+        Numbers of the streamlines in the tractogram, from 0 (``.npy``, or text).
     count
         Their number.
     lesion_tdi
@@ -85,7 +88,8 @@ def init_selection_wf(
     workflow = Workflow(name=name)
     workflow.__desc__ = methods.selection(engine)
     inputnode = pe.Node(
-        niu.IdentityInterface(fields=['mask', 'tracks', 'full_tdi', *ENGINE_FIELDS[engine]]), name='inputnode'
+        niu.IdentityInterface(fields=['mask', 'tracks', 'full_tdi', 'weighting', *ENGINE_FIELDS[engine]]),
+        name='inputnode',
     )
     outputnode = pe.Node(
         niu.IdentityInterface(fields=['selected', 'count', 'lesion_tdi', 'sample']), name='outputnode'
@@ -98,7 +102,8 @@ def init_selection_wf(
             mem_gb=mem_gb,
         )
         workflow.connect([
-            (inputnode, query, [('mask', 'in_mask'), ('index', 'index'), ('tracks', 'in_tracks')]),
+            (inputnode, query, [('mask', 'in_mask'), ('index', 'index'), ('tracks', 'in_tracks'),
+                                ('weighting', 'weighting')]),
             (query, outputnode, [('selected', 'selected'), ('count', 'count')]),
         ])  # fmt: skip
         if density:
@@ -107,19 +112,28 @@ def init_selection_wf(
             workflow.connect([(query, outputnode, [('sample', 'sample')])])
         return workflow
 
-    select = pe.Node(SelectStreamlines(), name='select', n_procs=omp_nthreads, mem_gb=mem_gb)
+    # the weights that tckedit knows are the numbers, of which those of streamlines that are not looked at are negative
+    select = pe.Node(
+        SelectStreamlines(out_weights='selected.txt', min_weight=0.0),
+        name='select',
+        n_procs=omp_nthreads,
+        mem_gb=mem_gb,
+    )
     workflow.connect([
-        (inputnode, select, [('mask', 'include'), ('tracks', 'in_tracks')]),
-        (select, outputnode, [('count', 'count')]),
+        (inputnode, select, [('mask', 'include'), ('tracks', 'in_tracks'), ('numbers', 'in_weights')]),
+        (select, outputnode, [('count', 'count'), ('out_weights', 'selected')]),
     ])  # fmt: skip
-    if numbered:
-        select.inputs.out_weights = 'selected.txt'
-        workflow.connect([
-            (inputnode, select, [('numbers', 'in_weights')]),
-            (select, outputnode, [('out_weights', 'selected')]),
-        ])  # fmt: skip
     if density:
-        lesion_map = pe.Node(TCKMap(), name='lesion_map', n_procs=omp_nthreads, mem_gb=mem_gb)
+        # with more threads, tckmap adds weights in another order at each run
+        threads = 1 if weighted else omp_nthreads
+        lesion_map = pe.Node(TCKMap(), name='lesion_map', n_procs=threads, mem_gb=mem_gb)
+        if weighted:
+            weigh = pe.Node(WriteWeights(), name='weigh', mem_gb=SMALL)
+            workflow.connect([
+                (inputnode, weigh, [('weighting', 'weighting')]),
+                (select, weigh, [('out_weights', 'selected')]),
+                (weigh, lesion_map, [('out_file', 'in_weights')]),
+            ])  # fmt: skip
         if tck_upsample is not None:
             lesion_map.inputs.upsample = tck_upsample
         workflow.connect([

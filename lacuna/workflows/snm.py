@@ -12,6 +12,7 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.images.masks import KnownMask
 from lacuna.interfaces.images import DisconnectionMap, PrepareMask, SummaryStatistics
+from lacuna.streamlines.endpoints import EDGE_MEASURES
 from lacuna.workflows import methods
 from lacuna.workflows.bundles import BUNDLE_FIELDS, init_bundles_wf
 from lacuna.workflows.connectivity import CONNECTIVITY_FIELDS, check_atlas_names, init_connectivity_wf
@@ -28,9 +29,11 @@ def init_snm_wf(
     connectivity: Sequence[str] = CONNECTIVITY_FIELDS,
     networks: Mapping[str, Sequence[str]] = MappingProxyType({}),
     spared_threshold: float = 50.0,
+    edge_measure: str = EDGE_MEASURES[0],
     load: Sequence[str] = (),
     bundles: Sequence[str] = (),
     most_sampled: int = 0,
+    weighted: bool = False,
     tck_upsample: int | None = None,
     binarize: float | None = None,
     packed: KnownMask | None = None,
@@ -64,12 +67,16 @@ def init_snm_wf(
         By the name of the parcellation, the network of each of its parcels; for the outputs of networks.
     spared_threshold : float
         Percent of a connection that has to be spared for a path to lead along it, for the outputs of paths.
+    edge_measure : str
+        What is summed for a pair of parcels, see :func:`lacuna.workflows.connectivity.init_connectivity_wf`.
     load : sequence of str
         Names of the atlases for lesion load.
     bundles : sequence of str
         Names of the sets of bundles, usually one.
     most_sampled : int
         Streamlines of the sample of those cut, for :func:`lacuna.workflows.report.init_snm_report_wf`; 0 for none.
+    weighted : bool
+        With the engine ``mrtrix``: whether streamlines count differently.
     tck_upsample : int, optional
         Overrides MRtrix3's rule for the upsampling of streamlines; has to be that of the full density. (An index keeps
         the factor it was built with.)
@@ -103,8 +110,10 @@ def init_snm_wf(
     index
         Its index, from the same workflow; with the engine ``index`` only.
     numbers
-        Their numbers, see :class:`lacuna.interfaces.connectivity.NumberStreamlines`; with the engine ``mrtrix`` and
-        `atlases` or `bundles` only.
+        Their numbers, see :class:`lacuna.interfaces.connectivity.NumberStreamlines`; with the engine ``mrtrix`` only.
+    weighting
+        Which streamlines are looked at, how much each counts, and their lengths, from
+        :class:`lacuna.interfaces.streamlines.WeighStreamlines`; by default all, and 1.
     endpoints_<atlas>
         For each atlas, from :func:`lacuna.workflows.connectivity.init_parcellation_wf`.
     regions_<atlas>
@@ -117,8 +126,7 @@ def init_snm_wf(
     mask
         The mask as 0 and 1, on its own grid.
     selected
-        Numbers of the streamlines with a vertex in the mask (``.npy``, or text); not without `atlases` or `bundles`
-        if the engine is ``mrtrix``.
+        Numbers of the streamlines with a vertex in the mask (``.npy``, or text).
     lesion_tdi
         Their density.
     disconnection_map
@@ -137,14 +145,14 @@ def init_snm_wf(
     for names in (atlases, load, bundles):
         check_atlas_names(names)
     workflow = Workflow(name=name)
-    numbered = bool(atlases or bundles)
-    own = engine_fields(engine, numbered=numbered)
+    own = ENGINE_FIELDS[engine]
     parts = []
     for atlas in atlases:
         part = init_connectivity_wf(
             outputs=connectivity,
             networks=networks.get(atlas, ()),
             spared_threshold=spared_threshold,
+            edge_measure=edge_measure,
             mem_gb=mem_gb,
             name=f'connectivity_{atlas}_wf',
         )
@@ -155,7 +163,7 @@ def init_snm_wf(
     for each in bundles:
         part = init_bundles_wf(most_sampled=most_sampled, name=f'bundles_{each}_wf')
         parts.append(_Part(part, each, 'bundles', 'selected', BUNDLE_FIELDS))
-    fields = ['mask', 'tracks', 'full_tdi', 'streamlines_total', *own]
+    fields = ['mask', 'tracks', 'full_tdi', 'streamlines_total', 'weighting', *own]
     fields += [f'{part.table}_{part.name}' for part in parts]
     results = ['mask', 'selected', 'lesion_tdi', 'disconnection_map', 'summary', 'sample']
     results += [f'{field}_{part.name}' for part in parts for field in part.results]
@@ -177,32 +185,36 @@ def init_snm_wf(
         ])  # fmt: skip
         if part.of == 'mask' or part.table == 'bundles':
             workflow.connect([(prepare, part.workflow, [('out_file', 'inputnode.mask')])])
-    if not (density or numbered or most_sampled):
+    if not (density or atlases or bundles or most_sampled):
         return workflow  # lesion load needs no streamlines
     selection = init_selection_wf(
         engine=engine,
         density=density,
-        numbered=numbered,
+        weighted=weighted,
         most_sampled=most_sampled,
         tck_upsample=tck_upsample,
         omp_nthreads=omp_nthreads,
         mem_gb=mem_gb,
     )
     workflow.connect([
-        (inputnode, selection, [(field, f'inputnode.{field}') for field in ('tracks', 'full_tdi', *own)]),
+        (inputnode, selection, [(field, f'inputnode.{field}') for field in ('tracks', 'full_tdi', 'weighting', *own)]),
         (prepare, selection, [('out_file', 'inputnode.mask')]),
         (selection, outputnode, [(f'outputnode.{field}', field) for field in ('selected', 'lesion_tdi', 'sample')]),
     ])  # fmt: skip
     for part in parts:
         if part.of == 'selected':
-            workflow.connect([(selection, part.workflow, [('outputnode.selected', 'inputnode.selected')])])
+            workflow.connect([
+                (selection, part.workflow, [('outputnode.selected', 'inputnode.selected')]),
+                (inputnode, part.workflow, [('weighting', 'inputnode.weighting')]),
+            ])  # fmt: skip
     if density:
         part = init_density_wf(warnings=warnings)
         workflow.connect([
-            (inputnode, part, [('full_tdi', 'inputnode.full_tdi'),
+            (inputnode, part, [('full_tdi', 'inputnode.full_tdi'), ('weighting', 'inputnode.weighting'),
                                ('streamlines_total', 'inputnode.streamlines_total')]),
             (prepare, part, [('out_file', 'inputnode.mask')]),
             (selection, part, [('outputnode.lesion_tdi', 'inputnode.lesion_tdi'),
+                               ('outputnode.selected', 'inputnode.selected'),
                                ('outputnode.count', 'inputnode.streamlines_disconnected')]),
             (part, outputnode, [(f'outputnode.{field}', field) for field in ('disconnection_map', 'summary')]),
         ])  # fmt: skip
@@ -218,11 +230,6 @@ class _Part:
     table: str
     of: str
     results: tuple[str, ...]
-
-
-def engine_fields(engine: str, *, numbered: bool) -> tuple[str, ...]:
-    """The inputs of one engine: its index, or (if they are needed) the numbers of the streamlines."""
-    return ENGINE_FIELDS[engine] if engine == 'index' or numbered else ()
 
 
 def init_density_wf(*, warnings: Sequence[str] = (), name: str = 'density_wf') -> Workflow:
@@ -253,6 +260,8 @@ def init_density_wf(*, warnings: Sequence[str] = (), name: str = 'density_wf') -
         Their number.
     full_tdi, streamlines_total
         See :func:`init_snm_wf`.
+    selected, weighting
+        Their numbers, and how much each counts, for what the summary says of weights and lengths; optional.
 
     Outputs
     -------
@@ -262,6 +271,7 @@ def init_density_wf(*, warnings: Sequence[str] = (), name: str = 'density_wf') -
     workflow = Workflow(name=name)
     workflow.__desc__ = methods.ratio()
     fields = ['mask', 'lesion_tdi', 'streamlines_disconnected', 'full_tdi', 'streamlines_total']
+    fields += ['selected', 'weighting']
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=['disconnection_map', 'summary']), name='outputnode')
     ratio = pe.Node(DisconnectionMap(), name='ratio', mem_gb=SMALL)
@@ -269,6 +279,7 @@ def init_density_wf(*, warnings: Sequence[str] = (), name: str = 'density_wf') -
     workflow.connect([
         (inputnode, ratio, [('lesion_tdi', 'lesion_tdi'), ('full_tdi', 'full_tdi')]),
         (inputnode, summary, [('mask', 'in_mask'), ('full_tdi', 'full_tdi'),
+                              ('selected', 'selected'), ('weighting', 'weighting'),
                               ('streamlines_total', 'streamlines_total'),
                               ('streamlines_disconnected', 'streamlines_disconnected')]),
         (ratio, summary, [('out_file', 'disconnection_map')]),

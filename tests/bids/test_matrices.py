@@ -6,8 +6,10 @@ import pytest
 
 from lacuna.bids.matrices import connection_file, matrix_bytes, parcels_bytes
 from lacuna.bids.tables import read_matrix, read_parcels
+from lacuna.streamlines.connections import Connections
 from lacuna.streamlines.disconnection import ParcelDisconnection
 from lacuna.streamlines.endpoints import EndpointTable
+from lacuna.streamlines.weighting import Cut
 
 NAMES = ('a', 'b"c', 'd\te', 'f g', 'ü', 'NA', '1', "'q'", ' lead', 'x,y', 'n/a')
 
@@ -32,7 +34,7 @@ def test_what_is_written_is_read(tmp_path):
     names = ('one', 'two', 'three', 'none')
     pairs = np.array([[1, 2], [2, 3], [2, 1], [3, 0], [1, 3], [3, 3]])
     table = EndpointTable.of(pairs, names, np.arange(5))
-    found = ParcelDisconnection(table, np.array([0, 1, 3]))
+    found = ParcelDisconnection(Connections(table), Cut(np.array([0, 1, 3])))
     for key in ('disconnection_matrix', 'mask_matrix', 'intact_matrix', 'full_matrix', 'roi_disconnection'):
         (tmp_path / key).write_bytes(connection_file(key, found.connections))
     for key, frame in (

@@ -43,7 +43,7 @@ def results(tmp_path_factory):
     words = ['run', 'snm', folder / 'bids', folder / 'out', '--connectome-path', toy.tracks, '--nprocs', '1']
     words += ['--custom-parcellation', 'halves', image, labels, 'MNI152NLin6Asym', '--null-lesions', '20']
     words += ['--compute-roi-disconnection', '--compute-disconnectivity-matrix', '--compute-networks']
-    words += ['--compute-higher-order', '--lesion-load', '--no-report']
+    words += ['--compute-higher-order', '--compute-mean-lengths', '--lesion-load', '--no-report']
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('LACUNA_CACHE_DIR', str(folder / 'cache'))
         assert main([str(word) for word in words]) == 0
@@ -52,11 +52,37 @@ def results(tmp_path_factory):
 
 def test_results_are_valid_and_none_is_ignored(results, tmp_path):
     made = {parse_output_name(path.name)[1] for path in (results / ANAT).iterdir() if path.suffix != '.json'}
-    with_sidecar = {key for key, output in outputs().items() if output.level == 'mask' and output.sidecar}
+    mine = {
+        key: output for key, output in outputs().items() if output.level == 'mask' and not output.combined
+    }
+    with_sidecar = {key for key, output in mine.items() if output.sidecar}
     assert made == with_sidecar - {'lesion_probability'}  # of an atlas of probabilities
     for path in (MAP, MATRIX, REGIONS, SUMMARY, TDI):
         assert (results / path).is_file()
     assert errors_of_results(results, tmp_path / 'view') == {}
+
+
+def test_what_is_over_several_tractograms_is_valid(results, tmp_path, monkeypatch):
+    """With the results with each of them below it, which are a dataset each."""
+    monkeypatch.setenv('LACUNA_CACHE_DIR', str(results.parent / 'cache'))
+    for suffix in ('.tck', '.json'):
+        shutil.copyfile(results.parent / f'toy{suffix}', tmp_path / f'other{suffix}')
+    (tmp_path / 'other_bundles.tsv').write_text('bundle\tfirst\tcount\nsome\t0\t3\n')
+    out = tmp_path / 'out'
+    words = ['run', 'snm', results.parent / 'bids', out, '--nprocs', '1', '--no-report']
+    words += ['--connectome-path', tmp_path / 'other.tck', '--connectome-path', results.parent / 'toy.tck']
+    halves = [results.parent / f'halves.{end}' for end in ('nii.gz', 'tsv')]
+    words += ['--custom-parcellation', 'halves', *halves, 'MNI152NLin6Asym', '--compute-roi-disconnection']
+    assert main([str(word) for word in words]) == 0
+    made = {
+        parse_output_name(path.name)[1]
+        for path in (out / ANAT).iterdir()
+        if 'tsv' in path.name or 'nii' in path.name
+    }
+    assert made == {key for key, output in outputs().items() if output.combined and output.sidecar}
+    assert errors(out) == {}
+    assert errors_of_results(out, tmp_path / 'view') == {}
+    assert errors_of_results(out / 'tractogram-toy', tmp_path / 'view of one') == {}
 
 
 def test_who_does_not_know_the_schema_sees_valid_bids(results, tmp_path):

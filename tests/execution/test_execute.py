@@ -16,7 +16,7 @@ from helpers.toys import check_toy_map
 from lacuna.bids.outputs import Target
 from lacuna.cli import main
 from lacuna.errors import EXIT_DONE, EXIT_FAILED, InputError
-from lacuna.execution.execute import run
+from lacuna.execution.start import run
 from lacuna.testing import write_mask
 
 
@@ -141,7 +141,7 @@ NOTEBOOK = """
 import asyncio, io, json, logging, os, signal, sys
 import matplotlib
 
-from lacuna.execution.execute import run
+from lacuna.execution.start import run
 
 class Stream(io.StringIO):  # without a file number, as in a notebook
     def fileno(self):

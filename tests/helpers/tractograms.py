@@ -49,7 +49,16 @@ def trk_bytes(streamlines, affine=None, order='<', scalars=0, properties=0, coun
 
 
 def write_trx(
-    path, streamlines, *, dtype='float32', offsets='uint32', last=True, packed=False, groups=None, **header
+    path,
+    streamlines,
+    *,
+    dtype='float32',
+    offsets='uint32',
+    last=True,
+    packed=False,
+    groups=None,
+    per_streamline=None,
+    **header,
 ):
     lengths = np.array([len(points) for points in streamlines])
     ends = np.concatenate([[0], np.cumsum(lengths)])
@@ -66,6 +75,8 @@ def write_trx(
         archive.writestr(f'offsets.{offsets}', (ends if last else ends[:-1]).astype(offsets).tobytes())
         for name, indices in (groups or {}).items():
             archive.writestr(f'groups/{name}.uint32', np.array(indices, 'u4').tobytes())
+        for name, values in (per_streamline or {}).items():
+            archive.writestr(f'dps/{name}.float32', np.array(values, '<f4').tobytes())
 
 
 def peak_of(function):

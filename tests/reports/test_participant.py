@@ -187,6 +187,13 @@ def test_parcels_that_lose_most_come_first():
         axes = charts.parcel_figure(values).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ['b', 'd', 'a']
     assert axes.get_xlim() == (0, 100)
+    assert not axes.lines
+    support = pd.DataFrame(
+        {'streamlines': [500, 10, 7, 30], 'low': [0.5, 60, 0, 70], 'high': [2, 98, 35, 97]}, list('abcd')
+    )
+    with drawing():
+        axes = charts.parcel_figure(values, support, 3).axes[0]
+    assert [tuple(line.get_xdata()) for line in axes.lines] == [(60, 98), (70, 97), (0.5, 2)]
 
 
 def test_the_matrix_is_ordered_by_network():

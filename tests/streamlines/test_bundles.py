@@ -12,12 +12,15 @@ from scipy.stats import binomtest
 
 import lacuna
 from lacuna.errors import InputError, TractogramError
+from lacuna.measures import percent_interval
 from lacuna.streamlines.bundles import Groups
+from lacuna.streamlines.weighting import Cut
 from lacuna.testing import toy_streamlines
 
 SPACE = 'MNI152NLin6Asym'
 COLUMNS = (
-    'value streamlines streamlines_disconnected low high load_pct length_mean_mm length_mean_disconnected_mm'
+    'value streamlines streamlines_disconnected low high load_pct length_mean_mm length_mean_disconnected_mm '
+    'length_mean_spared_mm'
 )
 
 
@@ -38,8 +41,12 @@ def test_groups(tmp_path):
     assert groups.count(np.array([1, 2], np.uint32)).tolist() == [1, 0, 1]
     assert groups.count(np.array([], np.uint32)).tolist() == [0, 0, 0]
     lengths = np.array([1, 2, 4, np.nan], np.float32)
-    np.testing.assert_array_equal(groups.mean(lengths), [2, np.nan, 2])
-    np.testing.assert_array_equal(groups.mean(lengths, np.array([3])), [np.nan] * 3)
+    cut = Cut(np.array([0, 1]), np.array([0.5, 0.25]))
+    np.testing.assert_array_equal(groups.summed(cut), [0.25, 0, 0.25])
+    np.testing.assert_array_equal(groups.summed(cut, lengths), [0.5, 0, 0.5])
+    some = groups.within(np.array([True, False, True, True]))
+    assert [some[row].tolist() for row in range(3)] == [[3], [], []]
+    assert (some.names, some.sizes.tolist()) == (groups.names, [1, 0, 0])
     np.savez(tmp_path / 'groups.npz', **groups.arrays())
     again = Groups.of_arrays(np.load(tmp_path / 'groups.npz'))
     assert (again.names, again.sha256) == (groups.names, groups.sha256)
@@ -92,6 +99,12 @@ def test_a_table_whose_numbers_are_known(toy, tractogram):
     np.testing.assert_allclose(
         table['length_mean_disconnected_mm'],
         [np.mean([lengths[i] for i in cut]), np.mean([lengths[i] for i in cut if 2 <= i < 9]), lengths[first_cut], np.nan, np.nan],
+        rtol=1e-6,
+    )  # fmt: skip
+    np.testing.assert_allclose(
+        table['length_mean_spared_mm'],
+        [np.mean([lengths[i] for i in range(total) if i not in cut]),
+         np.mean([lengths[i] for i in range(2, 9) if i not in cut] or [np.nan]), np.nan, lengths[left], np.nan],
         rtol=1e-6,
     )  # fmt: skip
     assert table['load_pct'].tolist()[:4] == pytest.approx([load_of(lesion, np.arange(total)), load_of(lesion, np.arange(2, 9)), load_of(lesion, [first_cut]), load_of(lesion, [left])])  # fmt: skip
@@ -237,6 +250,34 @@ def test_bundle_percents_as_published(hcp842, shared, lesion, other):
     np.testing.assert_allclose([percent[name] for name in both], wanted[both], rtol=0, atol=1e-12)
     if other:
         assert percent[other] > value[other]
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+@pytest.mark.filterwarnings('ignore:.*vertices of the tractogram')
+def test_the_interval_is_that_of_a_bootstrap(hcp842, shared):
+    """Bundles drawn again, a Poisson number of each streamline, vary as the closed form says, which the interval is of."""
+    lesion = hcp842.disconnect(shared / 'data/lesions/LQT/ExampleLesion4.nii.gz')
+    random, draws = np.random.default_rng(1), 1000
+    cut = np.zeros(hcp842.info.count)
+    cut[lesion.streamlines] = 1
+    groups = lesion.bundles().bundles.groups
+    compared = 0
+    for weights in (np.ones(len(cut)), random.lognormal(sigma=0.7, size=len(cut))):
+        for row in range(len(groups)):
+            hit, weight = cut[groups[row]], weights[groups[row]]
+            if min(hit.sum(), (1 - hit).sum()) < 50:
+                continue
+            total, part, squares = weight.sum(), (weight * hit).sum(), (weight**2).sum()
+            drawn = random.poisson(1, (draws, len(hit))).astype('f4')
+            spread = ((drawn @ (weight * hit)) / (drawn @ weight)).std(ddof=1)
+            closed = np.sqrt((weight**2 * (hit - part / total) ** 2).sum()) / total
+            # four standard errors of a standard deviation
+            assert spread == pytest.approx(closed, rel=4 / np.sqrt(2 * draws))
+            low, high = percent_interval(part, total, squares)
+            assert high - low == pytest.approx(2 * 1.96 * 100 * closed, rel=0.1)
+            compared += 1
+    assert compared == 12
 
 
 @pytest.mark.slow

@@ -116,7 +116,10 @@ def test_threads(tractogram, toy, found):
         tractogram.disconnect(toy.mask)._mask, SPACE, NullSettings(n=60, seed=4), workers=2
     )
     other = NullDisconnection(
-        tractogram.index(), lesions, Targets(tractogram.bundles(tractogram.table)[1]), 3
+        tractogram.index(),
+        lesions,
+        Targets(tractogram.bundle_set(tractogram.bundles(tractogram.table)[1])),
+        3,
     )
     np.testing.assert_array_equal(found.z.get_fdata(), other.z.get_fdata())
     np.testing.assert_array_equal(found.percentile.get_fdata(), other.percentile.get_fdata())

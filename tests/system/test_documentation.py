@@ -6,7 +6,6 @@ import socket
 import time
 from pathlib import Path
 
-import notebooks
 import numpy as np
 import pages
 import pictures
@@ -20,8 +19,6 @@ HOWTO = sorted(path.stem for path in (DOCS / 'howto').glob('*.md') if path.stem 
 PAGES = [DOCS / 'tutorial.md', *(DOCS / f'howto/{name}.md' for name in HOWTO)]
 #: how-to pages whose commands cannot be run here; all others have some that are
 READ_ONLY = {'explore', 'from-other-tools', 'my-file'}
-#: followed in Jupyter, by a test of its own
-NOTEBOOKS = {'notebook'}
 
 
 def wait_for_port(port: int) -> None:
@@ -73,7 +70,7 @@ def test_the_tutorial_prints_what_it_says(tutorial):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', sorted(set(HOWTO) - READ_ONLY - NOTEBOOKS))
+@pytest.mark.parametrize('name', sorted(set(HOWTO) - READ_ONLY))
 def test_a_howto_page_prints_what_it_says(follow, name):
     follow(name)
 
@@ -94,8 +91,8 @@ def test_links_to_pages_and_pictures_lead_somewhere():
 def test_every_picture_is_shown_and_made_by_the_script():
     shown = {
         Path(target).name
-        for page in PAGES
-        for target in re.findall(r'!\[[^\]]+\]\(([^)]+)\)', page.read_text())
+        for page in DOCS.rglob('*.md')
+        for target in re.findall(r'!\[[^\]]+\]\(((?:\.\./)*images/[^)]+)\)', page.read_text())
     }
     there = {path.name: path.stat().st_size for path in (DOCS / 'images').iterdir()}
     assert shown == set(there) == set(pictures.PICTURES)
@@ -107,8 +104,11 @@ def test_every_picture_is_shown_and_made_by_the_script():
 @pytest.mark.skipif(pictures.CHROMIUM is None, reason='Chromium is not on the PATH (make chromium)')
 def test_the_pictures_are_those_of_this_run(follow, tmp_path):
     pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
+    pytest.importorskip('myst_nb', reason='myst-nb is not installed')
+    import notebooks
+
     folder = follow('read-outputs')
-    notebooks.follow(pictures.NOTEBOOK, folder)
+    notebooks.run(pictures.NOTEBOOK, folder)
     pictures.draw(folder, tmp_path)
     for name in pictures.PICTURES:
         ours, theirs = (small(folder / name) for folder in (DOCS / 'images', tmp_path))

@@ -394,7 +394,8 @@ def test_what_is_kept_is_named_after_how_it_is_made(toy, parcels, tmp_path, monk
     from lacuna.cli.run import make_config
     from lacuna.execution.plan import make_plan
     from lacuna.images.transforms import Transform
-    from lacuna.streamlines.tractogram import Tractogram, TractogramInSpace
+    from lacuna.streamlines.placed import TractogramInSpace
+    from lacuna.streamlines.tractogram import Tractogram
 
     words = [
         'run',

@@ -62,10 +62,8 @@ def prepare_by_graph(plan: RunPlan, inputs: SpaceInputs, targets: Sequence[Targe
         name='shared_wf',
     )
     run_in_order(workflow, inputs.folder, quiet=inputs.quiet)
-    numbers = None
-    if inputs.endpoints or inputs.bundles:
-        node = NumberStreamlines(count=inputs.streamlines_total)
-        numbers = Path(node.run(cwd=str(inputs.folder)).outputs.out_file)
+    node = NumberStreamlines(count=plan.tractogram.info.count, weighting=str(inputs.weighting))
+    numbers = Path(node.run(cwd=str(inputs.folder)).outputs.out_file)
     return replace(inputs, full_tdi=plan.cached_tdi(inputs.space), numbers=numbers)
 
 
@@ -82,6 +80,8 @@ def run_mask_by_graph(job: MaskJob, inputs: SpaceInputs) -> None:
         binarize=inputs.binarize,
         networks=dict(inputs.networks),
         spared_threshold=inputs.spared_threshold,
+        edge_measure=inputs.edge_measure,
+        weighted=inputs.weighted,
         omp_nthreads=inputs.threads,
         name=job_name(job),
     )

@@ -5,14 +5,14 @@ All functions take tables (`pandas`) and return a figure, without reading or wri
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lacuna.images.bundle_names import SYSTEMS, read_bundle
 from lacuna.images.parcels import labelled, read_parcel
-from lacuna.reports.figures.style import FAINT, INK, LEFT, MIDDLE, RIGHT, new_figure
+from lacuna.reports.figures.bars import percent_bar
+from lacuna.reports.figures.style import FAINT, LEFT, MIDDLE, RIGHT, new_figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SIDES = {'L': ('left', LEFT), 'R': ('right', RIGHT), '': ('no side', MIDDLE)}
-#: height of a bar, and of the gap above each system
-_BAR, _GAP = 0.8, 0.7
+#: gap above each system
+_GAP = 0.7
 #: parcels that are named in the picture of load and disconnection
 _NAMED = 8
 #: room that a name takes in it, percent
@@ -86,7 +86,7 @@ def bundle_figure(table: pd.DataFrame, count: int = 30) -> Figure:
             at, before = at + 1 + _GAP, system
         places = []
         for side in sorted(sides, key='LR'.find):
-            _bar(axes, at, values[sides[side]], _SIDES[side][1])
+            percent_bar(axes, at, values[sides[side]], _SIDES[side][1])
             seen.add(side)
             places.append(at)
             at += 1
@@ -100,26 +100,6 @@ def bundle_figure(table: pd.DataFrame, count: int = 30) -> Figure:
     _legend(axes, seen)
     figure.tight_layout()
     return figure
-
-
-def _bar(axes: Axes, at: float, row: Mapping[Any, Any], colour: str) -> None:
-    value = row['value']
-    if np.isnan(value):
-        axes.text(1, at, 'no streamline', va='center', color=FAINT, fontsize=7)
-        return
-    axes.barh(at, 100, color='#f1f1f1', height=_BAR)
-    axes.barh(at, value, color=colour, height=_BAR)
-    axes.plot([row['low'], row['high']], [at, at], color=INK, linewidth=0.9, solid_capstyle='butt')
-    left = row['high'] > 78
-    axes.text(
-        (min(row['low'], value) if left else max(row['high'], value)) + (-1 if left else 1),
-        at,
-        f'{value:.1f} of {int(row["streamlines"]):,}',
-        va='center',
-        ha='right' if left else 'left',
-        color='white' if left and colour == LEFT else INK,
-        fontsize=7,
-    )
 
 
 def load_figure(load: pd.Series, disconnection: pd.Series) -> Figure:

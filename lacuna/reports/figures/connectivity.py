@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lacuna.images.parcels import Parcel, by_network, labelled, read_parcel, runs
-from lacuna.reports.figures.style import FAINT, INK, LEFT, MIDDLE, NETWORKS, PERCENT, RIGHT, new_figure
+from lacuna.reports.figures.bars import percent_bar
+from lacuna.reports.figures.style import FAINT, LEFT, MIDDLE, NETWORKS, PERCENT, RIGHT, new_figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,29 +33,28 @@ def top_parcels(percent: pd.Series, count: int = 20) -> pd.Series:
     return percent[percent > 0].sort_values(ascending=False, kind='stable').head(count)
 
 
-def parcel_figure(percent: pd.Series, count: int = 20) -> Figure:
-    """Draw bars of the parcels that lose most, from 0 to 100 percent, coloured by hemisphere."""
+def parcel_figure(percent: pd.Series, support: pd.DataFrame | None = None, count: int = 20) -> Figure:
+    """Draw bars of the parcels that lose most, from 0 to 100 percent, coloured by hemisphere, with their intervals.
+
+    Parameters
+    ----------
+    percent : pandas.Series
+        By parcel.
+    support : pandas.DataFrame, optional
+        By parcel: ``low`` and ``high`` in percent, and ``streamlines``.
+    count : int
+        Parcels to draw.
+    """
     top = top_parcels(percent, count)
     figure = new_figure(7.2, 1.1 + 0.24 * max(len(top), 3))
     axes = figure.add_subplot()
     if top.empty:
         return _nothing(figure, axes, 'no parcel loses a streamline')
     parcels = [read_parcel(str(name)) for name in top.index]
-    rows = np.arange(len(top))
-    axes.barh(rows, 100, color='#f1f1f1', height=0.72)
-    axes.barh(rows, top, color=[_HEMISPHERES[parcel.hemisphere][1] for parcel in parcels], height=0.72)
-    for row, value in enumerate(top):
-        inside = value > 88
-        axes.text(
-            value - 1 if inside else value + 1,
-            row,
-            f'{value:.1f}' if value < 99.95 else '100',
-            va='center',
-            ha='right' if inside else 'left',
-            color='white' if inside and parcels[row].hemisphere == 'L' else INK,
-            fontsize=8,
-        )
-    axes.set_yticks(rows, [labelled(parcel) for parcel in parcels])
+    rows = top.to_frame('value') if support is None else support.reindex(top.index).assign(value=top)
+    for at, (parcel, row) in enumerate(zip(parcels, rows.to_dict('records'), strict=True)):
+        percent_bar(axes, at, row, _HEMISPHERES[parcel.hemisphere][1], height=0.72)
+    axes.set_yticks(range(len(top)), [labelled(parcel) for parcel in parcels])
     axes.set(xlim=(0, 100), ylim=(len(top) - 0.4, -0.6), xlabel='streamlines of the parcel disconnected (%)')
     axes.tick_params(axis='y', length=0)
     axes.spines['left'].set_visible(False)

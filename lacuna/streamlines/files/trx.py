@@ -1,7 +1,8 @@
 """Read ``.trx`` files in blocks of whole streamlines.
 
 A ``.trx`` is a zip archive: ``header.json``, ``positions.3.<type>`` (world mm, RAS+), ``offsets.<type>`` (first vertex
-of each streamline), and optionally groups of streamlines (``groups/<name>.<type>``).
+of each streamline), and optionally groups of streamlines (``groups/<name>.<type>``) and a value for each streamline
+(``dps/<name>.<type>``).
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class TrxHeader:
         Names of the members of the archive.
     groups : dict
         Name of the member of each group of streamlines.
+    per_streamline : dict
+        Name of the member of each set of values of the streamlines.
     """
 
     path: Path
@@ -55,6 +58,7 @@ class TrxHeader:
     positions: str
     offsets: str
     groups: dict[str, str]
+    per_streamline: dict[str, str]
 
 
 @contextmanager
@@ -108,15 +112,22 @@ def read_header(path: str | Path) -> TrxHeader:
                 f'{path} is corrupt: {count} streamlines are claimed, {offsets} has {sizes[offsets]} bytes'
             )
             raise TractogramError(message)
-    groups = {
+    groups = _members_in(sizes, 'groups', _INTEGERS)
+    return TrxHeader(
+        path, count, vertices, positions, offsets, groups, _members_in(sizes, 'dps', _FLOATS | _INTEGERS)
+    )
+
+
+def _members_in(sizes: dict[str, int], folder: str, types: dict[str, str]) -> dict[str, str]:
+    """The members of a folder that hold something, by their names without type."""
+    return {
         Path(name).stem: name
         for name, size in sorted(sizes.items())
-        if name.startswith('groups/')
+        if name.startswith(f'{folder}/')
         and name.count('/') == 1
         and size
-        and name.rpartition('.')[2] in _INTEGERS
+        and name.rpartition('.')[2] in types
     }
-    return TrxHeader(path, count, vertices, positions, offsets, groups)
 
 
 def _member(path: Path, sizes: dict[str, int], start: str, types: dict[str, str]) -> str:
@@ -231,3 +242,28 @@ def read_groups(header: TrxHeader) -> dict[str, np.ndarray]:
                 raise TractogramError(message)
             groups[name] = indices.astype(np.int64)
     return groups
+
+
+def read_per_streamline(header: TrxHeader, name: str) -> np.ndarray:
+    """Read the values of the streamlines of one name.
+
+    Returns
+    -------
+    numpy.ndarray
+        (streamlines,) of the type in the file.
+
+    Raises
+    ------
+    TractogramError
+        If there is not one for each streamline.
+    """
+    member = header.per_streamline[name]
+    with _opened(header.path) as archive:
+        items = archive.getinfo(member).file_size // _dtype(member).itemsize
+        if items != header.count:
+            message = f'{header.path}: {shorten(name)} has {items} values for {header.count} streamlines; one for each is needed'
+            raise TractogramError(message)
+        with archive.open(member) as stream:
+            values = _read(stream, member, items)
+            stream.read(1)  # at the end of the member, this compares the checksum
+    return values

@@ -6,11 +6,12 @@ The answers are those of ``tckedit -include`` and ``tckmap`` of MRtrix3 on the t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ from lacuna.streamlines.index.lattice import mark_rows
 from lacuna.streamlines.index.masks import MaskOnLattice, Wanted, mark_loose, mask_on_lattice
 from lacuna.streamlines.index.vertices import mark_crossing, read_vertices
 from lacuna.streamlines.index.voxels import voxel_lookup
+
+#: streamlines of the tractogram whose factors are summed at a time
+BLOCK = 2**20
 
 
 @dataclass(frozen=True)
@@ -278,20 +282,23 @@ class Index:
         ends = np.cumsum(self.vertices, dtype=np.int64) + np.arange(1, self.streamlines + 1)
         return ends - 1 - self.vertices
 
-    def density(self, ids: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    def density(self, ids: np.ndarray, factors: np.ndarray | None = None) -> np.ndarray:
         """Count the streamlines of a selection that visit each voxel, as ``tckmap -template`` does.
+
+        Sums of factors are made in float64, in the order of the tractogram, in blocks of 1,048,576 streamlines of it: they
+        are the same with any number of threads, and never more than those of a larger selection.
 
         Parameters
         ----------
         ids : numpy.ndarray
             (n,) ascending numbers of streamlines, from `select`.
-        weights : numpy.ndarray, optional
-            (streamlines,) float, weight of every streamline of the tractogram.
+        factors : numpy.ndarray, optional
+            (n,) float, not negative: how much each of these counts.
 
         Returns
         -------
         numpy.ndarray
-            On the grid; uint32 counts, or float64 sums of weights.
+            On the grid; uint32 counts, or float64 sums of factors.
 
         Raises
         ------
@@ -299,42 +306,61 @@ class Index:
             If the index is damaged.
         """
         ids = np.asarray(ids, np.uint32)
-        if weights is None and 2 * len(ids) > self.streamlines:
+        if factors is not None:
+            return self._weighted_sum(ids, np.asarray(factors, np.float64))
+        if 2 * len(ids) > self.streamlines:
             others = np.ones(self.streamlines, bool)
             others[ids] = False
-            return self.total_density - self._sum(np.flatnonzero(others).astype(np.uint32), None)
-        return self._sum(ids, None if weights is None else np.asarray(weights, np.float64))
+            return self.total_density - self._count(np.flatnonzero(others).astype(np.uint32))
+        return self._count(ids)
 
-    def _sum(self, ids: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-        kind = np.uint32 if weights is None else np.float64
-
+    def _count(self, ids: np.ndarray) -> np.ndarray:
         def run(share: np.ndarray) -> np.ndarray | None:
-            out = np.zeros(int(np.prod(self.grid.shape)), kind)
-            for segment, local in self._local(share):
-                code = (self._codes, segment.starts, segment.base, local, self._table)
-                if weights is None:
-                    right = add_visits(*code, out)
-                else:
-                    right = add_weighted_visits(*code, weights[local + np.uint32(segment.first)], out)
-                if not right:
+            out = np.zeros(math.prod(self.grid.shape), np.uint32)
+            for segment, part in self._parts(share):
+                local = share[part] - np.uint32(segment.first)
+                if not add_visits(self._codes, segment.starts, segment.base, local, self._table, out):
                     return None
             return out
 
         shares = np.array_split(ids, min(self.nprocs, 1 + len(ids) // 10_000))
-        sums = self._each(run, shares)
-        if any(part is None for part in sums):
-            raise index_format.damaged(self.directory)
-        total: np.ndarray = sums[0]
-        for part in sums[1:]:
-            total += part
-        return total.reshape(self.grid.shape)
+        return self._added(self._each(run, shares))
 
-    def _local(self, ids: np.ndarray) -> Iterator[tuple[_DensitySegment, np.ndarray]]:
-        """Yield the segments of ascending `ids`, and the numbers counted within them."""
+    def _weighted_sum(self, ids: np.ndarray, factors: np.ndarray) -> np.ndarray:
+        def run(block: slice) -> np.ndarray | None:
+            out = np.zeros(math.prod(self.grid.shape))
+            share, own = ids[block], factors[block]
+            for segment, part in self._parts(share):
+                local = share[part] - np.uint32(segment.first)
+                code = (self._codes, segment.starts, segment.base, local, self._table)
+                if not add_weighted_visits(*code, own[part], out):
+                    return None
+            return out
+
+        firsts = np.arange(0, self.streamlines + BLOCK, BLOCK).astype(np.uint32)
+        edges: list[int] = np.searchsorted(ids, firsts).tolist()
+        blocks = [slice(first, end) for first, end in pairwise(edges) if end > first] or [slice(0)]
+        # as many at a time as there are threads, so that few sums are in memory
+        total = self._added(self._each(run, blocks[: self.nprocs]))
+        for at in range(self.nprocs, len(blocks), self.nprocs):
+            total = self._added([total, *self._each(run, blocks[at : at + self.nprocs])])
+        return total
+
+    def _added(self, sums: Sequence[np.ndarray | None]) -> np.ndarray:
+        """The sum of sums, in their order, into the first of them."""
+        found = [part.reshape(self.grid.shape) for part in sums if part is not None]
+        if len(found) < len(sums):
+            raise index_format.damaged(self.directory)
+        for part in found[1:]:
+            found[0] += part
+        return found[0]
+
+    def _parts(self, ids: np.ndarray) -> Iterator[tuple[_DensitySegment, slice]]:
+        """Yield the segments that hold some of ascending `ids`, and which these are."""
         for segment in self._densities:
-            low, high = np.searchsorted(ids, [segment.first, segment.first + segment.count])
+            low, high = np.searchsorted(ids, [segment.first, segment.first + segment.count]).tolist()
             if high > low:
-                yield segment, ids[low:high] - np.uint32(segment.first)
+                yield segment, slice(low, high)
 
     def _each(self, run: Callable[[Any], Any], items: list[Any]) -> list[Any]:
         if self.nprocs == 1 or len(items) < 2:

@@ -10,8 +10,8 @@ from distributed import LocalCluster
 from helpers.cohort import tree, write_cohort
 
 from lacuna.errors import InputError
-from lacuna.execution.execute import run
 from lacuna.execution.plugins.dask import DaskPool, at_scheduler, on_cluster
+from lacuna.execution.start import run
 
 MASKS = 12
 

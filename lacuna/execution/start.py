@@ -1,0 +1,68 @@
+"""A run from Python: with settings as people give them, and without traces in the process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lacuna.execution.config import RunConfig
+from lacuna.execution.environment import process_as_it_was
+from lacuna.execution.execute import run_config
+from lacuna.execution.messages import passing_to_callers
+from lacuna.execution.several import SeveralConfig, any_config, run_several
+
+if TYPE_CHECKING:
+    from lacuna.execution.result import RunResult
+
+#: a process has one working directory and one environment: a second run in another thread waits for the first
+_ONE_RUN = threading.Lock()
+
+
+def run(
+    source: str | Path,
+    output_dir: str | Path,
+    *,
+    connectome_path: str | Path | Sequence[str | Path],
+    **settings: Any,
+) -> RunResult:
+    """Compute the disconnection of each mask of a dataset, as ``lacuna run snm`` does.
+
+    Nothing is printed, and no signal is handled: warnings go to the logger ``lacuna``, and failures are in the result.
+    Working directory and environment are at the end what they were; a run in another thread waits.
+
+    Parameters
+    ----------
+    source : str or pathlib.Path
+        BIDS dataset, or one mask.
+    output_dir : str or pathlib.Path
+        Folder of the results. What is there already, made with the same settings, is not made again.
+    connectome_path : str, pathlib.Path, or a sequence of them
+        Tractogram, or the name of one that was fetched. With several, there is a run with each, and the result is of what
+        is over them.
+    **settings
+        Other attributes of :class:`lacuna.execution.config.RunConfig`, such as ``parcel_atlases`` or ``nprocs``.
+
+    Returns
+    -------
+    lacuna.execution.result.RunResult
+
+    Raises
+    ------
+    lacuna.errors.InputError
+        If the input cannot be used, or a setting is not possible. A mask that fails is in ``failures`` instead.
+    """
+    if unknown := settings.keys() - RunConfig.__dataclass_fields__.keys():
+        message = f'run() has no setting {", ".join(sorted(unknown))}; those of RunConfig are possible'
+        raise TypeError(message)
+    values = {'source': source, 'output_dir': output_dir, 'connectome_path': connectome_path, **settings}
+    with _ONE_RUN, passing_to_callers(), process_as_it_was():
+        return run_any(any_config(values))
+
+
+def run_any(config: RunConfig | SeveralConfig, *, show: bool = False) -> RunResult:
+    """Run with these settings; `show` says whether bars, and with ``verbose`` the words of MRtrix3, are shown."""
+    if isinstance(config, SeveralConfig):
+        return run_several(config, show=show)
+    return run_config(config, show=show)

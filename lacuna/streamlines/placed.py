@@ -1,0 +1,147 @@
+"""A tractogram in the space of the masks, and where what is made of it is kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lacuna.images.spaces import Grid
+from lacuna.images.transforms import Transform
+from lacuna.utils.cache import cached, digest
+
+if TYPE_CHECKING:
+    from lacuna.images.atlases import Parcellation
+    from lacuna.streamlines.bundles import Groups
+    from lacuna.streamlines.tractogram import Tractogram
+
+
+@dataclass(frozen=True)
+class TractogramInSpace:
+    """A tractogram in the space of the masks, and the paths of what is cached for it.
+
+    Attributes
+    ----------
+    tractogram : Tractogram
+    space : str
+    transform : lacuna.images.transforms.Transform or None
+        Moves the streamlines into the space; None if they are already in it.
+    cache : pathlib.Path
+        Folder of the caches.
+    """
+
+    tractogram: Tractogram
+    space: str
+    transform: Transform | None
+    cache: Path
+
+    @property
+    def content(self) -> list[str]:
+        """Key of the streamlines in the space (checksum of the tractogram, and of what moved it)."""
+        if self.transform is None:
+            return [self.tractogram.info.sha256]
+        from lacuna.streamlines.move import move_key
+
+        return [move_key(self.tractogram.info.sha256, self.transform.sha256)]
+
+    @property
+    def tracks(self) -> Path:
+        """The streamlines in the space (``.tck``): those of the tractogram, or the path of the moved ones."""
+        if self.transform is None:
+            return self.tractogram.tracks
+        return self.cache / 'moved' / f'{digest(self.content)}.tck'
+
+    def index_directory(self, grid: Grid, upsample: int | None = None) -> Path:
+        """Return the folder of the streamline index: the one beside the tractogram if usable, else one in the cache.
+
+        The one beside the tractogram is usable if it holds what is needed, or if this can be added to it.
+        """
+        beside = index_beside(self.tracks)
+        if self.transform is None and beside.is_dir():
+            if os.access(beside, os.W_OK):
+                return beside
+            from lacuna.streamlines.index.build import has_index
+
+            if has_index(self.tracks, beside, grid, upsample=upsample):
+                return beside
+        return self.cache / 'index' / digest(self.content)
+
+    def endpoints_path(
+        self,
+        parcellation: Parcellation,
+        to_atlas: Transform | None,
+        engine: str = 'index',
+        assignment: str = 'radial',
+    ) -> Path:
+        """Return the path of the endpoint table of an atlas, which depends on everything that determines its content.
+
+        Parameters
+        ----------
+        parcellation : lacuna.images.atlases.Parcellation
+        to_atlas : lacuna.images.transforms.Transform or None
+            Moves points of the space to that of the atlas, if they differ.
+        engine : str
+            The engine that assigns the ends, with its version if it has one.
+        assignment : str
+            The rule by which ends are assigned.
+        """
+        from lacuna.streamlines.endpoints import VERSION, check_rule
+
+        moved = to_atlas.sha256 if to_atlas else None
+        decides = [VERSION, self.content, parcellation.sha256, moved, engine]
+        if check_rule(assignment) != 'radial':
+            decides.append(assignment)
+        return self.cache / 'endpoints' / f'{digest(decides)}.npz'
+
+    def bundles_path(self, groups: Groups, grid: Grid, upsample: int | None, engine: str = 'index') -> Path:
+        """Where a set of bundles is kept, by all that decides its content.
+
+        Parameters
+        ----------
+        groups : lacuna.streamlines.bundles.Groups
+        grid : lacuna.images.spaces.Grid
+            Of the map.
+        upsample : int, optional
+            Points per stored step of a streamline; by default, by MRtrix3's rule.
+        engine : str
+            What finds the voxels, and its version if it has one of its own.
+        """
+        from lacuna.streamlines.bundles import VERSION
+
+        where = [grid.shape, grid.affine.tolist()]
+        decides = [VERSION, self.content, groups.sha256, *where, upsample, engine]
+        return self.cache / 'bundles' / f'{digest(decides)}.npz'
+
+    def density_path(self, grid: Grid, upsample: int | None) -> Path:
+        """Where the density of the streamlines that are looked at is kept (``.npy``), by all that decides its content.
+
+        Parameters
+        ----------
+        grid, upsample
+            See `bundles_path`.
+        """
+        where = [grid.shape, grid.affine.tolist()]
+        decides = [self.content, self.tractogram.weighting_key, *where, upsample]
+        return self.cache / 'density' / f'{digest(decides)}.npy'
+
+    def move(self, *, threads: int = 1, progress: Callable[[int], object] | None = None) -> None:
+        """Move the streamlines into the space, unless they are already in it or were moved before."""
+        if self.transform is None:
+            return
+        from lacuna.images.transforms import PointTransform
+        from lacuna.streamlines.move import move_tractogram
+
+        source, transform = self.tractogram.tracks, self.transform.path
+
+        def make() -> None:
+            points = PointTransform(transform)
+            move_tractogram(source, self.tracks, points, threads=threads, progress=progress)
+
+        cached(self.tracks, make)
+
+
+def index_beside(tracks: Path) -> Path:
+    """Return the folder of an index beside its tractogram, shared by all its users."""
+    return tracks.with_name(f'{tracks.name}.index')
