@@ -150,6 +150,9 @@ function numbers() {
   byId('warnings').textContent = warnings.join('\n');
   byId('warnings').hidden = !warnings.length;
   table('bundles', about.bundles, app.answer.bundles, held?.bundles);
+  // the row that one points at may be of another bundle now
+  const at = [...byId('bundles').querySelectorAll('.row')].find((row) => row.matches(':hover') || row === document.activeElement);
+  if (at && pointed !== null && Number(at.dataset.row) !== pointed) point(Number(at.dataset.row));
   const atlas = Number(byId('atlas').value);
   table('parcels', about.atlases[atlas], app.answer.atlases[atlas], held?.atlases[atlas]);
 }
