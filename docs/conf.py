@@ -38,7 +38,7 @@ nitpick_ignore_regex = [
     ),  # their pages are not asked over the network
     (
         'py:class',
-        r'PointTransform|Targets|Workflow|Path|(nb|np|pd)\..*',
+        r'PointTransform|Selection|Targets|Workflow|Path|(nb|np|pd)\..*',
     ),  # imported for the type checker only, or shortened
     ('py:obj', r'[a-z0-9_]+'),  # a parameter
 ]

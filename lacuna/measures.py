@@ -69,7 +69,7 @@ def summary_statistics(
     Parameters
     ----------
     mask : numpy.ndarray
-        (x, y, z) bool, on its own grid.
+        (x, y, z) on its own grid: bool, or float from 0 to 1 if it is graded.
     mask_affine : numpy.ndarray
         4 x 4, mask voxels to world mm.
     percent : numpy.ndarray
@@ -87,16 +87,19 @@ def summary_statistics(
     Returns
     -------
     dict
-        ``mask_components`` counts groups of voxels that share a face, an edge or a corner;
+        ``mask_volume_mm3`` of a graded mask is the sum of its values times the volume of a voxel; all else about the
+        mask is of the voxels above 0. ``mask_components`` counts groups of voxels that share a face, an edge or a corner;
         ``mask_outside_support_pct`` is the share of the mask's voxel centres in voxels that no streamline visits.
     """
     mask, mask_affine = lesion_part(mask, mask_affine)
+    filled = float(mask.sum(dtype=np.float64))
+    mask = mask > 0
     voxels = int(np.count_nonzero(mask))
     values = percent.ravel()
     affected = values[values > 0]
     return {
         'mask_voxels': voxels,
-        'mask_volume_mm3': voxels * round(float(abs(np.linalg.det(mask_affine[:3, :3]))), 9),
+        'mask_volume_mm3': filled * round(float(abs(np.linalg.det(mask_affine[:3, :3]))), 9),
         'mask_components': count_components(mask),
         'mask_outside_brain_pct': outside_support_percent(mask, mask_affine, brain, brain_affine),
         'mask_outside_support_pct': outside_support_percent(mask, mask_affine, full_tdi, grid_affine),

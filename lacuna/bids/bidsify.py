@@ -19,7 +19,8 @@ from lacuna.bids.listing import checked_label, masks_of_folder, masks_of_table
 from lacuna.bids.origins import generated_by
 from lacuna.bids.tables import table_bytes
 from lacuna.errors import InputError, MaskError
-from lacuna.images.masks import check_threshold, read_mask
+from lacuna.images.mask_values import GRADED, check_grading, check_threshold, grading
+from lacuna.images.masks import Mask, read_mask
 from lacuna.images.nifti import save
 from lacuna.images.plausibility import inspect_mask
 from lacuna.images.spaces import settle_space, space_in_name, world_space
@@ -47,17 +48,25 @@ class Entry:
         The source as listed in the mapping table: relative to the folder, or as given in the table.
     binarize : float or None
         Values above this are lesion.
+    mask_scale : float or None
+        What values are divided by, if the mask may be graded.
     """
 
     source: Path
     target: Path
     shown: str
     binarize: float | None = None
+    mask_scale: float | None = None
 
     @property
     def is_copied(self) -> bool:
         """Whether the content of the file stays the same."""
-        return self.binarize is None and not self.source.name.endswith('.img')
+        same = self.binarize is None and self.mask_scale in (None, 1)
+        return same and not self.source.name.endswith('.img')
+
+    def read(self) -> Mask:
+        """The mask that is to be written."""
+        return read_mask(self.source, self.binarize, self.mask_scale)
 
 
 @dataclass
@@ -87,6 +96,8 @@ def bidsify(
     session: str | None = None,
     label: str = _DEFAULT_LABEL,
     binarize: float | None = None,
+    graded_masks: str = GRADED[0],
+    mask_scale: float = 1.0,
     pattern: str | None = None,
     show_progress: bool = False,
 ) -> Bidsified:
@@ -105,6 +116,9 @@ def bidsify(
         For masks whose name or row has none.
     binarize : float, optional
         Values above this are lesion: the masks are then written as 0 and 1, and a sidecar records it.
+    graded_masks, mask_scale
+        See :class:`lacuna.execution.config.RunConfig`. With a scale, the masks are written with values from 0 to 1, and
+        a sidecar records it.
     pattern : str, optional
         Glob on the names of the masks (or, with a slash, on their paths below the folder, or in the table).
     show_progress : bool
@@ -117,6 +131,7 @@ def bidsify(
     """
     world_space(space)
     check_threshold(binarize)
+    check_grading(graded_masks, mask_scale, binarize)
     session = session and checked_label(session.removeprefix('ses-'), 'session', '--session')
     label = checked_label(label.removeprefix('label-'), 'label', '--label')
     rows = masks_of_folder(source, target, pattern) if source.is_dir() else masks_of_table(source, pattern)
@@ -125,7 +140,7 @@ def bidsify(
         relative = target_path(
             entities['sub'], entities.get('ses') or session, space, entities.get('label') or label
         )
-        entries.append(Entry(path, target / relative, shown, binarize))
+        entries.append(Entry(path, target / relative, shown, binarize, grading(graded_masks, mask_scale)))
     _check_collisions(entries)
     _check_target(target)
     found = Bidsified()
@@ -247,7 +262,7 @@ def _look(entry: Entry, space: str) -> tuple[str | None, str | None]:
     settled = settle_space(claims)
     if settled and settled.contradiction:
         return f'{entry.source}: {settled.contradiction}; convert this mask separately', None
-    seen = inspect_mask(entry.source, space, binarize=entry.binarize)
+    seen = inspect_mask(entry.source, space, binarize=entry.binarize, mask_scale=entry.mask_scale)
     return seen.failure, '; '.join(seen.doubts)
 
 
@@ -255,7 +270,8 @@ def _same(entry: Entry) -> bool:
     """Whether the existing file holds what would be written."""
     if not entry.is_copied:
         try:
-            return read_mask(entry.target).sha256 == read_mask(entry.source, entry.binarize).sha256
+            scale = None if entry.mask_scale is None else 1.0
+            return read_mask(entry.target, mask_scale=scale).sha256 == entry.read().sha256
         except MaskError:
             return False
     if entry.source.name.endswith('.gz'):
@@ -274,6 +290,12 @@ def _write(entry: Entry) -> None:
             'Threshold': entry.binarize,
         }
         write_if_changed(sidecar_path(entry.target), json_bytes(about))
+    elif entry.mask_scale not in (None, 1):
+        about = {
+            'Description': f'Graded lesion mask: values of {entry.shown} divided by {entry.mask_scale:g}.',
+            'Scale': entry.mask_scale,
+        }
+        write_if_changed(sidecar_path(entry.target), json_bytes(about))
     with replacing(entry.target) as temporary:
         if entry.is_copied and entry.source.name.endswith('.gz'):
             shutil.copyfile(entry.source, temporary)
@@ -284,7 +306,7 @@ def _write(entry: Entry) -> None:
             gzip.GzipFile(filename='', mode='wb', fileobj=raw, mtime=0) as packed,
         ):
             if not entry.is_copied:
-                packed.write(read_mask(entry.source, entry.binarize).image().to_bytes())
+                packed.write(entry.read().image().to_bytes())
                 return
             with entry.source.open('rb') as plain:
                 shutil.copyfileobj(plain, packed)

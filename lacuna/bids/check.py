@@ -30,8 +30,8 @@ from lacuna.bids.outputs import BASIC_TARGETS, COMBINED_TARGETS, Target, outputs
 from lacuna.bids.results import LesionResults, find_results
 from lacuna.bids.sidecars import damage
 from lacuna.errors import InputError, MaskError
-from lacuna.images.masks import check_threshold
-from lacuna.images.plausibility import check_tractogram, inspect_mask, mask_doubts
+from lacuna.images.mask_values import GRADED, check_grading, check_threshold, grading
+from lacuna.images.plausibility import InspectedMask, check_tractogram, inspect_mask, mask_doubts
 from lacuna.images.spaces import SPACES, world_space
 from lacuna.utils.files import dig, read_json
 from lacuna.utils.names import sidecar_path
@@ -91,6 +91,8 @@ def check_masks(
     mask_space: str | None = None,
     pattern: str | None = None,
     binarize: float | None = None,
+    graded_masks: str = GRADED[0],
+    mask_scale: float = 1.0,
     show_progress: bool = False,
 ) -> Check:
     """Check which masks of a BIDS dataset would run, as far as possible without the tractogram.
@@ -104,6 +106,8 @@ def check_masks(
         Glob on the names of the masks.
     binarize : float, optional
         Values above this are lesion.
+    graded_masks, mask_scale
+        See :class:`lacuna.execution.config.RunConfig`.
     show_progress : bool
         Whether to show a progress bar on a terminal.
 
@@ -113,6 +117,8 @@ def check_masks(
         If no mask is found, or the space is not supported.
     """
     check_threshold(binarize)
+    check_grading(graded_masks, mask_scale, binarize)
+    inspect = partial(inspect_mask, binarize=binarize, mask_scale=grading(graded_masks, mask_scale))
     if mask_space:
         world_space(mask_space)
     described: dict[Path, MaskFile] = {}
@@ -138,8 +144,8 @@ def check_masks(
         if path not in described and mask_stem(path) in in_standard_space:
             # pipelines leave these beside the mask in standard space; a run ignores them too
             reason = 'left out: the same mask exists in a standard space'
-            return _mask_row(root, path, None, reason, binarize, fails=False)
-        return _mask_row(root, path, described.get(path), reasons.get(path), binarize)
+            return _mask_row(root, path, None, reason, inspect, fails=False)
+        return _mask_row(root, path, described.get(path), reasons.get(path), inspect)
 
     return Check(
         _MASK_COLUMNS, _each_row(look, paths, show_progress=show_progress), contradictions(described.values())
@@ -151,14 +157,14 @@ def _mask_row(
     path: Path,
     described: MaskFile | None,
     reason: str | None,
-    binarize: float | None,
+    inspect: Callable[..., InspectedMask],
     *,
     fails: bool = True,
 ) -> Row:
     space = (described.space, described.space_from) if described else (None, None)
     grid: tuple[str | int | None, ...] = (None,) * 4
     warnings: tuple[str, ...] = ()
-    seen = inspect_mask(path, described.space if described and fails else None, binarize=binarize)
+    seen = inspect(path, described.space if described and fails else None)
     reason = reason or seen.failure
     if seen.mask and seen.facts:
         sizes = voxel_sizes(seen.mask.affine)

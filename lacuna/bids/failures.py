@@ -130,6 +130,7 @@ class _Asked(NamedTuple):
     path: Path
     skip_empty: bool
     binarize: float | None
+    mask_scale: float | None
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,10 @@ class Wanted:
             return Absent(stem, path, f'failed: {failure.reason}')
         if asked:
             try:
-                if asked.skip_empty and not read_mask(asked.path, asked.binarize).data.any():
+                if (
+                    asked.skip_empty
+                    and not read_mask(asked.path, asked.binarize, asked.mask_scale).data.any()
+                ):
                     return Absent(stem, path, 'left out: the mask is empty', fails=False)
             except MaskError as error:
                 return Absent(stem, path, f'missing: {one_line(str(error), asked.path)}')
@@ -215,6 +219,10 @@ def _find_asked(root: Path, notes: list[str]) -> dict[str, _Asked]:
         choice['filter_file'] = Path(filters) if isinstance(filters, str) else None
         skip_empty = settings.get('on_empty') == 'skip'
         binarize = float(at) if isinstance(at := settings.get('binarize'), int | float) else None
+        by = settings.get('mask_scale')
+        mask_scale = (
+            float(by) if settings.get('graded_masks') == 'max' and isinstance(by, int | float) else None
+        )
         if (key := repr((source, choice, skip_empty))) in seen:
             continue
         seen.add(key)
@@ -224,7 +232,9 @@ def _find_asked(root: Path, notes: list[str]) -> dict[str, _Asked]:
             notes.append(f'the masks of a run are unknown: {error}')
             continue
         subject = only_label(choice['participants'])
-        asked.update((name_mask(mask, subject)[0], _Asked(mask, skip_empty, binarize)) for mask in masks)
+        asked.update(
+            (name_mask(mask, subject)[0], _Asked(mask, skip_empty, binarize, mask_scale)) for mask in masks
+        )
     return asked
 
 

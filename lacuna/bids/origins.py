@@ -81,6 +81,14 @@ def binarized_at(sidecar: Mapping[str, Any]) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
+def graded_with(sidecar: Mapping[str, Any]) -> float | None:
+    """Return the scale with which a graded mask was read, from the sidecar of a result; None if graded masks were refused."""
+    if dig(sidecar, 'Parameters', 'GradedMasks') is None:
+        return None
+    value = dig(sidecar, 'Parameters', 'MaskScale')
+    return float(value) if isinstance(value, int | float) and value > 0 else 1.0
+
+
 class FoundMask(NamedTuple):
     """The mask of a lesion, or what is wrong with it.
 
@@ -111,11 +119,14 @@ class MaskSource:
         Checksum of the mask that the results were made from; None if the file was given and needs no comparison.
     binarize : float or None
         Threshold above which values were lesion, unless the mask is 0 and 1.
+    mask_scale : float or None
+        What values were divided by, if the mask may be graded.
     """
 
     paths: tuple[Path, ...] = ()
     sha256: str | None = None
     binarize: float | None = None
+    mask_scale: float | None = None
 
     def read(self, known: Mapping[Path, KnownMask] = MappingProxyType({})) -> FoundMask:
         """Read the mask; only the one that the results were made from is ever returned.
@@ -135,7 +146,7 @@ class MaskSource:
             if isinstance(before, PackedMask) and before.sha256 == self.sha256:
                 return FoundMask(path, before.unpack(), '')
             try:
-                mask = read_mask(path, self.binarize)
+                mask = read_mask(path, self.binarize, self.mask_scale)
             except MaskError as error:
                 reason = ' '.join(str(error).removeprefix(f'{path}: ').split())
                 problems.append(FoundMask(path, None, f'can no longer be used: {reason}'))
@@ -166,7 +177,8 @@ def mask_source(root: Path, sidecar: Mapping[str, Any], links: Mapping[str, Any]
         if scheme == 'bids' and is_lesions_link(name):
             others = [link for link in links if is_lesions_link(link) and link != name]
             places = (resolve_uri(root, f'bids:{link}:{path}', links) for link in (name, *others))
-            return MaskSource(tuple(dict.fromkeys(filter(None, places))), sha256, binarized_at(sidecar))
+            paths = tuple(dict.fromkeys(filter(None, places)))
+            return MaskSource(paths, sha256, binarized_at(sidecar), graded_with(sidecar))
     return MaskSource((), sha256)
 
 

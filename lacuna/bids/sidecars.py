@@ -74,6 +74,8 @@ _MEASURE = ('Parameters', 'EdgeMeasure')
 
 
 _BINARIZE = ('Parameters', 'Binarize')
+_GRADED = ('Parameters', 'GradedMasks')
+_SCALE = ('Parameters', 'MaskScale')
 _ASSIGNMENT = ('Parameters', 'EndpointAssignment')
 
 #: what determines the numbers: the key in the sidecar, and its name in messages
@@ -88,6 +90,8 @@ _IDENTITY = {
     ('Parameters', 'TckUpsample'): 'upsampling of streamlines',
     ('Atlas', 'SHA256'): 'content of the atlas (sha256)',
     _BINARIZE: 'value above which a mask is lesion',
+    _GRADED: 'graded masks',
+    _SCALE: 'scale of graded masks',
     _ASSIGNMENT: 'rule for the ends of streamlines',
     _WEIGHTS: 'weights of the streamlines (sha256)',
     _SHORTEST: 'shortest length of a streamline (mm)',
@@ -105,6 +109,8 @@ _IDENTITY = {
 #: defaults for what a sidecar does not state
 _UNSAID: dict[tuple[str, ...], Any] = {
     _BINARIZE: 'none',
+    _GRADED: 'error',
+    _SCALE: 'none',
     _ASSIGNMENT: 'radial',
     _WEIGHTS: 'none',
     _SHORTEST: 'none',

@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from lacuna.cli.masks import add_mask_values
 from lacuna.errors import EXIT_DONE, EXIT_FAILED
+from lacuna.images.mask_values import GRADED
 
 
 def add_parser(commands: Any) -> None:
@@ -40,19 +42,14 @@ def add_parser(commands: Any) -> None:
         default='lesion',
         help='label of masks whose name or row has none (default: lesion)',
     )
-    parser.add_argument(
-        '--binarize',
-        type=float,
-        metavar='T',
-        help='for masks that are not 0 and 1: values above T are lesion',
-    )
+    add_mask_values(parser)
     parser.add_argument(
         '--pattern',
         metavar='GLOB',
         help="take only files whose names match, such as '*lesion*.nii.gz'; with a slash: whose paths match",
     )
     parser.add_argument('-v', '--verbose', action='count', default=0, help='list all masks')
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, graded_masks=GRADED[0], mask_scale=1.0)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -67,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
         session=args.session,
         label=args.label,
         binarize=args.binarize,
+        graded_masks=args.graded_masks,
+        mask_scale=args.mask_scale,
         pattern=args.pattern,
         show_progress=True,
     )

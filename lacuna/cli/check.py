@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lacuna.cli.masks import add_mask_values
 from lacuna.errors import EXIT_DONE, EXIT_FAILED, InputError
+from lacuna.images.mask_values import GRADED
 
 
 def add_parser(commands: Any) -> None:
@@ -29,13 +31,8 @@ def add_parser(commands: Any) -> None:
         action='store_true',
         help='for results: compare the checksum of each file, not only its size',
     )
-    parser.add_argument(
-        '--binarize',
-        type=float,
-        metavar='T',
-        help='for masks that are not 0 and 1: values above T are lesion',
-    )
-    parser.set_defaults(run=run)
+    add_mask_values(parser)
+    parser.set_defaults(run=run, graded_masks=GRADED[0], mask_scale=1.0)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -58,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
             mask_space=args.mask_space,
             pattern=args.pattern,
             binarize=args.binarize,
+            graded_masks=args.graded_masks,
+            mask_scale=args.mask_scale,
             show_progress=True,
         )
     table = table_bytes(found.header, (row.cells for row in found.rows))

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from lacuna.cli.masks import add_mask_values
 from lacuna.cli.output import print_plan, print_result, set_up_logging
 from lacuna.errors import EXIT_DONE, EXIT_FAILED, InputError
 from lacuna.execution.config import ENGINES, ON_EMPTY, REPORTS, RunConfig, read_settings
@@ -85,12 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     chosen.add_argument(
         '--chunk', metavar='I/N', help='only the I-th of N parts of the participants, for jobs on a cluster'
     )
-    chosen.add_argument(
-        '--binarize',
-        type=float,
-        metavar='T',
-        help='for masks that are not 0 and 1: values above T are lesion',
-    )
+    add_mask_values(chosen)
     chosen.add_argument(
         '--on-empty', choices=ON_EMPTY, help=_default('on_empty', 'what to do with an empty mask')
     )

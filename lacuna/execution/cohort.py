@@ -17,6 +17,7 @@ from lacuna.execution.plan import MaskJob, RunPlan
 from lacuna.execution.regions import ProbabilityAtlas, bundle_table
 from lacuna.execution.tasks import MOST_SAMPLED
 from lacuna.images.atlases import Parcellation
+from lacuna.images.mask_values import GRADED
 from lacuna.interfaces.bids import DerivativesDataSink, SaveFile
 from lacuna.interfaces.connectivity import NumberStreamlines
 from lacuna.interfaces.images import PrepareRegions
@@ -207,6 +208,8 @@ def init_space_wf(
             engine=config.engine,
             tck_upsample=config.tck_upsample,
             binarize=config.binarize,
+            graded_masks=config.graded_masks,
+            mask_scale=config.mask_scale,
             networks={each.atlas.name: each.networks for each in atlases.parcellations},
             spared_threshold=config.spared_threshold,
             edge_measure=config.edge_measure,
@@ -253,6 +256,8 @@ def init_mask_wf(
     engine: str = 'index',
     tck_upsample: int | None = None,
     binarize: float | None = None,
+    graded_masks: str = GRADED[0],
+    mask_scale: float = 1.0,
     networks: Mapping[str, Sequence[str]] = MappingProxyType({}),
     spared_threshold: float = 50.0,
     edge_measure: str = EDGE_MEASURES[0],
@@ -271,7 +276,7 @@ def init_mask_wf(
         Root of the derivative dataset.
     nulls : lacuna.streamlines.null_settings.NullSettings, optional
         How null lesions are made, if outputs about them are missing.
-    engine, tck_upsample, binarize, networks, spared_threshold, edge_measure, weighted, omp_nthreads, mem_gb, name
+    engine, tck_upsample, binarize, graded_masks, mask_scale, networks, spared_threshold, edge_measure, weighted, omp_nthreads, mem_gb, name
         See :func:`lacuna.workflows.snm.init_snm_wf`.
 
     Inputs
@@ -299,6 +304,8 @@ def init_mask_wf(
         most_sampled=MOST_SAMPLED if {each.key for each in job.missing} & _SAMPLED else 0,
         tck_upsample=tck_upsample,
         binarize=binarize,
+        graded_masks=graded_masks,
+        mask_scale=mask_scale,
         packed=job.packed,
         warnings=job.warnings,
         omp_nthreads=omp_nthreads,

@@ -13,7 +13,7 @@ from typing import Any
 
 from lacuna.errors import InputError, shorten
 from lacuna.execution.plugins.file import PluginChoice, read_plugin
-from lacuna.images.masks import check_threshold
+from lacuna.images.mask_values import GRADED, check_grading, check_threshold, grading
 from lacuna.images.spaces import RESOLUTIONS, world_space
 from lacuna.streamlines.endpoints import EDGE_MEASURES, RULES
 from lacuna.streamlines.files.bundle_tables import OWN_GROUPS, check_bundles_label
@@ -107,6 +107,11 @@ class RunConfig:
         Overrides MRtrix3's rule for the upsampling of streamlines.
     binarize : float or None
         Values of the masks above it are lesion; None for masks that are 0 and 1.
+    graded_masks : str
+        What to do with a mask of values between 0 and 1: ``error``, or ``max``, with which it cuts a streamline by the
+        greatest value along its vertices.
+    mask_scale : float
+        What values of graded masks are divided by.
     on_empty : str
         What to do with a mask without voxels: ``warn`` (map of zeros), ``skip`` or ``error``.
     nprocs : int
@@ -168,6 +173,8 @@ class RunConfig:
     output_resolution: int = 2
     tck_upsample: int | None = None
     binarize: float | None = None
+    graded_masks: str = GRADED[0]
+    mask_scale: float = 1.0
     on_empty: str = 'warn'
     nprocs: int = -1
     mem_gb: float | None = None
@@ -234,6 +241,7 @@ class RunConfig:
             message = 'give --dask-scheduler or --use-plugin, not both'
             raise InputError(message)
         check_threshold(self.binarize)
+        check_grading(self.graded_masks, self.mask_scale, self.binarize)
         check_length_limits(self.min_length, self.max_length)
         if self.tck_upsample is not None and not 1 <= self.tck_upsample <= _MOST_UPSAMPLE:
             message = f'tck_upsample is {self.tck_upsample}; give a whole number from 1 to {_MOST_UPSAMPLE}'
@@ -265,9 +273,17 @@ class RunConfig:
         if self.null_tissues and (self.null_within != 'tissue' or len(self.null_tissues) != 2):
             message = '--null-tissues are two maps, of grey and of white matter, for --null-within tissue'
             raise InputError(message)
+        if self.null_within == 'lesions' and self.grading is not None:
+            message = 'null lesions within lesions are binary: --null-within lesions does not go with --graded-masks'
+            raise InputError(message)
         if self.engine != ENGINES[0]:
             message = f'null lesions are not computed with --engine {self.engine}: a thousand of them would take days'
             raise InputError(message)
+
+    @property
+    def grading(self) -> float | None:
+        """The `mask_scale` of :func:`lacuna.images.masks.read_mask`; None if graded masks are refused."""
+        return grading(self.graded_masks, self.mask_scale)
 
     @property
     def of_connections(self) -> tuple[str, ...]:
@@ -320,6 +336,8 @@ class RunConfig:
             '--participant-label': participant,
             '--pattern': self.pattern,
             '--binarize': self.binarize,
+            '--graded-masks': None if self.grading is None else self.graded_masks,
+            '--mask-scale': None if self.mask_scale == 1 else self.mask_scale,
             '--bids-filter-file': self.bids_filter_file,
             '--output-resolution': self.output_resolution,
             '--tck-upsample': self.tck_upsample,

@@ -78,6 +78,7 @@ def run_masks(
         edge_measure=config.edge_measure,
         weights=None if plan.tractogram.weights is None else Path(str(config.connectome_weights)).name,
         limits=(config.min_length, config.max_length),
+        graded=config.grading is not None,
         null_lesions=config.null_lesions,
         null_within=config.null_within,
     )

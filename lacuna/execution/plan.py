@@ -388,7 +388,7 @@ def _look_at_masks(
     check_unique(described)
     found = _Masks({}, (), (), {}, contradictions(described))
     skipped = []
-    looks = thread_map(lambda mask: seen.look(mask, config.binarize), described)
+    looks = thread_map(lambda mask: seen.look(mask, config.binarize, config.grading), described)
     shown = track(looks, 'checking masks', total=len(described), show=show_progress)
     for mask, look in zip(described, shown, strict=True):
         empty = Failure(mask.path, f'{mask.path}: the mask is empty', mask.subject)

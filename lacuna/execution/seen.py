@@ -63,17 +63,19 @@ class SeenMasks:
         self._known: dict[str, Any] = known if found.get('by') == self._by and isinstance(known, dict) else {}
         self._is_new = False
 
-    def look(self, mask: MaskFile, binarize: float | None) -> Look:
+    def look(self, mask: MaskFile, binarize: float | None, mask_scale: float | None = None) -> Look:
         """What there is to know of a mask; its file is read unless it is as it was when it was last read."""
         stamps = _stamps(mask.path)
-        now = [stamps, mask.space, mask.space_from, binarize]
+        now = [stamps, mask.space, mask.space_from, binarize, mask_scale]
         with suppress(KeyError, TypeError, ValueError):  # never seen, or edited by somebody
             known = self._known[str(mask.path)]
             if stamps and known['as'] == now:
-                packed = UnreadMask(mask.path, binarize, str(known['sha256']))
+                packed = UnreadMask(mask.path, binarize, mask_scale, str(known['sha256']))
                 return Look(packed, int(known['voxels']), tuple(map(str, known['doubts'])), known['failure'])
         looked = time.time_ns()
-        found = inspect_mask(mask.path, mask.space, space_from=mask.space_from, binarize=binarize)
+        found = inspect_mask(
+            mask.path, mask.space, space_from=mask.space_from, binarize=binarize, mask_scale=mask_scale
+        )
         if found.mask is None or found.facts is None:
             return Look(None, 0, found.doubts, found.failure)
         if stamps and all(looked - max(each[1:3]) > _SETTLED_NS for each in stamps):

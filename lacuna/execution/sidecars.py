@@ -50,6 +50,7 @@ def run_metadata(
             'OutputResolution': resolution,
             'TckUpsample': config.tck_upsample or 'automatic',
             **({} if config.binarize is None else {'Binarize': config.binarize}),
+            **_grading(config),
             **({} if config.min_length is None else {'MinLength': config.min_length}),
             **({} if config.max_length is None else {'MaxLength': config.max_length}),
         },
@@ -59,6 +60,13 @@ def run_metadata(
             'MRtrix3': engine_version or 'not used',
         },
     }
+
+
+def _grading(config: RunConfig) -> dict[str, Any]:
+    """What sidecars say of how graded masks were read, if they were not refused."""
+    if config.grading is None:
+        return {}
+    return {'GradedMasks': config.graded_masks, 'MaskScale': config.grading}
 
 
 def _weights(config: RunConfig, tractogram: Tractogram) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from lacuna.bids.outputs import SAMPLE, Target, connectome_tdi_path, names_from
 from lacuna.execution.regions import ProbabilityAtlas
+from lacuna.images.mask_values import GRADED
 from lacuna.images.nifti import encoded, make
 from lacuna.streamlines.disconnection import Disconnection
 from lacuna.utils.cache import cached
@@ -74,7 +75,7 @@ class SpaceInputs:
         See :class:`lacuna.execution.config.RunConfig`.
     nulls : lacuna.streamlines.null_settings.NullSettings or None
         How null lesions are made, if there are any.
-    tck_upsample, binarize
+    tck_upsample, binarize, graded_masks, mask_scale
         See :class:`lacuna.execution.config.RunConfig`.
     threads : int
         For each mask.
@@ -102,6 +103,8 @@ class SpaceInputs:
     nulls: NullSettings | None = None
     tck_upsample: int | None = None
     binarize: float | None = None
+    graded_masks: str = GRADED[0]
+    mask_scale: float = 1.0
     threads: int = 1
     quiet: bool = True
 
@@ -170,6 +173,8 @@ def prepare_space(
         nulls=plan.nulls,
         tck_upsample=config.tck_upsample,
         binarize=config.binarize,
+        graded_masks=config.graded_masks,
+        mask_scale=config.mask_scale,
         threads=threads,
         quiet=quiet,
     )

@@ -34,13 +34,16 @@ class ListedMask:
         Raises
         ------
         lacuna.errors.MaskError
-            If the mask of results is gone, or is another one by now.
+            If the mask of results is gone, is another one by now, or is graded.
         """
         if isinstance(self.source, Path):
             return self.source, None
         found = self.source.mask
         if found.path is None or found.mask is None:
             message = f'{self.name}: the mask {found.problem}'
+            raise MaskError(message)
+        if found.mask.values is not None:
+            message = f'{self.name}: the mask is graded; the page shows masks of 0 and 1 (lacuna bidsify --binarize T makes them)'
             raise MaskError(message)
         return found.path, self.source.mask_source.binarize
 

@@ -1,7 +1,7 @@
 """Lesion load: how much of each region of an atlas, or of each bundle, is lesion.
 
 Regions are counted on the voxels of the atlas, with the mask looked up at their centres, so that the denominator does
-not depend on the patient.
+not depend on the patient. A voxel of a graded mask counts as much as its value says.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lacuna.images.labels import read_labels
 from lacuna.images.masks import check_size
 from lacuna.images.memberships import Memberships
 from lacuna.images.nifti import is_usable, opened, voxels
-from lacuna.images.overlap import covered_share, covered_voxels
+from lacuna.images.overlap import covered_share, covered_values
 
 #: of a probability in percent
 _PERCENT = 100.0
@@ -50,7 +50,7 @@ def parcel_load(mask: Any, parcellation: Parcellation) -> np.ndarray:
     Parameters
     ----------
     mask : nibabel.Nifti1Image
-        0 and 1, on any grid of the parcellation's space.
+        0 and 1, or graded (float), on any grid of the parcellation's space.
     parcellation : lacuna.images.atlases.Parcellation
 
     Returns
@@ -59,9 +59,9 @@ def parcel_load(mask: Any, parcellation: Parcellation) -> np.ndarray:
         (parcels,) float64, 0 to 100, in the order of the names; NaN for a parcel without a voxel.
     """
     index = parcellation.index
-    hit = index.reshape(-1)[covered_voxels(voxels(mask), mask.affine, index.shape, parcellation.affine)]
+    inside, values = covered_values(voxels(mask), mask.affine, index.shape, parcellation.affine)
     whole = parcellation.sizes
-    part = np.bincount(hit, minlength=len(whole) + 1)[1:]
+    part = np.bincount(index.reshape(-1)[inside], values, minlength=len(whole) + 1)[1:]
     return np.divide(100.0 * part, whole, out=np.full(len(part), np.nan), where=whole > 0)
 
 
@@ -71,7 +71,7 @@ def probability_load(mask: Any, probabilities: Probabilities) -> tuple[np.ndarra
     Parameters
     ----------
     mask : nibabel.Nifti1Image
-        0 and 1, on any grid of the atlas's space.
+        0 and 1, or graded (float), on any grid of the atlas's space.
     probabilities : Probabilities
 
     Returns
@@ -80,11 +80,11 @@ def probability_load(mask: Any, probabilities: Probabilities) -> tuple[np.ndarra
         (regions,) float64, percent: sum of the probability in the lesion by its sum everywhere; NaN for a region that
         is 0 everywhere.
     largest : numpy.ndarray
-        (regions,) float64, percent: largest probability in the lesion.
+        (regions,) float64, percent: largest probability where the mask is not 0.
     """
     regions = probabilities.memberships
-    inside = covered_voxels(voxels(mask), mask.affine, regions.shape, regions.affine)
-    return _PERCENT * regions.mean(inside), _PERCENT * regions.largest(inside)
+    inside, values = covered_values(voxels(mask), mask.affine, regions.shape, regions.affine)
+    return _PERCENT * regions.mean(inside, values), _PERCENT * regions.largest(inside)
 
 
 def visited_load(mask: Any, visits: Memberships) -> np.ndarray:
@@ -93,7 +93,7 @@ def visited_load(mask: Any, visits: Memberships) -> np.ndarray:
     Parameters
     ----------
     mask : nibabel.Nifti1Image
-        0 and 1, on any grid.
+        0 and 1, or graded (float), on any grid.
     visits : lacuna.images.memberships.Memberships
         Voxels of the map that each bundle visits.
 

@@ -44,7 +44,7 @@ def lesion_summary(
     Parameters
     ----------
     mask : nibabel.Nifti1Image
-        Lesion mask, on its own grid.
+        Lesion mask, on its own grid: 0 and 1, or graded (float).
     percent : nibabel.Nifti1Image
         Its disconnection map.
     full_tdi : nibabel.Nifti1Image
@@ -54,7 +54,7 @@ def lesion_summary(
     """
     part, affine = lesion_part(voxels(mask), np.asarray(mask.affine, float))
     return summary_statistics(
-        mask=part > 0,
+        mask=part,
         mask_affine=affine,
         percent=voxels(percent),
         full_tdi=voxels(full_tdi),

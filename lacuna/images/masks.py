@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from lacuna.errors import InputError, MaskError
-from lacuna.images.brain import Brain, brain
+from lacuna.errors import MaskError
+from lacuna.images.brain import brain
+from lacuna.images.mask_values import check_binary, check_finite, graded_values, is_binary
 from lacuna.images.nifti import is_usable, make, opened
 from lacuna.measures import lesion_part, voxel_box, world_box
 from lacuna.utils.packed import pack, unpack
 
-#: values this close to 0 and 1 count as 0 and 1: SPM stores whole numbers with a scaling factor
-_NEARLY = 1e-3
 #: voxels of a whole head in steps of 0.2 mm; the header of a damaged file may claim thirty thousand times as many
 _MOST_VOXELS = 2**30
 #: most bytes that one compressed byte expands to
@@ -30,24 +29,27 @@ _PACKED_ENDINGS = ('.gz', '.mgz', '.bz2', '.zst')
 
 @dataclass(frozen=True)
 class Mask:
-    """A binary image.
+    """A binary or a graded image.
 
     Attributes
     ----------
     data : numpy.ndarray
-        (x, y, z) bool.
+        (x, y, z) bool; of a graded mask, where it is above 0.
     affine : numpy.ndarray
         4 x 4, voxels to world mm (RAS+).
     sha256 : str
         Checksum of the voxels and the affine, independent of how the mask is stored (compression, data type).
     notes : tuple of str
         Values that were read as something else than the file holds.
+    values : numpy.ndarray or None
+        Of a graded mask, float32 from 0 to 1, by how much each voxel in `box` is lesion; None for a binary one.
     """
 
     data: np.ndarray
     affine: np.ndarray
     sha256: str
     notes: tuple[str, ...] = ()
+    values: np.ndarray | None = None
 
     @classmethod
     def of(
@@ -59,10 +61,10 @@ class Mask:
         sha256: str,
         notes: tuple[str, ...],
     ) -> Mask:
-        """A mask whose voxels all lie in a box: `part` is what is in it."""
+        """A mask whose voxels all lie in a box: `part` is what is in it, bool, or float32 if the mask is graded."""
         data = np.zeros(shape, bool)
         data[box] = part
-        mask = cls(data, affine, sha256, notes)
+        mask = cls(data, affine, sha256, notes, None if part.dtype == bool else part)
         vars(mask)['box'] = box
         return mask
 
@@ -76,14 +78,29 @@ class Mask:
         """What is in the box, and its affine."""
         return lesion_part(self.data, self.affine, self.box)
 
+    @property
+    def valued_part(self) -> tuple[np.ndarray, np.ndarray]:
+        """What is in the box, bool, or float32 if the mask is graded; and its affine."""
+        found, affine = self.part
+        return found if self.values is None else self.values, affine
+
     def image(self) -> Any:
-        """Return the mask as a NIfTI image of 0 and 1 (uint8), on its own grid."""
-        return make(self.data.view(np.uint8), self.affine)
+        """Return the mask as a NIfTI image on its own grid: 0 and 1 (uint8), or from 0 to 1 (float32) if it is graded."""
+        if self.values is None:
+            return make(self.data.view(np.uint8), self.affine)
+        whole = np.zeros(self.data.shape, np.float32)
+        whole[self.box] = self.values
+        return make(whole, self.affine)
+
+    def part_image(self) -> Any:
+        """Return what is in the box as an image, which is all that is needed of the mask on other grids."""
+        found, affine = self.valued_part
+        return make(np.ascontiguousarray(found).view(np.uint8) if found.dtype == bool else found, affine)
 
 
 @dataclass(frozen=True)
 class PackedMask:
-    """A mask in a few kB, to keep in memory during a run: the bits of the box around its voxels.
+    """A mask in a few kB, to keep in memory during a run: the bits (or values) of the box around its voxels.
 
     Attributes
     ----------
@@ -97,7 +114,8 @@ class PackedMask:
     box : tuple of slice
         The part that holds all voxels of the mask.
     bits : bytes
-        Bits of the voxels in the box, compressed.
+        Bits of the voxels in the box, compressed; float32 if the mask is graded.
+    graded : bool
     """
 
     shape: tuple[int, ...]
@@ -106,12 +124,15 @@ class PackedMask:
     notes: tuple[str, ...]
     box: tuple[slice, ...]
     bits: bytes = field(repr=False)
+    graded: bool = False
 
     @classmethod
     def of(cls, mask: Mask) -> PackedMask:
         """Pack a mask."""
-        bits = pack(np.packbits(mask.data[mask.box]).tobytes())
-        return cls(mask.data.shape, mask.affine, mask.sha256, mask.notes, mask.box, bits)
+        graded = mask.values is not None
+        content = mask.values if mask.values is not None else np.packbits(mask.data[mask.box])
+        bits = pack(content.tobytes())
+        return cls(mask.data.shape, mask.affine, mask.sha256, mask.notes, mask.box, bits, graded)
 
     def unpack(self) -> Mask:
         """Return the original mask.
@@ -121,8 +142,12 @@ class PackedMask:
         True
         """
         size = [extent.stop - extent.start for extent in self.box]
-        bits = np.frombuffer(unpack(self.bits), np.uint8)
-        part = np.unpackbits(bits, count=math.prod(size)).reshape(size).view(bool)
+        content = unpack(self.bits)
+        if self.graded:
+            part = np.frombuffer(content, np.float32).reshape(size)
+        else:
+            bits = np.frombuffer(content, np.uint8)
+            part = np.unpackbits(bits, count=math.prod(size)).reshape(size).view(bool)
         return Mask.of(part, self.box, self.shape, self.affine, self.sha256, self.notes)
 
 
@@ -133,7 +158,7 @@ class UnreadMask:
     Attributes
     ----------
     path : pathlib.Path
-    binarize : float or None
+    binarize, mask_scale : float or None
         See `read_mask`.
     sha256 : str
         That of the mask, see :class:`Mask`.
@@ -141,6 +166,7 @@ class UnreadMask:
 
     path: Path
     binarize: float | None
+    mask_scale: float | None
     sha256: str
 
     def unpack(self) -> Mask:
@@ -151,7 +177,7 @@ class UnreadMask:
         MaskError
             If it cannot be read, or is another one by now.
         """
-        mask = read_mask(self.path, self.binarize)
+        mask = read_mask(self.path, self.binarize, self.mask_scale)
         if mask.sha256 != self.sha256:
             message = f'{self.path}: the mask has changed since the run has started; run again'
             raise MaskError(message)
@@ -178,7 +204,7 @@ def mask_source(given: Any) -> Path:
     return Path(given.get_filename() or 'image')
 
 
-def read_mask(given: Any, binarize: float | None = None) -> Mask:
+def read_mask(given: Any, binarize: float | None = None, mask_scale: float | None = None) -> Mask:
     """Read a lesion mask.
 
     Values within 0.001 of 0 and 1 are read as 0 and 1, and NaN outside the brain as 0.
@@ -188,6 +214,9 @@ def read_mask(given: Any, binarize: float | None = None) -> Mask:
     given : path or nibabel image
     binarize : float, optional
         Values above this are lesion, all others are not. Without it, a mask has to be binary.
+    mask_scale : float, optional
+        Values divided by this are by how much a voxel is lesion, from 0 to 1: the mask may be graded. One that is
+        binary is read as without it.
 
     Raises
     ------
@@ -213,18 +242,25 @@ def read_mask(given: Any, binarize: float | None = None) -> Mask:
     else:
         filled = voxel_box(_nonzero(data))
     part, part_affine = lesion_part(data, affine, filled)
-    notes = _check_finite(path, part, part_affine)
-    if binarize is None:
-        notes += _check_binary(path, part)
+    notes = check_finite(path, part, part_affine)
+    graded = None
+    if mask_scale is not None:
+        found = part.astype(np.float64) / mask_scale
+        graded = None if is_binary(found) else graded_values(path, image, part, found, mask_scale, notes)
+        part = found
+    if binarize is None and graded is None:
+        notes += check_binary(path, part)
     with np.errstate(invalid='ignore'):  # NaN is not above any threshold
-        inside = part > (0.5 if binarize is None else binarize)
+        inside = part > (0.5 if binarize is None else binarize) if graded is None else graded > 0
     tight = voxel_box(inside)
     box = tuple(
         slice(outer.start + inner.start, outer.start + inner.stop)
         for outer, inner in zip(filled, tight, strict=True)
     )
-    found = inside[tight]
-    return Mask.of(found, box, data.shape, affine, _checksum(found, box, data.shape, affine), tuple(notes))
+    content = np.ascontiguousarray((inside if graded is None else graded)[tight])
+    return Mask.of(
+        content, box, data.shape, affine, _checksum(content, box, data.shape, affine), tuple(notes)
+    )
 
 
 def _nonzero(data: np.ndarray) -> np.ndarray:
@@ -235,29 +271,22 @@ def _nonzero(data: np.ndarray) -> np.ndarray:
 
 
 def _checksum(part: np.ndarray, box: tuple[slice, ...], shape: tuple[int, ...], affine: np.ndarray) -> str:
-    """Of size and affine, and of the bits of all voxels, the last axis fastest; only those around the mask are packed."""
+    """Of size and affine, and of the bits of all voxels, the last axis fastest; only those around the mask are packed.
+
+    Of a graded mask, of its values in the box, too.
+    """
     digest = hashlib.sha256(repr((shape, affine.round(6).tolist())).encode())
     plane = shape[1] * shape[2]
     before = box[0].start * plane // 8  # whole bytes of zeros
     bits = np.zeros(box[0].stop * plane - before * 8, bool)
-    bits[box[0].start * plane - before * 8 :].reshape(-1, *shape[1:])[:, box[1], box[2]] = part
+    bits[box[0].start * plane - before * 8 :].reshape(-1, *shape[1:])[:, box[1], box[2]] = part != 0
     packed = np.packbits(bits)
     digest.update(bytes(before))
     digest.update(packed.tobytes())
     digest.update(bytes(-(-math.prod(shape) // 8) - before - len(packed)))
+    if part.dtype != bool:
+        digest.update(part.astype('<f4', copy=False).tobytes())
     return digest.hexdigest()
-
-
-def check_threshold(binarize: float | None) -> None:
-    """Refuse a threshold for masks that is not a number.
-
-    Raises
-    ------
-    InputError
-    """
-    if binarize is not None and not math.isfinite(binarize):
-        message = f'--binarize {binarize}: give the number above which values are lesion'
-        raise InputError(message)
 
 
 def read_image(given: Any) -> tuple[np.ndarray, Any]:
@@ -354,42 +383,3 @@ def _check_affine(path: Path, image: object, affine: np.ndarray) -> None:
     if not is_usable(affine):
         message = f'{path}: the affine of the mask is zero or singular, or places it far from any head; save the mask again with the correct affine'
         raise MaskError(message)
-
-
-def _check_finite(path: Path, data: np.ndarray, affine: np.ndarray) -> list[str]:
-    """Refuse values that are not finite, except NaN outside the brain; return a note about these."""
-    if data.dtype.kind != 'f' or np.isfinite(data).all():
-        return []
-    from nibabel.affines import apply_affine
-    from scipy import ndimage
-
-    missing = np.argwhere(np.isnan(data))
-    whole = brain()
-    # NaN may begin at the edge of the brain, which differs between brains
-    core = Brain(ndimage.binary_erosion(whole.data, iterations=2), whole.affine)
-    if np.isinf(data).any() or core.holds(apply_affine(affine, missing)).any():
-        message = (
-            f'{path}: the mask holds values that are not finite (NaN in the brain, or Inf); expected 0 and 1'
-        )
-        raise MaskError(message)
-    return [f'{len(missing)} voxels outside the brain are NaN, read as 0']
-
-
-def _check_binary(path: Path, data: np.ndarray) -> list[str]:
-    """Refuse values that are neither 0 nor 1; return a note about those that nearly are."""
-    binary = (data == 0) | (data == 1)
-    if binary.all():
-        return []
-    other = data[~binary]
-    other = other[~np.isnan(other)].astype(float)
-    if not other.size:
-        return []
-    off = np.minimum(np.abs(other), np.abs(other - 1)).max()
-    if off <= _NEARLY:
-        return [f'values that differ from 0 and 1 by up to {off:.1g} are read as 0 and 1']
-    values = ', '.join(f'{value:g}' for value in np.unique(other)[:4])
-    message = (
-        f'{path}: the mask is not binary: it holds {values}; make it 0 and 1 (one mask per file), '
-        'or use --binarize T if values above T are lesion'
-    )
-    raise MaskError(message)

@@ -38,28 +38,57 @@ def covered_voxels(
     >>> covered_voxels(np.ones((1, 1, 1), bool), np.diag([2.0, 2, 2, 1]), (3, 1, 1), np.eye(4))
     array([0])
     """
+    return covered_values(mask, mask_affine, shape, affine)[0]
+
+
+def covered_values(
+    mask: np.ndarray, mask_affine: np.ndarray, shape: tuple[int, ...], affine: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The voxels of `covered_voxels`, and the value of the mask at the centre of each.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        (x, y, z) float if it is graded; of others, what is not 0 is the mask.
+    mask_affine, affine, shape
+        See `covered_voxels`.
+
+    Returns
+    -------
+    voxels : numpy.ndarray
+        (n,) int64, their numbers in C order, ascending.
+    values : numpy.ndarray
+        (n,) of the type of the mask if it is graded, else bool.
+
+    Examples
+    --------
+    >>> covered_values(np.array([[[0, 0.25, 1]]]), np.eye(4), (1, 1, 3), np.eye(4))
+    (array([1, 2]), array([0.25, 1.  ]))
+    """
     mask, mask_affine = _part(mask, mask_affine)
     low, size = _box(mask, mask_affine, shape, affine)
     if not mask.size or not size.all():
-        return np.empty(0, np.int64)
+        return np.empty(0, np.int64), np.empty(0, mask.dtype)
     to_mask = _between(affine, mask_affine, low)
     if (order := _parallel(to_mask)) is None:
         at = np.indices(tuple(size.tolist())).reshape(3, -1)
         at = np.floor(to_mask[:3, :3] @ at + to_mask[:3, 3:] + 0.5).astype(int)
         inside = ((at >= 0) & (at < np.array(mask.shape)[:, None])).all(axis=0)
-        hit = np.zeros(at.shape[1], bool)
+        hit = np.zeros(at.shape[1], mask.dtype)
         hit[inside] = mask[tuple(at[:, inside])]
-        return _numbers(_where(hit.reshape(size)) + low, shape)
+        where = _where(hit.reshape(size))
+        return _numbers(where + low, shape), hit[hit != 0]
     part = mask.transpose(order)
     first = np.empty(3, int)
     for axis, of_mask in enumerate(order):
         at = np.floor(to_mask[of_mask, axis] * np.arange(size[axis]) + to_mask[of_mask, 3] + 0.5).astype(int)
         inside = np.flatnonzero((at >= 0) & (at < mask.shape[of_mask]))
         if not len(inside):
-            return np.empty(0, np.int64)
+            return np.empty(0, np.int64), np.empty(0, mask.dtype)
         first[axis] = inside[0]
         part = _taken(part, at[inside], axis)
-    return _numbers(_where(part) + low + first, shape)
+    where = _where(part)
+    return _numbers(where + low + first, shape), part[tuple(where.T)]
 
 
 def _taken(part: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:
@@ -75,7 +104,7 @@ def _taken(part: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:
 def covered_share(
     mask: np.ndarray, mask_affine: np.ndarray, shape: tuple[int, ...], affine: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The voxels of a grid that a mask covers, and by what share of their volume.
+    """The voxels of a grid that a mask covers, and by what share of their volume; of a graded mask, its mean over each.
 
     Exact if the axes of the grids are parallel; else to the precision of four points along each edge of a voxel of the
     grid.
@@ -83,7 +112,7 @@ def covered_share(
     Parameters
     ----------
     mask : numpy.ndarray
-        (x, y, z); what is not 0 is the mask.
+        (x, y, z) float if it is graded; of others, what is not 0 is the mask.
     mask_affine, affine : numpy.ndarray
         4 x 4, voxels of the mask, and of the grid, to world mm.
     shape : tuple of int
@@ -159,9 +188,9 @@ def _sampled_share(mask: np.ndarray, to_grid: np.ndarray, size: tuple[int, ...])
 
 
 def _part(mask: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The box around the mask, as bool: most of an image is not looked at twice."""
+    """The box around the mask, as bool unless it is graded: most of an image is not looked at twice."""
     part, moved = lesion_part(mask, affine)
-    return part != 0, moved
+    return part if part.dtype.kind == 'f' else part != 0, moved
 
 
 def _box(

@@ -13,7 +13,7 @@ from itertools import permutations, product
 
 import numpy as np
 
-from lacuna.images.overlap import covered_voxels
+from lacuna.images.overlap import covered_values
 from lacuna.measures import lesion_part, world_box
 
 #: from how many voxels on the sums need double precision to be off by less than half a voxel
@@ -43,7 +43,7 @@ class Body:
     def of(cls, mask: np.ndarray, affine: np.ndarray) -> Body:
         """The voxels of 1 mm whose centre lies in a mask, (x, y, z), on any grid; empty for an empty mask.
 
-        Nothing changes if the mask has such voxels itself. The volume is the same for voxels of whole millimetres.
+        Those of a graded mask (float) have its values. Nothing changes if the mask has such voxels itself. The volume is the same for voxels of whole millimetres.
 
         Examples
         --------
@@ -58,8 +58,9 @@ class Body:
         shape = tuple((high - low + 3).tolist())
         grid = np.eye(4)
         grid[:3, 3] = low - 1
-        whole = np.zeros(shape, bool)
-        whole.reshape(-1)[covered_voxels(part, part_affine, shape, grid)] = True
+        inside, values = covered_values(part, part_affine, shape, grid)
+        whole = np.zeros(shape, values.dtype)
+        whole.reshape(-1)[inside] = values
         found, moved = lesion_part(whole, grid)
         return cls(np.ascontiguousarray(found), np.rint(moved[:3, 3]).astype(np.int64))
 
@@ -298,7 +299,7 @@ def places(
         box = tuple(size - extent + 1 for size, extent in zip(room.voxels.shape, turned.shape, strict=True))
         if min(box) < 1:
             continue
-        spectrum = np.conj(fft.rfftn(turned.astype(kind), shape, workers=workers))
+        spectrum = np.conj(fft.rfftn((turned != 0).astype(kind), shape, workers=workers))
         inside, *sums = (
             fft.irfftn(spectrum * other, shape, workers=workers, overwrite_x=True)[tuple(map(slice, box))]
             for other in spectra

@@ -6,7 +6,7 @@ Nothing here is an error: the results are correct for the input as it is.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +44,9 @@ class MaskFacts:
         Share of the voxels whose centre is outside the brain.
     brain_percent : float
         Percent of the brain that the rest covers.
+    graded : bool
+        Whether it is a graded mask: volume and percent of the brain are sums of its values, all else is of the voxels
+        above 0.
     """
 
     voxels: int
@@ -51,6 +54,7 @@ class MaskFacts:
     left_percent: float
     outside_brain_percent: float
     brain_percent: float
+    graded: bool = False
 
     @property
     def side(self) -> str:
@@ -91,6 +95,17 @@ def measure_mask(data: np.ndarray, affine: np.ndarray) -> MaskFacts:
     )
 
 
+def mask_facts(mask: Mask) -> MaskFacts:
+    """Measure a mask that was read."""
+    facts = measure_mask(*mask.part)
+    if mask.values is None:
+        return facts
+    mean = float(mask.values.sum(dtype=np.float64)) / facts.voxels
+    return replace(
+        facts, volume_ml=facts.volume_ml * mean, brain_percent=facts.brain_percent * mean, graded=True
+    )
+
+
 class InspectedMask(NamedTuple):
     """Everything known about a mask, from reading it once.
 
@@ -112,7 +127,12 @@ class InspectedMask(NamedTuple):
 
 
 def inspect_mask(
-    given: Any, space: str | None = None, *, space_from: str | None = None, binarize: float | None = None
+    given: Any,
+    space: str | None = None,
+    *,
+    space_from: str | None = None,
+    binarize: float | None = None,
+    mask_scale: float | None = None,
 ) -> InspectedMask:
     """Read, check and describe a mask, reading its file once.
 
@@ -123,11 +143,11 @@ def inspect_mask(
         Its declared space; without it, only whether the mask is usable is checked.
     space_from : str, optional
         Source of the space, in words.
-    binarize : float, optional
+    binarize, mask_scale : float, optional
         See `lacuna.images.masks.read_mask`.
     """
     try:
-        mask = read_mask(given, binarize)
+        mask = read_mask(given, binarize, mask_scale)
     except MaskError as error:
         return InspectedMask(None, None, (), str(error))
     failure = None
@@ -135,7 +155,7 @@ def inspect_mask(
         check_touches(mask_source(given), mask)
     except MaskError as error:
         failure = str(error)
-    facts = measure_mask(*mask.part)
+    facts = mask_facts(mask)
     doubts = mask_doubts(mask, space, space_from, facts) if space and not failure else ()
     return InspectedMask(PackedMask.of(mask), facts, doubts, failure)
 
@@ -155,7 +175,7 @@ def mask_doubts(
     facts : MaskFacts, optional
         Measurements of the mask, if there are any.
     """
-    facts = facts or measure_mask(*mask.part)
+    facts = facts or mask_facts(mask)
     found = list(mask.notes)
     if not facts.voxels:
         found.append('the mask is empty: its map is 0 everywhere')

@@ -110,7 +110,7 @@ class SplitBundles(SimpleInterface):
 
 class _BundleTableInputSpec(BaseInterfaceInputSpec):
     bundles = File(exists=True, mandatory=True, desc='set of bundles, of MakeBundleSet')
-    mask = File(exists=True, mandatory=True, desc='lesion mask of 0 and 1, on any grid')
+    mask = File(exists=True, mandatory=True, desc='lesion mask of 0 and 1, or graded, on any grid')
     selected = File(
         exists=True, mandatory=True, desc='numbers of the disconnected streamlines (.npy, or text)'
     )

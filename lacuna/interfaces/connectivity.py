@@ -195,9 +195,23 @@ def read_weighting(path: Any) -> Weighting:
     return Weighting.load(path) if isdefined(path) else Weighting()
 
 
+def save_selection(ids: np.ndarray, grades: np.ndarray | None, folder: Path) -> Path:
+    """Write which streamlines a mask touches, and how strongly it cuts each (None: wholly), for `read_cut`."""
+    if grades is None:
+        path = folder / 'selected.npy'
+        np.save(path, ids)
+    else:
+        path = folder / 'selected.npz'
+        np.savez(path, ids=ids, grades=grades)
+    return path
+
+
 def read_cut(path: str | Path, weighting: Weighting) -> Cut:
     """The streamlines that were selected, and how much each counts."""
     path = Path(path)
+    if path.suffix == '.npz':
+        with np.load(path, allow_pickle=False) as content:
+            return weighting.cut(content['ids'], content['grades'])
     if path.suffix == '.npy':
         return weighting.cut(np.load(path, allow_pickle=False))
     return weighting.cut(np.array(path.read_text().split(), np.int64))

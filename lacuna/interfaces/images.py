@@ -52,13 +52,24 @@ class GridTemplate(SimpleInterface):
 class _PrepareMaskInputSpec(BaseInterfaceInputSpec):
     in_file = File(exists=True, mandatory=True, desc='lesion mask, on any grid of its space')
     binarize = traits.Float(desc='values above this are lesion; by default, the mask has to be 0 and 1')
+    mask_scale = traits.Range(
+        low=0.0,
+        exclude_low=True,
+        desc='what values are divided by, for a graded mask; by default, graded masks are refused',
+    )
     packed = traits.Any(
         nohash=True, desc='content of in_file, if it was already read and found usable (PackedMask)'
     )
 
 
+class _PrepareMaskOutputSpec(_ImageOutputSpec):
+    inside = File(
+        exists=True, desc='where the mask is above 0 (0 and 1): the same image, unless it is graded'
+    )
+
+
 class PrepareMask(SimpleInterface):
-    """Validate a lesion mask and write it as 0 and 1 on its own grid.
+    """Validate a lesion mask and write it on its own grid: 0 and 1, or from 0 to 1 (float32) if it is graded.
 
     Raises
     ------
@@ -67,18 +78,23 @@ class PrepareMask(SimpleInterface):
     """
 
     input_spec = _PrepareMaskInputSpec
-    output_spec = _ImageOutputSpec
+    output_spec = _PrepareMaskOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
         if isdefined(self.inputs.packed):
             mask = self.inputs.packed.unpack()
         else:
-            binarize = self.inputs.binarize if isdefined(self.inputs.binarize) else None
-            mask = read_mask(self.inputs.in_file, binarize)
+            given = {name: getattr(self.inputs, name) for name in ('binarize', 'mask_scale')}
+            mask = read_mask(
+                self.inputs.in_file, **{k: value for k, value in given.items() if isdefined(value)}
+            )
             check_touches(self.inputs.in_file, mask)
         # not compressed, because it is read several times and removed when the mask is finished
         target = Path(runtime.cwd, 'mask.nii')
-        self._results['out_file'] = save(mask.image(), target)
+        self._results['out_file'] = self._results['inside'] = save(mask.image(), target)
+        if mask.values is not None:
+            inside = make(mask.data.view(np.uint8), mask.affine)
+            self._results['inside'] = save(inside, Path(runtime.cwd, 'inside.nii'))
         return runtime
 
 
@@ -177,7 +193,7 @@ class PrepareRegions(SimpleInterface):
 
 
 class _RegionLoadInputSpec(BaseInterfaceInputSpec):
-    in_mask = File(exists=True, mandatory=True, desc='lesion mask of 0 and 1, on any grid')
+    in_mask = File(exists=True, mandatory=True, desc='lesion mask of 0 and 1, or graded, on any grid')
     regions = File(exists=True, mandatory=True, desc='from PrepareRegions')
 
 

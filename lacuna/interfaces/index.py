@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     Directory,
@@ -19,7 +18,7 @@ from nipype.interfaces.base import (
 
 from lacuna.images.nifti import load, make, save
 from lacuna.images.spaces import standard_grid
-from lacuna.interfaces.connectivity import read_weighting
+from lacuna.interfaces.connectivity import read_weighting, save_selection
 from lacuna.streamlines import disconnection
 from lacuna.streamlines.endpoints import RULES
 from lacuna.streamlines.tractogram import Tractogram
@@ -95,7 +94,7 @@ class BuildIndex(SimpleInterface):
 
 
 class _QueryIndexInputSpec(BaseInterfaceInputSpec):
-    in_mask = File(exists=True, mandatory=True, desc='lesion mask of 0 and 1, on any grid')
+    in_mask = File(exists=True, mandatory=True, desc='lesion mask of 0 and 1, or graded, on any grid')
     index = Directory(exists=True, mandatory=True, desc='from BuildIndex')
     in_tracks = File(
         exists=True,
@@ -109,7 +108,10 @@ class _QueryIndexInputSpec(BaseInterfaceInputSpec):
 
 
 class _QueryIndexOutputSpec(TraitedSpec):
-    selected = File(exists=True, desc='numbers of the streamlines with a vertex in the mask, from 0 (.npy)')
+    selected = File(
+        exists=True,
+        desc='numbers of the streamlines with a vertex in the mask, from 0 (.npy; .npz if the mask is graded)',
+    )
     count = traits.Int(desc='their number')
     out_file = File(exists=True, desc='how many of them visit each voxel')
     sample = File(exists=True, desc='some of them, evenly over their order (.tck)')
@@ -134,10 +136,10 @@ class QueryIndex(SimpleInterface):
         inputs = self.inputs
         # every byte was compared when the index was built or found
         index = Index.open(inputs.index, tractogram=inputs.in_tracks, verify=False, nprocs=inputs.num_threads)
-        ids = disconnection.select_streamlines(index, load(inputs.in_mask))
-        cut = read_weighting(inputs.weighting).cut(ids)
-        target = Path(runtime.cwd, 'selected.npy')
-        np.save(target, cut.ids)
+        weighting = read_weighting(inputs.weighting)
+        ids, grades = disconnection.select_streamlines(index, load(inputs.in_mask))
+        cut = weighting.cut(ids, grades)
+        target = save_selection(ids, grades, Path(runtime.cwd))
         self._results.update(selected=str(target), count=len(cut))
         if inputs.density:
             self._results['out_file'] = save(

@@ -270,6 +270,34 @@ class TCKInfo(MRtrixCommand):
         return outputs
 
 
+class _TCKSampleInputSpec(_WritingInputSpec):
+    in_tracks = File(exists=True, mandatory=True, argstr='%s', position=-3, desc='tractogram')
+    in_file = File(exists=True, mandatory=True, argstr='%s', position=-2, desc='image')
+    out_file = File('samples.txt', usedefault=True, argstr='%s', position=-1, desc='output values')
+    statistic = traits.Enum(
+        'mean', 'median', 'min', 'max', argstr='-stat_tck %s', desc='one value for each streamline'
+    )
+    nearest = traits.Bool(argstr='-nointerp', desc='values of the nearest voxel, not interpolated')
+
+
+class _TCKSampleOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='values along the streamlines')
+
+
+class TCKSample(MRtrixCommand):
+    """Sample an image along streamlines: ``tcksample``. Without streamlines, which it does not survive, there are no values."""
+
+    _cmd = 'tcksample'
+    input_spec = _TCKSampleInputSpec
+    output_spec = _TCKSampleOutputSpec
+
+    def _run_interface(self, runtime: Any, correct_return_codes: tuple[int, ...] = (0,)) -> Any:
+        if read_header(self.inputs.in_tracks).count != 0:
+            return super()._run_interface(runtime, correct_return_codes)
+        Path(runtime.cwd, self.inputs.out_file).touch()
+        return runtime
+
+
 _STATISTICS = ('mean', 'median', 'std', 'min', 'max', 'count')
 
 

@@ -26,7 +26,7 @@ from lacuna.streamlines.endpoints import EDGE_MEASURES
 
 
 class _CompareWithNullsInputSpec(BaseInterfaceInputSpec):
-    in_mask = File(exists=True, mandatory=True, desc='lesion mask of 0 and 1, on any grid')
+    in_mask = File(exists=True, mandatory=True, desc='lesion mask of 0 and 1, or graded, on any grid')
     packed = traits.Any(nohash=True, desc='its content, if it was already read (PackedMask)')
     space = traits.Str(mandatory=True, desc='standard space of the mask')
     settings = traits.Any(mandatory=True, desc='how they are made (NullSettings)')
@@ -68,7 +68,9 @@ class CompareWithNulls(SimpleInterface):
         from lacuna.streamlines.nulls import NullDisconnection, Targets
 
         inputs = self.inputs
-        mask = inputs.packed.unpack() if isdefined(inputs.packed) else read_mask(inputs.in_mask)
+        mask = (
+            inputs.packed.unpack() if isdefined(inputs.packed) else read_mask(inputs.in_mask, mask_scale=1.0)
+        )
         names = inputs.atlases if isdefined(inputs.atlases) else []
         tables = inputs.endpoints if isdefined(inputs.endpoints) else []
         networks = inputs.networks if isdefined(inputs.networks) else {}

@@ -16,7 +16,7 @@ from nipype.interfaces.base import (
 )
 
 from lacuna.images.transforms import PointTransform
-from lacuna.interfaces.connectivity import read_cut, read_weighting
+from lacuna.interfaces.connectivity import read_cut, read_weighting, save_selection
 from lacuna.streamlines.move import move_tractogram
 from lacuna.streamlines.sample import sample_tck
 from lacuna.streamlines.tractogram import Tractogram
@@ -89,9 +89,7 @@ class _WriteWeightsInputSpec(BaseInterfaceInputSpec):
     selected = File(
         exists=True, desc='numbers of some streamlines (.npy, or text); by default, those looked at'
     )
-    weighting = File(
-        exists=True, mandatory=True, desc='how much each streamline counts, from WeighStreamlines'
-    )
+    weighting = File(exists=True, desc='how much each streamline counts, from WeighStreamlines')
 
 
 class _WriteWeightsOutputSpec(TraitedSpec):
@@ -111,6 +109,35 @@ class WriteWeights(SimpleInterface):
         target = Path(runtime.cwd, 'weights.txt')
         target.write_text('\n'.join(map(str, cut.values.astype(np.float32).tolist())))
         self._results['out_file'] = str(target)
+        return runtime
+
+
+class _GradeStreamlinesInputSpec(BaseInterfaceInputSpec):
+    selected = File(exists=True, mandatory=True, desc='numbers of some streamlines (text)')
+    samples = File(
+        exists=True, mandatory=True, desc='greatest value of the mask along each of them, from tcksample'
+    )
+
+
+class _GradeStreamlinesOutputSpec(TraitedSpec):
+    selected = File(
+        exists=True, desc='their numbers, and how strongly the mask cuts each (.npz, or .npy if wholly)'
+    )
+
+
+class GradeStreamlines(SimpleInterface):
+    """Put together which streamlines a graded mask cuts, and how strongly."""
+
+    input_spec = _GradeStreamlinesInputSpec
+    output_spec = _GradeStreamlinesOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        ids = np.array(Path(self.inputs.selected).read_text().split(), np.int64)
+        lines = Path(self.inputs.samples).read_text().splitlines()
+        values = ' '.join(line for line in lines if not line.startswith('#')).split()
+        grades = np.nan_to_num(np.array(values, np.float32))
+        whole = bool((grades == 1).all())
+        self._results['selected'] = str(save_selection(ids, None if whole else grades, Path(runtime.cwd)))
         return runtime
 
 

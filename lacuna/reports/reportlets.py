@@ -18,7 +18,7 @@ from lacuna.bids.results import LesionResults
 from lacuna.bids.sidecars import save
 from lacuna.images import plausibility
 from lacuna.images.masks import KnownMask, Mask
-from lacuna.images.plausibility import MaskFacts, mask_doubts, measure_mask
+from lacuna.images.plausibility import MaskFacts, mask_doubts, mask_facts
 from lacuna.reports import checks
 from lacuna.reports.cortex import cortex_figure
 from lacuna.reports.figures import brain as figures
@@ -177,7 +177,7 @@ def _check(lesion: LesionResults, images: _Images) -> tuple[MaskFacts | None, li
     if mask is None:
         found.append(f'The mask {images.found.problem}. Figures that need it are left out.')
     else:
-        facts = measure_mask(mask.data, mask.affine)
+        facts = mask_facts(mask)
         found += map(checks.sentence, mask_doubts(mask, lesion.space, facts=facts))
         found += checks.check_mask(facts) + checks.check_space_of(lesion.space, lesion.metadata)
         found += checks.check_spacing(images.spacing, mask.affine)

@@ -137,7 +137,9 @@ def _lesion_rows(facts: MaskFacts | None, summary: Mapping[str, Any]) -> list[tu
     side = facts.side
     if side == 'both':
         side = f'both ({facts.left_percent:.0f} % left)'
+    kind = 'graded: values from 0 to 1, which the volume sums; outlines are around all voxels above 0'
     return [
+        *([('Kind of mask', kind)] if facts.graded else []),
         ('Volume', f'{facts.volume_ml:.3g} ml ({facts.voxels:,} voxels{_parts(summary)})'),
         ('Side', side),
     ]

@@ -20,7 +20,7 @@ from lacuna.streamlines.bundles import BundleDisconnection, Bundles
 from lacuna.streamlines.connections import Connections, CutConnections
 from lacuna.streamlines.endpoints import EndpointTable
 from lacuna.streamlines.sample import spread
-from lacuna.streamlines.weighting import Cut, Weighting
+from lacuna.streamlines.weighting import NOTHING, Cut, Selection, Weighting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,27 +30,34 @@ if TYPE_CHECKING:
     from lacuna.streamlines.index.query import Index
 
 
-def select_streamlines(index: Index, mask: Any) -> np.ndarray:
-    """Return the streamlines with a vertex in a mask.
+def select_streamlines(index: Index, mask: Any) -> Selection:
+    """Return the streamlines with a vertex in a mask, and how strongly it cuts each.
 
     Parameters
     ----------
     index : lacuna.streamlines.index.query.Index
     mask : nibabel.Nifti1Image
-        0 and 1, on any grid of the index's space.
+        0 and 1, or float values between them (graded), on any grid of the index's space.
 
     Returns
     -------
-    numpy.ndarray
+    ids : numpy.ndarray
         (n,) uint32, their numbers in the tractogram, from 0, ascending; none for an empty mask.
+    grades : numpy.ndarray or None
+        (n,) float32, the greatest value of the mask along the vertices of each; None if the mask holds 0 and 1 only.
 
     Raises
     ------
     lacuna.errors.StreamlineIndexError
         If the index is damaged, or the tractogram has changed since it was built.
     """
-    inside = voxels(mask) > 0
-    return index.select(inside, nifti_affine(mask.header)) if inside.any() else np.empty(0, np.uint32)
+    values = voxels(mask)
+    inside, affine = values > 0, nifti_affine(mask.header)
+    if not inside.any():
+        return NOTHING
+    if values.dtype.kind == 'f' and (values[inside] != 1).any():
+        return index.grades(values, affine)
+    return index.select(inside, affine), None
 
 
 def density_map(index: Index, cut: Cut) -> Any:
@@ -318,7 +325,7 @@ class Disconnection:
     @cached_property
     def cut(self) -> Cut:
         """The streamlines with a vertex in the mask, and how much each counts."""
-        return self.weighting.cut(select_streamlines(self._index, self.mask))
+        return self.weighting.cut(*select_streamlines(self._index, self.mask))
 
     @property
     def streamlines(self) -> np.ndarray:
@@ -373,5 +380,4 @@ class Disconnection:
     @cached_property
     def part(self) -> Any:
         """The box around the voxels of the mask (nibabel image), which is all that is needed of it on other grids."""
-        found, affine = self._mask.part
-        return make(np.ascontiguousarray(found).view(np.uint8), affine)
+        return self._mask.part_image()

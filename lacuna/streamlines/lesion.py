@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lacuna.streamlines.bundles import BundleDisconnection, Groups
     from lacuna.streamlines.nulls import NullDisconnection
     from lacuna.streamlines.tractogram import Tractogram
+    from lacuna.streamlines.weighting import Cut
 
 
 class Lesion:
@@ -33,9 +34,11 @@ class Lesion:
     ----------
     tractogram : lacuna.Tractogram
     mask : path or nibabel image
-        Binary lesion mask.
+        Lesion mask.
     space : str, optional
         Its standard space.
+    mask_scale : float, optional
+        What its values are divided by if it is graded; by default, graded masks are refused.
 
     Attributes
     ----------
@@ -66,9 +69,11 @@ class Lesion:
     True
     """
 
-    def __init__(self, tractogram: Tractogram, mask: Any, space: str | None = None) -> None:
+    def __init__(
+        self, tractogram: Tractogram, mask: Any, space: str | None = None, mask_scale: float | None = None
+    ) -> None:
         self.tractogram = tractogram
-        self._mask, self.name, self.space, self.warnings = _checked(tractogram, mask, space)
+        self._mask, self.name, self.space, self.warnings = _checked(tractogram, mask, space, mask_scale)
         tractogram.in_space(self.space)  # raises if a transform is needed and missing
 
     def __repr__(self) -> str:
@@ -76,13 +81,18 @@ class Lesion:
 
     @property
     def mask(self) -> Any:
-        """The mask, 0 and 1 on its own grid (nibabel image, uint8)."""
+        """The mask on its own grid (nibabel image): 0 and 1 (uint8), or from 0 to 1 (float32) if it is graded."""
         return self._found.mask
 
     @property
     def streamlines(self) -> np.ndarray:
         """Numbers of the streamlines with a vertex in the mask, from 0, ascending; (n,) uint32."""
         return self._found.streamlines
+
+    @property
+    def cut(self) -> Cut:
+        """These streamlines, and how much each counts: its weight, times how strongly a graded mask cuts it."""
+        return self._found.cut
 
     @property
     def density(self) -> Any:
@@ -310,7 +320,9 @@ class Lesion:
         )
 
 
-def _checked(tractogram: Tractogram, given: Any, space: str | None) -> tuple[Mask, str, str, list[str]]:
+def _checked(
+    tractogram: Tractogram, given: Any, space: str | None, mask_scale: float | None
+) -> tuple[Mask, str, str, list[str]]:
     """Return mask, name, space and warnings of a lesion, checked as in a run."""
     path = mask_source(given)
     stated = stated_spaces(path) if path.is_file() else []
@@ -321,7 +333,7 @@ def _checked(tractogram: Tractogram, given: Any, space: str | None) -> tuple[Mas
     except InputError as error:
         message = f'{path}: {error}'
         raise MaskError(message) from error
-    seen = inspect_mask(given, settled.space, space_from=settled.source)
+    seen = inspect_mask(given, settled.space, space_from=settled.source, mask_scale=mask_scale)
     if seen.mask is None or seen.failure:
         raise MaskError(seen.failure)
     mask, doubts = seen.mask.unpack(), [*seen.doubts]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lacuna.errors import InputError
 from lacuna.images.brain import brain
 from lacuna.images.masks import KnownMask, PackedMask, read_mask
 from lacuna.images.placements import Body, Places, draw, turns
@@ -17,6 +18,7 @@ from lacuna.images.restrictions import check_same_space, lesion_frequency, tissu
 from lacuna.significance import FEWEST_CONTROLS, FEWEST_PLACES
 from lacuna.streamlines.index.moved import MovableBody
 from lacuna.streamlines.null_settings import NullSettings
+from lacuna.streamlines.weighting import NOTHING, Selection
 
 if TYPE_CHECKING:
     from lacuna.images.masks import Mask
@@ -48,12 +50,17 @@ class NullLesions:
     def __len__(self) -> int:
         raise NotImplementedError
 
-    def own(self, index: Index) -> np.ndarray:
-        """Numbers of the streamlines that the lesion cuts, ascending."""
+    @property
+    def graded(self) -> bool:
+        """Whether the lesion cuts some streamlines more strongly than others."""
+        return False
+
+    def own(self, index: Index) -> Selection:
+        """The streamlines that the lesion cuts, and how strongly."""
         raise NotImplementedError
 
-    def cut(self, index: Index, number: int) -> np.ndarray:
-        """Numbers of the streamlines that one of the null lesions cuts, ascending."""
+    def cut(self, index: Index, number: int) -> Selection:
+        """The streamlines that one of the null lesions cuts, and how strongly."""
         raise NotImplementedError
 
 
@@ -78,16 +85,25 @@ class MovedLesions(NullLesions):
     def __len__(self) -> int:
         return 0 if self.reason else len(self.places.turn)
 
-    def own(self, index: Index) -> np.ndarray:
-        """Numbers of the streamlines that the lesion cuts, ascending."""
-        if not self.body.voxels.size:
-            return np.empty(0, np.uint32)
-        return index.select_on_lattice(self._movable.at(0, self.body.first))
+    @property
+    def graded(self) -> bool:
+        """Whether the lesion cuts some streamlines more strongly than others."""
+        return self.body.voxels.dtype != bool
 
-    def cut(self, index: Index, number: int) -> np.ndarray:
-        """Numbers of the streamlines that one of the null lesions cuts, ascending."""
+    def own(self, index: Index) -> Selection:
+        """The streamlines that the lesion cuts, and how strongly."""
+        if not self.body.voxels.size:
+            return NOTHING
+        return self._at(index, 0, self.body.first)
+
+    def cut(self, index: Index, number: int) -> Selection:
+        """The streamlines that one of the null lesions cuts, and how strongly."""
         places = self.places
-        return index.select_on_lattice(self._movable.at(int(places.turn[number]), places.first[number]))
+        return self._at(index, int(places.turn[number]), places.first[number])
+
+    def _at(self, index: Index, turn: int, first: np.ndarray) -> Selection:
+        mask = self._movable.at(turn, first)
+        return index.grades_on_lattice(mask) if self.graded else (index.select_on_lattice(mask), None)
 
     @cached_property
     def _movable(self) -> MovableBody:
@@ -110,18 +126,18 @@ class OtherLesions(NullLesions):
     def __len__(self) -> int:
         return 0 if self.reason else len(self.others)
 
-    def own(self, index: Index) -> np.ndarray:
-        """Numbers of the streamlines that the lesion cuts, ascending."""
+    def own(self, index: Index) -> Selection:
+        """The streamlines that the lesion cuts, and how strongly."""
         return _select(index, self.lesion)
 
-    def cut(self, index: Index, number: int) -> np.ndarray:
-        """Numbers of the streamlines that one of the null lesions cuts, ascending."""
+    def cut(self, index: Index, number: int) -> Selection:
+        """The streamlines that one of the null lesions cuts, and how strongly."""
         return _select(index, self.others[number])
 
 
-def _select(index: Index, known: KnownMask) -> np.ndarray:
+def _select(index: Index, known: KnownMask) -> Selection:
     mask = known.unpack()
-    return index.select(mask.data, mask.affine) if mask.data.any() else np.empty(0, np.uint32)
+    return (index.select(mask.data, mask.affine), None) if mask.data.any() else NOTHING
 
 
 def null_lesions(mask: Mask, space: str, settings: NullSettings, *, workers: int = 1) -> NullLesions:
@@ -152,7 +168,7 @@ def random_numbers(seed: int, mask: Mask) -> np.random.Generator:
 
 
 def _moved_lesions(mask: Mask, space: str, settings: NullSettings, workers: int) -> MovedLesions:
-    body = Body.of(mask.data, mask.affine)
+    body = Body.of(*mask.valued_part)
     region = _region(body, settings.within)
     among = turns(mask.affine, mirrors=settings.mirrors)
     size, own = int(np.count_nonzero(body.voxels)), region.count(body)
@@ -178,7 +194,7 @@ def _moved_lesions(mask: Mask, space: str, settings: NullSettings, workers: int)
         'null_turns': len(among),
         'null_places': places.valid,
         'lesion_inside_pct': 100.0 * own / size if size else 0.0,
-        'lesion_volume_mm3': float(size),
+        'lesion_volume_mm3': float(body.voxels.sum(dtype=np.float64)),
         'lesion_shape_exact': Body.is_exact(mask.affine),
     }
     return MovedLesions(_too_few_places(places, need, settings.within), facts, body, among, places)
@@ -205,6 +221,9 @@ def _region(body: Body, within: str) -> Body:
 
 def _other_lesions(mask: Mask, space: str, settings: NullSettings) -> OtherLesions:
     """Masks of similar volume; if there are more than are asked for, some of them."""
+    if mask.values is not None:
+        message = "null lesions within 'lesions' are for binary masks; make the mask binary, or choose another place"
+        raise InputError(message)
     volume, similar, seen = _volume(mask), [], {mask.sha256}
     for path in settings.reference:
         check_same_space(path, space)

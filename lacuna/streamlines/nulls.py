@@ -286,7 +286,8 @@ class NullDisconnection:
     @property
     def _kind(self) -> type:
         """Type of what is summed over streamlines: of voxels and bundles, and of parcels with the measure ``count``."""
-        return np.int64 if self._weighting.weights is None else np.float64
+        counted = self._weighting.weights is None and not self.lesions.graded
+        return np.int64 if counted else np.float64
 
     @cached_property
     def _observed(self) -> _Counted:
@@ -330,7 +331,7 @@ class NullDisconnection:
         n = 1 if numbers is None else len(numbers)
         bundles, connections, kind = self._targets.bundles, self._targets.connections, self._kind
         pairs = {name: np.triu_indices(len(each.table.names), 1) for name, each in connections.items()}
-        kinds = {name: each.full_matrix.dtype.type for name, each in connections.items()}
+        kinds = {name: np.result_type(each.full_matrix, kind(0)).type for name, each in connections.items()}
         out = _Counted(
             np.zeros(n, np.int64),
             np.zeros(n, np.float64),
@@ -342,8 +343,8 @@ class NullDisconnection:
         )
         for row in range(n):
             lesions = self.lesions
-            ids = lesions.own(self._index) if numbers is None else lesions.cut(self._index, numbers[row])
-            cut = self._weighting.cut(ids)
+            hit = lesions.own(self._index) if numbers is None else lesions.cut(self._index, numbers[row])
+            cut = self._weighting.cut(*hit)
             out.streamlines[row] = len(cut)
             if cut.factors is not None:
                 out.weight[row] = cut.factors.sum()

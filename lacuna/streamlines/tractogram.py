@@ -243,7 +243,9 @@ class Tractogram:
             return None
         return length_limits(tck.read_header(self.tracks), self.min_length, self.max_length)
 
-    def disconnect(self, mask: Any, space: str | None = None) -> Lesion:
+    def disconnect(
+        self, mask: Any, space: str | None = None, *, graded_masks: str = 'error', mask_scale: float = 1.0
+    ) -> Lesion:
         """Compute what a lesion disconnects.
 
         The mask is checked as in a run: an unusable one raises an error, a suspicious one a warning. Results are computed
@@ -253,9 +255,14 @@ class Tractogram:
         Parameters
         ----------
         mask : path or nibabel image
-            Binary lesion mask, (x, y, z), on any grid of a supported space.
+            Lesion mask, (x, y, z), on any grid of a supported space.
         space : str, optional
             Its standard space; by default from its sidecar or name, else that of the tractogram.
+        graded_masks : str
+            What to do with values between 0 and 1. ``error``: refuse the mask; ``max``: it cuts a streamline by the
+            greatest value along its vertices.
+        mask_scale : float
+            What values of a graded mask are divided by.
 
         Returns
         -------
@@ -268,9 +275,11 @@ class Tractogram:
         lacuna.errors.InputError
             If the space is not supported, or there is no transform from the space of the tractogram.
         """
+        from lacuna.images.mask_values import check_grading, grading
         from lacuna.streamlines.lesion import Lesion
 
-        return Lesion(self, mask, space)
+        check_grading(graded_masks, mask_scale)
+        return Lesion(self, mask, space, grading(graded_masks, mask_scale))
 
     def explore(
         self,

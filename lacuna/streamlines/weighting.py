@@ -26,6 +26,11 @@ _SEPARATORS = re.compile(r'[,;]')
 _COMMENT = re.compile(r'#[^\n]*')
 
 
+#: numbers of streamlines, ascending (uint32), and how strongly a mask cuts each (float32, to 1); None: all of them wholly
+Selection = tuple[np.ndarray, np.ndarray | None]
+NOTHING: Selection = (np.empty(0, np.uint32), None)
+
+
 @dataclass(frozen=True)
 class Cut:
     """The streamlines that a lesion cuts.

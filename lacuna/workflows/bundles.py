@@ -127,7 +127,7 @@ def init_bundles_wf(*, most_sampled: int = 0, mem_gb: float = SMALL, name: str =
     bundles
         Of :func:`init_bundle_set_wf`.
     mask
-        Lesion mask of 0 and 1, on any grid of the tractogram's space.
+        Lesion mask of 0 and 1, or graded, on any grid of the tractogram's space.
     selected
         Numbers of the disconnected streamlines, from 0 (``.npy``, or text).
     weighting

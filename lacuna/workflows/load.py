@@ -32,7 +32,7 @@ def init_load_wf(*, name: str = 'load_wf') -> Workflow:
     Inputs
     ------
     mask
-        Lesion mask of 0 and 1, on any grid.
+        Lesion mask of 0 and 1, or graded, on any grid.
     regions
         Voxels of the atlas in the space of the mask, from :class:`lacuna.interfaces.images.PrepareRegions`.
 

@@ -37,17 +37,25 @@ def endpoints(atlas: str, engine: str, assignment: str = 'radial') -> str:
     )
 
 
-def selection(engine: str) -> str:
+def selection(engine: str, *, graded: bool = False) -> str:
     """Of the streamlines that a lesion cuts."""
     if engine == 'mrtrix':
-        return (
+        found = (
             'Streamlines with a vertex inside the lesion mask, on its own grid, were selected (`tckedit`), and those '
             'that visit each voxel were counted (`tckmap`). '
         )
-    return (
-        'Streamlines with a vertex inside the lesion mask, on its own grid, were selected from an index of the '
-        'tractogram, and those that visit each voxel were counted. '
-    )
+    else:
+        found = (
+            'Streamlines with a vertex inside the lesion mask, on its own grid, were selected from an index of the '
+            'tractogram, and those that visit each voxel were counted. '
+        )
+    if graded:
+        how = '`tcksample -stat_tck max`' if engine == 'mrtrix' else 'as `tcksample -stat_tck max`'
+        found += (
+            'Of graded masks, each of them counts as much as the greatest value of the mask along its vertices '
+            f'({how}), which is the mean over all thresholds of the mask. '
+        )
+    return found
 
 
 def ratio() -> str:
@@ -156,6 +164,7 @@ def methods_text(
     edge_measure: str = 'count',
     weights: str | None = None,
     limits: tuple[float | None, float | None] = (None, None),
+    graded: bool = False,
     null_lesions: int = 0,
     null_within: str = 'brain',
 ) -> str:
@@ -184,6 +193,8 @@ def methods_text(
         Name of the file of the weights.
     limits : tuple of float
         Shortest and longest length of a streamline, mm.
+    graded : bool
+        Whether masks may be graded.
     null_lesions, null_within
         See :class:`lacuna.execution.config.RunConfig`.
     """
@@ -196,7 +207,7 @@ def methods_text(
         sentences.append(full_density(space, resolution, engine))
     sentences += [endpoints(str(each.atlas), engine, assignment) for each in joined]
     sentences += [bundle_set()] if 'bundles' in kinds else []
-    sentences += [selection(engine), ratio()]
+    sentences += [selection(engine, graded=graded), ratio()]
     sentences += [bundles()] if 'bundles' in kinds else []
     sentences += [connectivity()] if joined else []
     sentences.append(

@@ -64,7 +64,7 @@ def init_null_wf(
     Inputs
     ------
     mask
-        Lesion mask of 0 and 1, on any grid of the space.
+        Lesion mask of 0 and 1, or graded, on any grid of the space.
     index
         Index of the tractogram, of :func:`lacuna.workflows.connectome.init_connectome_wf`.
     weighting

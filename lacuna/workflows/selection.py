@@ -7,8 +7,8 @@ from nipype.pipeline import engine as pe
 from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.interfaces.index import QueryIndex
-from lacuna.interfaces.mrtrix import SelectStreamlines, TCKMap
-from lacuna.interfaces.streamlines import SampleStreamlines, WriteWeights
+from lacuna.interfaces.mrtrix import SelectStreamlines, TCKMap, TCKSample
+from lacuna.interfaces.streamlines import GradeStreamlines, SampleStreamlines, WriteWeights
 from lacuna.workflows import methods
 from lacuna.workflows.resources import SMALL
 
@@ -21,6 +21,7 @@ def init_selection_wf(
     engine: str = 'index',
     density: bool = True,
     weighted: bool = False,
+    graded: bool = False,
     most_sampled: int = 0,
     tck_upsample: int | None = None,
     omp_nthreads: int = 1,
@@ -49,6 +50,8 @@ def init_selection_wf(
         Whether to compute the density.
     weighted : bool
         With the engine ``mrtrix``: whether streamlines count differently.
+    graded : bool
+        With the engine ``mrtrix``: whether the mask may be graded.
     most_sampled : int
         Streamlines of the sample; 0 for none.
     tck_upsample : int, optional
@@ -62,7 +65,9 @@ def init_selection_wf(
     Inputs
     ------
     mask
-        Lesion mask of 0 and 1, on any grid of the tractogram's space.
+        Lesion mask of 0 and 1, or graded, on any grid of the tractogram's space.
+    inside
+        Where it is above 0; with the engine ``mrtrix``, if it may be graded.
     tracks
         Tractogram (``.tck``).
     full_tdi
@@ -77,7 +82,8 @@ def init_selection_wf(
     Outputs
     -------
     selected
-        Numbers of the streamlines in the tractogram, from 0 (``.npy``, or text).
+        Numbers of the streamlines in the tractogram, from 0 (``.npy``, or text); if the mask is graded, with how strongly
+        it cuts each (``.npz``).
     count
         Their number.
     lesion_tdi
@@ -86,9 +92,11 @@ def init_selection_wf(
         Some of them (``.tck``), evenly over their order; if `most_sampled`.
     """
     workflow = Workflow(name=name)
-    workflow.__desc__ = methods.selection(engine)
+    workflow.__desc__ = methods.selection(engine, graded=graded)
     inputnode = pe.Node(
-        niu.IdentityInterface(fields=['mask', 'tracks', 'full_tdi', 'weighting', *ENGINE_FIELDS[engine]]),
+        niu.IdentityInterface(
+            fields=['mask', 'inside', 'tracks', 'full_tdi', 'weighting', *ENGINE_FIELDS[engine]]
+        ),
         name='inputnode',
     )
     outputnode = pe.Node(
@@ -120,18 +128,33 @@ def init_selection_wf(
         mem_gb=mem_gb,
     )
     workflow.connect([
-        (inputnode, select, [('mask', 'include'), ('tracks', 'in_tracks'), ('numbers', 'in_weights')]),
-        (select, outputnode, [('count', 'count'), ('out_weights', 'selected')]),
+        (inputnode, select, [('inside' if graded else 'mask', 'include'), ('tracks', 'in_tracks'), ('numbers', 'in_weights')]),
+        (select, outputnode, [('count', 'count')]),
     ])  # fmt: skip
+    chosen = select, 'out_weights'
+    if graded:
+        sample_mask = pe.Node(
+            TCKSample(statistic='max', nearest=True), name='sample_mask', n_procs=omp_nthreads, mem_gb=mem_gb
+        )
+        grade = pe.Node(GradeStreamlines(), name='grade', mem_gb=SMALL)
+        workflow.connect([
+            (inputnode, sample_mask, [('mask', 'in_file')]),
+            (select, sample_mask, [('out_tracks', 'in_tracks')]),
+            (select, grade, [('out_weights', 'selected')]),
+            (sample_mask, grade, [('out_file', 'samples')]),
+        ])  # fmt: skip
+        chosen = grade, 'selected'
+    workflow.connect([(chosen[0], outputnode, [(chosen[1], 'selected')])])
     if density:
         # with more threads, tckmap adds weights in another order at each run
+        weighted = weighted or graded
         threads = 1 if weighted else omp_nthreads
         lesion_map = pe.Node(TCKMap(), name='lesion_map', n_procs=threads, mem_gb=mem_gb)
         if weighted:
             weigh = pe.Node(WriteWeights(), name='weigh', mem_gb=SMALL)
             workflow.connect([
                 (inputnode, weigh, [('weighting', 'weighting')]),
-                (select, weigh, [('out_weights', 'selected')]),
+                (chosen[0], weigh, [(chosen[1], 'selected')]),
                 (weigh, lesion_map, [('out_file', 'in_weights')]),
             ])  # fmt: skip
         if tck_upsample is not None:

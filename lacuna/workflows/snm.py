@@ -10,6 +10,7 @@ from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
+from lacuna.images.mask_values import GRADED, check_grading, grading
 from lacuna.images.masks import KnownMask
 from lacuna.interfaces.images import DisconnectionMap, PrepareMask, SummaryStatistics
 from lacuna.streamlines.endpoints import EDGE_MEASURES
@@ -36,6 +37,8 @@ def init_snm_wf(
     weighted: bool = False,
     tck_upsample: int | None = None,
     binarize: float | None = None,
+    graded_masks: str = GRADED[0],
+    mask_scale: float = 1.0,
     packed: KnownMask | None = None,
     warnings: Sequence[str] = (),
     omp_nthreads: int = 1,
@@ -82,6 +85,11 @@ def init_snm_wf(
         the factor it was built with.)
     binarize : float, optional
         Values of the mask above this are lesion; by default, the mask has to be 0 and 1.
+    graded_masks : str
+        What to do with values between 0 and 1. ``error``: refuse the mask; ``max``: it cuts a streamline by the greatest
+        value along its vertices.
+    mask_scale : float
+        What values of a graded mask are divided by.
     packed : lacuna.images.masks.PackedMask or lacuna.images.masks.UnreadMask, optional
         The mask, if it was already read: its file is not opened again.
     warnings : sequence of str
@@ -100,7 +108,7 @@ def init_snm_wf(
     Inputs
     ------
     mask
-        Binary lesion mask on any grid of the tractogram's space.
+        Lesion mask on any grid of the tractogram's space.
     tracks
         Tractogram (``.tck``).
     full_tdi
@@ -124,9 +132,10 @@ def init_snm_wf(
     Outputs
     -------
     mask
-        The mask as 0 and 1, on its own grid.
+        The mask on its own grid: 0 and 1, or from 0 to 1 (float32) if it is graded.
     selected
-        Numbers of the streamlines with a vertex in the mask (``.npy``, or text).
+        Numbers of the streamlines with a vertex in the mask (``.npy``, or text); if it is graded, with how strongly it cuts
+        each (``.npz``).
     lesion_tdi
         Their density.
     disconnection_map
@@ -142,6 +151,7 @@ def init_snm_wf(
     bundle_disconnection_<name>, sample_bundles_<name>
         The outputs of :func:`lacuna.workflows.bundles.init_bundles_wf`.
     """
+    check_grading(graded_masks, mask_scale, binarize)
     for names in (atlases, load, bundles):
         check_atlas_names(names)
     workflow = Workflow(name=name)
@@ -172,6 +182,8 @@ def init_snm_wf(
     prepare = pe.Node(PrepareMask(), name='prepare', mem_gb=SMALL)
     if binarize is not None:
         prepare.inputs.binarize = binarize
+    if (scale := grading(graded_masks, mask_scale)) is not None:
+        prepare.inputs.mask_scale = scale
     if packed is not None:
         prepare.inputs.packed = packed
     workflow.connect([
@@ -191,6 +203,7 @@ def init_snm_wf(
         engine=engine,
         density=density,
         weighted=weighted,
+        graded=scale is not None,
         most_sampled=most_sampled,
         tck_upsample=tck_upsample,
         omp_nthreads=omp_nthreads,
@@ -198,7 +211,7 @@ def init_snm_wf(
     )
     workflow.connect([
         (inputnode, selection, [(field, f'inputnode.{field}') for field in ('tracks', 'full_tdi', 'weighting', *own)]),
-        (prepare, selection, [('out_file', 'inputnode.mask')]),
+        (prepare, selection, [('out_file', 'inputnode.mask'), ('inside', 'inputnode.inside')]),
         (selection, outputnode, [(f'outputnode.{field}', field) for field in ('selected', 'lesion_tdi', 'sample')]),
     ])  # fmt: skip
     for part in parts:
@@ -253,7 +266,7 @@ def init_density_wf(*, warnings: Sequence[str] = (), name: str = 'density_wf') -
     Inputs
     ------
     mask
-        The mask as 0 and 1.
+        The mask, as it was prepared.
     lesion_tdi
         Density of the streamlines that it cuts.
     streamlines_disconnected

@@ -30,16 +30,20 @@ def nearest(points, affine, shape) -> np.ndarray:
 
 def crossing(streamlines, mask, affine) -> np.ndarray:
     """Streamlines with a vertex in the mask, by the rule of ``tckedit -include``."""
-    image = nib.as_closest_canonical(nib.Nifti1Image(np.asarray(mask, np.uint8), affine))
+    return np.flatnonzero(greatest(streamlines, mask, affine)).astype(np.uint32)
+
+
+def greatest(streamlines, values, affine) -> np.ndarray:
+    """Greatest value of a mask at the vertices of each streamline, in the voxels that ``tckedit -include`` finds."""
+    image = nib.as_closest_canonical(nib.Nifti1Image(np.asarray(values, np.float32), affine))
     data = np.asanyarray(image.dataobj)
     first = np.maximum(np.argwhere(data).min(axis=0) - 1, 0)  # tckedit crops the mask before it looks
     data = data[tuple(slice(start, None) for start in first)]
-    found = []
+    found = np.zeros(len(streamlines), np.float32)
     for number, points in enumerate(streamlines):
         voxels = nearest(points, image.affine @ translation(first), data.shape)
-        if any(data[tuple(voxel)] for voxel in voxels if voxel[0] >= 0):
-            found.append(number)
-    return np.array(found, np.uint32)
+        found[number] = max((data[tuple(voxel)] for voxel in voxels if voxel[0] >= 0), default=0)
+    return found
 
 
 def upsampled(points, ratio) -> np.ndarray:

@@ -218,3 +218,66 @@ def test_a_mask_is_packed_and_unpacked():
         mask = PackedMask.of(Mask(data, AFFINE, 'abc')).unpack()
         assert (mask.data == data).all()
         assert (mask.image().get_fdata() == data).all()
+
+
+def test_graded(tmp_path):
+    """From 0 to 1 after scaling; the checksum covers the values; what is binary stays so."""
+    data = np.zeros((4, 5, 6), np.float32)
+    data[1, 1:4, 2] = 0.25, 0.5, 1
+    path = write_mask(tmp_path / 'm.nii', data, AFFINE, 'float32')
+    mask = read_mask(path, mask_scale=1)
+    assert mask.data.sum() == 3
+    assert mask.values.tolist() == [[[0.25], [0.5], [1]]]
+    np.testing.assert_array_equal(mask.image().dataobj, data)
+    np.testing.assert_array_equal(mask.part_image().dataobj, mask.values)
+    unpacked = PackedMask.of(mask).unpack()
+    np.testing.assert_array_equal(unpacked.values, mask.values)
+    assert (unpacked.data == mask.data).all()
+    percent = read_mask(write_mask(tmp_path / 'pct.nii', 100 * data, AFFINE, 'uint8'), mask_scale=100)
+    assert percent.sha256 == mask.sha256
+    data[1, 1, 2] = 0.3
+    other = read_mask(write_mask(tmp_path / 'other.nii', data, AFFINE, 'float32'), mask_scale=1)
+    assert other.sha256 != mask.sha256
+    assert (other.data == mask.data).all()
+    plain = read_mask(write_mask(tmp_path / 'plain.nii', data > 0, AFFINE))
+    assert plain.sha256 != mask.sha256
+    for scaled in (data > 0, (data > 0) * 0.9995, (data > 0) * 255):
+        scale = 255 if scaled.max() > 1 else 1
+        same = read_mask(write_mask(tmp_path / 'same.nii', scaled, AFFINE, 'float32'), mask_scale=scale)
+        assert same.sha256 == plain.sha256
+        assert same.values is None
+
+
+@pytest.mark.parametrize(
+    ('name', 'data', 'scale', 'says'),
+    [
+        ('m.nii', block() * 0.3, None, '--graded-masks max'),
+        ('m.nii', block() * 30.5, 1, '--mask-scale'),
+        ('m.nii', block() * 300, 255, r'up to 1.17647 after division by 255.*--mask-scale'),
+        ('m.nii', block() * -0.3, 1, 'negative'),
+        ('m.nii', block() * 2, 2.5, 'labels .whole numbers up to 2'),
+        ('sub-01_dseg.nii', block() * 0.3, 1, 'labels .*_dseg'),
+    ],
+)
+def test_no_graded_mask(tmp_path, name, data, scale, says):
+    path = write_mask(tmp_path / name, data, AFFINE, 'float32')
+    with pytest.raises(MaskError, match=says) as caught:
+        read_mask(path, mask_scale=scale)
+    assert str(caught.value).startswith(f'{path}: ')
+
+
+def test_a_label_image_by_its_header(tmp_path):
+    image = nb.load(write_mask(tmp_path / 'm.nii', block() * 0.3, AFFINE, 'float32'))
+    image.header.set_intent('label')
+    nb.save(image, tmp_path / 'labels.nii')
+    with pytest.raises(MaskError, match='labels'):
+        read_mask(tmp_path / 'labels.nii', mask_scale=1)
+
+
+def test_noise_around_a_graded_mask(tmp_path):
+    """What resampling leaves: values just below 0 and above 1."""
+    data = np.zeros((4, 5, 6))
+    data[1, :, 2] = -1e-6, 0.5, 1 + 1e-7, 1e-9, 1e-60
+    mask = read_mask(write_mask(tmp_path / 'm.nii', data, AFFINE, 'float64'), mask_scale=1)
+    np.testing.assert_array_equal(mask.values.ravel(), np.float32([0.5, 1, 1e-9]))
+    assert 'read as 0' in mask.notes[0]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lacuna.images.overlap import covered_share, covered_voxels
+from lacuna.images.overlap import covered_share, covered_values, covered_voxels
 
 SHAPE = (9, 8, 7)
 
@@ -22,6 +22,7 @@ def random_affine(rng, reach, turned=False):
 def test_at_the_centres(seed, turned):
     rng = np.random.default_rng(seed)
     mask, own, grid = rng.random((6, 7, 8)) < 0.4, random_affine(rng, 3), random_affine(rng, 6, turned)
+    graded = np.where(mask, rng.random(mask.shape), 0)
     at = np.indices(SHAPE).reshape(3, -1)
     world = grid[:3, :3] @ at + grid[:3, 3:]
     at = np.floor(np.linalg.inv(own[:3, :3]) @ (world - own[:3, 3:]) + 0.5).astype(int)
@@ -29,6 +30,10 @@ def test_at_the_centres(seed, turned):
     hit = np.zeros(at.shape[1], bool)
     hit[inside] = mask[tuple(at[:, inside])]
     np.testing.assert_array_equal(covered_voxels(mask, own, SHAPE, grid), np.flatnonzero(hit))
+    at = at[:, hit]
+    voxels, values = covered_values(graded, own, SHAPE, grid)
+    np.testing.assert_array_equal(voxels, np.flatnonzero(hit))
+    np.testing.assert_array_equal(values, graded[tuple(at)])
 
 
 @pytest.mark.parametrize('seed', range(8))
@@ -51,6 +56,25 @@ def test_by_volume(seed):
     found[voxels] = share
     np.testing.assert_allclose(found.reshape(SHAPE), wanted, atol=2e-5)
     assert (np.diff(voxels) > 0).all()
+
+
+@pytest.mark.parametrize('turned', [False, True])
+def test_a_graded_mask_is_the_mean_over_thresholds(turned):
+    rng = np.random.default_rng(9)
+    graded, own, grid = (
+        rng.integers(0, 5, (6, 7, 8)) / 4,
+        random_affine(rng, 3),
+        random_affine(rng, 2, turned),
+    )
+    expected = np.zeros(SHAPE)
+    for threshold in range(4):
+        voxels, share = covered_share(graded > threshold / 4, own, SHAPE, grid)
+        expected.reshape(-1)[voxels] += share / 4
+    found = np.zeros(SHAPE)
+    voxels, share = covered_share(graded, own, SHAPE, grid)
+    found.reshape(-1)[voxels] = share
+    assert len(np.unique(share)) > 10
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_turned_by_volume():

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from pathlib import Path
 
 import nibabel as nb
 import numpy as np
@@ -10,12 +11,19 @@ from nipype.interfaces.base import CommandLine
 from nipype.pipeline.engine import Node
 
 from lacuna.interfaces import mrtrix
-from lacuna.streamlines.files.tck import scan
+from lacuna.streamlines.files.tck import scan, write_tck
 from lacuna.testing import TRAIT_METADATA
 
 pytestmark = pytest.mark.mrtrix
 
-COMMANDS = (mrtrix.TCKEdit, mrtrix.TCKMap, mrtrix.TCK2Connectome, mrtrix.TCKInfo, mrtrix.TCKStats)
+COMMANDS = (
+    mrtrix.TCKEdit,
+    mrtrix.TCKMap,
+    mrtrix.TCK2Connectome,
+    mrtrix.TCKInfo,
+    mrtrix.TCKSample,
+    mrtrix.TCKStats,
+)
 
 
 def run(interface, folder, **options):
@@ -51,6 +59,17 @@ def test_weights_follow_the_selection(toy, tmp_path):
     )
     # z = 0, 4, 8 and long, short alternate: of six in a row the first and the third are cut
     assert np.loadtxt(edit.out_weights).tolist() == [6 * y + z for y in range(5) for z in (0, 2)]
+
+
+def test_sample(toy, tmp_path):
+    """The greatest value of the nearest voxels; none for no streamlines, with which ``tcksample`` crashes."""
+    sample = mrtrix.TCKSample(in_file=str(toy.mask), statistic='max', nearest=True)
+    sample.inputs.in_tracks = str(toy.tracks)
+    found = np.loadtxt(run(sample, tmp_path / 'all').out_file)
+    assert np.flatnonzero(found).tolist() == [6 * y + z for y in range(5) for z in (0, 2)]
+    write_tck(tmp_path / 'none.tck', [])
+    sample = mrtrix.TCKSample(in_file=str(toy.mask), in_tracks=str(tmp_path / 'none.tck'), statistic='max')
+    assert Path(run(sample, tmp_path / 'none').out_file).read_text() == ''
 
 
 def test_info_and_stats(toy, tmp_path):

@@ -55,8 +55,10 @@ def found(tractogram, toy):
 def test_a_body_that_moves_is_a_mask_that_is_laid_anew(tractogram):
     """Everywhere, also at the end of the lattice: the streamlines are those of a query with the mask itself."""
     rng = np.random.default_rng(18)
-    body, among = Body(rng.random((9, 14, 21)) < 0.3, np.zeros(3, int)), turns(np.eye(4), mirrors=True)
-    index, moved = tractogram.index(), MovableBody(body, among)
+    filled, among = rng.random((9, 14, 21)) < 0.3, turns(np.eye(4), mirrors=True)
+    body = Body(filled, np.zeros(3, int))
+    graded = Body(np.where(filled, rng.random(filled.shape), 0).astype(np.float32), body.first)
+    index, moved, moved_graded = tractogram.index(), MovableBody(body, among), MovableBody(graded, among)
     counts = []
     for number in rng.integers(0, len(among), 60):
         first = rng.integers(-24, 12, 3)
@@ -65,6 +67,10 @@ def test_a_body_that_moves_is_a_mask_that_is_laid_anew(tractogram):
         affine = np.eye(4)
         affine[:3, 3] = first - 1
         np.testing.assert_array_equal(found, index.select(voxels, affine))
+        np.testing.assert_array_equal(
+            index.grades_on_lattice(moved_graded.at(number, first)),
+            index.grades(np.pad(graded.turned(among[number]), 1), affine),
+        )
         counts.append(len(found))
     assert min(counts) == 0
     assert max(counts) > 5
@@ -75,9 +81,9 @@ def test_counts_are_those_of_each_null_lesion(tractogram, toy, found):
     """Bundles, maps and totals, from selections one by one."""
     lesion, lesions = tractogram.disconnect(toy.mask), found.lesions
     body, among = Body.of(np.asanyarray(lesion.mask.dataobj), lesion.mask.affine), turns(np.eye(4))
-    ids = [lesions.cut(tractogram.index(), i) for i in range(60)]
+    ids = [lesions.cut(tractogram.index(), i)[0] for i in range(60)]
     assert len(lesions) == found.n == 60
-    assert (lesions.own(tractogram.index()) == lesion.streamlines).all()
+    assert (lesions.own(tractogram.index())[0] == lesion.streamlines).all()
     maps = np.array([tractogram.index().density(each) for each in ids]).astype(float)
     full = tractogram.index().total_density
     own = np.asanyarray(lesion.density.dataobj)
@@ -222,7 +228,7 @@ def test_a_mask_of_2_mm(tractogram, tmp_path):
         lesions.facts['lesion_volume_mm3'] == lesion.summary['mask_volume_mm3'] == lesions.body.voxels.sum()
     )
     assert lesions.facts['lesion_shape_exact'] is False
-    own, cut = set(lesions.own(tractogram.index()).tolist()), set(lesion.streamlines.tolist())
+    own, cut = set(lesions.own(tractogram.index())[0].tolist()), set(lesion.streamlines.tolist())
     assert len(own & cut) > 0.8 * len(own | cut)
 
 

@@ -78,6 +78,8 @@ def run_mask_by_graph(job: MaskJob, inputs: SpaceInputs) -> None:
         engine='mrtrix',
         tck_upsample=inputs.tck_upsample,
         binarize=inputs.binarize,
+        graded_masks=inputs.graded_masks,
+        mask_scale=inputs.mask_scale,
         networks=dict(inputs.networks),
         spared_threshold=inputs.spared_threshold,
         edge_measure=inputs.edge_measure,

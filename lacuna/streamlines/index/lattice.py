@@ -55,7 +55,7 @@ class Rows:
 
 
 @numba.njit(cache=True, nogil=True)
-def mark_rows(box, blocks, data, keys, wanted, marks):  # type: ignore[no-untyped-def]
+def mark_rows(box, blocks, data, keys, wanted, grades, marks):  # type: ignore[no-untyped-def]
     """Mark the streamlines of a segment with a vertex in the wanted voxels; return False if the rows are invalid.
 
     Parameters
@@ -68,8 +68,10 @@ def mark_rows(box, blocks, data, keys, wanted, marks):  # type: ignore[no-untype
         (n,) int64, blocks of the whole lattice, ``(x * SIZE + y) * LAYERS + layer``.
     wanted : numpy.ndarray
         (n,) uint16, the wanted voxels of each block, lowest bit first.
+    grades : numpy.ndarray or None
+        (n, DEPTH) float32, the value of each voxel of each block; None: 1 for all that are wanted.
     marks : numpy.ndarray
-        (streamlines,) uint8, set to 1 in place.
+        (streamlines,) uint8, set to 1 in place; with `grades` float32, raised to the greatest value.
     """
     for b in range(len(keys)):
         key = keys[b]
@@ -83,6 +85,7 @@ def mark_rows(box, blocks, data, keys, wanted, marks):  # type: ignore[no-untype
         if end > len(data):
             return False
         left = wanted[b]
+        z = 0
         while left and at < end:
             value = np.int64(data[at])
             at += 1
@@ -107,7 +110,11 @@ def mark_rows(box, blocks, data, keys, wanted, marks):  # type: ignore[no-untype
                     streamline += value + 1
                     if streamline >= len(marks):
                         return False
-                    marks[streamline] = 1
+                    if grades is None:  # settled when compiled
+                        marks[streamline] = 1
+                    elif grades[b, z] > marks[streamline]:
+                        marks[streamline] = grades[b, z]
             at = stop
             left >>= 1
+            z += 1
     return True

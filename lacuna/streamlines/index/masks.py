@@ -25,10 +25,13 @@ class Wanted:
         (n,) int64, blocks: ``(x * SIZE + y) * LAYERS + layer``.
     voxels : numpy.ndarray
         (n,) uint16, the wanted voxels of each block, lowest bit first.
+    grades : numpy.ndarray or None
+        (n, DEPTH) float32, the value of a graded mask in each voxel of each block.
     """
 
     keys: np.ndarray
     voxels: np.ndarray
+    grades: np.ndarray | None = None
 
     @classmethod
     def of(cls, blocks: np.ndarray) -> Wanted:
@@ -44,7 +47,7 @@ class MaskOnLattice:
     Attributes
     ----------
     flat : numpy.ndarray
-        uint8, the mask in memory order.
+        The mask in memory order: uint8, or float32 if it is graded.
     lookup : VoxelLookup
         Lookup for the box of the mask, as ``tckedit`` crops it.
     certain : Wanted
@@ -59,15 +62,18 @@ class MaskOnLattice:
     possible: Wanted | None
 
 
-def mask_on_lattice(mask: np.ndarray, affine: np.ndarray) -> MaskOnLattice:
+def mask_on_lattice(mask: np.ndarray, affine: np.ndarray, *, graded: bool = False) -> MaskOnLattice:
     """Prepare a mask for a selection.
 
     Parameters
     ----------
     mask : numpy.ndarray
-        (i, j, k) bool.
+        (i, j, k) bool, or float if it is graded.
     affine : numpy.ndarray
         (4, 4), from voxel indices of the mask to world mm; for a NIfTI file see `lacuna.images.nifti.nifti_affine`.
+    graded : bool
+        Whether the values of the mask count, and not only which voxels are not 0. Where it does not lie on the
+        lattice, nothing is certain.
 
     Raises
     ------
@@ -80,13 +86,13 @@ def mask_on_lattice(mask: np.ndarray, affine: np.ndarray) -> MaskOnLattice:
     if mask.ndim != 3:
         message = f'a mask has three dimensions, but this one has {mask.ndim}'
         raise MaskError(message)
-    mask = mask.astype(bool, copy=False)
+    mask = mask.astype(np.float32 if graded else bool, copy=False)
     if not (mask.flags.c_contiguous or mask.flags.f_contiguous):
         mask = np.ascontiguousarray(mask)
     whole = voxel_lookup(affine, mask.shape, order='C' if mask.flags.c_contiguous else 'F')
-    flat = mask.ravel(order='K').view(np.uint8)
-    stored = _in_ras(flat.view(bool), whole)
-    box = voxel_box(stored)
+    flat = mask.ravel(order='K')
+    flat, filled = (flat, flat != 0) if graded else (flat.view(np.uint8), flat)
+    box = voxel_box(_in_ras(filled, whole))
     low, high = np.array([[part.start, part.stop - 1] for part in box]).T
     if (high < low).any():
         message = 'the mask has no voxel'
@@ -94,12 +100,14 @@ def mask_on_lattice(mask: np.ndarray, affine: np.ndarray) -> MaskOnLattice:
     lookup = cropped(whole, low, high)
     shift = _lattice_shift(lookup)
     if shift is not None and (low > 0).all():
-        return MaskOnLattice(flat, lookup, _wanted(stored[box], shift + 1), None)
+        return MaskOnLattice(flat, lookup, _wanted(_in_ras(flat, whole)[box], shift + 1), None)
     table = np.zeros(tuple(lookup.shape + 1), np.int32)
-    table[1:, 1:, 1:] = _in_ras(flat, lookup)
+    table[1:, 1:, 1:] = _in_ras(filled, lookup)
     for axis in range(3):
         np.cumsum(table, axis=axis, out=table)
     certain, possible = _classify(table, lookup)
+    if graded:
+        certain = np.zeros_like(certain)
     return MaskOnLattice(flat, lookup, Wanted.of(certain), Wanted.of(possible))
 
 
@@ -114,17 +122,19 @@ def _lattice_shift(lookup: VoxelLookup) -> np.ndarray | None:
 
 
 def _wanted(voxels: np.ndarray, first: np.ndarray) -> Wanted:
-    """The blocks of voxels, (x, y, z) bool, the first of which is at an index of the lattice."""
+    """The blocks of voxels, (x, y, z) uint8 or float32, the first of which is at an index of the lattice."""
     inside = tuple(slice(max(0, -at), max(0, SIZE - at)) for at in first.tolist())
     voxels, first = voxels[inside], np.maximum(first, 0)
     layer, depth = divmod(int(first[2]), DEPTH)
     size = -(-(depth + voxels.shape[2]) // DEPTH) * DEPTH
-    columns = np.zeros((*voxels.shape[:2], size), bool)
+    columns = np.zeros((*voxels.shape[:2], size), voxels.dtype)
     columns[:, :, depth : depth + voxels.shape[2]] = voxels
-    blocks = np.packbits(columns, axis=2, bitorder='little').view('<u2')
+    blocks = np.packbits(columns != 0, axis=2, bitorder='little').view('<u2')
     x, y, z = np.nonzero(blocks)
     keys = ((x + first[0]) * SIZE + y + first[1]) * LAYERS + z + layer
-    return Wanted(keys, blocks[x, y, z].astype(np.uint16))
+    graded = columns.dtype.kind == 'f'
+    grades = columns.reshape(*blocks.shape, DEPTH)[x, y, z] if graded else None
+    return Wanted(keys, blocks[x, y, z].astype(np.uint16), grades)
 
 
 def _in_ras(flat: np.ndarray, lookup: VoxelLookup) -> np.ndarray:
@@ -200,9 +210,7 @@ def _classify_box(table, linear, half, size, low, high, certain, possible):  # t
 def mark_loose(
     ids: np.ndarray, points: np.ndarray, lookup: VoxelLookup, flat: np.ndarray, marks: np.ndarray
 ) -> None:
-    """Mark the streamlines `ids` whose vertex ``points[n]`` lies in the mask."""
+    """Mark the streamlines `ids` whose vertex ``points[n]`` lies in the mask, with the greatest value of the mask."""
     voxels = flat_voxels(lookup, points)
-    hit = voxels >= 0
-    hit[hit] = flat[voxels[hit]] != 0
-    found = ids[hit]
-    marks[found[found < len(marks)]] = 1
+    hit = (voxels >= 0) & (ids < len(marks))
+    np.maximum.at(marks, ids[hit], flat[voxels[hit]])

@@ -9,7 +9,7 @@ import numba
 import numpy as np
 
 from lacuna.images.placements import Body
-from lacuna.streamlines.index.lattice import LOW, SIZE
+from lacuna.streamlines.index.lattice import DEPTH, LOW, SIZE
 from lacuna.streamlines.index.masks import MaskOnLattice, Wanted
 from lacuna.streamlines.index.voxels import voxel_lookup
 
@@ -30,24 +30,31 @@ class MovableBody:
 
     def at(self, turn: int, first: np.ndarray) -> MaskOnLattice:
         """Return the mask that `mask_on_lattice` would make of the body, turned, with its first voxel at a place (mm)."""
-        flat, shape, voxels = self._turned(turn)
+        flat, shape, voxels, values = self._turned(turn)
         affine = np.eye(4)
         affine[:3, 3] = first - 1  # of the margin
         keys, wanted = np.empty(len(voxels), np.int64), np.empty(len(voxels), np.uint16)
-        n = _shift(voxels, np.asarray(first, np.int64) - LOW, keys, wanted)
-        return MaskOnLattice(flat, voxel_lookup(affine, shape), Wanted(keys[:n], wanted[:n]), None)
+        grades = None if values is None else np.zeros((len(voxels), DEPTH), np.float32)
+        n = _shift(voxels, values, np.asarray(first, np.int64) - LOW, keys, wanted, grades)
+        blocks = Wanted(keys[:n], wanted[:n], None if grades is None else grades[:n])
+        return MaskOnLattice(flat, voxel_lookup(affine, shape), blocks, None)
 
-    def _turn(self, turn: int) -> tuple[np.ndarray, tuple[int, ...], np.ndarray]:
-        """Its voxels with a margin of one, flat; the shape of that; and their indices, z fastest."""
+    def _turn(self, turn: int) -> tuple[np.ndarray, tuple[int, ...], np.ndarray, np.ndarray | None]:
+        """Its voxels with a margin of one, flat; the shape of that; their indices, z fastest; and values, if it is graded."""
         turned = self._body.turned(self._among[turn])
         voxels = np.argwhere(turned).astype(np.int32)
-        padded = np.pad(turned != 0, 1)
-        return padded.ravel().view(np.uint8), padded.shape, voxels
+        padded = np.pad(turned, 1)
+        if padded.dtype == bool:
+            return padded.ravel().view(np.uint8), padded.shape, voxels, None
+        return padded.ravel().astype(np.float32), padded.shape, voxels, turned[tuple(voxels.T)]
 
 
 @numba.njit(cache=True, nogil=True)
-def _shift(voxels, first, keys, wanted):  # type: ignore[no-untyped-def]
-    """Write the blocks of voxels (x, y, z; z fastest), with an offset, as in `Wanted`; return how many there are."""
+def _shift(voxels, values, first, keys, wanted, grades):  # type: ignore[no-untyped-def]
+    """Write the blocks of voxels (x, y, z; z fastest), with an offset, as in `Wanted`; return how many there are.
+
+    `values` and `grades` are None if the body is not graded.
+    """
     n = 0
     for v in range(len(voxels)):
         x, y, z = voxels[v, 0] + first[0], voxels[v, 1] + first[1], voxels[v, 2] + first[2]
@@ -60,4 +67,6 @@ def _shift(voxels, first, keys, wanted):  # type: ignore[no-untyped-def]
         else:
             keys[n], wanted[n] = key, bit
             n += 1
+        if grades is not None:  # settled when compiled
+            grades[n - 1, z % 16] = values[v]
     return n

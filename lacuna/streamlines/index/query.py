@@ -205,13 +205,48 @@ class Index:
 
     def select_on_lattice(self, mask: MaskOnLattice) -> np.ndarray:
         """Return the streamlines with a vertex in a mask that was prepared, see `select`."""
-        marks = self._marks(mask.certain)
+        return np.flatnonzero(self._values(mask) != 0).astype(np.uint32)
+
+    def grades(self, mask: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the streamlines with a vertex in a graded mask, and the greatest value along the vertices of each.
+
+        Parameters
+        ----------
+        mask : numpy.ndarray
+            (i, j, k) float, 0 or above, on any grid.
+        affine : numpy.ndarray
+            See `select`.
+
+        Returns
+        -------
+        ids : numpy.ndarray
+            (n,) uint32, those that `select` returns for the voxels above 0.
+        grades : numpy.ndarray
+            (n,) float32, above 0.
+
+        Raises
+        ------
+        MaskError, StreamlineIndexError
+            See `select`.
+        """
+        return self.grades_on_lattice(mask_on_lattice(mask, affine, graded=True))
+
+    def grades_on_lattice(self, mask: MaskOnLattice) -> tuple[np.ndarray, np.ndarray]:
+        """Return the streamlines with a vertex in a graded mask that was prepared, and their values, see `grades`."""
+        found = self._values(mask)
+        ids = np.flatnonzero(found != 0)
+        return ids.astype(np.uint32), found[ids]
+
+    def _values(self, mask: MaskOnLattice) -> np.ndarray:
+        """Greatest value of a mask along each streamline, (streamlines,) of the type of its voxels."""
+        marks = self._marks(mask.certain, mask.flat.dtype)
         self._mark_loose(mask, marks)
         if mask.possible is not None:
-            doubtful = self._marks(mask.possible)
-            doubtful[marks.view(bool)] = 0
-            self._decide(np.flatnonzero(doubtful.view(bool)), mask, marks)
-        return np.flatnonzero(marks.view(bool)).astype(np.uint32)
+            doubtful = self._marks(mask.possible, np.dtype(np.uint8)).view(bool)
+            if mask.flat.dtype == np.uint8:  # there is no greater value
+                doubtful &= marks == 0
+            self._decide(np.flatnonzero(doubtful), mask, marks)
+        return marks
 
     def with_threads(self, nprocs: int) -> Index:
         """Return the same index with another number of threads for a query."""
@@ -219,13 +254,15 @@ class Index:
         other.nprocs = max(1, nprocs)
         return other
 
-    def _marks(self, wanted: Wanted) -> np.ndarray:
-        marks = np.zeros(self.streamlines, np.uint8)
+    def _marks(self, wanted: Wanted, kind: np.dtype) -> np.ndarray:
+        marks = np.zeros(self.streamlines, kind)
 
         def run(segment: _SelectionSegment) -> bool:
             part = marks[segment.first : segment.first + segment.count]
             return bool(
-                mark_rows(segment.box, segment.blocks, segment.rows, wanted.keys, wanted.voxels, part)
+                mark_rows(
+                    segment.box, segment.blocks, segment.rows, wanted.keys, wanted.voxels, wanted.grades, part
+                )
             )
 
         if not all(self._each(run, self._selections)):

@@ -25,7 +25,7 @@ def mark_crossing(
     marks: np.ndarray,
     nprocs: int = 1,
 ) -> None:
-    """Mark those of some streamlines that have a vertex in a mask.
+    """Mark those of some streamlines that have a vertex in a mask, with the greatest value of the mask.
 
     Parameters
     ----------
@@ -39,13 +39,13 @@ def mark_crossing(
         (n,) int64, streamlines to test.
     mask : MaskOnLattice
     marks : numpy.ndarray
-        (streamlines,) uint8, set to 1 in place.
+        (streamlines,) of the type of ``mask.flat``, raised in place.
     nprocs : int
         Threads.
     """
     table = _rows(tractogram, first_rows, vertices)
     native = table.dtype == np.dtype('<f4')
-    at = mask.lookup
+    at, top = mask.lookup, mask.flat.max()
 
     def run(ids: np.ndarray) -> None:
         rows, lengths = first_rows[ids], vertices[ids].astype(np.int64)
@@ -55,7 +55,7 @@ def mark_crossing(
             pieces = [table[row : row + length] for row, length in zip(rows, lengths, strict=True)]
             points = np.concatenate(pieces).astype(np.float32)
             rows = np.cumsum(lengths) - lengths
-        _mark(points, ids, rows, lengths, at.to_voxel, at.shape, at.strides, at.start, mask.flat, marks)
+        _mark(points, ids, rows, lengths, at.to_voxel, at.shape, at.strides, at.start, mask.flat, top, marks)
 
     batches = np.array_split(candidates, 1 + len(candidates) // _BATCH)
     with ThreadPoolExecutor(max(1, nprocs)) as pool:
@@ -83,11 +83,14 @@ def _rows(tractogram: Path, first_rows: np.ndarray, vertices: np.ndarray) -> np.
 
 @numba.njit(cache=True, nogil=True)
 def _mark(  # type: ignore[no-untyped-def]
-    points, ids, rows, lengths, to_voxel, shape, strides, start, flat, marks
+    points, ids, rows, lengths, to_voxel, shape, strides, start, flat, top, marks
 ):
     for n in range(len(ids)):
+        most = marks[ids[n]]
         for p in range(rows[n], rows[n] + lengths[n]):
             voxel = flat_voxel(to_voxel, shape, strides, start, points[p, 0], points[p, 1], points[p, 2])
-            if voxel >= 0 and flat[voxel]:
-                marks[ids[n]] = 1
-                break
+            if voxel >= 0 and flat[voxel] > most:
+                most = flat[voxel]
+                if most == top:
+                    break
+        marks[ids[n]] = most

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from helpers.paths import SHARED
 from helpers.streamlines_reference import open_index
+from scipy import ndimage
 
 from lacuna.images.nifti import nifti_affine
 from lacuna.images.spaces import standard_grid
@@ -59,6 +60,18 @@ class Both:
         numbers = ['-tck_weights_in', self.folder / 'numbers.txt', '-tck_weights_out', chosen]
         mrtrix('tckedit', '-include', mask, *numbers, self.tractogram, self.folder / 'chosen.tck')
         return np.array(chosen.read_text().split(), float).astype(int)
+
+    def grades(self, mask: Path) -> np.ndarray:
+        image = nib.load(mask)
+        found = np.zeros(self.any.streamlines, np.float32)
+        ids, grades = self.any.grades(np.asarray(image.dataobj, np.float32), nifti_affine(image.header))
+        found[ids] = grades
+        return found
+
+    def mrtrix_grades(self, mask: Path) -> np.ndarray:
+        out = self.folder / 'grades.txt'
+        mrtrix('tcksample', '-nointerp', '-stat_tck', 'max', self.tractogram, mask, out)
+        return np.nan_to_num(np.loadtxt(out, ndmin=2).astype(np.float32).ravel())
 
     def mrtrix_density(self, resolution: int, tractogram: Path) -> np.ndarray:
         out = self.folder / 'density.nii'
@@ -188,6 +201,40 @@ def test_real_lesions(real, step):
     chosen = lesions(slice(None, None, step))
     assert len(chosen) > 300 // step
     assert sum(real.check(path) > 0 for path in chosen) > 0.9 * len(chosen)
+
+
+def graded_lesions(folder: Path) -> list[Path]:
+    """The probabilistic mask, and binary ones of 1 mm, 2 mm and an oblique grid, smoothed."""
+    shared = SHARED / 'data' / 'lesions'
+    paths = [shared / 'misc' / 'conwhat_test_lesionmask_rs1mm.nii.gz']
+    for name in (
+        'LQT/ExampleLesion2',
+        'LQT/ExampleLesion4',
+        'misc/conwhat_lesion_test_file_from_jhu',
+        'misc/niivue_lesion',
+    ):
+        image = nib.load(shared / f'{name}.nii.gz')
+        values = ndimage.gaussian_filter((np.asarray(image.dataobj) > 0).astype(np.float32), 1.5)
+        paths.append(folder / f'graded{len(paths)}.nii')
+        nib.save(nib.Nifti1Image(values, image.affine), paths[-1])
+    return paths
+
+
+@needs_shared
+@pytest.mark.shared
+@pytest.mark.slow
+def test_graded_lesions(real, tmp_path):
+    """``tcksample`` rounds in double precision: streamlines with a vertex just on a face may have another value."""
+    for path in graded_lesions(tmp_path):
+        found, expected = real.grades(path), real.mrtrix_grades(path)
+        assert (found > 0).sum() > 100
+        other = np.flatnonzero(found != expected)
+        image = nib.load(path)
+        inverse = np.linalg.inv(nifti_affine(image.header))
+        for points in real.any.read(other):
+            at = points.astype(float) @ inverse[:3, :3].T + inverse[:3, 3]
+            assert np.abs(np.abs(at - np.rint(at)) - 0.5).min() < 2e-5
+        assert len(other) <= 2
 
 
 @needs_shared

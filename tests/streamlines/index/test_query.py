@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.streamlines_reference import crossing, open_index, random_walks, visits
+from helpers.streamlines_reference import crossing, greatest, open_index, random_walks, visits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -75,8 +75,10 @@ def make(folder: Path, streamlines, *, grid=GRID, step_size=1.0, **options) -> P
 )
 def test_equals_brute_force(streamlines, name, seed, share, step_size, rows):
     shape, affine, _ = GRIDS[name]
-    mask = np.random.default_rng(seed).random(shape) < share
+    rng = np.random.default_rng(seed)
+    mask = rng.random(shape) < share
     mask[3, 3, 3] = True
+    graded = np.where(mask, rng.random(shape), 0).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(index_build, '_SEGMENT_ROWS', rows)
         tractogram = make(Path(folder), streamlines, step_size=step_size)
@@ -84,6 +86,10 @@ def test_equals_brute_force(streamlines, name, seed, share, step_size, rows):
         wanted = crossing(streamlines, mask, affine)
         np.testing.assert_array_equal(index.select(mask, affine), wanted)
         np.testing.assert_array_equal(index.select(np.asfortranarray(mask), affine), wanted)
+        for each in (graded, np.asfortranarray(graded)):
+            ids, grades = index.grades(each, affine)
+            np.testing.assert_array_equal(ids, wanted)
+            np.testing.assert_array_equal(grades, greatest(streamlines, graded, affine)[wanted])
         expected = visits(streamlines, wanted, GRID.affine, GRID.shape, index.upsample)
         np.testing.assert_array_equal(index.density(wanted), expected)
         whole = visits(streamlines, range(len(streamlines)), GRID.affine, GRID.shape, index.upsample)
@@ -113,6 +119,21 @@ def test_selection_of_smooth_streamlines(walks, built, name):
     for mask in (distance < 5, distance < 2, (distance < 8) & (rng.random(shape) < 0.7)):
         np.testing.assert_array_equal(index.select(mask, affine), crossing(walks, mask, affine))
         assert (mask_on_lattice(mask, affine).possible is None) == simple
+
+
+@pytest.mark.parametrize('name', GRIDS)
+def test_a_grade_is_the_mean_over_all_thresholds(built, name):
+    shape, affine, _ = GRIDS[name]
+    index = open_index(built.parent / 'index', GRID, tractogram=built, nprocs=2)
+    values = np.random.default_rng(2).integers(-80, 9, shape).clip(0) * np.float32(1 / 8)
+    binary = np.zeros((8, index.streamlines))
+    for number, row in enumerate(binary):
+        row[index.select(values > number / 8, affine)] = 1
+    ids, grades = index.grades(values, affine)
+    assert len(np.unique(grades)) == 8
+    found = np.zeros(index.streamlines)
+    found[ids] = grades
+    np.testing.assert_array_equal(found, binary.mean(axis=0))
 
 
 def test_density_of_any_selection(walks, built):

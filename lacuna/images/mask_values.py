@@ -1,0 +1,152 @@
+"""What the values of a mask mean: 0 and 1, above a threshold, or by how much a voxel is lesion."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lacuna.errors import InputError, MaskError
+from lacuna.images.brain import Brain, brain
+
+#: values this close to 0 and 1 count as 0 and 1: SPM stores whole numbers with a scaling factor
+_NEARLY = 1e-3
+#: whole numbers up to it are labels, or counts of something: not by how much a voxel is lesion
+_MOST_LABELS = 20
+#: code of NIfTI for an image of labels
+_LABEL_INTENT = 1002
+#: what to do with a graded mask: refuse it; or let it cut a streamline by the greatest value along its vertices
+GRADED = ('error', 'max')
+
+
+def check_threshold(binarize: float | None) -> None:
+    """Refuse a threshold for masks that is not a number.
+
+    Raises
+    ------
+    InputError
+    """
+    if binarize is not None and not math.isfinite(binarize):
+        message = f'--binarize {binarize}: give the number above which values are lesion'
+        raise InputError(message)
+
+
+def check_grading(graded_masks: str, mask_scale: float, binarize: float | None = None) -> None:
+    """Refuse settings for graded masks that contradict each other, or a scale that is no number.
+
+    Raises
+    ------
+    InputError
+    """
+    if graded_masks not in GRADED:
+        message = f'graded_masks is {graded_masks!r}; choose from {", ".join(GRADED)}'
+        raise InputError(message)
+    if graded_masks != GRADED[0] and binarize is not None:
+        message = '--binarize makes masks binary: give it or --graded-masks, not both'
+        raise InputError(message)
+    if not 0 < mask_scale < math.inf:
+        message = f'--mask-scale {mask_scale}: give the value that means all of a voxel, such as 100'
+        raise InputError(message)
+    if graded_masks == GRADED[0] and mask_scale != 1:
+        message = '--mask-scale is for graded masks: add --graded-masks max'
+        raise InputError(message)
+
+
+def grading(graded_masks: str, mask_scale: float) -> float | None:
+    """Return the `mask_scale` with which masks are read (see `read_mask`); None if graded masks are refused."""
+    return None if graded_masks == GRADED[0] else mask_scale
+
+
+def check_finite(path: Path, data: np.ndarray, affine: np.ndarray) -> list[str]:
+    """Refuse values that are not finite, except NaN outside the brain; return a note about these."""
+    if data.dtype.kind != 'f' or np.isfinite(data).all():
+        return []
+    from nibabel.affines import apply_affine
+    from scipy import ndimage
+
+    missing = np.argwhere(np.isnan(data))
+    whole = brain()
+    # NaN may begin at the edge of the brain, which differs between brains
+    core = Brain(ndimage.binary_erosion(whole.data, iterations=2), whole.affine)
+    if np.isinf(data).any() or core.holds(apply_affine(affine, missing)).any():
+        message = (
+            f'{path}: the mask holds values that are not finite (NaN in the brain, or Inf); expected 0 and 1'
+        )
+        raise MaskError(message)
+    return [f'{len(missing)} voxels outside the brain are NaN, read as 0']
+
+
+def _off_binary(data: np.ndarray) -> np.ndarray:
+    """The values that are neither 0 nor 1; NaN is left out."""
+    binary = (data == 0) | (data == 1)
+    if binary.all():
+        return np.empty(0)
+    other = data[~binary]
+    return np.asarray(other[~np.isnan(other)], float)
+
+
+def is_binary(data: np.ndarray) -> bool:
+    other = _off_binary(data)
+    return not other.size or bool(np.minimum(np.abs(other), np.abs(other - 1)).max() <= _NEARLY)
+
+
+def check_binary(path: Path, data: np.ndarray) -> list[str]:
+    """Refuse values that are neither 0 nor 1; return a note about those that nearly are."""
+    other = _off_binary(data)
+    if not other.size:
+        return []
+    if is_binary(data):
+        off = np.minimum(np.abs(other), np.abs(other - 1)).max()
+        return [f'values that differ from 0 and 1 by up to {off:.1g} are read as 0 and 1']
+    values = ', '.join(f'{value:g}' for value in np.unique(other)[:4])
+    message = (
+        f'{path}: the mask is not binary: it holds {values}; make it 0 and 1 (one mask per file), '
+        'or use --binarize T if values above T are lesion, or --graded-masks max if they are by how much'
+    )
+    raise MaskError(message)
+
+
+def graded_values(
+    path: Path, image: Any, stored: np.ndarray, values: np.ndarray, scale: float, notes: list[str]
+) -> np.ndarray:
+    """The values of a graded mask, float32 from 0 to 1; refuse what is none.
+
+    `stored` are those in the file, `values` the same after scaling.
+    """
+    if reason := _label_image(path, image, stored):
+        message = f'{path}: the mask is an image of labels ({reason}), not a graded mask; make one mask of each label'
+        raise MaskError(message)
+    values = np.nan_to_num(values, nan=0.0)
+    low, high = float(values.min(initial=0)), float(values.max(initial=0))
+    if low < -_NEARLY:
+        message = f'{path}: the mask holds negative values (down to {low * scale:g}); a graded mask has none'
+        raise MaskError(message)
+    if high > 1 + _NEARLY:
+        by = f' after division by {scale:g}' if scale != 1 else ''
+        message = (
+            f'{path}: the mask holds values above 1 (up to {high:g}{by}); '
+            'give the value that means all of a voxel with --mask-scale S, such as 100 for percent'
+        )
+        raise MaskError(message)
+    if low < 0:
+        notes.append(f'values down to {low * scale:.1g} are read as 0')
+    return np.clip(values, 0, 1).astype(np.float32)
+
+
+def _label_image(path: Path, image: Any, stored: np.ndarray) -> str | None:
+    """Why an image holds labels, in a few words; None if it does not."""
+    header = getattr(image, 'header', {})
+    if 'intent_code' in header and int(header['intent_code']) == _LABEL_INTENT:
+        return 'its header says so'
+    if path.name.split('.')[0].endswith('_dseg'):
+        return 'its name ends in _dseg'
+    high = float(np.nanmax(stored, initial=0))
+    if 1 < high <= _MOST_LABELS and float(np.nanmin(stored, initial=0)) >= 0 and _is_whole(stored):
+        return f'whole numbers up to {high:g}'
+    return None
+
+
+def _is_whole(data: np.ndarray) -> bool:
+    return data.dtype.kind in 'bui' or bool((np.isnan(data) | (data == np.rint(data))).all())
