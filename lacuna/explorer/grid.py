@@ -49,7 +49,7 @@ class PageGrid:
         """A mask on these voxels (uint8): those whose centre lies in it, or holds it if it is smaller than a voxel."""
         from nibabel.affines import apply_affine
 
-        shown = to_grid(data.view(np.uint8), affine, self.shape, self.affine, 0)
+        shown = to_grid((data > 0).view(np.uint8), affine, self.shape, self.affine, 0)
         if data.any() and not shown.any():
             points = apply_affine(np.linalg.inv(self.affine) @ affine, np.argwhere(data))
             index = np.rint(points).astype(int)
