@@ -74,7 +74,7 @@ def main() -> None:
                 times['lacuna'].append(ours)
                 times['plain'].append(plain)
         reference = np.loadtxt(folder / 'intact.csv', delimiter=',')
-        intact = table.full_matrix - table.lesion_matrix(selected)
+        intact = table.full_matrix - table.matrix(selected)
         equal = np.array_equal(intact[: len(reference), : len(reference)], reference)
     print(
         f'{args.tracks.name}, {len(selected)} streamlines cut, {len(table.names)} parcels, {args.runs} runs in turn'

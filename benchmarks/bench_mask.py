@@ -26,18 +26,19 @@ from lacuna.bids.matrices import connection_file
 from lacuna.bids.outputs import Target
 from lacuna.images.atlases import Atlas, read_parcellation
 from lacuna.images.maps import disconnection_map, lesion_summary
-from lacuna.images.nifti import encoded
+from lacuna.images.nifti import encoded, make
 from lacuna.images.plausibility import inspect_mask
 from lacuna.images.spaces import standard_grid
-from lacuna.streamlines.connections import CutConnections
+from lacuna.streamlines.connections import Connections, CutConnections
 from lacuna.streamlines.disconnection import (
     assign_endpoints,
     density_map,
-    full_density_map,
+    full_density,
     select_streamlines,
 )
 from lacuna.streamlines.index.build import build_index
 from lacuna.streamlines.index.query import Index
+from lacuna.streamlines.weighting import Cut, Weighting
 from lacuna.utils.files import json_bytes
 
 KEYS = (
@@ -58,7 +59,7 @@ class Steps:
         self.seconds[name] += time.process_time() - start
 
 
-def one_mask(path: Path, index: Index, full: Any, table: Any, root: Path, steps: Steps) -> None:
+def one_mask(path: Path, index: Index, full: Any, whole: Connections, root: Path, steps: Steps) -> None:
     """All that a run computes and writes of one mask but the page."""
     step = steps.step
     with step('read, check, pack'):
@@ -69,7 +70,8 @@ def one_mask(path: Path, index: Index, full: Any, table: Any, root: Path, steps:
     with step('select'):
         ids = select_streamlines(index, image)
     with step('density'):
-        density = density_map(index, ids)
+        cut = Cut(ids)
+        density = density_map(index, cut)
     with step('ratio'):
         percent = disconnection_map(density, full)
     with step('summary'):
@@ -80,7 +82,7 @@ def one_mask(path: Path, index: Index, full: Any, table: Any, root: Path, steps:
         outputs: dict[Target, bytes] = {Target('disconnection_map'): encoded(percent)}
     outputs[Target('summary')] = json_bytes(summary)
     with step('matrices and tables'):
-        found = CutConnections(table, ids)
+        found = CutConnections(whole, cut)
         outputs |= {Target(key, ATLAS): connection_file(key, found) for key in KEYS}
     with step('write'):
         metadata = {'Sources': ['a', 'b'], 'Space': SPACE}
@@ -97,14 +99,14 @@ def steps_of(
     part = build_index(tractogram, work / 'index', standard_grid(SPACE, 2), nprocs=2)
     index = Index.open(part, tractogram=tractogram, verify=False)
     atlas = read_parcellation(Atlas('schaefer', folder / f'{name}.nii.gz', tables[0], SPACE, 'given'))
-    table = assign_endpoints(index, atlas.image(), atlas.names, nprocs=2)
-    full = full_density_map(index)
+    whole = Connections(assign_endpoints(index, atlas.image(), atlas.names, nprocs=2))
+    full = make(full_density(index, Weighting()), index.grid.affine)
     best: dict[str, float] = {}
     for number in range(rounds + 1):
         shutil.rmtree(work / 'out', ignore_errors=True)
         steps = Steps()
         for mask in masks:
-            one_mask(mask, index, full, table, work / 'out', steps)
+            one_mask(mask, index, full, whole, work / 'out', steps)
         if number:  # the first one compiles, and warms the page cache
             best = {key: min(value, best.get(key, value)) for key, value in steps.seconds.items()}
     return best

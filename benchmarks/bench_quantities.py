@@ -24,11 +24,14 @@ from lacuna.execution.tasks import Shared, outputs_of
 from lacuna.images.atlases import Atlas, read_parcellation
 from lacuna.images.masks import read_mask
 from lacuna.images.spaces import standard_grid
-from lacuna.streamlines.bundles import BundleSet, Groups
+from lacuna.streamlines.bundles import Bundles, BundleSet, Groups
+from lacuna.streamlines.connections import Connections
 from lacuna.streamlines.disconnection import Disconnection, assign_endpoints
 from lacuna.streamlines.files.bundle_tables import read_bundles
 from lacuna.streamlines.index.build import build_index
 from lacuna.streamlines.index.query import Index
+from lacuna.streamlines.lengths import measure_lengths
+from lacuna.streamlines.weighting import Weighting
 
 BUNDLES = 'bundles'
 PLAIN = [Target(key, ATLAS) for key in (
@@ -55,11 +58,14 @@ def make_shared(tractogram: Path, bundles: Path, shared: Path, work: Path) -> Sh
     index = Index.open(part, tractogram=tractogram, verify=False)
     parcels = read_parcellation(Atlas('schaefer', folder / f'{name}.nii.gz', table, SPACE, 'given'))
     groups = Groups.of(read_bundles(bundles, index.streamlines), index.streamlines)
+    weighting = Weighting(measure_lengths(tractogram))
     return Shared(
         index,
-        {ATLAS: assign_endpoints(index, parcels.image(), parcels.names, nprocs=2)},
+        weighting,
+        index.total_density,
+        {ATLAS: Connections(assign_endpoints(index, parcels.image(), parcels.names, nprocs=2), weighting)},
         {ATLAS: parcels},
-        {BUNDLES: BundleSet.from_index(groups, index)},
+        {BUNDLES: Bundles(BundleSet.from_index(groups, index), weighting)},
         {ATLAS: parcels.networks},
     )
 
@@ -78,15 +84,15 @@ def seconds_of(shared: Shared, masks: list[Path], root: Path) -> dict[str, float
         seconds[name] += time.process_time() - start
 
     for path in masks:
-        found = Disconnection(shared.index, read_mask(path))
+        found = Disconnection(shared.index, read_mask(path), (), shared.weighting)
         timed('as before: map, summary, matrices', found, [*BASIC_TARGETS, *PLAIN], path)
         for name, targets in ADDED.items():
             timed(name, found, targets, path)
         shutil.rmtree(root)
-        again = Disconnection(shared.index, read_mask(path))
+        again = Disconnection(shared.index, read_mask(path), (), shared.weighting)
         timed('as before', again, [*BASIC_TARGETS, *PLAIN], path)
         shutil.rmtree(root)
-        again = Disconnection(shared.index, read_mask(path))
+        again = Disconnection(shared.index, read_mask(path), (), shared.weighting)
         timed('everything', again, [*BASIC_TARGETS, *PLAIN, *added], path)
         shutil.rmtree(root)
     seconds['all of it in one run'] = seconds.pop('everything') - seconds.pop('as before')

@@ -116,6 +116,8 @@ def _print_table(result: RunResult) -> None:
     keys = ('mask_volume_mm3', *((f'{cut}_mean', f'{cut}_sd') if several else (cut,)))
     for mask in result.finished:
         if summary := read_json(mask.outputs[Target('spread_statistics' if several else 'summary')]):
+            if 'weight_disconnected_pct' in summary:
+                summary[cut] = summary['weight_disconnected_pct']
             volume, *percents = (summary.get(key) for key in keys)
             numbers = (volume / 1000 if volume is not None else None, *percents)
             shown = ['n/a' if number is None else f'{number:.2f}' for number in numbers]

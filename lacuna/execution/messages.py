@@ -58,6 +58,22 @@ def passing_to_callers() -> Iterator[None]:
         _LOGGER.setLevel(level)
 
 
+@contextmanager
+def speaking_of(label: str) -> Iterator[None]:
+    """Let messages for people say which of several tractograms they are about."""
+
+    def name(record: logging.LogRecord) -> bool:
+        if isinstance(record.msg, str) and record.msg.startswith('lacuna: '):
+            record.msg = f'lacuna: {label}: {record.msg.removeprefix("lacuna: ")}'
+        return True
+
+    _LOGGER.addFilter(name)
+    try:
+        yield
+    finally:
+        _LOGGER.removeFilter(name)
+
+
 def log_tractogram(tractogram: Tractogram) -> None:
     """What the tractogram holds."""
     info = tractogram.info

@@ -17,7 +17,7 @@ from lacuna.errors import InputError, LacunaError
 from lacuna.execution.config import NO_BUNDLES, RunConfig, config_of
 from lacuna.execution.execute import execute, open_tractogram, prepare, run_config
 from lacuna.execution.lock import OutputLock, locking
-from lacuna.execution.messages import log_failures
+from lacuna.execution.messages import log_failures, speaking_of
 from lacuna.execution.pools import Pools
 from lacuna.execution.result import FinishedMask, RunPaths, RunResult
 from lacuna.streamlines.files.bundle_tables import OWN_GROUPS
@@ -96,11 +96,12 @@ def any_config(values: Mapping[str, Any]) -> RunConfig | SeveralConfig:
         raise InputError(message)
     if len(paths) == 1:
         return config_of({**values, 'connectome_path': paths[0]})
-    bundles = values.get('bundles') or ()
+    bundles, weights = values.get('bundles') or (), values.get('connectome_weights')
     source = str(bundles if isinstance(bundles, (str, Path)) else bundles[0]) if bundles else NO_BUNDLES
     for option, is_given in (
         ('--bundles TABLE', source not in (OWN_GROUPS, NO_BUNDLES)),
-        ('--connectome-weights', values.get('connectome_weights') is not None),
+        # the name of weights in a .trx may be that of all
+        ('--connectome-weights FILE', weights is not None and Path(weights).expanduser().is_file()),
     ):
         if is_given:
             message = f'{option} is of one tractogram, and there are {len(paths)}; run that one by itself'
@@ -152,7 +153,7 @@ def run_several(several: SeveralConfig, *, show: bool = False) -> RunResult:
         results = {}
         for number, (label, (plan, own_lock)) in enumerate(planned.items(), start=1):
             _LOGGER.info('tractogram %d of %d: %s', number, len(planned), label)
-            with Pools(plan.config) as pools:
+            with speaking_of(label), Pools(plan.config) as pools:
                 results[label] = execute(plan, pools, own_lock, started=time.monotonic(), show=show)
         result = _combine(several, results, lock, log_dir, show=show)
     return replace(result, seconds=time.monotonic() - started)

@@ -147,7 +147,12 @@ def write_group_report(
             sections.append(section('Specificity', similarity_html(alike)))
         sections += _atlas_sections(lesions)
     body = ''.join(sections) or '<p class="box bad">No results.</p>'
-    count = f'<p>{len(lesions)} lesion{"" if len(lesions) == 1 else "s"}.</p>'
+    over = (
+        ' All numbers are means over several tractograms.'
+        if any(each.is_combined for each in lesions)
+        else ''
+    )
+    count = f'<p>{len(lesions)} lesion{"" if len(lesions) == 1 else "s"}.{over}</p>'
     write_if_changed(output, whole_page(_TITLE, count + body).encode())
     return output
 

@@ -11,6 +11,7 @@ from lacuna.bids.results import LesionResults
 from lacuna.images.plausibility import MaskFacts
 from lacuna.reports.figures.frame import load_template
 from lacuna.reports.spread import spread_rows, typical_spread
+from lacuna.utils.files import dig
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,6 +152,11 @@ def _tractogram_rows(metadata: Mapping[str, Any], summary: Mapping[str, Any]) ->
         cut, total = int(summary['streamlines_disconnected']), int(summary.get('streamlines_total') or 0)
         share = float(summary.get('streamlines_disconnected_pct') or 0)
         rows.append(('Streamlines cut', f'{cut:,} of {total:,} ({share:.2f} %)'))
+    if (weight := summary.get('weight_disconnected_pct')) is not None:
+        rows.append(('Summed weights cut', f'{float(weight):.2f} %'))
+    of_cut, of_spared = (summary.get(f'length_mean_{part}_mm') for part in ('disconnected', 'spared'))
+    if of_cut is not None and of_spared is not None:
+        rows.append(('Mean length', f'{of_cut:.1f} mm of those cut, {of_spared:.1f} mm of those spared'))
     if 'disconnection_mean_pct' in summary:
         voxels, mean = int(summary.get('voxels_disconnected') or 0), float(summary['disconnection_mean_pct'])
         highest = float(summary.get('disconnection_max_pct') or 0)
@@ -158,6 +164,13 @@ def _tractogram_rows(metadata: Mapping[str, Any], summary: Mapping[str, Any]) ->
     tractogram = metadata.get('Tractogram')
     if isinstance(tractogram, Mapping):
         rows.append(('Tractogram', f'{tractogram.get("Name")} ({tractogram.get("Space")})'))
+    if weights := dig(metadata, 'Tractogram', 'Weights', 'Name'):
+        rows.append(('Weights', str(weights)))
+    shortest, longest = (dig(metadata, 'Parameters', key) for key in ('MinLength', 'MaxLength'))
+    limits = [f'from {shortest:g} mm'] if shortest is not None else []
+    limits += [f'up to {longest:g} mm'] if longest is not None else []
+    if limits:
+        rows.append(('Only streamlines', ' '.join(limits)))
     return rows
 
 

@@ -103,19 +103,19 @@ class Groups:
 
     def count(self, selected: np.ndarray) -> np.ndarray:
         """Count how many of the selected streamlines (numbers) are in each bundle; (bundles,) int64."""
-        return self.sums(self._of_members(selected, None))
+        return self._sums(self._of_members(selected, np.True_), np.int64)
 
     def summed(self, cut: Cut, values: np.ndarray | None = None) -> np.ndarray:
         """(bundles,) float64, sum over some streamlines of how much each counts, times a value of each (streamlines,)."""
         own = cut.values if values is None else cut.values * values[cut.ids]
-        return self.sums(self._of_members(cut.ids, own))
+        return self._sums(self._of_members(cut.ids, own), np.float64)
 
-    def sums(self, values: np.ndarray) -> np.ndarray:
+    def _sums(self, values: np.ndarray, kind: type) -> np.ndarray:
         """(bundles,) sum of a value (m,) of each member over the bundle."""
-        found = np.zeros(len(self), values.dtype)
+        found: np.ndarray = np.zeros(len(self), kind)
         some = self.sizes > 0
         if some.any():
-            found[some] = np.add.reduceat(values, self.starts[:-1][some])
+            found[some] = np.add.reduceat(values, self.starts[:-1][some], dtype=kind)
         return found
 
     def within(self, kept: np.ndarray | None) -> Groups:
@@ -141,14 +141,17 @@ class Groups:
         }
         return {name: np.sort(places) for name, places in found.items() if len(places)}
 
-    def _of_members(self, selected: np.ndarray, values: np.ndarray | None) -> np.ndarray:
-        """(m,) for each member, the value of the selected streamline (1 without values), 0 if it is not selected."""
-        kind = np.int64 if values is None else np.float64
+    def _of_members(self, selected: np.ndarray, values: Any) -> np.ndarray:
+        """(m,) for each member, the value of the selected streamline; 0 if it is not selected."""
         if not len(self.members) or not len(selected):
-            return np.zeros(len(self.members), kind)
-        every = np.zeros(max(int(self.members.max()), int(selected.max())) + 1, kind)
-        every[selected] = 1 if values is None else values
+            return np.zeros(len(self.members), values.dtype)
+        every = np.zeros(max(self._last, int(selected.max())) + 1, values.dtype)
+        every[selected] = values
         return every[self.members]
+
+    @cached_property
+    def _last(self) -> int:
+        return int(self.members.max())
 
     def arrays(self) -> dict[str, Any]:
         """All of it as arrays, to be written into a ``.npz``."""

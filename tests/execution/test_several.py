@@ -15,6 +15,7 @@ from lacuna.cli import main
 from lacuna.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, InputError
 from lacuna.images.spaces import standard_grid
 from lacuna.reports.participant import is_current
+from lacuna.statistics.features import read_features
 from lacuna.streamlines.files.tck import write_tck
 from lacuna.testing import toy_streamlines, world_coordinates, write_mask
 from lacuna.utils.names import sidecar_path
@@ -198,7 +199,8 @@ def test_a_mask_that_fails_with_one_tractogram_is_not_combined(again, tmp_path, 
     (out / 'tractogram-other/sub-02/anat' / name / 'in the way').mkdir(parents=True)
     # the folder makes it a dataset of several
     assert main(again) == EXIT_FAILED
-    assert 'other' in capsys.readouterr().err
+    said = capsys.readouterr().err.splitlines()
+    assert [line for line in said if line.startswith('lacuna: other: ') and name in line]
     assert [lesion.subject for lesion in lacuna.load_results(out)] == ['01']
     assert {each.subject for each in lacuna.load_results(out / 'tractogram-toy')} == {'01', '02'}
     (row,) = (out / 'logs/failed_masks.tsv').read_text().splitlines()[1:]
@@ -233,6 +235,9 @@ def test_commands_on_what_is_over_tractograms(again, tmp_path, capsys):
     found = lacuna.load_results(out)
     assert found.table('parcelmean')['left'].tolist() == [found[0].parcels('parts')['left']]
     assert found.table('bundlemean')['all'].tolist() == [found[0].bundles()['mean']['all']]
+    for kind, values in (('parcels', found[0].parcels('parts')), ('bundles', found[0].bundles()['mean'])):
+        (features,) = read_features({'sub-01': found[0]}, kind)
+        np.testing.assert_array_equal(features.values.loc['sub-01'], values)
     capsys.readouterr()
     assert main(['slurm', '--jobs', '2', *again[2:-8]]) == EXIT_DONE
     assert capsys.readouterr().out.count('--connectome-path') == 2
@@ -266,6 +271,7 @@ def test_what_cannot_be(again, tmp_path, capsys):
     for words, named in (
         (connectomes(copy), ('o_ther.tck', 'other.tck')),
         (['--bundles', tmp_path / 'toy_bundles.tsv'], ('--bundles',)),
+        (['--connectome-weights', tmp_path / 'toy_bundles.tsv'], ('--connectome-weights',)),
         (connectomes(tmp_path / 'missing.tck'), ('missing.tck',)),
     ):
         assert main([*again, *map(str, words)]) == EXIT_USAGE

@@ -1,5 +1,6 @@
 """Weights, lengths and measures of connections: by hand, and against plain MRtrix3 commands on a real tractogram."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -445,6 +446,11 @@ def test_what_a_run_writes_is_what_python_says(toy, weighted, tmp_path, lacuna_h
     about = next(each for each in sidecar.values() if each.get('Atlas', {}).get('Name') == 'two')
     assert about['Tractogram']['Weights']['Name'] == 'weights.txt'
     assert about['Parameters']['MaxLength'] == float(options['--max-length'])
+    page = (tmp_path / 'out/sub-01.html').read_text(encoding='utf-8')
+    rows = dict(re.findall('<th scope="row">(.*?)</th><td>(.*?)</td>', page))
+    assert rows['Weights'] == 'weights.txt'
+    assert rows['Summed weights cut'] == f'{lesion.summary["weight_disconnected_pct"]:.2f} %'
+    assert rows['Only streamlines'] == f'up to {float(options["--max-length"]):g} mm'
 
 
 def test_other_weights_are_other_results(toy, weighted, tmp_path, lacuna_here):
