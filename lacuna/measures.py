@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+#: streamlines that a voxel needs, by default, for its percentage to be called supported
+MIN_SUPPORT = 10
 #: voxels that share a face, an edge or a corner belong together
 _NEIGHBOURS = np.ones((3, 3, 3), bool)
 
@@ -63,6 +65,8 @@ def summary_statistics(
     brain_affine: np.ndarray,
     streamlines_total: int,
     streamlines_disconnected: int,
+    support: np.ndarray | None = None,
+    min_support: int = MIN_SUPPORT,
 ) -> dict[str, Any]:
     """Summarise one lesion, with the keys of the statistics file.
 
@@ -83,6 +87,10 @@ def summary_statistics(
     brain_affine : numpy.ndarray
         4 x 4, voxels of `brain` to world mm.
     streamlines_total, streamlines_disconnected : int
+    support : numpy.ndarray, optional
+        Number of streamlines of the whole tractogram that visit each voxel, if `full_tdi` is not that.
+    min_support : int
+        Voxels that as many of them visit are supported.
 
     Returns
     -------
@@ -96,7 +104,10 @@ def summary_statistics(
     mask = mask > 0
     voxels = int(np.count_nonzero(mask))
     values = percent.ravel()
-    affected = values[values > 0]
+    affected_in = np.flatnonzero(values > 0)
+    affected = values[affected_in]
+    visits = (full_tdi if support is None else support).ravel()[affected_in]
+    supported = affected[visits >= min_support]
     return {
         'mask_voxels': voxels,
         'mask_volume_mm3': filled * round(float(abs(np.linalg.det(mask_affine[:3, :3]))), 9),
@@ -109,6 +120,10 @@ def summary_statistics(
         'voxels_disconnected': int(affected.size),
         'disconnection_mean_pct': float(affected.mean()) if affected.size else 0.0,
         'disconnection_max_pct': float(affected.max()) if affected.size else 0.0,
+        'min_support': min_support,
+        'voxels_supported': int(supported.size),
+        'disconnection_mean_supported_pct': float(supported.mean()) if supported.size else 0.0,
+        'disconnection_max_supported_pct': float(supported.max()) if supported.size else 0.0,
     }
 
 

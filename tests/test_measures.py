@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lacuna.measures import (
+    MIN_SUPPORT,
     disconnection_percent,
     effective_number,
     higher_order,
@@ -54,6 +55,7 @@ def test_summary():
         brain_affine=np.diag([1.0, 1, -3, 1]),
         streamlines_total=8,
         streamlines_disconnected=2,
+        min_support=3,
     )
     assert summary == {
         'mask_voxels': 3,
@@ -67,6 +69,10 @@ def test_summary():
         'voxels_disconnected': 2,
         'disconnection_mean_pct': 50.0,
         'disconnection_max_pct': 75.0,
+        'min_support': 3,
+        'voxels_supported': 1,
+        'disconnection_mean_supported_pct': 25.0,
+        'disconnection_max_supported_pct': 25.0,
     }
 
 
@@ -83,7 +89,10 @@ def test_summary_of_nothing():
         streamlines_total=8,
         streamlines_disconnected=0,
     )
-    assert all(value == 0 for name, value in summary.items() if name != 'streamlines_total')
+    assert all(
+        value == 0 for name, value in summary.items() if name not in ('streamlines_total', 'min_support')
+    )
+    assert summary['min_support'] == MIN_SUPPORT
 
 
 def test_support_on_another_grid():

@@ -2,7 +2,7 @@
 
 from sphinx.util.docutils import SphinxDirective
 
-from lacuna.bids.outputs import connectome_tdi_path, group_output_name, output_name, outputs
+from lacuna.bids.outputs import connectome_path, group_output_name, output_name, outputs
 
 
 def setup(app):
@@ -26,7 +26,7 @@ class Outputs(SphinxDirective):
 def file_name(output):
     """The pattern of its name, with the variable parts in angle brackets."""
     if output.level == 'connectome':
-        return connectome_tdi_path('<name>', '<space>', '<mm>').as_posix()
+        return connectome_path(output.key, '<name>', '<space>', '<mm>').as_posix()
     if output.level == 'group':
         stat = '<stat>' if output.suffix == 'statmap' else None
         scope = f'<{output.scope}>' if output.scope else None

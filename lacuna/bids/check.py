@@ -274,16 +274,21 @@ def check_all_results(root: Path, **options: Any) -> Check:
 def _check_densities(
     root: Path, lesions: Iterable[_Lesion], links: Mapping[str, Any], verify: bool
 ) -> dict[str, str]:
-    """Return what is wrong with the densities that results were divided by, by URI."""
+    """Return what is wrong with the densities that results were divided by, and with their support, by URI."""
     sidecars = (sidecar for lesion in lesions for sidecar in lesion.sidecars.values())
     problems = {}
-    for uri in sorted({str(sidecar['Denominator']) for sidecar in sidecars if sidecar.get('Denominator')}):
+    for uri in sorted({uri for sidecar in sidecars for uri in _of_connectome(sidecar)}):
         path = resolve_uri(root, uri, links)
         if path is None or not path.is_file():
             problems[uri] = _MISSING
         elif found := damage(path, read_json(sidecar_path(path)) or {}, verify=verify):
             problems[uri] = found
     return problems
+
+
+def _of_connectome(sidecar: Mapping[str, Any]) -> list[str]:
+    """The URIs of the outputs of the tractogram that a result names."""
+    return [str(sidecar[key]) for key in ('Denominator', 'Support') if sidecar.get(key)]
 
 
 def _result_row(
@@ -300,7 +305,7 @@ def _result_row(
         if problem := damage(path, lesion.sidecars.get(target.recorded_with, {}), verify=verify):
             damaged[target] = f'{path.name} ({problem})'
     broken = [damaged[target] for target in expected if target in damaged]
-    for uri in dict.fromkeys(str(sidecar.get('Denominator')) for sidecar in lesion.sidecars.values()):
+    for uri in dict.fromkeys(uri for each in lesion.sidecars.values() for uri in _of_connectome(each)):
         if problem := densities.get(uri):
             (missing if problem == _MISSING else broken).append(
                 uri if problem == _MISSING else f'{uri} ({problem})'

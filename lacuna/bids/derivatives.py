@@ -10,7 +10,7 @@ from typing import Any
 from lacuna.bids.mask_files import MaskFile
 from lacuna.bids.origins import generated_by
 from lacuna.bids.outputs import Target, figures_dir, output_name, outputs, tractogram_dirs
-from lacuna.bids.sidecars import FILES, damage, differences, file_record, place, sidecar_for
+from lacuna.bids.sidecars import FILES, damage, differences, file_record, is_stale, place, sidecar_for
 from lacuna.errors import InputError
 from lacuna.utils.files import json_bytes, read_json, remove_leftovers, write_if_changed
 from lacuna.utils.names import sidecar_path
@@ -104,7 +104,7 @@ def missing_outputs(
     Returns
     -------
     missing : list of Target
-        The outputs that are absent or damaged.
+        The outputs that are absent, damaged or stale.
     differing : list of str
         The differences of the existing ones, in words.
     """
@@ -119,8 +119,12 @@ def missing_outputs(
         path, sidecar = root / relative, sidecars[target.recorded_with]
         if sidecar is None or not path.is_file() or damage(path, sidecar):
             missing.append(target)
-        elif target in sidecars:
-            differing |= dict.fromkeys(differences(sidecar, sidecar_for(target, metadata, atlases)))
+            continue
+        wanted = sidecar_for(target, metadata, atlases)
+        if is_stale(sidecar, wanted):
+            missing.append(target)
+        if target in sidecars:
+            differing |= dict.fromkeys(differences(sidecar, wanted, made_again=True))
     return missing, list(differing)
 
 
@@ -159,15 +163,17 @@ def _map_sidecars(root: Path) -> list[Path]:
 
 
 def remove_unused_connectomes(root: Path) -> None:
-    """Remove the densities that are no longer the denominator of any map."""
+    """Remove the densities that are no longer the denominator of any map, and their support."""
     densities = sorted((root / 'connectome').glob('*_tdi.nii.gz'))
     if len(densities) < 2:
         return
     used = {(read_json(path) or {}).get('Denominator') for path in _map_sidecars(root)}
     for path in densities:
         if f'bids::{path.relative_to(root).as_posix()}' not in used:
-            path.unlink()
-            sidecar_path(path).unlink(missing_ok=True)
+            support = path.with_name(path.name.replace('_tdi.', '_desc-support_mask.'))
+            for each in (path, support):
+                each.unlink(missing_ok=True)
+                sidecar_path(each).unlink(missing_ok=True)
 
 
 def check_output_dir(root: Path, source: Path | None = None) -> None:

@@ -192,10 +192,20 @@ def _output_patterns() -> dict[str, re.Pattern[str]]:
     return patterns
 
 
-def connectome_tdi_path(label: str, space: str, resolution: int) -> Path:
-    """Return the path of the full density of a tractogram in the dataset."""
-    return Path('connectome', f'tractogram-{label}_space-{space}_res-{resolution}_tdi.nii.gz')
+def connectome_path(key: str, label: str, space: str, resolution: int | str) -> Path:
+    """Return the path of an output of a tractogram in the dataset.
 
+    >>> connectome_path('support_mask', 'hcp842', 'MNI152NLin6Asym', 2).name
+    'tractogram-hcp842_space-MNI152NLin6Asym_res-2_desc-support_mask.nii.gz'
+    """
+    output = outputs()[key]
+    desc = f'_desc-{output.desc}' if output.desc else ''
+    name = f'tractogram-{label}_space-{space}_res-{resolution}{desc}_{output.suffix}{output.extension}'
+    return Path('connectome', name)
+
+
+#: outputs of the tractogram that every run makes for a space
+CONNECTOME_KEYS = ('full_tdi', 'support_mask')
 
 _OF_TRACTOGRAM = 'tractogram-'
 

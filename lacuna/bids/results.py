@@ -223,6 +223,12 @@ class LesionResults:
         path = self.path('full_tdi') or resolve_uri(self.root, self.metadata.get('Denominator'), self.links)
         return path if path and path.is_file() else None
 
+    @property
+    def support_mask(self) -> Path | None:
+        """The mask of the voxels whose percentages are supported."""
+        path = self.path('support_mask') or resolve_uri(self.root, self.metadata.get('Support'), self.links)
+        return path if path and path.is_file() else None
+
     def sidecars(self) -> dict[Target, dict[str, Any]]:
         """Return the readable sidecars, by their output."""
         having = {target: path for target, path in self.files.items() if outputs()[target.key].sidecar}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from importlib import resources
 from typing import Any
 
-from lacuna.bids.outputs import Output, connectome_tdi_path, output_name, outputs
+from lacuna.bids.outputs import CONNECTOME_KEYS, Output, connectome_path, output_name, outputs
 from lacuna.utils.names import parse_entities
 
 #: BIDS puts these before the label of a mask; the names of results go on where that of the mask ends
@@ -104,12 +104,13 @@ def extended_schema() -> dict[str, Any]:
     rules['files']['deriv']['lacuna'] = {
         output.key: _file_rule(output, of_mask, entity_keys) for output in _results()
     }
-    rules['files']['common']['tables']['lacuna_full_tdi'] = {
-        'level': 'optional',
-        'stem': connectome_tdi_path('*', '*', 0).name.split('.')[0].replace('res-0', 'res-*'),
-        'datatypes': ['connectome'],
-        'extensions': _extensions(outputs()['full_tdi']),
-    }
+    for key in CONNECTOME_KEYS:
+        rules['files']['common']['tables'][f'lacuna_{key}'] = {
+            'level': 'optional',
+            'stem': connectome_path(key, '*', '*', '*').name.split('.')[0],
+            'datatypes': ['connectome'],
+            'extensions': _extensions(outputs()[key]),
+        }
     rules['checks']['lacuna'] = {'ResultName': _name_check()}
     rules['sidecars']['lacuna'] = dict(_sidecar_rules())
     rules['tabular_data']['lacuna'] = {'ParcelStats': _PARCEL_STATS}
@@ -181,13 +182,15 @@ def _sidecar_rules() -> Iterator[tuple[str, dict[str, Any]]]:
     of_several = [output for output in having if output.combined]
     for name, selector, fields in (
         ('Result', _RESULT, (*_COMMON, 'LacunaMask')),
+        ('Map', _pattern(outputs()['disconnection_map']), ('LacunaSupport',)),
         ('ResultWithOne', _pattern(*of_one), ('LacunaTractogram',)),
         ('ResultOverSeveral', _pattern(*of_several), ('LacunaTractograms', 'LacunaSourceSHA256')),
         ('ResultOnGrid', _pattern(*(each for each in having if each.scope == 'space')), ('Resolution',)),
         ('Ratio', _pattern(*(each for each in of_one if each.scope == 'space')), ('LacunaDenominator',)),
         ('ResultOfAtlas', _pattern(*(each for each in having if each.scope == 'atlas')), ('LacunaAtlas',)),
         ('ResultWithUnits', _pattern(*(each for each in having if each.units)), ('Units',)),
-        ('Connectome', 'datatype == "connectome"', (*_COMMON, 'LacunaTractogram', 'Resolution', 'Units')),
+        ('Connectome', 'datatype == "connectome"', (*_COMMON, 'LacunaTractogram', 'Resolution')),
+        ('Density', 'match(path, "^/connectome/.*_tdi[.]nii[.]gz$")', ('Units',)),
     ):
         yield name, {'selectors': [_DERIVATIVE, selector], 'fields': dict.fromkeys(fields, 'required')}
 
@@ -263,6 +266,9 @@ _METADATA = {
     'LacunaCommandLine': _field('CommandLine', 'The command that gives the same numbers.', **_TEXT),
     'LacunaDenominator': _field(
         'Denominator', 'BIDS URI of the density of the whole tractogram.', type='string', format='bids_uri'
+    ),
+    'LacunaSupport': _field(
+        'Support', 'BIDS URI of the voxels with enough streamlines.', type='string', format='bids_uri'
     ),
     'LacunaFiles': _field(
         'Files',

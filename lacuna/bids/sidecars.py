@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lacuna.bids.outputs import Output, Target, outputs
+from lacuna.measures import MIN_SUPPORT
 from lacuna.utils.files import dig, holds, json_bytes, read_json, replacing, write_if_changed
 from lacuna.utils.names import sidecar_path
 
@@ -23,7 +24,21 @@ def _about(output: Output) -> dict[str, Any]:
         about['Units'] = output.units
     if output.extension == '.nii.gz':
         about['SkullStripped'] = True  # BIDS asks for it: there is nothing outside the brain
+    if output.suffix == 'mask':
+        about['Type'] = 'ROI'
     return about
+
+
+def about_output(key: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a sidecar that an output has in common with others, without what does not concern it."""
+    output = outputs()[key]
+    sidecar = {**_about(output), **metadata}
+    section, name = _MIN_SUPPORT
+    if name not in output.parameters:
+        sidecar.pop('Support', None)
+        if parameters := sidecar.get(section):
+            sidecar[section] = {key: value for key, value in parameters.items() if key != name}
+    return sidecar
 
 
 def sidecar_for(
@@ -39,7 +54,7 @@ def sidecar_for(
     atlases : mapping
         Content of the sidecars for each atlas; under ``Parameters``, those that only some outputs depend on.
     """
-    sidecar = {**_about(outputs()[target.key]), **metadata}
+    sidecar = about_output(target.key, metadata)
     if not target.nulls:
         sidecar.pop('NullLesions', None)
     if target.atlas:
@@ -52,7 +67,7 @@ def sidecar_for(
         }
         known = atlas.get('Parameters', {})
         if own := {name: known[name] for name in outputs()[target.key].parameters if name in known}:
-            sidecar['Parameters'] = {**metadata.get('Parameters', {}), **own}
+            sidecar['Parameters'] = {**sidecar.get('Parameters', {}), **own}
     if sidecar.get('Units') == _COUNTS:
         sidecar['Units'] = units_of_sums(sidecar)
     return sidecar
@@ -77,6 +92,7 @@ _BINARIZE = ('Parameters', 'Binarize')
 _GRADED = ('Parameters', 'GradedMasks')
 _SCALE = ('Parameters', 'MaskScale')
 _ASSIGNMENT = ('Parameters', 'EndpointAssignment')
+_MIN_SUPPORT = ('Parameters', 'MinSupport')
 
 #: what determines the numbers: the key in the sidecar, and its name in messages
 _IDENTITY = {
@@ -93,6 +109,7 @@ _IDENTITY = {
     _GRADED: 'graded masks',
     _SCALE: 'scale of graded masks',
     _ASSIGNMENT: 'rule for the ends of streamlines',
+    _MIN_SUPPORT: 'streamlines of a supported voxel',
     _WEIGHTS: 'weights of the streamlines (sha256)',
     _SHORTEST: 'shortest length of a streamline (mm)',
     _LONGEST: 'longest length of a streamline (mm)',
@@ -112,6 +129,7 @@ _UNSAID: dict[tuple[str, ...], Any] = {
     _GRADED: 'error',
     _SCALE: 'none',
     _ASSIGNMENT: 'radial',
+    _MIN_SUPPORT: MIN_SUPPORT,
     _WEIGHTS: 'none',
     _SHORTEST: 'none',
     _LONGEST: 'none',
@@ -119,14 +137,30 @@ _UNSAID: dict[tuple[str, ...], Any] = {
 }
 
 
-def differences(on_disk: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+def is_stale(on_disk: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether an output has another number of streamlines of a supported voxel than wanted, or none: it is made again."""
+    needed = dig(wanted, *_MIN_SUPPORT)
+    return needed is not None and dig(on_disk, *_MIN_SUPPORT) != needed
+
+
+def differences(
+    on_disk: Mapping[str, Any], wanted: Mapping[str, Any], *, made_again: bool = False
+) -> list[str]:
     """Return the differences between two sidecars that affect the numbers, in words.
+
+    Parameters
+    ----------
+    on_disk, wanted : mapping
+    made_again : bool
+        Whether the output is made again if it `is_stale`, so that this is no difference.
 
     >>> differences({'Parameters': {'OutputResolution': 2}}, {'Parameters': {'OutputResolution': 1}})
     ['output resolution (mm): 2 on disk, 1 now']
     """
     found = []
     for keys, name in _IDENTITY.items():
+        if made_again and keys == _MIN_SUPPORT:
+            continue
         old, new = (_said(sidecar, keys) for sidecar in (on_disk, wanted))
         if new is not None and old != new:
             found.append(f'{name}: {_short(old)} on disk, {_short(new)} now')

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lacuna.bids.outputs import Target, connectome_tdi_path
+from lacuna.bids.outputs import Target
 from lacuna.execution.messages import log_warnings, target_names
 
 if TYPE_CHECKING:
@@ -59,11 +59,11 @@ def print_plan(plan: RunPlan) -> None:
     """Print what a run would do, one line per mask, and the warnings."""
     log_warnings(plan)
     rows = [(str(job.mask.path), f'would make: {target_names(job.missing)}') for job in plan.todo]
-    tractogram, resolution = plan.tractogram.label, plan.config.output_resolution
     rows += [
-        (connectome_tdi_path(tractogram, space, resolution).as_posix(), 'would make: full_tdi')
-        for space in plan.unpublished
-        if not any(job.mask.space == space for job in plan.todo)
+        (path.relative_to(plan.config.output_dir).as_posix(), f'would make: {key}')
+        for space, keys in plan.unpublished.items()
+        for key, path in plan.connectome_paths(space).items()
+        if key in keys and not any(job.mask.space == space for job in plan.todo)
     ]
     rows += [(str(mask.path), 'done') for mask in plan.done]
     rows += [(str(skipped.path), 'would be skipped: empty') for skipped in plan.skipped]
@@ -112,13 +112,14 @@ def _print_table(result: RunResult) -> None:
     from lacuna.utils.files import read_json
 
     rows, several = [], bool(result.tractograms)
-    cut = 'streamlines_disconnected_pct'
-    keys = ('mask_volume_mm3', *((f'{cut}_mean', f'{cut}_sd') if several else (cut,)))
+    ends = ('_mean', '_sd') if several else ('',)
     for mask in result.finished:
         if summary := read_json(mask.outputs[Target('spread_statistics' if several else 'summary')]):
-            if 'weight_disconnected_pct' in summary:
-                summary[cut] = summary['weight_disconnected_pct']
-            volume, *percents = (summary.get(key) for key in keys)
+            weighted = f'weight_disconnected_pct{ends[0]}' in summary
+            cut = f'{"weight" if weighted else "streamlines"}_disconnected_pct'
+            volume, *percents = (
+                summary.get(key) for key in ('mask_volume_mm3', *(cut + end for end in ends))
+            )
             numbers = (volume / 1000 if volume is not None else None, *percents)
             shown = ['n/a' if number is None else f'{number:.2f}' for number in numbers]
             rows.append((mask.stem, *shown, str(len(mask.warnings))))

@@ -125,6 +125,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             option, type=float, metavar='MM', help=f'leave out {what} streamlines, as tckedit would'
         )
     spaces.add_argument(
+        '--min-support',
+        type=int,
+        metavar='K',
+        help=_default('min_support', 'streamlines that support a percentage'),
+    )
+    spaces.add_argument(
         '--engine',
         choices=ENGINES,
         help=_default('engine', 'what computes the results; both give the same'),

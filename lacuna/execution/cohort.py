@@ -12,7 +12,7 @@ from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
-from lacuna.bids.outputs import BASIC_TARGETS, SAMPLE, Target, connectome_tdi_path, names_from
+from lacuna.bids.outputs import BASIC_TARGETS, SAMPLE, Target, names_from
 from lacuna.execution.plan import MaskJob, RunPlan
 from lacuna.execution.regions import ProbabilityAtlas, bundle_table
 from lacuna.execution.tasks import MOST_SAMPLED
@@ -21,6 +21,7 @@ from lacuna.images.mask_values import GRADED
 from lacuna.interfaces.bids import DerivativesDataSink, SaveFile
 from lacuna.interfaces.connectivity import NumberStreamlines
 from lacuna.interfaces.images import PrepareRegions
+from lacuna.measures import MIN_SUPPORT
 from lacuna.streamlines.endpoints import EDGE_MEASURES
 from lacuna.streamlines.null_settings import NullSettings
 from lacuna.workflows.bundles import init_bundle_set_wf
@@ -31,6 +32,8 @@ from lacuna.workflows.resources import SMALL, of_streamlines
 from lacuna.workflows.selection import ENGINE_FIELDS
 from lacuna.workflows.snm import init_snm_wf
 
+#: what a mask needs of the workflow of the tractogram
+_OF_TRACTOGRAM = ('full_tdi', 'counts', 'streamlines_total')
 #: outputs that are of the sample of streamlines
 _SAMPLED = {SAMPLE.key, 'sample_bundles'}
 
@@ -131,21 +134,23 @@ def init_space_wf(
         limited=limited and config.engine == 'mrtrix',
         index_directory=plan.index_directory(space) if config.engine == 'index' else None,
         cached_tdi=plan.cached_tdi(space),
+        cached_counts=plan.cached_tdi(space, counts=True),
         streamlines_total=plan.tractogram.streamlines_total,
+        min_support=config.min_support,
         show_progress=show_progress,
         **shared,
-    )
-    tdi_path = connectome_tdi_path(plan.tractogram.label, space, config.output_resolution)
-    publish = pe.Node(
-        SaveFile(out_path=str(config.output_dir / tdi_path), metadata=plan.connectome_metadata[space]),
-        name='publish',
-        run_without_submitting=True,
     )
     workflow.connect([
         (tracks, connectome, [(field, 'inputnode.tracks')]),
         (tractogram, connectome, [('weighting', 'inputnode.weighting')]),
-        (connectome, publish, [('outputnode.full_tdi', 'in_file')]),
     ])  # fmt: skip
+    for key, path in plan.connectome_paths(space).items():
+        publish = pe.Node(
+            SaveFile(out_path=str(path), metadata=plan.connectome_metadata[space][key]),
+            name=f'publish_{key}',
+            run_without_submitting=True,
+        )
+        workflow.connect([(connectome, publish, [(f'outputnode.{key}', 'in_file')])])
 
     # of each engine: where its own input comes from, and that of the assignment
     if config.engine == 'index':
@@ -215,6 +220,7 @@ def init_space_wf(
             edge_measure=config.edge_measure,
             weighted=weighted,
             nulls=plan.nulls,
+            min_support=config.min_support,
             omp_nthreads=omp_nthreads,
             mem_gb=mem_gb,
             name=job_name(job),
@@ -222,7 +228,7 @@ def init_space_wf(
         workflow.connect([
             (tracks, one, [(field, 'inputnode.tracks')]),
             (tractogram, one, [('weighting', 'inputnode.weighting')]),
-            (connectome, one, [(f'outputnode.{each}', f'inputnode.{each}') for each in ('full_tdi', 'streamlines_total')]),
+            (connectome, one, [(f'outputnode.{each}', f'inputnode.{each}') for each in _OF_TRACTOGRAM]),
         ])  # fmt: skip
         workflow.connect(engine_source[0], engine_source[1], one, engine_source[2])
         for entry in _tables_of(job):
@@ -263,6 +269,7 @@ def init_mask_wf(
     edge_measure: str = EDGE_MEASURES[0],
     weighted: bool = False,
     nulls: NullSettings | None = None,
+    min_support: int = MIN_SUPPORT,
     omp_nthreads: int = 1,
     mem_gb: float = 1.0,
     name: str = 'mask_wf',
@@ -276,16 +283,17 @@ def init_mask_wf(
         Root of the derivative dataset.
     nulls : lacuna.streamlines.null_settings.NullSettings, optional
         How null lesions are made, if outputs about them are missing.
-    engine, tck_upsample, binarize, graded_masks, mask_scale, networks, spared_threshold, edge_measure, weighted, omp_nthreads, mem_gb, name
+    engine, tck_upsample, binarize, graded_masks, mask_scale, networks, spared_threshold, edge_measure, weighted, min_support,
+    omp_nthreads, mem_gb, name
         See :func:`lacuna.workflows.snm.init_snm_wf`.
 
     Inputs
     ------
-    tracks, full_tdi, streamlines_total, weighting, index, numbers, endpoints_<atlas>, regions_<atlas>, bundles_<name>
+    tracks, full_tdi, counts, streamlines_total, weighting, index, numbers, endpoints_<atlas>, regions_<atlas>, bundles_<name>
         See :func:`lacuna.workflows.snm.init_snm_wf`.
     """
     workflow = Workflow(name=name)
-    fields = ['tracks', 'full_tdi', 'streamlines_total', 'weighting', *ENGINE_FIELDS[engine]]
+    fields = ['tracks', *_OF_TRACTOGRAM, 'weighting', *ENGINE_FIELDS[engine]]
     fields += _tables_of(job)
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     plain = [target for target in job.missing if not target.nulls]
@@ -308,6 +316,7 @@ def init_mask_wf(
         mask_scale=mask_scale,
         packed=job.packed,
         warnings=job.warnings,
+        min_support=min_support,
         omp_nthreads=omp_nthreads,
         mem_gb=mem_gb,
     )

@@ -15,6 +15,8 @@ from lacuna.errors import InputError, shorten
 from lacuna.execution.plugins.file import PluginChoice, read_plugin
 from lacuna.images.mask_values import GRADED, check_grading, check_threshold, grading
 from lacuna.images.spaces import RESOLUTIONS, world_space
+from lacuna.images.support import check_support
+from lacuna.measures import MIN_SUPPORT
 from lacuna.streamlines.endpoints import EDGE_MEASURES, RULES
 from lacuna.streamlines.files.bundle_tables import OWN_GROUPS, check_bundles_label
 from lacuna.streamlines.lengths import check_length_limits
@@ -105,6 +107,8 @@ class RunConfig:
         Edge of the voxels of the maps in mm.
     tck_upsample : int or None
         Overrides MRtrix3's rule for the upsampling of streamlines.
+    min_support : int
+        Streamlines that a voxel needs for its percentage to be supported.
     binarize : float or None
         Values of the masks above it are lesion; None for masks that are 0 and 1.
     graded_masks : str
@@ -172,6 +176,7 @@ class RunConfig:
     engine: str = ENGINES[0]
     output_resolution: int = 2
     tck_upsample: int | None = None
+    min_support: int = MIN_SUPPORT
     binarize: float | None = None
     graded_masks: str = GRADED[0]
     mask_scale: float = 1.0
@@ -241,6 +246,7 @@ class RunConfig:
             message = 'give --dask-scheduler or --use-plugin, not both'
             raise InputError(message)
         check_threshold(self.binarize)
+        check_support(self.min_support)
         check_grading(self.graded_masks, self.mask_scale, self.binarize)
         check_length_limits(self.min_length, self.max_length)
         if self.tck_upsample is not None and not 1 <= self.tck_upsample <= _MOST_UPSAMPLE:
@@ -341,6 +347,7 @@ class RunConfig:
             '--bids-filter-file': self.bids_filter_file,
             '--output-resolution': self.output_resolution,
             '--tck-upsample': self.tck_upsample,
+            '--min-support': self.min_support if self.min_support != MIN_SUPPORT else None,
             '--engine': self.engine if self.engine != ENGINES[0] else None,
         }
         for option, value in options.items():

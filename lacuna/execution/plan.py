@@ -12,8 +12,8 @@ from lacuna.bids.failures import Failure, each_reason
 from lacuna.bids.inputs import LABEL, find_masks, labels_of, only_label, refuse_labels
 from lacuna.bids.mask_files import MaskFile, check_unique, contradictions, describe_mask, mask_stem
 from lacuna.bids.origins import read_links
-from lacuna.bids.outputs import BASIC_TARGETS, Target, connectome_tdi_path, names_from
-from lacuna.bids.sidecars import is_whole
+from lacuna.bids.outputs import BASIC_TARGETS, CONNECTOME_KEYS, Target, connectome_path, names_from
+from lacuna.bids.sidecars import is_stale, is_whole
 from lacuna.errors import InputError, MaskError, shorten
 from lacuna.execution.config import RunConfig
 from lacuna.execution.nulls import null_metadata, null_settings
@@ -46,6 +46,7 @@ from lacuna.streamlines.placed import TractogramInSpace
 from lacuna.streamlines.sample import gap_warning
 from lacuna.streamlines.tractogram import Tractogram
 from lacuna.utils.cache import digest
+from lacuna.utils.files import read_json
 from lacuna.utils.names import parse_entities, sidecar_path
 from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
@@ -106,10 +107,10 @@ class RunPlan:
         What was read of each usable mask, by its path: its file is not opened again. A
         :class:`lacuna.images.masks.PackedMask`, or, if the file was not touched since an earlier run has read it, a
         :class:`lacuna.images.masks.UnreadMask`.
-    unpublished : tuple of str
-        Spaces whose full density is not in the dataset, or damaged.
+    unpublished : mapping
+        By space, the outputs of the tractogram that are not in the dataset, damaged or stale.
     connectome_metadata : mapping
-        By space.
+        By space and output of the tractogram, its sidecar.
     atlases : mapping
         By space, the atlases asked for: a :class:`lacuna.execution.regions.RunAtlases`.
     bundles : lacuna.streamlines.bundles.NamedBundles or None
@@ -129,10 +130,10 @@ class RunPlan:
     failed: tuple[Failure, ...] = ()
     skipped: tuple[Failure, ...] = ()
     warnings: tuple[str, ...] = ()
-    unpublished: tuple[str, ...] = ()
+    unpublished: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     masks: Mapping[Path, KnownMask] = field(default_factory=dict)
     mask_warnings: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
-    connectome_metadata: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    connectome_metadata: Mapping[str, Mapping[str, dict[str, Any]]] = field(default_factory=dict)
     atlases: Mapping[str, RunAtlases] = field(default_factory=dict)
     bundles: NamedBundles | None = None
     nulls: NullSettings | None = None
@@ -149,8 +150,8 @@ class RunPlan:
         grid = standard_grid(space, self.config.output_resolution)
         return self.alignment(space).index_directory(grid, self.config.tck_upsample)
 
-    def cached_tdi(self, space: str) -> Path:
-        """Where the full density for a space is kept, by all that decides its content."""
+    def cached_tdi(self, space: str, *, counts: bool = False) -> Path:
+        """Where the full density for a space is kept, by all that decides its content; that without weights, if `counts`."""
         grid = standard_grid(space, self.config.output_resolution)
         decides = [
             self.alignment(space).content,
@@ -158,7 +159,7 @@ class RunPlan:
             grid.affine.tolist(),
             self.config.tck_upsample,
             self.engine_version,
-            self.tractogram.weighting_key,
+            self.tractogram.counting_key if counts else self.tractogram.weighting_key,
         ]
         return self.cache / 'tdi' / f'{digest(decides)}.nii.gz'
 
@@ -191,6 +192,11 @@ class RunPlan:
                 if coverage := Coverage.load(self.cached_endpoints(each, space)):
                     doubts += coverage.doubts(each.atlas.name, space)
         return [doubt for doubt in dict.fromkeys(doubts) if doubt not in self.warnings]
+
+    def connectome_paths(self, space: str) -> dict[str, Path]:
+        """The outputs of the tractogram for a space, by key."""
+        grid = self.tractogram.label, space, self.config.output_resolution
+        return {key: self.config.output_dir / connectome_path(key, *grid) for key in CONNECTOME_KEYS}
 
     def targets(self, space: str) -> list[Target]:
         """All outputs of a mask of this space."""
@@ -294,7 +300,7 @@ def _compared(plan: RunPlan, usable: Iterable[MaskFile], misplaced: str | None) 
     own_sidecars = set()
     for mask in usable:
         packed = plan.masks[mask.path]
-        metadata = mask_metadata(config, tractogram, mask, packed.sha256, common[mask.space], links) | nulls
+        metadata = mask_metadata(config, tractogram, mask, packed, common[mask.space], links) | nulls
         targets = plan.targets(mask.space)
         missing, differing = missing_outputs(config.output_dir, mask, targets, metadata, atlases[mask.space])
         own_sidecars.add(
@@ -313,21 +319,26 @@ def _compared(plan: RunPlan, usable: Iterable[MaskFile], misplaced: str | None) 
         conflicts |= conflicting_results(config.output_dir, common, own_sidecars)
         if conflicts:
             raise InputError(_conflict_message(conflicts))
+    metadata = {
+        space: connectome_metadata(config, tractogram, about, links) for space, about in common.items()
+    }
+    unpublished = {space: _unpublished(plan, space, sidecars) for space, sidecars in metadata.items()}
     return replace(
         plan,
         todo=tuple(todo),
         done=tuple(done),
-        unpublished=tuple(space for space in common if not _is_published(plan, space)),
-        connectome_metadata={
-            space: connectome_metadata(config, tractogram, about, links) for space, about in common.items()
-        },
+        unpublished={space: keys for space, keys in unpublished.items() if keys},
+        connectome_metadata=metadata,
     )
 
 
-def _is_published(plan: RunPlan, space: str) -> bool:
-    """Whether the full density for a space is in the dataset, and whole."""
-    path = connectome_tdi_path(plan.tractogram.label, space, plan.config.output_resolution)
-    return is_whole(plan.config.output_dir / path)
+def _unpublished(plan: RunPlan, space: str, sidecars: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """The outputs of the tractogram for a space that are not in the dataset, not whole, or stale."""
+    return tuple(
+        key
+        for key, path in plan.connectome_paths(space).items()
+        if not is_whole(path) or is_stale(read_json(sidecar_path(path)) or {}, sidecars[key])
+    )
 
 
 def _movements(tractogram: Tractogram, atlases: Mapping[str, RunAtlases]) -> dict[tuple[str, str], Transform]:

@@ -18,7 +18,7 @@ from lacuna.images.plausibility import inspect_mask
 from lacuna.utils.files import read_json, replacing, stamp
 
 #: to be raised when what is kept, or what is doubted, changes
-_VERSION = 1
+_VERSION = 2
 #: a file that was touched less than so long before it was looked at may have been touched again within a tick of its times
 _SETTLED_NS = 2_000_000_000
 
@@ -70,7 +70,9 @@ class SeenMasks:
         with suppress(KeyError, TypeError, ValueError):  # never seen, or edited by somebody
             known = self._known[str(mask.path)]
             if stamps and known['as'] == now:
-                packed = UnreadMask(mask.path, binarize, mask_scale, str(known['sha256']))
+                packed = UnreadMask(
+                    mask.path, binarize, mask_scale, str(known['sha256']), bool(known['graded'])
+                )
                 return Look(packed, int(known['voxels']), tuple(map(str, known['doubts'])), known['failure'])
         looked = time.time_ns()
         found = inspect_mask(
@@ -83,6 +85,7 @@ class SeenMasks:
             self._known[str(mask.path)] = {
                 'as': now,
                 'sha256': found.mask.sha256,
+                'graded': found.mask.graded,
                 'voxels': found.facts.voxels,
                 'doubts': found.doubts,
                 'failure': found.failure,

@@ -10,11 +10,12 @@ import lacuna
 from lacuna.bids.description import write_dataset
 from lacuna.bids.mask_files import MaskFile
 from lacuna.bids.origins import LESIONS, link_name, read_links
-from lacuna.bids.outputs import connectome_tdi_path, outputs
-from lacuna.bids.sidecars import _about, units_of_sums
+from lacuna.bids.outputs import CONNECTOME_KEYS, connectome_path
+from lacuna.bids.sidecars import about_output, units_of_sums
 from lacuna.execution.config import RunConfig
 from lacuna.execution.regions import ProbabilityAtlas
 from lacuna.images.atlases import Atlas, Parcellation
+from lacuna.images.masks import KnownMask
 from lacuna.streamlines.bundles import NamedBundles
 from lacuna.streamlines.tractogram import Tractogram
 from lacuna.streamlines.weighting import weights_sha256
@@ -49,6 +50,7 @@ def run_metadata(
         'Parameters': {
             'OutputResolution': resolution,
             'TckUpsample': config.tck_upsample or 'automatic',
+            'MinSupport': config.min_support,
             **({} if config.binarize is None else {'Binarize': config.binarize}),
             **_grading(config),
             **({} if config.min_length is None else {'MinLength': config.min_length}),
@@ -79,27 +81,29 @@ def _weights(config: RunConfig, tractogram: Tractogram) -> dict[str, Any]:
 
 def connectome_metadata(
     config: RunConfig, tractogram: Tractogram, common: Mapping[str, Any], links: Mapping[str, str]
-) -> dict[str, Any]:
-    """Sidecar of the full density of a tractogram."""
-    return {
-        **_about(outputs()['full_tdi']),
-        'Units': units_of_sums(common),
+) -> dict[str, dict[str, Any]]:
+    """Sidecars of the full density of a tractogram and of its support, by the key of the output."""
+    about = {
         'Sources': [_uri(links, 'tractogram', tractogram.path)],
         **common,
         'CommandLine': config.command_line(),
     }
+    found = {key: about_output(key, about) for key in CONNECTOME_KEYS}
+    found['full_tdi']['Units'] = units_of_sums(common)
+    return found
 
 
 def mask_metadata(
     config: RunConfig,
     tractogram: Tractogram,
     mask: MaskFile,
-    mask_sha256: str,
+    packed: KnownMask,
     common: Mapping[str, Any],
     links: Mapping[str, str],
 ) -> dict[str, Any]:
     """What the sidecars of one mask have in common; `links` are those of the dataset so far."""
-    denominator = connectome_tdi_path(tractogram.label, mask.space, config.output_resolution)
+    grid = tractogram.label, mask.space, config.output_resolution
+    denominator, support = (connectome_path(key, *grid) for key in ('full_tdi', 'support_mask'))
     return {
         'Sources': [
             _uri(links, LESIONS, mask.path, config.lesions),
@@ -108,7 +112,13 @@ def mask_metadata(
         ],
         **common,
         'Denominator': f'bids::{denominator.as_posix()}',
-        'Mask': {'SHA256': mask_sha256, 'Space': mask.space, 'SpaceFrom': mask.space_from},
+        'Support': f'bids::{support.as_posix()}',
+        'Mask': {
+            'SHA256': packed.sha256,
+            'Kind': 'graded' if packed.graded else 'binary',
+            'Space': mask.space,
+            'SpaceFrom': mask.space_from,
+        },
         'CommandLine': config.command_line(mask.subject),
     }
 

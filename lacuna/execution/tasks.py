@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lacuna.bids.outputs import SAMPLE, Target, connectome_tdi_path, names_from
+from lacuna.bids.outputs import SAMPLE, Target, names_from
 from lacuna.execution.regions import ProbabilityAtlas
 from lacuna.images.mask_values import GRADED
-from lacuna.images.nifti import encoded, make
+from lacuna.images.nifti import encoded, load, make
+from lacuna.images.support import support_mask
+from lacuna.measures import MIN_SUPPORT
 from lacuna.streamlines.disconnection import Disconnection
 from lacuna.utils.cache import cached
 from lacuna.utils.files import json_bytes
@@ -64,6 +66,8 @@ class SpaceInputs:
         Its index; None with the engine ``mrtrix``.
     full_tdi : pathlib.Path or None
         Its density, with the engine ``mrtrix``.
+    counts : pathlib.Path or None
+        How many of the streamlines that are looked at visit each voxel, unless they are all and the index knows it.
     numbers : pathlib.Path or None
         The numbers of its streamlines, with the engine ``mrtrix``.
     endpoints, regions, bundles : tuple of (str, pathlib.Path)
@@ -75,7 +79,7 @@ class SpaceInputs:
         See :class:`lacuna.execution.config.RunConfig`.
     nulls : lacuna.streamlines.null_settings.NullSettings or None
         How null lesions are made, if there are any.
-    tck_upsample, binarize, graded_masks, mask_scale
+    tck_upsample, min_support, binarize, graded_masks, mask_scale
         See :class:`lacuna.execution.config.RunConfig`.
     threads : int
         For each mask.
@@ -94,6 +98,7 @@ class SpaceInputs:
     weighted: bool = False
     index: Path | None = None
     full_tdi: Path | None = None
+    counts: Path | None = None
     numbers: Path | None = None
     endpoints: tuple[tuple[str, Path], ...] = ()
     regions: tuple[tuple[str, Path], ...] = ()
@@ -103,6 +108,7 @@ class SpaceInputs:
     nulls: NullSettings | None = None
     tck_upsample: int | None = None
     binarize: float | None = None
+    min_support: int = MIN_SUPPORT
     graded_masks: str = GRADED[0]
     mask_scale: float = 1.0
     threads: int = 1
@@ -116,6 +122,7 @@ class SpaceInputs:
             'streamlines_total': self.streamlines_total,
             'weighting': str(self.weighting),
             'full_tdi': self.full_tdi and str(self.full_tdi),
+            'counts': self.counts and str(self.counts),
             'numbers': self.numbers and str(self.numbers),
             **{f'endpoints_{atlas}': str(path) for atlas, path in self.endpoints},
             **{f'regions_{atlas}': str(path) for atlas, path in self.regions},
@@ -173,6 +180,7 @@ def prepare_space(
         nulls=plan.nulls,
         tck_upsample=config.tck_upsample,
         binarize=config.binarize,
+        min_support=config.min_support,
         graded_masks=config.graded_masks,
         mask_scale=config.mask_scale,
         threads=threads,
@@ -191,7 +199,8 @@ def prepare_space(
         _cache_regions(plan, atlas, space)
     if needed['bundles'] and plan.bundles:
         tractogram.bundle_set_path(plan.bundles.groups, space)
-    return replace(inputs, index=index.part, density=tractogram.full_density_path(space))
+    density, counts = (tractogram.full_density_path(space, counts=each) for each in (False, True))
+    return replace(inputs, index=index.part, density=density, counts=counts)
 
 
 def _cache_regions(plan: RunPlan, regions: Parcellation | ProbabilityAtlas, space: str) -> None:
@@ -204,16 +213,24 @@ def _cache_regions(plan: RunPlan, regions: Parcellation | ProbabilityAtlas, spac
 
 
 def publish_density(plan: RunPlan, inputs: SpaceInputs) -> None:
-    """Put the density of the tractogram into the dataset: the denominator of the maps."""
+    """Put the density of the tractogram, the denominator of the maps, and its support into the dataset."""
     from lacuna.bids.sidecars import save
 
-    content: bytes | Path | None = inputs.full_tdi
     if inputs.index:
         shared = _opened(inputs)
-        content = encoded(make(shared.full_density, shared.index.grid.affine))
-    assert content  # noqa: S101
-    name = connectome_tdi_path(plan.tractogram.label, inputs.space, plan.config.output_resolution)
-    save(content, inputs.output_dir / name, plan.connectome_metadata[inputs.space])
+        affine = shared.index.grid.affine
+        counts = make(shared.counts, affine)
+        content: bytes | Path = encoded(make(shared.full_density, affine))
+    else:
+        assert inputs.full_tdi  # noqa: S101
+        assert inputs.counts  # noqa: S101
+        counts, content = load(inputs.counts), inputs.full_tdi
+    contents: dict[str, bytes | Path] = {
+        'full_tdi': content,
+        'support_mask': encoded(support_mask(counts, inputs.min_support)),
+    }
+    for key, path in plan.connectome_paths(inputs.space).items():
+        save(contents[key], path, plan.connectome_metadata[inputs.space][key])
 
 
 def run_mask(job: MaskJob, inputs: SpaceInputs) -> None:
@@ -227,7 +244,15 @@ def run_mask(job: MaskJob, inputs: SpaceInputs) -> None:
 
     shared = _opened(inputs)
     mask = job.packed.unpack()
-    found = Disconnection(shared.index, mask, job.warnings, shared.weighting, shared.full_density)
+    found = Disconnection(
+        shared.index,
+        mask,
+        job.warnings,
+        shared.weighting,
+        shared.full_density,
+        shared.counts,
+        inputs.min_support,
+    )
     contents = outputs_of(found, shared, [target for target in job.missing if not target.nulls])
     if (asked := [target for target in job.missing if target.nulls]) and inputs.nulls:
         contents |= nulls_of(mask, inputs, shared, asked)
@@ -245,6 +270,8 @@ class Shared:
         Which streamlines are looked at, and how much each counts.
     full_density : numpy.ndarray
         What visits each voxel, of these.
+    counts : numpy.ndarray
+        How many of these visit each voxel.
     connections : mapping
         By the name of the atlas, the connections between its parcels.
     regions : mapping
@@ -259,6 +286,7 @@ class Shared:
     index: Index
     weighting: Weighting
     full_density: np.ndarray
+    counts: np.ndarray
     connections: Mapping[str, Connections] = field(default_factory=dict)
     regions: Mapping[str, Regions] = field(default_factory=dict)
     bundles: Mapping[str, Bundles] = field(default_factory=dict)
@@ -348,11 +376,15 @@ def _opened(inputs: SpaceInputs) -> Shared:
     # every byte was compared when the index was built, or found
     index = Index.open(inputs.index, tractogram=inputs.tracks, verify=False, nprocs=inputs.threads)
     weighting = Weighting.load(inputs.weighting)
-    known = np.load(inputs.density, mmap_mode='r', allow_pickle=False) if inputs.density else None
+
+    def density(path: Path | None) -> np.ndarray:
+        return np.load(path, mmap_mode='r', allow_pickle=False) if path else index.total_density
+
     return Shared(
         index,
         weighting,
-        index.total_density if known is None else known,
+        density(inputs.density),
+        density(inputs.counts),
         {
             atlas: Connections(EndpointTable.load(path), weighting, inputs.edge_measure)
             for atlas, path in inputs.endpoints

@@ -79,9 +79,9 @@ class Cohort:
         return list(track(looks, 'lesions', total=len(self.lesions), show=self._show))
 
     def _look(self, lesion: LesionResults) -> Seen:
-        path = lesion.path('disconnection_map')
+        path = lesion.map_path
         assert path is not None  # noqa: S101  `with_map`
-        percent = percent_halves(self.page.map(*load_image(path)))
+        percent = percent_halves(np.nan_to_num(self.page.map(*load_image(path))))
         found, problem = lesion.mask[1:]
         mask = self.page.mask(found.data, found.affine) if found else np.zeros(self.page.shape, np.uint8)
         both = np.stack([mask, percent])  # (2, x, y, z)

@@ -8,7 +8,7 @@ import numpy as np
 
 from lacuna.images.brain import brain
 from lacuna.images.nifti import make, voxels
-from lacuna.measures import disconnection_percent, lesion_part, summary_statistics
+from lacuna.measures import MIN_SUPPORT, disconnection_percent, lesion_part, summary_statistics
 
 
 def disconnection_map(lesion_tdi: Any, full_tdi: Any) -> Any:
@@ -37,7 +37,14 @@ def disconnection_map(lesion_tdi: Any, full_tdi: Any) -> Any:
 
 
 def lesion_summary(
-    mask: Any, percent: Any, full_tdi: Any, *, streamlines_total: int, streamlines_disconnected: int
+    mask: Any,
+    percent: Any,
+    full_tdi: Any,
+    *,
+    streamlines_total: int,
+    streamlines_disconnected: int,
+    support: Any = None,
+    min_support: int = MIN_SUPPORT,
 ) -> dict[str, Any]:
     """Compute volume, counts and extent of one lesion, with the keys of the statistics file.
 
@@ -51,6 +58,10 @@ def lesion_summary(
         Density of all streamlines, on the grid of the map.
     streamlines_total, streamlines_disconnected : int
         Streamlines of the tractogram, and those of them with a vertex in the mask.
+    support : nibabel.Nifti1Image, optional
+        Number of streamlines of the tractogram that visit each voxel, if `full_tdi` is not that.
+    min_support : int
+        Voxels that as many of them visit are supported.
     """
     part, affine = lesion_part(voxels(mask), np.asarray(mask.affine, float))
     return summary_statistics(
@@ -63,6 +74,8 @@ def lesion_summary(
         brain_affine=brain().affine,
         streamlines_total=streamlines_total,
         streamlines_disconnected=streamlines_disconnected,
+        support=None if support is None else voxels(support),
+        min_support=min_support,
     )
 
 

@@ -162,12 +162,14 @@ class UnreadMask:
         See `read_mask`.
     sha256 : str
         That of the mask, see :class:`Mask`.
+    graded : bool
     """
 
     path: Path
     binarize: float | None
     mask_scale: float | None
     sha256: str
+    graded: bool
 
     def unpack(self) -> Mask:
         """The mask.

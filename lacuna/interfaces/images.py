@@ -22,7 +22,9 @@ from lacuna.images.masks import check_touches, read_mask
 from lacuna.images.nifti import load, make, save
 from lacuna.images.regions import load_regions, read_regions, region_load, save_regions
 from lacuna.images.spaces import standard_grid
+from lacuna.images.support import support_mask
 from lacuna.interfaces.connectivity import read_cut, read_weighting
+from lacuna.measures import MIN_SUPPORT
 from lacuna.utils.cache import cached_or_local
 from lacuna.utils.files import json_bytes
 
@@ -115,12 +117,33 @@ class DisconnectionMap(SimpleInterface):
         return runtime
 
 
+class _SupportMaskInputSpec(BaseInterfaceInputSpec):
+    in_file = File(exists=True, mandatory=True, desc='number of all streamlines that visit each voxel')
+    min_support = traits.Range(low=1, value=MIN_SUPPORT, usedefault=True, desc='streamlines that are enough')
+
+
+class SupportMask(SimpleInterface):
+    """Find the voxels that enough streamlines of the tractogram visit."""
+
+    input_spec = _SupportMaskInputSpec
+    output_spec = _ImageOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        found = support_mask(load(self.inputs.in_file), self.inputs.min_support)
+        self._results['out_file'] = save(found, Path(runtime.cwd, 'support.nii.gz'))
+        return runtime
+
+
 class _SummaryStatisticsInputSpec(BaseInterfaceInputSpec):
     in_mask = File(exists=True, mandatory=True, desc='lesion mask on its own grid')
     disconnection_map = File(exists=True, mandatory=True, desc='percent')
     full_tdi = File(exists=True, mandatory=True, desc='density of all streamlines')
     streamlines_total = traits.Int(mandatory=True, desc='streamlines of the tractogram')
     streamlines_disconnected = traits.Int(mandatory=True, desc='streamlines with a vertex in the mask')
+    counts = File(
+        exists=True, desc='number of all streamlines that visit each voxel, if full_tdi is not that'
+    )
+    min_support = traits.Range(low=1, value=MIN_SUPPORT, usedefault=True, desc='streamlines that are enough')
     selected = File(exists=True, desc='their numbers (.npy, or text), for weights and lengths')
     weighting = File(exists=True, desc='how much each streamline counts, from WeighStreamlines')
     warnings = traits.List(traits.Str, desc='warnings about the mask and the tractogram')
@@ -143,6 +166,8 @@ class SummaryStatistics(SimpleInterface):
             load(self.inputs.full_tdi),
             streamlines_total=self.inputs.streamlines_total,
             streamlines_disconnected=self.inputs.streamlines_disconnected,
+            support=load(self.inputs.counts) if isdefined(self.inputs.counts) else None,
+            min_support=self.inputs.min_support,
         )
         if isdefined(self.inputs.selected):
             weighting = read_weighting(self.inputs.weighting)

@@ -42,6 +42,7 @@ class _BuildIndexInputSpec(BaseInterfaceInputSpec):
 class _BuildIndexOutputSpec(TraitedSpec):
     index = Directory(exists=True, desc='the part of the index for this grid, for QueryIndex')
     full_tdi = File(exists=True, desc='number, or summed weights, of the streamlines that visit each voxel')
+    counts = File(exists=True, desc='number of the streamlines that visit each voxel')
     streamlines_total = traits.Int(desc='streamlines of the tractogram that are looked at')
 
 
@@ -88,7 +89,10 @@ class BuildIndex(SimpleInterface):
         self._results['index'] = str(part)
         weighting = read_weighting(inputs.weighting)
         density = make(disconnection.full_density(index, weighting), index.grid.affine)
-        self._results['full_tdi'] = save(density, Path(runtime.cwd, 'tdi.nii.gz'))
+        self._results['full_tdi'] = self._results['counts'] = save(density, Path(runtime.cwd, 'tdi.nii.gz'))
+        if weighting.weights is not None:
+            counts = make(disconnection.full_counts(index, weighting), index.grid.affine)
+            self._results['counts'] = save(counts, Path(runtime.cwd, 'counts.nii.gz'))
         self._results['streamlines_total'] = weighting.count(index.streamlines)
         return runtime
 

@@ -24,7 +24,7 @@ from lacuna.bids.outputs import Target, figures_dir
 from lacuna.bids.results import LesionResults
 from lacuna.reports.reportlets import BUNDLE_TABLES, REPORT_TABLES, draw_reportlets, publish_reportlets
 
-_FILES = ('disconnection_map', 'full_tdi', 'summary', 'sample', 'null_statistics')
+_FILES = ('disconnection_map', 'support_mask', 'summary', 'sample', 'null_statistics')
 
 
 class _DrawReportletsInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
@@ -32,7 +32,7 @@ class _DrawReportletsInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
     space = traits.Str(mandatory=True, desc='standard space of the map')
     mask = File(exists=True, mandatory=True, desc='lesion mask, on any grid of the space')
     disconnection_map = File(exists=True, desc='percent')
-    full_tdi = File(exists=True, desc='density of all streamlines, on the grid of the map')
+    support_mask = File(exists=True, desc='voxels with enough streamlines, on the grid of the map')
     summary = File(exists=True, desc='statistics (JSON)')
     sample = File(exists=True, desc='some of the streamlines cut (.tck)')
     null_statistics = File(exists=True, desc='statistics of null lesions (JSON)')

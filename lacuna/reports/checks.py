@@ -12,9 +12,6 @@ from lacuna.images.plausibility import NOTABLE, MaskFacts, percent_text
 #: a mask with at least this many groups of voxels has many pieces
 MANY_COMPONENTS = 10
 
-#: a share of streamlines counted from fewer than this is coarse
-SMALL_DENOMINATOR = 5
-
 _SAID = ("the sidecar's Space", "the sidecar's SpatialReference", "the name's space entity", '--mask-space')
 
 
@@ -60,18 +57,16 @@ def check_summary(summary: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def check_denominators(percent: np.ndarray, full_tdi: np.ndarray) -> list[str]:
+def check_support(summary: Mapping[str, Any]) -> list[str]:
     """Check how much of the map is based on few streamlines.
 
-    >>> check_denominators(np.array([50.0, 10, 0]), np.array([2, 100, 1]))
-    ['50 % of the affected voxels have fewer than 5 streamlines, so their percentages are coarse.']
+    >>> check_support({'min_support': 10, 'voxels_disconnected': 4, 'voxels_supported': 3})
+    ['25 % of the affected voxels (hatched) have fewer than 10 streamlines, so their percentages are coarse.']
     """
-    affected = percent > 0
-    small = int(np.count_nonzero(full_tdi[affected] < SMALL_DENOMINATOR))
-    share = 100.0 * small / max(int(np.count_nonzero(affected)), 1)
-    if share < 10:
+    affected, supported = summary.get('voxels_disconnected') or 0, summary.get('voxels_supported')
+    if not affected or supported is None or (share := 100.0 * (affected - supported) / affected) < 10:
         return []
-    few = f'{percent_text(share)} of the affected voxels have fewer than {SMALL_DENOMINATOR} streamlines'
+    few = f'{percent_text(share)} of the affected voxels (hatched) have fewer than {summary.get("min_support")} streamlines'
     return [f'{few}, so their percentages are coarse.']
 
 

@@ -140,7 +140,8 @@ def write_group_report(
             )
             sections.append(section('Lesions', _table(rows, output.parent)))
         for space in sorted(sums):
-            sections += _map_sections(space, sums[space])
+            support = (lesion.support_mask for lesion in lesions if lesion.space == space)
+            sections += _map_sections(space, sums[space], next(filter(None, support), None))
         if rows:
             sections.append(section('At a place', AT_A_PLACE))
         if alike := list(similarities(lesions)):
@@ -212,7 +213,7 @@ def _table(rows: Sequence[GroupRow], folder: Path) -> str:
     )
 
 
-def _map_sections(space: str, sums: _Sums) -> Iterable[str]:
+def _map_sections(space: str, sums: _Sums, support: Path | None) -> Iterable[str]:
     template = load_template(space)
     where = escape(space)
     if sums.masks:
@@ -228,8 +229,10 @@ def _map_sections(space: str, sums: _Sums) -> Iterable[str]:
     if sums.maps:
         mean = sums.mean_map().astype(np.float32)
         highest = float(np.percentile(mean[mean > 0], 99)) if mean.any() else 1.0
-        figure = map_figure(template, mean, None, highest=max(highest, 0.1))
+        few = (mean > 0) & (to_frame(*load_image(support)) == 0) if support else None
+        figure = map_figure(template, mean, None, unsupported=few, highest=max(highest, 0.1))
         text = f'Mean of {sums.maps} disconnection maps ({where}), on its own scale.'
+        text += ' Hatched are voxels of too few streamlines to support a percentage.' if support else ''
         yield _picture('Mean disconnection', text, png_bytes(figure))
 
 

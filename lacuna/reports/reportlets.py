@@ -182,11 +182,7 @@ def _check(lesion: LesionResults, images: _Images) -> tuple[MaskFacts | None, li
         found += checks.check_mask(facts) + checks.check_space_of(lesion.space, lesion.metadata)
         found += checks.check_spacing(images.spacing, mask.affine)
     found += map(checks.sentence, plausibility.check_tractogram(lesion.metadata))
-    found += checks.check_summary(lesion.summary)
-    if images.percent and (density := lesion.full_tdi):
-        full_tdi, _ = load_image(density)
-        if images.percent[0].shape == full_tdi.shape:
-            found += checks.check_denominators(images.percent[0], full_tdi)
+    found += checks.check_summary(lesion.summary) + checks.check_support(lesion.summary)
     return facts, found
 
 
@@ -198,12 +194,15 @@ def _brain_figures(lesion: LesionResults, images: _Images) -> list[tuple[str, Ca
         found.append(('lesion', partial(figures.lesion_figure, template, mask)))
     if images.percent:
         percent = to_frame(*images.percent)
+        unsupported = _unsupported(lesion, images.percent[0])
+        few = None if unsupported is None else to_frame(unsupported.view(np.uint8), images.percent[1]) > 0
+        draw_map = partial(figures.map_figure, template, percent, mask, unsupported=few)
         auto = own_scale(percent)
-        name = 'meanmap' if lesion.is_combined else 'map'
-        found.append((name, partial(figures.map_figure, template, percent, mask)))
+        found.append(('meanmap' if lesion.is_combined else 'map', draw_map))
         if auto:
-            found.append(('mapscaled', partial(figures.map_figure, template, percent, mask, highest=auto)))
-        found.append(('glass', partial(figures.glass_figure, template, percent, mask, auto=auto)))
+            found.append(('mapscaled', partial(draw_map, highest=auto)))
+        glass = partial(figures.glass_figure, template, percent, mask, unsupported=few, auto=auto)
+        found.append(('glass', glass))
     if path := lesion.path('sd_map'):
         sd = to_frame(*load_image(path))
         highest = max(own_scale(sd) or float(sd.max()), 0.1)
@@ -212,6 +211,14 @@ def _brain_figures(lesion: LesionResults, images: _Images) -> list[tuple[str, Ca
     if images.streamlines:
         found.append(('streamlines', partial(figures.streamline_figure, template, images.streamlines, mask)))
     return found
+
+
+def _unsupported(lesion: LesionResults, percent: np.ndarray) -> np.ndarray | None:
+    """Return the affected voxels that too few streamlines visit, on the grid of the map; None if that is not known."""
+    if not (path := lesion.support_mask):
+        return None
+    support, _ = load_image(path)
+    return (percent > 0) & (support == 0) if support.shape == percent.shape else None
 
 
 def _atlas_figures(lesion: LesionResults, atlas: str) -> list[tuple[str, Callable[[], Figure]]]:

@@ -25,6 +25,7 @@ def spread_rows(lesion: LesionResults) -> list[tuple[str, str]]:
     rows = []
     for key, name, unit in (
         ('streamlines_disconnected_pct', 'Streamlines cut', ' %'),
+        ('weight_disconnected_pct', 'Summed weights cut', ' %'),
         ('voxels_disconnected', 'Voxels of the map', ''),
         ('disconnection_mean_pct', 'Mean of the map', ' %'),
     ):
@@ -61,10 +62,8 @@ def spread_fragment(lesion: LesionResults) -> str:
         if (lesion.root / page).is_file():
             name = f'<a href="{escape(page.as_posix(), quote=True)}">{name}</a>'
         cells = [f'{summary.get("streamlines_total", 0):,}']
-        cells += [
-            f'{float(summary.get(key) or 0):.2f}'
-            for key in ('streamlines_disconnected_pct', 'disconnection_mean_pct')
-        ]
+        cut = summary.get('weight_disconnected_pct', summary.get('streamlines_disconnected_pct'))
+        cells += [f'{float(value or 0):.2f}' for value in (cut, summary.get('disconnection_mean_pct'))]
         body.append(f'<tr><th scope="row">{name}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>')
     return (
         f'<p>All numbers of this page are means over {len(body)} tractograms, and ± is the standard deviation (n - 1) between '

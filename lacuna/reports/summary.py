@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lacuna.bids.results import LesionResults
-from lacuna.images.plausibility import MaskFacts
+from lacuna.images.plausibility import MaskFacts, percent_text
 from lacuna.reports.figures.frame import load_template
 from lacuna.reports.spread import spread_rows, typical_spread
 from lacuna.utils.files import dig
@@ -161,6 +161,8 @@ def _tractogram_rows(metadata: Mapping[str, Any], summary: Mapping[str, Any]) ->
         voxels, mean = int(summary.get('voxels_disconnected') or 0), float(summary['disconnection_mean_pct'])
         highest = float(summary.get('disconnection_max_pct') or 0)
         rows.append(('Disconnection map', f'{voxels:,} voxels, mean {mean:.1f} %, highest {highest:.1f} %'))
+    if 'voxels_supported' in summary:
+        rows.append((f'With {int(summary["min_support"]):,} streamlines or more', _supported(summary)))
     tractogram = metadata.get('Tractogram')
     if isinstance(tractogram, Mapping):
         rows.append(('Tractogram', f'{tractogram.get("Name")} ({tractogram.get("Space")})'))
@@ -172,6 +174,15 @@ def _tractogram_rows(metadata: Mapping[str, Any], summary: Mapping[str, Any]) ->
     if limits:
         rows.append(('Only streamlines', ' '.join(limits)))
     return rows
+
+
+def _supported(summary: Mapping[str, Any]) -> str:
+    voxels, affected = int(summary['voxels_supported']), int(summary.get('voxels_disconnected') or 0)
+    mean, highest = (
+        float(summary.get(f'disconnection_{each}_supported_pct') or 0) for each in ('mean', 'max')
+    )
+    share = f' ({percent_text(100 * voxels / affected)} of them)' if affected else ''
+    return f'{voxels:,} voxels{share}, mean {mean:.1f} %, highest {highest:.1f} %'
 
 
 def _parts(summary: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from lacuna.bids.inputs import matches
 from lacuna.bids.results import LesionResults, load_results
 from lacuna.errors import InputError
 from lacuna.images.nifti import load, make, voxels
-from lacuna.images.overlap import covered_voxels
+from lacuna.images.overlap import covered_values
 from lacuna.statistics.settings import IMAGES, KINDS
 from lacuna.utils.names import few, parse_entities
 from lacuna.utils.processes import thread_map
@@ -317,12 +317,12 @@ def _map_voxels(_: LesionResults, image: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mask_voxels(lesion: LesionResults, image: Any) -> tuple[np.ndarray, np.ndarray] | str:
-    """The voxels of the grid of the maps whose centre is in the mask."""
+    """The voxels of the grid of the maps whose centre is in the mask, and its values there (1 if it is not graded)."""
     _, mask, problem = lesion.mask
     if mask is None:
         return f'the mask {problem}'
-    where = covered_voxels(mask.data, mask.affine, image.shape, np.asarray(image.affine, float))
-    return where, np.ones(len(where))
+    where, values = covered_values(*mask.valued_part, image.shape, np.asarray(image.affine, float))
+    return where, values.astype(np.float64)
 
 
 def distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ from lacuna.images.atlases import check_networks
 from lacuna.images.load import parcel_load
 from lacuna.images.maps import disconnection_map, lesion_summary
 from lacuna.images.nifti import make, nifti_affine, voxels
+from lacuna.measures import MIN_SUPPORT
 from lacuna.streamlines.bundles import BundleDisconnection, Bundles
 from lacuna.streamlines.connections import Connections, CutConnections
 from lacuna.streamlines.endpoints import EndpointTable
@@ -71,6 +72,11 @@ def full_density(index: Index, weighting: Weighting) -> np.ndarray:
         return index.total_density
     everything = weighting.everything
     return index.density(everything.ids, everything.factors)
+
+
+def full_counts(index: Index, weighting: Weighting) -> np.ndarray:
+    """How many of the streamlines that are looked at visit each voxel of the index's grid, whatever each counts."""
+    return full_density(index, replace(weighting, weights=None))
 
 
 def read_sample(index: Index, ids: np.ndarray, most: int) -> list[np.ndarray]:
@@ -303,6 +309,10 @@ class Disconnection:
         Which streamlines are looked at, and how much each counts; by default all, and 1.
     full_density : numpy.ndarray, optional
         What `full_density` returns, if it is known.
+    counts : numpy.ndarray, optional
+        The same of the streamlines without their weights, if it is known.
+    min_support : int
+        Voxels that as many streamlines of the tractogram visit are supported, for the summary.
     """
 
     def __init__(
@@ -312,14 +322,16 @@ class Disconnection:
         warnings: Sequence[str] = (),
         weighting: Weighting | None = None,
         full_density: np.ndarray | None = None,
+        counts: np.ndarray | None = None,
+        min_support: int = MIN_SUPPORT,
     ) -> None:
         self._index, self._mask, self._warnings = index, mask, warnings
         self.weighting = weighting or Weighting()
-        self._full_density = full_density
+        self._full_density, self._counts, self._min_support = full_density, counts, min_support
 
     @cached_property
     def mask(self) -> Any:
-        """The mask, 0 and 1 on its own grid (nibabel image, uint8)."""
+        """The mask on its own grid (nibabel image), 0 and 1 (uint8), or from 0 to 1 (float32) if it is graded."""
         return self._mask.image()
 
     @cached_property
@@ -346,6 +358,16 @@ class Disconnection:
         )
 
     @cached_property
+    def counts(self) -> Any:
+        """Number of all streamlines that visit each voxel, whatever their weights (nibabel image)."""
+        if self.weighting.weights is None:
+            return self.full_density
+        known = self._counts
+        return make(
+            full_counts(self._index, self.weighting) if known is None else known, self._index.grid.affine
+        )
+
+    @cached_property
     def map(self) -> Any:
         """Percent of each voxel's streamlines that are cut, 0 to 100 (nibabel image, float32)."""
         return disconnection_map(self.density, self.full_density)
@@ -359,6 +381,8 @@ class Disconnection:
             self.full_density,
             streamlines_total=self.weighting.count(self._index.streamlines),
             streamlines_disconnected=len(self.cut),
+            support=self.counts,
+            min_support=self._min_support,
         )
         about_cut = self.weighting.summary(self.cut)
         return {**numbers, **about_cut, 'warnings': '; '.join(self._warnings) or None}

@@ -15,6 +15,8 @@ from lacuna.images.atlases import custom_atlas, find_atlases
 from lacuna.images.masks import Mask, mask_source
 from lacuna.images.plausibility import inspect_mask, tractogram_doubt
 from lacuna.images.spaces import Settled, settle_space, stated_spaces
+from lacuna.images.support import check_support
+from lacuna.measures import MIN_SUPPORT
 from lacuna.streamlines.disconnection import Disconnection, ParcelDisconnection
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ class Lesion:
         Its standard space.
     mask_scale : float, optional
         What its values are divided by if it is graded; by default, graded masks are refused.
+    min_support : int
+        Streamlines that a voxel needs for its percentage to be supported, for the summary.
 
     Attributes
     ----------
@@ -70,9 +74,14 @@ class Lesion:
     """
 
     def __init__(
-        self, tractogram: Tractogram, mask: Any, space: str | None = None, mask_scale: float | None = None
+        self,
+        tractogram: Tractogram,
+        mask: Any,
+        space: str | None = None,
+        mask_scale: float | None = None,
+        min_support: int = MIN_SUPPORT,
     ) -> None:
-        self.tractogram = tractogram
+        self.tractogram, self._min_support = tractogram, check_support(min_support)
         self._mask, self.name, self.space, self.warnings = _checked(tractogram, mask, space, mask_scale)
         tractogram.in_space(self.space)  # raises if a transform is needed and missing
 
@@ -81,7 +90,7 @@ class Lesion:
 
     @property
     def mask(self) -> Any:
-        """The mask on its own grid (nibabel image): 0 and 1 (uint8), or from 0 to 1 (float32) if it is graded."""
+        """The mask on its own grid (nibabel image), 0 and 1 (uint8), or from 0 to 1 (float32) if it is graded."""
         return self._found.mask
 
     @property
@@ -91,7 +100,7 @@ class Lesion:
 
     @property
     def cut(self) -> Cut:
-        """These streamlines, and how much each counts: its weight, times how strongly a graded mask cuts it."""
+        """These streamlines, and how much each counts, its weight times how strongly a graded mask cuts it."""
         return self._found.cut
 
     @property
@@ -311,12 +320,15 @@ class Lesion:
 
     @cached_property
     def _found(self) -> Disconnection:
+        space = self.space
         return Disconnection(
-            self.tractogram.index(self.space),
+            self.tractogram.index(space),
             self._mask,
             self.warnings,
             self.tractogram.weighting,
-            self.tractogram.full_density(self.space),
+            self.tractogram.full_density(space),
+            self.tractogram.full_density(space, counts=True),
+            self._min_support,
         )
 
 

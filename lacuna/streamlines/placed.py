@@ -114,16 +114,19 @@ class TractogramInSpace:
         decides = [VERSION, self.content, groups.sha256, *where, upsample, engine]
         return self.cache / 'bundles' / f'{digest(decides)}.npz'
 
-    def density_path(self, grid: Grid, upsample: int | None) -> Path:
+    def density_path(self, grid: Grid, upsample: int | None, *, counts: bool = False) -> Path:
         """Where the density of the streamlines that are looked at is kept (``.npy``), by all that decides its content.
 
         Parameters
         ----------
         grid, upsample
             See `bundles_path`.
+        counts : bool
+            Whether it is without weights.
         """
         where = [grid.shape, grid.affine.tolist()]
-        decides = [self.content, self.tractogram.weighting_key, *where, upsample]
+        key = self.tractogram.counting_key if counts else self.tractogram.weighting_key
+        decides = [self.content, key, *where, upsample]
         return self.cache / 'density' / f'{digest(decides)}.npy'
 
     def move(self, *, threads: int = 1, progress: Callable[[int], object] | None = None) -> None:

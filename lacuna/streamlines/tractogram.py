@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import numpy as np
 from lacuna.errors import InputError, TractogramError
 from lacuna.images.spaces import Grid, Settled, settle_space, space_in_name, standard_grid, world_space
 from lacuna.images.transforms import Transform, find_transform_of_points
+from lacuna.measures import MIN_SUPPORT
 from lacuna.streamlines.files import tck
 from lacuna.streamlines.files.formats import convert, extension, without_extension
 from lacuna.streamlines.files.joined import join, tractograms_in
@@ -202,26 +204,27 @@ class Tractogram:
         cached(path, lambda: self.weighting.save(path))
         return path
 
-    def full_density(self, space: str | None = None) -> np.ndarray | None:
-        """What visits each voxel of the maps, of all streamlines that are looked at.
+    def full_density(self, space: str | None = None, *, counts: bool = False) -> np.ndarray | None:
+        """What visits each voxel of the maps, of all streamlines that are looked at; their number, if `counts`.
 
         None if they are all streamlines of the tractogram, and each counts 1: the index knows it.
         """
-        path = self.full_density_path(space)
+        path = self.full_density_path(space, counts=counts)
         return None if path is None else np.load(path, mmap_mode='r', allow_pickle=False)
 
-    def full_density_path(self, space: str | None = None) -> Path | None:
+    def full_density_path(self, space: str | None = None, *, counts: bool = False) -> Path | None:
         """File of `full_density`, which is made if it is not there."""
         from lacuna.streamlines.disconnection import full_density
 
-        if self.weights is None and self._limits is None:
+        if (counts or self.weights is None) and self._limits is None:
             return None
         placed = self.in_space(space)
-        path = placed.density_path(self.grid(space=placed.space), self.upsample)
+        path = placed.density_path(self.grid(space=placed.space), self.upsample, counts=counts)
+        weighting = replace(self.weighting, weights=None) if counts else self.weighting
 
         def make() -> None:
             with replacing(path) as temporary:
-                np.save(temporary, full_density(self.index(placed.space), self.weighting))
+                np.save(temporary, full_density(self.index(placed.space), weighting))
 
         cached(path, make)
         return path
@@ -231,6 +234,11 @@ class Tractogram:
         """What decides which streamlines are looked at, and how much each counts."""
         weights = None if self.weights is None else weights_sha256(self.weights)
         return [VERSION, weights, self._limits]
+
+    @property
+    def counting_key(self) -> list[Any]:
+        """What decides which streamlines are looked at."""
+        return [VERSION, None, self._limits]
 
     @property
     def is_limited(self) -> bool:
@@ -244,7 +252,13 @@ class Tractogram:
         return length_limits(tck.read_header(self.tracks), self.min_length, self.max_length)
 
     def disconnect(
-        self, mask: Any, space: str | None = None, *, graded_masks: str = 'error', mask_scale: float = 1.0
+        self,
+        mask: Any,
+        space: str | None = None,
+        *,
+        graded_masks: str = 'error',
+        mask_scale: float = 1.0,
+        min_support: int = MIN_SUPPORT,
     ) -> Lesion:
         """Compute what a lesion disconnects.
 
@@ -263,6 +277,8 @@ class Tractogram:
             greatest value along its vertices.
         mask_scale : float
             What values of a graded mask are divided by.
+        min_support : int
+            Streamlines that a voxel needs for its percentage to be supported, for the summary.
 
         Returns
         -------
@@ -279,7 +295,7 @@ class Tractogram:
         from lacuna.streamlines.lesion import Lesion
 
         check_grading(graded_masks, mask_scale)
-        return Lesion(self, mask, space, grading(graded_masks, mask_scale))
+        return Lesion(self, mask, space, grading(graded_masks, mask_scale), min_support)
 
     def explore(
         self,

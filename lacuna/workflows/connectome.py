@@ -9,10 +9,11 @@ from nipype.pipeline import engine as pe
 from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.interfaces.bids import SaveFile
-from lacuna.interfaces.images import GridTemplate
+from lacuna.interfaces.images import GridTemplate, SupportMask
 from lacuna.interfaces.index import BuildIndex
 from lacuna.interfaces.mrtrix import TCKEdit, TCKMap
 from lacuna.interfaces.streamlines import CountStreamlines, MoveStreamlines, WriteWeights
+from lacuna.measures import MIN_SUPPORT
 from lacuna.workflows import methods
 from lacuna.workflows.resources import MOVING, SMALL, of_build
 
@@ -27,7 +28,9 @@ def init_connectome_wf(
     limited: bool = False,
     index_directory: Path | None = None,
     cached_tdi: Path | None = None,
+    cached_counts: Path | None = None,
     streamlines_total: int | None = None,
+    min_support: int = MIN_SUPPORT,
     show_progress: bool = False,
     omp_nthreads: int = 1,
     mem_gb: float = 1.0,
@@ -63,8 +66,12 @@ def init_connectome_wf(
     cached_tdi : pathlib.Path, optional
         For the engine ``mrtrix``, the file in which the density is cached. If it exists it is used, else it is written.
         Its name has to identify the content of the tractogram and all parameters: nothing is compared.
+    cached_counts : pathlib.Path, optional
+        The same of the density without weights; if `weighted`.
     streamlines_total : int, optional
         For the engine ``mrtrix``, the number of streamlines, if known; else they are counted.
+    min_support : int
+        Streamlines that a voxel needs to be in `support_mask`.
     show_progress : bool
         Whether to show a progress bar on a terminal while the index is built.
     omp_nthreads : int
@@ -87,6 +94,10 @@ def init_connectome_wf(
     -------
     full_tdi
         Number (or summed weights) of the streamlines that visit each voxel, on the standard grid.
+    counts
+        Their number, whatever their weights.
+    support_mask
+        1 in voxels that at least `min_support` of them visit, else 0.
     streamlines_total
         Number of streamlines that are looked at.
     index
@@ -94,13 +105,15 @@ def init_connectome_wf(
     """
     workflow = Workflow(name=name)
     workflow.__desc__ = methods.full_density(space, resolution, engine)
-    results = ['full_tdi', 'streamlines_total', *(['index'] if engine == 'index' else [])]
+    results = ['full_tdi', 'counts', 'streamlines_total', *(['index'] if engine == 'index' else [])]
     inputnode = pe.Node(
         niu.IdentityInterface(fields=['tracks', 'weighting', *(['numbers'] if limited else [])]),
         name='inputnode',
     )
-    outputnode = pe.Node(niu.IdentityInterface(fields=results), name='outputnode')
+    outputnode = pe.Node(niu.IdentityInterface(fields=[*results, 'support_mask']), name='outputnode')
     workflow.add_nodes([inputnode, outputnode])
+    support = pe.Node(SupportMask(min_support=min_support), name='support', run_without_submitting=True)
+    workflow.connect([(support, outputnode, [('out_file', 'support_mask')])])
     if engine == 'index':
         build = pe.Node(
             BuildIndex(space=space, resolution=resolution, show_progress=show_progress),
@@ -119,6 +132,7 @@ def init_connectome_wf(
         workflow.connect([
             (inputnode, build, [('tracks', 'in_tracks'), ('weighting', 'weighting')]),
             (build, outputnode, [(field, field) for field in results]),
+            (build, support, [('counts', 'in_file')]),
         ])  # fmt: skip
         return workflow
     if streamlines_total is not None:
@@ -129,41 +143,53 @@ def init_connectome_wf(
             (inputnode, count, [('tracks', 'in_tracks')]),
             (count, outputnode, [('streamlines_total', 'streamlines_total')]),
         ])  # fmt: skip
-    if cached_tdi is not None and cached_tdi.is_file():
-        outputnode.inputs.full_tdi = str(cached_tdi)
-        return workflow
-
-    template = pe.Node(
-        GridTemplate(space=space, resolution=resolution), name='template', run_without_submitting=True
-    )
-    # with more threads, tckmap adds weights in another order at each run
-    threads = 1 if weighted else omp_nthreads
-    full_map = pe.Node(TCKMap(), name='full_map', n_procs=threads, mem_gb=mem_gb)
-    if tck_upsample is not None:
-        full_map.inputs.upsample = tck_upsample
-    workflow.connect([(template, full_map, [('out_file', 'template')])])
-    if limited:
-        keep_some = pe.Node(TCKEdit(min_weight=0.0), name='keep_some', n_procs=omp_nthreads, mem_gb=mem_gb)
-        workflow.connect([
-            (inputnode, keep_some, [('tracks', 'in_tracks'), ('numbers', 'in_weights')]),
-            (keep_some, full_map, [('out_tracks', 'in_tracks')]),
-        ])  # fmt: skip
-    else:
-        workflow.connect([(inputnode, full_map, [('tracks', 'in_tracks')])])
-    if weighted:
-        weigh = pe.Node(WriteWeights(), name='weigh', mem_gb=SMALL)
-        workflow.connect([
-            (inputnode, weigh, [('weighting', 'weighting')]),
-            (weigh, full_map, [('out_file', 'in_weights')]),
-        ])  # fmt: skip
-    if cached_tdi is None:
-        workflow.connect([(full_map, outputnode, [('out_file', 'full_tdi')])])
-        return workflow
-    keep = pe.Node(SaveFile(out_path=str(cached_tdi)), name='keep', run_without_submitting=True)
-    workflow.connect([
-        (full_map, keep, [('out_file', 'in_file')]),
-        (keep, outputnode, [('out_file', 'full_tdi')]),
-    ])  # fmt: skip
+    # weights are no matter of support: with them, there are two densities
+    densities = {'full_tdi': cached_tdi, **({'counts': cached_counts} if weighted else {})}
+    missing = [field for field, path in densities.items() if path is None or not path.is_file()]
+    if missing:
+        template = pe.Node(
+            GridTemplate(space=space, resolution=resolution), name='template', run_without_submitting=True
+        )
+        tracks = inputnode, 'tracks'
+        if limited:
+            keep_some = pe.Node(
+                TCKEdit(min_weight=0.0), name='keep_some', n_procs=omp_nthreads, mem_gb=mem_gb
+            )
+            workflow.connect([(inputnode, keep_some, [('tracks', 'in_tracks'), ('numbers', 'in_weights')])])
+            tracks = keep_some, 'out_tracks'
+    for field, path in densities.items():
+        # without weights, what visits a voxel is their number
+        entries = [(outputnode, field), *([] if weighted and field == 'full_tdi' else [(support, 'in_file')])]
+        entries += [] if weighted else [(outputnode, 'counts')]
+        if field not in missing:
+            for node, entry in entries:
+                setattr(node.inputs, entry, str(path))
+            continue
+        by_weight = weighted and field == 'full_tdi'
+        # with more threads, tckmap adds weights in another order at each run
+        threads = 1 if by_weight else omp_nthreads
+        label = 'full_map' if field == 'full_tdi' else 'count_map'
+        source = pe.Node(TCKMap(), name=label, n_procs=threads, mem_gb=mem_gb)
+        if tck_upsample is not None:
+            source.inputs.upsample = tck_upsample
+        workflow.connect(*tracks, source, 'in_tracks')
+        workflow.connect(template, 'out_file', source, 'template')
+        if by_weight:
+            weigh = pe.Node(WriteWeights(), name='weigh', mem_gb=SMALL)
+            workflow.connect([
+                (inputnode, weigh, [('weighting', 'weighting')]),
+                (weigh, source, [('out_file', 'in_weights')]),
+            ])  # fmt: skip
+        if path is not None:
+            keep = pe.Node(
+                SaveFile(out_path=str(path)),
+                name='keep' if field == 'full_tdi' else 'keep_counts',
+                run_without_submitting=True,
+            )
+            workflow.connect(source, 'out_file', keep, 'in_file')
+            source = keep
+        for node, entry in entries:
+            workflow.connect(source, 'out_file', node, entry)
     return workflow
 
 

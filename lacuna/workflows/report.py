@@ -65,8 +65,10 @@ def init_snm_report_wf(
     ------
     mask
         Lesion mask on any grid of the space.
-    disconnection_map, full_tdi, summary
+    disconnection_map, summary
         Optional, see :func:`lacuna.workflows.snm.init_snm_wf`.
+    support_mask
+        Optional, see :func:`lacuna.workflows.connectome.init_connectome_wf`.
     sample
         Optional: some of the streamlines cut (``.tck``).
     null_statistics
@@ -84,7 +86,7 @@ def init_snm_report_wf(
     """
     check_atlas_names(atlases)
     workflow = Workflow(name=name)
-    fields = ['mask', 'disconnection_map', 'full_tdi', 'summary', 'sample', 'null_statistics']
+    fields = ['mask', 'disconnection_map', 'support_mask', 'summary', 'sample', 'null_statistics']
     fields += [f'{table}_{atlas}' for atlas in atlases for table in REPORT_TABLES]
     fields += [f'{table}_{each}' for each in bundles for table in BUNDLE_TABLES]
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')

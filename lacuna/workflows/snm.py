@@ -13,6 +13,7 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 from lacuna.images.mask_values import GRADED, check_grading, grading
 from lacuna.images.masks import KnownMask
 from lacuna.interfaces.images import DisconnectionMap, PrepareMask, SummaryStatistics
+from lacuna.measures import MIN_SUPPORT
 from lacuna.streamlines.endpoints import EDGE_MEASURES
 from lacuna.workflows import methods
 from lacuna.workflows.bundles import BUNDLE_FIELDS, init_bundles_wf
@@ -41,6 +42,7 @@ def init_snm_wf(
     mask_scale: float = 1.0,
     packed: KnownMask | None = None,
     warnings: Sequence[str] = (),
+    min_support: int = MIN_SUPPORT,
     omp_nthreads: int = 1,
     mem_gb: float = 1.0,
     name: str = 'snm_wf',
@@ -94,6 +96,8 @@ def init_snm_wf(
         The mask, if it was already read: its file is not opened again.
     warnings : sequence of str
         Warnings about mask and tractogram, for the summary; see ``lacuna.images.plausibility``.
+    min_support : int
+        Streamlines that a voxel needs for its percentage to be supported, for the summary.
     omp_nthreads : int
         Threads of the selection.
     mem_gb : float
@@ -113,6 +117,8 @@ def init_snm_wf(
         Tractogram (``.tck``).
     full_tdi
         Its density, see :func:`lacuna.workflows.connectome.init_connectome_wf`; the outputs have its grid.
+    counts
+        Their number in each voxel, from the same workflow; needed with weights only, for support.
     streamlines_total
         Number of its streamlines, from the same workflow.
     index
@@ -173,7 +179,7 @@ def init_snm_wf(
     for each in bundles:
         part = init_bundles_wf(most_sampled=most_sampled, name=f'bundles_{each}_wf')
         parts.append(_Part(part, each, 'bundles', 'selected', BUNDLE_FIELDS))
-    fields = ['mask', 'tracks', 'full_tdi', 'streamlines_total', 'weighting', *own]
+    fields = ['mask', 'tracks', 'full_tdi', 'counts', 'streamlines_total', 'weighting', *own]
     fields += [f'{part.table}_{part.name}' for part in parts]
     results = ['mask', 'selected', 'lesion_tdi', 'disconnection_map', 'summary', 'sample']
     results += [f'{field}_{part.name}' for part in parts for field in part.results]
@@ -221,9 +227,10 @@ def init_snm_wf(
                 (inputnode, part.workflow, [('weighting', 'inputnode.weighting')]),
             ])  # fmt: skip
     if density:
-        part = init_density_wf(warnings=warnings)
+        part = init_density_wf(warnings=warnings, min_support=min_support)
         workflow.connect([
             (inputnode, part, [('full_tdi', 'inputnode.full_tdi'), ('weighting', 'inputnode.weighting'),
+                               ('counts', 'inputnode.counts'),
                                ('streamlines_total', 'inputnode.streamlines_total')]),
             (prepare, part, [('out_file', 'inputnode.mask')]),
             (selection, part, [('outputnode.lesion_tdi', 'inputnode.lesion_tdi'),
@@ -245,7 +252,9 @@ class _Part:
     results: tuple[str, ...]
 
 
-def init_density_wf(*, warnings: Sequence[str] = (), name: str = 'density_wf') -> Workflow:
+def init_density_wf(
+    *, warnings: Sequence[str] = (), min_support: int = MIN_SUPPORT, name: str = 'density_wf'
+) -> Workflow:
     """Compute the disconnection map from the streamlines that a lesion cuts, and its summary.
 
     Workflow Graph
@@ -259,7 +268,7 @@ def init_density_wf(*, warnings: Sequence[str] = (), name: str = 'density_wf') -
 
     Parameters
     ----------
-    warnings : sequence of str
+    warnings, min_support
         See :func:`init_snm_wf`.
     name : str
 
@@ -271,7 +280,7 @@ def init_density_wf(*, warnings: Sequence[str] = (), name: str = 'density_wf') -
         Density of the streamlines that it cuts.
     streamlines_disconnected
         Their number.
-    full_tdi, streamlines_total
+    full_tdi, counts, streamlines_total
         See :func:`init_snm_wf`.
     selected, weighting
         Their numbers, and how much each counts, for what the summary says of weights and lengths; optional.
@@ -284,15 +293,16 @@ def init_density_wf(*, warnings: Sequence[str] = (), name: str = 'density_wf') -
     workflow = Workflow(name=name)
     workflow.__desc__ = methods.ratio()
     fields = ['mask', 'lesion_tdi', 'streamlines_disconnected', 'full_tdi', 'streamlines_total']
-    fields += ['selected', 'weighting']
+    fields += ['counts', 'selected', 'weighting']
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=['disconnection_map', 'summary']), name='outputnode')
     ratio = pe.Node(DisconnectionMap(), name='ratio', mem_gb=SMALL)
-    summary = pe.Node(SummaryStatistics(warnings=list(warnings)), name='summary', mem_gb=SMALL)
+    statistics = SummaryStatistics(warnings=list(warnings), min_support=min_support)
+    summary = pe.Node(statistics, name='summary', mem_gb=SMALL)
     workflow.connect([
         (inputnode, ratio, [('lesion_tdi', 'lesion_tdi'), ('full_tdi', 'full_tdi')]),
         (inputnode, summary, [('mask', 'in_mask'), ('full_tdi', 'full_tdi'),
-                              ('selected', 'selected'), ('weighting', 'weighting'),
+                              ('counts', 'counts'), ('selected', 'selected'), ('weighting', 'weighting'),
                               ('streamlines_total', 'streamlines_total'),
                               ('streamlines_disconnected', 'streamlines_disconnected')]),
         (ratio, summary, [('out_file', 'disconnection_map')]),

@@ -6,7 +6,7 @@ import pytest
 
 from lacuna.bids.inputs import find_masks
 from lacuna.bids.mask_files import check_unique, describe_mask
-from lacuna.bids.outputs import connectome_tdi_path, output_name, outputs
+from lacuna.bids.outputs import connectome_path, output_name, outputs
 from lacuna.errors import InputError, MaskError
 from lacuna.utils.names import parse_entities, sidecar_path
 
@@ -193,6 +193,6 @@ def test_names_are_those_specified():
     )
     assert sidecar_path(Path('a/x.nii.gz')) == Path('a/x.json')
     assert (
-        connectome_tdi_path('hcp842', 'MNI152NLin6Asym', 2).name
+        connectome_path('full_tdi', 'hcp842', 'MNI152NLin6Asym', 2).name
         == 'tractogram-hcp842_space-MNI152NLin6Asym_res-2_tdi.nii.gz'
     )

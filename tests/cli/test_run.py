@@ -27,6 +27,7 @@ STEM = 'sub-01_label-lesion_method-snm'
 MAP = f'sub-01/anat/{STEM}_space-MNI152NLin6Asym_desc-disconnectionpct.nii.gz'
 SUMMARY = f'sub-01/anat/{STEM}_desc-summarystatistics_stats.json'
 TDI = 'connectome/tractogram-toy_space-MNI152NLin6Asym_res-2_tdi.nii.gz'
+SUPPORT = TDI.replace('_tdi', '_desc-support_mask')
 
 
 @pytest.fixture
@@ -77,6 +78,8 @@ def test_first_run(run, tmp_path):
         SUMMARY,
         TDI,
         TDI.replace('.nii.gz', '.json'),
+        SUPPORT,
+        SUPPORT.replace('.nii.gz', '.json'),
         'dataset_description.json',
         'README',
         '.bidsignore',

@@ -24,6 +24,7 @@ PARCELS = (
     'Brain-Stem',
 )
 TDI = f'connectome/tractogram-toy_space-{SPACE}_res-2_tdi.nii.gz'
+SUPPORT = f'connectome/tractogram-toy_space-{SPACE}_res-2_desc-support_mask.nii.gz'
 
 
 def streamlines() -> list[np.ndarray]:
@@ -60,7 +61,9 @@ def write_results(
     name = f'{lead}_space-{SPACE}_{label}_mask.nii.gz'
     mask = save(lesions / folder / name, (distance <= radius).astype(np.uint8), grid.affine)
     tdi = (np.linalg.norm(world - (0, -15, 20), axis=-1) < 60) * 20.0
+    tdi[world[..., 1] > 20] /= 5
     save(root / TDI, tdi.astype(np.float32), grid.affine)
+    save(root / SUPPORT, (tdi >= 10).astype(np.uint8), grid.affine)
     percent = np.where(tdi > 0, np.clip(100 - 5 * np.maximum(distance - radius, 0), 0, 100), 0)
     out = root / folder
     path = save(
@@ -71,6 +74,7 @@ def write_results(
         'Space': SPACE,
         'Sources': [f'bids:lesions:{(folder / name).as_posix()}', 'bids:tractogram:toy.tck', f'bids::{TDI}'],
         'Denominator': f'bids::{TDI}',
+        'Support': f'bids::{SUPPORT}',
         'Tractogram': {'Name': 'toy', 'Space': SPACE, 'StreamlineCount': 1000},
         'SoftwareVersions': {'Lacuna': '1.2.3', 'MRtrix3': '3.0.4'},
         'Mask': {'SHA256': read_mask(mask).sha256, 'Space': SPACE, 'SpaceFrom': "the name's space entity"},
@@ -87,6 +91,10 @@ def write_results(
         'voxels_disconnected': int((percent > 0).sum()),
         'disconnection_mean_pct': float(percent[percent > 0].mean()),
         'disconnection_max_pct': 100.0,
+        'min_support': 10,
+        'voxels_supported': int((percent[tdi >= 10] > 0).sum()),
+        'disconnection_mean_supported_pct': float(percent[(tdi >= 10) & (percent > 0)].mean()),
+        'disconnection_max_supported_pct': 100.0,
     }
     (out / output_name(stem, 'summary')).write_text(json.dumps(summary))
     _write_tables(out, stem)

@@ -122,7 +122,7 @@ def test_the_workflow_draws_the_same(dataset, tmp_path):
         metadata=lesion.metadata,
     )
     node = workflow.get_node('inputnode')
-    node.inputs.mask, node.inputs.full_tdi = str(lesion.mask.path), str(lesion.full_tdi)
+    node.inputs.mask, node.inputs.support_mask = str(lesion.mask.path), str(lesion.support_mask)
     for target, path in lesion.files.items():
         setattr(node.inputs, target.field, str(path))
     assert audit_graph(workflow) == []

@@ -23,12 +23,12 @@ from lacuna.images.plausibility import measure_mask
 from lacuna.reports import checks
 from lacuna.reports.figures import brain as figures
 from lacuna.reports.figures import connectivity as charts
-from lacuna.reports.figures.frame import ORIGIN, SHAPE, load_template, mask_in_frame, to_frame
+from lacuna.reports.figures.frame import ORIGIN, SHAPE, load_image, load_template, mask_in_frame, to_frame
 from lacuna.reports.figures.group import by_network_means, heat_figure
 from lacuna.reports.figures.style import drawing, png_bytes
 from lacuna.reports.group import GroupRow, flagged, write_group_report
 from lacuna.reports.participant import is_current, make_report, write_page
-from lacuna.reports.reportlets import draw_reportlets, publish_reportlets
+from lacuna.reports.reportlets import _unsupported, draw_reportlets, publish_reportlets
 from lacuna.streamlines.sample import median_spacing
 from lacuna.testing import audit_graph
 from lacuna.workflows.report import init_snm_report_wf
@@ -98,11 +98,11 @@ def test_checks_of_the_numbers():
     assert checks.check_summary({'mask_components': 9, 'streamlines_disconnected': 1}) == []
     found = checks.check_summary({'mask_components': 10, 'streamlines_disconnected': 1})
     assert found[0].startswith('The mask consists of 10 pieces')
-    percent, full = np.full(100, 10.0), np.full(100, 50.0)
-    full[:9] = 4
-    assert checks.check_denominators(percent, full) == []
-    full[:12] = 4
-    assert checks.check_denominators(percent, full)[0].startswith('12 % of the affected voxels')
+    numbers = {'min_support': 4, 'voxels_disconnected': 100}
+    assert checks.check_support({**numbers, 'voxels_supported': 91}) == []
+    assert '12 %' in checks.check_support({**numbers, 'voxels_supported': 88})[0]
+    assert '10 %' in checks.check_support({**numbers, 'voxels_supported': 90})[0]
+    assert checks.check_support(numbers) == []
 
 
 def test_a_guessed_space_is_said():
@@ -178,6 +178,37 @@ def test_colours_of_streamlines_are_their_directions():
     pieces, colours = figures.direction_segments(lines)
     assert pieces.shape == (2, 2, 3)
     assert colours.tolist() == [[1, 0, 0], [0, 0, 1]]
+
+
+def test_what_too_few_streamlines_visit_is_marked(dataset):
+    """Hatched in the slices; in the glass brain it does not hide what is supported, and is grey where nothing else is."""
+    (lesion, *_) = find_results(dataset, '01')
+    percent, few = np.zeros(SHAPE, np.float32), np.zeros(SHAPE, bool)
+    percent[60:70, 90:100, 80:90] = 30
+    percent[70:80, 90:100, 80:90] = 90
+    few[70:80] = True
+    few &= percent > 0
+    template = load_template(SPACE)
+    with drawing():
+        plain, marked = (
+            figures.map_figure(template, percent, None, unsupported=given) for given in (None, few)
+        )
+        glass = figures.glass_figure(template, percent, None, unsupported=few)
+    hatched = [sum(bool(getattr(each, 'hatches', None)) for axes in figure.axes for each in axes.collections)
+               for figure in (plain, marked)]  # fmt: skip
+    assert hatched == [0, 3]
+    side, front, top = ([image.get_array() for image in axes.images[1:]] for axes in glass.axes[:3])
+    assert side[1].max() == front[1].max() == top[1].max() == 30
+    assert side[0].sum() == 100  # behind the supported voxels
+    assert front[0].sum() == top[0].sum() == 100
+    assert not front[1].mask.all()
+    below = _unsupported(lesion, load_image(lesion.path('disconnection_map'))[0])
+    summary = lesion.summary
+    assert below.sum() == summary['voxels_disconnected'] - summary['voxels_supported'] > 0
+    assert not below[load_image(lesion.support_mask)[0] > 0].any()
+    text = fragment(dataset, lesion.stem)
+    assert f'{summary["voxels_supported"]:,} voxels' in text
+    assert f'{summary["disconnection_mean_supported_pct"]:.1f} %' in text
 
 
 def test_parcels_that_lose_most_come_first():
@@ -414,7 +445,7 @@ def test_the_workflow_is_sound_and_draws(dataset, tmp_path):
     )
     node = workflow.get_node('inputnode')
     node.inputs.mask = str(lesion.mask.path)
-    node.inputs.full_tdi = str(lesion.full_tdi)
+    node.inputs.support_mask = str(lesion.support_mask)
     for name in ('disconnection_map', 'summary', 'sample'):
         setattr(node.inputs, name, str(lesion.path(name)))
     for name in ('disconnection_matrix', 'mask_matrix', 'full_matrix', 'roi_disconnection'):
@@ -520,7 +551,7 @@ def test_behind_the_workflow_that_computes(toy, tmp_path):
     workflow.connect(connectome, 'outputnode.full_tdi', snm, 'inputnode.full_tdi')
     workflow.connect(connectome, 'outputnode.streamlines_total', snm, 'inputnode.streamlines_total')
     workflow.connect(connectome, 'outputnode.index', snm, 'inputnode.index')
-    workflow.connect(connectome, 'outputnode.full_tdi', report, 'inputnode.full_tdi')
+    workflow.connect(connectome, 'outputnode.support_mask', report, 'inputnode.support_mask')
     for field in ('disconnection_map', 'summary', 'sample'):
         workflow.connect(snm, f'outputnode.{field}', report, f'inputnode.{field}')
     assert audit_graph(workflow) == []

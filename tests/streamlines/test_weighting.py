@@ -1,5 +1,6 @@
 """Weights, lengths and measures of connections: by hand, and against plain MRtrix3 commands on a real tractogram."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -410,6 +411,7 @@ def test_both_engines_write_the_same(toy, weighted, tmp_path, lacuna_here):
     for engine in ('index', 'mrtrix'):
         done = lacuna_here(
             'run', 'snm', toy.mask, tmp_path / engine, *weighted, '--engine', engine, '--no-report', '--nprocs', '1',
+            '--min-support', '2',
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
     ours, theirs = (
@@ -424,6 +426,18 @@ def test_both_engines_write_the_same(toy, weighted, tmp_path, lacuna_here):
             np.testing.assert_allclose(first, second, rtol=1e-6)
         elif name.endswith('.tsv'):
             assert path.read_bytes() == theirs[name].read_bytes(), name
+    # support counts streamlines, whatever they weigh
+    found = [next((tmp_path / engine).glob('connectome/*_mask.nii.gz')) for engine in ('index', 'mrtrix')]
+    assert found[0].read_bytes() == found[1].read_bytes()
+    kept, counts = tmp_path / 'kept.tck', tmp_path / 'counts.nii'
+    plain('tckedit', toy.tracks, '-maxlength', weighted[weighted.index('--max-length') + 1], kept)
+    plain('tckmap', kept, '-template', found[0], counts)
+    enough = voxels(nb.load(counts)) >= 2
+    np.testing.assert_array_equal(voxels(nb.load(found[0])), enough)
+    percent = voxels(nb.load(next(path for name, path in ours.items() if name.endswith('pct.nii.gz'))))
+    name = next(name for name in ours if name.endswith('desc-summarystatistics_stats.json'))
+    for path in (ours[name], theirs[name]):
+        assert json.loads(path.read_text())['voxels_supported'] == (percent[enough] > 0).sum() > 0
 
 
 def test_what_a_run_writes_is_what_python_says(toy, weighted, tmp_path, lacuna_here):

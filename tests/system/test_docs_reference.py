@@ -70,7 +70,7 @@ def test_every_output_is_in_the_table(site):
     ).items():
         parts = [f'desc-{output["desc"]}' if output['desc'] else None, output['suffix']]
         if output['level'] == 'connectome':
-            name = f'connectome/tractogram-<name>_space-<space>_res-<mm>_{output["suffix"]}'
+            name = '_'.join(filter(None, ['connectome/tractogram-<name>_space-<space>_res-<mm>', *parts]))
         else:
             scope = [f'{output["scope"]}-<{output["scope"]}>'] if output['scope'] else []
             scope += [f'seg-{output["seg"]}'] if 'seg' in output else []

@@ -94,7 +94,7 @@ def test_the_same_files(run, tmp_path, options):
     assert run('mrtrix', *atlas(tmp_path), *options, '--engine', 'mrtrix')[0] == 0
     names = {name for name in tree(tmp_path / 'index') if name.startswith(('sub-', 'connectome/'))}
     assert names == {name for name in tree(tmp_path / 'mrtrix') if name.startswith(('sub-', 'connectome/'))}
-    assert len(names) == 4 * 16 + 2
+    assert len(names) == 4 * 16 + 4
     for name in names:
         assert content(tmp_path / 'index' / name) == content(tmp_path / 'mrtrix' / name), name
     summary = next((tmp_path / 'index/sub-01').rglob('*desc-summarystatistics_stats.json'))

@@ -10,7 +10,8 @@ from helpers.toys import write_two_networks
 
 import lacuna
 from lacuna.errors import InputError, MaskError
-from lacuna.testing import world_coordinates, write_mask
+from lacuna.streamlines.files.tck import write_tck
+from lacuna.testing import toy_streamlines, world_coordinates, write_mask
 
 SPACE = 'MNI152NLin6Asym'
 THRESHOLDS = (0, 0.25, 0.5, 0.75)
@@ -148,6 +149,7 @@ def test_the_files_of_a_run(toy, graded, run, atlas, tmp_path, lacuna_here):
     sidecar = json.loads(one(out, 'desc-disconnectionpct.json').read_text())
     assert sidecar['Parameters']['GradedMasks'] == 'max'
     assert sidecar['Parameters']['MaskScale'] == 1
+    assert sidecar['Mask']['Kind'] == 'graded'
     assert '--graded-masks max' in sidecar['CommandLine']
     (page,) = out.glob('sub-01.html')
     assert 'graded' in page.read_text()
@@ -189,6 +191,33 @@ def test_both_engines(toy, run, tmp_path):
             found.append(content)
         assert len(found[0]) > 15
         assert found[0] == found[1]
+
+
+def test_over_two_tractograms(toy, graded, lacuna_here, tmp_path):
+    """The terminal shows what is cut by weight, also where it is a mean."""
+    values, _ = graded
+    other = tmp_path / 'other.tck'
+    write_tck(other, toy_streamlines()[::2])  # without the short ones
+    other.with_suffix('.json').write_text(f'{{"Space": "{SPACE}"}}')
+    words = (
+        '--connectome-path',
+        toy.tracks,
+        '--connectome-path',
+        other,
+        '--nprocs',
+        1,
+        '-w',
+        tmp_path / 'work',
+    )
+    options = ('--graded-masks', 'max', '--no-report', '--bundles', 'none')
+    done = lacuna_here('run', 'snm', tmp_path / 'bids', tmp_path / 'out', *words, *options)
+    assert done.returncode == 0
+    cut = []
+    for each in ('toy', 'other'):
+        path = one(tmp_path / f'out/tractogram-{each}', 'desc-summarystatistics_stats.json')
+        cut.append(json.loads(path.read_text())['weight_disconnected_pct'])
+    (row,) = (line.split() for line in done.stdout.splitlines() if line.startswith('sub-01_label-lesion '))
+    assert row[1:4] == [f'{values.sum() / 1000:.2f}', f'{np.mean(cut):.2f}', f'{np.std(cut, ddof=1):.2f}']
 
 
 def test_percent_and_refused(toy, graded, run, tmp_path, lacuna_here):

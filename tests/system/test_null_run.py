@@ -201,7 +201,7 @@ def test_similarity_of_the_maps_of_a_cohort(folder, lacuna_here):
     assert lacuna_here('bidsify', folder / 'three', folder / 'cohort', '--space', SPACE).returncode == 0
     assert lacuna_here('run', 'snm', folder / 'cohort', folder / 'all', *words).returncode == 0
     results = lacuna.load_results(folder / 'all')
-    support = nb.load(next((folder / 'all/connectome').glob('*.nii.gz'))).get_fdata() > 0
+    support = nb.load(next((folder / 'all/connectome').glob('*_tdi.nii.gz'))).get_fdata() > 0
     maps, z = (
         np.array([nb.load(each.path(key)).get_fdata()[support] for each in results])
         for key in ('disconnection_map', 'null_z')

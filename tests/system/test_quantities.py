@@ -91,6 +91,9 @@ def test_both_engines_and_python(study, run, atlas, tmp_path, rule):
     assert run('mrtrix', *given, '--engine', 'mrtrix').returncode == 0
     first = results(tmp_path / 'index')
     assert first == results(tmp_path / 'mrtrix')
+    support = [next((tmp_path / each).glob('connectome/*_mask.nii.gz')) for each in ('index', 'mrtrix')]
+    assert support[0].name == support[1].name
+    assert support[0].read_bytes() == support[1].read_bytes()
     assert len([name for name in first if name.endswith('.tsv')]) == 2 * 13
     lesion = lacuna.Tractogram(study.tracks, nprocs=1).disconnect(study.mask)
     parcels = lesion.parcels((*atlas[2:],), assignment=rule)
@@ -354,3 +357,63 @@ def test_a_real_lesion(shared, unpacked, lacuna_here, tmp_path):
         table.loc[names, 'value'], published.loc[names, 'lqt_percent'].astype(float), atol=5e-9
     )
     assert (table['value'] > 0).sum() == 3
+
+
+def test_support(study, run, tmp_path, atlas):
+    """The voxels that enough streamlines visit, and the numbers over them; another K makes what depends on it again."""
+    out = tmp_path / 'out'
+    given = (*atlas, '--compute-roi-disconnection')
+    assert run('out', *given).returncode == 0
+    (density,) = out.glob('connectome/*_tdi.nii.gz')
+    (mask,) = out.glob('connectome/*_desc-support_mask.nii.gz')
+    counts = np.asarray(nb.load(density).dataobj)
+
+    def check(needed):
+        support = nb.load(mask)
+        assert support.get_data_dtype() == np.uint8
+        np.testing.assert_array_equal(support.get_fdata(), counts >= needed)
+        np.testing.assert_array_equal(support.affine, nb.load(density).affine)
+        image = one(out, 'desc-disconnectionpct.nii.gz')
+        for path in (mask, image):
+            about = json.loads(path.with_name(path.name.replace('.nii.gz', '.json')).read_text())
+            assert about['Parameters']['MinSupport'] == needed
+        assert about['Support'] == f'bids::{mask.relative_to(out).as_posix()}'
+        percent = np.asarray(nb.load(image).dataobj)
+        values = percent[(percent > 0) & (counts >= needed)]
+        summary = json.loads(one(out, 'desc-summarystatistics_stats.json').read_text())
+        found = [summary[key] for key in ('min_support', 'voxels_disconnected', 'voxels_supported')]
+        assert found == [needed, (percent > 0).sum(), len(values)]
+        assert summary['disconnection_mean_supported_pct'] == pytest.approx(
+            values.mean() if len(values) else 0, rel=1e-6
+        )
+        assert summary['disconnection_max_supported_pct'] == values.max(initial=0)
+        lesion = lacuna.Tractogram(study.tracks, nprocs=1).disconnect(study.mask, min_support=needed)
+        assert {key: summary[key] for key in lesion.summary} == lesion.summary
+        return len(values) / (percent > 0).sum()
+
+    assert check(10) == 0
+    stamps = times(out)
+    assert run('out', *given, '--min-support', '2').returncode == 0
+    assert 0 < check(2) < 1
+    changed = {
+        path.name.partition('_method-snm_')[2] for path, stamp in times(out).items() if stamp != stamps[path]
+    }
+    assert changed == {f'space-{SPACE}_desc-disconnectionpct.json', 'desc-summarystatistics_stats.json'}
+    about = json.loads(density.with_name(density.name.replace('.nii.gz', '.json')).read_text())
+    assert 'MinSupport' not in about['Parameters']
+    # the others would not fit the mask, of which there is one
+    refused = run('out', *given, '--participant-label', '01')
+    assert refused.returncode == 2
+    assert 'sub-02' in refused.stderr
+    assert '2 on disk, 10 now' in refused.stderr
+    # results of a version that did not have it
+    for path in (mask, mask.with_name(mask.name.replace('.nii.gz', '.json'))):
+        path.unlink()
+    for subject in ('01', '02'):
+        path = one(out, f'space-{SPACE}_desc-disconnectionpct.json', subject)
+        about = json.loads(path.read_text())
+        del about['Support'], about['Parameters']['MinSupport']
+        path.write_text(json.dumps(about))
+    assert run('out', *given).returncode == 0
+    assert check(10) == 0
+    assert run('out', *given, '--min-support', '0').returncode == 2

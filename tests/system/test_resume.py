@@ -36,7 +36,7 @@ def cohort(tmp_path_factory):
     toy = write_cohort(folder, MASKS)
     subprocess.run(command(folder, toy, folder / 'whole', 1), check=True, capture_output=True)
     expected = results(folder / 'whole')
-    assert len(expected) == 2 * MASKS + 1
+    assert len(expected) == 2 * MASKS + 2
     return folder, toy, expected
 
 

@@ -64,7 +64,8 @@ def prepare_by_graph(plan: RunPlan, inputs: SpaceInputs, targets: Sequence[Targe
     run_in_order(workflow, inputs.folder, quiet=inputs.quiet)
     node = NumberStreamlines(count=plan.tractogram.info.count, weighting=str(inputs.weighting))
     numbers = Path(node.run(cwd=str(inputs.folder)).outputs.out_file)
-    return replace(inputs, full_tdi=plan.cached_tdi(inputs.space), numbers=numbers)
+    full_tdi, counts = (plan.cached_tdi(inputs.space, counts=each) for each in (False, True))
+    return replace(inputs, full_tdi=full_tdi, counts=counts, numbers=numbers)
 
 
 def run_mask_by_graph(job: MaskJob, inputs: SpaceInputs) -> None:
@@ -82,6 +83,7 @@ def run_mask_by_graph(job: MaskJob, inputs: SpaceInputs) -> None:
         mask_scale=inputs.mask_scale,
         networks=dict(inputs.networks),
         spared_threshold=inputs.spared_threshold,
+        min_support=inputs.min_support,
         edge_measure=inputs.edge_measure,
         weighted=inputs.weighted,
         omp_nthreads=inputs.threads,

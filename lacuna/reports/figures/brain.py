@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _AXES = 'xyz'
 _CUTS = (6, 7, 7)  # of each plane, to fill a row
 _WIDTH = 6 * SHAPE[1] + 15  # of a row in mm
+_UNSUPPORTED = '#c4c4c4'
 _CONTOUR = '#00e5d4'  # not one of the colours of percent
 
 
@@ -83,6 +84,7 @@ def map_figure(
     percent: np.ndarray,
     lesion: np.ndarray | None,
     *,
+    unsupported: np.ndarray | None = None,
     highest: float = 100.0,
     label: str = 'disconnected (%)',
 ) -> Figure:
@@ -94,6 +96,8 @@ def map_figure(
     percent : numpy.ndarray
     lesion : numpy.ndarray or None
         bool.
+    unsupported : numpy.ndarray, optional
+        bool; voxels of too few streamlines, which are hatched.
     highest : float
         Value at the upper end of the colour scale; the lower end is 0.
     label : str
@@ -103,6 +107,8 @@ def map_figure(
     for axes, row in rows:
         shown = np.ma.masked_less_equal(row(percent), 0)
         image = axes.imshow(shown, cmap=PERCENT, alpha=0.9, vmin=0, vmax=highest, **_AS_IS)
+        if unsupported is not None:
+            _hatch(axes, row(unsupported))
         if lesion is not None:
             _contour(axes, row(lesion), _CONTOUR)
     colour_bar(figure, image, figure.add_axes((0.94, 0.3, 0.012, 0.4)), highest, label)
@@ -133,9 +139,14 @@ def statistic_figure(template: Template, values: np.ndarray, found: np.ndarray, 
 
 
 def glass_figure(
-    template: Template, percent: np.ndarray, lesion: np.ndarray | None, *, auto: float | None = None
+    template: Template,
+    percent: np.ndarray,
+    lesion: np.ndarray | None,
+    *,
+    unsupported: np.ndarray | None = None,
+    auto: float | None = None,
 ) -> Figure:
-    """Draw the highest percentage along each line of sight, in a glass brain.
+    """Draw the highest supported percentage along each line of sight, in a glass brain.
 
     Parameters
     ----------
@@ -143,16 +154,23 @@ def glass_figure(
     percent : numpy.ndarray
     lesion : numpy.ndarray or None
         bool; its outline is drawn.
+    unsupported : numpy.ndarray, optional
+        bool; voxels of too few streamlines: lines of sight with no others are grey.
     auto : float, optional
         Upper end of the colour scale of a second row; that of the first is 100.
     """
     scales = [100.0] + ([auto] if auto else [])
+    supported = percent if unsupported is None else np.where(unsupported, 0, percent)
     figure = new_figure(11.5, 3.5 * len(scales))
     for i, highest in enumerate(scales):
         panels = _glass(figure, template, i, len(scales))
         for axis, axes in enumerate(panels):
-            projected = np.ma.masked_less_equal(percent.max(axis=axis).T, 0)
-            image = axes.imshow(projected, cmap=PERCENT, vmin=0, vmax=highest, extent=_extent(axis), **_AS_IS)
+            seen = {'extent': _extent(axis), **_AS_IS}
+            if unsupported is not None:
+                below = np.ma.masked_equal(unsupported.any(axis=axis).T, 0)
+                axes.imshow(below, cmap=_one_colour(_UNSUPPORTED), vmin=0, vmax=1, **seen)
+            projected = np.ma.masked_less_equal(supported.max(axis=axis).T, 0)
+            image = axes.imshow(projected, cmap=PERCENT, vmin=0, vmax=highest, **seen)
             if lesion is not None and lesion.any():
                 _outline(axes, lesion.any(axis=axis), axis, _CONTOUR, 1.4)
         bottom = (len(scales) - 1 - i) / len(scales)
@@ -285,6 +303,11 @@ def _circle_small(axes: Axes, row: _Row, lesion: np.ndarray) -> None:
             across, up = np.argwhere(cut).mean(axis=0)
             place = (row.left(i) + across, up)
             axes.add_patch(Circle(place, 9, fill=False, edgecolor=LESION, linewidth=1.2))
+
+
+def _hatch(axes: Axes, row: np.ndarray) -> None:
+    if row.any():
+        axes.contourf(row, levels=[0.5, 1.5], colors='none', hatches=['/' * 9])
 
 
 def _contour(axes: Axes, row: np.ndarray, colour: str) -> None:

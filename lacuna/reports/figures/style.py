@@ -37,6 +37,7 @@ _SETTINGS: dict[str, Any] = {
     'text.color': INK,
     'xtick.color': INK,
     'ytick.color': INK,
+    'hatch.linewidth': 0.5,
     'svg.hashsalt': 'lacuna',
     'figure.facecolor': 'white',
     'savefig.facecolor': 'white',

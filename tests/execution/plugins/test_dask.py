@@ -93,7 +93,7 @@ def test_the_same_files_as_here(tmp_path, cluster, monkeypatch):
         found.append(results(tmp_path / 'out'))
         (tmp_path / 'out').rename(tmp_path / place)
     assert found[0] == found[1] == found[2]
-    assert len([name for name in found[0] if name.endswith('.nii.gz')]) == MASKS + 1
+    assert len([name for name in found[0] if name.endswith('.nii.gz')]) == MASKS + 2
 
 
 def test_no_scheduler_there(tmp_path, toy):
