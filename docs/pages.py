@@ -6,7 +6,7 @@
 | ``python`` | run in one session for the whole page; behind ``>>>`` what is printed is compared |
 | any other | nothing: such as ``sh`` for commands that need the network or a cluster |
 
-``...`` in a printed line stands for anything within that line. A command that fails has to be followed by
+A command in the background (``> FILE 2>&1 &``) has started when it has written something. ``...`` in a printed line stands for anything within that line. A command that fails has to be followed by
 ``$ echo $?``.
 """
 
@@ -21,6 +21,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -106,6 +107,8 @@ class Shell:
             for line in self._process.stdout:
                 if line.startswith(end):
                     self._code = int(line.split()[1])
+                    if log := re.search(r'> (\S+) 2>&1 &$', command):
+                        self._wait(log[1])
                     # the line break before the end mark is ours
                     return ''.join(lines)[:-1]
                 lines.append(line)
@@ -113,6 +116,14 @@ class Shell:
             timer.cancel()
         message = f'{command}: the shell ended, or it took more than {_LONGEST:.0f} s\n{"".join(lines)}'
         raise RuntimeError(message)
+
+    def _wait(self, log: str) -> None:
+        """Until a command in the background has written something: a server listens then."""
+        for _ in range(600):
+            if self.run(f'test -s {log} && echo there') == 'there\n':
+                break
+            time.sleep(0.1)
+        self._code = 0
 
 
 def commands(block: str) -> Iterator[tuple[str, str]]:

@@ -104,7 +104,7 @@ class Weighting:
 
     @cached_property
     def ids(self) -> np.ndarray | None:
-        """Numbers of the streamlines that are looked at, ascending; None: all."""
+        """Numbers of the streamlines that are looked at, ascending. None if these are all."""
         return None if self.kept is None else np.flatnonzero(self.kept).astype(np.uint32)
 
     @cached_property

@@ -1,6 +1,7 @@
 """The tutorial and the how-to pages: what they tell their reader to type is typed, and what they print is compared."""
 
 import re
+import shlex
 import shutil
 import socket
 import time
@@ -9,15 +10,24 @@ from pathlib import Path
 import animate
 import numpy as np
 import pages
+import pandas as pd
 import pictures
 import pytest
 from helpers.paths import ROOT
 from PIL import Image
 from sybil.example import SybilFailure
 
+from lacuna.cli.parser import build_parser
+from lacuna.execution.plugins.file import read_plugin
+
 DOCS = ROOT / 'docs'
-HOWTO = sorted(path.stem for path in (DOCS / 'howto').glob('*.md') if path.stem != 'index')
-PAGES = [DOCS / 'tutorial.md', *(DOCS / f'howto/{name}.md' for name in HOWTO)]
+HOWTO = {path.stem: path for path in sorted((DOCS / 'howto').glob('*.md')) if path.stem != 'index'}
+#: pages that continue the tutorial
+CONTINUED = {**HOWTO, 'collect': DOCS / 'collect.md'}
+PAGES = [DOCS / 'tutorial.md', *CONTINUED.values()]
+#: pages of commands and Python that is run where the files have the names of the page
+STRANGERS = [ROOT / 'README.md', DOCS / 'index.md', DOCS / 'usage.md']
+ALL = [ROOT / 'README.md', *sorted(DOCS.rglob('*.md'))]
 #: how-to pages whose commands cannot be run here; all others have some that are
 READ_ONLY = {'explore', 'from-other-tools', 'my-file'}
 
@@ -59,7 +69,7 @@ def follow(tutorial, home):
         folder = home / name
         if not folder.exists():
             shutil.copytree(tutorial, folder)
-            pages.follow(DOCS / f'howto/{name}.md', folder)
+            pages.follow(CONTINUED[name], folder)
         return folder
 
     return run
@@ -71,7 +81,7 @@ def test_the_tutorial_prints_what_it_says(tutorial):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', sorted(set(HOWTO) - READ_ONLY))
+@pytest.mark.parametrize('name', sorted(set(CONTINUED) - READ_ONLY))
 def test_a_howto_page_prints_what_it_says(follow, name):
     follow(name)
 
@@ -80,6 +90,66 @@ def test_a_howto_page_prints_what_it_says(follow, name):
 def test_pages_have_commands_that_are_run(page):
     blocks = re.findall(r'^```(\w+)$', page.read_text(), flags=re.MULTILINE)
     assert (not {'console', 'python'} & set(blocks)) == (page.stem in READ_ONLY)
+
+
+def shell_commands(page):
+    """The commands of Lacuna in blocks that are not run as they are: those with placeholders, or for another machine."""
+    blocks = re.findall(r'^ *```sh\n(.*?)^ *```$', page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    lines = '\n'.join(blocks).replace('\\\n', ' ').splitlines()
+    return [words[1:] for line in lines if (words := shlex.split(line, comments=True))[:1] == ['lacuna']]
+
+
+@pytest.mark.parametrize(
+    ('page', 'words'),
+    [(page, words) for page in ALL for words in shell_commands(page)],
+    ids=lambda value: getattr(value, 'stem', None),
+)
+def test_commands_have_only_arguments_that_there_are(page, words):
+    assert build_parser().parse_args(words).run, page
+
+
+def test_every_block_of_code_is_of_a_kind_that_is_run():
+    kinds = {
+        (page.relative_to(ROOT).as_posix(), kind)
+        for page in ALL
+        for kind in re.findall(r'^ *```(\w+|\{code-cell\})', page.read_text(), flags=re.MULTILINE)
+    }
+    followed = {page.relative_to(ROOT).as_posix() for page in [*PAGES, *STRANGERS]}
+    other = {(page, kind) for page, kind in kinds if kind != 'sh' and page not in followed}
+    assert {(page, kind) for page, kind in other if not page.startswith('docs/tutorials/')} == {
+        ('docs/cluster-plugins.md', 'yaml')
+    }
+    assert {kind for page, kind in other if page.startswith('docs/tutorials/')} == {'{code-cell}'}
+    assert {kind for page, kind in kinds if page in followed} <= {'sh', 'console', 'python', 'r'}
+
+
+def test_the_settings_of_a_cluster_are_read(tmp_path):
+    (block,) = re.findall(r'```yaml\n(.*?)```', (DOCS / 'cluster-plugins.md').read_text(), flags=re.DOTALL)
+    (tmp_path / 'slurm.yml').write_text(block)
+    read_plugin(tmp_path / 'slurm.yml')
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+def test_a_stranger_types_what_the_first_pages_say(tmp_path, lacuna_here, shared, monkeypatch):
+    """With a study whose files have the names that these pages give them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('TEMPLATEFLOW_HOME', str(shared / 'data/templateflow'))
+    assert lacuna_here('tutorial', 'BIDS_DIR', '--cohort', 12).returncode == 0
+    scores = pd.read_csv('BIDS_DIR/participants.tsv', sep='\t').rename(columns={'motor': 'nihss'})
+    scores.to_csv('participants.tsv', sep='\t', index=False, na_rep='n/a')
+    for name in ('TRACTOGRAM.tck', 'tractogram.tck'):
+        shutil.copyfile('BIDS_DIR/sourcedata/connectome/synthetic20k.tck', name)
+    shutil.copyfile(next(Path('BIDS_DIR').rglob('sub-01*_mask.nii.gz')), 'lesion_mask.nii.gz')
+    quicker = {'run': ['--no-report'], 'stats': ['--permutations', '100', '--cv', 'none']}
+    for page in STRANGERS:
+        for words in shell_commands(page):
+            if words[0] not in ('explore', 'fetch', 'bidsify'):  # a server, the network, other files
+                done = lacuna_here(*words, *quicker.get(words[0], ()))
+                assert done.returncode == 0, (page.name, words, done.stderr)
+        pages.follow(page, tmp_path)  # the Python
+    assert len(list(Path('OUTPUT_DIR').rglob('*_desc-disconnectionpct_parcelstats.tsv'))) == 12 + 1
+    assert Path('STATS_DIR/stats.html').is_file()
 
 
 def test_links_to_pages_and_pictures_lead_somewhere():
