@@ -22,7 +22,7 @@ _ANY = '* vscode-webview:'
 class Explorer:
     """The page that draws lesions, served until it is closed; a notebook shows it.
 
-    From :meth:`lacuna.Tractogram.explore`. Also a context manager.
+    From :meth:`lacuna.streamlines.tractogram.Tractogram.explore`. Also a context manager.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ def explore(
     output_dir: str | Path | None = None,
     height: int = 720,
 ) -> Explorer:
-    """Serve the page for a tractogram; see :meth:`lacuna.Tractogram.explore`."""
+    """Serve the page for a tractogram; see :meth:`lacuna.streamlines.tractogram.Tractogram.explore`."""
     from lacuna.execution.config import config_of
 
     named, custom = [], []

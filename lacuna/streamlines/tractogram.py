@@ -317,7 +317,7 @@ class Tractogram:
         masks : path or iterable of path
             Masks to choose from: files, BIDS datasets or output folders of ``lacuna run``.
         atlases : iterable
-            For the tables of parcels: names, or image, table and space of each, as for `Lesion.parcels`.
+            For the tables of parcels: names, or image, table and space of each, as for :meth:`lacuna.streamlines.lesion.Lesion.parcels`.
         bundles : path, optional
             As for `bundles`; ``none`` for none.
         space : str, optional
