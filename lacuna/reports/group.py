@@ -25,6 +25,11 @@ from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
 
 _TITLE = 'Lacuna: all lesions'
+#: what stands where a served page asks for places
+AT_A_PLACE = (
+    '<p class="caption">Which lesions are at a place, and whom has it disconnected? <code>lacuna explore</code> with the '
+    'folder of this page shows it here: click a voxel, and see who.</p>'
+)
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,8 @@ def write_group_report(
         for space in sorted(sums):
             support = (lesion.support_mask for lesion in lesions if lesion.space == space)
             sections += _map_sections(space, sums[space], next(filter(None, support), None))
+        if rows:
+            sections.append(section('At a place', AT_A_PLACE))
         if alike := list(similarities(lesions)):
             sections.append(section('Specificity', similarity_html(alike)))
         sections += _atlas_sections(lesions)
