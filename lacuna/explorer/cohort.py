@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lacuna.bids.results import LesionResults, Results
+from lacuna.bids.results import LesionResults, Results, cut_percent
 from lacuna.errors import InputError
 from lacuna.explorer.grid import PageGrid
 from lacuna.images.spaces import standard_grid
@@ -114,7 +114,7 @@ class Cohort:
         return {
             'name': seen.lesion.stem,
             'volume': seen.summary.get('mask_volume_mm3'),
-            'cut': seen.summary.get('streamlines_disconnected_pct'),
+            'cut': cut_percent(seen.summary),
             'report': report if Path(self.root, report).is_file() else None,
             'problem': seen.problem,
         }

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from lacuna.bids.results import LesionResults, find_results
+from lacuna.bids.results import LesionResults, cut_percent, find_results
 from lacuna.errors import InputError
 from lacuna.images.plausibility import NOTABLE, measure_mask
 from lacuna.reports.figures.brain import map_figure
@@ -168,17 +167,12 @@ def _look(lesion: LesionResults) -> _Seen:
     row = GroupRow(
         lesion,
         float(summary.get('mask_volume_mm3') or 0) / 1000,
-        _percent(summary, 'streamlines_disconnected_pct'),
-        _percent(summary, 'disconnection_mean_pct'),
+        cut_percent(summary) or cut_percent(summary, '_mean') or 0.0,
+        float(summary.get('disconnection_mean_pct') or summary.get('disconnection_mean_pct_mean') or 0),
         side,
     )
     path = lesion.map_path
     return _Seen(row, problem, voxels, load_image(path) if path else None)
-
-
-def _percent(summary: Mapping[str, Any], key: str) -> float:
-    """A number of a lesion; over several tractograms, the mean."""
-    return float(summary.get(key) or summary.get(f'{key}_mean') or 0)
 
 
 def flagged(rows: Sequence[GroupRow]) -> list[list[str]]:
