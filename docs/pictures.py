@@ -36,8 +36,9 @@ PICTURES = {
     'nilearn-map.png': 'map.png',
     'nilearn-connections.png': 'connections.png',
     'cortex.png': 'one-lesion-3.png',
-    # the page that is served of it
+    # the pages that are served of them
     'explore.png': 'tutorial/sourcedata/connectome/synthetic20k.tck',
+    'lesions.png': 'derivatives',
 }
 #: the pages whose Python draws some of them
 FOLLOWED = (DOCS / 'tutorial.md', DOCS / 'howto/read-outputs.md')
@@ -56,6 +57,8 @@ def draw(folder: Path, target: Path) -> None:
             path = folder / source
             if path.suffix == '.tck':
                 image = explored(chromium, path)
+            elif path.is_dir():
+                image = served(chromium, (str(path),), 'results/0/lesions/')
             elif path.suffix == '.png':
                 image = Image.open(path)
             else:
@@ -82,27 +85,33 @@ def photograph(chromium: Browser, path: Path, height: int | None) -> Image.Image
 def explored(chromium: Browser, tractogram: Path) -> Image.Image:
     """What `lacuna explore` shows of a tractogram and the atlas that comes with it."""
     stem = tractogram.parents[1] / 'parcellation/synthetic100_space-MNI152NLin6Asym_dseg'
-    command = [
-        sys.executable,
-        '-m',
-        'lacuna',
-        'explore',
-        '--connectome-path',
-        str(tractogram),
-        '--no-browser',
-    ]
-    command += ['--custom-parcellation', 'synthetic100', f'{stem}.nii.gz', f'{stem}.tsv', 'MNI152NLin6Asym']
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout
+    atlas = ('synthetic100', f'{stem}.nii.gz', f'{stem}.tsv', 'MNI152NLin6Asym')
+    return served(chromium, ('--connectome-path', str(tractogram), '--custom-parcellation', *atlas))
+
+
+def served(chromium: Browser, arguments: tuple[str, ...], path: str = '') -> Image.Image:
+    """A page of `lacuna explore`."""
+    with serving(*arguments) as (address, _):
         page = chromium.new_page(viewport={'width': 1280, 'height': 800}, color_scheme='light')
-        page.goto(server.stdout.readline().strip())
-        page.locator('body[data-answers]').wait_for(timeout=60_000)
+        page.goto(address + path)
+        page.locator('body[data-state=ready][data-answers]').wait_for(timeout=60_000)
         page.wait_for_timeout(4000)  # the picture is drawn after the numbers
-        page.evaluate("document.getElementById('timing').textContent = ''")
+        page.evaluate("document.querySelector('#timing')?.replaceChildren()")
         shot = page.screenshot()
         page.close()
-        server.send_signal(signal.SIGINT)
     return Image.open(io.BytesIO(shot))
+
+
+@contextmanager
+def serving(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A running `lacuna explore`: its address, and its process."""
+    command = [sys.executable, '-m', 'lacuna', 'explore', *arguments, '--no-browser']
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        try:
+            yield server.stdout.readline().strip(), server
+        finally:
+            server.send_signal(signal.SIGINT)
 
 
 @contextmanager

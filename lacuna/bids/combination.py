@@ -36,7 +36,7 @@ _KEPT = ('Space', 'SpatialReference', 'Resolution', 'Parameters', 'SoftwareVersi
 _OF_LESION = ('mask_voxels', 'mask_volume_mm3', 'mask_components', 'mask_outside_brain_pct')
 _OF_TRACTOGRAM = (
     'streamlines_disconnected_pct', 'weight_disconnected_pct', 'voxels_disconnected', 'disconnection_mean_pct',
-    'disconnection_max_pct',
+    'disconnection_max_pct', 'disconnection_mean_supported_pct',
 )  # fmt: skip
 
 

@@ -379,6 +379,25 @@ class Results(Sequence[LesionResults]):
         return pd.DataFrame(records).sort_values(list(LEADING), kind='stable', ignore_index=True)
 
 
+def cut_percent(summary: Mapping[str, Any], end: str = '') -> float | None:
+    """Percent of the streamlines that a lesion cuts, or of their summed weights if they count differently.
+
+    Parameters
+    ----------
+    summary : mapping
+        Content of a statistics file.
+    end : str
+        Of its key, such as ``_sd`` for the standard deviation between tractograms.
+
+    Examples
+    --------
+    >>> cut_percent({'streamlines_disconnected_pct': 12.5, 'weight_disconnected_pct': 14.0})
+    14.0
+    """
+    keys = (f'weight_disconnected_pct{end}', f'streamlines_disconnected_pct{end}')
+    return next((float(summary[key]) for key in keys if summary.get(key) is not None), None)
+
+
 def load_results(output_dir: str | Path) -> Results:
     """Load the results in the output folder of a run.
 

@@ -7,10 +7,15 @@ import threading
 import webbrowser
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from lacuna.errors import InputError
 from lacuna.execution.config import REPORTS
 from lacuna.images.spaces import RESOLUTIONS, SPACES
+
+if TYPE_CHECKING:
+    from lacuna.explorer.masks import ListedMask
+    from lacuna.explorer.session import Session
 
 
 def add_parser(commands: Any) -> None:
@@ -20,8 +25,10 @@ def add_parser(commands: Any) -> None:
         help='draw a lesion in the browser, and see at once what it disconnects',
         description='Serve a page on this machine, and open it: move a sphere or draw a lesion on the template, drop a '
         'mask, or choose one, and see the streamlines, bundles and parcels that it disconnects. The numbers are those '
-        'of lacuna run. Only who has the address, which is printed, can reach the page. Ctrl-C ends it.',
-        usage='lacuna explore [DERIVATIVES|BIDS_DIR|MASK ...] --connectome-path TRACTOGRAM [options]',
+        'of lacuna run. With an output folder of lacuna run, click a voxel and see which lesions have it lesioned or '
+        'disconnected. Only who has the address, which is printed, can reach the page. Ctrl-C ends it.',
+        usage='lacuna explore [DERIVATIVES|BIDS_DIR|MASK ...] --connectome-path TRACTOGRAM [options]\n'
+        '       lacuna explore DERIVATIVES ...',
     )
     parser.add_argument(
         'sources',
@@ -33,9 +40,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         '--connectome-path',
         type=Path,
-        required=True,
         metavar='TRACTOGRAM',
-        help='normative tractogram, as in lacuna run snm',
+        help='normative tractogram, as in lacuna run snm; without it, the page of all lesions of DERIVATIVES is shown',
     )
     parser.add_argument(
         '--output-dir',
@@ -100,13 +106,34 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Prepare the answers, and serve."""
-    from lacuna.execution.config import RunConfig, config_of
-    from lacuna.explorer.masks import list_masks
+    from lacuna.explorer.cohort import Cohort
+    from lacuna.explorer.masks import list_masks, result_folders
     from lacuna.explorer.server import serve
-    from lacuna.explorer.session import Session
     from lacuna.utils.cache import cache_dir
     from lacuna.utils.cache_contents import using
     from lacuna.utils.processes import stopped_by_sigterm
+
+    sources = [path.expanduser().absolute() for path in args.sources]
+    listed, folders = list_masks(sources), result_folders(sources)
+    if args.connectome_path is None and (not folders or len(folders) < len(sources)):
+        message = '--connectome-path is needed, unless only output folders of lacuna run are given'
+        raise InputError(message)
+    with using(cache_dir()), stopped_by_sigterm():
+        session = _session(args, listed) if args.connectome_path else None
+        cohorts = [
+            Cohort(results, show_progress=session is None) for results in folders if results.with_map()
+        ]
+        if session:
+            session.warm_up()
+        else:
+            for cohort in cohorts:
+                cohort.sums  # noqa: B018  read before the page is opened
+        serve(session, partial(_announce, open_browser=args.browser), cohorts=cohorts, port=args.port)
+
+
+def _session(args: argparse.Namespace, listed: list[ListedMask]) -> Session:
+    from lacuna.execution.config import RunConfig, config_of
+    from lacuna.explorer.session import Session
 
     values = {
         name: value
@@ -115,11 +142,7 @@ def run(args: argparse.Namespace) -> None:
     }
     values['compute_roi_disconnection'] = bool(args.parcel_atlases or args.custom_parcellations)
     values['source'], values['output_dir'] = Path('MASK'), args.output_dir or Path('OUTPUT_DIR')
-    listed = list_masks(path.expanduser().absolute() for path in args.sources)
-    with using(cache_dir()), stopped_by_sigterm():
-        session = Session(config_of(values), listed, saving=args.output_dir is not None)
-        session.warm_up()
-        serve(session, partial(_announce, open_browser=args.browser), port=args.port)
+    return Session(config_of(values), listed, saving=args.output_dir is not None)
 
 
 def _announce(address: str, *, open_browser: bool) -> None:

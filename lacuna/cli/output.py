@@ -109,17 +109,15 @@ def _done(result: RunResult) -> str:
 
 def _print_table(result: RunResult) -> None:
     """Print the finished lesions with the main numbers of their summaries; the last is what tractograms differ by."""
+    from lacuna.bids.results import cut_percent
     from lacuna.utils.files import read_json
 
     rows, several = [], bool(result.tractograms)
     ends = ('_mean', '_sd') if several else ('',)
     for mask in result.finished:
         if summary := read_json(mask.outputs[Target('spread_statistics' if several else 'summary')]):
-            weighted = f'weight_disconnected_pct{ends[0]}' in summary
-            cut = f'{"weight" if weighted else "streamlines"}_disconnected_pct'
-            volume, *percents = (
-                summary.get(key) for key in ('mask_volume_mm3', *(cut + end for end in ends))
-            )
+            volume = summary.get('mask_volume_mm3')
+            percents = [cut_percent(summary, end) for end in ends]
             numbers = (volume / 1000 if volume is not None else None, *percents)
             shown = ['n/a' if number is None else f'{number:.2f}' for number in numbers]
             rows.append((mask.stem, *shown, str(len(mask.warnings))))

@@ -1,47 +1,32 @@
 'use strict';
-const byId = (id) => document.getElementById(id);
-const app = { ready: false, error: null, answer: null, answers: 0, timing: {}, nv: null };
-window.lacunaExplorer = app;
-
 const ROWS = 14;
-const PLASMA = 'plasma';
-let about, nv, map, lines, held = null, tool = 'look', command = null;
+let lines, held = null, tool = 'look', command = null;
+Object.assign(app, { answer: null, answers: 0, timing: {} });
 let lesion = { kind: 'drawing' }; // or { kind: 'file', name, data }, { kind: 'row', row, name }
 const sizes = { sphere: 10, brush: 3 };
 const bundleMeshes = new Map();
 
 // ---------------------------------------------------------------- questions
 
-async function post(path, parameters, body) {
+function post(path, parameters, body) {
   const query = new URLSearchParams(parameters);
-  const response = await fetch(`${path}?${query}`.replace(/\?$/, ''), { method: 'POST', body });
-  if (!response.ok) throw new Error((await response.text()).trim());
-  return response;
-}
-
-// what `frame` of the server packs
-function unpacked(buffer) {
-  const size = new DataView(buffer).getUint32(0, true);
-  const content = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, size)));
-  const types = { uint8: Uint8Array, uint32: Uint32Array, float32: Float32Array };
-  let from = 4 + size;
-  for (const [name, type, length] of content.arrays) {
-    content[name] = new types[type](buffer, from, length);
-    from += Math.ceil(content[name].byteLength / 4) * 4;
-  }
-  return content;
+  return got(`${path}?${query}`.replace(/\?$/, ''), { method: 'POST', body });
 }
 
 function asked(which) {
   if (which.kind === 'file') return [{ name: which.name }, which.data];
   if (which.kind === 'row') return [{ row: which.row }, null];
-  return [{}, nv.drawBitmap.slice()];
+  if (unplaced) placeSphere();
+  const marks = nv.drawBitmap, first = marks.indexOf(1); // the rest is empty: a hundredth of it to send
+  return first < 0 ? [{}, new Uint8Array()] : [{ first }, marks.slice(first, marks.lastIndexOf(1) + 1)];
 }
 
 // One question at a time; of those that arise meanwhile, the last.
 let next = null, busy = false;
 app.busy = () => busy;
-function ask(event = performance.now()) {
+function ask() {
+  // of the mouse or the key, if there is one: it may have waited while something was drawn
+  const event = window.event?.timeStamp || performance.now();
   next = { lesion, event };
   if (!busy) work();
 }
@@ -52,14 +37,13 @@ async function work() {
     next = null;
     try {
       const response = await post('answer', ...asked(which));
-      const answer = unpacked(await response.arrayBuffer());
-      show(answer, which);
+      tell(unpacked(await response.arrayBuffer()), which);
       app.timing.answer = performance.now() - event;
       fault('');
-      drawn(event);
+      picture(event, app.timing.answer);
     } catch (error) {
       fault(error.message);
-      redraw(true);
+      redraw({ now: true });
       if (which.kind !== 'drawing') { lesion = { kind: 'drawing' }; byId('masks').value = ''; }
     }
     document.body.dataset.answers = app.answers += 1;
@@ -67,44 +51,25 @@ async function work() {
   busy = false;
 }
 
-function fault(text) {
-  byId('fault').textContent = text;
-  byId('fault').hidden = !text;
-  app.fault = text;
-}
-
 // ---------------------------------------------------------------- what is drawn
 
-const paint = () => niivue.Niivue.prototype.drawScene.call(nv);
-
-// NiiVue asks for several pictures per event: one a frame is drawn. Without a graphics card, each keeps the processor from
-// the numbers, and the next is drawn when they are there.
-let waiting = false, due = false;
-function redraw(now = false) {
-  due ||= now === true;
-  if (waiting) return;
-  waiting = true;
-  requestAnimationFrame(() => {
-    waiting = false;
-    if (app.slow && busy && !due) return;
-    due = false;
-    paint();
-  });
+// of the last answer, in the next frame: the next question is on its way by then
+let drawing = null;
+function picture(event, answer) {
+  if (!drawing) requestAnimationFrame(draw);
+  drawing = { event, answer };
 }
 
-function timed(act) {
-  const { gl } = nv, from = performance.now();
-  act();
-  gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4)); // waits for the picture
-  return performance.now() - from;
-}
-
-function drawn(event) {
-  redraw(true);
+function draw() {
+  const { event, answer } = drawing;
+  drawing = null;
+  showMap();
+  setLines(app.answer);
+  redraw({ now: true });
   requestAnimationFrame(() => requestAnimationFrame(() => {
-    app.timing.drawn = performance.now() - event;
-    const { answer, drawn: picture } = app.timing;
-    byId('timing').textContent = `numbers after ${answer.toFixed(0)} ms, picture after ${picture.toFixed(0)} ms`;
+    app.timing = { answer, drawn: performance.now() - event };
+    byId('timing').textContent = `numbers ${answer.toFixed(0)} ms, ${app.slow ? 'slices' : 'picture'} ${app.timing.drawn.toFixed(0)} ms`;
+    document.body.dataset.drawn = Number(document.body.dataset.drawn ?? 0) + 1;
   }));
 }
 
@@ -145,28 +110,18 @@ function setLines({ lengths, positions }) {
   lines.visible = any && byId('show-streamlines').checked;
 }
 
-// NiiVue draws the lesion below the map: where it is, the map is left out
 function showMap() {
-  const lesioned = byId('show-lesion').checked ? nv.drawBitmap : null;
-  if (lesioned) app.answer.map.forEach((value, voxel) => { map.img[voxel] = lesioned[voxel] ? 0 : value; });
-  else map.img.set(app.answer.map);
-  nv.refreshLayers(map, 1); // this one only: a new overlay takes five times as long
+  setMap(app.answer.map, byId('show-lesion').checked ? nv.drawBitmap : null);
 }
 
-function setDrawing(voxels) {
-  nv.drawBitmap.set(voxels);
-  nv.refreshDrawing(false);
-}
-
-function show(answer, which) {
+// all that is no picture
+function tell(answer, which) {
   app.answer = answer;
   if (answer.mask) {
     setDrawing(answer.mask);
     nv.drawAddUndoBitmap();
     if (answer.middle) lookAt(answer.middle);
   }
-  showMap();
-  setLines(answer);
   command = answer.command ?? null;
   const names = { drawing: tool === 'sphere' ? `Sphere, radius ${sizes.sphere} mm` : 'Drawing', file: which.name, row: which.name };
   answer.title = names[which.kind];
@@ -195,6 +150,9 @@ function numbers() {
   byId('warnings').textContent = warnings.join('\n');
   byId('warnings').hidden = !warnings.length;
   table('bundles', about.bundles, app.answer.bundles, held?.bundles);
+  // the row that one points at may be of another bundle now
+  const at = [...byId('bundles').querySelectorAll('.row')].find((row) => row.matches(':hover') || row === document.activeElement);
+  if (at && pointed !== null && Number(at.dataset.row) !== pointed) point(Number(at.dataset.row));
   const atlas = Number(byId('atlas').value);
   table('parcels', about.atlases[atlas], app.answer.atlases[atlas], held?.atlases[atlas]);
 }
@@ -248,7 +206,7 @@ let pointed = null;
 async function point(row) {
   pointed = row;
   for (const [other, mesh] of bundleMeshes) mesh.visible = other === row;
-  redraw();
+  redraw({ all: true });
   if (row === null || bundleMeshes.has(row)) return;
   const response = await fetch(`bundle/${row}`);
   if (!response.ok) return;
@@ -257,23 +215,16 @@ async function point(row) {
   const mesh = await newMesh(lengths, positions, [255, 255, 255, 255]);
   mesh.visible = pointed === row;
   bundleMeshes.set(row, mesh);
-  redraw();
+  redraw({ all: true });
 }
 
 function whereabouts() {
-  const mm = nv.frac2mm(nv.scene.crosshairPos);
-  const [x, y, z] = [0, 1, 2].map((axis) => Math.round(mm[axis]));
-  const [i, j, k] = voxelOf(mm).map(Math.round), { shape } = about;
-  const value = (app.answer?.map[i + shape[0] * (j + shape[1] * k)] ?? 0) / 2;
-  byId('where').textContent = `at ${x}, ${y}, ${z} mm: ${value} % of the streamlines here are cut`;
+  const { mm, voxel } = crosshair();
+  const [x, y, z] = mm.map(Math.round), value = (app.answer?.map[flat(voxel)] ?? 0) / 2;
+  byId('where').textContent = `at ${x}, ${y}, ${z} mm: ${value} % cut`;
 }
 
 // ---------------------------------------------------------------- the lesion
-
-function voxelOf(mm) {
-  const { affine } = about; // without rotation
-  return [0, 1, 2].map((axis) => (mm[axis] - affine[axis][3]) / affine[axis][axis]);
-}
 
 // set the voxels whose centres lie within a ball
 function ball(voxels, mm, radius, value) {
@@ -291,23 +242,19 @@ function ball(voxels, mm, radius, value) {
   }
 }
 
+// the sphere goes where the crosshair is when that is asked
+let unplaced = false;
 function placeSphere() {
+  unplaced = false;
   nv.drawBitmap.fill(0);
   ball(nv.drawBitmap, nv.frac2mm(nv.scene.crosshairPos), sizes.sphere, 1);
   nv.refreshDrawing(false);
-  edited();
 }
 
 function edited() {
   lesion = { kind: 'drawing' };
   byId('masks').value = '';
   ask();
-}
-
-// the crosshair at a place, and the 3D view from its side
-function lookAt(mm) {
-  nv.scene.crosshairPos = nv.mm2frac(mm);
-  nv.scene.renderAzimuth = mm[0] < 0 ? 110 : 250;
 }
 
 function goTo(mm) {
@@ -318,10 +265,11 @@ function goTo(mm) {
 
 function moved() {
   whereabouts();
-  if (tool === 'sphere') placeSphere();
+  if (tool === 'sphere') { unplaced = true; edited(); }
 }
 
 function setTool(name) {
+  if (unplaced) placeSphere();
   tool = name;
   for (const button of document.querySelectorAll('[data-tool]')) button.setAttribute('aria-pressed', button.dataset.tool === name);
   const draws = name === 'brush' || name === 'eraser';
@@ -333,7 +281,7 @@ function setTool(name) {
   [size.min, size.max] = draws ? [1, 12] : [2, 40];
   size.value = draws ? sizes.brush : sizes.sphere;
   sized();
-  if (ball) { nv.drawAddUndoBitmap(); placeSphere(); redraw(); }
+  if (ball) { nv.drawAddUndoBitmap(); moved(); redraw(); }
 }
 
 function sized() {
@@ -354,6 +302,7 @@ function resize(step) {
 }
 
 function undo() {
+  unplaced = false;
   nv.drawUndo();
   if (tool === 'sphere') setTool('look');
   edited();
@@ -402,28 +351,9 @@ function showCommand() {
   byId('command-page').showModal();
 }
 
-function setTheme(dark) {
-  document.documentElement.dataset.theme = dark ? 'dark' : 'light';
-  byId('theme').textContent = dark ? 'Light' : 'Dark';
-}
-
-function toggle(id) {
-  byId(id).checked = !byId(id).checked;
-  byId(id).onchange();
-}
-
-function step(...by) {
-  const voxel = nv.frac2vox(nv.scene.crosshairPos);
-  nv.scene.crosshairPos = nv.vox2frac(voxel.map((at, axis) => Math.min(Math.max(at + by[axis], 0), about.shape[axis] - 1)));
-  moved();
-  redraw();
-}
-
 const KEYS = {
   l: () => setTool('look'), s: () => setTool('sphere'), b: () => setTool('brush'), e: () => setTool('eraser'),
   '+': () => resize(1), '=': () => resize(1), '-': () => resize(-1),
-  ArrowLeft: () => step(-1, 0, 0), ArrowRight: () => step(1, 0, 0), ArrowUp: () => step(0, 1, 0), ArrowDown: () => step(0, -1, 0),
-  PageUp: () => step(0, 0, 1), PageDown: () => step(0, 0, -1),
   ' ': () => {
     if (tool !== 'brush' && tool !== 'eraser') return;
     ball(nv.drawBitmap, nv.frac2mm(nv.scene.crosshairPos), sizes.brush * about.affine[0][0] / 2, tool === 'brush' ? 1 : 0);
@@ -432,34 +362,15 @@ const KEYS = {
     edited();
   },
   Delete: clear, o: () => byId('file').click(), h: () => byId('hold').click(), w: () => byId('save').click(), c: showCommand,
-  m: () => toggle('show-map'), t: () => toggle('show-streamlines'), d: () => byId('theme').click(),
-  v: () => {
-    const view = byId('view');
-    view.selectedIndex = (view.selectedIndex + 1) % view.options.length;
-    view.onchange();
-  },
-  '?': () => byId('help-page').showModal(),
+  n: () => toggle('show-lesion'), m: () => toggle('show-map'), t: () => toggle('show-streamlines'),
+  ...commonKeys(moved),
 };
-
-function onKey(event) {
-  if (document.querySelector('dialog[open]') || event.target.matches('input:not([type=checkbox]):not([type=range]), select')) return;
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  let act = KEYS[key];
-  if (event.ctrlKey || event.metaKey) act = key === 'z' ? undo : null;
-  // a button is pressed with space, a slider moved with arrows
-  if (event.target.matches('button') && key === ' ') act = null;
-  if (event.target.matches('input[type=range]') && key.startsWith('Arrow')) act = null;
-  if (!act || event.altKey) return;
-  event.preventDefault();
-  event.stopPropagation(); // NiiVue has keys of its own
-  act();
-}
 
 // ---------------------------------------------------------------- beginning
 
 function listen() {
   for (const button of document.querySelectorAll('[data-tool]')) button.onclick = () => setTool(button.dataset.tool);
-  byId('size').oninput = () => { sized(); if (tool === 'sphere') { placeSphere(); redraw(); } };
+  byId('size').oninput = () => { sized(); if (tool === 'sphere') { moved(); redraw(); } };
   byId('undo').onclick = undo;
   byId('clear').onclick = clear;
   byId('open').onclick = () => byId('file').click();
@@ -477,14 +388,12 @@ function listen() {
   byId('save-now').onclick = () => { if (byId('save-form').reportValidity()) save(); };
   byId('command').onclick = showCommand;
   byId('copy').onclick = () => navigator.clipboard.writeText(byId('command-text').textContent);
-  byId('help').onclick = () => byId('help-page').showModal();
-  byId('theme').onclick = () => setTheme(document.documentElement.dataset.theme !== 'dark');
+  listenToPage();
   byId('atlas').onchange = byId('order').onchange = numbers;
   byId('show-lesion').onchange = () => { showMap(); nv.setDrawOpacity(byId('show-lesion').checked ? 0.9 : 0); };
   byId('show-map').onchange = () => nv.setOpacity(1, byId('show-map').checked ? 0.8 : 0);
-  byId('show-streamlines').onchange = () => { lines.visible = lines.hasLines && byId('show-streamlines').checked; redraw(); };
-  byId('view').onchange = () => nv.setSliceType(Number(byId('view').value));
-  document.addEventListener('keydown', onKey, true);
+  byId('show-streamlines').onchange = () => { lines.visible = lines.hasLines && byId('show-streamlines').checked; redraw({ all: true }); };
+  listenToKeys(KEYS, { control: { z: undo } });
   const brain = byId('brain');
   brain.addEventListener('wheel', (event) => {
     if (tool !== 'sphere') return; // else NiiVue's: through the slices
@@ -504,36 +413,12 @@ function listen() {
 }
 
 async function start() {
-  setTheme(matchMedia('(prefers-color-scheme: dark)').matches);
-  const response = await fetch('about');
-  if (!response.ok) throw new Error((await response.text()).trim());
-  about = await response.json();
+  about = await (await got('about')).json();
   document.title = `${about.tractogram} - Lacuna explore`;
-  nv = app.nv = new niivue.Niivue({
-    backColor: [0, 0, 0, 1], show3Dcrosshair: true, crosshairColor: [1, 1, 1, 0.45], crosshairWidth: 0.5, crosshairGap: 6, isColorbar: false,
-    loadingText: '', dragAndDropEnabled: false, isOrientationTextVisible: true, multiplanarShowRender: niivue.SHOW_RENDER.ALWAYS,
-    isRadiologicalConvention: false, meshXRay: 0.3, maxDrawUndoBitmaps: 32, viewModeHotKey: '', clipPlaneHotKey: '',
-    logLevel: 'error',
-  });
-  await nv.attachToCanvas(byId('gl'), false);
-  nv.drawScene = () => ''; // nothing is drawn before all is there: each picture takes long without a graphics card
-  const template = await niivue.NVImage.loadFromBase64({ base64: lacunaTemplate, name: 'template.nii.gz', colormap: 'gray', cal_min: 0, cal_max: 255 });
-  nv.addVolume(template);
-  map = await niivue.NVImage.loadFromBase64({
-    base64: about.emptyMap, name: 'map.nii.gz', colormap: PLASMA, opacity: 0.8, cal_min: 0.25, cal_max: 100,
-  });
-  map.cal_min = 0.25;
-  map.cal_max = 100;
-  nv.addVolume(map);
+  await openBrain();
   lines = await newMesh([2], new Float32Array([0, 0, 0, 1, 0, 0]));
   lines.visible = lines.hasLines = false;
-  nv.setMultiplanarLayout(niivue.MULTIPLANAR_TYPE.GRID);
-  nv.setSliceType(nv.sliceTypeMultiplanar);
   nv.setMeshThicknessOn2D(0); // streamlines in 3D only: on slices they would hide lesion and map
-  nv.setRenderAzimuthElevation(110, 15);
-  nv.setDrawColormap({ R: [0, 213], G: [0, 94], B: [0, 0], A: [0, 255], I: [0, 1], labels: ['', 'lesion'] });
-  nv.drawOpacity = 0.9;
-  nv.createEmptyDrawing();
 
   makeRows('bundles', about.bundles);
   makeRows('parcels', about.atlases[0]);
@@ -543,6 +428,10 @@ async function start() {
   if (about.masks.length) {
     byId('masks').replaceChildren(new Option(`${about.masks.length} masks ...`, ''), ...about.masks.map((name, row) => new Option(name, row)));
     byId('masks').hidden = false;
+  }
+  if (about.groups.length) {
+    byId('group').href = about.groups[0][1];
+    byId('group').hidden = false;
   }
   byId('save').disabled = about.saving === null;
   if (about.saving === null) byId('save').title = 'start lacuna explore with --output-dir to save';
@@ -555,16 +444,7 @@ async function start() {
   } else {
     setTool('sphere');
   }
-  app.slow = timed(paint) > 100;
-  nv.drawScene = redraw;
-  redraw();
-  app.ready = true;
-  document.body.dataset.state = 'ready';
+  unveil();
 }
 
-start().catch((error) => {
-  app.error = String(error);
-  document.body.dataset.state = 'failed';
-  byId('title').textContent = 'The page could not start';
-  fault(`${error.message ?? error} (it needs WebGL 2, and lacuna explore has to run)`);
-});
+begin(start);

@@ -9,7 +9,7 @@ from typing import Any
 
 from lacuna.bids.check import holds_results
 from lacuna.bids.inputs import find_masks
-from lacuna.bids.results import LesionResults, load_results
+from lacuna.bids.results import LesionResults, Results, load_results
 from lacuna.errors import InputError, MaskError
 from lacuna.images.masks import read_mask
 
@@ -80,3 +80,14 @@ def list_masks(given: Iterable[Path]) -> list[ListedMask]:
             message = f'no file or folder {path}'
             raise InputError(message)
     return listed
+
+
+def result_folders(given: Iterable[Path]) -> list[Results]:
+    """Load the output folders of runs among what is given.
+
+    Raises
+    ------
+    lacuna.errors.InputError
+        If a result in one exists twice.
+    """
+    return [load_results(path) for path in given if path.is_dir() and holds_results(path)]

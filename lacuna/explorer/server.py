@@ -1,41 +1,32 @@
-"""The server of ``lacuna explore``: one page and its questions, on the loopback, for who has its address only."""
+"""The server of ``lacuna explore``: pages and their questions, on the loopback, for who has its address only."""
 
 from __future__ import annotations
 
-import json
 import secrets
 import socket
-from collections.abc import Callable, Mapping, MutableMapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lacuna.errors import InputError, LacunaError, reason_of
+from lacuna.explorer.cohort import Cohort
+from lacuna.explorer.pages import POLICY, cohort_routes, lesion_routes
 from lacuna.explorer.session import Session
-from lacuna.reports.figures.viewer import viewer_scripts
-from lacuna.utils.files import data_text
 
 if TYPE_CHECKING:
+    import uvicorn
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from lacuna.streamlines.lesion import Lesion
-
 HOST = '127.0.0.1'
-#: bytes of a mask file: a whole head in voxels of 0.5 mm, uncompressed
-MOST_BYTES = 128 * 2**20
-#: Nothing from other addresses; NiiVue has pictures and compiled code in its own script.
-_POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; connect-src 'self' data: blob:; font-src 'self' data:; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'"
-)
+#: first part of the addresses of folders of results
+RESULTS = 'results'
 _HEADERS = {
-    'Content-Security-Policy': _POLICY,
+    'Content-Security-Policy': POLICY + "'none'",
     'X-Content-Type-Options': 'nosniff',
     'Referrer-Policy': 'no-referrer',
     'Cross-Origin-Resource-Policy': 'same-origin',
@@ -81,75 +72,41 @@ class Guard:
 
         async def send_with_headers(message: MutableMapping[str, Any]) -> None:
             if message['type'] == 'http.response.start':
-                MutableHeaders(scope=message).update(_HEADERS)
+                given = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    given.setdefault(name, value)
             await send(message)
 
         await answer(scope, receive, send_with_headers)
 
 
-def make_app(session: Session, token: str, port: int) -> Starlette:
+def make_app(
+    token: str, port: int, session: Session | None, cohorts: Sequence[Cohort] = (), *, within: str = "'none'"
+) -> Starlette:
     """Return the application.
 
-    ======================  =====================================================================================
-    path below the token    answer
-    ======================  =====================================================================================
-    (nothing)               the page; its scripts beside it
-    ``about``               JSON, see `Session.about`
-    ``answer`` (POST)       `frame` of `Session.describe`; the lesion is the body (a drawing, or with ``?name=`` the
-                            content of a file), or with ``?row=`` a listed mask
-    ``bundle/ROW``          `frame` of a sample of its streamlines
-    ``save`` (POST)         the lesion as for ``answer``, ``?subject=`` and ``?label=``; JSON, see `Session.save`
-    ======================  =====================================================================================
+    =======================  ============================================================
+    path below the token     answer
+    =======================  ============================================================
+    (nothing)                the page that draws lesions, see `lesion_routes`; without a
+                             session, that of the first folder
+    ``results/ROW/``         the pages of a folder of results, see `cohort_routes`
+    =======================  ============================================================
 
     Parameters
     ----------
-    session : Session
     token : str
     port : int
+    session : Session or None
+    cohorts : sequence of Cohort
+    within : str
+        The pages of others that may have the page in a frame, as a policy has them.
     """
     from starlette.applications import Starlette
-    from starlette.concurrency import run_in_threadpool
     from starlette.exceptions import HTTPException
     from starlette.middleware import Middleware
-    from starlette.responses import JSONResponse, PlainTextResponse, Response
+    from starlette.responses import PlainTextResponse, RedirectResponse
     from starlette.routing import Mount, Route
-
-    scripts = {**viewer_scripts(session.space), 'explore.js': data_text('explore.js').encode()}
-    tags = ''.join(f'<script src="{name}"></script>\n' for name in scripts)
-    page = data_text('explore.html').replace('@@SCRIPTS@@', tags)
-
-    def served(content: str | bytes, kind: str) -> Callable[[Request], Response]:
-        return lambda _: Response(content, media_type=kind)
-
-    async def about(_: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(session.about))
-
-    async def lesion_of(request: Request) -> tuple[Lesion, int | None]:
-        content = await body_of(request)
-        if (row := request.query_params.get('row')) is not None:
-            number = int(row) if row.isdecimal() else -1
-            return await run_in_threadpool(session.chosen, number), number
-        if name := request.query_params.get('name'):
-            return await run_in_threadpool(session.dropped, name, content), None
-        return await run_in_threadpool(session.drawn, content), None
-
-    async def answer(request: Request) -> Response:
-        lesion, row = await lesion_of(request)
-        numbers, arrays = await run_in_threadpool(session.describe, lesion)
-        if request.query_params:  # the page has drawn all others itself
-            arrays['mask'], numbers['middle'] = await run_in_threadpool(session.on_page, lesion)
-        if row is not None:
-            numbers['command'] = await run_in_threadpool(session.chosen_command, row)
-        return Response(frame(numbers, arrays), media_type='application/octet-stream')
-
-    async def bundle(request: Request) -> Response:
-        arrays = await run_in_threadpool(session.bundle, request.path_params['row'])
-        return Response(frame({}, arrays), media_type='application/octet-stream')
-
-    async def save(request: Request) -> Response:
-        lesion, _ = await lesion_of(request)
-        subject, label = (request.query_params.get(key, '') for key in ('subject', 'label'))
-        return JSONResponse(await run_in_threadpool(session.save, lesion, subject, label))
 
     async def refused(_: Request, error: Exception) -> Response:
         return PlainTextResponse(f'{reason_of(error)}\n', 422)
@@ -158,14 +115,14 @@ def make_app(session: Session, token: str, port: int) -> Starlette:
         status = error.status_code if isinstance(error, HTTPException) else 500
         return PlainTextResponse(f'{HTTPStatus(status).phrase.lower()}\n', status)
 
-    routes = [
-        Route('/', served(page, 'text/html')),
-        *(Route(f'/{name}', served(content, 'text/javascript')) for name, content in scripts.items()),
-        Route('/about', about),
-        Route('/answer', answer, methods=['POST']),
-        Route('/bundle/{row:int}', bundle),
-        Route('/save', save, methods=['POST']),
+    groups = [(cohort.root.name, f'{RESULTS}/{row}/') for row, cohort in enumerate(cohorts)]
+    routes: list[BaseRoute] = [
+        Mount(f'/{RESULTS}/{row}', routes=cohort_routes(each)) for row, each in enumerate(cohorts)
     ]
+    if session:
+        routes += lesion_routes(session, groups, within=within)
+    else:
+        routes.append(Route('/', lambda _: RedirectResponse(groups[0][1])))
     return Starlette(
         routes=[Mount(f'/{token}', routes=routes)],
         middleware=[Middleware(Guard, token=token, port=port)],
@@ -178,60 +135,16 @@ def make_app(session: Session, token: str, port: int) -> Starlette:
     )
 
 
-async def body_of(request: Request) -> bytes:
-    """The body of a request.
-
-    Raises
-    ------
-    lacuna.errors.InputError
-        If it is larger than `MOST_BYTES` (the rest is not read), or ends before its end.
-    """
-    from starlette.requests import ClientDisconnect
-
-    parts, size = [], int(request.headers.get('content-length', '0'))
-    if size <= MOST_BYTES:
-        size = 0
-        try:
-            async for part in request.stream():
-                parts.append(part)
-                size += len(part)
-                if size > MOST_BYTES:
-                    break
-        except ClientDisconnect as error:
-            message = 'the file broke off'
-            raise InputError(message) from error
-    if size > MOST_BYTES:
-        message = f'the file is larger than {MOST_BYTES // 2**20} MB'
-        raise InputError(message)
-    return b''.join(parts)
-
-
-def frame(content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Numbers and arrays in one piece, which a page takes apart without a copy.
-
-    The length of the JSON (uint32, little endian), the JSON (`content` and ``arrays``: name, type and length of each),
-    and the arrays; each begins at a multiple of four bytes.
-
-    >>> frame({'a': 1}, {'x': np.array([7], np.uint8)})[4:]
-    b'{"a": 1, "arrays": [["x", "uint8", 1]]} \\x07\\x00\\x00\\x00'
-    """
-    about = [(name, array.dtype.name, array.size) for name, array in arrays.items()]
-    text = json.dumps({**content, 'arrays': about}, allow_nan=False).encode()
-    text += b' ' * (-len(text) % 4)
-    parts = [len(text).to_bytes(4, 'little'), text]
-    for array in arrays.values():
-        parts += [array.tobytes(), bytes(-array.nbytes % 4)]
-    return b''.join(parts)
-
-
-def serve(session: Session, started: Callable[[str], object], *, port: int = 0) -> None:
-    """Serve the page until Ctrl-C.
+@contextmanager
+def prepared(
+    session: Session | None, cohorts: Sequence[Cohort] = (), *, port: int = 0, within: str = "'none'"
+) -> Iterator[tuple[uvicorn.Server, socket.socket, str]]:
+    """A server that is not running yet, its socket, and the address of its first page.
 
     Parameters
     ----------
-    session : Session
-    started : callable
-        Is told the address, from where on the page can be opened.
+    session, cohorts, within
+        See `make_app`.
     port : int
         0 for a free one.
 
@@ -251,9 +164,8 @@ def serve(session: Session, started: Callable[[str], object], *, port: int = 0) 
             raise InputError(message) from error
         listening.listen()
         number, token = listening.getsockname()[1], secrets.token_urlsafe(24)
-        address = f'http://{HOST}:{number}/{token}/'
         settings = uvicorn.Config(
-            make_app(session, token, number),
+            make_app(token, number, session, cohorts, within=within),
             http='h11',
             ws='none',
             lifespan='off',
@@ -263,6 +175,33 @@ def serve(session: Session, started: Callable[[str], object], *, port: int = 0) 
             proxy_headers=False,
             timeout_graceful_shutdown=1,
         )
+        yield uvicorn.Server(settings), listening, f'http://{HOST}:{number}/{token}/'
+
+
+def serve(
+    session: Session | None,
+    started: Callable[[str], object],
+    *,
+    cohorts: Sequence[Cohort] = (),
+    port: int = 0,
+) -> None:
+    """Serve the pages until Ctrl-C.
+
+    Parameters
+    ----------
+    session, cohorts
+        See `make_app`.
+    started : callable
+        Is told the address, from where on the page can be opened.
+    port : int
+        0 for a free one.
+
+    Raises
+    ------
+    lacuna.errors.InputError
+        If the port is taken.
+    """
+    with prepared(session, cohorts, port=port) as (server, listening, address):
         started(address)
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(settings).run(sockets=[listening])
+            server.run(sockets=[listening])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import tempfile
 import threading
@@ -17,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lacuna.errors import InputError, MaskError
+from lacuna.explorer.grid import PageGrid, centre_of
 from lacuna.explorer.masks import ListedMask
 from lacuna.images.nifti import make, voxels
 from lacuna.images.spaces import settle_space, stated_spaces, world_space
-from lacuna.reports.figures.frame import to_grid
 from lacuna.reports.figures.viewer import nifti_text, percent_halves
 
 if TYPE_CHECKING:
@@ -69,13 +70,22 @@ class Session:
         The masks to choose from.
     saving : bool
         Whether anything may be written.
+    tractogram : lacuna.Tractogram, optional
+        The one of the settings, if it is open.
     """
 
-    def __init__(self, config: RunConfig, listed: Iterable[ListedMask] = (), *, saving: bool = False) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        listed: Iterable[ListedMask] = (),
+        *,
+        saving: bool = False,
+        tractogram: Tractogram | None = None,
+    ) -> None:
         from lacuna.streamlines.tractogram import Tractogram
 
         self.config, self.listed, self.saving = config, list(listed), saving
-        self.tractogram: Tractogram = Tractogram(
+        self.tractogram: Tractogram = tractogram or Tractogram(
             config.connectome_path,
             config.connectome_space,
             resolution=config.output_resolution,
@@ -87,14 +97,8 @@ class Session:
             max_length=config.max_length,
         )
         self.space = world_space(config.mask_space or self.tractogram.space)
-        grid = self.tractogram.grid(space=self.space)
-        # The page draws on the voxels of the maps, with x to the right, y to the front and z up, as its viewer does.
-        steps = np.where(np.diag(grid.affine)[:3] < 0, -1, 1)
-        self._turn = tuple(slice(None, None, step) for step in steps.tolist())
-        turned = np.diag([*steps, 1.0])
-        turned[:3, 3] = np.where(steps < 0, np.array(grid.shape) - 1, 0)
-        self.shape = tuple(map(int, grid.shape))
-        self.affine = grid.affine @ turned
+        self.page = PageGrid.of(self.tractogram.grid(space=self.space))
+        self.shape, self.affine = self.page.shape, self.page.affine
         # compiled code and the library of a mask's checks are not for several threads at a time
         self._one = threading.Lock()
 
@@ -116,7 +120,7 @@ class Session:
         order = np.argsort(visits.regions, kind='stable')
         parts = np.split(rows[order], np.searchsorted(visits.regions[order], range(1, len(found.groups))))
         points = (np.stack(np.unravel_index(part, visits.shape), axis=1) for part in parts)
-        centres = [_centre(part, visits.affine) for part in points]
+        centres = [centre_of(part, visits.affine) for part in points]
         return Regions(found.name, list(found.groups.names), centres, found.groups)
 
     @cached_property
@@ -132,7 +136,7 @@ class Session:
             numbers = parcels.index[tuple(where.T)]
             order = np.argsort(numbers, kind='stable')
             ends = np.searchsorted(numbers[order], range(1, len(parcels.names) + 2))
-            centres = [_centre(where[order[first:end]], parcels.affine) for first, end in pairwise(ends)]
+            centres = [centre_of(where[order[first:end]], parcels.affine) for first, end in pairwise(ends)]
             found.append(
                 Regions(atlas.name, list(parcels.names), centres, custom.get(atlas.name, atlas.name))
             )
@@ -161,20 +165,26 @@ class Session:
             self.config, source=mask, output_dir=target, binarize=binarize
         ).command_line()
 
-    def drawn(self, content: bytes | np.ndarray) -> Lesion:
+    def drawn(self, content: bytes | np.ndarray, first: int = 0) -> Lesion:
         """The lesion that was drawn: a byte for each voxel of `shape`, the first axis fastest; 0 outside.
+
+        Parameters
+        ----------
+        content : bytes or numpy.ndarray of uint8
+            Of the voxels from the `first` on; there is nothing in those that are left out.
 
         Raises
         ------
         lacuna.errors.MaskError
-            If there are not as many bytes as voxels, or the mask lies outside the brain.
+            If these are more than the voxels of the page, or the mask lies outside the brain.
         """
-        marks = np.frombuffer(content, np.uint8)
-        if marks.size != np.prod(self.shape):
-            message = f'a drawing has {np.prod(self.shape)} voxels, not {marks.size}'
+        marks, count = np.frombuffer(content, np.uint8), math.prod(self.shape)
+        if not 0 <= first <= count - marks.size:
+            message = f'a drawing has {count} voxels, not {marks.size} from {first} on'
             raise MaskError(message)
-        data = (marks > 0).view(np.uint8).reshape(self.shape, order='F')
-        return self._disconnect(make(data, self.affine), self.space)
+        flat = np.zeros(count, np.uint8)
+        flat[first : first + marks.size] = marks > 0
+        return self._disconnect(make(flat.reshape(self.shape, order='F'), self.affine), self.space)
 
     def dropped(self, name: str, content: bytes) -> Lesion:
         """The lesion in the content of a NIfTI file.
@@ -265,22 +275,14 @@ class Session:
                         parcels.connections.roi, support['streamlines_disconnected'], support['streamlines']
                     )
                 )
-            arrays = {'map': percent_halves(voxels(lesion.map))[self._turn].ravel(order='F')}
+            arrays = {'map': percent_halves(voxels(lesion.map))[self.page.turn].ravel(order='F')}
             arrays |= _lines(lesion.sample(SAMPLE))
         return numbers, arrays
 
     def on_page(self, lesion: Lesion) -> tuple[np.ndarray, list[float] | None]:
         """The mask of a lesion on the voxels of the page, uint8, the first axis fastest; and a place in its middle."""
-        data, affine = voxels(lesion.mask), np.asarray(lesion.mask.affine, float)
-        shown = to_grid(data, affine, self.shape, self.affine, 0)
-        if data.any() and not shown.any():  # smaller than a voxel of the page
-            from nibabel.affines import apply_affine
-
-            points = apply_affine(np.linalg.inv(self.affine) @ affine, np.argwhere(data))
-            index = np.rint(points).astype(int)
-            index = index[((index >= 0) & (index < self.shape)).all(axis=1)]
-            shown[tuple(index.T)] = 1
-        return shown.ravel(order='F'), _centre(np.argwhere(shown), self.affine)
+        shown = self.page.mask(voxels(lesion.mask), np.asarray(lesion.mask.affine, float))
+        return shown.ravel(order='F'), self.page.centre(np.argwhere(shown))
 
     def bundle(self, row: int) -> dict[str, np.ndarray]:
         """Lengths and positions of a sample of the streamlines of a bundle.
@@ -368,13 +370,3 @@ def _lines(streamlines: list[np.ndarray]) -> dict[str, np.ndarray]:
     lines = [line for line in streamlines if len(line) > 1]
     positions = np.concatenate([np.empty((0, 3), np.float32), *lines]).astype('<f4').ravel()
     return {'lengths': np.array([len(line) for line in lines], '<u4'), 'positions': positions}
-
-
-def _centre(where: np.ndarray, affine: np.ndarray) -> list[float] | None:
-    """World mm of the voxel that is nearest to the mean of some."""
-    if not len(where):
-        return None
-    from nibabel.affines import apply_affine
-
-    nearest = where[((where - where.mean(axis=0)) ** 2).sum(axis=1).argmin()]
-    return [round(float(value), 1) for value in apply_affine(affine, nearest)]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from lacuna.bids.results import LesionResults, find_results
+from lacuna.bids.results import LesionResults, cut_percent, find_results
 from lacuna.errors import InputError
 from lacuna.images.plausibility import NOTABLE, measure_mask
 from lacuna.reports.figures.brain import map_figure
@@ -25,6 +24,11 @@ from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
 
 _TITLE = 'Lacuna: all lesions'
+#: what stands where a served page asks for places
+AT_A_PLACE = (
+    '<p class="caption">Which lesions are at a place, and whom has it disconnected? <code>lacuna explore</code> with the '
+    'folder of this page shows it here: click a voxel, and see who.</p>'
+)
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,8 @@ def write_group_report(
         for space in sorted(sums):
             support = (lesion.support_mask for lesion in lesions if lesion.space == space)
             sections += _map_sections(space, sums[space], next(filter(None, support), None))
+        if rows:
+            sections.append(section('At a place', AT_A_PLACE))
         if alike := list(similarities(lesions)):
             sections.append(section('Specificity', similarity_html(alike)))
         sections += _atlas_sections(lesions)
@@ -161,17 +167,12 @@ def _look(lesion: LesionResults) -> _Seen:
     row = GroupRow(
         lesion,
         float(summary.get('mask_volume_mm3') or 0) / 1000,
-        _percent(summary, 'streamlines_disconnected_pct'),
-        _percent(summary, 'disconnection_mean_pct'),
+        cut_percent(summary) or cut_percent(summary, '_mean') or 0.0,
+        float(summary.get('disconnection_mean_pct') or summary.get('disconnection_mean_pct_mean') or 0),
         side,
     )
     path = lesion.map_path
     return _Seen(row, problem, voxels, load_image(path) if path else None)
-
-
-def _percent(summary: Mapping[str, Any], key: str) -> float:
-    """A number of a lesion; over several tractograms, the mean."""
-    return float(summary.get(key) or summary.get(f'{key}_mean') or 0)
 
 
 def flagged(rows: Sequence[GroupRow]) -> list[list[str]]:

@@ -12,7 +12,7 @@ import numpy as np
 from lacuna.bids.combination import SOURCES
 from lacuna.bids.origins import resolve_uri
 from lacuna.bids.outputs import outputs, tractogram_dir
-from lacuna.bids.results import LesionResults
+from lacuna.bids.results import LesionResults, cut_percent
 from lacuna.utils.files import read_json
 
 if TYPE_CHECKING:
@@ -62,8 +62,10 @@ def spread_fragment(lesion: LesionResults) -> str:
         if (lesion.root / page).is_file():
             name = f'<a href="{escape(page.as_posix(), quote=True)}">{name}</a>'
         cells = [f'{summary.get("streamlines_total", 0):,}']
-        cut = summary.get('weight_disconnected_pct', summary.get('streamlines_disconnected_pct'))
-        cells += [f'{float(value or 0):.2f}' for value in (cut, summary.get('disconnection_mean_pct'))]
+        cells += [
+            f'{float(value or 0):.2f}'
+            for value in (cut_percent(summary), summary.get('disconnection_mean_pct'))
+        ]
         body.append(f'<tr><th scope="row">{name}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>')
     return (
         f'<p>All numbers of this page are means over {len(body)} tractograms, and ± is the standard deviation (n - 1) between '

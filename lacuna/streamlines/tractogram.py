@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
@@ -29,6 +29,7 @@ from lacuna.utils.processes import processors
 from lacuna.utils.progress import counting
 
 if TYPE_CHECKING:
+    from lacuna.explorer.notebook import Explorer
     from lacuna.images.atlases import Atlas, Parcellation
     from lacuna.streamlines.bundles import Bundles, Groups, NamedBundles
     from lacuna.streamlines.connections import Connections
@@ -295,6 +296,52 @@ class Tractogram:
 
         check_grading(graded_masks, mask_scale)
         return Lesion(self, mask, space, grading(graded_masks, mask_scale), min_support)
+
+    def explore(
+        self,
+        masks: str | Path | Iterable[str | Path] = (),
+        *,
+        atlases: Iterable[str | tuple[Any, Any, str]] = (),
+        bundles: str | Path | None = None,
+        space: str | None = None,
+        output_dir: str | Path | None = None,
+        height: int = 720,
+    ) -> Explorer:
+        """Draw lesions and see what they disconnect: the page of ``lacuna explore``, which a notebook shows.
+
+        Its server listens on this machine only, in a thread, until the answer is closed or this process ends. The browser
+        has to be on the same machine.
+
+        Parameters
+        ----------
+        masks : path or iterable of path
+            Masks to choose from: files, BIDS datasets or output folders of ``lacuna run``.
+        atlases : iterable
+            For the tables of parcels: names, or image, table and space of each, as for :meth:`lacuna.streamlines.lesion.Lesion.parcels`.
+        bundles : path, optional
+            As for `bundles`; ``none`` for none.
+        space : str, optional
+            Of the masks and of the page; by default, that of the tractogram.
+        output_dir : path, optional
+            Where the page may save; by default nowhere.
+        height : int
+            Pixels of the page in the notebook.
+
+        Returns
+        -------
+        lacuna.explorer.notebook.Explorer
+            With ``address`` and ``close()``; also a context manager.
+
+        Raises
+        ------
+        lacuna.errors.InputError
+            If there is no such file or atlas, or a setting is not valid.
+        """
+        from lacuna.explorer.notebook import explore
+
+        return explore(
+            self, masks, atlases=atlases, bundles=bundles, space=space, output_dir=output_dir, height=height
+        )
 
     def in_space(self, space: str | None = None) -> TractogramInSpace:
         """Return the tractogram in a standard space; by default, in its own.

@@ -141,6 +141,9 @@ def test_statistics_are_of_both(made):
     assert found['mask_volume_mm3'] == results(made / 'out/tractogram-toy').summary['mask_volume_mm3']
     key = 'streamlines_disconnected_pct'
     assert [found[f'{key}_{end}'] for end in ('min', 'max')] == [min(shares), max(shares)]
+    supported = 'disconnection_mean_supported_pct'
+    each = [results(made / f'out/tractogram-{label}').summary[supported] for label in LABELS]
+    assert found[f'{supported}_mean'] == np.mean(each)
     np.testing.assert_allclose(found[f'{key}_sd'], np.std(shares, ddof=1), rtol=1e-12)
 
 

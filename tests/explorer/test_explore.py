@@ -1,26 +1,21 @@
 """``lacuna explore`` as it is used: the command in a process of its own, asked by HTTP and by a browser."""
 
-import http.client
+import base64
 import io
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import urlencode, urlsplit
 from urllib.request import urlopen
 
 import nibabel as nb
 import numpy as np
-import pictures
 import pytest
+from helpers.explorer import Explorer, unframed
 
 import lacuna
-from lacuna.explorer.server import MOST_BYTES
+from lacuna.explorer.pages import MOST_BYTES
 from lacuna.explorer.session import SAMPLE
 from lacuna.images.nifti import encoded, make
 from lacuna.reports.figures.viewer import percent_halves
@@ -29,67 +24,6 @@ ATLAS = 'synthetic100'
 pytestmark = pytest.mark.usefixtures('common_cache')
 #: milliseconds; what a page of this tractogram may take on a machine that does nothing else is 150
 _MOST_MS = 3000
-
-
-class Explorer:
-    """A running ``lacuna explore``."""
-
-    def __init__(self, *arguments, scratch):
-        self.scratch = scratch
-        self.process = subprocess.Popen(
-            [
-                sys.executable,
-                '-m',
-                'lacuna',
-                'explore',
-                *map(str, arguments),
-                '--no-browser',
-                '--nprocs',
-                '1',
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, 'TMPDIR': str(scratch)},
-        )
-        self.address = self.process.stdout.readline().strip()
-        assert self.address, self.process.stderr.read()
-        assert self.process.stdout.readline() == 'Ctrl-C ends it.\n'
-        self.host = urlsplit(self.address).netloc
-        self.path = urlsplit(self.address).path
-
-    def ask(self, path='', body=None, *, method=None, headers=None, root=None):
-        """Status and content of an answer; by default as the page asks."""
-        connection = http.client.HTTPConnection(self.host, timeout=60)
-        method = method or ('GET' if body is None else 'POST')
-        sent = {'Origin': f'http://{self.host}'} if method == 'POST' else {}
-        try:
-            connection.request(method, (root or self.path) + path, body, {**sent, **(headers or {})})
-            with connection.getresponse() as response:
-                return response.status, response.read()
-        finally:
-            connection.close()
-
-    def answer(self, body=b'', **parameters):
-        status, content = self.ask(f'answer?{urlencode(parameters)}' if parameters else 'answer', body)
-        assert status == 200, content
-        return unframed(content)
-
-    def end(self):
-        self.process.send_signal(signal.SIGINT)
-        said = self.process.communicate(timeout=30)
-        return self.process.returncode, *said
-
-
-def unframed(content: bytes) -> dict:
-    size = int.from_bytes(content[:4], 'little')
-    about = json.loads(content[4 : 4 + size])
-    start = 4 + size
-    for name, kind, length in about.pop('arrays'):
-        about[name] = np.frombuffer(content, kind, length, start)
-        start += -(-about[name].nbytes // 4) * 4
-    assert start == len(content)
-    return about
 
 
 @pytest.fixture(scope='module')
@@ -119,7 +53,6 @@ def explorer(synthetic, common, custom, tmp_path_factory):
     running.saved = folder / 'saved'
     yield running
     assert running.end() == (0, '', '')
-    assert list((folder / 'scratch').glob('lacuna-explore-*')) == []
 
 
 @pytest.fixture(scope='module')
@@ -170,6 +103,14 @@ def test_a_drawing_a_file_and_a_listed_mask(explorer, about, tractogram, synthet
     check_answer(answer, tractogram.disconnect(image), custom)
     assert answer['summary']['streamlines_disconnected'] > 300
 
+    flat = ball.ravel(order='F')
+    marked = np.flatnonzero(flat)
+    part = explorer.answer(flat[marked[0] : marked[-1] + 1].tobytes(), first=marked[0])
+    assert {key: part[key] for key in ('summary', 'bundles', 'atlases')} == {
+        key: answer[key] for key in ('summary', 'bundles', 'atlases')
+    }
+    assert 'mask' not in part
+
     same = explorer.answer(encoded(image), name='lesion.nii.gz')
     np.testing.assert_array_equal(same['mask'], ball.ravel(order='F'))
     assert np.abs(np.array(same['middle']) - (-26, -10, 16)).max() <= 1
@@ -184,8 +125,8 @@ def test_a_drawing_a_file_and_a_listed_mask(explorer, about, tractogram, synthet
         assert found['mask'].sum() > 10
 
 
-def test_nothing_drawn(explorer, about):
-    answer = explorer.answer(bytes(int(np.prod(about['shape']))))
+def test_nothing_drawn(explorer):
+    answer = explorer.answer()
     assert answer['summary']['streamlines_disconnected'] == 0
     assert not answer['map'].any()
     assert not len(answer['lengths'])
@@ -268,7 +209,10 @@ def test_who_is_not_answered(explorer):
             )
         ),
         (405, {'path': 'answer'}),
-        (422, {'path': 'answer', 'body': bytes(10)}),
+        (422, {'path': 'answer', 'body': bytes(3 * 2**20)}),
+        (422, {'path': 'answer?first=902629', 'body': bytes(1)}),
+        (422, {'path': 'answer?first=-1', 'body': bytes(1)}),
+        (422, {'path': f'answer?first={"9" * 5000}', 'body': bytes(1)}),
         (422, {'path': 'answer?row=99', 'body': b''}),
         (422, {'path': 'answer?row=-1', 'body': b''}),
         (422, {'path': 'answer?row=../x', 'body': b''}),
@@ -341,7 +285,9 @@ def test_the_page_is_told_to_load_nothing_else(explorer):
 
 
 def test_a_page_that_may_not_write(synthetic, tmp_path):
-    running = Explorer('--connectome-path', synthetic.connectome, '--bundles', 'none', scratch=tmp_path)
+    scratch = tmp_path / 'scratch'
+    scratch.mkdir()
+    running = Explorer('--connectome-path', synthetic.connectome, '--bundles', 'none', scratch=scratch)
     try:
         about = json.loads(running.ask('about')[1])
         ball = drawing(about, (-26, -10, 16), 6).tobytes('F')
@@ -351,7 +297,6 @@ def test_a_page_that_may_not_write(synthetic, tmp_path):
     finally:
         ended = running.end()
     assert ended == (0, '', '')
-    assert list(tmp_path.glob('lacuna-explore-*')) == []
 
 
 def test_what_stops_it_before_it_starts(lacuna_here, synthetic, tmp_path):
@@ -363,15 +308,6 @@ def test_what_stops_it_before_it_starts(lacuna_here, synthetic, tmp_path):
 
 
 # ---------------------------------------------------------------- in a browser
-
-
-@pytest.fixture(scope='module')
-def browser():
-    pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
-    if pictures.CHROMIUM is None:
-        pytest.skip('Chromium is not on the PATH (make chromium)')
-    with pictures.browser() as chromium:
-        yield chromium
 
 
 @pytest.fixture(scope='module')
@@ -441,12 +377,21 @@ def test_the_sphere_goes_along_and_is_seen(page, about, tractogram):
     assert timing['answer'] < _MOST_MS
 
 
+_DROPPED = """content => {
+  const carried = new DataTransfer();
+  carried.items.add(new File([Uint8Array.from(atob(content), (each) => each.charCodeAt(0))], 'mine.nii.gz'));
+  return carried;
+}"""
+
+
 @pytest.mark.slow
 def test_a_file_is_used_as_it_is_until_it_is_drawn_on(page, tractogram, tmp_path):
     block, affine = np.zeros((60, 60, 60), np.uint8), np.diag([1.5, 1.5, 1.5, 1])
     block[20:34, 24:40, 20:34], affine[:3, 3] = 1, (-70, -60, -20)
     nb.save(make(block, affine), tmp_path / 'mine.nii.gz')
-    opened = after(page, lambda: page.locator('#file').set_input_files(tmp_path / 'mine.nii.gz'))
+    content = base64.b64encode((tmp_path / 'mine.nii.gz').read_bytes()).decode()
+    dropped = page.evaluate_handle(_DROPPED, content)
+    opened = after(page, lambda: page.locator('canvas').dispatch_event('drop', {'dataTransfer': dropped}))
     assert opened['summary'] == tractogram.disconnect(tmp_path / 'mine.nii.gz').summary
     assert page.locator('#title').text_content() == 'mine.nii.gz'
     shown = voxels_drawn(page)
@@ -478,28 +423,90 @@ def test_a_line_drawn_with_the_mouse(page):
     assert erased['summary']['mask_voxels'] == 0
 
 
+def where(page) -> np.ndarray:
+    return np.array(page.evaluate('crosshair().mm'))
+
+
 @pytest.mark.slow
 def test_pointing_going_there_and_comparing(page, about):
-    after(page, page.locator('[data-tool=sphere]').click)
+    first = after(page, page.locator('[data-tool=sphere]').click)
     page.locator('#hold').click()
+    page.locator('#view').select_option('4')
     row = page.locator('#bundles .row:visible').first
     which = int(row.get_attribute('data-row'))
+    before = picture(page)
     with page.expect_response('**/bundle/*'):
         row.hover()
+    assert page.evaluate('which => bundleMeshes.get(which)?.visible !== false', which)
+    page.wait_for_function('which => bundleMeshes.get(which)?.visible', arg=which)
+    shown = picture(page)
+    white = (shown.min(axis=2) > 200) & (before.min(axis=2) <= 200)
+    assert white.mean() > 0.002  # its streamlines
     gone = after(page, row.click)
-    at = page.evaluate('[...lacunaExplorer.nv.frac2mm(lacunaExplorer.nv.scene.crosshairPos)].slice(0, 3)')
-    assert np.abs(np.array(at) - about['bundles']['centres'][which]).max() < 0.01
+    assert np.abs(where(page) - about['bundles']['centres'][which]).max() < 0.01
     assert gone['bundles']['cut'][which] > 0
-    assert page.locator('.tiles .held').first.text_content().startswith('held')
+
+    # beside the numbers there are those that were held
+    held = page.locator('.tiles .held').all_text_contents()
+    assert held[1] == f'held: {first["summary"]["streamlines_disconnected"]:,}'
+    best = int(page.locator('#bundles .row:visible').first.get_attribute('data-row'))
+    mark = page.locator('#bundles .row:visible .mark').first.evaluate('mark => parseFloat(mark.style.left)')
+    assert abs(mark - first['bundles']['value'][best]) < 0.01
+    parcel = page.locator('#parcels .row:visible').first
+    number = int(parcel.get_attribute('data-row'))
+    after(page, lambda: parcel.press('Enter'))
+    assert np.abs(where(page) - about['atlases'][0]['centres'][number]).max() < 0.01
+    page.locator('#hold').click()
+    assert page.locator('.tiles .held').all_text_contents() == ['', '', '']
+    page.locator('#view').select_option('0')
+
+
+@pytest.mark.slow
+def test_all_by_keys(page):
+    page.locator('canvas').focus()
+    after(page, lambda: page.keyboard.press('s'))
+    page.keyboard.press('l')
+    start = where(page)
+    page.keyboard.press('b')
+    for key, direction in (
+        ('ArrowRight', (1, 0, 0)),
+        ('ArrowUp', (0, 1, 0)),
+        ('PageUp', (0, 0, 1)),
+        ('ArrowLeft', (-1, 0, 0)),
+        ('ArrowDown', (0, -1, 0)),
+        ('PageDown', (0, 0, -1)),
+    ):
+        page.keyboard.press(key)
+        np.testing.assert_allclose(where(page) - start, 2 * np.array(direction), atol=0.01)
+        start = where(page)
+    cleared = after(page, lambda: page.keyboard.press('Delete'))
+    assert cleared['summary']['mask_voxels'] == 0
+    page.keyboard.press('+')
+    drawn = after(page, lambda: page.keyboard.press(' '))
+    assert drawn['summary']['mask_voxels'] > 3
+    assert after(page, lambda: page.keyboard.press('Control+z'))['summary']['mask_voxels'] == 0
+    turned = page.evaluate('lacunaExplorer.nv.scene.renderAzimuth')
+    page.keyboard.press('Shift+ArrowRight')
+    assert page.evaluate('lacunaExplorer.nv.scene.renderAzimuth') == (turned + 10) % 360
+    for key, box in (('n', '#show-lesion'), ('m', '#show-map'), ('t', '#show-streamlines')):
+        before = page.locator(box).is_checked()
+        for checked in (not before, before):
+            page.keyboard.press(key)
+            assert page.locator(box).is_checked() == checked
+    page.keyboard.press('v')
+    assert page.locator('#view').input_value() != '0'
     page.keyboard.press('?')
     assert page.locator('#help-page').is_visible()
     page.keyboard.press('Escape')
     assert not page.locator('#help-page').is_visible()
+    page.locator('#view').select_option('0')
 
 
 @pytest.mark.slow
 def test_saved_from_the_page(page, explorer):
-    answer = after(page, page.locator('[data-tool=sphere]').click)
+    after(page, page.locator('[data-tool=sphere]').click)
+    answer = after(page, lambda: page.keyboard.press('ArrowUp'))
+    shown = np.array(page.evaluate('[...lacunaExplorer.answer.map]'))
     page.keyboard.press('w')
     page.locator('#subject').fill('09')
     with page.expect_response('**/save?*', timeout=120_000):
@@ -509,6 +516,55 @@ def test_saved_from_the_page(page, explorer):
     (found,) = (each for each in lacuna.load_results(explorer.saved / 'derivatives') if each.subject == '09')
     assert found.summary == answer['summary']
     assert found.bundles()['value'].tolist() == answer['bundles']['value']
+    values = found.parcels(ATLAS)
+    assert [None if np.isnan(each) else each for each in values] == answer['atlases'][0]['value']
+    np.testing.assert_array_equal(on_page(found.map), shown)
+
+    # and the command for it
+    page.keyboard.press('c')
+    page.context.grant_permissions(['clipboard-read', 'clipboard-write'])
+    page.locator('#copy').click()
+    copied = page.evaluate('navigator.clipboard.readText()')
+    page.keyboard.press('Escape')
+    assert copied == page.evaluate('lacunaExplorer.saved.command')
+    assert copied.split()[3] == str(found.mask.path)
+
+
+@pytest.mark.slow
+def test_two_browsers_at_once(page, opened, explorer, about, tractogram):
+    other = opened(explorer.address)
+    other.locator('body[data-answers]').wait_for(timeout=60_000)
+    pages = (page, other)
+    for each, place in zip(pages, ('[-26, -10, 16]', '[26, -10, 16]'), strict=True):
+        each.locator('#view').select_option('0')
+        after(each, each.locator('[data-tool=sphere]').click)
+        each.evaluate(f'goTo({place})')
+    for key in ('ArrowUp', 'PageUp', 'ArrowUp'):
+        for each in pages:
+            each.keyboard.press(key)
+    for each in pages:
+        shown = after(each, lambda each=each: each.keyboard.press('PageDown'))
+        drawn = voxels_drawn(each).reshape(about['shape'], order='F')
+        assert shown['summary'] == tractogram.disconnect(make(drawn, np.array(about['affine']))).summary
+
+
+@pytest.mark.slow
+def test_on_a_tablet(opened, explorer):
+    tablet = opened(explorer.address, width=1024, height=768, touch=True)
+    tablet.locator('body[data-answers]').wait_for(timeout=60_000)
+    tablet.locator('#view').select_option('0')
+    box = tablet.locator('canvas').bounding_box()
+    middle = box['x'] + box['width'] / 2, box['y'] + box['height'] / 2
+    tablet.locator('[data-tool=look]').click()
+    tablet.touchscreen.tap(middle[0] + 60, middle[1])
+    assert where(tablet)[0] > 0
+    tablet.touchscreen.tap(middle[0] - 60, middle[1])
+    assert where(tablet)[0] < 0
+    after(tablet, tablet.locator('#clear').click)
+    tablet.locator('[data-tool=brush]').click()
+    drawn = after(tablet, lambda: tablet.touchscreen.tap(middle[0] - 60, middle[1]))
+    assert drawn['summary']['mask_voxels'] > 0
+    assert tablet.evaluate('document.documentElement.scrollWidth') <= 1024
 
 
 @pytest.mark.slow
@@ -521,6 +577,6 @@ def test_it_fits_and_is_light_or_dark(page):
     assert paper() < 60
     page.keyboard.press('d')
     assert paper() > 200
-    for width in (1280, 800):
+    for width in (1280, 1024, 800):
         page.set_viewport_size({'width': width, 'height': 900})
         assert page.evaluate('document.documentElement.scrollWidth') <= width

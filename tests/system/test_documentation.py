@@ -7,6 +7,7 @@ import socket
 import time
 from pathlib import Path
 
+import animate
 import numpy as np
 import pages
 import pandas as pd
@@ -168,6 +169,14 @@ def test_every_picture_is_shown_and_made_by_the_script():
     assert shown == set(there) == set(pictures.PICTURES)
     assert max(there.values()) < 150_000
     assert sum(there.values()) < 1_000_000
+
+
+def test_the_picture_of_the_readme_moves():
+    path = animate.TARGET
+    assert str(path.relative_to(ROOT)) in (ROOT / 'README.md').read_text()
+    assert path.stat().st_size < 2**20
+    with Image.open(path) as image:
+        assert image.n_frames > 15
 
 
 @pytest.mark.slow

@@ -1,0 +1,36 @@
+"""A browser for the pages of ``lacuna explore``."""
+
+import pictures
+import pytest
+
+
+@pytest.fixture(scope='package')
+def browser():
+    pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
+    if pictures.CHROMIUM is None:
+        pytest.skip('Chromium is not on the PATH (make chromium)')
+    with pictures.browser() as chromium:
+        yield chromium
+
+
+@pytest.fixture
+def opened(browser):
+    """Open a page; what it says, and asks of others, is kept."""
+    contexts, faults, others = [], [], []
+
+    def open_page(address, *, width=1280, height=800, touch=False):
+        context = browser.new_context(viewport={'width': width, 'height': height}, has_touch=touch)
+        contexts.append(context)
+        page = context.new_page()
+        page.on('console', lambda said: faults.append(said.text) if said.type == 'error' else None)
+        page.on('pageerror', lambda error: faults.append(str(error)))
+        ours = (*(address.split('results')[0],), 'data:', 'blob:')
+        page.on('request', lambda asked: None if asked.url.startswith(ours) else others.append(asked.url))
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert faults == []
+    assert others == []
