@@ -19,7 +19,7 @@ from lacuna.images.support import check_support
 from lacuna.measures import MIN_SUPPORT
 from lacuna.streamlines.endpoints import EDGE_MEASURES, RULES
 from lacuna.streamlines.files.bundle_tables import OWN_GROUPS, check_bundles_label
-from lacuna.streamlines.lengths import check_length_limits
+from lacuna.streamlines.length_limits import check_length_limits
 from lacuna.streamlines.null_settings import NEED_REFERENCE, WITHIN, NullSettings
 from lacuna.utils.names import check_name
 

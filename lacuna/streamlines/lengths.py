@@ -1,21 +1,14 @@
-"""The lengths of the streamlines of a tractogram, and which of them are within limits, as MRtrix3 has them."""
+"""The lengths of the streamlines of a tractogram, as MRtrix3 measures them."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 
 import numba
 import numpy as np
 
-from lacuna.errors import InputError
 from lacuna.streamlines.files import tck
-
-#: share of the step size by which ``tckedit`` widens the limits
-_SLACK = 0.1
-#: the same of the step before every n-th vertex was kept, for tractograms with a ``downsample_factor``
-_SLACK_DOWNSAMPLED = 0.5
 
 
 def measure_lengths(tracks: str | Path, progress: Callable[[int], object] | None = None) -> np.ndarray:
@@ -77,46 +70,3 @@ def _measure(points, vertices, found):  # type: ignore[no-untyped-def]
                 length += np.sqrt(x * x + (y * y + z * z))
             found[n] = length
         row += vertices[n]
-
-
-def length_limits(
-    header: tck.TckHeader, shortest: float | None, longest: float | None
-) -> tuple[float, float]:
-    """The limits that ``tckedit -minlength -maxlength`` applies to a tractogram, mm.
-
-    They are wider than what is asked for by a tenth of the step size, if the header of the tractogram has one; by half of
-    the original step, if only every n-th vertex was kept (``downsample_factor``).
-
-    Parameters
-    ----------
-    header : lacuna.streamlines.files.tck.TckHeader
-    shortest, longest : float or None
-        mm; None for no limit.
-    """
-    slack = 0.0
-    if header.step_size:
-        try:
-            slack = _SLACK_DOWNSAMPLED / float(header.fields['downsample_factor'])
-        except (KeyError, ValueError, ZeroDivisionError):
-            slack = _SLACK
-        slack *= header.step_size
-    return (
-        0.0 if shortest is None else max(0.0, shortest - slack),
-        math.inf if longest is None else longest + slack,
-    )
-
-
-def check_length_limits(shortest: float | None, longest: float | None) -> None:
-    """Refuse limits between which there is nothing.
-
-    Raises
-    ------
-    lacuna.errors.InputError
-    """
-    for option, value in (('--min-length', shortest), ('--max-length', longest)):
-        if value is not None and not 0 <= value < math.inf:
-            message = f'{option} {value}: give a length in mm'
-            raise InputError(message)
-    if shortest is not None and longest is not None and shortest > longest:
-        message = f'--min-length {shortest:g} is more than --max-length {longest:g}: no streamline is left'
-        raise InputError(message)

@@ -20,7 +20,7 @@ from lacuna.streamlines.files import tck
 from lacuna.streamlines.files.formats import convert, extension, without_extension
 from lacuna.streamlines.files.joined import join, tractograms_in
 from lacuna.streamlines.inspection import checksum, checksum_of_all, inspect
-from lacuna.streamlines.lengths import check_length_limits, length_limits
+from lacuna.streamlines.length_limits import check_length_limits, length_limits
 from lacuna.streamlines.placed import TractogramInSpace, index_beside
 from lacuna.streamlines.weighting import VERSION, Weighting, read_weights, weights_sha256
 from lacuna.utils.cache import cache_dir, cached, digest
