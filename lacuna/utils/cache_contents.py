@@ -20,6 +20,8 @@ KINDS = {
     'converted': 'tractograms as .tck',
     'endpoints': 'parcels at the ends of streamlines',
     'bundles': 'voxels that bundles visit',
+    'lengths': 'lengths and weights of streamlines',
+    'density': 'densities by weight, or of some lengths',
     'regions': 'voxels of atlases, for lesion load',
     'tdi': 'densities of tractograms (engine mrtrix)',
     'tractograms': 'checksums of tractograms',
