@@ -35,7 +35,7 @@ PICTURES = {
     'group.png': 'derivatives/group.html',
     'nilearn-map.png': 'map.png',
     'nilearn-connections.png': 'connections.png',
-    'cortex.png': 'one-lesion-3.png',
+    'cortex.png': 'notebook/one-lesion-3.png',
     # the pages that are served of them
     'explore.png': 'tutorial/sourcedata/connectome/synthetic20k.tck',
     'lesions.png': 'derivatives',
@@ -49,25 +49,28 @@ WIDTH = 800  # pixels
 HEIGHTS = {'report.png': 960, 'viewer.png': 600, 'group.png': 1230}
 
 
-def draw(folder: Path, target: Path) -> None:
+def draw(folder: Path, target: Path, chromium: Browser) -> None:
     """Make all pictures from the folder in which the pages of `FOLLOWED` were followed."""
+    import notebooks
+
+    (folder / 'notebook').mkdir()
+    notebooks.run(NOTEBOOK, folder / 'notebook')
     target.mkdir(parents=True, exist_ok=True)
-    with browser() as chromium:
-        for name, source in PICTURES.items():
-            path = folder / source
-            if path.suffix == '.tck':
-                image = explored(chromium, path)
-            elif path.is_dir():
-                image = served(chromium, (str(path),), 'results/0/lesions/')
-            elif path.suffix == '.png':
-                image = Image.open(path)
-            else:
-                image = photograph(chromium, path, HEIGHTS.get(name))
-            paper = Image.new('RGBA', image.size, 'white')
-            paper.alpha_composite(image.convert('RGBA'))
-            paper.thumbnail((WIDTH, paper.height), Image.Resampling.LANCZOS)
-            # 256 colours: a third of the bytes
-            paper.convert('RGB').quantize(256, dither=Image.Dither.NONE).save(target / name, optimize=True)
+    for name, source in PICTURES.items():
+        path = folder / source
+        if path.suffix == '.tck':
+            image = explored(chromium, path)
+        elif path.is_dir():
+            image = served(chromium, (str(path),), 'results/0/lesions/')
+        elif path.suffix == '.png':
+            image = Image.open(path)
+        else:
+            image = photograph(chromium, path, HEIGHTS.get(name))
+        paper = Image.new('RGBA', image.size, 'white')
+        paper.alpha_composite(image.convert('RGBA'))
+        paper.thumbnail((WIDTH, paper.height), Image.Resampling.LANCZOS)
+        # 256 colours: a third of the bytes
+        paper.convert('RGB').quantize(256, dither=Image.Dither.NONE).save(target / name, optimize=True)
 
 
 def photograph(chromium: Browser, path: Path, height: int | None) -> Image.Image:
@@ -129,13 +132,11 @@ def browser() -> Iterator[Browser]:
 
 
 if __name__ == '__main__':
-    import notebooks
-
     with tempfile.TemporaryDirectory() as home:
         # as in the tests: reports without TemplateFlow's templates, figures without windows
         os.environ |= {'TEMPLATEFLOW_HOME': f'{home}/templateflow', 'MPLBACKEND': 'agg'}
         folder = Path(home) / 'study'
         for page in FOLLOWED:
             follow(page, folder)
-        notebooks.run(NOTEBOOK, folder)
-        draw(folder, DOCS / 'images')
+        with browser() as chromium:
+            draw(folder, DOCS / 'images', chromium)

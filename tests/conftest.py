@@ -104,6 +104,18 @@ def synthetic(common) -> TutorialPaths:
 
 
 @pytest.fixture(scope='session')
+def browser():
+    """Chromium, once in a process: a second one of Playwright would find the loop of the first running."""
+    pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
+    import pictures
+
+    if pictures.CHROMIUM is None:
+        pytest.skip('Chromium is not on the PATH (make chromium)')
+    with pictures.browser() as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope='session')
 def shared() -> Path:
     return SHARED
 

@@ -1,16 +1,6 @@
 """A browser for the pages of ``lacuna explore``."""
 
-import pictures
 import pytest
-
-
-@pytest.fixture(scope='package')
-def browser():
-    pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
-    if pictures.CHROMIUM is None:
-        pytest.skip('Chromium is not on the PATH (make chromium)')
-    with pictures.browser() as chromium:
-        yield chromium
 
 
 @pytest.fixture

@@ -4,18 +4,13 @@ import io
 import shutil
 
 import numpy as np
-import pictures
 import pytest
 from helpers.report_data import write_bundles, write_results
 
 from lacuna.reports.group import write_group_report
 from lacuna.reports.participant import make_report
 
-pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(pictures.CHROMIUM is None, reason='Chromium is not on the PATH (make chromium)'),
-]
+pytestmark = pytest.mark.slow
 STEM = 'sub-01_ses-01_label-lesion'
 
 
@@ -28,12 +23,6 @@ def pages(tmp_path_factory):
     write_results(root, folder / 'in', 'sub-02_label-lesion', radius=5.0, sample=False)
     write_group_report(root, root / 'group.html')
     return root
-
-
-@pytest.fixture(scope='module')
-def browser():
-    with pictures.browser() as chromium:
-        yield chromium
 
 
 @pytest.fixture

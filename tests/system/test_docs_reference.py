@@ -11,7 +11,6 @@ import subprocess
 import sys
 from importlib import resources
 
-import pictures
 import pytest
 from helpers.commandline import commands
 from helpers.paths import ROOT
@@ -134,14 +133,12 @@ def test_pages_need_no_network(site):
         )
 
 
-@pytest.mark.skipif(pictures.CHROMIUM is None, reason='Chromium is not on the PATH (make chromium)')
-def test_search_finds_pages_without_a_server(site):
-    pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
-    with pictures.browser() as chromium:
-        page = chromium.new_page()
-        page.goto(f'{(site / "search.html").as_uri()}?q=tractotron')
-        page.locator('#search-results li').first.wait_for(timeout=60_000)
-        found = page.locator('#search-results li a').evaluate_all('links => links.map(link => link.href)')
+def test_search_finds_pages_without_a_server(site, browser):
+    page = browser.new_page()
+    page.goto(f'{(site / "search.html").as_uri()}?q=tractotron')
+    page.locator('#search-results li').first.wait_for(timeout=60_000)
+    found = page.locator('#search-results li a').evaluate_all('links => links.map(link => link.href)')
+    page.close()
     assert any('howto/from-other-tools.html' in link for link in found)
 
 

@@ -180,15 +180,10 @@ def test_the_picture_of_the_readme_moves():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(pictures.CHROMIUM is None, reason='Chromium is not on the PATH (make chromium)')
-def test_the_pictures_are_those_of_this_run(follow, tmp_path):
-    pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
+def test_the_pictures_are_those_of_this_run(follow, browser, tmp_path):
     pytest.importorskip('myst_nb', reason='myst-nb is not installed')
-    import notebooks
-
     folder = follow('read-outputs')
-    notebooks.run(pictures.NOTEBOOK, folder)
-    pictures.draw(folder, tmp_path)
+    pictures.draw(folder, tmp_path, browser)
     for name in pictures.PICTURES:
         ours, theirs = (small(folder / name) for folder in (DOCS / 'images', tmp_path))
         assert ours.shape == theirs.shape, name

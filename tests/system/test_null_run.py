@@ -144,7 +144,9 @@ def test_the_graph_has_no_faults():
     entry = workflow.get_node('inputnode').inputs
     for field in entry.copyable_trait_names():
         setattr(entry, field, '/')
-    assert {'mask', 'index', 'endpoints_a', 'endpoints_b', 'bundles_toy'} == set(entry.copyable_trait_names())
+    assert {'mask', 'index', 'weighting', 'endpoints_a', 'endpoints_b', 'bundles_toy'} == set(
+        entry.copyable_trait_names()
+    )
     assert audit_graph(workflow) == []
 
 
