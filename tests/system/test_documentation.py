@@ -29,7 +29,7 @@ PAGES = [DOCS / 'tutorial.md', *CONTINUED.values()]
 STRANGERS = [ROOT / 'README.md', DOCS / 'index.md', DOCS / 'usage.md']
 ALL = [ROOT / 'README.md', *sorted(DOCS.rglob('*.md'))]
 #: how-to pages whose commands cannot be run here; all others have some that are
-READ_ONLY = {'explore', 'from-other-tools', 'my-file'}
+READ_ONLY = {'from-other-tools', 'my-file'}
 
 
 def wait_for_port(port: int) -> None:
