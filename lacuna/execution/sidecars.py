@@ -18,7 +18,6 @@ from lacuna.images.atlases import Atlas, Parcellation
 from lacuna.images.masks import KnownMask
 from lacuna.streamlines.bundles import NamedBundles
 from lacuna.streamlines.tractogram import Tractogram
-from lacuna.streamlines.weighting import weights_sha256
 
 
 def run_metadata(
@@ -76,7 +75,7 @@ def _weights(config: RunConfig, tractogram: Tractogram) -> dict[str, Any]:
     if tractogram.weights is None:
         return {}
     name = Path(str(config.connectome_weights)).name
-    return {'Weights': {'Name': name, 'SHA256': weights_sha256(tractogram.weights)}}
+    return {'Weights': {'Name': name, 'SHA256': tractogram.weights_sha256}}
 
 
 def connectome_metadata(

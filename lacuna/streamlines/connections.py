@@ -90,6 +90,8 @@ class Connections:
     @cached_property
     def weight_matrix(self) -> np.ndarray:
         """(parcels, parcels) summed weights of the streamlines of each pair, whatever the measure."""
+        if self.measure == EDGE_MEASURES[0]:
+            return self.full_matrix
         return self.summed(self.weighting.everything)
 
     @cached_property
@@ -183,6 +185,13 @@ class CutConnections:
         plain = self.whole.counted and self.cut.factors is None
         return self.lesion_counts if plain else self.whole.matrix(self.cut)
 
+    @cached_property
+    def lesion_weights(self) -> np.ndarray:
+        """(parcels, parcels) how much the streamlines that are cut count, whatever the measure."""
+        if self.whole.measure == EDGE_MEASURES[0]:
+            return self.lesion_matrix
+        return self.whole.summed(self.cut)
+
     @property
     def full_matrix(self) -> np.ndarray:
         """(parcels, parcels) the same over all streamlines between each pair."""
@@ -210,7 +219,7 @@ class CutConnections:
         }
         if self.cut.factors is not None:
             total = self.whole.weight_matrix.sum(axis=1)
-            weight = self.whole.summed(self.cut).sum(axis=1)
+            weight = self.lesion_weights.sum(axis=1)
             found |= {'weight_total': total, 'weight_disconnected_pct': share_percent(weight, total)}
         lost = self.lesion_matrix.sum(axis=1)
         squares = None if self.whole.counted else self.whole.squares.sum(axis=1)
@@ -250,7 +259,7 @@ class CutConnections:
         """
         whole = self.whole
         weight, length = whole.weight_matrix, whole.length_matrix
-        cut_weight, cut_length = whole.summed(self.cut), whole.summed(self.cut, whole.lengths)
+        cut_weight, cut_length = self.lesion_weights, whole.summed(self.cut, whole.lengths)
         spared = whole.counts > self.lesion_counts if self.cut.factors is None else weight > cut_weight
         return (
             mean_of(length, weight),

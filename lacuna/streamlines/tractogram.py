@@ -229,11 +229,15 @@ class Tractogram:
         cached(path, make)
         return path
 
+    @cached_property
+    def weights_sha256(self) -> str | None:
+        """Checksum of the weights; None if there are none."""
+        return None if self.weights is None else weights_sha256(self.weights)
+
     @property
     def weighting_key(self) -> list[Any]:
         """What decides which streamlines are looked at, and how much each counts."""
-        weights = None if self.weights is None else weights_sha256(self.weights)
-        return [VERSION, weights, self._limits]
+        return [VERSION, self.weights_sha256, self._limits]
 
     @property
     def counting_key(self) -> list[Any]:
@@ -245,7 +249,7 @@ class Tractogram:
         """Whether only streamlines of some lengths are looked at."""
         return self._limits is not None
 
-    @property
+    @cached_property
     def _limits(self) -> tuple[float, float] | None:
         if self.min_length is None and self.max_length is None:
             return None

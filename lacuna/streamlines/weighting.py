@@ -122,10 +122,6 @@ class Weighting:
             raise ValueError(message)
         return self.cut(np.arange(len(known), dtype=np.uint32))
 
-    def keep(self, ids: np.ndarray) -> np.ndarray:
-        """Those of some streamlines that are looked at."""
-        return ids if self.kept is None else ids[self.kept[ids]]
-
     def cut(self, ids: np.ndarray, grades: np.ndarray | None = None) -> Cut:
         """The streamlines that a lesion cuts, as far as they are looked at.
 
