@@ -89,6 +89,9 @@ def explore(
     values: dict[str, Any] = {
         'connectome_path': tractogram.path,
         'connectome_space': tractogram.space,
+        'connectome_weights': tractogram.weights_source,
+        'min_length': tractogram.min_length,
+        'max_length': tractogram.max_length,
         'output_resolution': tractogram.resolution,
         'tck_upsample': tractogram.upsample,
         'nprocs': tractogram.nprocs,

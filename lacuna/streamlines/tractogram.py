@@ -148,6 +148,8 @@ class Tractogram:
                 self.info = inspect(self.tracks, self.cache, None)
         check_length_limits(min_length, max_length)
         self.min_length, self.max_length = min_length, max_length
+        #: what was given
+        self.weights_source = weights
         #: (streamlines,) float32, if they were given
         self.weights = None if weights is None else read_weights(weights, self.path, self.info.count)
         self._indexes: dict[str, Index] = {}

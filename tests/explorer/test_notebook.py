@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import shlex
 import threading
 from contextlib import contextmanager
 
@@ -94,3 +95,15 @@ def test_a_notebook_shows_it(tractogram, browser):
         assert json.loads(answer)['streamlines_disconnected'] > 100
         assert faults == []
         opened.close()
+
+
+def test_what_is_computed_and_saved_has_the_weights_of_the_tractogram(synthetic, tmp_path):
+    weights = tmp_path / 'weights.txt'
+    weights.write_text('\n'.join(str(1 + number % 7) for number in range(20_000)))
+    tractogram = lacuna.Tractogram(synthetic.connectome, nprocs=1, weights=weights, max_length=90)
+    with tractogram.explore(min(synthetic.masks), output_dir=tmp_path / 'out') as page:
+        command = requests.get(f'{page.address}about', timeout=60).json()['command']
+    words = shlex.split(command)
+    assert words[words.index('--connectome-weights') + 1] == str(weights)
+    assert float(words[words.index('--max-length') + 1]) == 90
+    assert '--min-length' not in words
