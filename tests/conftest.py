@@ -112,6 +112,8 @@ def browser():
     if pictures.CHROMIUM is None:
         pytest.skip('Chromium is not on the PATH (make chromium)')
     with pictures.browser() as chromium:
+        # ms: without a graphics card, on a loaded machine, a picture takes its time
+        chromium.on('context', lambda context: context.set_default_timeout(120_000))
         yield chromium
 
 

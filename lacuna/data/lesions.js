@@ -43,6 +43,7 @@ function tell() {
   byId('rows').hidden = !order.length;
   byId('more').hidden = order.length <= MOST;
   byId('more').textContent = `... and ${order.length - MOST} more`;
+  const focused = document.activeElement?.dataset.row; // the keyboard stays where it is while the list changes
   byId('rows').querySelector('.rows').replaceChildren(...order.slice(0, MOST).map((place) => {
     const { name, report } = about.lesions[rows[place]];
     const line = document.createElement('div');
@@ -69,7 +70,10 @@ function tell() {
     }
     return line;
   }));
+  if (focused !== undefined) rowOf(focused)?.focus();
 }
+
+const rowOf = (row) => byId('rows').querySelector(`.row[data-row="${row}"]`);
 
 function colours(values, highest, text, lesioned = null) {
   map.cal_max = highest;
@@ -92,13 +96,20 @@ function showAll() {
 
 async function showOne(row) {
   if (alone === row) { showAll(); return; }
-  const one = unpacked(await (await got(`one/${row}`)).arrayBuffer());
   alone = row;
+  let one;
+  try {
+    one = unpacked(await (await got(`one/${row}`)).arrayBuffer());
+  } catch (error) {
+    fault(error.message);
+    if (alone === row) showAll();
+    return;
+  }
+  if (alone !== row) return; // another one, or all, was asked for meanwhile
   byId('all').disabled = false;
   setDrawing(one.mask);
   colours(one.map, 100, '100 % disconnected', one.mask);
   tell();
-  document.querySelector(`.row[data-row="${row}"]`)?.focus();
 }
 
 function moved() {

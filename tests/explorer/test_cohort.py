@@ -123,7 +123,7 @@ def test_what_is_served_of_a_folder_and_what_not(explorer, results):
 def test_click_a_voxel_in_the_page_of_all_lesions(explorer, opened):
     page = opened(f'{explorer.address}results/0/group.html')
     frame = page.frame_locator('iframe')
-    frame.locator('body[data-state=ready][data-answers]').wait_for(timeout=60_000)
+    frame.locator('body[data-state=ready][data-answers]').wait_for()
     inside = page.frames[1]
     # it begins where most lesions are
     assert inside.evaluate('lacunaExplorer.here.lesioned') == [0, 1]
@@ -142,7 +142,11 @@ def test_click_a_voxel_in_the_page_of_all_lesions(explorer, opened):
     inside.evaluate('lookAt([-28, 0, 20]); moved()')
     canvas.press('ArrowRight')
     frame.locator('.row.lesioned').nth(1).wait_for()
-    frame.locator('.row[data-row="1"]').press('Enter')
+    row = frame.locator('.row[data-row="1"]')
+    row.focus()
+    inside.evaluate('tell()')  # as an answer that comes meanwhile
+    assert inside.evaluate('document.activeElement.dataset.row') == '1'
+    row.press('Enter')
     inside.wait_for_function('() => lacunaExplorer.nv.drawBitmap.some(Boolean)')
     shown = unframed(explorer.ask('results/0/lesions/one/1')[1])
     assert inside.evaluate('[...lacunaExplorer.nv.drawBitmap]') == shown['mask'].tolist()

@@ -321,7 +321,7 @@ def page(browser, explorer):
     ours = (explorer.address, 'data:', 'blob:')
     opened.on('request', lambda asked: None if asked.url.startswith(ours) else others.append(asked.url))
     opened.goto(explorer.address)
-    opened.locator('body[data-state]').wait_for(timeout=60_000)
+    opened.locator('body[data-state]').wait_for()
     assert opened.evaluate('lacunaExplorer.error') is None
     yield opened
     context.close()
@@ -333,7 +333,7 @@ def after(page, act):
     """Do something and wait for the answer to it; returns that, without arrays."""
     before = page.evaluate('lacunaExplorer.answers')
     act()
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 120
     while page.evaluate('lacunaExplorer.answers') == before or page.evaluate('lacunaExplorer.busy()'):
         assert time.monotonic() < limit, 'no answer'
         page.wait_for_timeout(20)
@@ -533,7 +533,7 @@ def test_saved_from_the_page(page, explorer):
 @pytest.mark.slow
 def test_two_browsers_at_once(page, opened, explorer, about, tractogram):
     other = opened(explorer.address)
-    other.locator('body[data-answers]').wait_for(timeout=60_000)
+    other.locator('body[data-answers]').wait_for()
     pages = (page, other)
     for each, place in zip(pages, ('[-26, -10, 16]', '[26, -10, 16]'), strict=True):
         each.locator('#view').select_option('0')
@@ -551,7 +551,7 @@ def test_two_browsers_at_once(page, opened, explorer, about, tractogram):
 @pytest.mark.slow
 def test_on_a_tablet(opened, explorer):
     tablet = opened(explorer.address, width=1024, height=768, touch=True)
-    tablet.locator('body[data-answers]').wait_for(timeout=60_000)
+    tablet.locator('body[data-answers]').wait_for()
     tablet.locator('#view').select_option('0')
     box = tablet.locator('canvas').bounding_box()
     middle = box['x'] + box['width'] / 2, box['y'] + box['height'] / 2

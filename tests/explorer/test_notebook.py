@@ -89,7 +89,7 @@ def test_a_notebook_shows_it(tractogram, browser):
         opened.on('console', lambda said: faults.append(said.text) if said.type == 'error' else None)
         opened.goto(address)
         frame = opened.frame_locator('iframe')
-        frame.locator('body[data-state=ready][data-answers]').wait_for(timeout=60_000)
+        frame.locator('body[data-state=ready][data-answers]').wait_for()
         assert frame.locator('#bundles .row').first.text_content()
         answer = opened.frames[1].evaluate('JSON.stringify(lacunaExplorer.answer.summary)')
         assert json.loads(answer)['streamlines_disconnected'] > 100

@@ -19,7 +19,7 @@ def test_ten_minutes_of_moving_without_growth(browser, synthetic, tmp_path):
         server = psutil.Process(running.process.pid)
         page = browser.new_page()
         page.goto(running.address)  # at the rim of the brain, a lesion is refused now and then
-        page.locator('body[data-answers]').wait_for(timeout=60_000)
+        page.locator('body[data-answers]').wait_for()
         devtools = page.context.new_cdp_session(page)
 
         def memory() -> tuple[int, int]:

@@ -77,14 +77,14 @@ def test_the_viewer_opens_in_the_report(opened, pages):
     page = opened(pages / 'sub-01.html')
     page.get_by_role('button', name='Open the viewer here').click()
     frame = page.frame_locator('iframe')
-    frame.locator('body[data-state=ready]').wait_for(timeout=60_000)
+    frame.locator('body[data-state=ready]').wait_for()
     page.get_by_role('button', name='Close the viewer').click()
     assert page.locator('iframe').count() == 0
 
 
 def test_the_viewer_draws_and_obeys(opened, pages):
     page = opened(pages / f'sub-01/figures/{STEM}_method-snm_desc-viewer.html')
-    page.wait_for_function('lacunaViewer.ready || lacunaViewer.error', timeout=60_000)
+    page.wait_for_function('lacunaViewer.ready || lacunaViewer.error')
     assert page.evaluate('lacunaViewer.error') is None
     everything = pixels(page)
     assert (everything.max(axis=2) > 40).mean() > 0.1
@@ -109,7 +109,7 @@ def test_bundles_can_be_chosen_in_the_viewer(opened, tmp_path):
     write_bundles(tmp_path / 'out')
     make_report(tmp_path / 'out', '01')
     page = opened(tmp_path / f'out/sub-01/figures/{STEM}_method-snm_desc-viewer.html')
-    page.wait_for_function('lacunaViewer.ready || lacunaViewer.error', timeout=60_000)
+    page.wait_for_function('lacunaViewer.ready || lacunaViewer.error')
     assert page.evaluate('lacunaViewer.error') is None
     page.locator('#view').select_option('4')
     names = page.locator('#bundle option').all_inner_texts()
@@ -155,7 +155,7 @@ def test_results_can_be_moved_and_what_is_left_behind_is_said(opened, pages, tmp
     page = opened(moved / 'sub-01.html')
     assert min(natural_sizes(page)) > 0
     page.get_by_role('button', name='Open the viewer here').click()
-    page.frame_locator('iframe').locator('body[data-state=ready]').wait_for(timeout=60_000)
+    page.frame_locator('iframe').locator('body[data-state=ready]').wait_for()
     scripts = page.frames[1].evaluate('[...document.scripts].map((script) => script.src).filter(Boolean)')
     assert len(scripts) == 2
     assert all(script.startswith((moved / 'assets').as_uri()) for script in scripts)
@@ -169,7 +169,7 @@ def test_a_page_with_its_figures_only(browser, pages, tmp_path):
     page.goto((tmp_path / 'sub-01.html').as_uri())
     assert min(natural_sizes(page)) > 0
     page.goto((tmp_path / f'sub-01/figures/{STEM}_method-snm_desc-viewer.html').as_uri())
-    page.wait_for_function('lacunaViewer.ready || lacunaViewer.error', timeout=60_000)
+    page.wait_for_function('lacunaViewer.ready || lacunaViewer.error')
     assert '"assets"' in page.locator('#said').text_content()
     context.close()
 
@@ -177,7 +177,7 @@ def test_a_page_with_its_figures_only(browser, pages, tmp_path):
 def test_where_the_viewer_puts_things(opened, pages):
     """The percentages that the browser reads at places of the map, and the extent of the streamlines."""
     page = opened(pages / f'sub-01/figures/{STEM}_method-snm_desc-viewer.html')
-    page.wait_for_function('lacunaViewer.ready || lacunaViewer.error', timeout=60_000)
+    page.wait_for_function('lacunaViewer.ready || lacunaViewer.error')
     read = """([x, y, z]) => {
       const volume = lacunaViewer.nv.volumes.find((each) => each.name.startsWith('map'));
       const voxel = volume.mm2vox([x, y, z]);
