@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lacuna.errors import InputError, shorten
+from lacuna.errors import InputError, reason_of, shorten
 from lacuna.execution.plugins.file import PluginChoice, read_plugin
 from lacuna.images.mask_values import GRADED, check_grading, check_threshold, grading
 from lacuna.images.spaces import RESOLUTIONS, world_space
@@ -463,8 +463,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     try:
         values = tomllib.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError, RecursionError) as error:  # the last: nested a thousandfold
-        reason = error.strerror if isinstance(error, OSError) else error
-        message = f'the settings {path} cannot be read: {reason}'
+        message = f'the settings {path} cannot be read: {reason_of(error, path)}'
         raise InputError(message) from error
     if isinstance(given := values.get('report'), bool):  # as written until there was a choice
         values['report'] = REPORTS[0] if given else 'none'

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lacuna.errors import InputError
+from lacuna.errors import InputError, reason_of
 from lacuna.images.labels import LARGEST, read_labels, read_networks
 from lacuna.images.masks import read_image
 from lacuna.images.nifti import is_usable, make
@@ -238,7 +238,7 @@ def fetch(atlas: Atlas) -> Atlas:
                 extension=''.join(path.suffixes),
             )
     except Exception as error:
-        message = f'the atlas {atlas.name} is not on this machine and could not be fetched from TemplateFlow: {error}'
+        message = f'the atlas {atlas.name} is not on this machine and could not be fetched from TemplateFlow: {reason_of(error)}'
         raise InputError(message) from error
     return atlas
 

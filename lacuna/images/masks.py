@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lacuna.errors import MaskError
+from lacuna.errors import MaskError, reason_of
 from lacuna.images.brain import brain
 from lacuna.images.mask_values import check_binary, check_finite, graded_values, is_binary
 from lacuna.images.nifti import is_usable, make, opened
@@ -315,8 +315,7 @@ def read_image(given: Any) -> tuple[np.ndarray, Any]:
             with np.errstate(all='ignore'):  # scaled by NaN or Inf: refused later for its values
                 data = np.asanyarray(image.dataobj)
     except Exception as error:  # whatever the parsers of all formats raise
-        reason = str(error).strip() or type(error).__name__
-        raise ValueError(reason.splitlines()[0][:200]) from error
+        raise ValueError(reason_of(error, given)[:200]) from error
     if data.dtype.kind not in 'buif':
         message = f'its voxels are of type {data.dtype}'
         raise ValueError(message)

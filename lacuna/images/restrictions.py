@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lacuna.errors import InputError
+from lacuna.errors import InputError, reason_of
 from lacuna.images.masks import read_image, read_mask
 from lacuna.images.nifti import is_usable
 from lacuna.images.placements import Body
@@ -140,6 +140,6 @@ def _tissue(label: str) -> Path:
         client = TemplateFlowClient(root=templateflow_home())
         client.get(_HAS_TISSUES, resolution=1, label=label, suffix='probseg', extension='.nii.gz')
     except Exception as error:
-        message = f'{name} is not on this machine and could not be fetched from TemplateFlow: {error}; give maps of your own (--null-tissues)'
+        message = f'{name} is not on this machine and could not be fetched from TemplateFlow: {reason_of(error)}; give maps of your own (--null-tissues)'
         raise InputError(message) from error
     return path
