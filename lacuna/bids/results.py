@@ -442,6 +442,9 @@ def check_dataset(root: Path) -> None:
     ------
     InputError
     """
+    if not root.is_dir():
+        message = f'no folder {root}'
+        raise InputError(message)
     if 'Lacuna' not in generated_by(root):
         message = (
             f'{root} is not an output folder of Lacuna: its dataset_description.json does not name Lacuna'
