@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lacuna.errors import InputError, shorten
+from lacuna.errors import InputError, check_choice, shorten
 from lacuna.execution.plugins.file import PluginChoice, read_plugin
 from lacuna.images.mask_values import GRADED, check_grading, check_threshold, grading
 from lacuna.images.spaces import RESOLUTIONS, world_space
@@ -200,9 +200,7 @@ class RunConfig:
             ('null_within', WITHIN),
             ('output_resolution', RESOLUTIONS),
         ):
-            if getattr(self, name) not in choices:
-                message = f'{name} is {getattr(self, name)!r}; choose from {", ".join(map(str, choices))}'
-                raise InputError(message)
+            check_choice(name, getattr(self, name), choices)
         if self.chunk is not None and not _is_chunk(self.chunk):
             message = f"chunk is '{self.chunk}'; give I/N, such as 1/4 for the first of four"
             raise InputError(message)

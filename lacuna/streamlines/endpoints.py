@@ -10,7 +10,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from lacuna.errors import InputError
 from lacuna.measures import connectivity
 from lacuna.utils.files import replacing
 
@@ -23,22 +22,6 @@ _MOST_NAMES = 5
 EDGE_MEASURES = ('count', 'invlength', 'invnodevol')
 #: rules for assigning ends to parcels: the nearest within 4 mm, or that of the end's voxel
 RULES = ('radial', 'end-voxels')
-
-
-def check_rule(rule: str) -> str:
-    """Return the assignment rule, or raise InputError if it is unknown."""
-    if rule not in RULES:
-        message = f'{rule} is not a rule for the ends of streamlines; choose from {" and ".join(RULES)}'
-        raise InputError(message)
-    return rule
-
-
-def check_measure(measure: str) -> str:
-    """Return the edge measure, or raise InputError if it is unknown."""
-    if measure not in EDGE_MEASURES:
-        message = f'{measure} is not a measure of edges; choose from {", ".join(EDGE_MEASURES)}'
-        raise InputError(message)
-    return measure
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lacuna.errors import InputError, TractogramError
+from lacuna.errors import InputError, TractogramError, check_choice
 from lacuna.images.spaces import Grid, Settled, settle_space, space_in_name, standard_grid, world_space
 from lacuna.images.transforms import Transform, find_transform_of_points
 from lacuna.measures import MIN_SUPPORT
@@ -486,10 +486,11 @@ class Tractogram:
             As `endpoints`, or if the measure is unknown.
         """
         from lacuna.streamlines.connections import Connections
-        from lacuna.streamlines.endpoints import check_measure
+        from lacuna.streamlines.endpoints import EDGE_MEASURES
 
+        check_choice('edge_measure', edge_measure, EDGE_MEASURES)
         table = self.endpoints(atlas, space, assignment=assignment)
-        key = (id(table), check_measure(edge_measure))
+        key = (id(table), edge_measure)
         if key not in self._connections:
             self._connections[key] = Connections(table, self.weighting, edge_measure)
         return self._connections[key]
