@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from lacuna.bids.derivatives import conflicting_results, mask_outputs, missing_outputs
 from lacuna.bids.failures import Failure, each_reason
-from lacuna.bids.inputs import LABEL, find_masks, labels_of, only_label, refuse_labels
+from lacuna.bids.inputs import LABEL, find_masks, labels_of, only_label, refuse_labels, without_masks
 from lacuna.bids.mask_files import MaskFile, check_unique, contradictions, describe_mask, mask_stem
 from lacuna.bids.origins import read_links
 from lacuna.bids.outputs import BASIC_TARGETS, CONNECTOME_KEYS, Target, connectome_path, names_from
@@ -237,9 +237,8 @@ def make_plan(
         other settings (unless ``overwrite``).
     """
     seen = SeenMasks(config.output_dir, config.chunk)
-    masks = _look_at_masks(
-        config, mask_paths(config) if paths is None else paths, seen, show_progress=show_progress
-    )
+    paths = mask_paths(config) if paths is None else paths
+    masks = _look_at_masks(config, paths, seen, show_progress=show_progress)
     # another chunk may have masks that can be used
     if masks.failed and not masks.usable and not masks.skipped and not config.chunk:
         raise InputError('\n'.join(each_reason(masks.failed)))
@@ -264,6 +263,9 @@ def make_plan(
     )
     misplaced = tractogram_doubt(tractogram.info.brain_pct)
     warnings = [*_tractogram_warnings(plan, misplaced), *masks.contradictions, *_atlas_warnings(plan)]
+    if config.source.is_dir() and not config.chunk:  # another chunk may have their masks
+        absent = without_masks(config.source, config.participants, paths)
+        warnings += [f'no mask found of participant {label} in {config.source}' for label in absent]
     plan = replace(plan, warnings=(*warnings, *plan.doubts_of_endpoints()))
     if lock:
         lock({mask.subject for mask in masks.usable})

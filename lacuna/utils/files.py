@@ -94,7 +94,7 @@ def listed(content: Mapping[str, Any], key: str) -> list[Any]:
 def read_json(path: str | Path) -> dict[str, Any] | None:
     """Return the object in a JSON file; None if the file is missing or holds no object."""
     try:
-        content = json.loads(Path(path).read_text(encoding='utf-8'))
+        content = json.loads(Path(path).read_text(encoding='utf-8-sig'))
     except (OSError, ValueError, RecursionError):  # RecursionError: nested a thousand times
         return None
     return content if isinstance(content, dict) else None
