@@ -269,7 +269,7 @@ def read_mask(given: Any, binarize: float | None = None, mask_scale: float | Non
 
 def _check_positions(image: Any, shape: Sequence[int]) -> list[str]:
     """Say if a NIfTI image has two positions that are half a voxel apart: other programs may use the other one."""
-    header = getattr(image, 'header', {})
+    header: Any = getattr(image, 'header', {})
     if not ('sform_code' in header and header['sform_code'] and header['qform_code']):
         return []
     apart = nifti_affine(header) - nifti_affine({**header, 'sform_code': 0})
