@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 #: everything is done
 EXIT_DONE = 0
 #: at least one mask failed
@@ -30,6 +32,20 @@ class StreamlineIndexError(InputError):
 
 class MaskError(LacunaError):
     """One mask cannot be used; the others continue (exit code 1)."""
+
+
+def check_choice(name: str, value: object, choices: Collection[object]) -> None:
+    """Refuse a value that is not one of the choices.
+
+    >>> check_choice('engine', 'index', ('index', 'mrtrix'))
+
+    Raises
+    ------
+    InputError
+    """
+    if value not in choices:
+        message = f'{name} is {value!r}; choose from {", ".join(map(str, choices))}'
+        raise InputError(message)
 
 
 def shorten(value: object) -> str:

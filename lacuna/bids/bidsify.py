@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import lacuna
 from lacuna.bids.description import BIDS_VERSION
 from lacuna.bids.listing import checked_label, masks_of_folder, masks_of_table
 from lacuna.bids.origins import generated_by
@@ -28,7 +27,7 @@ from lacuna.utils.files import json_bytes, listed, read_json, remove_leftovers, 
 from lacuna.utils.names import NIFTI, sidecar_path
 from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
-from lacuna.utils.sidecars import inherited_metadata
+from lacuna.utils.sidecars import generator, inherited_metadata
 
 MAPPING = 'bidsify.tsv'
 _COLUMNS = ('source', 'target', 'sha256')
@@ -319,7 +318,7 @@ def _write_description(target: Path, source: Path | None) -> None:
         'Name': 'Lesion masks',
         'BIDSVersion': BIDS_VERSION,
         'DatasetType': 'derivative',
-        'GeneratedBy': [{'Name': _GENERATOR, 'Version': lacuna.__version__}],
+        'GeneratedBy': [generator(name=_GENERATOR)],
     }
     sources = listed(description, 'SourceDatasets')
     if source is not None:

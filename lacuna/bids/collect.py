@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-import lacuna
 from lacuna.bids.failures import find_wanted
 from lacuna.bids.groups import (
     LONG_HEADER,
@@ -29,6 +28,7 @@ from lacuna.bids.results import find_results
 from lacuna.bids.tables import LEADING, GroupTable, table_bytes, write_stack, write_tables
 from lacuna.errors import InputError
 from lacuna.utils.progress import counting
+from lacuna.utils.sidecars import generator
 
 _LONG = 'group_method-snm_desc-long_stats.tsv'
 
@@ -178,7 +178,7 @@ def _tables(
         **rows[0].common,
         **({'Missing': list(missing.values())} if missing else {}),
         **({'LeftOut': left_out} if left_out else {}),
-        'GeneratedBy': [{'Name': 'Lacuna', 'Version': lacuna.__version__}],
+        'GeneratedBy': [generator()],
     }
     for part, (names, _) in rows[0].parts.items():
         about = {'Description': f'{output.about} One row for each lesion.'}
@@ -221,7 +221,7 @@ def _long_table(tables: Sequence[GroupTable], target: Path, folder: Path) -> Gro
     sidecar = {
         'Description': 'All numbers of the group tables: a row for each lesion and feature.',
         'Sources': [table.path.name for table in wide],
-        'GeneratedBy': [{'Name': 'Lacuna', 'Version': lacuna.__version__}],
+        'GeneratedBy': [generator()],
     }
     shape = (lines, len(LONG_HEADER))
     return GroupTable(target / _LONG, shape, content, sidecar, len(LONG_HEADER) - 1)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from lacuna import __version__
 from lacuna.bids.description import BIDS_VERSION
 from lacuna.bids.tables import table_bytes
 from lacuna.datasets.synthetic.anatomy import brain_mask, gray_matter
@@ -26,6 +25,7 @@ from lacuna.streamlines.files.tck import write_tck
 from lacuna.utils.files import data_text, json_bytes
 from lacuna.utils.names import sidecar_path
 from lacuna.utils.progress import track
+from lacuna.utils.sidecars import generator
 
 SPACE = 'MNI152NLin6Asym'
 CONNECTOME = 'synthetic20k'
@@ -37,7 +37,7 @@ _FEWEST, _MOST = 10, 999
 #: the participant of a cohort whose score is missing, from 0
 _WITHOUT_SCORE = 6
 _DRAFT = '.lacuna-tutorial-'
-_GENERATED_BY = [{'Name': 'Lacuna', 'Version': __version__, 'Description': 'lacuna tutorial'}]
+_GENERATED_BY = [generator('lacuna tutorial')]
 
 
 @dataclass(frozen=True)

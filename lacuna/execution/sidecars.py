@@ -18,6 +18,7 @@ from lacuna.images.atlases import Atlas, Parcellation
 from lacuna.images.masks import KnownMask
 from lacuna.streamlines.bundles import NamedBundles
 from lacuna.streamlines.tractogram import Tractogram
+from lacuna.utils.sidecars import generator
 
 
 def run_metadata(
@@ -206,9 +207,7 @@ def write_description(
         *((base, path.parent) for base, path in _tables(bundles, tractogram)),
     ):
         links[link_name(links, base, folder)] = folder.as_uri()
-    generated = [
-        {'Name': 'Lacuna', 'Version': lacuna.__version__, 'Description': f'engine: {config.engine}'},
-    ]
+    generated = [generator(f'engine: {config.engine}')]
     if engine_version:
         generated.append({'Name': 'MRtrix3', 'Version': engine_version})
     write_dataset(root, links, generated)

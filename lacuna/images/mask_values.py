@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lacuna.errors import InputError, MaskError
+from lacuna.errors import InputError, MaskError, check_choice
 from lacuna.images.brain import Brain, brain
 
 #: values this close to 0 and 1 count as 0 and 1: SPM stores whole numbers with a scaling factor
@@ -40,9 +40,7 @@ def check_grading(graded_masks: str, mask_scale: float, binarize: float | None =
     ------
     InputError
     """
-    if graded_masks not in GRADED:
-        message = f'graded_masks is {graded_masks!r}; choose from {", ".join(GRADED)}'
-        raise InputError(message)
+    check_choice('graded_masks', graded_masks, GRADED)
     if graded_masks != GRADED[0] and binarize is not None:
         message = '--binarize makes masks binary: give it or --graded-masks, not both'
         raise InputError(message)

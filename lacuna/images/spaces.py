@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lacuna.errors import InputError
+from lacuna.errors import InputError, check_choice
 from lacuna.images.nifti import is_usable
 from lacuna.utils.names import parse_entities
 from lacuna.utils.sidecars import inherited_metadata
@@ -222,9 +222,7 @@ def standard_grid(space: str, resolution: int) -> Grid:
         If there is no such grid.
     """
     space = world_space(space)
-    if (space, resolution) not in _GRIDS:
-        message = f'resolution {resolution} mm is not supported; choose from {RESOLUTIONS}'
-        raise InputError(message)
+    check_choice('resolution', resolution, RESOLUTIONS)
     shape, x_direction, origin = _GRIDS[space, resolution]
     affine = np.diag([x_direction * resolution, resolution, resolution, 1.0])
     affine[:3, 3] = origin

@@ -31,12 +31,12 @@ from lacuna.streamlines.weighting import Cut, Weighting
 MOST_STREAMLINES = 2**24
 
 
-class _PrepareParcellationInputSpec(BaseInterfaceInputSpec):
-    image = File(exists=True, mandatory=True, desc='label image')
+class _AtlasInputSpec(BaseInterfaceInputSpec):
+    image = File(exists=True, mandatory=True, desc='image of the atlas')
     labels = File(exists=True, mandatory=True, desc='label table')
     space = traits.Str(mandatory=True, desc='standard space of the image')
     name = traits.Str('custom', usedefault=True, desc='name of the atlas')
-    target_space = traits.Str(requires=['transform'], desc='space to resample it to, if different')
+    target_space = traits.Str(requires=['transform'], desc='space to move it to, if different')
     transform = File(exists=True, desc='moves points from the target space to that of the image (ITK, .h5)')
 
 
@@ -46,12 +46,12 @@ class _PrepareParcellationOutputSpec(TraitedSpec):
 
 
 class PrepareParcellation(SimpleInterface):
-    """Read an atlas, and number its parcels by the rows of its label table.
+    """Read an atlas of labels, and number its parcels by the rows of its label table.
 
     So a gap in the label values neither shifts a name nor enlarges MRtrix3's matrices.
     """
 
-    input_spec = _PrepareParcellationInputSpec
+    input_spec = _AtlasInputSpec
     output_spec = _PrepareParcellationOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:

@@ -23,7 +23,7 @@ from lacuna.images.nifti import load, make, save
 from lacuna.images.regions import load_regions, read_regions, region_load, save_regions
 from lacuna.images.spaces import standard_grid
 from lacuna.images.support import support_mask
-from lacuna.interfaces.connectivity import read_cut, read_weighting
+from lacuna.interfaces.connectivity import _AtlasInputSpec, read_cut, read_weighting
 from lacuna.measures import MIN_SUPPORT
 from lacuna.utils.cache import cached_or_local
 from lacuna.utils.files import json_bytes
@@ -179,13 +179,7 @@ class SummaryStatistics(SimpleInterface):
         return runtime
 
 
-class _PrepareRegionsInputSpec(BaseInterfaceInputSpec):
-    image = File(exists=True, mandatory=True, desc='label image, or 4D image of probabilities')
-    labels = File(exists=True, mandatory=True, desc='label table')
-    space = traits.Str(mandatory=True, desc='standard space of the image')
-    name = traits.Str('custom', usedefault=True, desc='name of the atlas')
-    target_space = traits.Str(requires=['transform'], desc='space to resample labels to, if different')
-    transform = File(exists=True, desc='moves points from the target space to that of the image (ITK, .h5)')
+class _PrepareRegionsInputSpec(_AtlasInputSpec):
     out_file = File(
         'regions.npz',
         usedefault=True,
@@ -198,7 +192,7 @@ class _PrepareRegionsOutputSpec(TraitedSpec):
 
 
 class PrepareRegions(SimpleInterface):
-    """Read an atlas of labels or probabilities, for the lesion load of many masks."""
+    """Read an atlas of labels, or of probabilities in a 4D image, for the lesion load of many masks."""
 
     input_spec = _PrepareRegionsInputSpec
     output_spec = _PrepareRegionsOutputSpec

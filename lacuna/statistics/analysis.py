@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lacuna.errors import InputError
+from lacuna.errors import InputError, check_choice
 from lacuna.statistics.design import Design, make_design
 from lacuna.statistics.family import Family, Settings, analyse
 from lacuna.statistics.features import (
@@ -190,9 +190,7 @@ def _check(settings: Settings, kinds: Sequence[str], *, of_results: bool) -> Non
     if not kinds:
         message = f'no features; choose from {", ".join(KINDS)}'
         raise InputError(message)
-    if settings.test not in TESTS:
-        message = f'unknown test {settings.test!r}; choose from {", ".join(TESTS)}'
-        raise InputError(message)
+    check_choice('test', settings.test, TESTS)
     if settings.permutations < 1:
         message = f'--permutations {settings.permutations}: at least 1 is needed'
         raise InputError(message)

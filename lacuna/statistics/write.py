@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import lacuna
 from lacuna.bids.derivatives import check_output_dir
 from lacuna.bids.description import BIDS_VERSION
 from lacuna.bids.outputs import group_output_name, outputs
@@ -18,6 +17,7 @@ from lacuna.statistics.analysis import Statistics
 from lacuna.statistics.family import EDGE_P, Family
 from lacuna.statistics.prediction import BASELINE, MODELS, Prediction
 from lacuna.utils.files import json_bytes, write_if_changed
+from lacuna.utils.sidecars import generator
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,7 +152,7 @@ def _common(found: Statistics) -> dict[str, Any]:
         'Test': settings.test,
         'Permutations': settings.permutations,
         'Seed': settings.seed,
-        'GeneratedBy': [{'Name': 'Lacuna', 'Version': lacuna.__version__}],
+        'GeneratedBy': [generator()],
     }
 
 
@@ -199,7 +199,7 @@ def _write_dataset(root: Path, derivatives: Path | None) -> None:
         'Name': 'Lacuna: from disconnection to symptoms',
         'BIDSVersion': BIDS_VERSION,
         'DatasetType': 'derivative',
-        'GeneratedBy': [{'Name': 'Lacuna', 'Version': lacuna.__version__, 'Description': 'lacuna stats'}],
+        'GeneratedBy': [generator('lacuna stats')],
         **({'SourceDatasets': [{'URL': derivatives.as_uri()}]} if derivatives else {}),
     }
     write_if_changed(root / '.bidsignore', b'group_*\n*.html\n')

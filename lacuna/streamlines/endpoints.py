@@ -10,7 +10,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from lacuna.errors import InputError
 from lacuna.measures import connectivity
 from lacuna.utils.files import replacing
 
@@ -23,32 +22,6 @@ _MOST_NAMES = 5
 EDGE_MEASURES = ('count', 'invlength', 'invnodevol')
 #: rules for the parcel of an end, the nearest within 4 mm, or that of the voxel of the end
 RULES = ('radial', 'end-voxels')
-
-
-def check_rule(rule: str) -> str:
-    """A rule that there is.
-
-    Raises
-    ------
-    InputError
-    """
-    if rule not in RULES:
-        message = f'{rule} is not a rule for the ends of streamlines; choose from {" and ".join(RULES)}'
-        raise InputError(message)
-    return rule
-
-
-def check_measure(measure: str) -> str:
-    """A measure of edges that there is.
-
-    Raises
-    ------
-    InputError
-    """
-    if measure not in EDGE_MEASURES:
-        message = f'{measure} is not a measure of edges; choose from {", ".join(EDGE_MEASURES)}'
-        raise InputError(message)
-    return measure
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lacuna.errors import InputError
+from lacuna.errors import InputError, check_choice
 
 #: where null lesions may be
 WITHIN = ('brain', 'hemisphere', 'tissue', 'reference', 'lesions')
@@ -59,9 +59,7 @@ class NullSettings:
         if not 0 < self.inside <= 1:
             message = f'{self.inside} is not a share of the lesion that may be inside; give a number above 0, up to 1'
             raise InputError(message)
-        if self.within not in WITHIN:
-            message = f'null lesions within {self.within!r} are not known; choose from {", ".join(WITHIN)}'
-            raise InputError(message)
+        check_choice('within', self.within, WITHIN)
         if self.within in NEED_REFERENCE and not self.reference:
             message = f'null lesions within {self.within!r} need a reference: lesion masks'
             raise InputError(message)

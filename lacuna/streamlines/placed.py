@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lacuna.errors import check_choice
 from lacuna.images.spaces import Grid
 from lacuna.images.transforms import Transform
 from lacuna.utils.cache import cached, digest
@@ -87,11 +88,12 @@ class TractogramInSpace:
         assignment : str
             The rule by which ends are assigned.
         """
-        from lacuna.streamlines.endpoints import VERSION, check_rule
+        from lacuna.streamlines.endpoints import RULES, VERSION
 
         moved = to_atlas.sha256 if to_atlas else None
+        check_choice('assignment', assignment, RULES)
         decides = [VERSION, self.content, parcellation.sha256, moved, engine]
-        if check_rule(assignment) != 'radial':
+        if assignment != 'radial':
             decides.append(assignment)
         return self.cache / 'endpoints' / f'{digest(decides)}.npz'
 

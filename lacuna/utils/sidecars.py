@@ -1,4 +1,4 @@
-"""The JSON files that describe an image, by the inheritance principle of BIDS."""
+"""The JSON files that describe images and datasets: what they inherit in BIDS, and the entry of Lacuna in them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import lacuna
 from lacuna.utils.files import read_json
 from lacuna.utils.names import NIFTI, parse_entities, sidecar_path
+
+
+def generator(description: str | None = None, *, name: str = 'Lacuna') -> dict[str, str]:
+    """Return the entry of this program in the ``GeneratedBy`` of a sidecar or dataset.
+
+    >>> list(generator('engine: index'))
+    ['Name', 'Version', 'Description']
+    """
+    about = {} if description is None else {'Description': description}
+    return {'Name': name, 'Version': lacuna.__version__, **about}
 
 
 def inherited_metadata(path: Path) -> dict[str, Any]:

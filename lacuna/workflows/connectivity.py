@@ -10,12 +10,12 @@ from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
-from lacuna.errors import InputError
+from lacuna.errors import InputError, check_choice
 from lacuna.interfaces.bids import SaveFile
 from lacuna.interfaces.connectivity import Connectivity, MakeEndpointTable, PrepareParcellation
 from lacuna.interfaces.index import AssignEndpoints
 from lacuna.interfaces.mrtrix import TCK2Connectome
-from lacuna.streamlines.endpoints import EDGE_MEASURES, check_rule
+from lacuna.streamlines.endpoints import EDGE_MEASURES, RULES
 from lacuna.workflows import methods
 from lacuna.workflows.resources import SMALL
 
@@ -117,7 +117,7 @@ def init_parcellation_wf(
         Table for :func:`init_connectivity_wf`, see :class:`lacuna.streamlines.endpoints.EndpointTable`.
     """
     check_atlas_names([atlas])
-    check_rule(assignment)
+    check_choice('assignment', assignment, RULES)
     workflow = Workflow(name=name)
     workflow.__desc__ = methods.endpoints(atlas, engine, assignment)
     source = 'tracks' if engine == 'mrtrix' else 'index'

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from lacuna import __version__
 from lacuna.errors import InputError, TractogramError
 from lacuna.streamlines.files import tck, trk, trx
 from lacuna.streamlines.files.arrays import BLOCK_VERTICES, Blocks, Progress, replacing_tractogram
@@ -21,6 +20,7 @@ from lacuna.streamlines.files.bundle_tables import read_bundles, write_bundles
 from lacuna.streamlines.files.tck import TractogramInfo
 from lacuna.streamlines.subsample import Subsample
 from lacuna.utils.files import json_bytes, write_if_changed
+from lacuna.utils.sidecars import generator
 
 #: endings of the files that can be read
 EXTENSIONS = ('.tck', '.trk', '.trk.gz', '.trx')
@@ -278,7 +278,7 @@ def _write_sidecar(path: Path, known: Mapping[str, Any], source: Path, info: Tra
         'VertexCount': info.vertices,
         'SHA256': info.sha256,
         'Sources': _with(known.get('Sources'), source.name),
-        'GeneratedBy': _with(known.get('GeneratedBy'), {'Name': 'Lacuna', 'Version': __version__}),
+        'GeneratedBy': _with(known.get('GeneratedBy'), generator()),
     }
     write_if_changed(path, json_bytes(content))
 

@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 import numpy as np
 
-from lacuna.errors import InputError
-from lacuna.streamlines.endpoints import check_rule
+from lacuna.errors import InputError, check_choice
+from lacuna.streamlines.endpoints import RULES
 from lacuna.streamlines.index.voxels import VoxelLookup, voxel_lookup
 
 RADIUS = 4.0
@@ -69,8 +69,9 @@ def assign(
     if whole.size and int(whole.min()) < 0:
         message = 'the label image holds negative values'
         raise InputError(message)
+    check_choice('rule', rule, RULES)
     lookup = voxel_lookup(affine, labels.shape)
-    end_only = check_rule(rule) == 'end-voxels'
+    end_only = rule == 'end-voxels'
     offsets = _search_order(lookup.spacing, 0.0 if end_only else radius)[: 1 if end_only else None]
     reach = float(np.sqrt(((0.5 * lookup.spacing[::-1]) ** 2).cumsum()[-1]))
     to_voxel = _double_inverse(lookup)
