@@ -258,8 +258,7 @@ def check_space(name: str, shape: tuple[int, ...], affine: np.ndarray) -> str | 
     --------
     >>> grid = standard_grid('MNI152NLin2009cAsym', 1)
     >>> print(check_space('MNI152NLin6Asym', grid.shape, grid.affine))
-    declared as MNI152NLin6Asym, but 193 x 229 x 193 voxels of 1 mm from (-96, -132, -78) are a grid of
-    MNI152NLin2009cAsym (TemplateFlow's)
+    declared as MNI152NLin6Asym, but 193 x 229 x 193 voxels of 1 mm from (-96, -132, -78) are a grid of MNI152NLin2009cAsym (TemplateFlow's)
     >>> check_space('MNI152NLin2009aAsym', grid.shape, grid.affine)
     """
     declared = world_space(name)
