@@ -35,7 +35,7 @@ def add_parser(commands: Any) -> None:
 def run_atlases(args: argparse.Namespace) -> None:
     """List the atlases on this machine, and those available from TemplateFlow."""
     from lacuna.images.atlases import list_atlases
-    from lacuna.images.spaces import templateflow_home
+    from lacuna.images.templateflow import templateflow_home
 
     found = list_atlases(args.atlas_dir and args.atlas_dir.absolute())
     for title, here in (('available:', True), ('can be fetched (network):', False)):

@@ -19,7 +19,8 @@ from lacuna.images.labels import LARGEST, read_labels, read_networks
 from lacuna.images.masks import read_image
 from lacuna.images.nifti import is_usable, make
 from lacuna.images.parcels import schaefer_network
-from lacuna.images.spaces import SPACES, Grid, templateflow_home, world_space
+from lacuna.images.spaces import SPACES, Grid, world_space
+from lacuna.images.templateflow import fetched, has_content, listed_templateflow_home
 from lacuna.utils.names import few, parse_entities
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Atlas:
     @property
     def is_here(self) -> bool:
         """Whether the files have content; TemplateFlow has empty placeholders for files not fetched yet."""
-        return all(path.is_file() and path.stat().st_size for path in (self.image, self.labels))
+        return has_content(self.image) and has_content(self.labels)
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def find_atlases(
     InputError
         If a name is unknown (with near matches), or used twice.
     """
-    known = list_atlases(folder)
+    known = list_atlases(folder) if names or folder else []
     found = [_choose(name, known, space) for name in dict.fromkeys(names)]
     for atlas in custom:
         if atlas.name in {other.name for other in found}:
@@ -170,7 +171,8 @@ def list_atlases(folder: Path | None = None) -> list[Atlas]:
         message = f'no atlas folder {folder}'
         raise InputError(message)
     places = [(folder, f'folder {folder}', '**')] if folder else []
-    places += [(templateflow_home(), 'TemplateFlow', f'tpl-{space}') for space in _TEMPLATES]
+    home = listed_templateflow_home()
+    places += [(home, 'TemplateFlow', f'tpl-{space}') for space in _TEMPLATES]
     for root, source, below in places:
         for image in sorted(root.glob(f'{below}/*_dseg.nii*')):
             if (atlas := _from_name(image, source)) is not None:
@@ -220,25 +222,18 @@ def fetch(atlas: Atlas) -> Atlas:
     InputError
         If a file cannot be fetched.
     """
-    if atlas.is_here:
+    if atlas.is_here:  # for example in a folder of your own
         return atlas
-    from templateflow.client import TemplateFlowClient
-
-    try:
-        client = TemplateFlowClient(root=templateflow_home())
-        for path in (atlas.image, atlas.labels):
-            entities = parse_entities(path.name)
-            client.get(
-                entities['tpl'],
-                atlas=entities['atlas'],
-                desc=entities.get('desc'),
-                resolution=entities.get('res'),
-                suffix='dseg',
-                extension=''.join(path.suffixes),
-            )
-    except Exception as error:
-        message = f'the atlas {atlas.name} is not on this machine and could not be fetched from TemplateFlow: {error}'
-        raise InputError(message) from error
+    for path in (atlas.image, atlas.labels):
+        entities = parse_entities(path.name)
+        query = {
+            'atlas': entities['atlas'],
+            'desc': entities.get('desc'),
+            'resolution': entities.get('res'),
+            'suffix': 'dseg',
+            'extension': ''.join(path.suffixes),
+        }
+        fetched(path, query, f'the atlas {atlas.name} is not on this machine', 'use --custom-parcellation')
     return atlas
 
 

@@ -11,7 +11,8 @@ from lacuna.errors import InputError
 from lacuna.images.masks import read_image, read_mask
 from lacuna.images.nifti import is_usable
 from lacuna.images.placements import Body
-from lacuna.images.spaces import settle_space, stated_spaces, templateflow_home
+from lacuna.images.spaces import settle_space, stated_spaces
+from lacuna.images.templateflow import fetched, templateflow_home
 
 #: the only space with tissue maps in TemplateFlow
 _HAS_TISSUES = 'MNI152NLin2009cAsym'
@@ -131,15 +132,10 @@ def check_same_space(path: str | Path, space: str) -> None:
 def _tissue(label: str) -> Path:
     """Return a tissue map of TemplateFlow, fetched if necessary."""
     name = f'tpl-{_HAS_TISSUES}_res-01_label-{label}_probseg.nii.gz'
-    path = templateflow_home() / f'tpl-{_HAS_TISSUES}' / name
-    if path.is_file() and path.stat().st_size:
-        return path
-    from templateflow.client import TemplateFlowClient
-
-    try:
-        client = TemplateFlowClient(root=templateflow_home())
-        client.get(_HAS_TISSUES, resolution=1, label=label, suffix='probseg', extension='.nii.gz')
-    except Exception as error:
-        message = f'{name} is not on this machine and could not be fetched from TemplateFlow: {error}; give maps of your own (--null-tissues)'
-        raise InputError(message) from error
-    return path
+    query = {'resolution': 1, 'label': label, 'suffix': 'probseg', 'extension': '.nii.gz'}
+    return fetched(
+        templateflow_home() / f'tpl-{_HAS_TISSUES}' / name,
+        query,
+        f'no map of the tissue {label}',
+        'give maps of your own (--null-tissues)',
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 
 from lacuna.errors import InputError, check_choice
 from lacuna.images.nifti import is_usable
+from lacuna.images.templateflow import fetched, templateflow_home
 from lacuna.utils.names import parse_entities
 from lacuna.utils.sidecars import inherited_metadata
 
@@ -382,44 +382,11 @@ def find_transform(source_space: str, target_space: str, home: str | Path | None
     ValueError
         If both share their coordinates.
     """
-    name = transform_name(source_space, target_space)
-    home = Path(home or templateflow_home()).absolute()
-    path = home / name
-    if not _has_content(path):
-        reason = _download(home, world_space(source_space), world_space(target_space))
-        if not _has_content(path):
-            message = (
-                f'no transform to move streamlines from {source_space} to {target_space}: {path} is '
-                f'{"empty" if path.exists() else "missing"}, and it could not be fetched from TemplateFlow ({reason}); '
-                'connect to the network, set TEMPLATEFLOW_HOME to a folder that has it, or use a tractogram in the '
-                'space of the masks'
-            )
-            raise InputError(message)
-    return path
-
-
-def _has_content(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 0
-
-
-def templateflow_home() -> Path:
-    """Return TemplateFlow's folder: ``TEMPLATEFLOW_HOME``, else its default; it may not exist."""
-    if given := os.environ.get('TEMPLATEFLOW_HOME'):
-        return Path(given).expanduser().absolute()
-    from platformdirs import user_cache_dir
-
-    return Path(user_cache_dir('templateflow'))
-
-
-def _download(home: Path, source: str, target: str) -> str:
-    """Download a transform from TemplateFlow; return an error message, or an empty string."""
-    try:
-        from templateflow.client import TemplateFlowClient
-
-        client = TemplateFlowClient(root=home)
-        found = client.get(
-            source, suffix='xfm', mode='image', extension='.h5', raise_empty=False, **{'from': target}
-        )
-    except (OSError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        return f'{type(error).__name__}: {error}'.splitlines()[0]
-    return '' if found else 'it does not know the file'
+    path = Path(home or templateflow_home()).absolute() / transform_name(source_space, target_space)
+    query = {'from': world_space(target_space), 'suffix': 'xfm', 'mode': 'image', 'extension': '.h5'}
+    return fetched(
+        path,
+        query,
+        f'no transform to move streamlines from {source_space} to {target_space}',
+        'use a tractogram in the space of the masks',
+    )

@@ -10,7 +10,8 @@ import numpy as np
 
 from lacuna.images.masks import read_mask
 from lacuna.images.nifti import load, voxels
-from lacuna.images.spaces import standard_grid, templateflow_home
+from lacuna.images.spaces import standard_grid
+from lacuna.images.templateflow import has_content, templateflow_home
 from lacuna.measures import world_box
 
 #: world position (mm) of the first voxel's centre, and number of 1 mm voxels along x, y and z (RAS+)
@@ -126,8 +127,7 @@ def load_template(space: str) -> Template:
         for t1w in (f'{resolution}_desc-brain', resolution)
     ]
     for t1w, brain in found:
-        # TemplateFlow has empty files as placeholders
-        if all(path.is_file() and path.stat().st_size for path in (t1w, brain)):
+        if has_content(t1w) and has_content(brain):
             mask = read_mask(brain)
             return _template(*load_image(t1w), mask.data, mask.affine, f'{space} (TemplateFlow)')
     from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
