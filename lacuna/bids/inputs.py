@@ -165,27 +165,15 @@ def _walked(folder: Path, below: str, ignore: Sequence[re.Pattern[str]]) -> Iter
             yield folder / entry.name
 
 
-<<<<<<< HEAD
 def _asked_of_pybids(root: Path, ignore: Sequence[re.Pattern[str]], filters: Mapping[str, Any]) -> list[Path]:
-    """What pybids finds when it is kept from reading anything else."""
-=======
-def _asked_of_pybids(
-    root: Path, sessions: Sequence[str], ignore: Sequence[re.Pattern[str]], filters: Mapping[str, Any]
-) -> list[Path]:
     """Return the files that pybids finds, with its index restricted to the necessary files."""
->>>>>>> main
     from bids import BIDSLayout, BIDSLayoutIndexer
 
     indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=list(ignore))
     layout = BIDSLayout(root, validate=False, indexer=indexer, config=['bids', 'derivatives'])
     try:
-<<<<<<< HEAD
         return [Path(name) for name in layout.get(return_type='filename', **filters)]
-    finally:  # pybids leaves its database open; Python 3.13 warns of that
-=======
-        return [Path(name) for name in layout.get(return_type='filename', **query)]
     finally:  # pybids leaves its database open, of which Python 3.13 warns
->>>>>>> main
         layout.session.close()
         layout.connection_manager.engine.dispose()
 

@@ -88,12 +88,8 @@ def describe_mask(path: Path, *, space: str | None = None, subject: str | None =
     Raises
     ------
     MaskError
-<<<<<<< HEAD
-        If the space is not known or not supported, the name does not fit in a line of text, or it lies in the folder
-        of another participant or session.
-=======
-        If the space is unknown or not supported, or the name has line breaks.
->>>>>>> main
+        If the space is unknown or not supported, the name has line breaks, or the mask is in the folder of another
+        participant or session.
     """
     try:
         check_name(path)

@@ -69,13 +69,9 @@ class MaskJob:
     atlases : dict
         Content of their sidecars about each atlas and the bundles.
     warnings : tuple of str
-<<<<<<< HEAD
-        What is doubtful about the mask and the tractogram.
+        What is suspicious about the mask and the tractogram.
     outdated : tuple of pathlib.Path
         Results to remove: they were made with other settings, and are not made again.
-=======
-        What is suspicious about the mask and the tractogram.
->>>>>>> main
     """
 
     mask: MaskFile
@@ -245,16 +241,9 @@ def make_plan(
         settings (unless ``overwrite``).
     """
     seen = SeenMasks(config.output_dir, config.chunk)
-<<<<<<< HEAD
     paths = mask_paths(config) if paths is None else paths
     masks = _look_at_masks(config, paths, seen, show_progress=show_progress)
-    # another chunk may have masks that can be used
-=======
-    masks = _look_at_masks(
-        config, mask_paths(config) if paths is None else paths, seen, show_progress=show_progress
-    )
     # other chunks may have usable masks
->>>>>>> main
     if masks.failed and not masks.usable and not masks.skipped and not config.chunk:
         raise InputError('\n'.join(each_reason(masks.failed)))
     spaces = sorted({mask.space for mask in masks.usable})
