@@ -1,4 +1,4 @@
-"""How well features together predict a score: nested, repeated cross-validation in which nothing is learned outside a fold."""
+"""Predict a score from many features: nested, repeated cross-validation in which nothing is learned outside a fold."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ if TYPE_CHECKING:
 
 MODELS = ('ridge', 'pls')
 BASELINE = 'baseline'
-#: permuted scores that the models are compared with
+#: permutations of the score that are done at most
 PERMUTED = 200
 _LOT = 50
-#: features that are read at once, which fit into the cache of a processor
+#: features processed at once; they fit into the processor's cache
 _BLOCK = 1_000
 _COMPONENTS = 10
 #: penalties, as multiples of the mean square of the participants' features
 _PENALTIES = np.logspace(-3, 3, 13)
 _INNER = 5
-#: participants of a fold in which a correlation is computed
+#: participants of the smallest fold in which a correlation is computed
 _SMALLEST = 3
-_NOTHING = 1e-10
+_TOLERANCE = 1e-10
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """How well a score is predicted.
+    """Accuracy, predictions and weights of the models that predict a score.
 
     Attributes
     ----------
     folds, repeats, permutations : int
     accuracy : pandas.DataFrame
-        A row for each model: ``r2``, ``r`` and ``mae``, means over repeats, their standard deviations ``r2_sd``, and,
-        of those with features, ``gain`` (r2 more than the baseline) and ``p`` (share of permuted scores with such a
-        gain). see `lacuna.statistics.prediction.accuracy`.
+        A row for each model: ``r2``, ``r`` and ``mae`` (means over repeats, see
+        `lacuna.statistics.prediction.accuracy`) and ``r2_sd`` (standard deviation over repeats). Models with features
+        also have ``gain`` (r2 minus that of the baseline) and ``p`` (share of permuted scores with at least this gain).
     predicted : pandas.DataFrame
-        (participants, models) mean prediction over repeats.
+        (participants, models) predictions, means over repeats.
     weights : pandas.DataFrame
-        (features, models) change of the score for a standard deviation of the feature, fitted to all participants.
+        (features, models) change of the score with one standard deviation of the feature, fitted to all participants.
     comparison : pandas.DataFrame or None
-        With other features: ``difference`` of the squared error on unseen participants and its ``p`` (corrected
-        resampled t-test, Nadeau and Bengio 2003); a row for what is added to the other features.
+        With other features: ``difference`` of the squared errors on unseen participants and its ``p`` (corrected
+        resampled t-test, Nadeau and Bengio 2003), without and with these features beside the others.
     """
 
     folds: int
@@ -64,7 +64,7 @@ class Prediction:
 
 
 def read_cv(text: str) -> tuple[int, int] | None:
-    """Return folds and repeats; None for ``none``.
+    """Parse the folds and repeats of ``--cv``; None for ``none``.
 
     Raises
     ------
@@ -86,15 +86,15 @@ def read_cv(text: str) -> tuple[int, int] | None:
 
 @dataclass(frozen=True)
 class _Space:
-    """The features of some participants, turned so that there are no more axes than participants.
+    """Features of training and test participants, rotated onto at most as many axes as training participants.
 
-    Covariates are regressed out and features scaled with what the training participants say. Ridge and PLS give the
-    same predictions as with the features themselves.
+    Covariates are regressed out, and features are scaled, by the training participants alone. Ridge and PLS predict the
+    same from the rotated features as from the features themselves.
     """
 
     train: np.ndarray
     test: np.ndarray
-    #: from the axes to the training participants' scaled features
+    #: (training participants, axes); scaled features' weights are the transposed features times this
     turn: np.ndarray
     penalties: np.ndarray
 
@@ -102,15 +102,15 @@ class _Space:
 def _scaled(
     features: np.ndarray, covariates: np.ndarray, train: np.ndarray, share: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return some features of all participants, scaled by and within the range of the training participants; which are kept."""
+    """Scale features by the training participants and clip them to their range; also return which features remain."""
     kept = (features[train] != 0).sum(axis=0) >= max(math.ceil(share * len(train) - 1e-9), 1)
     values = features[:, kept] - features[np.ix_(train, kept)].mean(axis=0)
     values = values - covariates @ np.linalg.lstsq(covariates[train], values[train], rcond=None)[0]
     spread = values[train].std(axis=0)
-    usable = spread > _NOTHING * np.abs(features[:, kept]).max(axis=0, initial=0)
+    usable = spread > _TOLERANCE * np.abs(features[:, kept]).max(axis=0, initial=0)
     kept[kept] = usable
     values = values[:, usable] / spread[usable]
-    # a parcel that hardly anyone of the training participants has lost would else rule the prediction of who has
+    # else a parcel that almost no training participant has lost would dominate the predictions of those who have
     return values.clip(values[train].min(axis=0), values[train].max(axis=0)), kept
 
 
@@ -123,20 +123,20 @@ def _space(
         values, _ = _scaled(features[:, part], covariates, train, share)
         products += values[everyone] @ values[train].T
     squares, axes = np.linalg.eigh(products[: len(train)])
-    some = squares > _NOTHING * max(squares.max(initial=0.0), _NOTHING)
-    turn = axes[:, some] / np.sqrt(squares[some])
+    usable = squares > _TOLERANCE * max(squares.max(initial=0.0), _TOLERANCE)
+    turn = axes[:, usable] / np.sqrt(squares[usable])
     return _Space(
         products[: len(train)] @ turn,
         products[len(train) :] @ turn,
         turn,
-        _PENALTIES * max(squares.sum() / len(train), _NOTHING),
+        _PENALTIES * max(squares.sum() / len(train), _TOLERANCE),
     )
 
 
 def _fit(model: str, space: _Space, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the coefficients of each target, (axes, targets).
+    """Fit a model to each target; return the coefficients, (axes, targets).
 
-    Penalty or number of components is chosen by cross-validation among the training participants.
+    The penalty or number of components is chosen by cross-validation among the training participants.
     """
     from sklearn.model_selection import KFold
 
@@ -156,9 +156,9 @@ def _fit(model: str, space: _Space, targets: np.ndarray, rng: np.random.Generato
 
 
 def ridge_paths(values: np.ndarray, targets: np.ndarray, penalties: np.ndarray) -> np.ndarray:
-    """Return the coefficients of ridge regression with each penalty, for many targets at once.
+    """Compute the coefficients of ridge regression with each penalty, for many targets at once.
 
-    Those of `sklearn.linear_model.Ridge`, from one singular value decomposition.
+    Equal to those of `sklearn.linear_model.Ridge`, from one singular value decomposition.
 
     Parameters
     ----------
@@ -180,10 +180,10 @@ def ridge_paths(values: np.ndarray, targets: np.ndarray, penalties: np.ndarray) 
 
 
 def pls_paths(values: np.ndarray, targets: np.ndarray, components: int) -> np.ndarray:
-    """Return the coefficients of partial least squares with 1, 2, ... components, for many targets at once.
+    """Compute the coefficients of partial least squares with 1, 2, ... components, for many targets at once.
 
-    Those of `sklearn.cross_decomposition.PLSRegression` of each target, found in the space that its powers span (Helland
-    1988), in a thousandth of the time.
+    Equal to those of `sklearn.cross_decomposition.PLSRegression` of each target alone, but computed in the Krylov space
+    of the covariance (Helland 1988), in a thousandth of the time.
 
     Parameters
     ----------
@@ -204,11 +204,11 @@ def pls_paths(values: np.ndarray, targets: np.ndarray, components: int) -> np.nd
     vector = start
     for k in range(components):
         before = np.linalg.norm(vector, axis=0)
-        for _ in range(2):  # once leaves rounding errors
+        for _ in range(2):  # the second time removes rounding errors
             shares = np.einsum('iat,at->it', basis[:k], vector)
             vector = vector - np.einsum('iat,it->at', basis[:k], shares)
         length = np.linalg.norm(vector, axis=0)
-        new = length > _NOTHING * before
+        new = length > _TOLERANCE * before
         basis[k] = vector / np.where(new, length, np.inf)
         vector = images[k] = square @ basis[k]
         inner = np.einsum('iat,jat->tij', basis[: k + 1], images[: k + 1])
@@ -221,12 +221,12 @@ def pls_paths(values: np.ndarray, targets: np.ndarray, components: int) -> np.nd
 def cross_validate(
     seed: int, targets: np.ndarray, features: np.ndarray, covariates: np.ndarray, folds: int, share: float
 ) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
-    """Predict each participant from the others, once.
+    """Predict each participant once, from models fitted to the others.
 
     Parameters
     ----------
     seed : int
-        Of the folds.
+        Seed of the split into folds.
     targets : numpy.ndarray
         (participants, targets) scores.
     features : numpy.ndarray
@@ -235,16 +235,16 @@ def cross_validate(
         (participants, covariates), without an intercept; they are not penalized.
     folds : int
     share : float
-        Features that affect a smaller share of the training participants are left out.
+        Minimum share of the training participants that a feature must affect to be used.
 
     Returns
     -------
     means : numpy.ndarray
-        (participants, targets) of the scores of the training participants.
+        (participants, targets) mean score of the training participants of each.
     predicted : dict
         (participants, targets) by model.
     fold : numpy.ndarray
-        (participants,) the fold in which each was unseen.
+        (participants,) number of the fold in which each was predicted.
     """
     from sklearn.model_selection import KFold
 
@@ -254,13 +254,13 @@ def cross_validate(
     predicted = {model: np.empty(targets.shape) for model in (BASELINE, *MODELS)}
     number = np.empty(len(targets), int)
     for fold, (train, test) in enumerate(split):
-        known = _basis(covariates, train)
-        slope = np.linalg.lstsq(known[train], targets[train], rcond=None)[0]
-        base, rest = known[test] @ slope, targets[train] - known[train] @ slope
+        nuisance = _basis(covariates, train)
+        slope = np.linalg.lstsq(nuisance[train], targets[train], rcond=None)[0]
+        base, rest = nuisance[test] @ slope, targets[train] - nuisance[train] @ slope
         means[test], number[test] = targets[train].mean(axis=0), fold
         for guess in predicted.values():
             guess[test] = base
-        space = _space(features, known, train, test, share)
+        space = _space(features, nuisance, train, test, share)
         if space.train.shape[1]:
             for model in MODELS:
                 predicted[model][test] += space.test @ _fit(model, space, rest, rng)
@@ -268,7 +268,7 @@ def cross_validate(
 
 
 def _basis(covariates: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Return the covariates, centred and scaled by the training participants, and an intercept."""
+    """Return an intercept and the covariates, centred and scaled by the training participants."""
     centre, spread = covariates[train].mean(axis=0), covariates[train].std(axis=0)
     return np.column_stack(
         [np.ones(len(covariates)), (covariates - centre) / np.where(spread > 0, spread, 1)]
@@ -278,12 +278,12 @@ def _basis(covariates: np.ndarray, train: np.ndarray) -> np.ndarray:
 def accuracy(
     targets: np.ndarray, means: np.ndarray, guess: np.ndarray, fold: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return r2, r and the mean absolute error of each target, (targets,).
+    """Compute r2, r and the mean absolute error of each target, (targets,).
 
-    r2 is that of deviations from the mean of the training participants: that mean, as a guess, has 0. r is the mean of
-    the correlations within folds, which is 0 on average for features without information. (Of all participants
-    together it would not be: the mean of the others is lower for those with a high score, and models that are sure of
-    themselves by chance weigh more.) Folds of one or two participants count together.
+    r2 compares the errors with those of the mean of the training participants, which as a prediction has r2 0. r is the
+    mean of the correlations within folds, which is 0 on average for features without information. (Over all participants
+    together it is not: those with a high score are predicted from others with a lower mean, and models that overfit
+    weigh more.) If a fold has fewer than three participants, r is computed over all participants.
 
     Parameters
     ----------
@@ -292,24 +292,24 @@ def accuracy(
     fold : numpy.ndarray
         (participants,).
     """
-    truth, said = targets - means, guess - means
+    observed, predicted = targets - means, guess - means
     groups = [fold == each for each in np.unique(fold)]
     if min(map(np.count_nonzero, groups)) < _SMALLEST:
         groups = [np.ones(len(fold), bool)]
     return {
-        'r2': 1 - ((targets - guess) ** 2).sum(axis=0) / (truth**2).sum(axis=0),
-        'r': np.mean([_correlation(truth[group], said[group]) for group in groups], axis=0),
+        'r2': 1 - ((targets - guess) ** 2).sum(axis=0) / (observed**2).sum(axis=0),
+        'r': np.mean([_correlation(observed[group], predicted[group]) for group in groups], axis=0),
         'mae': np.abs(targets - guess).mean(axis=0),
     }
 
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return the correlation of columns; 0 if one is constant."""
+    """Correlate columns; 0 if one is constant."""
     scale = np.linalg.norm(one, axis=0) * np.linalg.norm(other, axis=0)
     one, other = one - one.mean(axis=0), other - other.mean(axis=0)
     lengths = np.linalg.norm(one, axis=0) * np.linalg.norm(other, axis=0)
-    some = lengths > _NOTHING * scale
-    return np.asarray(np.where(some, (one * other).sum(axis=0) / np.where(some, lengths, 1), 0.0))
+    varying = lengths > _TOLERANCE * scale
+    return np.asarray(np.where(varying, (one * other).sum(axis=0) / np.where(varying, lengths, 1), 0.0))
 
 
 def predict(
@@ -330,25 +330,25 @@ def predict(
     ----------
     score : pandas.Series
     features, covariates : pandas.DataFrame
-        (participants, columns). Features without a value for someone are left out.
+        (participants, columns). Features with missing values are left out.
     cv : tuple of int
         Folds and repeats.
     share : float
-        Features that affect a smaller share of the training participants are left out.
+        Minimum share of the training participants that a feature must affect to be used.
     permutations : int
-        Up to `PERMUTED` of them are done.
+        Number of permutations of the score; at most `PERMUTED` are done.
     seed : int
     other : pandas.DataFrame, optional
-        Other features: do `features` explain more than these alone?
+        Other features, to test whether `features` explain more than these alone.
     nprocs : int
     """
     import pandas as pd
 
     folds, repeats = cv
-    truth, known = score.to_numpy(float)[:, None], standard(covariates.to_numpy(float))
-    values = _known(features)
+    truth, nuisance = score.to_numpy(float)[:, None], standard(covariates.to_numpy(float))
+    values = _as_array(features)
     seeds = np.random.SeedSequence([seed, 1]).generate_state(repeats).tolist()
-    arguments = (known, folds, share)
+    arguments = (nuisance, folds, share)
     done = _repeats(seeds, truth, values, *arguments, nprocs=nprocs)
     rows = {model: _mean_accuracy(truth, done, model) for model in (BASELINE, *MODELS)}
     count = min(permutations, PERMUTED)
@@ -359,8 +359,8 @@ def predict(
     predicted = {model: np.mean([found[model][:, 0] for _, found, _ in done], axis=0) for model in rows}
     comparison = None
     if other is not None:
-        alone = _repeats(seeds, truth, _known(other), *arguments, nprocs=nprocs)
-        both = np.column_stack([_known(other), values])
+        alone = _repeats(seeds, truth, _as_array(other), *arguments, nprocs=nprocs)
+        both = np.column_stack([_as_array(other), values])
         together = _repeats(seeds, truth, both, *arguments, nprocs=nprocs)
         rows |= {f'other_{model}': _mean_accuracy(truth, alone, model) for model in MODELS}
         rows |= {f'both_{model}': _mean_accuracy(truth, together, model) for model in MODELS}
@@ -372,21 +372,21 @@ def predict(
         count,
         pd.DataFrame(rows).T.rename_axis('model'),
         pd.DataFrame(predicted, score.index),
-        pd.DataFrame(_weights(truth, values, known, share, seed), features.columns),
+        pd.DataFrame(_weights(truth, values, nuisance, share, seed), features.columns),
         comparison,
     )
 
 
-_Done = Sequence[tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]]
+_Repeats = Sequence[tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]]
 
 
-def _known(features: pd.DataFrame) -> np.ndarray:
-    """Return features as an array; those without a value for someone affect nobody, and are left out in every fold."""
+def _as_array(features: pd.DataFrame) -> np.ndarray:
+    """Return features as an array; those with missing values become 0, so that every fold leaves them out."""
     values = features.to_numpy(float)
     return np.where(np.isnan(values).any(axis=0), 0.0, values)
 
 
-def _repeats(seeds: Sequence[int], *arguments: Any, nprocs: int) -> _Done:
+def _repeats(seeds: Sequence[int], *arguments: Any, nprocs: int) -> _Repeats:
     return [*in_lots(_repeat, [(1, int(seed)) for seed in seeds], *arguments, nprocs=nprocs)]
 
 
@@ -395,7 +395,7 @@ def _repeat(_: int, seed: int, *arguments: Any) -> Any:
 
 
 def _permuted_gains(count: int, seed: int, *arguments: Any, nprocs: int) -> dict[str, np.ndarray]:
-    """Return by how much models are better than the baseline for permuted scores, by model."""
+    """Return the gain in r2 over the baseline for each permuted score, by model."""
     lots = [_LOT] * (count // _LOT) + ([count % _LOT] if count % _LOT else [])
     seeds = np.random.SeedSequence([seed, 2]).generate_state(len(lots))
     parts = [*in_lots(_permuted, [*zip(lots, map(int, seeds), strict=True)], *arguments, nprocs=nprocs)]
@@ -411,30 +411,30 @@ def _permuted(
     folds: int,
     share: float,
 ) -> dict[str, np.ndarray]:
-    """Cross-validate scores of which what the covariates leave is permuted (Freedman and Lane)."""
+    """Cross-validate scores whose residuals, after the covariates, are permuted (Freedman and Lane 1983)."""
     rng = np.random.default_rng(seed)
-    known = _basis(covariates, np.arange(len(covariates)))
-    fitted = known @ np.linalg.lstsq(known, truth, rcond=None)[0]
+    nuisance = _basis(covariates, np.arange(len(covariates)))
+    fitted = nuisance @ np.linalg.lstsq(nuisance, truth, rcond=None)[0]
     targets = np.column_stack([fitted + rng.permutation(truth - fitted) for _ in range(count)])
     means, predicted, fold = cross_validate(seed, targets, features, covariates, folds, share)
     r2 = {model: accuracy(targets, means, guess, fold)['r2'] for model, guess in predicted.items()}
     return {model: r2[model] - r2[BASELINE] for model in MODELS}
 
 
-def _mean_accuracy(truth: np.ndarray, done: _Done, model: str) -> dict[str, float]:
+def _mean_accuracy(truth: np.ndarray, done: _Repeats, model: str) -> dict[str, float]:
     each = [accuracy(truth, means, predicted[model], fold) for means, predicted, fold in done]
     found = {name: float(np.mean([one[name] for one in each])) for name in ('r2', 'r', 'mae')}
     return found | {'r2_sd': float(np.std([one['r2'] for one in each]))}
 
 
-def _compare(truth: np.ndarray, one: _Done, other: _Done, model: str, folds: int) -> dict[str, float]:
-    """Compare squared errors of the same folds; folds share participants, which the variance is corrected for."""
+def _compare(truth: np.ndarray, one: _Repeats, other: _Repeats, model: str, folds: int) -> dict[str, float]:
+    """Compare squared errors in the same folds with the corrected t-test: folds share training participants."""
     from scipy.stats import t as student
 
     differences = []
     for (_, first, number), (_, second, _) in zip(one, other, strict=True):
-        less = (first[model] - truth)[:, 0] ** 2 - (second[model] - truth)[:, 0] ** 2
-        differences += [less[number == fold].mean() for fold in range(folds)]
+        reduction = (first[model] - truth)[:, 0] ** 2 - (second[model] - truth)[:, 0] ** 2
+        differences += [reduction[number == fold].mean() for fold in range(folds)]
     mean, variance = float(np.mean(differences)), float(np.var(differences, ddof=1))
     error = math.sqrt(variance * (1 / len(differences) + 1 / (folds - 1)))
     t = mean / error if error else 0.0
@@ -444,15 +444,15 @@ def _compare(truth: np.ndarray, one: _Done, other: _Done, model: str, folds: int
 def _weights(
     truth: np.ndarray, features: np.ndarray, covariates: np.ndarray, share: float, seed: int
 ) -> dict[str, np.ndarray]:
-    """Fit the models to all participants; return the weights of the features by model, 0 for those left out."""
+    """Fit the models to all participants; return the weights of the features by model, 0 for features left out."""
     everyone = np.arange(len(truth))
-    known = _basis(covariates, everyone)
-    rest = truth - known @ np.linalg.lstsq(known, truth, rcond=None)[0]
-    space = _space(features, known, everyone, everyone[:0], share)
+    nuisance = _basis(covariates, everyone)
+    rest = truth - nuisance @ np.linalg.lstsq(nuisance, truth, rcond=None)[0]
+    space = _space(features, nuisance, everyone, everyone[:0], share)
     rng = np.random.default_rng(seed)
     slopes = np.column_stack([_fit(model, space, rest, rng) for model in MODELS])
     found = np.zeros((features.shape[1], len(MODELS)))
     for part in blocks(features.shape[1], _BLOCK):
-        values, kept = _scaled(features[:, part], known, everyone, share)
+        values, kept = _scaled(features[:, part], nuisance, everyone, share)
         found[np.arange(features.shape[1])[part][kept]] = values.T @ (space.turn @ slopes)
     return dict(zip(MODELS, found.T, strict=True))
