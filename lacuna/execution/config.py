@@ -457,7 +457,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     if path.is_dir():
         path = _newest_settings(path)
     try:
-        values = tomllib.loads(path.read_text(encoding='utf-8'))
+        values = tomllib.loads(path.read_text(encoding='utf-8-sig'))
     except (OSError, ValueError, RecursionError) as error:  # RecursionError: deeply nested
         reason = error.strerror if isinstance(error, OSError) else error
         message = f'the settings {path} cannot be read: {reason}'

@@ -236,7 +236,7 @@ def read_weights(source: str | Path, tractogram: Path, streamlines: int) -> np.n
 
 def _numbers(path: Path) -> np.ndarray:
     try:
-        text = path.read_text(encoding='utf-8')
+        text = path.read_text(encoding='utf-8-sig')
     except OSError as error:
         message = f'cannot read the weights {path}: {error.strerror or error}'
         raise InputError(message) from error
