@@ -104,7 +104,7 @@ class Weighting:
 
     @cached_property
     def ids(self) -> np.ndarray | None:
-        """Indices of the streamlines in use, ascending. None: all."""
+        """Indices of the streamlines in use, ascending; None for all."""
         return None if self.kept is None else np.flatnonzero(self.kept).astype(np.uint32)
 
     @cached_property
@@ -120,7 +120,7 @@ class Weighting:
             (each for each in (self.lengths, self.weights, self.kept) if each is not None), None
         )
         if per_streamline is None:
-            message = 'the number of streamlines is not per_streamline'
+            message = 'the number of streamlines is not known'
             raise ValueError(message)
         return self.cut(np.arange(len(per_streamline), dtype=np.uint32))
 
