@@ -166,7 +166,7 @@ def _found(known: Connectome, remote: Remote) -> str:
     size = f'{remote.size / 1e6:,.0f} MB' if remote.size else 'of unknown size'
     line = f'found {remote.name}, {size}: {shown(remote.url)}'
     if remote.size and known.size and not 1 / _ODD_SIZE < remote.size / known.size < _ODD_SIZE:
-        line += f' (about {known.size / 1e6:,.0f} MB were expected: check whether it is the right file)'
+        line += f' (expected about {known.size / 1e6:,.0f} MB: check whether it is the right file)'
     return line
 
 
@@ -215,7 +215,7 @@ def _known(name: str, url: str | None, space: str | None) -> Connectome:
     if not (url and space):
         message = (
             f'no connectome {name!r} in the list; choose from {", ".join(table)}, '
-            'or give the address and space of yours with --url and --space'
+            'or give the address and space of another with --url and --space'
         )
         raise InputError(message)
     if not _NAME.fullmatch(name):

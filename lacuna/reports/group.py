@@ -26,8 +26,8 @@ from lacuna.utils.progress import track
 _TITLE = 'Lacuna: all lesions'
 #: what stands where a served page asks for places
 AT_A_PLACE = (
-    '<p class="caption">Which lesions are at a place, and whom has it disconnected? <code>lacuna explore</code> with the '
-    'folder of this page shows it here: click a voxel, and see who.</p>'
+    '<p class="caption">To see which lesions cover or disconnect a place, run <code>lacuna explore</code> with the '
+    'folder of this page: it shows an interactive map here.</p>'
 )
 
 
@@ -225,8 +225,8 @@ def _map_sections(space: str, sums: _Sums, support: Path | None) -> Iterable[str
         highest = float(np.percentile(mean[mean > 0], 99)) if mean.any() else 1.0
         few = (mean > 0) & (to_frame(*load_image(support)) == 0) if support else None
         figure = map_figure(template, mean, None, unsupported=few, highest=max(highest, 0.1))
-        text = f'Mean of {sums.maps} disconnection maps ({where}), on its own scale.'
-        text += ' Hatched are voxels of too few streamlines to support a percentage.' if support else ''
+        text = f'Mean of {sums.maps} disconnection maps ({where}).'
+        text += ' Hatched voxels have too few streamlines to support a percentage.' if support else ''
         yield _picture('Mean disconnection', text, png_bytes(figure))
 
 
@@ -244,8 +244,10 @@ def _atlas_sections(lesions: Sequence[LesionResults]) -> Iterable[str]:
         if columns:
             table = pd.DataFrame(columns).T
             text = f'Percent of the streamlines of each parcel ({escape(name)}) that pass through the lesion. White: none; '
-            text += 'grey: no streamline joins it to another parcel. '
-            text += 'If there are more than 60 parcels and their names contain the network, the means of networks are shown.'
+            text += 'grey: no streamline joins the parcel to another. '
+            text += (
+                'With more than 60 parcels whose names contain the network, the means of networks are shown.'
+            )
             if unreadable:
                 text += f' Left out because their tables cannot be read: {escape(", ".join(unreadable))}.'
             yield _picture('Parcels', text, svg_bytes(heat_figure(table)))

@@ -175,7 +175,7 @@ def _check(lesion: LesionResults, images: _Images) -> tuple[MaskFacts | None, li
     """Return the facts about the mask, and the findings of all checks."""
     found, facts, mask = [], None, images.mask
     if mask is None:
-        found.append(f'The mask {images.found.problem}. Figures that need it are left out.')
+        found.append(f'The mask {images.found.problem}. Figures that need the mask are left out.')
     else:
         facts = mask_facts(mask)
         found += map(checks.sentence, mask_doubts(mask, lesion.space, facts=facts))

@@ -191,7 +191,7 @@ def analyse(
         kept = kept[(affected[kept] < len(values) - 1) & (affected[kept] > 1)]
     if not len(kept):
         message = (
-            f'{features.kind}: none of {values.shape[1]} features can be tested: each affects fewer than {fewest} '
+            f'{features.kind}: none of {values.shape[1]} features can be tested: each is affected in fewer than {fewest} '
             f'of {len(values)} participants (--min-affected), or is the same for all'
         )
         raise InputError(message)
