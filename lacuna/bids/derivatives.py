@@ -1,4 +1,4 @@
-"""The derivative dataset: write results, and find those that exist, are missing or differ."""
+"""The derivative dataset: write results, and find existing, missing and conflicting ones."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ def save_outputs(
     metadata: Mapping[str, Any],
     atlases: Mapping[str, Mapping[str, Any]],
 ) -> list[Path]:
-    """Write the outputs of one mask under their final names, each completely or not at all, with their sidecars.
+    """Write the outputs of one mask atomically under their final names, with sidecars.
 
-    Sidecars record the size and checksum of their file, and of those without a sidecar that belong to it.
+    Sidecars record the size and checksum of their file, and of related files without a sidecar.
 
     Parameters
     ----------
     root : pathlib.Path
-        Of the dataset.
+        Root of the dataset.
     mask : lacuna.bids.mask_files.MaskFile
     contents : mapping
-        What each output holds: bytes, or the path of a file to copy.
+        Content of each output: bytes, or the path of a file to copy.
     metadata, atlases : mapping
         See `sidecar_for`.
 
     Returns
     -------
     list of pathlib.Path
-        Paths in the order of the contents.
+        Paths of the outputs, in the order of `contents`.
     """
     return save_described(root, mask, contents, lambda target: sidecar_for(target, metadata, atlases))
 
@@ -51,7 +51,7 @@ def save_described(
     contents: Mapping[Target, bytes | str | Path],
     describe: Callable[[Target], Mapping[str, Any]],
 ) -> list[Path]:
-    """Do what `save_outputs` does, with sidecars that a function returns."""
+    """Write outputs as `save_outputs` does, with sidecars from a function."""
     paths = {target: root / path for target, path in mask_outputs(mask, contents).items()}
     holders = list(dict.fromkeys(target.recorded_with for target in contents))
     sidecars = {each: sidecar_path(root / path) for each, path in mask_outputs(mask, holders).items()}
@@ -88,12 +88,12 @@ def missing_outputs(
     metadata: Mapping[str, Any],
     atlases: Mapping[str, Mapping[str, Any]],
 ) -> tuple[list[Target], list[str]]:
-    """Return which outputs of a mask have to be made, and how the existing ones differ from these settings.
+    """Find the outputs of a mask to be made, and how existing ones differ from the current settings.
 
     Parameters
     ----------
     root : pathlib.Path
-        Of the dataset.
+        Root of the dataset.
     mask : lacuna.bids.mask_files.MaskFile
     targets : iterable of lacuna.bids.outputs.Target
     metadata : mapping
@@ -104,9 +104,9 @@ def missing_outputs(
     Returns
     -------
     missing : list of Target
-        The outputs that are absent, damaged or stale.
+        Outputs that are absent, damaged or outdated.
     differing : list of str
-        The differences of the existing ones, in words.
+        Differences of the existing outputs, in words.
     """
     missing = []
     differing: dict[str, None] = {}
@@ -131,14 +131,14 @@ def missing_outputs(
 def conflicting_results(
     root: Path, wanted: Mapping[str, Mapping[str, Any]], leave_out: Collection[Path]
 ) -> dict[str, list[str]]:
-    """Find results in a folder that were made with other settings than those of a run.
+    """Find results that were made with other settings than those of a run.
 
     Parameters
     ----------
     root : pathlib.Path
-        Of the dataset.
+        Root of the dataset.
     wanted : mapping
-        Common content of the sidecars of the run, by space.
+        Common content of the run's sidecars, by space.
     leave_out : collection of pathlib.Path
         Sidecars that are compared elsewhere.
 
@@ -157,13 +157,13 @@ def conflicting_results(
 
 
 def _map_sidecars(root: Path) -> list[Path]:
-    """Yield the sidecars of all maps, including removed ones."""
+    """Return the sidecars of all maps, including removed maps."""
     name = output_name('sub-*', 'disconnection_map', space='*')
     return sorted(root.glob(f'sub-*/**/{sidecar_path(Path(name)).name}'))
 
 
 def remove_unused_connectomes(root: Path) -> None:
-    """Remove the densities that are no longer the denominator of any map, and their support."""
+    """Remove tractogram densities that are no longer the denominator of any map, and their support masks."""
     densities = sorted((root / 'connectome').glob('*_tdi.nii.gz'))
     if len(densities) < 2:
         return
@@ -177,9 +177,7 @@ def remove_unused_connectomes(root: Path) -> None:
 
 
 def check_output_dir(root: Path, source: Path | None = None) -> None:
-    """Refuse an output folder that cannot be written to, or that belongs to something else.
-
-    Nothing is created.
+    """Raise an error if an output folder cannot be written, or belongs to something else; nothing is created.
 
     Raises
     ------
@@ -202,7 +200,7 @@ def check_output_dir(root: Path, source: Path | None = None) -> None:
 
 
 def check_one_tractogram(root: Path) -> None:
-    """Refuse an output folder with results over several tractograms.
+    """Raise an error if an output folder has results over several tractograms.
 
     Raises
     ------

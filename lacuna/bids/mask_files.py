@@ -1,4 +1,4 @@
-"""Lesion masks as files: what their names say, and their space."""
+"""Lesion masks as files: the meaning of their names, and their space."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _MASK_NAME = re.compile(r'(?P<stem>.+?)(_(?P<suffix>mask|roi|lesion))?\.(nii(\.g
 
 @dataclass(frozen=True)
 class MaskFile:
-    """A lesion mask, and what its name says.
+    """A lesion mask with the information in its name.
 
     Attributes
     ----------
     path : pathlib.Path
     stem : str
-        The name that all outputs begin with: that of the file without ``space``, ``desc`` and suffix.
+        Common beginning of the names of its outputs: the file name without ``space``, ``desc`` and suffix.
     subject : str
-        Label, without ``sub-``.
+        Participant label, without ``sub-``.
     session : str or None
-        Label, without ``ses-``.
+        Session label, without ``ses-``.
     space : str
-        The supported space of its coordinates.
+        Supported space of its coordinates.
     space_from : str
-        Where the space comes from, in words.
+        Where the space was stated, in words.
     contradiction : str or None
-        What option, sidecar and name say about the space, if they disagree.
+        How option, sidecar and name disagree about the space, if they do.
     """
 
     path: Path
@@ -45,13 +45,13 @@ class MaskFile:
 
     @property
     def folder(self) -> Path:
-        """Folder of the outputs, relative to that of the dataset."""
+        """Folder of the outputs, relative to the dataset."""
         session = f'ses-{self.session}' if self.session else ''
         return Path(f'sub-{self.subject}', session, 'anat')
 
 
 def mask_stem(path: Path) -> str:
-    """Return the name of a mask without ``space``, suffix and extension, which is the same in any space.
+    """Return the name of a mask without ``space``, suffix and extension; it is the same in all spaces.
 
     >>> mask_stem(Path('sub-01_space-MNI152NLin6Asym_label-lesion_mask.nii.gz'))
     'sub-01_label-lesion'
@@ -68,27 +68,27 @@ def mask_stem(path: Path) -> str:
         message = f'{path}: a mask is a NIfTI file (.nii, .nii.gz, or the .img of a pair with .hdr)'
         raise MaskError(message)
     stem = matched['stem']
-    # in a name of no participant, all but this makes one
+    # names without a participant are used completely, except for this suffix
     if matched['suffix'] not in (None, 'mask') and 'sub' not in parse_entities(path.name):
         stem = f'{stem}_{matched["suffix"]}'
     return '_'.join(part for part in stem.split('_') if not part.startswith('space-'))
 
 
 def describe_mask(path: Path, *, space: str | None = None, subject: str | None = None) -> MaskFile:
-    """Return what the name of a mask and the JSON files that apply to it say.
+    """Describe a mask by its name and the JSON files that apply to it.
 
     Parameters
     ----------
     path : pathlib.Path
     space : str, optional
-        Overrides what files and name say.
+        Space of the mask; overrides files and name.
     subject : str, optional
-        Label for a mask whose name has none; by default made from the name.
+        Participant label for a mask whose name has none; by default derived from the name.
 
     Raises
     ------
     MaskError
-        If the space is not known or not supported, or the name does not fit in a line of text.
+        If the space is unknown or not supported, or the name has line breaks.
     """
     try:
         check_name(path)
@@ -109,7 +109,7 @@ def describe_mask(path: Path, *, space: str | None = None, subject: str | None =
 
 
 def name_mask(path: Path, subject: str | None = None) -> tuple[str, str]:
-    """Return the stem of the results of a mask and the label of its participant; every path has both.
+    """Return the stem of a mask's results and its participant's label, whatever its name.
 
     >>> name_mask(Path('my_lesion.nii')), name_mask(Path('my_lesion.nii'), '01')
     (('sub-mylesion', 'mylesion'), ('sub-01', '01'))
@@ -124,7 +124,7 @@ def name_mask(path: Path, subject: str | None = None) -> tuple[str, str]:
 def _stem_and_subject(path: Path, subject: str | None) -> tuple[str, str]:
     entities, stem = parse_entities(path.name), mask_stem(path)
     if 'sub' in entities:
-        # that of the outputs says what they are
+        # outputs have their own desc-
         return '_'.join(part for part in stem.split('_') if not part.startswith('desc-')), entities['sub']
     subject = subject or _letters(stem)
     return f'sub-{subject}', subject
@@ -161,7 +161,7 @@ def contradictions(masks: Iterable[MaskFile]) -> list[str]:
 
 
 def check_unique(masks: Iterable[MaskFile]) -> None:
-    """Refuse masks whose outputs would have the same names.
+    """Raise an error if the outputs of two masks would have the same names.
 
     Raises
     ------

@@ -102,7 +102,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Analyse, write, and say what was found."""
+    """Run the analysis, write its files, and print a summary."""
     from lacuna.statistics.analysis import stats
     from lacuna.statistics.words import doubts
     from lacuna.statistics.write import summary_lines, write_statistics

@@ -1,4 +1,4 @@
-"""Who is in an analysis: scores and covariates of the participants with results, and who is left out for which reason."""
+"""The design of an analysis: scores and covariates of the participants, and reasons for exclusion."""
 
 from __future__ import annotations
 
@@ -16,27 +16,26 @@ from lacuna.utils.names import few
 if TYPE_CHECKING:
     import pandas as pd
 
-#: the covariate that is there unless it is left out: natural logarithm of the lesion volume in mm³
+#: the default covariate: natural logarithm of the lesion volume in mm³
 VOLUME = 'lesionvolume'
 _ID = 'participant_id'
 _FEWEST = 10
-#: singular values of standardized covariates below this, for each participant, count as 0
+#: singular values of standardised covariates below this, per participant, count as 0
 _DEPENDENT = 1e-9
 
 
 @dataclass(frozen=True)
 class Design:
-    """The participants of an analysis, in the order of their ids.
+    """Scores and covariates of the participants of an analysis, in the order of their ids.
 
     Attributes
     ----------
     outcome : pandas.Series
-        (participants,) float64, with the name of the score; its index is ``participant_id``, with ``sub-``. Ranks if
-        `ranked`.
+        (participants,) float64, named after the score, indexed by ``participant_id`` with ``sub-``. Ranks if `ranked`.
     covariates : pandas.DataFrame
         (participants, covariates) float64, without an intercept.
     left_out : pandas.DataFrame
-        Columns ``participant_id`` and ``reason``.
+        Excluded participants: columns ``participant_id`` and ``reason``.
     ranked : bool
         Whether the scores were replaced by their ranks.
     """
@@ -48,17 +47,17 @@ class Design:
 
     @property
     def participants(self) -> list[str]:
-        """Ids, with ``sub-``."""
+        """Ids of the participants, with ``sub-``."""
         return list(self.outcome.index)
 
     @property
     def degrees_of_freedom(self) -> int:
-        """Of the residuals of a model with one feature, the covariates and an intercept."""
+        """Residual degrees of freedom of a model with one feature, the covariates and an intercept."""
         return len(self.outcome) - self.covariates.shape[1] - 2
 
 
 def participant_id(label: object) -> str:
-    """Return an id with ``sub-``, whether the table has it or not; ids are text.
+    """Return a participant's id with ``sub-``; ids are text.
 
     >>> participant_id('007'), participant_id('sub-007')
     ('sub-007', 'sub-007')
@@ -67,23 +66,23 @@ def participant_id(label: object) -> str:
 
 
 def read_scores(scores: str | Path | pd.DataFrame) -> pd.DataFrame:
-    """Read a table of scores; every cell stays as it is written.
+    """Read a table of scores; cells stay text.
 
     Parameters
     ----------
     scores : path or pandas.DataFrame
-        Tab-separated (or, as ``.csv``, comma-separated), with a column ``participant_id``. A frame may have the ids in
+        Tab-separated (comma-separated as ``.csv``), with a column ``participant_id``. A data frame may have the ids in
         its index.
 
     Returns
     -------
     pandas.DataFrame
-        Its index are the ids, with ``sub-``.
+        Indexed by ids with ``sub-``.
 
     Raises
     ------
     InputError
-        If it cannot be read, has no column ``participant_id``, or lists a participant twice.
+        If it is unreadable, has no column ``participant_id``, or contains a participant twice.
     """
     import pandas as pd
 
@@ -119,30 +118,30 @@ def make_design(
     rank: bool = False,
     reasons: Mapping[str, str] | None = None,
 ) -> Design:
-    """Join scores, covariates and results.
+    """Join scores, covariates and results by participant.
 
     Parameters
     ----------
     scores : path or pandas.DataFrame
-        See `read_scores`.
+        Table of scores, see `read_scores`.
     outcome : str
-        Column of the score.
+        Column with the score.
     covariates : sequence of str
-        Columns of covariates. `VOLUME` is that of `volumes` if the table has no such column.
+        Columns with covariates. `VOLUME` is computed from `volumes` unless the table has such a column.
     participants : collection of str
-        Those with results.
+        Participants with results.
     volumes : mapping or pandas.Series, optional
-        Lesion volume in mm³ by participant; its natural logarithm becomes the covariate `VOLUME`. None leaves it out.
+        Lesion volumes in mm³ by participant; their natural logarithm is the covariate `VOLUME`. None to leave it out.
     rank : bool
-        Whether to replace the scores by their ranks.
+        Whether to replace the scores by ranks.
     reasons : mapping, optional
-        Why further participants have no results, in words.
+        Why other participants have no results, in words.
 
     Raises
     ------
     InputError
-        If a column is missing or has no number, no participant is in both tables, fewer than ten are left, the score is
-        constant, or covariates are constant, depend on each other, or are the score.
+        If a column is missing or has no numbers, no participant is in both tables, fewer than ten remain, the score is
+        constant, or covariates are constant, linearly dependent, or the score itself.
     """
     import pandas as pd
     from scipy.stats import rankdata
@@ -197,7 +196,7 @@ def make_design(
 
 
 def _number(cell: Any) -> float:
-    """Return the number in a cell; NaN if there is none."""
+    """Return the number in a cell; NaN if it has none."""
     try:
         value = float(cell)
     except (TypeError, ValueError):

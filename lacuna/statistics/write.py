@@ -1,4 +1,4 @@
-"""Write the answer of an analysis: maps, tables and their sidecars, with BIDS-like names."""
+"""Write the results of an analysis: maps and tables with sidecars, with BIDS-like names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lacuna.utils.sidecars import generator
 if TYPE_CHECKING:
     import pandas as pd
 
-#: which output holds the table of a kind of features; for others, that of parcels
+#: output for the table of a kind of features; that of parcels for other kinds
 _TABLES = {'edges': 'score_edges', 'bundles': 'score_bundles'}
 
 _COLUMNS = {
@@ -51,25 +51,25 @@ _MODELS = {
 
 
 def write_statistics(found: Statistics, output_dir: Path, derivatives: Path | None = None) -> list[Path]:
-    """Write all tables and maps, each completely or not at all, with sidecars.
+    """Write all tables and maps atomically, with sidecars.
 
     Parameters
     ----------
     found : lacuna.statistics.analysis.Statistics
     output_dir : pathlib.Path
-        Made into a BIDS derivative dataset if it is none.
+        Becomes a BIDS derivative dataset if it is not one.
     derivatives : pathlib.Path, optional
-        The results behind it.
+        The results that the features were read from.
 
     Returns
     -------
     list of pathlib.Path
-        Without the sidecars.
+        Paths of the files, without sidecars.
 
     Raises
     ------
     InputError
-        If the folder cannot be written to, or holds something else.
+        If the folder is not writable, or contains something else.
     """
     root = output_dir.expanduser().absolute()
     check_output_dir(root)
@@ -85,13 +85,13 @@ def write_statistics(found: Statistics, output_dir: Path, derivatives: Path | No
 def family_desc(found: Statistics, family: Family) -> str:
     """Return the ``desc`` of a family's files: outcome and features, letters and digits only.
 
-    Underscores and the like are dropped: the ``gs_rankin`` of voxels is ``gsrankinvoxels``.
+    Other characters are dropped: ``gs_rankin`` with voxels gives ``gsrankinvoxels``.
     """
     return _outcome(found) + family.kind
 
 
 def family_name(found: Statistics, family: Family, key: str, stat: str | None = None) -> str:
-    """Return the name of a file of a family."""
+    """Return the file name of one of a family's outputs."""
     features = family.features
     scope = features.space if outputs()[key].scope == 'space' else family.atlas
     seg = 'networks' if family.kind == 'networks' else None
@@ -172,7 +172,7 @@ def _about(family: Family) -> dict[str, Any]:
 
 
 def _prediction(prediction: Prediction) -> dict[str, Any]:
-    """Return what the JSON file of a prediction says of it."""
+    """Return the content of the JSON file of a prediction."""
 
     def by_row(frame: pd.DataFrame) -> dict[str, Any]:
         return {str(row): values.dropna().to_dict() for row, values in frame.iterrows()}
@@ -207,13 +207,13 @@ def _write_dataset(root: Path, derivatives: Path | None) -> None:
 
 
 def significant(family: Family, level: float = 0.05) -> pd.DataFrame:
-    """Return the features with a family-wise p of at most a level, the largest statistic first."""
+    """Return the features with a family-wise p up to `level`, largest statistic first."""
     found = family.table[family.table['p_fwe'] <= level]
     return found.sort_values('t', key=abs, ascending=False, kind='stable')
 
 
 def summary_lines(found: Statistics) -> Sequence[str]:
-    """Say in a few lines who is in the analysis, and what was found."""
+    """Summarise participants and results in a few lines."""
     design = found.design
     covariates = ', '.join(map(str, design.covariates)) or 'none'
     lines = [
