@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
@@ -9,10 +10,17 @@ from typing import Any
 
 from lacuna.bids.mask_files import MaskFile
 from lacuna.bids.origins import generated_by
-from lacuna.bids.outputs import Target, figures_dir, output_name, outputs, tractogram_dirs
+from lacuna.bids.outputs import (
+    Target,
+    figures_dir,
+    output_name,
+    outputs,
+    parse_output_name,
+    tractogram_dirs,
+)
 from lacuna.bids.sidecars import FILES, damage, differences, file_record, is_stale, place, sidecar_for
 from lacuna.errors import InputError
-from lacuna.utils.files import json_bytes, read_json, remove_leftovers, write_if_changed
+from lacuna.utils.files import dig, json_bytes, read_json, remove_leftovers, write_if_changed
 from lacuna.utils.names import sidecar_path
 
 
@@ -126,6 +134,52 @@ def missing_outputs(
         if target in sidecars:
             differing |= dict.fromkeys(differences(sidecar, wanted, made_again=True))
     return missing, list(differing)
+
+
+def outdated_outputs(
+    root: Path,
+    mask: MaskFile,
+    targets: Iterable[Target],
+    metadata: Mapping[str, Any],
+    atlases: Mapping[str, Mapping[str, Any]],
+) -> dict[Path, list[str]]:
+    """Return the outputs of a mask that are not to be made, and were made with other settings; differences in words.
+
+    Beside new results, they would be taken for those of the same mask, tractogram and atlas.
+
+    Parameters
+    ----------
+    root, mask, targets, metadata, atlases
+        See `missing_outputs`.
+    """
+    wanted = mask_outputs(mask, targets).values()
+    known = {name for path in wanted for name in (path.name, sidecar_path(path).name)}
+    found: dict[Path, list[str]] = {}
+    for path in sorted((root / mask.folder).glob(f'{glob.escape(mask.stem)}_method-snm_*')):
+        stem, key, scope = (path.name not in known and parse_output_name(path.name)) or ('', '', None)
+        if stem != mask.stem:
+            continue
+        in_space = outputs()[key].scope == 'space'
+        holder = Target(key, None if in_space else scope).recorded_with
+        entities = {'atlas': str(scope), 'space': str(scope) if in_space else mask.space}
+        sidecar = sidecar_path(path.with_name(output_name(stem, holder.key, **entities)))
+        about = read_json(sidecar)
+        if about and (differing := _differences_of_other(about, holder, metadata, atlases)):
+            found |= dict.fromkeys((path, sidecar) if outputs()[key].sidecar else (path,), differing)
+    return found
+
+
+def _differences_of_other(
+    on_disk: Mapping[str, Any],
+    target: Target,
+    metadata: Mapping[str, Any],
+    atlases: Mapping[str, Mapping[str, Any]],
+) -> list[str]:
+    """Return how an output differs from the settings of a run, as far as these are about it: its atlas may be another."""
+    own = {name: dig(on_disk, 'Parameters', name) for name in outputs()[target.key].parameters}
+    same = {**(dig(on_disk, 'Atlas') or {}), 'Sources': [], 'Parameters': own}
+    wanted = sidecar_for(target, metadata, {str(target.atlas): same, **atlases})
+    return differences(on_disk, wanted, made_again=True)
 
 
 def conflicting_results(

@@ -14,7 +14,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from lacuna.errors import InputError, shorten
+from lacuna.errors import InputError, reason_of, shorten
 from lacuna.images.spaces import SPACES
 from lacuna.utils.names import NIFTI, few, parse_entities
 
@@ -92,6 +92,12 @@ def find_masks(
     return sorted(found)
 
 
+def without_masks(root: Path, participants: Sequence[str], found: Iterable[Path]) -> list[str]:
+    """Labels of the given participants of whom no mask was found in a dataset, in their order."""
+    folders = {path.relative_to(root.absolute()).parts[0] for path in found}
+    return [label for label in dict.fromkeys(_labels(participants, 'sub-')) if f'sub-{label}' not in folders]
+
+
 def _labels(given: Iterable[str], prefix: str) -> list[str]:
     return [label.removeprefix(prefix) for label in given]
 
@@ -129,13 +135,18 @@ def _indexed(
         ignore.append(re.compile(rf'^/(?!sub-({"|".join(map(re.escape, participants))})(/|$))'))
     if sessions:
         ignore.append(re.compile(rf'^/[^/]*/ses-(?!({"|".join(map(re.escape, sessions))})(/|$))'))
-    if filters:
-        found: Iterable[Path] = _asked_of_pybids(root, sessions, ignore, filters)
-    else:
-        found = _walked(root.absolute(), '', ignore)
-        if sessions:
-            found = (path for path in found if (ses := _SESSION.search(str(path))) and ses[1] in sessions)
-    return [path for path in found if re.fullmatch(names, path.name)]
+    found = _asked_of_pybids(root, ignore, filters) if filters else _walked(root.absolute(), '', ignore)
+    return [
+        path
+        for path in found
+        if re.fullmatch(names, path.name) and (not sessions or _session(path, root.absolute()) in sessions)
+    ]
+
+
+def _session(path: Path, root: Path) -> str | None:
+    """The session of a mask; what the folders above the dataset are called is no part of it."""
+    found = _SESSION.search(f'/{path.relative_to(root).as_posix()}')
+    return found[1] if found else None
 
 
 def _walked(folder: Path, below: str, ignore: Sequence[re.Pattern[str]]) -> Iterator[Path]:
@@ -154,17 +165,14 @@ def _walked(folder: Path, below: str, ignore: Sequence[re.Pattern[str]]) -> Iter
             yield folder / entry.name
 
 
-def _asked_of_pybids(
-    root: Path, sessions: Sequence[str], ignore: Sequence[re.Pattern[str]], filters: Mapping[str, Any]
-) -> list[Path]:
+def _asked_of_pybids(root: Path, ignore: Sequence[re.Pattern[str]], filters: Mapping[str, Any]) -> list[Path]:
     """Return the files that pybids finds, with its index restricted to the necessary files."""
     from bids import BIDSLayout, BIDSLayoutIndexer
 
     indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=list(ignore))
     layout = BIDSLayout(root, validate=False, indexer=indexer, config=['bids', 'derivatives'])
-    query = {**({'session': list(sessions)} if sessions else {}), **filters}
     try:
-        return [Path(name) for name in layout.get(return_type='filename', **query)]
+        return [Path(name) for name in layout.get(return_type='filename', **filters)]
     finally:  # pybids leaves its database open, of which Python 3.13 warns
         layout.session.close()
         layout.connection_manager.engine.dispose()
@@ -183,10 +191,9 @@ def read_filters(path: Path) -> dict[str, Any]:
     from bids.layout import Query
 
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
+        content = json.loads(path.read_text(encoding='utf-8-sig'))
     except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        message = f'the filters {path} cannot be read: {reason}'
+        message = f'the filters {path} cannot be read: {reason_of(error, path)}'
         raise InputError(message) from error
     example = f'{{"{_QUERY}": {{"session": "01", "desc": "lesion"}}}}'
     if not isinstance(content, dict) or not isinstance(content.get(_QUERY, {}), dict):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,13 +88,15 @@ def describe_mask(path: Path, *, space: str | None = None, subject: str | None =
     Raises
     ------
     MaskError
-        If the space is unknown or not supported, or the name has line breaks.
+        If the space is unknown or not supported, the name has line breaks, or the mask is in the folder of another
+        participant or session.
     """
     try:
         check_name(path)
     except InputError as error:
         raise MaskError(str(error)) from error
     entities = parse_entities(path.name)
+    _check_folders(path, entities)
     stem, subject = _stem_and_subject(path, subject)
     settled = _mask_space(path, space)
     return MaskFile(
@@ -106,6 +108,20 @@ def describe_mask(path: Path, *, space: str | None = None, subject: str | None =
         space_from=settled.source,
         contradiction=settled.contradiction,
     )
+
+
+def _check_folders(path: Path, entities: Mapping[str, str]) -> None:
+    """Refuse a mask whose name and folders say two things, as copies of a participant's folder do: whose is it?"""
+    folders = [parent.name for parent in path.parents]
+    participant = next((number for number, name in enumerate(folders) if name.startswith('sub-')), -1)
+    for folder in folders[participant::-1] if participant >= 0 else ():
+        entity = folder.partition('-')[0]
+        if entity in ('sub', 'ses') and entity in entities and folder != f'{entity}-{entities[entity]}':
+            message = (
+                f'{path}: the mask is named {entity}-{entities[entity]}, but lies in a folder {folder}; '
+                'rename one of them'
+            )
+            raise MaskError(message)
 
 
 def name_mask(path: Path, subject: str | None = None) -> tuple[str, str]:
@@ -172,8 +188,11 @@ def check_unique(masks: Iterable[MaskFile]) -> None:
         if (other := seen.setdefault(mask.stem, mask)) is not mask:
             one, two = (parse_entities(each.path.name).get('desc') for each in (other, mask))
             choose = f"such as --pattern '*desc-{one or two}_*'" if one != two else 'or rename one of them'
+            first, second = (
+                (each.path if other.path.name == mask.path.name else each.path.name) for each in (other, mask)
+            )
             message = (
-                f'two masks have the same name for their results ({mask.stem}): {other.path.name} and {mask.path.name}; '
+                f'two masks have the same name for their results ({mask.stem}): {first} and {second}; '
                 f'select one with --pattern, {choose}'
                 + (
                     ", or give them different label- entities ('desc-' is reserved for results)"

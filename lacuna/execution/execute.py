@@ -213,6 +213,8 @@ def _run_recorded(
             large = config.engine == 'mrtrix' or pools.is_remote
             base = config.work_dir or (hidden_below(config.output_dir) if large else temporary_folder())
             with work_folder(base, work_name(config), keep=config.work_dir is not None):
+                for path in (path for job in plan.todo for path in job.outdated):
+                    path.unlink(missing_ok=True)
                 pool, threads = pools.for_masks(len(plan.todo))
                 unfinished, faults = run_masks(plan, pool, base, log_dir, record, threads=threads, show=show)
             log_failures(failures := [*plan.failed, *unfinished])

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lacuna.bids.derivatives import conflicting_results, mask_outputs, missing_outputs
+from lacuna.bids.derivatives import conflicting_results, mask_outputs, missing_outputs, outdated_outputs
 from lacuna.bids.failures import Failure, each_reason
-from lacuna.bids.inputs import LABEL, find_masks, labels_of, only_label, refuse_labels
+from lacuna.bids.inputs import LABEL, find_masks, labels_of, only_label, refuse_labels, without_masks
 from lacuna.bids.mask_files import MaskFile, check_unique, contradictions, describe_mask, mask_stem
 from lacuna.bids.origins import read_links
 from lacuna.bids.outputs import BASIC_TARGETS, CONNECTOME_KEYS, Target, connectome_path, names_from
@@ -47,7 +48,7 @@ from lacuna.streamlines.sample import gap_warning
 from lacuna.streamlines.tractogram import Tractogram
 from lacuna.utils.cache import digest
 from lacuna.utils.files import read_json
-from lacuna.utils.names import parse_entities, sidecar_path
+from lacuna.utils.names import few, parse_entities, sidecar_path
 from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
 
@@ -69,6 +70,8 @@ class MaskJob:
         Content of their sidecars about each atlas and the bundles.
     warnings : tuple of str
         What is suspicious about the mask and the tractogram.
+    outdated : tuple of pathlib.Path
+        Results to remove: they were made with other settings, and are not made again.
     """
 
     mask: MaskFile
@@ -77,6 +80,7 @@ class MaskJob:
     metadata: dict[str, Any]
     atlases: dict[str, dict[str, Any]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    outdated: tuple[Path, ...] = ()
 
     def names_from(self, kind: str) -> list[str]:
         """Return the atlases (or sets of bundles) whose ``endpoints``, ``regions`` or ``bundles`` are needed."""
@@ -237,9 +241,8 @@ def make_plan(
         settings (unless ``overwrite``).
     """
     seen = SeenMasks(config.output_dir, config.chunk)
-    masks = _look_at_masks(
-        config, mask_paths(config) if paths is None else paths, seen, show_progress=show_progress
-    )
+    paths = mask_paths(config) if paths is None else paths
+    masks = _look_at_masks(config, paths, seen, show_progress=show_progress)
     # other chunks may have usable masks
     if masks.failed and not masks.usable and not masks.skipped and not config.chunk:
         raise InputError('\n'.join(each_reason(masks.failed)))
@@ -264,6 +267,9 @@ def make_plan(
     )
     misplaced = tractogram_doubt(tractogram.info.brain_pct)
     warnings = [*_tractogram_warnings(plan, misplaced), *masks.contradictions, *_atlas_warnings(plan)]
+    if config.source.is_dir() and not config.chunk:  # another chunk may have their masks
+        absent = without_masks(config.source, config.participants, paths)
+        warnings += [f'no mask found of participant {label} in {config.source}' for label in absent]
     plan = replace(plan, warnings=(*warnings, *plan.doubts_of_endpoints()))
     if lock:
         lock({mask.subject for mask in masks.usable})
@@ -306,13 +312,24 @@ def _compared(plan: RunPlan, usable: Iterable[MaskFile], misplaced: str | None) 
         own_sidecars.add(
             sidecar_path(config.output_dir / mask_outputs(mask, BASIC_TARGETS)[Target('disconnection_map')])
         )
+        others = outdated_outputs(config.output_dir, mask, targets, metadata, atlases[mask.space])
         if config.overwrite:
             missing = targets
-        elif differing:
+        elif differing := list(dict.fromkeys([*differing, *itertools.chain(*others.values())])):
             conflicts[mask.path.name] = differing
         if missing:
             warnings = filter(None, (*plan.mask_warnings.get(mask.path, ()), mask.contradiction, misplaced))
-            todo.append(MaskJob(mask, packed, tuple(missing), metadata, atlases[mask.space], tuple(warnings)))
+            todo.append(
+                MaskJob(
+                    mask,
+                    packed,
+                    tuple(missing),
+                    metadata,
+                    atlases[mask.space],
+                    tuple(warnings),
+                    tuple(others),
+                )
+            )
         else:
             done.append(mask)
     if not config.overwrite:
@@ -323,10 +340,13 @@ def _compared(plan: RunPlan, usable: Iterable[MaskFile], misplaced: str | None) 
         space: connectome_metadata(config, tractogram, about, links) for space, about in common.items()
     }
     unpublished = {space: _unpublished(plan, space, sidecars) for space, sidecars in metadata.items()}
+    outdated_names = [path.name for job in todo for path in job.outdated]
+    removed = f'results made with other settings, which this run does not make again, are removed: {few(outdated_names, 2)}'
     return replace(
         plan,
         todo=tuple(todo),
         done=tuple(done),
+        warnings=(*plan.warnings, removed) if outdated_names else plan.warnings,
         unpublished={space: keys for space, keys in unpublished.items() if keys},
         connectome_metadata=metadata,
     )

@@ -96,7 +96,7 @@ def listed(content: Mapping[str, Any], key: str) -> list[Any]:
 def read_json(path: str | Path) -> dict[str, Any] | None:
     """Read the object in a JSON file; None if the file is missing or contains no object."""
     try:
-        content = json.loads(Path(path).read_text(encoding='utf-8'))
+        content = json.loads(Path(path).read_text(encoding='utf-8-sig'))
     except (OSError, ValueError, RecursionError):  # RecursionError: deeply nested
         return None
     return content if isinstance(content, dict) else None

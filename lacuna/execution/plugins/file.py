@@ -152,7 +152,7 @@ def _load(path: Path) -> Any:
         if path.is_file() and path.stat().st_size > _LARGEST:
             message = 'it is too large to be one'
             raise ValueError(message)
-        text = path.read_text(encoding='utf-8')
+        text = path.read_text(encoding='utf-8-sig')
         return tomllib.loads(text) if path.suffix.lower() == '.toml' else yaml.safe_load(text)
     except OSError as error:
         message = f'the plugin file {path} cannot be read: {error.strerror}'
