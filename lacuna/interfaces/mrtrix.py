@@ -105,11 +105,11 @@ class MRtrixCommand(CommandLine):
         runtime.stdout, runtime.stderr = clean_message(done.stdout or ''), clean_message(done.stderr or '')
         runtime.returncode = done.returncode
         if done.returncode not in correct_return_codes:
-            said = (
+            reason = (
                 f'{runtime.stderr}\n{runtime.stdout}'.strip()
                 or f'{self.cmd} ended with code {done.returncode}'
             )
-            message = f'{said} (command: {runtime.cmdline})'
+            message = f'{reason} (command: {runtime.cmdline})'
             raise MRtrixError(message)
         return runtime
 

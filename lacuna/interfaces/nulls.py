@@ -75,7 +75,7 @@ class CompareWithNulls(SimpleInterface):
         tables = inputs.endpoints if isdefined(inputs.endpoints) else []
         networks = inputs.networks if isdefined(inputs.networks) else {}
         weighting = read_weighting(inputs.weighting)
-        asked = Targets(
+        scope = Targets(
             Bundles(BundleSet.load(inputs.bundles), weighting) if isdefined(inputs.bundles) else None,
             {
                 name: Connections(EndpointTable.load(path), weighting, inputs.edge_measure)
@@ -85,7 +85,7 @@ class CompareWithNulls(SimpleInterface):
         )
         lesions = null_lesions(mask, inputs.space, inputs.settings, workers=inputs.num_threads)
         index = Index.open(inputs.index, verify=False)
-        found = NullDisconnection(index, lesions, asked, inputs.num_threads, weighting)
+        found = NullDisconnection(index, lesions, scope, inputs.num_threads, weighting)
         for target in self._targets:
             path = Path(runtime.cwd, target.field + outputs()[target.key].extension)
             path.write_bytes(null_file(target.key, target.atlas, found))

@@ -137,8 +137,10 @@ def _table(
     cells = frame.reset_index()
     columns = [cells[column].astype(object).where(cells[column].notna(), None) for column in cells]
     content = table_bytes(list(map(str, cells)), zip(*columns, strict=True))
-    known = {column: {'Description': _COLUMNS[column]} for column in map(str, cells) if column in _COLUMNS}
-    return name, content, {'Description': outputs()[key].about, **known}, dict(about)
+    descriptions = {
+        column: {'Description': _COLUMNS[column]} for column in map(str, cells) if column in _COLUMNS
+    }
+    return name, content, {'Description': outputs()[key].about, **descriptions}, dict(about)
 
 
 def _common(found: Statistics) -> dict[str, Any]:
