@@ -35,7 +35,7 @@ class _DerivativesDataSinkInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
         exists=True, mandatory=True, desc='lesion mask; the names of the outputs begin with its name'
     )
     space = traits.Str(mandatory=True, desc='standard space of the outputs')
-    subject = traits.Str(desc='label of a mask whose name has none')
+    subject = traits.Str(desc='participant label, for a mask whose name has none')
     metadata = traits.Dict(traits.Str, traits.Any, desc='common content of the sidecars')
     atlases = traits.Dict(traits.Str, traits.Any, desc='content of the sidecars for each atlas')
 
@@ -84,8 +84,8 @@ class DerivativesDataSink(SimpleInterface):
 
 
 class _SaveFileInputSpec(BaseInterfaceInputSpec):
-    in_file = File(exists=True, mandatory=True, desc='file to keep')
-    out_path = File(mandatory=True, desc='its final name')
+    in_file = File(exists=True, mandatory=True, desc='file to copy')
+    out_path = File(mandatory=True, desc='final name of the file')
     metadata = traits.Dict(traits.Str, traits.Any, desc='sidecar')
 
 
