@@ -14,7 +14,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from lacuna.errors import InputError, shorten
+from lacuna.errors import InputError, reason_of, shorten
 from lacuna.images.spaces import SPACES
 from lacuna.utils.names import NIFTI, few, parse_entities
 
@@ -93,7 +93,7 @@ def find_masks(
 
 
 def without_masks(root: Path, participants: Sequence[str], found: Iterable[Path]) -> list[str]:
-    """Labels of the given participants of whom no mask was found in a dataset, in their order."""
+    """Return the labels of requested participants without a mask, in order."""
     folders = {path.relative_to(root.absolute()).parts[0] for path in found}
     return [label for label in dict.fromkeys(_labels(participants, 'sub-')) if f'sub-{label}' not in folders]
 
@@ -193,8 +193,7 @@ def read_filters(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding='utf-8-sig'))
     except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        message = f'the filters {path} cannot be read: {reason}'
+        message = f'the filters {path} cannot be read: {reason_of(error, path)}'
         raise InputError(message) from error
     example = f'{{"{_QUERY}": {{"session": "01", "desc": "lesion"}}}}'
     if not isinstance(content, dict) or not isinstance(content.get(_QUERY, {}), dict):

@@ -111,7 +111,7 @@ def describe_mask(path: Path, *, space: str | None = None, subject: str | None =
 
 
 def _check_folders(path: Path, entities: Mapping[str, str]) -> None:
-    """Refuse a mask whose name and folders say two things, as copies of a participant's folder do: whose is it?"""
+    """Raise an error if the name and the folders of a mask contradict each other, as in a copied participant's folder."""
     folders = [parent.name for parent in path.parents]
     participant = next((number for number, name in enumerate(folders) if name.startswith('sub-')), -1)
     for folder in folders[participant::-1] if participant >= 0 else ():

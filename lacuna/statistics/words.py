@@ -82,7 +82,7 @@ def _score_doubts(design: Design) -> list[str]:
     score, name, caveats = design.outcome.to_numpy(), design.outcome.name, []
     if len(score) < _FEW:
         caveats.append(f'There are few participants ({len(score)}): only large effects can be found.')
-    if design.ranked:
+    if design.ranked or design.outcome.nunique() == 2:  # for two values, ranks give the same result
         return caveats
     for end, value in (('lowest', score.min()), ('highest', score.max())):
         if (share := np.mean(score == value)) >= _MANY_AT_THE_END:
