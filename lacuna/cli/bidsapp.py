@@ -15,8 +15,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the BIDS-App: dataset, output folder, level, and the options of a run."""
     parser = argparse.ArgumentParser(
         prog='lacuna-snm',
-        description='Structural lesion network mapping as a BIDS-App: participant writes the maps, matrices, tables '
-        'and reports of each lesion; group collects their tables.',
+        description='Structural lesion network mapping as a BIDS App. The level "participant" writes maps, matrices, '
+        'tables and reports of each lesion; "group" collects their tables.',
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument('--version', action=Version)

@@ -16,11 +16,10 @@ def add_parser(commands: Any) -> None:
     """Add ``check`` to the commands."""
     parser = commands.add_parser(
         'check',
-        help='which masks would run; which results are complete',
-        description='Print a table with a row for each mask. For a BIDS dataset: space, grid, volume, and why a mask '
-        'would fail. For an output folder of lacuna run: which results are missing, damaged, or made from a mask that '
-        'has changed since. No file is changed. '
-        'The exit code is 0 if everything is in order, 1 if not.',
+        help='show which masks would run, or which results are complete',
+        description='Print a table with a row for each mask. For a BIDS dataset, it shows space, grid, volume, and why a '
+        'mask would fail; for an output folder of lacuna run, which results are missing, damaged, or made from a mask '
+        'that has changed since. No file is changed. The exit code is 0 if everything is in order, 1 if not.',
     )
     parser.add_argument('path', metavar='DIR', type=Path, help='BIDS dataset of masks, or folder of results')
     parser.add_argument('--output-file', metavar='FILE', type=Path, help='also write the table (.tsv)')
@@ -29,7 +28,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         '--verify',
         action='store_true',
-        help='for results: compare the checksum of each file, not only its size',
+        help='for results: also compare the checksum of each file, not only its size',
     )
     add_mask_values(parser)
     parser.set_defaults(run=run, graded_masks=GRADED[0], mask_scale=1.0)

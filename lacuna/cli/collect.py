@@ -18,9 +18,9 @@ def add_parser(commands: Any) -> None:
     """Add ``collect`` to the commands."""
     parser = commands.add_parser(
         'collect',
-        help='group tables from the results of all participants',
-        description='Write one table for each session, label, atlas and output: a row for each participant, a column '
-        'for each region or statistic. A mask that failed gets a row of n/a; a result that does not match the others '
+        help='write group tables from the results of all participants',
+        description='Write one table for each session, label, atlas and output, with a row for each participant and a '
+        'column for each region or statistic. A mask that failed gets a row of n/a; a result that does not match the others '
         'of its table is left out. Both are reported, and the exit code is then 1. New rows are added to existing '
         'tables.',
     )
@@ -43,7 +43,9 @@ def add_parser(commands: Any) -> None:
         '--allow-missing', action='store_true', help='exit with 0 even if masks failed or results are missing'
     )
     parser.add_argument(
-        '--overwrite', action='store_true', help='replace existing tables that differ in more than new rows'
+        '--overwrite',
+        action='store_true',
+        help='replace existing tables that differ in anything but new rows',
     )
     parser.add_argument('--no-report', action='store_false', dest='report', help='do not write group.html')
     parser.add_argument(

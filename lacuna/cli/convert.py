@@ -41,7 +41,7 @@ def add_subsample_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar='F',
         help='keep only a random part of the streamlines, such as 0.1: round(F * number) of them, drawn without '
-        'replacement, in their order',
+        'replacement, in their original order',
     )
     parser.add_argument(
         '--seed',

@@ -46,7 +46,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help='light leaves out the 3D viewers (default: %(default)s)',
     )
     parser.add_argument(
-        '--group', action='store_true', help='write group.html, an overview of all lesions, instead'
+        '--group', action='store_true', help='write only group.html, an overview of all lesions'
     )
     parser.set_defaults(run=run)
 

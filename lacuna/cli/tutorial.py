@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
-_ABOUT = 'Write a BIDS dataset of three synthetic lesions, a synthetic connectome and a parcellation. Needs no network.'
+_ABOUT = 'Write a BIDS dataset of three synthetic lesions, a synthetic connectome and a parcellation. Works offline.'
 
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     """Add the command to those of `subparsers`."""
     parser = subparsers.add_parser(
-        'tutorial', help='write synthetic data to try Lacuna with', description=_ABOUT
+        'tutorial', help='write synthetic data for trying Lacuna', description=_ABOUT
     )
     parser.add_argument(
         'directory',
@@ -30,7 +30,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         '--cohort',
         metavar='N',
         type=int,
-        help='write random lesions of N participants with scores, for lacuna stats, in place of the three',
+        help='write random lesions and scores of N participants instead, for lacuna stats',
     )
     parser.add_argument(
         '--force',

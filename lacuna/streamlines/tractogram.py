@@ -162,8 +162,8 @@ class Tractogram:
     def __getstate__(self) -> dict[str, Any]:
         """Pickle without open files and computed tables; the other process opens its own."""
         opened = ('_indexes', '_tables', '_connections', '_parcellations', '_bundle_sets')
-        kept = {name: value for name, value in self.__dict__.items() if name != 'weighting'}
-        return {**kept, **{name: {} for name in opened}}
+        state = {name: value for name, value in self.__dict__.items() if name != 'weighting'}
+        return {**state, **{name: {} for name in opened}}
 
     def __repr__(self) -> str:
         return f'<Tractogram {self.name}: {self.info.count} streamlines in {self.space}>'
@@ -278,9 +278,9 @@ class Tractogram:
     ) -> Lesion:
         """Compute what a lesion disconnects.
 
-        The mask is checked as in ``lacuna run``: an unusable mask raises an error, a suspicious one a warning. Results are
-        computed on first access. If the mask is in another space than the tractogram, the streamlines are moved there, once
-        for all lesions.
+        The mask is checked as in ``lacuna run``: an unusable mask raises an error, a suspicious one a warning. Results
+        are computed on first access. If the mask is in another space than the tractogram, the streamlines are moved
+        there, once for all lesions.
 
         Parameters
         ----------
@@ -289,8 +289,8 @@ class Tractogram:
         space : str, optional
             Standard space of the mask; by default from its sidecar or name, else that of the tractogram.
         graded_masks : str
-            What to do with values between 0 and 1. ``error``: refuse the mask; ``max``: cut each streamline by the greatest
-            value along its vertices.
+            What to do with values between 0 and 1. ``error``: refuse the mask; ``max``: cut each streamline by the
+            greatest value along its vertices.
         mask_scale : float
             Divisor of the values of a graded mask.
         min_support : int
@@ -325,8 +325,8 @@ class Tractogram:
     ) -> Explorer:
         """Open the page of ``lacuna explore`` in a notebook, to draw lesions and see what they disconnect.
 
-        Its server listens on this machine only, in a thread, until the returned object is closed or the process ends. The
-        browser has to run on the same machine.
+        Its server listens on this machine only, in a thread, until the returned object is closed or the process ends.
+        The browser has to run on the same machine.
 
         Parameters
         ----------
@@ -543,12 +543,12 @@ class Tractogram:
         Parameters
         ----------
         source : path, optional
-            A table, see :func:`lacuna.streamlines.files.bundle_tables.read_bundles`; or ``groups`` for those stored in the
-            tractogram: the groups of a ``.trx``, or the files of a folder. By default, the table ``X_bundles.tsv`` beside
-            the tractogram if there is one, else the stored ones.
+            A table, see :func:`lacuna.streamlines.files.bundle_tables.read_bundles`; or ``groups`` for those stored in
+            the tractogram: the groups of a ``.trx``, or the files of a folder. By default, the table ``X_bundles.tsv``
+            beside the tractogram if there is one, else the stored ones.
         name : str, optional
-            Name of the set of bundles, in lower-case letters and digits; by default, from the name of the table or of the
-            tractogram.
+            Name of the set of bundles, in lower-case letters and digits; by default, from the name of the table or of
+            the tractogram.
 
         Returns
         -------
