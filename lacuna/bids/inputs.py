@@ -14,7 +14,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from lacuna.errors import InputError, shorten
+from lacuna.errors import InputError, reason_of, shorten
 from lacuna.images.spaces import SPACES
 from lacuna.utils.names import NIFTI, few, parse_entities
 
@@ -193,8 +193,7 @@ def read_filters(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding='utf-8-sig'))
     except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        message = f'the filters {path} cannot be read: {reason}'
+        message = f'the filters {path} cannot be read: {reason_of(error, path)}'
         raise InputError(message) from error
     example = f'{{"{_QUERY}": {{"session": "01", "desc": "lesion"}}}}'
     if not isinstance(content, dict) or not isinstance(content.get(_QUERY, {}), dict):

@@ -449,6 +449,9 @@ def load_results(output_dir: str | Path) -> Results:
 
 def check_dataset(root: Path) -> None:
     """Raise InputError if a folder holds no results of Lacuna."""
+    if not root.is_dir():
+        message = f'no folder {root}'
+        raise InputError(message)
     if 'Lacuna' not in generated_by(root):
         message = (
             f'{root} is not an output folder of Lacuna: its dataset_description.json does not name Lacuna'

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn
 
-from lacuna.errors import InputError, shorten
+from lacuna.errors import InputError, reason_of, shorten
 
 #: largest valid label
 LARGEST = 2**31 - 1
@@ -162,7 +162,7 @@ def _content(path: Path) -> list[_Line]:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        message = f'cannot read the label table {path}: {error}'
+        message = f'cannot read the label table {path}: {reason_of(error, path)}'
         raise InputError(message) from error
     try:
         text = raw.decode('utf-8-sig')

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lacuna.errors import MaskError
+from lacuna.errors import MaskError, reason_of
 from lacuna.images.brain import brain
 from lacuna.images.mask_values import check_binary, check_finite, graded_values, is_binary
 from lacuna.images.nifti import is_usable, make, nifti_affine, opened
@@ -332,8 +332,7 @@ def read_image(given: Any) -> tuple[np.ndarray, Any]:
             with np.errstate(all='ignore'):  # scale factors of NaN or Inf; the values are refused later
                 data = np.asanyarray(image.dataobj)
     except Exception as error:  # any error of any parser
-        reason = str(error).strip() or type(error).__name__
-        raise ValueError(reason.splitlines()[0][:200]) from error
+        raise ValueError(reason_of(error, given)[:200]) from error
     if data.dtype.kind not in 'buif':
         message = f'its voxels are of type {data.dtype}'
         raise ValueError(message)

@@ -146,6 +146,11 @@ def stats(
 
     kinds = [features] if isinstance(features, str) else list(dict.fromkeys(features))
     settings = Settings(test, min_affected, permutations, seed, tfce, cv)
+    named = compare if isinstance(compare, str) else ''
+    if compare is not None and (cv == 'none' or kinds == [named]):
+        lacks = 'the prediction: leave out --cv none' if cv == 'none' else 'other --features'
+        message = f'--compare {named or "frame"} needs {lacks}'
+        raise InputError(message)
     _check(settings, kinds, of_results=not isinstance(data, pd.DataFrame))
     if isinstance(data, pd.DataFrame):
         found = [frame_features(data, kinds[0])]

@@ -177,11 +177,14 @@ def analyse(
     Raises
     ------
     InputError
-        If no feature can be tested.
+        If no feature can be tested, or there are fewer participants than folds.
     """
     values = features.values.to_numpy(float)
     covariates = design.covariates.to_numpy(float)
     fewest = settings.fewest(len(values))
+    if (cv := read_cv(settings.cv)) and cv[0] > len(values):
+        message = f'--cv {settings.cv}: there are only {len(values)} participants'
+        raise InputError(message)
     known = ~np.isnan(values).any(axis=0)
     affected = (values != 0).sum(axis=0)
     often = known & (affected >= fewest)
@@ -230,7 +233,7 @@ def analyse(
         family = _with_components(family, run)
     if features.grid is not None and settings.tfce:
         family = _with_enhancement(family, run)
-    if cv := read_cv(settings.cv):
+    if cv:
         prediction = predict(
             design.outcome,
             features.values,

@@ -82,7 +82,7 @@ def _score_doubts(design: Design) -> list[str]:
     score, name, said = design.outcome.to_numpy(), design.outcome.name, []
     if len(score) < _FEW:
         said.append(f'There are few participants ({len(score)}): only large effects can be found.')
-    if design.ranked:
+    if design.ranked or design.outcome.nunique() == 2:  # of which ranks are the same
         return said
     for end, value in (('lowest', score.min()), ('highest', score.max())):
         if (share := np.mean(score == value)) >= _MANY_AT_THE_END:

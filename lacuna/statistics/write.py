@@ -17,7 +17,8 @@ from lacuna.statistics.analysis import Statistics
 from lacuna.statistics.family import EDGE_P, Family
 from lacuna.statistics.prediction import BASELINE, Prediction
 from lacuna.statistics.regression import MODELS
-from lacuna.utils.files import json_bytes, write_if_changed
+from lacuna.utils.files import json_bytes, read_json, write_if_changed
+from lacuna.utils.names import few, sidecar_path
 from lacuna.utils.sidecars import generator
 
 if TYPE_CHECKING:
@@ -81,6 +82,24 @@ def write_statistics(found: Statistics, output_dir: Path, derivatives: Path | No
         save(content, root / name, {**about, **common, **more} if about else None)
         for name, content, about, more in _files(found)
     ]
+
+
+def earlier_results(found: Statistics, output_dir: Path, paths: Sequence[Path]) -> list[str]:
+    """Say in at most one sentence which results of the same outcome stay beside `paths`, made with other settings."""
+    settings = _common(found)
+    del settings['GeneratedBy']
+    new = {sidecar_path(path).name for path in paths}
+    kept = []
+    for path in sorted(output_dir.expanduser().glob('group_*.json')):
+        about = {} if path.name in new else read_json(path) or {}
+        if about.get('Outcome') == settings['Outcome'] and any(
+            about.get(key) != value for key, value in settings.items()
+        ):
+            kept.append(path.name)
+    if not kept:
+        return []
+    others = f'{output_dir} also holds results of {settings["Outcome"]} with other settings ({few(kept, 1)})'
+    return [f'{others}, which are not in stats.html; another folder keeps them apart.']
 
 
 def family_desc(found: Statistics, family: Family) -> str:
@@ -234,4 +253,12 @@ def summary_lines(found: Statistics) -> Sequence[str]:
             lines.append(
                 f'{family.kind}{atlas}: R2 of unseen participants: {parts}; covariates alone {r2[BASELINE]:.2f}'
             )
+            if (compared := family.prediction.comparison) is not None:
+                more = ', '.join(
+                    f'{model} {r2[f"both_{model}"]:.2f} instead of {r2[f"other_{model}"]:.2f} (p = {extra:.2g})'
+                    for model, extra in compared['p'].astype(float).items()
+                )
+                lines.append(
+                    f'{family.kind}{atlas}: R2 with the other features, instead of these alone: {more}'
+                )
     return lines

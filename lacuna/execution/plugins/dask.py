@@ -136,7 +136,7 @@ def at_scheduler(address: str, *, one_thread: bool = False) -> Iterator[DaskPool
     try:
         client = Client(address, timeout='20s')
     except (OSError, TimeoutError, ValueError) as error:
-        message = f'--dask-scheduler {address}: no scheduler of Dask answers there ({error})'
+        message = f'--dask-scheduler {address}: no scheduler of Dask answers there ({reason_of(error)})'
         raise InputError(message) from error
     try:
         if one_thread and max(client.nthreads().values(), default=1) > 1:
