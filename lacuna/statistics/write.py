@@ -15,7 +15,8 @@ from lacuna.bids.tables import table_bytes
 from lacuna.images.nifti import encoded
 from lacuna.statistics.analysis import Statistics
 from lacuna.statistics.family import EDGE_P, Family
-from lacuna.statistics.prediction import BASELINE, MODELS, Prediction
+from lacuna.statistics.prediction import BASELINE, Prediction
+from lacuna.statistics.regression import MODELS
 from lacuna.utils.files import json_bytes, read_json, write_if_changed
 from lacuna.utils.names import few, sidecar_path
 from lacuna.utils.sidecars import generator

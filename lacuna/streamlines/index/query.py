@@ -21,7 +21,7 @@ from lacuna.errors import InputError, StreamlineIndexError
 from lacuna.images.spaces import Grid
 from lacuna.streamlines.index import format as index_format
 from lacuna.streamlines.index.build import SELECTION, is_source
-from lacuna.streamlines.index.density import add_visits, add_weighted_visits, step_table
+from lacuna.streamlines.index.density import add_visits, step_table
 from lacuna.streamlines.index.lattice import mark_rows
 from lacuna.streamlines.index.masks import MaskOnLattice, Wanted, mark_loose, mask_on_lattice
 from lacuna.streamlines.index.vertices import mark_crossing, read_vertices
@@ -357,26 +357,14 @@ class Index:
 
     def _count(self, ids: np.ndarray) -> np.ndarray:
         def run(share: np.ndarray) -> np.ndarray | None:
-            out = np.zeros(math.prod(self.grid.shape), np.uint32)
-            for segment, part in self._parts(share):
-                local = share[part] - np.uint32(segment.first)
-                if not add_visits(self._codes, segment.starts, segment.base, local, self._table, out):
-                    return None
-            return out
+            return self._visits(share, np.ones(len(share), np.uint32))
 
         shares = np.array_split(ids, min(self.nprocs, 1 + len(ids) // 10_000))
         return self._sum_in_order(self._map_threads(run, shares))
 
     def _weighted_sum(self, ids: np.ndarray, factors: np.ndarray) -> np.ndarray:
         def run(block: slice) -> np.ndarray | None:
-            out = np.zeros(math.prod(self.grid.shape))
-            share, own = ids[block], factors[block]
-            for segment, part in self._parts(share):
-                local = share[part] - np.uint32(segment.first)
-                code = (self._codes, segment.starts, segment.base, local, self._table)
-                if not add_weighted_visits(*code, own[part], out):
-                    return None
-            return out
+            return self._visits(ids[block], factors[block])
 
         firsts = np.arange(0, self.streamlines + BLOCK, BLOCK).astype(np.uint32)
         edges: list[int] = np.searchsorted(ids, firsts).tolist()
@@ -386,6 +374,16 @@ class Index:
         for at in range(self.nprocs, len(blocks), self.nprocs):
             total = self._sum_in_order([total, *self._map_threads(run, blocks[at : at + self.nprocs])])
         return total
+
+    def _visits(self, ids: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+        """Sum the weights of the streamlines that visit each voxel, in their order; None if the index is damaged."""
+        out = np.zeros(math.prod(self.grid.shape), weights.dtype)
+        for segment, part in self._parts(ids):
+            local = ids[part] - np.uint32(segment.first)
+            code = (self._codes, segment.starts, segment.base, local, self._table)
+            if not add_visits(*code, weights[part], out):
+                return None
+        return out
 
     def _sum_in_order(self, sums: Sequence[np.ndarray | None]) -> np.ndarray:
         """Add arrays in order, into the first of them."""
