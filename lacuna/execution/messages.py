@@ -27,7 +27,7 @@ _STEPS = {
 }
 
 
-class _ToCaller(logging.Handler):
+class _CallerHandler(logging.Handler):
     """Handler that passes records to the caller's handlers at the levels set before `passing_to_callers`."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class _ToCaller(logging.Handler):
 def passing_to_callers() -> Iterator[None]:
     """Let the log of a run receive all messages, and the caller's handlers only those at their own level."""
     handlers, level, propagates = list(_LOGGER.handlers), _LOGGER.level, _LOGGER.propagate
-    _LOGGER.handlers[:] = [_ToCaller()]
+    _LOGGER.handlers[:] = [_CallerHandler()]
     _LOGGER.propagate = False
     _LOGGER.setLevel(logging.INFO)
     try:

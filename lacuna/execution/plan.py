@@ -242,7 +242,7 @@ def make_plan(
     """
     seen = SeenMasks(config.output_dir, config.chunk)
     paths = mask_paths(config) if paths is None else paths
-    masks = _look_at_masks(config, paths, seen, show_progress=show_progress)
+    masks = _inspect_masks(config, paths, seen, show_progress=show_progress)
     # other chunks may have usable masks
     if masks.failed and not masks.usable and not masks.skipped and not config.chunk:
         raise InputError('\n'.join(each_reason(masks.failed)))
@@ -263,7 +263,7 @@ def make_plan(
         atlases=atlases,
         bundles=bundles,
         nulls=null_settings(config),
-        movements=_movements(tractogram, atlases),
+        movements=_find_transforms(tractogram, atlases),
     )
     misplaced = tractogram_doubt(tractogram.info.brain_pct)
     warnings = [*_tractogram_warnings(plan, misplaced), *masks.contradictions, *_atlas_warnings(plan)]
@@ -273,13 +273,13 @@ def make_plan(
     plan = replace(plan, warnings=(*warnings, *plan.doubts_of_endpoints()))
     if lock:
         lock({mask.subject for mask in masks.usable})
-    plan = _compared(plan, masks.usable, misplaced)
+    plan = _compare_with_results(plan, masks.usable, misplaced)
     if lock:
         seen.save()
     return plan
 
 
-def _compared(plan: RunPlan, usable: Iterable[MaskFile], misplaced: str | None) -> RunPlan:
+def _compare_with_results(plan: RunPlan, usable: Iterable[MaskFile], misplaced: str | None) -> RunPlan:
     """Add to a plan what is missing in the output folder."""
     config, tractogram = plan.config, plan.tractogram
     links = read_links(config.output_dir)
@@ -361,7 +361,9 @@ def _unpublished(plan: RunPlan, space: str, sidecars: Mapping[str, Mapping[str, 
     )
 
 
-def _movements(tractogram: Tractogram, atlases: Mapping[str, RunAtlases]) -> dict[tuple[str, str], Transform]:
+def _find_transforms(
+    tractogram: Tractogram, atlases: Mapping[str, RunAtlases]
+) -> dict[tuple[str, str], Transform]:
     """Return the transforms of points that a run needs: for the streamlines, and to the atlases."""
     pairs = [(tractogram.space, space) for space in atlases]
     pairs += [(space, each.atlas.space) for space, found in atlases.items() for each in found.parcellations]
@@ -399,7 +401,7 @@ class _Masks(NamedTuple):
     contradictions: list[str]
 
 
-def _look_at_masks(
+def _inspect_masks(
     config: RunConfig, paths: Sequence[Path], seen: SeenMasks, *, show_progress: bool
 ) -> _Masks:
     described: list[MaskFile] = []

@@ -12,7 +12,7 @@ from lacuna.errors import InputError, MaskError, check_choice
 from lacuna.images.brain import Brain, brain
 
 #: tolerance around 0 and 1: SPM stores integers with a scale factor
-_NEARLY = 1e-3
+_TOLERANCE = 1e-3
 #: integers up to this are labels or counts rather than grades of a lesion
 _MOST_LABELS = 20
 #: NIfTI intent code of label images
@@ -76,7 +76,7 @@ def check_finite(path: Path, data: np.ndarray, affine: np.ndarray) -> list[str]:
     return [f'{len(missing)} voxels outside the brain are NaN, read as 0']
 
 
-def _off_binary(data: np.ndarray) -> np.ndarray:
+def _non_binary_values(data: np.ndarray) -> np.ndarray:
     """Return the values other than 0 and 1, without NaN."""
     binary = (data == 0) | (data == 1)
     if binary.all():
@@ -86,13 +86,13 @@ def _off_binary(data: np.ndarray) -> np.ndarray:
 
 
 def is_binary(data: np.ndarray) -> bool:
-    other = _off_binary(data)
-    return not other.size or bool(np.minimum(np.abs(other), np.abs(other - 1)).max() <= _NEARLY)
+    other = _non_binary_values(data)
+    return not other.size or bool(np.minimum(np.abs(other), np.abs(other - 1)).max() <= _TOLERANCE)
 
 
 def check_binary(path: Path, data: np.ndarray) -> list[str]:
     """Raise an error for values other than 0 and 1; return a note about values that are nearly 0 or 1."""
-    other = _off_binary(data)
+    other = _non_binary_values(data)
     if not other.size:
         return []
     if is_binary(data):
@@ -118,10 +118,10 @@ def graded_values(
         raise MaskError(message)
     values = np.nan_to_num(values, nan=0.0)
     low, high = float(values.min(initial=0)), float(values.max(initial=0))
-    if low < -_NEARLY:
+    if low < -_TOLERANCE:
         message = f'{path}: the mask holds negative values (down to {low * scale:g}); a graded mask has none'
         raise MaskError(message)
-    if high > 1 + _NEARLY:
+    if high > 1 + _TOLERANCE:
         by = f' after division by {scale:g}' if scale != 1 else ''
         message = (
             f'{path}: the mask holds values above 1 (up to {high:g}{by}); '

@@ -51,7 +51,7 @@ class GroupRow:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _ReadLesion:
     """A lesion as read: row, problem of its mask, flat indices of its voxels in the frame, and map with affine."""
 
     row: GroupRow
@@ -69,7 +69,7 @@ class _Sums:
     maps: int = 0
     totals: dict[tuple[object, ...], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
-    def add(self, seen: _Seen) -> None:
+    def add(self, seen: _ReadLesion) -> None:
         if seen.voxels is not None:
             self.overlap.reshape(-1)[seen.voxels] += 1
             self.masks += 1
@@ -119,7 +119,7 @@ def write_group_report(
     rows = []
     problems: list[str] = []
     sums: dict[str, _Sums] = {}
-    looks = track(thread_map(_look, lesions), 'group', total=len(lesions), show=show_progress)
+    looks = track(thread_map(_read_lesion, lesions), 'group', total=len(lesions), show=show_progress)
     for lesion, seen in zip(lesions, looks, strict=True):
         rows.append(seen.row)
         if seen.problem:
@@ -157,7 +157,7 @@ def write_group_report(
     return output
 
 
-def _look(lesion: LesionResults) -> _Seen:
+def _read_lesion(lesion: LesionResults) -> _ReadLesion:
     summary = lesion.summary
     side, voxels = '', None
     mask, problem = lesion.mask[1:]
@@ -172,7 +172,7 @@ def _look(lesion: LesionResults) -> _Seen:
         side,
     )
     path = lesion.map_path
-    return _Seen(row, problem, voxels, load_image(path) if path else None)
+    return _ReadLesion(row, problem, voxels, load_image(path) if path else None)
 
 
 def flagged(rows: Sequence[GroupRow]) -> list[list[str]]:

@@ -269,7 +269,7 @@ def results_stamp(lesions: Iterable[LesionResults], *, viewer: bool = True) -> s
 
     Modification times are not used: clocks can be wrong, and archives restore old times.
     """
-    known = []
+    state = []
     for lesion in lesions:
         paths = [lesion.path(key) for key in ('disconnection_map', 'summary', 'sample')]
         paths += [lesion.path(key, atlas) for atlas in lesion.atlases for key in REPORT_TABLES]
@@ -277,6 +277,6 @@ def results_stamp(lesions: Iterable[LesionResults], *, viewer: bool = True) -> s
         paths.append(lesion.path('null_statistics'))
         if lesion.is_combined:
             paths += [path for target, path in lesion.files.items() if outputs()[target.key].combined]
-        known += [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path]
-    known += [] if viewer else [('no viewer', 0, 0)]
-    return f'<!-- of {hashlib.sha256(repr(known).encode()).hexdigest()} -->\n'
+        state += [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path]
+    state += [] if viewer else [('no viewer', 0, 0)]
+    return f'<!-- of {hashlib.sha256(repr(state).encode()).hexdigest()} -->\n'

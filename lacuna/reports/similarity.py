@@ -35,9 +35,9 @@ class Similarity(NamedTuple):
 
 def similarities(lesions: Sequence[LesionResults]) -> Iterator[Similarity]:
     """Compare the map of each lesion that has null lesions with the mean of the others in its space."""
-    known = [each for each in lesions if each.path('null_z') and each.null_statistics.get('null_lesions')]
-    for space in sorted({each.space for each in known}):
-        group = [each for each in known if each.space == space]
+    compared = [each for each in lesions if each.path('null_z') and each.null_statistics.get('null_lesions')]
+    for space in sorted({each.space for each in compared}):
+        group = [each for each in compared if each.space == space]
         support = None if len(group) < FEWEST else _support(group[0])
         if support is None:
             continue

@@ -64,34 +64,34 @@ def power(affected: np.ndarray, participants: int, freedom: int, critical: float
 def doubts(found: Statistics) -> list[str]:
     """Return caveats of the analysis, one sentence each."""
     design = found.design
-    said = _score_doubts(design)
+    caveats = _score_doubts(design)
     if not any(name == VOLUME for name in design.covariates):
-        said.append(
+        caveats.append(
             'The lesion volume is not a covariate: disconnections that are more frequent in larger lesions may only reflect their size.'
         )
     if found.settings.permutations < 19:
-        said.append('With fewer than 19 permutations, no feature can reach a family-wise p of .05.')
+        caveats.append('With fewer than 19 permutations, no feature can reach a family-wise p of .05.')
     for family in found.families:
-        said += _family_doubts(family, design)
-    return said
+        caveats += _family_doubts(family, design)
+    return caveats
 
 
 def _score_doubts(design: Design) -> list[str]:
     from scipy.stats import skew
 
-    score, name, said = design.outcome.to_numpy(), design.outcome.name, []
+    score, name, caveats = design.outcome.to_numpy(), design.outcome.name, []
     if len(score) < _FEW:
-        said.append(f'There are few participants ({len(score)}): only large effects can be found.')
-    if design.ranked or design.outcome.nunique() == 2:  # of which ranks are the same
-        return said
+        caveats.append(f'There are few participants ({len(score)}): only large effects can be found.')
+    if design.ranked or design.outcome.nunique() == 2:  # for two values, ranks give the same result
+        return caveats
     for end, value in (('lowest', score.min()), ('highest', score.max())):
         if (share := np.mean(score == value)) >= _MANY_AT_THE_END:
-            said.append(
+            caveats.append(
                 f'{100 * share:.0f} % of the participants have the {end} {name} ({value:g}); compare with --rank.'
             )
     if abs(skewness := float(skew(score))) > _SKEWED:
-        said.append(f'The distribution of {name} is skewed ({skewness:.1f}); compare with --rank.')
-    return said
+        caveats.append(f'The distribution of {name} is skewed ({skewness:.1f}); compare with --rank.')
+    return caveats
 
 
 def _family_doubts(family: Family, design: Design) -> list[str]:

@@ -15,7 +15,8 @@ from lacuna.bids.tables import table_bytes
 from lacuna.images.nifti import encoded
 from lacuna.statistics.analysis import Statistics
 from lacuna.statistics.family import EDGE_P, Family
-from lacuna.statistics.prediction import BASELINE, MODELS, Prediction
+from lacuna.statistics.prediction import BASELINE, Prediction
+from lacuna.statistics.regression import MODELS
 from lacuna.utils.files import json_bytes, read_json, write_if_changed
 from lacuna.utils.names import few, sidecar_path
 from lacuna.utils.sidecars import generator
@@ -84,7 +85,7 @@ def write_statistics(found: Statistics, output_dir: Path, derivatives: Path | No
 
 
 def earlier_results(found: Statistics, output_dir: Path, paths: Sequence[Path]) -> list[str]:
-    """Say in at most one sentence which results of the same outcome stay beside `paths`, made with other settings."""
+    """Return a note if older results of the same outcome, made with other settings, are beside `paths`; else nothing."""
     settings = _common(found)
     del settings['GeneratedBy']
     new = {sidecar_path(path).name for path in paths}
@@ -156,8 +157,10 @@ def _table(
     cells = frame.reset_index()
     columns = [cells[column].astype(object).where(cells[column].notna(), None) for column in cells]
     content = table_bytes(list(map(str, cells)), zip(*columns, strict=True))
-    known = {column: {'Description': _COLUMNS[column]} for column in map(str, cells) if column in _COLUMNS}
-    return name, content, {'Description': outputs()[key].about, **known}, dict(about)
+    descriptions = {
+        column: {'Description': _COLUMNS[column]} for column in map(str, cells) if column in _COLUMNS
+    }
+    return name, content, {'Description': outputs()[key].about, **descriptions}, dict(about)
 
 
 def _common(found: Statistics) -> dict[str, Any]:
