@@ -62,9 +62,9 @@ def make_reports(
         Path of the page, or the error message.
     """
     make = partial(_try_report, root, failures=failures, redraw=redraw, viewer=viewer)
-    known = [masks.get(subject, {}) for subject in subjects]
+    known_masks = [masks.get(subject, {}) for subject in subjects]
     if workers == 1 or len(subjects) == 1:
-        yield from zip(subjects, map(make, subjects, known), strict=True)
+        yield from zip(subjects, map(make, subjects, known_masks), strict=True)
         return
     with ProcessPoolExecutor(
         min(workers, max(len(subjects), 1)),
@@ -72,7 +72,7 @@ def make_reports(
         initializer=start_worker,
         initargs=(str(Path.cwd()),),
     ) as pool:
-        yield from zip(subjects, pool.map(make, subjects, known), strict=True)
+        yield from zip(subjects, pool.map(make, subjects, known_masks), strict=True)
 
 
 def _try_report(root: Path, subject: str, masks: Mapping[Path, KnownMask], **options: Any) -> Path | str:

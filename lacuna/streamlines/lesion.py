@@ -200,7 +200,7 @@ class Lesion:
 
         found = ('', source) if isinstance(source, Groups) else self.tractogram.bundles(source)
         if found is None:
-            message = f'{self.tractogram.path}: no bundles are known; give the table that says which streamlines are in which'
+            message = f'{self.tractogram.path}: the bundles are unknown; give a table of the streamlines of each bundle'
             raise TractogramError(message)
         return self._disconnection.bundles(self.tractogram.bundle_set(found[1], self.space))
 
