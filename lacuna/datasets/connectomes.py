@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from lacuna.streamlines.files.formats import EXTENSIONS, beside, convert
 from lacuna.streamlines.subsample import Subsample
 from lacuna.utils.cache import cache_dir
 from lacuna.utils.files import json_bytes, read_json, write_if_changed
-from lacuna.utils.progress import counting
+from lacuna.utils.progress import reading
 
 _NAME = re.compile(r'\w[\w.-]*', re.ASCII)
 #: compressed streamlines grow by about this factor, and for a moment there are two copies
@@ -172,7 +172,7 @@ def _found(known: Connectome, remote: Remote) -> str:
 
 def _convert_whole(source: Path, target: Path, subsample: Subsample, *, show_progress: bool) -> None:
     """Draw a part of a connectome that was fetched in full."""
-    with _bar(source, show_progress) as advance:
+    with reading(f'convert {source.name}', source, show=show_progress) as advance:
         convert(source, target, subsample=subsample, overwrite=True, progress=advance)
 
 
@@ -250,7 +250,7 @@ def _convert(
         }
         write_if_changed(beside(source, '.json'), json_bytes(about))
         several = bundles if len(bundles) > 1 else None
-        with _bar(source, show_progress) as advance:
+        with reading(f'convert {source.name}', source, show=show_progress) as advance:
             convert(
                 source,
                 target,
@@ -260,7 +260,3 @@ def _convert(
                 overwrite=True,
                 progress=advance,
             )
-
-
-def _bar(source: Path, show: bool) -> AbstractContextManager[Callable[[int], object]]:
-    return counting(f'convert {source.name}', source.stat().st_size, show=show)

@@ -45,7 +45,7 @@ def test_graphs_are_sound(tmp_path):
 @pytest.mark.mrtrix
 def test_both_engines_and_python_agree(toy, parts, tmp_path):
     table, tractogram = parts
-    index = str(tractogram.build_index())
+    index = str(tractogram.in_space().build_index())
     common = {'table': str(table), 'streamlines_total': 30}
     kept = tmp_path / 'kept/bundles.npz'
     by_index = run(init_bundle_set_wf(cached_bundles=kept), tmp_path / 'index', index=index, **common)
