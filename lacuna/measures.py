@@ -88,17 +88,17 @@ def summary_statistics(
         4 x 4, voxels of `brain` to world mm.
     streamlines_total, streamlines_disconnected : int
     support : numpy.ndarray, optional
-        Number of streamlines of the whole tractogram that visit each voxel; by default `full_tdi`, if it counts
-        streamlines.
+        Number of streamlines that visit each voxel, in the whole tractogram; by default `full_tdi`, which must then
+        be unweighted.
     min_support : int
         A voxel is supported if at least this many streamlines visit it.
 
     Returns
     -------
     dict
-        ``mask_volume_mm3`` of a graded mask is the sum of its values times the volume of a voxel; all else about the
-        mask is of the voxels above 0. ``mask_components`` counts groups of voxels that share a face, an edge or a corner;
-        ``mask_outside_support_pct`` is the share of the mask's voxel centres in voxels that no streamline visits.
+        ``mask_volume_mm3`` of a graded mask is the sum of its values times the volume of a voxel; all other values
+        refer to its voxels above 0. ``mask_components`` counts groups of voxels that share a face, an edge or a corner;
+        ``mask_outside_support_pct`` is the percentage of the mask's voxels whose centre no streamline visits.
     """
     mask, mask_affine = lesion_part(mask, mask_affine)
     filled = float(mask.sum(dtype=np.float64))

@@ -33,7 +33,7 @@ from lacuna.bids.tables import LEADING, read_columns, read_matrix, read_parcels
 from lacuna.errors import InputError
 from lacuna.images.spaces import SPACES
 from lacuna.utils.files import read_json
-from lacuna.utils.names import parse_entities, sidecar_path
+from lacuna.utils.names import few, parse_entities, sidecar_path
 
 if TYPE_CHECKING:
     import nibabel as nb
@@ -70,7 +70,7 @@ _TABLES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LesionResults:
     """Results of one lesion, read from the output folder on access.
 
@@ -96,9 +96,12 @@ class LesionResults:
     space: str
     files: Mapping[Target, Path]
     root: Path = Path()
-    links: Mapping[str, str] = field(default_factory=dict, repr=False)
-    given: Mapping[str, Any] | None = field(default=None, repr=False)
+    links: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, Any] | None = field(default=None)
     given_mask: Path | None = None
+
+    def __repr__(self) -> str:
+        return f'<Results of {self.stem}: {len(self.files)} files in {self.root}>'
 
     @property
     def subject(self) -> str:
@@ -259,8 +262,11 @@ class LesionResults:
     def _existing(self, key: str, atlas: str | None = None) -> Path:
         if path := self.path(key, atlas):
             return path
-        there = ', '.join(sorted(target.field for target in self.files))
-        message = f'{self.stem}: no {Target(key, atlas).field} in {self.root} (available: {there})'
+        there = sorted(target.field for target in self.files)
+        same = [field for field in there if field.startswith(key)]  # of other atlases
+        message = (
+            f'{self.stem}: no {Target(key, atlas).field} in {self.root} (available: {few(same or there, 20)})'
+        )
         raise InputError(message)
 
 
@@ -375,8 +381,12 @@ class Results(Sequence[LesionResults]):
         for fault in faults:
             warnings.warn(fault, stacklevel=2)
         if not records:
+            made = {members[0].target for members in groups.values()}
+            there = [known for known, key in _TABLES.items() if key in {target.key for target in made}]
             of = f' of the atlas {atlas}' if atlas else ''
-            message = f'{self.root}: no table {name}{of}; choose one of {", ".join(_TABLES)}'
+            if found := sorted({str(target.atlas) for target in made if atlas and target.key == key}):
+                there = [f'{name} of {each}' for each in found]
+            message = f'{self.root}: no table {name}{of} (available: {few(there, len(_TABLES))})'
             raise InputError(message)
         return pd.DataFrame(records).sort_values(list(LEADING), kind='stable', ignore_index=True)
 
@@ -439,6 +449,9 @@ def load_results(output_dir: str | Path) -> Results:
 
 def check_dataset(root: Path) -> None:
     """Raise InputError if a folder holds no results of Lacuna."""
+    if not root.is_dir():
+        message = f'no folder {root}'
+        raise InputError(message)
     if 'Lacuna' not in generated_by(root):
         message = (
             f'{root} is not an output folder of Lacuna: its dataset_description.json does not name Lacuna'

@@ -1,4 +1,4 @@
-"""``lacuna bidsify``: make a BIDS dataset from a folder of masks or a table."""
+"""``lacuna bidsify``: create a BIDS dataset from a folder or table of masks."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Copy the masks and report the result; return 1 if one was left out."""
+    """Copy the masks and print the result; return 1 if a mask was left out."""
     from lacuna.bids.bidsify import MAPPING, bidsify
     from lacuna.cli.output import warn
 

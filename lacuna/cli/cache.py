@@ -1,4 +1,4 @@
-"""``lacuna cache``: list or clear what is kept between runs."""
+"""``lacuna cache``: list or clear the cache."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """List what the cache holds, or remove it; return the exit code."""
+    """List the content of the cache, or remove it; return the exit code."""
     from lacuna.utils.cache import cache_dir
     from lacuna.utils.cache_contents import clearing
 

@@ -1,4 +1,4 @@
-"""``lacuna check``: which masks would run; which results are complete."""
+"""``lacuna check``: check masks before a run, and results afterwards."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check, and print the table; return 1 if something has to be done."""
+    """Print the table of the check; return 1 if there are problems."""
     from lacuna.bids.check import check_all_results, check_masks, holds_results
     from lacuna.bids.tables import table_bytes
     from lacuna.utils.files import write_if_changed
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     for note in found.notes:
         print(f'lacuna: {note}', file=sys.stderr)
     doubtful = sum(bool(row.warnings) for row in found.rows)
-    # not on stdout: the table may be piped into another program
+    # to stderr, because the table may be piped into another program
     print(
         f'{len(found.rows)} masks: {len(found.rows) - found.failing} ok, {found.failing} not ok'
         + (f'; {doubtful} with warnings' if doubtful else ''),

@@ -59,7 +59,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the group tables and report them; return 1 if a result is missing or was left out."""
+    """Write the group tables and print a summary; return 1 if results are missing or were left out."""
     from lacuna.bids.collect import collect
 
     found = collect(
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         page = folder.absolute() / 'group.html'
         try:
             print(write_group_report(args.derivatives.absolute(), page, show_progress=True))
-        except InputError as error:  # the tables are written
+        except InputError as error:  # the tables are already written
             print(f'lacuna: {error}', file=sys.stderr)
     failed = found.faults or (found.missing and not args.allow_missing)
     return EXIT_FAILED if failed else EXIT_DONE

@@ -108,7 +108,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Prepare the answers, and serve."""
+    """Open tractogram and results, and serve the page."""
     from lacuna.explorer.cohort import Cohort
     from lacuna.explorer.masks import list_masks, result_folders
     from lacuna.explorer.server import serve
@@ -130,7 +130,7 @@ def run(args: argparse.Namespace) -> None:
             session.warm_up()
         else:
             for cohort in cohorts:
-                cohort.sums  # noqa: B018  read before the page is opened
+                cohort.sums  # noqa: B018  computed before the page opens
         serve(session, partial(_announce, open_browser=args.browser), cohorts=cohorts, port=args.port)
 
 
@@ -149,8 +149,8 @@ def _session(args: argparse.Namespace, listed: list[ListedMask]) -> Session:
 
 
 def _announce(address: str, *, open_browser: bool) -> None:
-    """Say where the page is, and open it."""
+    """Print the address of the page, and open it."""
     print(f'{address}\nPress Ctrl-C to stop.', flush=True)
     if open_browser:
-        # a browser in the terminal would keep the page from being served
+        # in a thread, because a text browser would block the server
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()

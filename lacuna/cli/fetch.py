@@ -43,7 +43,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Fetch a connectome, and print its path, content, citation and licence."""
+    """Fetch a connectome; print its path, content, citation and licence."""
     from lacuna.datasets.connectomes import fetch, part_name
     from lacuna.datasets.sources import connectomes
     from lacuna.errors import InputError

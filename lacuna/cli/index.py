@@ -59,7 +59,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Build what is missing, and report the path and size of the index."""
+    """Build the missing parts of the index; print its path and size."""
     from lacuna.utils.cache import cache_dir
     from lacuna.utils.cache_contents import using
 

@@ -1,4 +1,4 @@
-"""The options that say what the values of masks mean, the same for all commands that read masks."""
+"""Options for the values of masks, shared by all commands that read masks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lacuna.images.mask_values import GRADED
 
 
 def add_mask_values(parser: Any) -> None:
-    """Add ``--binarize``, ``--graded-masks`` and ``--mask-scale`` to a parser, or to a group of its arguments."""
+    """Add ``--binarize``, ``--graded-masks`` and ``--mask-scale`` to a parser or argument group."""
     parser.add_argument(
         '--binarize',
         type=float,

@@ -1,4 +1,4 @@
-"""``lacuna report``: redraw the reports from what is on disk."""
+"""``lacuna report``: redraw reports from results on disk."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     Raises
     ------
     InputError
-        If the folder holds no results, or none of a given participant.
+        If the folder contains no results, or none of a requested participant.
     """
     from lacuna.utils.processes import processors
 
@@ -69,6 +69,9 @@ def run(args: argparse.Namespace) -> int:
     root = args.output_dir.expanduser().absolute()
     check_dataset(root)
     if args.group:
+        if args.participants:
+            message = '--group is about all participants; leave out --participant-label'
+            raise InputError(message)
         from lacuna.reports.group import write_group_report
 
         print(write_group_report(root, root / 'group.html', show_progress=True))

@@ -1,4 +1,4 @@
-"""``lacuna run snm``: from masks to maps."""
+"""``lacuna run snm``: compute disconnection from lesion masks."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def add_parser(commands: Any) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of a run; the parser's ``argument_default`` has to be SUPPRESS.
+    """Add the arguments of a run; the parser's ``argument_default`` must be SUPPRESS.
 
-    Arguments that are not given are not in the namespace: they come from ``--config``, or are defaults of `RunConfig`.
+    Arguments that are not given are absent from the namespace: their values come from ``--config`` or `RunConfig`.
     """
     parser.add_argument(
         'source', type=Path, metavar='BIDS_DIR|MASK', help='BIDS dataset with masks, or one mask'
@@ -293,7 +293,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run ``lacuna run snm``; return the exit code."""
+    """Execute ``lacuna run snm``; return the exit code."""
     config = make_config(args)
     common = config.common if isinstance(config, SeveralConfig) else config
     set_up_logging(common.verbose)
@@ -306,7 +306,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show_plans(config: RunConfig | SeveralConfig) -> int:
-    """Print what would be done; with several tractograms, for each of them."""
+    """Print the plan; with several tractograms, that of each."""
     if isinstance(config, SeveralConfig):
         check_several_dir(config.output_dir)
     failed = False
@@ -321,17 +321,17 @@ def _show_plans(config: RunConfig | SeveralConfig) -> int:
 
 
 def _default(name: str, text: str) -> str:
-    """Return a help text with the default of a setting."""
+    """Append the default of a setting to a help text."""
     return f'{text} (default: {RunConfig.__dataclass_fields__[name].default})'
 
 
 def make_config(args: argparse.Namespace) -> RunConfig | SeveralConfig:
-    """Return the settings of ``--config``, if given, overridden by the arguments; paths are absolute.
+    """Create the settings from ``--config`` and the arguments, which override it; paths are made absolute.
 
     Raises
     ------
     InputError
-        If the file cannot be read, no tractogram is named, or a value is invalid.
+        If the file is unreadable, no tractogram is given, or a value is invalid.
     """
     file = getattr(args, 'config', None)
     values = read_settings(file.expanduser()) if file else {}

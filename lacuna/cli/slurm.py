@@ -1,4 +1,4 @@
-"""``lacuna slurm``: write the script of a job array; each job runs a part of the participants."""
+"""``lacuna slurm``: write the script of a job array, in which each job runs some of the participants."""
 
 from __future__ import annotations
 

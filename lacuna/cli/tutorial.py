@@ -1,4 +1,4 @@
-"""``lacuna tutorial``: data to try Lacuna with."""
+"""``lacuna tutorial``: write data for trying Lacuna."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ABOUT = 'Write a BIDS dataset of three synthetic lesions, a synthetic connectom
 
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
-    """Add the command to those of `subparsers`."""
+    """Add ``tutorial`` to the commands."""
     parser = subparsers.add_parser(
         'tutorial', help='write synthetic data for trying Lacuna', description=_ABOUT
     )
@@ -42,7 +42,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the data; print what was written and the next command."""
+    """Write the data; print the paths and the next command."""
     from lacuna.datasets.tutorial import write_tutorial
 
     paths = write_tutorial(args.directory, cohort=args.cohort, force=args.force, show_progress=True)

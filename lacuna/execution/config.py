@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lacuna.errors import InputError, check_choice, shorten
+from lacuna.errors import InputError, check_choice, reason_of, shorten
 from lacuna.execution.plugins.file import PluginChoice, read_plugin
 from lacuna.images.mask_values import GRADED, check_grading, check_threshold, grading
 from lacuna.images.spaces import RESOLUTIONS, world_space
@@ -457,10 +457,9 @@ def read_settings(path: Path) -> dict[str, Any]:
     if path.is_dir():
         path = _newest_settings(path)
     try:
-        values = tomllib.loads(path.read_text(encoding='utf-8'))
+        values = tomllib.loads(path.read_text(encoding='utf-8-sig'))
     except (OSError, ValueError, RecursionError) as error:  # RecursionError: deeply nested
-        reason = error.strerror if isinstance(error, OSError) else error
-        message = f'the settings {path} cannot be read: {reason}'
+        message = f'the settings {path} cannot be read: {reason_of(error, path)}'
         raise InputError(message) from error
     if isinstance(given := values.get('report'), bool):  # written by older versions
         values['report'] = REPORTS[0] if given else 'none'

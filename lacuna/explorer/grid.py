@@ -1,4 +1,4 @@
-"""The voxels of a page: those of the maps, in the order that its viewer has."""
+"""The voxels of a page: those of the maps, in the viewer's order."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class PageGrid:
     affine : numpy.ndarray
         4 x 4, voxels to world mm (RAS+); without rotation.
     turn : tuple of slice
-        What turns the data of the grid of maps.
+        Slices that reorient the data of the maps' grid.
     grid : lacuna.images.spaces.Grid
-        That of the maps.
+        Grid of the maps.
     """
 
     shape: tuple[int, ...]
@@ -32,7 +32,7 @@ class PageGrid:
 
     @classmethod
     def of(cls, grid: Grid) -> PageGrid:
-        """The page for maps on a grid."""
+        """Create the page's grid for maps on `grid`."""
         steps = np.where(np.diag(grid.affine)[:3] < 0, -1, 1)
         turned = np.diag([*steps, 1.0])
         turned[:3, 3] = np.where(steps < 0, np.array(grid.shape) - 1, 0)
@@ -40,13 +40,13 @@ class PageGrid:
         return cls(tuple(map(int, grid.shape)), grid.affine @ turned, turn, grid)
 
     def map(self, data: np.ndarray, affine: np.ndarray) -> np.ndarray:
-        """The values of a map on these voxels, those of its nearest voxel."""
+        """Resample a map to these voxels (nearest voxel)."""
         if data.shape == self.shape and np.allclose(affine, self.grid.affine):
             return data[self.turn]
         return to_grid(data, affine, self.shape, self.affine, 0)
 
     def mask(self, data: np.ndarray, affine: np.ndarray) -> np.ndarray:
-        """A mask on these voxels (uint8): those whose centre lies in it, or holds it if it is smaller than a voxel."""
+        """Resample a mask to these voxels (uint8): those with their centre in it, or with a smaller mask voxel inside."""
         from nibabel.affines import apply_affine
 
         shown = to_grid((data > 0).view(np.uint8), affine, self.shape, self.affine, 0)
@@ -58,12 +58,12 @@ class PageGrid:
         return shown
 
     def centre(self, where: np.ndarray) -> list[float] | None:
-        """World mm of the voxel that is nearest to the mean of some (n, 3)."""
+        """Return the world coordinates (mm) of the voxel nearest to the mean of some voxels, (n, 3)."""
         return centre_of(where, self.affine)
 
 
 def centre_of(where: np.ndarray, affine: np.ndarray) -> list[float] | None:
-    """World mm of the voxel that is nearest to the mean of some; None if there is none.
+    """Return the world coordinates (mm) of the voxel nearest to the mean of some voxels; None without voxels.
 
     >>> centre_of(np.array([[0, 0, 0], [1, 0, 0], [5, 0, 0]]), np.eye(4))
     [1.0, 0.0, 0.0]

@@ -39,7 +39,7 @@ class _ImageOutputSpec(TraitedSpec):
 
 
 class GridTemplate(SimpleInterface):
-    """Make an empty image on a standard grid, as template for ``tckmap``."""
+    """Write an empty image on a standard grid, the template for ``tckmap``."""
 
     input_spec = _GridTemplateInputSpec
     output_spec = _ImageOutputSpec
@@ -71,12 +71,12 @@ class _PrepareMaskOutputSpec(_ImageOutputSpec):
 
 
 class PrepareMask(SimpleInterface):
-    """Validate a lesion mask and write it on its own grid: 0 and 1, or from 0 to 1 (float32) if it is graded.
+    """Check a lesion mask, and write it on its own grid: binary, or graded from 0 to 1 (float32).
 
     Raises
     ------
     lacuna.errors.MaskError
-        If the mask is unusable, or lies outside the brain. An empty mask is passed on.
+        If the mask is unusable or outside the brain. Empty masks are passed on.
     """
 
     input_spec = _PrepareMaskInputSpec
@@ -91,7 +91,7 @@ class PrepareMask(SimpleInterface):
                 self.inputs.in_file, **{k: value for k, value in given.items() if isdefined(value)}
             )
             check_touches(self.inputs.in_file, mask)
-        # not compressed, because it is read several times and removed when the mask is finished
+        # uncompressed: read several times, and removed when the mask is finished
         target = Path(runtime.cwd, 'mask.nii')
         self._results['out_file'] = self._results['inside'] = save(mask.image(), target)
         if mask.values is not None:
@@ -106,7 +106,7 @@ class _DisconnectionMapInputSpec(BaseInterfaceInputSpec):
 
 
 class DisconnectionMap(SimpleInterface):
-    """Compute voxel-wise disconnection in percent (float32): the ratio of two densities."""
+    """Compute the disconnection map in percent (float32): the ratio of two densities."""
 
     input_spec = _DisconnectionMapInputSpec
     output_spec = _ImageOutputSpec
@@ -123,7 +123,7 @@ class _SupportMaskInputSpec(BaseInterfaceInputSpec):
 
 
 class SupportMask(SimpleInterface):
-    """Find the voxels that enough streamlines of the tractogram visit."""
+    """Write the mask of voxels with supported percentages, which enough streamlines visit."""
 
     input_spec = _SupportMaskInputSpec
     output_spec = _ImageOutputSpec
@@ -154,7 +154,7 @@ class _SummaryStatisticsOutputSpec(TraitedSpec):
 
 
 class SummaryStatistics(SimpleInterface):
-    """Compute volume, counts and extent of one lesion, as JSON."""
+    """Compute volume, counts and extent of the disconnection by one lesion, as JSON."""
 
     input_spec = _SummaryStatisticsInputSpec
     output_spec = _SummaryStatisticsOutputSpec
@@ -192,7 +192,7 @@ class _PrepareRegionsOutputSpec(TraitedSpec):
 
 
 class PrepareRegions(SimpleInterface):
-    """Read an atlas of labels, or of probabilities in a 4D image, for the lesion load of many masks."""
+    """Read an atlas of labels or probabilities (4D), and save its voxels for the lesion load of many masks."""
 
     input_spec = _PrepareRegionsInputSpec
     output_spec = _PrepareRegionsOutputSpec
@@ -222,7 +222,7 @@ class _RegionLoadOutputSpec(TraitedSpec):
 
 
 class RegionLoad(SimpleInterface):
-    """Compute how much of each region of an atlas one lesion covers."""
+    """Compute the percentage of each region of an atlas that one lesion covers."""
 
     input_spec = _RegionLoadInputSpec
     output_spec = _RegionLoadOutputSpec

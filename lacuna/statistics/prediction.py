@@ -191,18 +191,10 @@ def predict(
     other : pandas.DataFrame, optional
         Other features, to test whether `features` explain more than these alone.
     nprocs : int
-
-    Raises
-    ------
-    InputError
-        If there are fewer participants than folds.
     """
     import pandas as pd
 
     folds, repeats = cv
-    if folds > len(score):
-        message = f'--cv {folds}x{repeats}: there are only {len(score)} participants'
-        raise InputError(message)
     truth, nuisance = score.to_numpy(float)[:, None], standard(covariates.to_numpy(float))
     values = _as_array(features)
     seeds = np.random.SeedSequence([seed, 1]).generate_state(repeats).tolist()

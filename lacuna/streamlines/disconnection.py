@@ -332,7 +332,7 @@ class Disconnection:
 
     @cached_property
     def mask(self) -> Any:
-        """The mask on its own grid (nibabel image): binary (uint8), or graded from 0 to 1 (float32)."""
+        """The mask on its own grid (nibabel image), binary (uint8) or graded from 0 to 1 (float32)."""
         return self._mask.image()
 
     @cached_property

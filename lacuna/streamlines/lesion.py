@@ -91,7 +91,7 @@ class Lesion:
 
     @property
     def mask(self) -> Any:
-        """The mask on its own grid (nibabel image): binary (uint8), or graded from 0 to 1 (float32)."""
+        """The mask on its own grid (nibabel image), binary (uint8) or graded from 0 to 1 (float32)."""
         return self._disconnection.mask
 
     @property
@@ -101,7 +101,7 @@ class Lesion:
 
     @property
     def cut(self) -> Cut:
-        """The disconnected streamlines, and how much each counts: its weight times how strongly a graded mask cuts it."""
+        """The disconnected streamlines, each with its weight times how strongly a graded mask cuts it."""
         return self._disconnection.cut
 
     @property

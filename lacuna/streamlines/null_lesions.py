@@ -52,7 +52,7 @@ class NullLesions:
 
     @property
     def graded(self) -> bool:
-        """Whether the lesion is graded: it cuts streamlines more or less strongly."""
+        """Whether the lesion is graded, so that it cuts streamlines more or less strongly."""
         return False
 
     def own(self, index: Index) -> Selection:
@@ -87,7 +87,7 @@ class MovedLesions(NullLesions):
 
     @property
     def graded(self) -> bool:
-        """Whether the lesion is graded: it cuts streamlines more or less strongly."""
+        """Whether the lesion is graded, so that it cuts streamlines more or less strongly."""
         return self.body.voxels.dtype != bool
 
     def own(self, index: Index) -> Selection:

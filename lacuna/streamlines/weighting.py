@@ -104,7 +104,7 @@ class Weighting:
 
     @cached_property
     def ids(self) -> np.ndarray | None:
-        """Indices of the streamlines in use, ascending. None: all."""
+        """Indices of the streamlines in use, ascending; None for all."""
         return None if self.kept is None else np.flatnonzero(self.kept).astype(np.uint32)
 
     @cached_property
@@ -120,7 +120,7 @@ class Weighting:
             (each for each in (self.lengths, self.weights, self.kept) if each is not None), None
         )
         if per_streamline is None:
-            message = 'the number of streamlines is not per_streamline'
+            message = 'the number of streamlines is not known'
             raise ValueError(message)
         return self.cut(np.arange(len(per_streamline), dtype=np.uint32))
 
@@ -236,7 +236,7 @@ def read_weights(source: str | Path, tractogram: Path, streamlines: int) -> np.n
 
 def _numbers(path: Path) -> np.ndarray:
     try:
-        text = path.read_text(encoding='utf-8')
+        text = path.read_text(encoding='utf-8-sig')
     except OSError as error:
         message = f'cannot read the weights {path}: {error.strerror or error}'
         raise InputError(message) from error

@@ -51,10 +51,13 @@ def heavy_tailed(count: int) -> np.ndarray:
 # weights
 
 
-@pytest.mark.parametrize('text', ['1 2 0.5', '1\n2\n\n.5\n', '# of tcksift2\n1, 2 # two\n5e-1', '1;2;0.5'])
+@pytest.mark.parametrize(
+    'text',
+    ['1 2 0.5', '1\n2\n\n.5\n', '\ufeff1\r\n2\r\n0.5\r\n', '# of tcksift2\n1, 2 # two\n5e-1', '1;2;0.5'],
+)
 def test_text_as_mrtrix_reads_it(text, tmp_path):
     path = tmp_path / 'weights.csv'
-    path.write_text(text)
+    path.write_text(text, encoding='utf-8')
     weights = read_weights(path, Path('some.tck'), 3)
     assert (weights.dtype, weights.tolist()) == (np.float32, [1, 2, 0.5])
 

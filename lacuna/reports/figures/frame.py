@@ -1,4 +1,4 @@
-"""One frame for all pictures: images on any grid are resampled to the same 1 mm grid around the brain."""
+"""The common frame of all figures: a 1 mm grid around the brain, to which images are resampled."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ import numpy as np
 
 from lacuna.images.masks import read_mask
 from lacuna.images.nifti import load, voxels
-from lacuna.images.spaces import standard_grid, templateflow_home
+from lacuna.images.spaces import standard_grid
+from lacuna.images.templateflow import has_content, templateflow_home
 from lacuna.measures import world_box
 
-#: world position (mm) of the first voxel's centre, and voxels of 1 mm along x, y and z (RAS+)
+#: world position (mm) of the first voxel's centre, and number of 1 mm voxels along x, y and z (RAS+)
 ORIGIN = (-78, -112, -76)
 SHAPE = (157, 193, 164)
 
-#: 4 x 4, from voxels of the frame to world mm
+#: 4 x 4, voxels of the frame to world mm
 FRAME_AFFINE = np.eye(4)
 FRAME_AFFINE[:3, 3] = ORIGIN
 
 
 @dataclass(frozen=True)
 class Template:
-    """A brain to draw on.
+    """A brain template, in the frame.
 
     Attributes
     ----------
     t1w : numpy.ndarray
-        In the frame, float32 between 0 and 1, 0 outside the brain.
+        float32 between 0 and 1; 0 outside the brain.
     brain : numpy.ndarray
-        In the frame, bool.
+        Boolean brain mask.
     source : str
-        Where it comes from, in words.
+        Source of the template, in words.
     """
 
     t1w: np.ndarray
@@ -44,18 +45,18 @@ class Template:
 def to_grid(
     data: np.ndarray, affine: np.ndarray, shape: tuple[int, ...], target: np.ndarray, order: int
 ) -> np.ndarray:
-    """Return the values of an image at the voxel centres of another grid; 0 outside.
+    """Resample an image to the voxel centres of another grid; 0 outside.
 
     Parameters
     ----------
     data : numpy.ndarray
         (x, y, z).
     affine, target : numpy.ndarray
-        4 x 4, of the image and of the other grid.
+        4 x 4, voxels of the image and of the other grid to world mm.
     shape : tuple of int
-        Of the other grid.
+        Shape of the other grid.
     order : int
-        0: nearest voxel, 1: linear.
+        Order of the interpolation: 0 for nearest voxel, 1 for linear.
     """
     from scipy import ndimage
 
@@ -79,16 +80,16 @@ def to_frame(data: np.ndarray, affine: np.ndarray, order: int = 0) -> np.ndarray
 
 
 def mask_in_frame(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """Resample a mask to the frame: voxels that lie in it, and those that hold the centre of one of its voxels.
+    """Resample a mask to the frame: voxels inside the mask, and those that contain the centre of a mask voxel.
 
-    So voxels of the mask within the frame are never lost, however small they are.
+    Thus small voxels of the mask are never lost.
     """
     from nibabel.affines import apply_affine
 
     frame = np.zeros(SHAPE, bool)
     if not mask.any():
         return frame
-    # only the box around the mask: most of the frame is far from it
+    # restrict to the box around the mask, a small part of the frame
     low, high = world_box(mask, affine) - ORIGIN
     first = np.clip(np.floor(low).astype(int) - 1, 0, SHAPE)
     last = np.clip(np.ceil(high).astype(int) + 2, 0, SHAPE)
@@ -105,14 +106,14 @@ def mask_in_frame(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
 
 
 def load_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return voxels and affine of an image."""
+    """Load the voxels and the affine of an image."""
     image = load(path)
     return voxels(image), np.asarray(image.affine, float)
 
 
 @cache
 def load_template(space: str) -> Template:
-    """Return the template of a space: TemplateFlow's if it is on this machine, else the one that comes with nilearn.
+    """Load the template of a space: TemplateFlow's if it is on this machine, else the one that ships with nilearn.
 
     The network is never used.
     """
@@ -126,8 +127,7 @@ def load_template(space: str) -> Template:
         for t1w in (f'{resolution}_desc-brain', resolution)
     ]
     for t1w, brain in found:
-        # TemplateFlow's home holds empty files for those not yet downloaded
-        if all(path.is_file() and path.stat().st_size for path in (t1w, brain)):
+        if has_content(t1w) and has_content(brain):
             mask = read_mask(brain)
             return _template(*load_image(t1w), mask.data, mask.affine, f'{space} (TemplateFlow)')
     from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
@@ -153,7 +153,7 @@ def _template(
 
 
 def template_on_grid(space: str, resolution: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    """Return the template as uint8 on the standard grid of a space, and the affine."""
+    """Return the template (uint8) on the standard grid of a space, and its affine."""
     grid = standard_grid(space, resolution)
     values = to_grid(load_template(space).t1w, FRAME_AFFINE, grid.shape, grid.affine, order=1)
     return np.rint(values * 255).astype(np.uint8), grid.affine

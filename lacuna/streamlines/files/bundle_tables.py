@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lacuna.errors import InputError, TractogramError, shorten
+from lacuna.errors import InputError, TractogramError, reason_of, shorten
 from lacuna.utils.files import replacing
 
 _NAME = ('bundle', 'name')
@@ -122,7 +122,7 @@ def read_bundles(path: str | Path, streamlines: int | None = None) -> dict[str, 
                 raise ValueError(message)
     except (OSError, ValueError, KeyError, TypeError, OverflowError, csv.Error) as error:
         message = (
-            f'cannot read the bundles of {path}: {error}; expected the columns bundle, first and count, '
+            f'cannot read the bundles of {path}: {reason_of(error, path)}; expected the columns bundle, first and count, '
             'or the bundle of each streamline, one a line'
         )
         raise TractogramError(message) from error

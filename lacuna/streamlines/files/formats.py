@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lacuna.errors import InputError, TractogramError
+from lacuna.errors import InputError, TractogramError, reason_of
 from lacuna.streamlines.files import tck, trk, trx
 from lacuna.streamlines.files.arrays import BLOCK_VERTICES, Blocks, Progress, replacing_tractogram
 from lacuna.streamlines.files.bundle_tables import read_bundles, write_bundles
@@ -263,7 +263,7 @@ def _read_sidecar(tractogram: Path) -> dict[str, Any]:
         # fails for content that could not be written again
         json.dumps(content, allow_nan=False, ensure_ascii=False).encode()
     except (OSError, ValueError, RecursionError) as error:
-        message = f'{path}: the sidecar of the tractogram is not valid JSON ({error}); correct or remove it'
+        message = f'{path}: the sidecar of the tractogram is not valid JSON ({reason_of(error, path)}); correct or remove it'
         raise TractogramError(message) from error
     return content if isinstance(content, dict) else {}
 
