@@ -114,13 +114,13 @@ class Weighting:
         Raises
         ------
         ValueError
-            If neither weights nor lengths are per_streamline, so that the number of streamlines is unknown.
+            If neither weights nor lengths are known, so that the number of streamlines is unknown.
         """
         per_streamline = next(
             (each for each in (self.lengths, self.weights, self.kept) if each is not None), None
         )
         if per_streamline is None:
-            message = 'the number of streamlines is not per_streamline'
+            message = 'the number of streamlines is not known'
             raise ValueError(message)
         return self.cut(np.arange(len(per_streamline), dtype=np.uint32))
 
