@@ -58,10 +58,19 @@ def shorten(value: object) -> str:
     return text if len(text) <= 80 else f'{text[:60]}...'
 
 
-def reason_of(error: BaseException) -> str:
+def reason_of(error: BaseException, file: object = None) -> str:
     """Return the message of an error in one line; its type if it has none.
+
+    Errors of the operating system include the path, unless it is `file`, which the caller names.
 
     >>> reason_of(ValueError('no\\n  number')), reason_of(MemoryError())
     ('no number', 'MemoryError')
+    >>> missing = FileNotFoundError(2, 'No such file or directory', 'scores.tsv')
+    >>> reason_of(missing), reason_of(missing, 'scores.tsv')
+    ('No such file or directory: scores.tsv', 'No such file or directory')
     """
-    return ' '.join(str(error).split()) or type(error).__name__
+    said = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        elsewhere = error.filename is not None and str(error.filename) != str(file)
+        said = f'{error.strerror}: {error.filename}' if elsewhere else error.strerror
+    return ' '.join(said.split()) or type(error).__name__

@@ -9,7 +9,7 @@ import numpy as np
 
 #: minimum number of valid places for a meaningful comparison
 FEWEST_PLACES = 1000
-#: minimum number of other patients' lesions: with fewer, p cannot reach .05
+#: minimum number of other patients' lesions, for p to reach .05
 FEWEST_CONTROLS = 19
 #: search for expected shares: maximum number of steps, relative error of the margins, maximum step length
 _MOST_STEPS = 300
@@ -155,10 +155,10 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
     """
     from scipy.stats import rankdata
 
-    known = ~(np.isnan(first) | np.isnan(second))
-    if known.sum() < 2:
+    valid = ~(np.isnan(first) | np.isnan(second))
+    if valid.sum() < 2:
         return None
-    ranks = np.vstack([rankdata(first[known]), rankdata(second[known])])
+    ranks = np.vstack([rankdata(first[valid]), rankdata(second[valid])])
     ranks -= ranks.mean(axis=1, keepdims=True)
     size = np.sqrt((ranks**2).sum(axis=1))
     return float(np.round(ranks[0] @ ranks[1] / (size[0] * size[1]), 12)) if size.all() else None

@@ -67,7 +67,7 @@ class Member:
 
     @property
     def lesion(self) -> str:
-        """Stem without the participant: the same for all lesions of this session and label."""
+        """Stem without the participant, the same for all lesions of this session and label."""
         return self.stem.removeprefix(self.participant)
 
     @property
@@ -168,7 +168,7 @@ def read_member(member: Member, stream: BinaryIO | None = None) -> Row:
     path = member.path
     sidecar = read_json(member.made_by) if member.made_by else None
     if sidecar is None:
-        message = f'{path}: no JSON file beside it records how it was made; run it again'
+        message = f'{path}: the JSON file that records how it was made is missing; run it again'
         raise InputError(message)
     if member.is_matrix and stream:
         matrix = read_matrix(path)
@@ -211,11 +211,11 @@ def read_group(
             faults.append(f'left out: {error}')
         if advance:
             advance(1)
-    rows = _like_most(group, rows, lambda row: row.columns, _other_columns, faults)
-    return _like_most(group, rows, lambda row: tuple(row.identity.items()), _other_identity, faults)
+    rows = _keep_majority(group, rows, lambda row: row.columns, _column_difference, faults)
+    return _keep_majority(group, rows, lambda row: tuple(row.identity.items()), _identity_difference, faults)
 
 
-def _like_most(
+def _keep_majority(
     group: str,
     rows: list[Row],
     key: Callable[[Row], Hashable],
@@ -231,7 +231,7 @@ def _like_most(
     if 2 * times <= len(rows):
         path, rest = others[0].member.path, len(rows) - times
         faults.append(
-            f'no table {group}: {times} results and {rest} others do not match '
+            f'table {group} not written: {times} results and {rest} others do not match '
             f'({path}: {describe(others[0], typical)}); select with --pattern'
         )
         return []
@@ -239,7 +239,7 @@ def _like_most(
     return [row for row in rows if key(row) == usual]
 
 
-def _other_columns(row: Row, typical: Row) -> str:
+def _column_difference(row: Row, typical: Row) -> str:
     own, usual = (
         dict.fromkeys(name for values in one.parts.values() for name in values.names)
         for one in (row, typical)
@@ -250,7 +250,7 @@ def _other_columns(row: Row, typical: Row) -> str:
     return f'its columns differ from the others ({how}); was it made with another label table?'
 
 
-def _other_identity(row: Row, typical: Row) -> str:
+def _identity_difference(row: Row, typical: Row) -> str:
     return '; '.join(
         f'{name} is {value[:12]}, but {typical.identity[name][:12]} for the others'
         for name, value in row.identity.items()

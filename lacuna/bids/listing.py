@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Mapping
 from itertools import zip_longest
@@ -13,6 +11,7 @@ from typing import NamedTuple
 from lacuna.bids.inputs import LABEL, file_label, matches, refuse_labels, written_label
 from lacuna.errors import InputError, shorten
 from lacuna.utils.names import NIFTI, parse_entities
+from lacuna.utils.tables import read_table
 
 #: entities in a file name that do not identify the participant
 _OTHER_ENTITY = re.compile('(ses|space|label)-[^_-]+')
@@ -174,29 +173,15 @@ def masks_of_table(source: Path, pattern: str | None = None) -> list[Listed]:
     if source.suffix.lower() not in ('.csv', '.tsv') or not source.is_file():
         message = f'{source}: give a folder of masks, or a table (.csv or .tsv)'
         raise InputError(message)
-    try:
-        text = source.read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError as error:
-        message = f'{source}: the table is not UTF-8 text; save it as UTF-8'
-        raise InputError(message) from error
-    head = text.partition('\n')[0]
-    # where the comma is the decimal separator, spreadsheets write semicolons
-    delimiter = '\t' if source.suffix.lower() == '.tsv' else ';' if ',' not in head and ';' in head else ','
-    try:
-        reader = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter)
-        lines = [(reader.line_num, cells) for cells in reader]
-    except csv.Error as error:
-        message = f'{source}: the table cannot be read ({error})'
-        raise InputError(message) from error
-    columns = [name.strip().lower() for name in (lines[0][1] if lines else [])]
-    if missing := {'subject', 'path'} - set(columns):
+    columns, lines = read_table(source)
+    names = {name.lower(): name for name in columns}
+    if missing := {'subject', 'path'} - set(names):
         message = f'{source}: the table has no column {" and ".join(sorted(missing))}; its columns are {", ".join(repr(name)[1:-1] for name in columns)[:200]}'
         raise InputError(message)
-    rows = []
-    for number, cells in lines[1:]:
-        row = {name: cell.strip() for name, cell in zip(columns, cells, strict=False)}
-        if any(row.values()):
-            rows.append(_row(source, f'{source}, line {number}', row))
+    rows = [
+        _row(source, f'{source}, line {number}', {name: cells[column] for name, column in names.items()})
+        for number, cells in lines
+    ]
     rows = [row for row in rows if pattern is None or matches(Path(row.shown), pattern)]
     if not rows:
         message = f'{source}: the table lists no mask' + (f' that matches {pattern!r}' if pattern else '')

@@ -123,7 +123,7 @@ def read_statistics(path: Path) -> dict[str, dict[str, Any]]:
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        message = f'{path}: cannot be read as JSON ({error})'
+        message = f'{path}: cannot be read as JSON ({reason_of(error, path)})'
         raise InputError(message) from error
     if not isinstance(content, dict):
         message = f'{path}: expected statistics by name'
@@ -162,7 +162,7 @@ def _read(path: Path, *, wide: bool = False, **options: Any) -> pd.DataFrame:
             io.BytesIO(content), sep='\t', header=None, na_filter=False, skip_blank_lines=False, **options
         )
     except (OSError, ValueError) as error:
-        message = f'{path}: cannot be read ({reason_of(error)})'
+        message = f'{path}: cannot be read ({reason_of(error, path)})'
         raise InputError(message) from error
 
 
@@ -267,7 +267,7 @@ def write_tables(tables: Sequence[GroupTable], *, overwrite: bool) -> set[Path]:
         message = (
             f'{differing[0]} already exists and differs from the new table by more than new rows'
             f'{f" ({len(differing)} tables in all)" if len(differing) > 1 else ""}; '
-            'choose another --output-dir, or use --overwrite to replace it'
+            'choose another --output-dir, or add --overwrite to replace it'
         )
         raise InputError(message)
     for table in tables:

@@ -69,6 +69,9 @@ def run(args: argparse.Namespace) -> int:
     root = args.output_dir.expanduser().absolute()
     check_dataset(root)
     if args.group:
+        if args.participants:
+            message = '--group is about all participants; leave out --participant-label'
+            raise InputError(message)
         from lacuna.reports.group import write_group_report
 
         print(write_group_report(root, root / 'group.html', show_progress=True))

@@ -103,13 +103,15 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the analysis, write its files, and print a summary."""
+    from lacuna.bids.derivatives import check_output_dir
     from lacuna.statistics.analysis import stats
     from lacuna.statistics.words import doubts
-    from lacuna.statistics.write import summary_lines, write_statistics
+    from lacuna.statistics.write import earlier_results, summary_lines, write_statistics
 
     if args.nprocs == 0 or args.nprocs < -1:
         message = f'--nprocs {args.nprocs}: give at least 1, or -1 for all processors'
         raise InputError(message)
+    check_output_dir(args.output_dir.expanduser().absolute())  # before hours of permutations
     found = stats(
         args.derivatives,
         args.scores,
@@ -131,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
         show_progress=True,
     )
     paths = write_statistics(found, args.output_dir, args.derivatives.expanduser().absolute())
-    for doubt in doubts(found):
+    for doubt in [*doubts(found), *earlier_results(found, args.output_dir, paths)]:
         print(f'lacuna: {doubt}', file=sys.stderr)
     if args.verbose:
         for who, reason in found.left_out.itertuples(index=False):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lacuna.errors import InputError
+from lacuna.errors import InputError, reason_of
 from lacuna.images.atlases import Atlas, Parcellation
 from lacuna.images.labels import read_labels
 from lacuna.images.masks import check_size
@@ -135,7 +135,7 @@ def read_probabilities(atlas: Atlas) -> Probabilities:
                 _volume(np.asarray(image.dataobj[..., number], np.float32)) for number in range(shape[3])
             ]
     except Exception as error:  # any error of any parser
-        message = f'the probability atlas {path} cannot be read ({error})'
+        message = f'the probability atlas {path} cannot be read ({reason_of(error, path)})'
         raise InputError(message) from error
     largest = max((float(weights.max(initial=0)) for _, weights in parts), default=0.0)
     if not 0 < largest <= _PERCENT:

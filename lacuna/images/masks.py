@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lacuna.errors import MaskError
+from lacuna.errors import MaskError, reason_of
 from lacuna.images.brain import brain
 from lacuna.images.mask_values import check_binary, check_finite, graded_values, is_binary
 from lacuna.images.nifti import is_usable, make, nifti_affine, opened
@@ -183,7 +183,7 @@ class UnreadMask:
         """
         mask = read_mask(self.path, self.binarize, self.mask_scale)
         if mask.sha256 != self.sha256:
-            message = f'{self.path}: the mask has changed since the run has started; run again'
+            message = f'{self.path}: the mask has changed since the run started; run again'
             raise MaskError(message)
         return mask
 
@@ -268,7 +268,7 @@ def read_mask(given: Any, binarize: float | None = None, mask_scale: float | Non
 
 
 def _check_positions(image: Any, shape: Sequence[int]) -> list[str]:
-    """Say if a NIfTI image has two positions that are half a voxel apart: other programs may use the other one."""
+    """Return a note if sform and qform differ by half a voxel or more: other programs may use the other one."""
     header: Any = getattr(image, 'header', {})
     if not ('sform_code' in header and header['sform_code'] and header['qform_code']):
         return []
@@ -332,8 +332,7 @@ def read_image(given: Any) -> tuple[np.ndarray, Any]:
             with np.errstate(all='ignore'):  # scale factors of NaN or Inf; the values are refused later
                 data = np.asanyarray(image.dataobj)
     except Exception as error:  # any error of any parser
-        reason = str(error).strip() or type(error).__name__
-        raise ValueError(reason.splitlines()[0][:200]) from error
+        raise ValueError(reason_of(error, given)[:200]) from error
     if data.dtype.kind not in 'buif':
         message = f'its voxels are of type {data.dtype}'
         raise ValueError(message)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lacuna.errors import InputError
+from lacuna.errors import InputError, reason_of
 from lacuna.images.spaces import find_transform
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class PointTransform:
                 self.sha256 = hashlib.file_digest(stream, 'sha256').hexdigest()
             self._steps = list(_read_steps(self.path, order))
         except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
-            message = f'cannot read the transform {self.path}: {error}; fetch it again'
+            message = f'cannot read the transform {self.path}: {reason_of(error, self.path)}; fetch it again'
             raise InputError(message) from error
 
     def apply(self, points: np.ndarray) -> np.ndarray:

@@ -62,9 +62,9 @@ def make_reports(
         Path of the page, or the error message.
     """
     make = partial(_try_report, root, failures=failures, redraw=redraw, viewer=viewer)
-    known = [masks.get(subject, {}) for subject in subjects]
+    known_masks = [masks.get(subject, {}) for subject in subjects]
     if workers == 1 or len(subjects) == 1:
-        yield from zip(subjects, map(make, subjects, known), strict=True)
+        yield from zip(subjects, map(make, subjects, known_masks), strict=True)
         return
     with ProcessPoolExecutor(
         min(workers, max(len(subjects), 1)),
@@ -73,7 +73,7 @@ def make_reports(
         initargs=(str(Path.cwd()),),
     ) as pool:
         with shielded_from_interrupts():
-            pages = [pool.submit(make, *each) for each in zip(subjects, known, strict=True)]
+            pages = [pool.submit(make, *each) for each in zip(subjects, known_masks, strict=True)]
         try:
             for subject, page in zip(subjects, pages, strict=True):
                 yield subject, page.result()

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lacuna.errors import InputError, reason_of, shorten
+from lacuna.errors import InputError, shorten
 from lacuna.utils.names import few
+from lacuna.utils.tables import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,8 +72,7 @@ def read_scores(scores: str | Path | pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     scores : path or pandas.DataFrame
-        Tab-separated (comma-separated as ``.csv``), with a column ``participant_id``. A data frame may have the ids in
-        its index.
+        With a column ``participant_id``; see `lacuna.utils.tables.read_table`. A frame may have the ids in its index.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def read_scores(scores: str | Path | pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If it is unreadable, has no column ``participant_id``, or contains a participant twice.
+        If it is unreadable, has no column ``participant_id``, or contains a participant or a column twice.
     """
     import pandas as pd
 
@@ -92,15 +92,17 @@ def read_scores(scores: str | Path | pd.DataFrame) -> pd.DataFrame:
             table[_ID] = table.index
     else:
         name = str(scores)
-        separator = ',' if name.endswith('.csv') else '\t'
-        try:
-            table = pd.read_csv(scores, sep=separator, dtype=str, keep_default_na=False, encoding='utf-8-sig')
-        except (OSError, ValueError) as error:
-            message = f'{name}: cannot be read as a table ({reason_of(error)})'
-            raise InputError(message) from error
-        if _ID not in table:
-            message = f'{name}: no column {_ID} (it has {few([shorten(str(each)) for each in table])})'
+        columns, rows = read_table(Path(scores))
+        if _ID not in columns:
+            message = f'{name}: no column {_ID} (it has {few([shorten(each) for each in columns])})'
             raise InputError(message)
+        if blank := [number for number, cells in rows if not cells[_ID]]:
+            message = f'{name}, line {blank[0]}: no {_ID}'
+            raise InputError(message)
+        table = pd.DataFrame([cells for _, cells in rows], columns=columns, dtype=str)
+    if twice := table.columns[table.columns.duplicated()].unique().tolist():
+        message = f'{name}: the column {few(list(map(str, twice)))} is there more than once'
+        raise InputError(message)
     table.index = pd.Index([participant_id(label) for label in table.pop(_ID)], name=_ID)
     if twice := table.index[table.index.duplicated()].unique().tolist():
         message = f'{name}: {few(twice)} listed more than once; one row for each participant is needed'
@@ -152,14 +154,14 @@ def make_design(
         message = f'{outcome} is both the outcome and a covariate'
         raise InputError(message)
     if VOLUME in covariates and VOLUME not in table and volumes is None:
-        message = f'{VOLUME} is listed as a covariate, and left out'
+        message = f'{VOLUME} is listed as a covariate, but also left out'
         raise InputError(message)
     for name in (outcome, *names):
         if name not in table:
             message = f'the table of scores has no column {name} (it has {few(list(map(str, table)), 12)})'
             raise InputError(message)
-    known = sorted(set(participants) & set(table.index))
-    if not known:
+    ids = sorted(set(participants) & set(table.index))
+    if not ids:
         here, there = sorted(participants), list(table.index)
         message = (
             'no participant is in both the results and the table of scores '
@@ -172,21 +174,22 @@ def make_design(
     left_out |= {id_: 'not in the table of scores' for id_ in participants if id_ not in table.index}
     columns = {}
     for name in (outcome, *names):
-        numbers = np.array([_number(cell) for cell in table.loc[known, name]])
+        numbers = np.array([_number(cell) for cell in table.loc[ids, name]])
         if np.isnan(numbers).all():
-            cell = shorten(str(table.loc[known[0], name]))
-            message = f'the column {name} holds no number (but {cell} and the like); code it as numbers'
+            cell = shorten(str(table.loc[ids[0], name]))
+            remedy = 'write decimals with a point' if ',' in cell else 'code it as numbers'
+            message = f'the column {name} holds no numbers (but {cell} and the like); {remedy}'
             raise InputError(message)
         for at in np.flatnonzero(np.isnan(numbers)):
-            left_out.setdefault(known[at], f'{name} is {shorten(str(table.loc[known[at], name]))}')
+            left_out.setdefault(ids[at], f'{name} is {shorten(str(table.loc[ids[at], name]))}')
         columns[name] = numbers
     if volumes is not None and VOLUME not in columns:
-        sizes = np.array([float(volumes.get(id_, math.nan)) for id_ in known])
+        sizes = np.array([float(volumes.get(id_, math.nan)) for id_ in ids])
         for at in np.flatnonzero(~(sizes > 0)):
-            left_out.setdefault(known[at], 'the lesion volume is not known, or 0')
+            left_out.setdefault(ids[at], 'the lesion volume is unknown or 0')
         columns[VOLUME] = np.log(np.where(sizes > 0, sizes, math.nan))
-    joined = pd.DataFrame(columns, index=pd.Index(known, name=_ID))
-    joined = joined[[id_ not in left_out for id_ in known]]
+    joined = pd.DataFrame(columns, index=pd.Index(ids, name=_ID))
+    joined = joined[[id_ not in left_out for id_ in ids]]
     _check(joined, outcome, len(left_out))
     score = joined.pop(outcome)
     if rank:
@@ -197,6 +200,8 @@ def make_design(
 
 def _number(cell: Any) -> float:
     """Return the number in a cell; NaN if it has none."""
+    if isinstance(cell, str) and '_' in cell:  # 1_0 is 10 for Python only
+        return math.nan
     try:
         value = float(cell)
     except (TypeError, ValueError):

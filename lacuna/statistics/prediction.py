@@ -6,29 +6,21 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lacuna.errors import InputError
-from lacuna.statistics.features import blocks
+from lacuna.statistics.regression import MODELS, design, fit, fit_everyone, rotate
 from lacuna.statistics.univariate import in_lots, standard
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MODELS = ('ridge', 'pls')
 BASELINE = 'baseline'
 #: permutations of the score that are done at most
 PERMUTED = 200
 _LOT = 50
-#: features processed at once; they fit into the processor's cache
-_BLOCK = 1_000
-_COMPONENTS = 10
-#: penalties, as multiples of the mean square of the participants' features
-_PENALTIES = np.logspace(-3, 3, 13)
-_INNER = 5
 #: participants of the smallest fold in which a correlation is computed
 _SMALLEST = 3
 _TOLERANCE = 1e-10
@@ -84,140 +76,6 @@ def read_cv(text: str) -> tuple[int, int] | None:
     return int(found[1]), int(found[2])
 
 
-@dataclass(frozen=True)
-class _Space:
-    """Features of training and test participants, rotated onto at most as many axes as training participants.
-
-    Covariates are regressed out, and features are scaled, by the training participants alone. Ridge and PLS predict the
-    same from the rotated features as from the features themselves.
-    """
-
-    train: np.ndarray
-    test: np.ndarray
-    #: (training participants, axes); scaled features' weights are the transposed features times this
-    turn: np.ndarray
-    penalties: np.ndarray
-
-
-def _scaled(
-    features: np.ndarray, covariates: np.ndarray, train: np.ndarray, share: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scale features by the training participants and clip them to their range; also return which features remain."""
-    kept = (features[train] != 0).sum(axis=0) >= max(math.ceil(share * len(train) - 1e-9), 1)
-    values = features[:, kept] - features[np.ix_(train, kept)].mean(axis=0)
-    values = values - covariates @ np.linalg.lstsq(covariates[train], values[train], rcond=None)[0]
-    spread = values[train].std(axis=0)
-    usable = spread > _TOLERANCE * np.abs(features[:, kept]).max(axis=0, initial=0)
-    kept[kept] = usable
-    values = values[:, usable] / spread[usable]
-    # else a parcel that almost no training participant has lost would dominate the predictions of those who have
-    return values.clip(values[train].min(axis=0), values[train].max(axis=0)), kept
-
-
-def _space(
-    features: np.ndarray, covariates: np.ndarray, train: np.ndarray, test: np.ndarray, share: float
-) -> _Space:
-    everyone = np.concatenate([train, test])
-    products = np.zeros((len(everyone), len(train)))
-    for part in blocks(features.shape[1], _BLOCK):
-        values, _ = _scaled(features[:, part], covariates, train, share)
-        products += values[everyone] @ values[train].T
-    squares, axes = np.linalg.eigh(products[: len(train)])
-    usable = squares > _TOLERANCE * max(squares.max(initial=0.0), _TOLERANCE)
-    turn = axes[:, usable] / np.sqrt(squares[usable])
-    return _Space(
-        products[: len(train)] @ turn,
-        products[len(train) :] @ turn,
-        turn,
-        _PENALTIES * max(squares.sum() / len(train), _TOLERANCE),
-    )
-
-
-def _fit(model: str, space: _Space, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Fit a model to each target; return the coefficients, (axes, targets).
-
-    The penalty or number of components is chosen by cross-validation among the training participants.
-    """
-    from sklearn.model_selection import KFold
-
-    if model == 'ridge':
-        paths = partial(ridge_paths, penalties=space.penalties)
-    else:
-        most = min(_COMPONENTS, space.train.shape[1], len(space.train) // _INNER)
-        paths = partial(pls_paths, components=most)
-    inner = KFold(_INNER, shuffle=True, random_state=int(rng.integers(2**31)))
-    errors: Any = 0.0
-    for fit, check in inner.split(space.train):
-        offset, centre = targets[fit].mean(axis=0), space.train[fit].mean(axis=0)
-        found = paths(space.train[fit] - centre, targets[fit] - offset)
-        guess = np.tensordot(found, space.train[check] - centre, (1, 1)).transpose(0, 2, 1) + offset
-        errors = errors + ((targets[check] - guess) ** 2).sum(axis=1)
-    return paths(space.train, targets)[errors.argmin(axis=0), :, np.arange(targets.shape[1])].T
-
-
-def ridge_paths(values: np.ndarray, targets: np.ndarray, penalties: np.ndarray) -> np.ndarray:
-    """Compute the coefficients of ridge regression with each penalty, for many targets at once.
-
-    Equal to those of `sklearn.linear_model.Ridge`, from one singular value decomposition.
-
-    Parameters
-    ----------
-    values : numpy.ndarray
-        (participants, axes), centred.
-    targets : numpy.ndarray
-        (participants, targets), centred.
-    penalties : numpy.ndarray
-        (penalties,).
-
-    Returns
-    -------
-    numpy.ndarray
-        (penalties, axes, targets).
-    """
-    left, size, right = np.linalg.svd(values, full_matrices=False)
-    shrunk = size / (size**2 + penalties[:, None])
-    return np.asarray(right.T @ (shrunk[..., None] * (left.T @ targets)))
-
-
-def pls_paths(values: np.ndarray, targets: np.ndarray, components: int) -> np.ndarray:
-    """Compute the coefficients of partial least squares with 1, 2, ... components, for many targets at once.
-
-    Equal to those of `sklearn.cross_decomposition.PLSRegression` of each target alone, but computed in the Krylov space
-    of the covariance (Helland 1988), in a thousandth of the time.
-
-    Parameters
-    ----------
-    values : numpy.ndarray
-        (participants, axes), centred.
-    targets : numpy.ndarray
-        (participants, targets), centred.
-    components : int
-
-    Returns
-    -------
-    numpy.ndarray
-        (components, axes, targets).
-    """
-    square, start = values.T @ values, values.T @ targets
-    basis = np.zeros((components, *start.shape))
-    images, found = np.zeros(basis.shape), np.zeros(basis.shape)
-    vector = start
-    for k in range(components):
-        before = np.linalg.norm(vector, axis=0)
-        for _ in range(2):  # the second time removes rounding errors
-            shares = np.einsum('iat,at->it', basis[:k], vector)
-            vector = vector - np.einsum('iat,it->at', basis[:k], shares)
-        length = np.linalg.norm(vector, axis=0)
-        new = length > _TOLERANCE * before
-        basis[k] = vector / np.where(new, length, np.inf)
-        vector = images[k] = square @ basis[k]
-        inner = np.einsum('iat,jat->tij', basis[: k + 1], images[: k + 1])
-        aim = np.einsum('iat,at->ti', basis[: k + 1], start)
-        weight = (np.linalg.pinv(inner, hermitian=True) @ aim[..., None])[..., 0]
-        found[k] = np.einsum('iat,ti->at', basis[: k + 1], weight)
-    return found
-
-
 def cross_validate(
     seed: int, targets: np.ndarray, features: np.ndarray, covariates: np.ndarray, folds: int, share: float
 ) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
@@ -254,25 +112,17 @@ def cross_validate(
     predicted = {model: np.empty(targets.shape) for model in (BASELINE, *MODELS)}
     number = np.empty(len(targets), int)
     for fold, (train, test) in enumerate(split):
-        nuisance = _basis(covariates, train)
+        nuisance = design(covariates, train)
         slope = np.linalg.lstsq(nuisance[train], targets[train], rcond=None)[0]
         base, rest = nuisance[test] @ slope, targets[train] - nuisance[train] @ slope
         means[test], number[test] = targets[train].mean(axis=0), fold
         for guess in predicted.values():
             guess[test] = base
-        space = _space(features, nuisance, train, test, share)
+        space = rotate(features, nuisance, train, test, share)
         if space.train.shape[1]:
             for model in MODELS:
-                predicted[model][test] += space.test @ _fit(model, space, rest, rng)
+                predicted[model][test] += space.test @ fit(model, space, rest, rng)
     return means, predicted, number
-
-
-def _basis(covariates: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Return an intercept and the covariates, centred and scaled by the training participants."""
-    centre, spread = covariates[train].mean(axis=0), covariates[train].std(axis=0)
-    return np.column_stack(
-        [np.ones(len(covariates)), (covariates - centre) / np.where(spread > 0, spread, 1)]
-    )
 
 
 def accuracy(
@@ -341,18 +191,10 @@ def predict(
     other : pandas.DataFrame, optional
         Other features, to test whether `features` explain more than these alone.
     nprocs : int
-
-    Raises
-    ------
-    InputError
-        If there are fewer participants than folds.
     """
     import pandas as pd
 
     folds, repeats = cv
-    if folds > len(score):
-        message = f'--cv {folds}x{repeats}: there are only {len(score)} participants'
-        raise InputError(message)
     truth, nuisance = score.to_numpy(float)[:, None], standard(covariates.to_numpy(float))
     values = _as_array(features)
     seeds = np.random.SeedSequence([seed, 1]).generate_state(repeats).tolist()
@@ -380,7 +222,7 @@ def predict(
         count,
         pd.DataFrame(rows).T.rename_axis('model'),
         pd.DataFrame(predicted, score.index),
-        pd.DataFrame(_weights(truth, values, nuisance, share, seed), features.columns),
+        pd.DataFrame(fit_everyone(truth, values, nuisance, share, seed), features.columns),
         comparison,
     )
 
@@ -421,7 +263,7 @@ def _permuted(
 ) -> dict[str, np.ndarray]:
     """Cross-validate scores whose residuals, after the covariates, are permuted (Freedman and Lane 1983)."""
     rng = np.random.default_rng(seed)
-    nuisance = _basis(covariates, np.arange(len(covariates)))
+    nuisance = design(covariates, np.arange(len(covariates)))
     fitted = nuisance @ np.linalg.lstsq(nuisance, truth, rcond=None)[0]
     targets = np.column_stack([fitted + rng.permutation(truth - fitted) for _ in range(count)])
     means, predicted, fold = cross_validate(seed, targets, features, covariates, folds, share)
@@ -447,20 +289,3 @@ def _compare(truth: np.ndarray, one: _Repeats, other: _Repeats, model: str, fold
     error = math.sqrt(variance * (1 / len(differences) + 1 / (folds - 1)))
     t = mean / error if error else 0.0
     return {'difference': mean, 't': t, 'p': float(2 * student.sf(abs(t), len(differences) - 1))}
-
-
-def _weights(
-    truth: np.ndarray, features: np.ndarray, covariates: np.ndarray, share: float, seed: int
-) -> dict[str, np.ndarray]:
-    """Fit the models to all participants; return the weights of the features by model, 0 for features left out."""
-    everyone = np.arange(len(truth))
-    nuisance = _basis(covariates, everyone)
-    rest = truth - nuisance @ np.linalg.lstsq(nuisance, truth, rcond=None)[0]
-    space = _space(features, nuisance, everyone, everyone[:0], share)
-    rng = np.random.default_rng(seed)
-    slopes = np.column_stack([_fit(model, space, rest, rng) for model in MODELS])
-    found = np.zeros((features.shape[1], len(MODELS)))
-    for part in blocks(features.shape[1], _BLOCK):
-        values, kept = _scaled(features[:, part], nuisance, everyone, share)
-        found[np.arange(features.shape[1])[part][kept]] = values.T @ (space.turn @ slopes)
-    return dict(zip(MODELS, found.T, strict=True))

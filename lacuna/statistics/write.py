@@ -15,8 +15,10 @@ from lacuna.bids.tables import table_bytes
 from lacuna.images.nifti import encoded
 from lacuna.statistics.analysis import Statistics
 from lacuna.statistics.family import EDGE_P, Family
-from lacuna.statistics.prediction import BASELINE, MODELS, Prediction
-from lacuna.utils.files import json_bytes, write_if_changed
+from lacuna.statistics.prediction import BASELINE, Prediction
+from lacuna.statistics.regression import MODELS
+from lacuna.utils.files import json_bytes, read_json, write_if_changed
+from lacuna.utils.names import few, sidecar_path
 from lacuna.utils.sidecars import generator
 
 if TYPE_CHECKING:
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 _TABLES = {'edges': 'score_edges', 'bundles': 'score_bundles'}
 
 _COLUMNS = {
-    't': 'Statistic: t of the feature, or that of Brunner and Munzel',
-    'p': 'Two-sided p of the feature by itself, parametric (of Brunner and Munzel with fewer than nine affected: permuted)',
+    't': 'Statistic: t of the feature, or the statistic of Brunner and Munzel',
+    'p': 'Two-sided uncorrected p of the feature, parametric (by permutation for Brunner and Munzel with fewer than nine affected)',
     'p_fwe': 'Family-wise p: share of permutations whose largest absolute statistic reaches that of the feature',
     'q': 'False discovery rate (Benjamini and Hochberg) of p',
     'n_affected': 'Number of participants in whom the feature is not 0',
@@ -43,9 +45,9 @@ _COLUMNS = {
 
 _MODELS = {
     'baseline': 'The covariates alone, by least squares',
-    'ridge': 'Covariates and features, by ridge regression of what the covariates leave',
-    'pls': 'Covariates and features, by partial least squares on what the covariates leave',
-    'other_*': 'The features that are compared with, alone',
+    'ridge': 'Covariates and features, by ridge regression on the residuals of the covariates',
+    'pls': 'Covariates and features, by partial least squares on the residuals of the covariates',
+    'other_*': 'The compared features alone',
     'both_*': 'These and the features together',
 }
 
@@ -80,6 +82,24 @@ def write_statistics(found: Statistics, output_dir: Path, derivatives: Path | No
         save(content, root / name, {**about, **common, **more} if about else None)
         for name, content, about, more in _files(found)
     ]
+
+
+def earlier_results(found: Statistics, output_dir: Path, paths: Sequence[Path]) -> list[str]:
+    """Return a note if older results of the same outcome, made with other settings, are beside `paths`; else nothing."""
+    settings = _common(found)
+    del settings['GeneratedBy']
+    new = {sidecar_path(path).name for path in paths}
+    kept = []
+    for path in sorted(output_dir.expanduser().glob('group_*.json')):
+        about = {} if path.name in new else read_json(path) or {}
+        if about.get('Outcome') == settings['Outcome'] and any(
+            about.get(key) != value for key, value in settings.items()
+        ):
+            kept.append(path.name)
+    if not kept:
+        return []
+    others = f'{output_dir} also holds results of {settings["Outcome"]} with other settings ({few(kept, 1)})'
+    return [f'{others}, which are not in stats.html; another folder keeps them apart.']
 
 
 def family_desc(found: Statistics, family: Family) -> str:
@@ -137,8 +157,10 @@ def _table(
     cells = frame.reset_index()
     columns = [cells[column].astype(object).where(cells[column].notna(), None) for column in cells]
     content = table_bytes(list(map(str, cells)), zip(*columns, strict=True))
-    known = {column: {'Description': _COLUMNS[column]} for column in map(str, cells) if column in _COLUMNS}
-    return name, content, {'Description': outputs()[key].about, **known}, dict(about)
+    descriptions = {
+        column: {'Description': _COLUMNS[column]} for column in map(str, cells) if column in _COLUMNS
+    }
+    return name, content, {'Description': outputs()[key].about, **descriptions}, dict(about)
 
 
 def _common(found: Statistics) -> dict[str, Any]:
@@ -233,4 +255,12 @@ def summary_lines(found: Statistics) -> Sequence[str]:
             lines.append(
                 f'{family.kind}{atlas}: R2 of unseen participants: {parts}; covariates alone {r2[BASELINE]:.2f}'
             )
+            if (compared := family.prediction.comparison) is not None:
+                more = ', '.join(
+                    f'{model} {r2[f"both_{model}"]:.2f} instead of {r2[f"other_{model}"]:.2f} (p = {extra:.2g})'
+                    for model, extra in compared['p'].astype(float).items()
+                )
+                lines.append(
+                    f'{family.kind}{atlas}: R2 with the other features, instead of these alone: {more}'
+                )
     return lines

@@ -202,7 +202,7 @@ class ParcelDisconnection:
             If there are no parcels or no mask.
         """
         if self.read_parcels is None or self.mask is None:
-            message = 'the load of parcels needs the parcels and the mask'
+            message = 'lesion load needs the parcels and the mask'
             raise ValueError(message)
         return self._series(parcel_load(self.mask, self.read_parcels()))
 
@@ -332,7 +332,7 @@ class Disconnection:
 
     @cached_property
     def mask(self) -> Any:
-        """The mask on its own grid (nibabel image): binary (uint8), or graded from 0 to 1 (float32)."""
+        """The mask on its own grid (nibabel image), binary (uint8) or graded from 0 to 1 (float32)."""
         return self._mask.image()
 
     @cached_property

@@ -20,7 +20,7 @@ MANY_UNASSIGNED = 50.0
 _MOST_NAMES = 5
 #: what is summed over the streamlines between two parcels; the first is the default
 EDGE_MEASURES = ('count', 'invlength', 'invnodevol')
-#: rules for assigning ends to parcels: the nearest within 4 mm, or that of the end's voxel
+#: rules for assigning ends to parcels, to the nearest within 4 mm or to that of their voxel
 RULES = ('radial', 'end-voxels')
 
 

@@ -90,7 +90,7 @@ class Lesion:
 
     @property
     def mask(self) -> Any:
-        """The mask on its own grid (nibabel image): binary (uint8), or graded from 0 to 1 (float32)."""
+        """The mask on its own grid (nibabel image), binary (uint8) or graded from 0 to 1 (float32)."""
         return self._disconnection.mask
 
     @property
@@ -100,7 +100,7 @@ class Lesion:
 
     @property
     def cut(self) -> Cut:
-        """The disconnected streamlines, and how much each counts: its weight times how strongly a graded mask cuts it."""
+        """The disconnected streamlines, each with its weight times how strongly a graded mask cuts it."""
         return self._disconnection.cut
 
     @property
@@ -200,7 +200,7 @@ class Lesion:
 
         found = ('', source) if isinstance(source, Groups) else self.tractogram.bundles(source)
         if found is None:
-            message = f'{self.tractogram.path}: no bundles are known; give the table that says which streamlines are in which'
+            message = f'{self.tractogram.path}: the bundles are unknown; give a table of the streamlines of each bundle'
             raise TractogramError(message)
         return self._disconnection.bundles(self.tractogram.bundle_set(found[1], self.space))
 

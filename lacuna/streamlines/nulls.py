@@ -66,7 +66,7 @@ class _Sums:
 
 
 @dataclass
-class _Counted:
+class _NullCounts:
     """Counts (or summed weights) of null lesions, one row each, and sums over them."""
 
     streamlines: np.ndarray
@@ -160,7 +160,7 @@ class NullDisconnection:
 
     @cached_property
     def z(self) -> Any:
-        """Z score of each voxel's disconnection: distance from the mean of the null lesions in their standard deviations.
+        """Z score of each voxel's disconnection, from mean and standard deviation of the null lesions.
 
         nibabel image, float32. 0 where no null lesion cuts anything, and outside the tractogram; NaN without null
         lesions.
@@ -212,7 +212,7 @@ class NullDisconnection:
         """Names and columns of `bundles`, as arrays."""
         bundles = self._targets.bundles
         if bundles is None:
-            message = 'the null lesions were not asked about bundles'
+            message = 'the null lesions were made without bundles'
             raise ValueError(message)
         columns = self._columns(self._observed.bundles[0], self._counted.bundles, bundles.total)
         return bundles.groups.names, columns
@@ -290,7 +290,7 @@ class NullDisconnection:
         return np.int64 if counted else np.float64
 
     @cached_property
-    def _observed(self) -> _Counted:
+    def _observed(self) -> _NullCounts:
         return self._count(None, None)
 
     @cached_property
@@ -302,7 +302,7 @@ class NullDisconnection:
         return spread(self._counted.voxels.total, self._counted.voxels.squares, self.n)
 
     @cached_property
-    def _counted(self) -> _Counted:
+    def _counted(self) -> _NullCounts:
         observed = self._observed
         starts = range(0, max(self.n, 1), _BLOCK)
         with ThreadPoolExecutor(self._nprocs) as pool:
@@ -316,7 +316,7 @@ class NullDisconnection:
                 for name, sums in other.edges.items():
                     first.edges[name].add(sums)
                 found.append(replace(other, voxels=first.voxels, edges=first.edges))
-        return _Counted(
+        return _NullCounts(
             np.concatenate([each.streamlines for each in found]),
             np.concatenate([each.weight for each in found]),
             np.concatenate([each.voxels_cut for each in found]),
@@ -326,13 +326,13 @@ class NullDisconnection:
             first.edges,
         )
 
-    def _count(self, numbers: np.ndarray | None, observed: _Counted | None) -> _Counted:
+    def _count(self, numbers: np.ndarray | None, observed: _NullCounts | None) -> _NullCounts:
         """Count what some null lesions (or the lesion itself) cut, and compare it with `observed`."""
         n = 1 if numbers is None else len(numbers)
         bundles, connections, kind = self._targets.bundles, self._targets.connections, self._kind
         pairs = {name: np.triu_indices(len(each.table.names), 1) for name, each in connections.items()}
         kinds = {name: np.result_type(each.full_matrix, kind(0)).type for name, each in connections.items()}
-        out = _Counted(
+        out = _NullCounts(
             np.zeros(n, np.int64),
             np.zeros(n, np.float64),
             np.zeros(n, np.int64),

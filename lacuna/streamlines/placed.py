@@ -40,7 +40,7 @@ class TractogramInSpace:
 
     @property
     def content(self) -> list[str]:
-        """Cache key of the streamlines in the space: checksums of the tractogram and of the transform."""
+        """Cache key of the streamlines in the space, from the checksums of tractogram and transform."""
         if self.transform is None:
             return [self.tractogram.info.sha256]
         from lacuna.streamlines.move import move_key
@@ -49,7 +49,7 @@ class TractogramInSpace:
 
     @property
     def tracks(self) -> Path:
-        """The ``.tck`` in the space: that of the tractogram, or the path of the moved one."""
+        """The ``.tck`` in the space, either that of the tractogram or the path of the moved one."""
         if self.transform is None:
             return self.tractogram.tracks
         return self.cache / 'moved' / f'{digest(self.content)}.tck'

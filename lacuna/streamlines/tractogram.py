@@ -194,7 +194,7 @@ class Tractogram:
 
     @property
     def label(self) -> str:
-        """The name as a BIDS label: letters and digits only, short enough for file names."""
+        """The name as a BIDS label, with letters and digits only, short enough for file names."""
         label = tractogram_label(self.path)
         return label if len(label) <= _LONGEST_LABEL else label[:_LONGEST_LABEL] + self.sha256[:8]
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.report_data import ATLAS, PARCELS, SPACE, write_results
+from helpers.waiting import HANGS
 
 from lacuna import load_results
 from lacuna.bids.collect import collect
@@ -126,7 +127,7 @@ def test_a_result_that_is_there_twice(tmp_path):
 
 def test_reading_results_needs_no_nipype():
     code = 'import sys; from lacuna import load_results; sys.exit("nipype" in sys.modules or "pandas" in sys.modules)'
-    subprocess.run([sys.executable, '-c', code], check=True, timeout=60)
+    subprocess.run([sys.executable, '-c', code], check=True, timeout=HANGS)
 
 
 @pytest.mark.parametrize('bad', ['nan', 'inf', '', 'x', 'True', 'n/a', '1e999', '1\t2'])

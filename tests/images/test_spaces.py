@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from helpers.paths import SHARED
+from helpers.waiting import HANGS
 
 from lacuna.errors import InputError
 from lacuna.images import spaces, templateflow
@@ -213,7 +214,7 @@ def test_find_transform_without_templateflow(tmp_path):
         f'find_transform({N6!r}, {N2009!r}, {str(tmp_path)!r}); '
         'sys.exit(any(name in sys.modules for name in ("templateflow", "bids", "h5py", "scipy", "nibabel")))'
     )
-    subprocess.run([sys.executable, '-c', code], check=True, timeout=60)
+    subprocess.run([sys.executable, '-c', code], check=True, timeout=HANGS)
 
 
 @pytest.mark.parametrize('stub', [True, False])

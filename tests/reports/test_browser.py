@@ -1,12 +1,13 @@
 """Reports in a real browser: nothing is asked of the network, pictures load, and the viewer draws what it should."""
 
-import io
 import shutil
 
 import numpy as np
 import pytest
+from helpers.canvas import picture
 from helpers.report_data import write_bundles, write_results
 
+from lacuna.bids.results import find_results
 from lacuna.reports.group import write_group_report
 from lacuna.reports.participant import make_report
 
@@ -50,12 +51,7 @@ def opened(browser):
 
 
 def pixels(page) -> np.ndarray:
-    """What the canvas shows, (rows, columns, 3)."""
-    from PIL import Image
-
-    page.wait_for_timeout(700)
-    image = page.locator('canvas').screenshot()
-    return np.asarray(Image.open(io.BytesIO(image)).convert('RGB'), int)
+    return picture(page, 'lacunaViewer.shown')
 
 
 def natural_sizes(page) -> list[int]:
@@ -104,6 +100,26 @@ def test_the_viewer_draws_and_obeys(opened, pages):
     assert page.evaluate('lacunaViewer.nv.frac2mm(lacunaViewer.nv.scene.crosshairPos)[0]') < -20
 
 
+def test_the_viewer_hides_what_few_streamlines_support(opened, pages):
+    (lesion,) = find_results(pages, '01')
+    page = opened(pages / f'sub-01/figures/{STEM}_method-snm_desc-viewer.html')
+    page.wait_for_function('lacunaViewer.ready || lacunaViewer.error')
+    assert page.evaluate('lacunaViewer.error') is None
+    page.locator('#show-streamlines').uncheck()
+    page.locator('#show-lesion').uncheck()
+    everything = pixels(page)
+
+    def voxels():
+        return page.evaluate('lacunaViewer.nv.volumes[1].img.reduce((sum, value) => sum + (value > 0), 0)')
+
+    assert voxels() == lesion.summary['voxels_disconnected']
+    page.locator('#supported').check()
+    assert voxels() == lesion.summary['voxels_supported'] < lesion.summary['voxels_disconnected']
+    assert (np.abs(pixels(page) - everything).max(axis=2) > 8).mean() > 0.0001
+    page.locator('#supported').uncheck()
+    assert (np.abs(pixels(page) - everything).max(axis=2) > 8).mean() < 0.0001
+
+
 def test_bundles_can_be_chosen_in_the_viewer(opened, tmp_path):
     write_results(tmp_path / 'out', tmp_path / 'in')
     write_bundles(tmp_path / 'out')
@@ -124,7 +140,6 @@ def test_bundles_can_be_chosen_in_the_viewer(opened, tmp_path):
     lines = {}
     for choice in ('all', '0', '1'):
         page.locator('#bundle').select_option(choice)
-        page.evaluate('lacunaViewer.shown')
         pictures[choice] = pixels(page)
         lines[choice] = page.evaluate(visible)
     assert lines == {'all': [40, 10], '0': [40], '1': [10]}

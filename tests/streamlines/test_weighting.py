@@ -20,7 +20,7 @@ from lacuna.measures import effective_number
 from lacuna.streamlines.connections import Connections, CutConnections
 from lacuna.streamlines.endpoints import EndpointTable
 from lacuna.streamlines.files import tck
-from lacuna.streamlines.index.density import add_weighted_visits
+from lacuna.streamlines.index.density import add_visits
 from lacuna.streamlines.lengths import measure_lengths
 from lacuna.streamlines.weighting import Weighting, read_weights
 from lacuna.testing import toy_streamlines, world_coordinates, write_mask
@@ -340,9 +340,7 @@ def in_single_precision(tractogram, ids):
     out = np.zeros(np.prod(index.grid.shape), np.float32)
     for segment, part in index._parts(ids):
         local, factors = ids[part] - segment.first, tractogram.weights[ids[part]]
-        assert add_weighted_visits(
-            index._codes, segment.starts, segment.base, local, index._table, factors, out
-        )
+        assert add_visits(index._codes, segment.starts, segment.base, local, index._table, factors, out)
     return out.reshape(index.grid.shape)
 
 

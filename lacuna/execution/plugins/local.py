@@ -110,7 +110,9 @@ class _Worker:
     def __init__(self, function: Callable[..., object]) -> None:
         context = get_context()
         self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(theirs, function, str(Path.cwd())), daemon=True)
+        self._process = context.Process(
+            target=_work_loop, args=(theirs, function, str(Path.cwd())), daemon=True
+        )
         with shielded_from_interrupts():
             self._process.start()
         theirs.close()  # so that the connection ends with the process
@@ -121,7 +123,7 @@ class _Worker:
         self.connection.close()
 
 
-def _work(connection: Any, function: Callable[..., object], folder: str) -> None:
+def _work_loop(connection: Any, function: Callable[..., object], folder: str) -> None:
     start_worker(folder)
     while True:
         number, arguments = connection.recv()

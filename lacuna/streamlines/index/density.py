@@ -182,8 +182,8 @@ def _pack(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def add_visits(codes, starts, base, ids, table, density):  # type: ignore[no-untyped-def]
-    """Add 1 to `density` at each voxel that a streamline visits; return False if the codes are invalid.
+def add_visits(codes, starts, base, ids, table, weights, density):  # type: ignore[no-untyped-def]
+    """Add its weight to `density` at each voxel that a streamline visits; return False if the codes are invalid.
 
     Parameters
     ----------
@@ -194,8 +194,10 @@ def add_visits(codes, starts, base, ids, table, density):  # type: ignore[no-unt
         (n,) uint32, indices of streamlines within the segment.
     table : numpy.ndarray
         Result of `step_table`.
+    weights : numpy.ndarray
+        (n,) weight of each of them.
     density : numpy.ndarray
-        (voxels,) uint32, changed in place.
+        (voxels,) of the data type of the weights; changed in place.
     """
     voxels = len(density)
     for n in range(len(ids)):
@@ -203,6 +205,7 @@ def add_visits(codes, starts, base, ids, table, density):  # type: ignore[no-unt
         end = base + np.int64(starts[ids[n] + 1])
         if at < 0 or end > len(codes):
             return False
+        weight = weights[n]
         flat = np.int64(-1)
         while at < end:
             code = codes[at]
@@ -221,36 +224,5 @@ def add_visits(codes, starts, base, ids, table, density):  # type: ignore[no-unt
                 at += 1
             if flat < 0 or flat >= voxels:
                 return False
-            density[flat] += np.uint32(1)
-    return True
-
-
-@numba.njit(cache=True, nogil=True)
-def add_weighted_visits(codes, starts, base, ids, table, weights, density):  # type: ignore[no-untyped-def]
-    """Like `add_visits`, but add ``weights[n]`` (float64) for each streamline ``ids[n]``; `density` is float64."""
-    voxels = len(density)
-    for n in range(len(ids)):
-        at = base + np.int64(starts[ids[n]])
-        end = base + np.int64(starts[ids[n] + 1])
-        if at < 0 or end > len(codes):
-            return False
-        flat = np.int64(-1)
-        while at < end:
-            code = codes[at]
-            if code == 255:
-                if at + 5 > end:
-                    return False
-                flat = (
-                    np.int64(codes[at + 1])
-                    | (np.int64(codes[at + 2]) << 8)
-                    | (np.int64(codes[at + 3]) << 16)
-                    | (np.int64(codes[at + 4]) << 24)
-                )
-                at += 5
-            else:
-                flat += table[code]
-                at += 1
-            if flat < 0 or flat >= voxels:
-                return False
-            density[flat] += weights[n]
+            density[flat] += weight
     return True

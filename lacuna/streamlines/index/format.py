@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from lacuna.errors import StreamlineIndexError, shorten
+from lacuna.errors import StreamlineIndexError, reason_of, shorten
 from lacuna.utils.locks import file_lock
 
 VERSION = 1
@@ -118,7 +118,7 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
         message = f'no finished streamline index in {folder}; build it first'
         raise StreamlineIndexError(message) from None
     except (OSError, ValueError, RecursionError) as error:
-        message = f'the streamline index {folder} cannot be read ({error}); {_REBUILD}'
+        message = f'the streamline index {folder} cannot be read ({reason_of(error)}); {_REBUILD}'
         raise StreamlineIndexError(message) from error
     if not isinstance(body, dict) or body.get('format') != _MAGIC:
         message = f'{folder} is not a streamline index; {_REBUILD}'
