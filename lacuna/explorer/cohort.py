@@ -64,7 +64,7 @@ class Cohort:
         self.root, self._show = results.root, show_progress
         lesions = results.with_map()
         if not lesions:
-            message = f'{self.root}: no maps of lesions'
+            message = f'{self.root}: no disconnection maps'
             raise InputError(message)
         self.space = Counter(lesion.space for lesion in lesions).most_common(1)[0][0]
         self.lesions = [lesion for lesion in lesions if lesion.space == self.space]
@@ -74,10 +74,10 @@ class Cohort:
     @cached_property
     def seen(self) -> list[Seen]:
         """The lesions, read on first access."""
-        looks = thread_map(self._look, self.lesions)
+        looks = thread_map(self._read, self.lesions)
         return list(track(looks, 'lesions', total=len(self.lesions), show=self._show))
 
-    def _look(self, lesion: LesionResults) -> Seen:
+    def _read(self, lesion: LesionResults) -> Seen:
         path = lesion.map_path
         assert path is not None  # noqa: S101  `with_map`
         percent = percent_halves(np.nan_to_num(self.page.map(*load_image(path))))
