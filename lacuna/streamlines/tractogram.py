@@ -363,6 +363,15 @@ class Tractogram:
     def in_space(self, space: str | None = None) -> TractogramInSpace:
         """Return the tractogram in a standard space; by default, in its own.
 
+        Parameters
+        ----------
+        space : str, optional
+            Standard space; by default, that of the tractogram.
+
+        Returns
+        -------
+        lacuna.streamlines.placed.TractogramInSpace
+
         Raises
         ------
         lacuna.errors.InputError
@@ -372,11 +381,28 @@ class Tractogram:
         return TractogramInSpace(self, space, self._transform(self.space, space), self.cache)
 
     def grid(self, resolution: int | None = None, space: str | None = None) -> Grid:
-        """Return the standard grid of the maps (by default, at the tractogram's resolution and in its space)."""
+        """Return the standard grid of the maps (by default, at the tractogram's resolution and in its space).
+
+        Parameters
+        ----------
+        resolution : int, optional
+            Voxel size in mm.
+        space : str, optional
+            Standard space.
+
+        Returns
+        -------
+        lacuna.images.spaces.Grid
+        """
         return standard_grid(space or self.space, self.resolution if resolution is None else resolution)
 
     def index(self, space: str | None = None) -> Index:
         """Find or build the streamline index for the maps in a space (by default, its own).
+
+        Parameters
+        ----------
+        space : str, optional
+            Standard space of the maps.
 
         Returns
         -------
@@ -518,6 +544,16 @@ class Tractogram:
 
     def parcellation(self, atlas: Atlas, space: str | None = None) -> Parcellation:
         """Read the parcels of an atlas, and move them into a space (by default, that of the tractogram) if necessary.
+
+        Parameters
+        ----------
+        atlas : lacuna.images.atlases.Atlas
+        space : str, optional
+            Standard space; by default, that of the tractogram.
+
+        Returns
+        -------
+        lacuna.images.atlases.Parcellation
 
         Raises
         ------
