@@ -150,7 +150,7 @@ def bidsify(
         message = (
             f'{taken[0].target} already exists and differs from {taken[0].source}'
             + (f' (and {len(taken) - 1} more such files)' if len(taken) > 1 else '')
-            + '; nothing was written: remove it, or choose another folder'
+            + '; nothing was written: remove the existing file, or choose another folder'
         )
         raise InputError(message)
     if usable:

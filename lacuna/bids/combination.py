@@ -201,7 +201,7 @@ def _sources(files: Mapping[str, Mapping[Target, Path]], target: Target) -> tupl
         path = paths[target]
         sidecar = read_json(sidecar_path(paths[target.recorded_with]))
         if sidecar is None or not path.is_file() or damage(path, sidecar):
-            message = f'{path}: it is missing or damaged; run this tractogram again'
+            message = f'{path}: the file is missing or damaged; run this tractogram again'
             raise InputError(message)
         found.append(_Source(label, path, sidecar))
     return tuple(found)
@@ -257,7 +257,7 @@ def _combined_maps(maps: Sequence[_Source], summaries: Sequence[_Source]) -> dic
     images = [load(source.path) for source in maps]
     for source, image in zip(maps, images, strict=True):
         if image.shape != images[0].shape or not np.allclose(image.affine, images[0].affine, atol=1e-4):
-            message = f'{source.path}: it lies on another grid than {maps[0].path}'
+            message = f'{source.path}: the map is on another grid than {maps[0].path}'
             raise InputError(message)
     mean, sd, _ = mean_and_sd([voxels(image) for image in images])
     affine = images[0].affine
@@ -307,7 +307,7 @@ def _combined_parcels(sources: Sequence[_Source], targets: Sequence[Target]) -> 
     tables = [read_parcels(source.path) for source in sources]
     for source, table in zip(sources, tables, strict=True):
         if not table.index.equals(tables[0].index):
-            message = f'{source.path}: it has other parcels than {sources[0].path}'
+            message = f'{source.path}: the parcels are not those of {sources[0].path}'
             raise InputError(message)
     mean, sd, n = mean_and_sd([table.to_numpy() for table in tables])
     names = tuple(tables[0].index)

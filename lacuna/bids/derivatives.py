@@ -263,6 +263,6 @@ def check_one_tractogram(root: Path) -> None:
     if found := tractogram_dirs(root):
         message = (
             f'the output folder {root} holds the results of a run over several tractograms ({", ".join(found)}); '
-            'choose another folder, or give --connectome-path for each of them'
+            'choose another folder, or repeat --connectome-path for each of them'
         )
         raise InputError(message)

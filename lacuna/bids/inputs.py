@@ -200,7 +200,7 @@ def read_filters(path: Path) -> dict[str, Any]:
         message = f'{path}: expected an object such as {example}'
         raise InputError(message)
     if other := [name for name in content if name != _QUERY]:
-        message = f'{path}: {shorten(other[0])} is not a query of Lacuna; the only one is "{_QUERY}", such as {example}'
+        message = f'{path}: unknown query {shorten(other[0])}; only "{_QUERY}" is known, such as {example}'
         raise InputError(message)
 
     def value(entity: str, given: object) -> object:
@@ -210,7 +210,7 @@ def read_filters(path: Path) -> dict[str, Any]:
             return Query.NONE
         if not isinstance(given, str | int | float):
             message = (
-                f'{path}: {entity} is {shorten(given)}; expected a text, a number, null, or a list of them'
+                f'{path}: {entity} is {shorten(given)}; expected text, a number, null, or a list of these'
             )
             raise InputError(message)
         return Query.REQUIRED if given == '*' else given
@@ -311,7 +311,7 @@ def refuse_labels(labelled: Iterable[tuple[Path, str]]) -> None:
             bad.setdefault(label, []).append(path)
     if not bad:
         return
-    others = ' The other participants can be run with --participant-label.' if taken else ''
+    others = ' You can run the other participants with --participant-label.' if taken else ''
     rows: list[tuple[str, ...]] = []
     spaces = set()
     for label, masks in bad.items():

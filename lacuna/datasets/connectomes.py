@@ -168,7 +168,7 @@ def _describe_file(connectome: Connectome, remote: Remote) -> str:
     size = f'{remote.size / 1e6:,.0f} MB' if remote.size else 'of unknown size'
     line = f'found {remote.name}, {size}: {shown(remote.url)}'
     if remote.size and connectome.size and not 1 / _ODD_SIZE < remote.size / connectome.size < _ODD_SIZE:
-        line += f' (about {connectome.size / 1e6:,.0f} MB were expected: check whether it is the right file)'
+        line += f' (expected about {connectome.size / 1e6:,.0f} MB: check whether it is the right file)'
     return line
 
 
@@ -217,7 +217,7 @@ def _look_up(name: str, url: str | None, space: str | None) -> Connectome:
     if not (url and space):
         message = (
             f'no connectome {name!r} in the list; choose from {", ".join(table)}, '
-            'or give the address and space of yours with --url and --space'
+            'or give the address and space of another with --url and --space'
         )
         raise InputError(message)
     if not _NAME.fullmatch(name):

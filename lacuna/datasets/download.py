@@ -134,7 +134,7 @@ def download(
         )
         raise InputError(message) from error
     except OSError as error:
-        message = f'{folder}: {error.strerror or error}; what was downloaded is kept'
+        message = f'{folder}: {error.strerror or error}; the downloaded part is kept'
         raise InputError(message) from error
     path = Path(found)
     if remote.size is not None and not remote.checksum and (size := path.stat().st_size) != remote.size:
@@ -169,7 +169,7 @@ def _alone(folder: Path) -> Iterator[None]:
         with file_lock(folder / '.lock', wait=False):
             yield
     except BlockingIOError as error:
-        message = f'another download into {folder} is running; wait for it to end'
+        message = f'another download into {folder} is running; wait until it has ended'
         raise InputError(message) from error
 
 
@@ -193,7 +193,7 @@ def _repeat(
         except _RetryError as error:
             failures = 1 if position() > before else failures + 1
             if failures >= patience.attempts:
-                message = f'{shown(url)}: {error}; what was downloaded is kept, try again later'
+                message = f'{shown(url)}: {error}; the downloaded part is kept, try again later'
                 raise InputError(message) from None
             wait = patience.first_wait * 2 ** (failures - 1) if error.wait is None else error.wait
             time.sleep(min(wait, _LONGEST_WAIT))

@@ -77,7 +77,7 @@ class OutputLock:
         )
         message = (
             f'another run is writing into {self._root}, with {reason}; '
-            'start this one again when that has ended, or choose another folder'
+            'start this one again when the other has ended, or choose another folder'
         )
         raise InputError(message)
 

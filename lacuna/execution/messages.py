@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger('lacuna')
 
 _STEPS = {
-    'index': 'once: build an index of the tractogram, or take that of an earlier run, and find the parcels at the '
-    'ends of its streamlines; for each mask: ask it for the streamlines with a vertex in the mask and for their '
-    'density, divide by the density of the whole tractogram, summarise; join the streamlines with the parcels and the '
-    'bundles, and the mask with the parcels',
+    'index': 'once: build an index of the tractogram, or use that of an earlier run, and find the parcels at the '
+    'ends of its streamlines; for each mask: look up the streamlines with a vertex in the mask and their '
+    'density, divide by the density of the whole tractogram, summarise; count the streamlines by parcel and '
+    'bundle, and the lesion load of parcels',
     'mrtrix': 'once: map the whole tractogram (tckmap), find the parcels at the ends of its streamlines '
     '(tck2connectome); for each mask: select the streamlines with a vertex in it (tckedit), map them (tckmap), '
-    'divide by the density of the whole tractogram, summarise; join the streamlines with the parcels and the bundles, '
-    'and the mask with the parcels',
+    'divide by the density of the whole tractogram, summarise; count the streamlines by parcel and bundle, '
+    'and the lesion load of parcels',
 }
 
 
@@ -84,7 +84,7 @@ def log_tractogram(tractogram: Tractogram) -> None:
         if count
     ]
     if short:
-        _LOGGER.info('it has streamlines that are short: %s; they are kept', ', '.join(short))
+        _LOGGER.info('the tractogram has very short streamlines: %s; they are kept', ', '.join(short))
 
 
 def log_warnings(plan: RunPlan) -> None:

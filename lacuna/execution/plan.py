@@ -408,7 +408,7 @@ def _inspect_masks(
     failed: list[Failure] = []
     subject = only_label(config.participants)
     if subject is not None and not config.source.is_dir() and not LABEL.fullmatch(subject):
-        message = f'the participant {shorten(subject)} has to be letters and digits'
+        message = f'the participant label {shorten(subject)} may only have letters and digits'
         raise InputError(message)
     for path in paths:
         try:
@@ -464,7 +464,7 @@ def mask_paths(config: RunConfig) -> list[Path]:
         )
         return chunk_of(masks, config.chunk) if config.chunk else masks
     if not config.source.exists():
-        message = f'there is no {config.source}: give a BIDS dataset or a mask (.nii.gz)'
+        message = f'no file or folder {config.source}: give a BIDS dataset or a mask (.nii.gz)'
         raise InputError(message)
     refuse_labels((config.source, label) for label in labels_of(Path(config.source.name)))
     return [config.source]
@@ -494,5 +494,5 @@ def _conflict_message(conflicts: dict[str, list[str]]) -> str:
     lines = [f'  {name}: {"; ".join(found)}' for name, found in list(conflicts.items())[:10]]
     if len(conflicts) > 10:
         lines.append(f'  ... and {len(conflicts) - 10} more')
-    head = 'the results in the output folder were made with other settings; choose another folder, or --overwrite:'
+    head = 'the results in the output folder were made with other settings; choose another folder, or add --overwrite:'
     return '\n'.join([head, *lines])

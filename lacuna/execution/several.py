@@ -104,7 +104,9 @@ def any_config(values: Mapping[str, Any]) -> RunConfig | SeveralConfig:
         ('--connectome-weights FILE', weights is not None and Path(weights).expanduser().is_file()),
     ):
         if is_given:
-            message = f'{option} is of one tractogram, and there are {len(paths)}; run that one by itself'
+            message = (
+                f'{option} belongs to one tractogram, but {len(paths)} are given; run that one separately'
+            )
             raise InputError(message)
     runs: dict[str, RunConfig] = {}
     for path in paths:
@@ -169,7 +171,7 @@ def check_several_dir(root: Path) -> None:
     InputError
     """
     if read_json(root / 'dataset_description.json') is not None and not tractogram_dirs(root):
-        message = f'the output folder {root} holds a dataset with a single tractogram, or none; choose another for several'
+        message = f'the output folder {root} holds something other than a run over several tractograms; choose another folder'
         raise InputError(message)
 
 
@@ -299,7 +301,7 @@ def _write_methods(several: SeveralConfig, log_dir: Path) -> None:
     text, bibliography = next(filter(None, written), ('', ''))
     text += (
         f'\nThis was done with each of {len(several.runs)} tractograms ({", ".join(several.runs)}). Maps and percentages '
-        'are means over them, and their standard deviations (n - 1) say how far the tractograms differ.\n'
+        'are means over the tractograms, and their standard deviations (n - 1) describe how much the tractograms differ.\n'
     )
     write_if_changed(log_dir / 'CITATION.md', text.encode())
     write_if_changed(log_dir / 'CITATION.bib', bibliography.encode())

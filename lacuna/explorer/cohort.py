@@ -64,7 +64,7 @@ class Cohort:
         self.root, self._show = results.root, show_progress
         lesions = results.with_map()
         if not lesions:
-            message = f'{self.root}: no maps of lesions'
+            message = f'{self.root}: no disconnection maps'
             raise InputError(message)
         self.space = Counter(lesion.space for lesion in lesions).most_common(1)[0][0]
         self.lesions = [lesion for lesion in lesions if lesion.space == self.space]

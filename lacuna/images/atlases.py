@@ -326,7 +326,7 @@ def check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
     """
     if not any(networks):
         message = (
-            'the networks of the parcels are not known: the label table has no column network, '
+            'the networks of the parcels are unknown: the label table has no column network, '
             'and the names are not those of the Schaefer atlas'
         )
         raise InputError(message)

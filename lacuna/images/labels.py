@@ -329,7 +329,7 @@ def _names_alone(path: Path, lines: list[_Line], present: set[int]) -> _Rows:
         _refuse(
             path,
             lines[0],
-            f'{shorten(names[0])} is a header, but there is no column of values; add one named index',
+            f'the header {shorten(names[0])} has no column of values; add one named index',
         )
     for delimiter in _DELIMITERS:
         columns = {len(_cells(line.text, delimiter)) for line in lines}

@@ -45,7 +45,7 @@ def check_grading(graded_masks: str, mask_scale: float, binarize: float | None =
         message = '--binarize makes masks binary: give it or --graded-masks, not both'
         raise InputError(message)
     if not 0 < mask_scale < math.inf:
-        message = f'--mask-scale {mask_scale}: give the value that means all of a voxel, such as 100'
+        message = f'--mask-scale {mask_scale}: give the value that means a whole voxel, such as 100'
         raise InputError(message)
     if graded_masks == GRADED[0] and mask_scale != 1:
         message = '--mask-scale is for graded masks: add --graded-masks max'
@@ -101,7 +101,7 @@ def check_binary(path: Path, data: np.ndarray) -> list[str]:
     values = ', '.join(f'{value:g}' for value in np.unique(other)[:4])
     message = (
         f'{path}: the mask is not binary: it holds {values}; make it 0 and 1 (one mask per file), '
-        'or use --binarize T if values above T are lesion, or --graded-masks max if they are by how much'
+        'or use --binarize T if values above T are lesion, or --graded-masks max if values say how much of a voxel is'
     )
     raise MaskError(message)
 
@@ -114,7 +114,7 @@ def graded_values(
     `stored` are the values in the file, `values` those after scaling.
     """
     if reason := _label_image(path, image, stored):
-        message = f'{path}: the mask is an image of labels ({reason}), not a graded mask; make one mask of each label'
+        message = f'{path}: the mask is an image of labels ({reason}), not a graded mask; make a mask for each label'
         raise MaskError(message)
     values = np.nan_to_num(values, nan=0.0)
     low, high = float(values.min(initial=0)), float(values.max(initial=0))
@@ -125,7 +125,7 @@ def graded_values(
         by = f' after division by {scale:g}' if scale != 1 else ''
         message = (
             f'{path}: the mask holds values above 1 (up to {high:g}{by}); '
-            'give the value that means all of a voxel with --mask-scale S, such as 100 for percent'
+            'give the value that means a whole voxel with --mask-scale S, such as 100 for percent'
         )
         raise MaskError(message)
     if low < 0:

@@ -183,7 +183,7 @@ class UnreadMask:
         """
         mask = read_mask(self.path, self.binarize, self.mask_scale)
         if mask.sha256 != self.sha256:
-            message = f'{self.path}: the mask has changed since the run has started; run again'
+            message = f'{self.path}: the mask has changed since the run started; run again'
             raise MaskError(message)
         return mask
 

@@ -33,7 +33,7 @@ _AMBIGUOUS = re.compile(
     '(fsl|spm|icbm)?(mni|mni152|icbm|icbm152|fsl|spm|spm8|spm12|mnispace|mni152lin|mni152nlin)(1mm|2mm)?'
 )
 _WHICH = (
-    f"may be either of two spaces; name one: '{SPACES[0]}' (the templates of FSL and SPM; grids of 182 x 218 x 182, "
+    f"may be either of two spaces; choose '{SPACES[0]}' (the templates of FSL and SPM; grids of 182 x 218 x 182, "
     "91 x 109 x 91 or 181 x 217 x 181 voxels) or 'MNI152NLin2009cAsym' (the template of fMRIPrep, and of ICBM since 2009; "
     '193 x 229 x 193, 97 x 115 x 97 or 197 x 233 x 189 voxels). Find out to which template the images were normalised, '
     "or look at their grid ('lacuna check' shows it for masks)"

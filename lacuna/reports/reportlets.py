@@ -101,6 +101,7 @@ def draw_reportlets(
             lesion.space,
             mask=(images.mask.data, images.mask.affine) if images.mask else None,
             percent=images.percent,
+            unsupported=_unsupported(lesion, images.percent[0]) if images.percent else None,
             streamlines=images.streamlines,
             bundles=_shown_bundles(lesion, len(images.streamlines)),
         )
@@ -175,7 +176,7 @@ def _check(lesion: LesionResults, images: _Images) -> tuple[MaskFacts | None, li
     """Return the facts about the mask, and the results of all checks."""
     found, facts, mask = [], None, images.mask
     if mask is None:
-        found.append(f'The mask {images.found.problem}. Figures that need it are left out.')
+        found.append(f'The mask {images.found.problem}. Figures that need the mask are left out.')
     else:
         facts = mask_facts(mask)
         found += map(checks.sentence, mask_doubts(mask, lesion.space, facts=facts))

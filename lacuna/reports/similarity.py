@@ -86,9 +86,9 @@ def similarity_html(rows: Sequence[Similarity]) -> str:
         body.append(f'<tr>{cells}</tr>')
     return (
         '<p class="caption">Correlation of the map of each lesion with the mean '
-        f'map of the others (median {before:.2f}), and the same of the maps in standard deviations of their null lesions '
-        f'(median {after:.2f}): what is lost between them is common to any lesion of such a shape. The last column is the '
-        f'share of the ranks of a map that the density of the tractogram explains (median {degree:.1f} %).</p>'
+        f'map of the others (median {before:.2f}), and the same for the maps in standard deviations of their null lesions '
+        f'(median {after:.2f}). The similarity that disappears is common to any lesions of these shapes. The last column is '
+        f'the variance of the ranks of each map explained by the density of the tractogram (median {degree:.1f} %).</p>'
         '<div class="scroll"><table class="sortable">'
         f'<thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
     )

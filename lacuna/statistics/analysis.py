@@ -157,7 +157,7 @@ def stats(
         others = [] if compare is None else [_comparison_features(compare)]
         volumes = None if isinstance(volume, bool) else volume
         if volume is True:
-            message = 'a frame of features has no lesion volumes: pass volume=volumes (mm³ by participant) or volume=False'
+            message = 'a data frame of features has no lesion volumes: pass volume=volumes (mm³ by participant) or volume=False'
             raise InputError(message)
     else:
         lesions = select_lesions(Path(data).expanduser().absolute(), sessions=sessions, pattern=pattern)
@@ -211,7 +211,9 @@ def _check(settings: Settings, kinds: Sequence[str], *, of_results: bool) -> Non
 
 def _comparison_features(frame: pd.DataFrame | str) -> Features:
     if isinstance(frame, str):
-        message = f'with a frame of features, those to compare with have to be a frame too, not {frame!r}'
+        message = (
+            f'with a data frame of features, those to compare with have to be a data frame too, not {frame!r}'
+        )
         raise InputError(message)
     return frame_features(frame, 'other')
 

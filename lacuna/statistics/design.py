@@ -154,7 +154,7 @@ def make_design(
         message = f'{outcome} is both the outcome and a covariate'
         raise InputError(message)
     if VOLUME in covariates and VOLUME not in table and volumes is None:
-        message = f'{VOLUME} is listed as a covariate, and left out'
+        message = f'{VOLUME} is listed as a covariate, but also left out'
         raise InputError(message)
     for name in (outcome, *names):
         if name not in table:
@@ -178,7 +178,7 @@ def make_design(
         if np.isnan(numbers).all():
             cell = shorten(str(table.loc[ids[0], name]))
             remedy = 'write decimals with a point' if ',' in cell else 'code it as numbers'
-            message = f'the column {name} holds no number (but {cell} and the like); {remedy}'
+            message = f'the column {name} holds no numbers (but {cell} and the like); {remedy}'
             raise InputError(message)
         for at in np.flatnonzero(np.isnan(numbers)):
             left_out.setdefault(ids[at], f'{name} is {shorten(str(table.loc[ids[at], name]))}')
@@ -186,7 +186,7 @@ def make_design(
     if volumes is not None and VOLUME not in columns:
         sizes = np.array([float(volumes.get(id_, math.nan)) for id_ in ids])
         for at in np.flatnonzero(~(sizes > 0)):
-            left_out.setdefault(ids[at], 'the lesion volume is not known, or 0')
+            left_out.setdefault(ids[at], 'the lesion volume is unknown or 0')
         columns[VOLUME] = np.log(np.where(sizes > 0, sizes, math.nan))
     joined = pd.DataFrame(columns, index=pd.Index(ids, name=_ID))
     joined = joined[[id_ not in left_out for id_ in ids]]

@@ -197,7 +197,7 @@ def analyse(
         ]
     if not len(tested_columns):
         message = (
-            f'{features.kind}: none of {values.shape[1]} features can be tested: each affects fewer than {fewest} '
+            f'{features.kind}: none of {values.shape[1]} features can be tested: each is affected in fewer than {fewest} '
             f'of {len(values)} participants (--min-affected), or is the same for all'
         )
         raise InputError(message)

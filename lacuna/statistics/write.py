@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 _TABLES = {'edges': 'score_edges', 'bundles': 'score_bundles'}
 
 _COLUMNS = {
-    't': 'Statistic: t of the feature, or that of Brunner and Munzel',
-    'p': 'Two-sided p of the feature by itself, parametric (of Brunner and Munzel with fewer than nine affected: permuted)',
+    't': 'Statistic: t of the feature, or the statistic of Brunner and Munzel',
+    'p': 'Two-sided uncorrected p of the feature, parametric (by permutation for Brunner and Munzel with fewer than nine affected)',
     'p_fwe': 'Family-wise p: share of permutations whose largest absolute statistic reaches that of the feature',
     'q': 'False discovery rate (Benjamini and Hochberg) of p',
     'n_affected': 'Number of participants in whom the feature is not 0',
@@ -45,9 +45,9 @@ _COLUMNS = {
 
 _MODELS = {
     'baseline': 'The covariates alone, by least squares',
-    'ridge': 'Covariates and features, by ridge regression of what the covariates leave',
-    'pls': 'Covariates and features, by partial least squares on what the covariates leave',
-    'other_*': 'The features that are compared with, alone',
+    'ridge': 'Covariates and features, by ridge regression on the residuals of the covariates',
+    'pls': 'Covariates and features, by partial least squares on the residuals of the covariates',
+    'other_*': 'The compared features alone',
     'both_*': 'These and the features together',
 }
 

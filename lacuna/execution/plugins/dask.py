@@ -136,12 +136,12 @@ def at_scheduler(address: str, *, one_thread: bool = False) -> Iterator[DaskPool
     try:
         client = Client(address, timeout='20s')
     except (OSError, TimeoutError, ValueError) as error:
-        message = f'--dask-scheduler {address}: no scheduler of Dask answers there ({reason_of(error)})'
+        message = f'--dask-scheduler {address}: no Dask scheduler answers there ({reason_of(error)})'
         raise InputError(message) from error
     try:
         if one_thread and max(client.nthreads().values(), default=1) > 1:
             message = (
-                f'--dask-scheduler {address}: its workers have several threads, and --engine mrtrix needs one a '
+                f'--dask-scheduler {address}: its workers have several threads, but --engine mrtrix needs one per '
                 'process; start them with --nthreads 1'
             )
             raise InputError(message)

@@ -125,7 +125,7 @@ def _to_dask(name: str, args: Mapping[str, Any], path: Path) -> PluginChoice:
     unused = [key for key in args if key in _UNUSED]
     notes = [f'{path}: plugin: {name} is run by Dask, as {cluster}']
     if unused:
-        notes.append(f'{path}: {", ".join(unused)} has no meaning for Dask and is ignored')
+        notes.append(f'{path}: {", ".join(unused)} has no meaning with Dask and is ignored')
     dask = {
         'cluster': cluster,
         **({'jobs': args['max_jobs']} if 'max_jobs' in args else {}),

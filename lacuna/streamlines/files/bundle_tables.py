@@ -125,7 +125,7 @@ def read_bundles(path: str | Path, streamlines: int | None = None) -> dict[str, 
     except (OSError, ValueError, KeyError, TypeError, OverflowError, csv.Error) as error:
         message = (
             f'cannot read the bundles of {path}: {reason_of(error, path)}; expected the columns bundle, first and count, '
-            'or the bundle of each streamline, one a line'
+            'or the bundle of each streamline, one per line'
         )
         raise TractogramError(message) from error
     return bundles
