@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,15 +39,15 @@ class Seen:
         empty.
     middle : list of float or None
         World mm, in the mask.
-    problem : str
-        Why its mask is not shown.
+    problems : dict of str
+        Why its ``mask`` or its ``map`` is not shown.
     """
 
     lesion: LesionResults
     summary: dict[str, Any]
     planes: list[bytes | None]
     middle: list[float] | None
-    problem: str
+    problems: dict[str, str]
 
 
 class Cohort:
@@ -71,28 +73,60 @@ class Cohort:
         self.lesions = [lesion for lesion in lesions if lesion.space == self.space]
         self.elsewhere = len(lesions) - len(self.lesions)
         self.page = PageGrid.of(standard_grid(self.space, _RESOLUTION))
+        self._seen: list[Seen] = []
+        self._one = threading.Lock()
+        self._closed = False
 
-    @cached_property
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How many lesions are read, and of how many."""
+        return len(self._seen), len(self.lesions)
+
+    @property
     def seen(self) -> list[Seen]:
-        """The lesions, read."""
-        looks = thread_map(self._look, self.lesions)
-        return list(track(looks, 'lesions', total=len(self.lesions), show=self._show))
+        """The lesions, read.
+
+        Raises
+        ------
+        lacuna.errors.InputError
+            If it was closed meanwhile.
+        """
+        with self._one:  # of two pages that ask at once, one waits
+            rest = self.lesions[len(self._seen) :]
+            if rest:
+                with closing(thread_map(self._look, rest)) as looks:
+                    for seen in track(looks, 'lesions', total=len(rest), show=self._show):
+                        if self._closed:
+                            message = 'lacuna explore has ended'
+                            raise InputError(message)
+                        self._seen.append(seen)
+        return self._seen
+
+    def close(self) -> None:
+        """Read no more lesions."""
+        self._closed = True
 
     def _look(self, lesion: LesionResults) -> Seen:
         path = lesion.map_path
         assert path is not None  # noqa: S101  `with_map`
-        percent = percent_halves(np.nan_to_num(self.page.map(*load_image(path))))
+        x, y, z = self.page.shape
+        both = np.zeros((z, 2, y, x), np.uint8)
         found, problem = lesion.mask[1:]
-        mask = self.page.mask(found.data, found.affine) if found else np.zeros(self.page.shape, np.uint8)
-        both = np.stack([mask, percent])  # (2, x, y, z)
-        planes = [
-            pack(plane.tobytes(order='C')) if plane.any() else None for plane in np.moveaxis(both, 3, 0)
-        ]
-        return Seen(lesion, lesion.summary, planes, self.page.centre(np.argwhere(mask)), problem)
+        problems, middle = {'mask': problem} if problem else {}, None
+        if found:
+            mask = self.page.mask(*found.part)
+            both[:, 0], middle = mask.T, self.page.centre(mask)
+        try:
+            percent, affine = load_image(path)
+            both[:, 1] = self.page.map(percent_halves(percent), affine).T
+        except InputError:  # 'lacuna check' says why; running the same command again repairs it
+            problems['map'] = 'cannot be read'
+        planes = [pack(plane.tobytes()) if plane.any() else None for plane in both]
+        return Seen(lesion, lesion.summary, planes, middle, problems)
 
     def _plane(self, seen: Seen, z: int) -> np.ndarray:
-        """Mask and map of a plane, (2, x, y) uint8."""
-        packed, shape = seen.planes[z], (2, *self.page.shape[:2])
+        """Mask and map of a plane, (2, y, x) uint8."""
+        packed, shape = seen.planes[z], (2, *self.page.shape[1::-1])
         if packed is None:
             return np.zeros(shape, np.uint8)
         return np.frombuffer(unpack(packed), np.uint8).reshape(shape)
@@ -116,21 +150,23 @@ class Cohort:
             'volume': seen.summary.get('mask_volume_mm3'),
             'cut': cut_percent(seen.summary),
             'report': report if Path(self.root, report).is_file() else None,
-            'problem': seen.problem,
+            'problems': seen.problems,
         }
 
     @cached_property
     def sums(self) -> dict[str, np.ndarray]:
         """Half percent of the lesions that hold each voxel, and the mean of their maps; uint8, the first axis fastest."""
-        total = np.zeros((2, *self.page.shape), np.uint32)
-        for z in range(self.page.shape[2]):
+        total = np.zeros((self.page.shape[2], 2, *self.page.shape[1::-1]), np.uint32)
+        for z, plane in enumerate(total):
             for seen in self.seen:
                 if seen.planes[z] is not None:
-                    total[..., z] += self._plane(seen, z)
-        masks = sum(not seen.problem for seen in self.seen)
-        overlap = percent_halves(100 * total[0] / max(masks, 1))
-        mean = percent_halves(total[1] / (2 * len(self.seen)))
-        return {'overlap': overlap.ravel(order='F'), 'mean': mean.ravel(order='F')}
+                    plane += self._plane(seen, z)
+        masks, maps = (
+            max(sum(part not in seen.problems for seen in self.seen), 1) for part in ('mask', 'map')
+        )
+        overlap = percent_halves(100 * total[:, 0] / masks)
+        mean = percent_halves(total[:, 1] / (2 * maps))
+        return {'overlap': overlap.ravel(), 'mean': mean.ravel()}
 
     def at(self, x: int, y: int, z: int) -> dict[str, list[Any]]:
         """The lesions that hold a voxel, and how much of it each disconnects.
@@ -149,7 +185,7 @@ class Cohort:
         if not all(0 <= at < most for at, most in zip((x, y, z), self.page.shape, strict=True)):
             message = f'there is no voxel {x}, {y}, {z}'
             raise InputError(message)
-        values = np.array([self._plane(seen, z)[:, x, y] for seen in self.seen])
+        values = np.array([self._plane(seen, z)[:, y, x] for seen in self.seen])
         rows = np.flatnonzero(values.any(axis=1))
         return {
             'rows': rows.tolist(),
@@ -169,7 +205,5 @@ class Cohort:
             message = f'there is no lesion {row}'
             raise InputError(message)
         seen = self.seen[row]
-        both = np.stack([self._plane(seen, z) for z in range(self.page.shape[2])], axis=3)
-        return {
-            name: part.ravel(order='F') for name, part in zip(('mask', 'map'), both, strict=True)
-        }, seen.middle
+        both = np.stack([self._plane(seen, z) for z in range(self.page.shape[2])])
+        return {'mask': both[:, 0].ravel(), 'map': both[:, 1].ravel()}, seen.middle

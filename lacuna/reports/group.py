@@ -52,10 +52,10 @@ class GroupRow:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A lesion as it was read: row, why its mask cannot be drawn, flat indices of its voxels in the frame, map and affine."""
+    """A lesion as it was read: row, why mask or map cannot be drawn, flat indices of its voxels in the frame, map and affine."""
 
     row: GroupRow
-    problem: str
+    problems: list[str]
     voxels: np.ndarray | None
     map: tuple[np.ndarray, np.ndarray] | None
 
@@ -122,8 +122,7 @@ def write_group_report(
     looks = track(thread_map(_look, lesions), 'group', total=len(lesions), show=show_progress)
     for lesion, seen in zip(lesions, looks, strict=True):
         rows.append(seen.row)
-        if seen.problem:
-            problems.append(f'{lesion.stem}: the mask {seen.problem}. It is not drawn.')
+        problems += [f'{lesion.stem}: the {problem}. It is not drawn.' for problem in seen.problems]
         sums.setdefault(lesion.space, _Sums()).add(seen)
     if problems:
         sections.append(warnings_html(problems))
@@ -162,8 +161,8 @@ def _look(lesion: LesionResults) -> _Seen:
     side, voxels = '', None
     mask, problem = lesion.mask[1:]
     if mask:
-        voxels = np.flatnonzero(mask_in_frame(mask.data, mask.affine)).astype(np.int32)
-        side = measure_mask(mask.data, mask.affine).side
+        voxels = np.flatnonzero(mask_in_frame(*mask.part)).astype(np.int32)
+        side = measure_mask(*mask.part).side
     row = GroupRow(
         lesion,
         float(summary.get('mask_volume_mm3') or 0) / 1000,
@@ -171,8 +170,12 @@ def _look(lesion: LesionResults) -> _Seen:
         float(summary.get('disconnection_mean_pct') or summary.get('disconnection_mean_pct_mean') or 0),
         side,
     )
-    path = lesion.map_path
-    return _Seen(row, problem, voxels, load_image(path) if path else None)
+    problems, image = [f'mask {problem}'] if problem else [], None
+    try:
+        image = load_image(lesion.map_path) if lesion.map_path else None
+    except InputError:  # 'lacuna check' says why; running the same command again repairs it
+        problems.append('map cannot be read')
+    return _Seen(row, problems, voxels, image)
 
 
 def flagged(rows: Sequence[GroupRow]) -> list[list[str]]:

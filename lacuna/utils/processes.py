@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ def processors(nprocs: int) -> int:
     return available_processors() if nprocs == -1 else max(1, nprocs)
 
 
-def thread_map(look: Callable[[_Item], _Found], items: Iterable[_Item]) -> Iterator[_Found]:
+def thread_map(look: Callable[[_Item], _Found], items: Iterable[_Item]) -> Generator[_Found, None, None]:
     """Look at images in threads, for most of the time goes into unpacking; what is found comes in the order of the items."""
     with ThreadPoolExecutor(min(_MOST_READERS, available_processors())) as pool:
         yield from pool.map(look, items)
