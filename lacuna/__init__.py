@@ -5,7 +5,7 @@ Public names are imported on first use: ``import lacuna`` alone loads nothing.
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # that of `typing`, whose import would take longer than all the rest
+TYPE_CHECKING = False  # importing `typing` for it would take longer than everything else
 
 if TYPE_CHECKING:
     from typing import Any
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
-#: the module that defines each public name; it is imported on first use
+#: module of each public name, imported on first use
 _MODULES = {
     'Lesion': 'lacuna.streamlines.lesion',
     'RunResult': 'lacuna.execution.result',
@@ -39,7 +39,7 @@ def __getattr__(name: str) -> Any:
 
         try:
             found = version('lacuna-lnm')
-        except PackageNotFoundError:  # a folder on the path that was not installed
+        except PackageNotFoundError:  # on the path, but not installed
             found = '0+unknown'
         globals()[name] = found
         return found

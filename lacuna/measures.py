@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-#: streamlines that a voxel needs, by default, for its percentage to be called supported
+#: number of streamlines from which the percentage of a voxel counts as supported, by default
 MIN_SUPPORT = 10
-#: voxels that share a face, an edge or a corner belong together
+#: voxels are neighbours if they share a face, an edge or a corner
 _NEIGHBOURS = np.ones((3, 3, 3), bool)
 
 
 def disconnection_percent(lesion_tdi: np.ndarray, full_tdi: np.ndarray) -> np.ndarray:
-    """Compute the percentage of each voxel's streamlines that pass through the mask; 0 where the tractogram has none.
+    """Compute the percentage of each voxel's streamlines that the lesion disconnects; 0 where there are no streamlines.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def disconnection_percent(lesion_tdi: np.ndarray, full_tdi: np.ndarray) -> np.nd
     if lesion_tdi.shape != full_tdi.shape:
         message = f'the densities have different shapes: {lesion_tdi.shape} and {full_tdi.shape}'
         raise ValueError(message)
-    # most voxels of most lesions are 0: process only the others
+    # the lesion's streamlines visit few voxels: compute those only
     cut_in = np.flatnonzero(lesion_tdi.ravel() != 0)
     cut, whole = lesion_tdi.ravel()[cut_in], full_tdi.ravel()[cut_in]
     if (cut > whole).any():
@@ -88,16 +88,17 @@ def summary_statistics(
         4 x 4, voxels of `brain` to world mm.
     streamlines_total, streamlines_disconnected : int
     support : numpy.ndarray, optional
-        Number of streamlines of the whole tractogram that visit each voxel, if `full_tdi` is not that.
+        Number of streamlines that visit each voxel, in the whole tractogram; by default `full_tdi`, which must then
+        be unweighted.
     min_support : int
-        Voxels that as many of them visit are supported.
+        A voxel is supported if at least this many streamlines visit it.
 
     Returns
     -------
     dict
-        ``mask_volume_mm3`` of a graded mask is the sum of its values times the volume of a voxel; all else about the
-        mask is of the voxels above 0. ``mask_components`` counts groups of voxels that share a face, an edge or a corner;
-        ``mask_outside_support_pct`` is the share of the mask's voxel centres in voxels that no streamline visits.
+        ``mask_volume_mm3`` of a graded mask is the sum of its values times the volume of a voxel; all other values
+        refer to its voxels above 0. ``mask_components`` counts groups of voxels that share a face, an edge or a corner;
+        ``mask_outside_support_pct`` is the percentage of the mask's voxels whose centre no streamline visits.
     """
     mask, mask_affine = lesion_part(mask, mask_affine)
     filled = float(mask.sum(dtype=np.float64))
@@ -141,7 +142,7 @@ def count_components(mask: np.ndarray) -> int:
 def outside_support_percent(
     mask: np.ndarray, mask_affine: np.ndarray, full_tdi: np.ndarray, grid_affine: np.ndarray
 ) -> float:
-    """Compute the percentage of the mask's voxel centres in voxels that no streamline visits (0 for an empty mask).
+    """Compute the percentage of the mask's voxels whose centre no streamline visits; 0 for an empty mask.
 
     Parameters
     ----------
@@ -154,7 +155,7 @@ def outside_support_percent(
     """
     voxels = int(np.count_nonzero(mask))
     to_grid = np.linalg.inv(grid_affine) @ mask_affine
-    if np.count_nonzero(to_grid[:3, :3]) == 3:  # axes along axes, as in all standard grids
+    if np.count_nonzero(to_grid[:3, :3]) == 3:  # the axes are parallel, as in all standard grids
         supported = _supported_along_axes(mask, to_grid, full_tdi)
     else:
         index = np.rint(np.argwhere(mask) @ to_grid[:3, :3].T + to_grid[:3, 3]).astype(int)
@@ -164,7 +165,7 @@ def outside_support_percent(
 
 
 def _supported_along_axes(mask: np.ndarray, to_grid: np.ndarray, full_tdi: np.ndarray) -> int:
-    """Voxels of a mask whose centre lies in a voxel above 0 of a grid, each axis of which runs along one of the mask's."""
+    """Count the voxels of a mask whose centre is in a voxel of the grid above 0; the axes of both are parallel."""
     axes = np.abs(to_grid[:3, :3]).argmax(axis=1)
     inside: list[Any] = [None] * 3
     index = []
@@ -177,7 +178,7 @@ def _supported_along_axes(mask: np.ndarray, to_grid: np.ndarray, full_tdi: np.nd
         index.append(at[inside[axis]])
     box = [(int(at.min()), int(at.max()) + 1) for at in index]
     support = full_tdi[tuple(slice(*extent) for extent in box)] != 0
-    for row in (2, 1, 0):  # in this order, most of it is copied in whole rows and planes
+    for row in (2, 1, 0):  # the last axis first: whole rows are copied, which is fastest
         support = support.take(index[row] - box[row][0], axis=row)
     return int(np.count_nonzero(support & mask[tuple(inside)].transpose(axes)))
 
@@ -196,13 +197,13 @@ def world_box(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
 
 
 def voxel_box(mask: np.ndarray) -> tuple[slice, ...]:
-    """Return the box that holds all voxels other than 0 (empty if there are none).
+    """Return the smallest box around all voxels that are not 0 (empty if there are none).
 
     >>> voxel_box(np.array([[0, 2, 2, 0], [0, 0, 0, 0]]))
     (slice(0, 1, None), slice(1, 3, None))
     """
     filled = mask if mask.dtype == bool else mask != 0
-    # in memory order: against it, a pass takes many times as long
+    # reduce the axes in memory order, which is many times faster
     order = sorted(range(filled.ndim), key=lambda axis: -abs(filled.strides[axis]))
     forward = filled[tuple(slice(None, None, -1 if step < 0 else 1) for step in filled.strides)]
     box = [slice(0)] * filled.ndim
@@ -221,7 +222,7 @@ def _extents(filled: np.ndarray) -> tuple[slice, ...]:
 def lesion_part(
     mask: np.ndarray, affine: np.ndarray, box: tuple[slice, ...] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The part of a mask that holds all of its voxels, and its affine; `box` is the part, if it is known."""
+    """Crop a mask to its nonzero voxels (or to `box`); return the part and its affine."""
     box = box or voxel_box(mask)
     moved = affine.copy()
     moved[:3, 3] += affine[:3, :3] @ [part.start for part in box]
@@ -238,7 +239,7 @@ def connectivity(
     selected: np.ndarray | None = None,
     values: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Count the streamlines that join each pair of parcels: symmetric, without self-connections.
+    """Count the streamlines between each pair of parcels: a symmetric matrix with an empty diagonal.
 
     Parameters
     ----------
@@ -247,9 +248,10 @@ def connectivity(
     parcels : int
         Number of parcels.
     selected : numpy.ndarray, optional
-        Numbers of the streamlines to count; all by default.
+        Indices of the streamlines to count; all by default.
     values : numpy.ndarray, optional
-        (n,) float, a value of each of these, to be summed instead: in float64, in their order.
+        (n,) float, one value for each of these streamlines. They are summed, in float64 and in order, instead of
+        counting.
 
     Returns
     -------
@@ -275,7 +277,7 @@ def connectivity(
 
 
 def roi_disconnection(lesion_matrix: np.ndarray, full_matrix: np.ndarray) -> np.ndarray:
-    """Compute the percentage of each parcel's streamlines that pass through the mask: a ratio of sums.
+    """Compute the percentage of each parcel's streamlines that the lesion disconnects, from the sums of the rows.
 
     The value of a parcel that no streamline joins to another is NaN: it is not spared; nothing is known about it.
 
@@ -301,7 +303,7 @@ def matrix_statistics(
     lesion_matrix, full_matrix : numpy.ndarray
         (parcels, parcels) counts (or summed weights) of the disconnected and of all streamlines.
     names : sequence of str
-        Of the parcels.
+        Names of the parcels.
     streamlines_unassigned : int
         Disconnected streamlines with an end in no parcel.
 
@@ -337,7 +339,7 @@ def matrix_statistics(
 def wilson_interval(
     hits: np.ndarray, totals: np.ndarray, confidence: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's interval of proportions; NaN where the total is 0.
+    """Compute the Wilson score interval of proportions (Wilson 1927); NaN where the total is 0.
 
     It shows how much the share would vary if the same number of other streamlines had been drawn, but not how another
     tractogram would differ.
@@ -347,7 +349,7 @@ def wilson_interval(
     hits, totals : numpy.ndarray
         Counts, of one shape.
     confidence : float
-        Of the interval.
+        Confidence level.
 
     Returns
     -------
@@ -374,12 +376,12 @@ def wilson_interval(
 
 
 def effective_number(total: np.ndarray, squares: np.ndarray) -> np.ndarray:
-    """How many streamlines that count the same say as much as weighted ones: ``(sum w)^2 / sum w^2``; 0 for none.
+    """Compute Kish's effective sample size of weighted streamlines, ``(sum w)^2 / sum w^2``; 0 where there are none.
 
     Parameters
     ----------
     total, squares : numpy.ndarray
-        Sums of the weights, and of their squares, of one shape.
+        Sums of the weights and of the squared weights, of one shape.
 
     Examples
     --------
@@ -393,17 +395,17 @@ def effective_number(total: np.ndarray, squares: np.ndarray) -> np.ndarray:
 def percent_interval(
     cut: np.ndarray, total: np.ndarray, squares: np.ndarray | None = None, confidence: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's interval of the percentage that a lesion cuts; NaN where there is nothing to cut.
+    """Compute the Wilson score interval of the percentage that a lesion cuts; NaN where there are no streamlines.
 
     Parameters
     ----------
     cut, total : numpy.ndarray
         Counts (or summed weights) of the disconnected and of all streamlines, of one shape.
     squares : numpy.ndarray, optional
-        Sums of the squared weights of all streamlines; None for counts. Their `effective_number` is then the number of
-        streamlines.
+        Sums of the squared weights of all streamlines, if streamlines are weighted: `effective_number` is then
+        taken as their number.
     confidence : float
-        Of the interval.
+        Confidence level.
 
     Returns
     -------
@@ -426,7 +428,7 @@ def percent_interval(
 
 
 def mean_of(total: np.ndarray, number: np.ndarray) -> np.ndarray:
-    """Divide sums by numbers, or by summed weights; NaN where there is nothing.
+    """Divide sums by counts (or by summed weights); NaN where the count is 0.
 
     >>> mean_of(np.array([3.0, 0.0]), np.array([2, 0]))
     array([1.5, nan])
@@ -435,7 +437,7 @@ def mean_of(total: np.ndarray, number: np.ndarray) -> np.ndarray:
 
 
 def share_percent(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Percent; NaN where there is nothing.
+    """Compute a percentage; NaN where `whole` is 0.
 
     >>> share_percent(np.array([1, 0]), np.array([4, 0]))
     array([25., nan])
@@ -446,7 +448,7 @@ def share_percent(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 def network_disconnection(
     mask_matrix: np.ndarray, full_matrix: np.ndarray, networks: Sequence[str]
 ) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Compute the percentage of the connections of networks, and of pairs of networks, that a lesion cuts.
+    """Compute the percentage of the connections within and between networks that a lesion cuts.
 
     Parameters
     ----------
@@ -460,11 +462,11 @@ def network_disconnection(
     names : list of str
         Names of the networks, in the order of their first parcel.
     total : numpy.ndarray
-        (networks,) percent of all streamlines that end in the parcels of the network, from the sums of
-        `roi_disconnection` over its parcels. NaN where there are none.
+        (networks,) percent of all streamlines that end in the parcels of the network: `roi_disconnection`, with
+        networks for parcels. NaN where there are none.
     pairs : numpy.ndarray
-        (networks, networks) percent of the connections between two networks, each connection once; on the diagonal,
-        of those between the parcels of one. 0 where there are none.
+        (networks, networks) percent of the connections between two networks, each connection once. The diagonal holds
+        the connections within a network. 0 where there are none.
 
     Examples
     --------
@@ -477,7 +479,7 @@ def network_disconnection(
     names = [name for name in dict.fromkeys(networks) if name]
     member = np.array([[network == name for network in networks] for name in names], float)
     member = member.reshape(len(names), len(networks))
-    own = member.T @ member > 0  # within a network, the matrix holds each connection twice
+    own = member.T @ member > 0  # the matrix holds each connection within a network twice
 
     def between(matrix: np.ndarray) -> np.ndarray:
         once = np.where(own, np.triu(matrix), matrix)
@@ -495,27 +497,27 @@ def higher_order(
     *,
     paths: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Compute how many steps longer the shortest path between two parcels gets; also without pairs that are cut directly.
+    """Compute how much longer the shortest paths between parcels become, of all pairs and of those not cut directly.
 
     Parameters
     ----------
     full : numpy.ndarray
-        (n, n) connections of the whole tractogram, symmetric: a step leads from a parcel to another if it is above 0.
+        (n, n) connections of the whole tractogram, symmetric. Values above 0 are steps of a path.
     spared_percent : numpy.ndarray
-        (n, n) percent of each connection that the lesion leaves.
+        (n, n) percent of each connection that the lesion spares.
     threshold : float
-        A step remains in the patient if at least this percentage of the connection is spared.
+        A connection remains a step of a path if at least this percentage of it is spared.
     paths : numpy.ndarray, optional
-        `path_lengths` of `full`, if they are known.
+        `path_lengths` of `full`, if already computed.
 
     Returns
     -------
     delta : numpy.ndarray
-        (n, n) int64, steps of the shortest path in the patient minus those in the whole tractogram. A pair that is no
-        longer joined in the patient counts as one step more than the longest path of the whole; a pair that the whole
-        does not join has 0.
+        (n, n) int64, length of the shortest path (in steps) with the lesion minus that without. A pair that the lesion
+        disconnects completely gets the longest path of the whole tractogram plus one step; a pair not connected
+        in the whole tractogram gets 0.
     indirect : numpy.ndarray
-        (n, n) int64, the same for the pairs without a direct connection that is cut, 0 for others.
+        (n, n) int64, `delta` of the pairs whose direct connection, if any, is not cut; 0 for others.
 
     Examples
     --------
@@ -546,16 +548,16 @@ def higher_order_statistics(
     paths : numpy.ndarray
         (n, n) `path_lengths` of the connections of the whole tractogram.
     cut : numpy.ndarray
-        (n, n) those of the connections that the lesion cuts.
+        (n, n) counts (or summed weights) of the connections that the lesion cuts.
     delta, indirect : numpy.ndarray
-        (n, n) of `higher_order`.
+        (n, n) results of `higher_order`.
     threshold : float
 
     Returns
     -------
     dict
-        Only pairs of parcels joined by a path in the whole tractogram are counted. Pairs with a connection that loses a
-        streamline are directly disconnected; pairs without one whose path got longer are indirectly disconnected.
+        Counts pairs of parcels that a path joins in the whole tractogram. Pairs whose connection loses a streamline are
+        directly disconnected; other pairs whose path becomes longer are indirectly disconnected.
     """
     pairs = np.triu(np.isfinite(paths), k=1)
     joined = int(np.count_nonzero(pairs))
@@ -575,7 +577,7 @@ def higher_order_statistics(
 
 
 def path_lengths(full: np.ndarray) -> np.ndarray:
-    """Return the steps of the shortest path between each pair of parcels along connections above 0; infinite if there is none.
+    """Compute the number of steps of the shortest path between each pair of parcels; infinite if there is none.
 
     >>> path_lengths(np.array([[0, 1, 0], [1, 0, 2], [0, 2, 0]]))
     array([[0., 1., 2.],
@@ -589,19 +591,19 @@ def path_lengths(full: np.ndarray) -> np.ndarray:
 
 
 def _cap(paths: np.ndarray) -> int:
-    """Return the steps for a pair that is not joined in the patient: one more than the longest path of the whole."""
+    """Return the path length of pairs that the lesion disconnects: the longest path of the whole tractogram plus one."""
     return int(paths[np.isfinite(paths)].max(initial=0)) + 1
 
 
 def mean_and_sd(values: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean and standard deviation (n - 1) at each place over those that are not NaN, and how many these are.
+    """Compute mean, standard deviation (n - 1) and number of the values at each place, ignoring NaN.
 
-    The mean is NaN where there are none, the standard deviation where there are fewer than two.
+    The mean is NaN where there are no values, the standard deviation where there are fewer than two.
 
     Parameters
     ----------
     values : sequence of numpy.ndarray
-        Of one shape; summed in this order, in float64.
+        Arrays of one shape; summed in this order, in float64.
 
     Examples
     --------
@@ -612,9 +614,9 @@ def mean_and_sd(values: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, n
     shape = values[0].shape
     n, total, squares = np.zeros(shape, int), np.zeros(shape), np.zeros(shape)
     for each in values:
-        known = ~np.isnan(each)
-        n += known
-        np.add(total, each, out=total, where=known)
+        valid = ~np.isnan(each)
+        n += valid
+        np.add(total, each, out=total, where=valid)
     mean = np.divide(total, n, out=np.full(shape, np.nan), where=n > 0)
     for each in values:
         np.add(squares, (each - mean) ** 2, out=squares, where=~np.isnan(each))

@@ -1,17 +1,17 @@
-"""How unusual an observed value is among those of null lesions: arithmetic on numpy arrays; no files, no Nipype.
+"""Significance of an observed value among null lesions, computed from numpy arrays; no files, no Nipype.
 
-An array of values has one row for each null lesion, and a column for each bundle or parcel; larger is worse.
+Arrays of null values have a row for each null lesion, and a column for each bundle or parcel; larger values are worse.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-#: fewer valid places than this say nothing
+#: minimum number of valid places for a meaningful comparison
 FEWEST_PLACES = 1000
-#: fewer lesions of others than this cannot give a p of .05
+#: minimum number of other patients' lesions, for p to reach .05
 FEWEST_CONTROLS = 19
-#: of the search for expected shares: steps, error of the margins by the largest, longest step
+#: search for expected shares: maximum number of steps, relative error of the margins, maximum step length
 _MOST_STEPS = 300
 _EXACT = 1e-7
 _LONGEST = 2.0
@@ -29,15 +29,15 @@ def exceedances(observed: np.ndarray, nulls: np.ndarray) -> np.ndarray:
 def p_values(exceeding: np.ndarray, n: int, observed: np.ndarray) -> np.ndarray:
     """Compute ``(1 + b) / (1 + n)``, where b of n null lesions have at least the observed value; 1 where that is 0.
 
-    The observed value counts as one of the n + 1, so that no p is 0 (Phipson and Smyth 2010). NaN without null lesions.
+    The observed value counts as one of n + 1, so that p is never 0 (Phipson and Smyth 2010). NaN without null lesions.
 
     Parameters
     ----------
     exceeding : numpy.ndarray
-        b, of any shape.
+        The counts b, of any shape.
     n : int
     observed : numpy.ndarray
-        Of the same shape; NaN where nothing is known.
+        Of the same shape; NaN where unknown.
 
     Examples
     --------
@@ -51,7 +51,7 @@ def p_values(exceeding: np.ndarray, n: int, observed: np.ndarray) -> np.ndarray:
 
 
 def smallest_p(observed: np.ndarray, nulls: np.ndarray) -> np.ndarray:
-    """Compute the smallest p that a lesion of this shape can reach: that of the largest value seen; 1 if all are 0.
+    """Compute the smallest p that a lesion of this shape can reach: that of the largest value; 1 if all values are 0.
 
     >>> smallest_p(np.array([50, 0]), np.array([[100, 0], [100, 0], [0, 0]]))
     array([0.75, 1.  ])
@@ -63,8 +63,8 @@ def smallest_p(observed: np.ndarray, nulls: np.ndarray) -> np.ndarray:
 def familywise_p(observed: np.ndarray, nulls: np.ndarray) -> np.ndarray:
     """Compute p corrected for the number of items, by the smallest p of each null lesion (Westfall and Young 1993).
 
-    Each value is first replaced by its p among all n + 1, because raw percentages are not comparable: some null lesion
-    cuts a tiny bundle completely. Items with NaN have no part in it.
+    Values are first replaced by their p among all n + 1, because raw percentages are not comparable: some null lesion
+    cuts a tiny bundle completely. Items with NaN are ignored.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def familywise_p(observed: np.ndarray, nulls: np.ndarray) -> np.ndarray:
 
 
 def pooled_p(values: np.ndarray) -> np.ndarray:
-    """Compute the p of each value in its column, as if each row in turn were the observed one; NaN stays.
+    """Compute the p of each value within its column, as if each row were the observed one; NaN stays NaN.
 
     >>> pooled_p(np.array([[0, 3], [1, 2], [1, 1], [0, 0]]))
     array([[1.  , 0.25],
@@ -110,9 +110,9 @@ def pooled_p(values: np.ndarray) -> np.ndarray:
 
 
 def spread(total: np.ndarray, squares: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (of n - 1) of numbers that are not negative, from their sum and that of their squares.
+    """Compute mean and standard deviation (n - 1) of non-negative numbers from their sum and sum of squares.
 
-    Both are NaN without numbers, and the deviation is for a single one.
+    Both are NaN for n = 0, and the standard deviation for n = 1.
 
     >>> spread(np.array([6]), np.array([14]), 3)
     (array([2.]), array([1.]))
@@ -122,15 +122,15 @@ def spread(total: np.ndarray, squares: np.ndarray, n: int) -> tuple[np.ndarray, 
     mean = total / n
     if n == 1:
         return mean, np.full(total.shape, np.nan)
-    # n * squares - total ** 2 in whole numbers may overflow; the mean is subtracted in double precision
+    # n * squares - total ** 2 could overflow as integers: subtract the mean in double precision
     variance = np.maximum(squares / n - mean**2, 0.0) * (n / (n - 1))
     return mean, np.sqrt(np.where(variance > 1e-12 * squares / n, variance, 0.0))
 
 
 def standardised(observed: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
-    """Compute by how many standard deviations of the null lesions the observed value is above their mean.
+    """Compute z scores: distance of the observed value from the null lesions' mean, in their standard deviations.
 
-    0 where the null lesions do not differ.
+    0 where the standard deviation is 0.
 
     >>> standardised(np.array([5.0, 1.0]), np.array([3.0, 1.0]), np.array([1.0, 0.0]))
     array([2., 0.])
@@ -139,7 +139,7 @@ def standardised(observed: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> np.n
 
 
 def percentile(exceeding: np.ndarray, n: int) -> np.ndarray:
-    """Compute the percentage of the null lesions whose value is below the observed one; NaN without null lesions.
+    """Compute the percentage of null lesions with a value below the observed one; NaN without null lesions.
 
     >>> percentile(np.array([0, 1, 4]), 4)
     array([100.,  75.,   0.])
@@ -148,36 +148,36 @@ def percentile(exceeding: np.ndarray, n: int) -> np.ndarray:
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
-    """Spearman's correlation; values that are NaN in either are left out. None if one does not vary.
+    """Compute Spearman's correlation, ignoring pairs with NaN; None if a variable is constant.
 
     >>> rank_correlation(np.array([1, 2, 9]), np.array([3, 4, 5]))
     1.0
     """
     from scipy.stats import rankdata
 
-    known = ~(np.isnan(first) | np.isnan(second))
-    if known.sum() < 2:
+    valid = ~(np.isnan(first) | np.isnan(second))
+    if valid.sum() < 2:
         return None
-    ranks = np.vstack([rankdata(first[known]), rankdata(second[known])])
+    ranks = np.vstack([rankdata(first[valid]), rankdata(second[valid])])
     ranks -= ranks.mean(axis=1, keepdims=True)
     size = np.sqrt((ranks**2).sum(axis=1))
     return float(np.round(ranks[0] @ ranks[1] / (size[0] * size[1]), 12)) if size.all() else None
 
 
 def expected_shares(full: np.ndarray, margins: np.ndarray) -> np.ndarray:
-    """Compute what share of each connection would be cut if only the losses of the parcels mattered.
+    """Compute the share of each connection that would be cut if it depended only on the losses of its two parcels.
 
-    The streamlines between two parcels are cut independently of each other, with a chance that follows from one number
-    for each parcel, ``a_i a_j / (1 + a_i a_j)``, such that each parcel loses as many streamlines as observed. Of all
-    distributions with these margins on this connectome, it is the one of largest entropy (the configuration model with
-    capacities; Squartini and Garlaschelli 2011).
+    Streamlines between two parcels are cut independently, with a probability ``a_i a_j / (1 + a_i a_j)`` from one
+    number per parcel, such that each parcel loses as many streamlines as observed. This is the distribution of maximum
+    entropy with these margins on this connectome (the configuration model with capacities; Squartini and Garlaschelli
+    2011).
 
     Parameters
     ----------
     full : numpy.ndarray
-        (n, n) streamlines between each pair of parcels, symmetric, 0 on the diagonal.
+        (n, n) number of streamlines between each pair of parcels, symmetric, 0 on the diagonal.
     margins : numpy.ndarray
-        (n,) streamlines that each parcel loses; at most the sum of its row.
+        (n,) number of streamlines that each parcel loses; at most the sum of its row.
 
     Returns
     -------
@@ -186,7 +186,7 @@ def expected_shares(full: np.ndarray, margins: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    The middle parcel of three loses half of what it has, the others as well.
+    The middle one of three parcels loses half of its streamlines, as do the others.
 
     >>> expected_shares(np.array([[0, 8, 0], [8, 0, 8], [0, 8, 0]]), np.array([4, 8, 4])).round(3)
     array([[0. , 0.5, 0. ],
@@ -194,14 +194,14 @@ def expected_shares(full: np.ndarray, margins: np.ndarray) -> np.ndarray:
            [0. , 0.5, 0. ]])
     """
     shares = np.zeros(full.shape)
-    open_ = full > 0  # connections whose share is neither 0 nor 1
+    open_ = full > 0  # connections whose share is neither 0 nor 1 yet
     left = margins.astype(float)
     while True:
         room = np.where(open_, full, 0).sum(axis=1)
         whole, none = (room > 0) & (left >= room), (room > 0) & (left <= 0)
         if not (whole | none).any():
             break
-        # a parcel that keeps nothing, or loses nothing, decides all of its connections
+        # all connections of a parcel that keeps or loses nothing are decided
         decided = open_ & (whole if whole.any() else none)[:, None]
         decided |= decided.T
         if whole.any():
@@ -217,7 +217,7 @@ def expected_shares(full: np.ndarray, margins: np.ndarray) -> np.ndarray:
 
 
 def _fit(full: np.ndarray, margins: np.ndarray) -> np.ndarray:
-    """Newton's method, damped, for the logarithms of the numbers of the parcels."""
+    """Find the logarithms of the parcels' numbers with a damped Newton method."""
     from scipy.special import expit
 
     start = np.clip(margins / full.sum(axis=1), 1e-6, 1 - 1e-6)

@@ -1,4 +1,4 @@
-"""Toy data with known answers, and an audit of workflow graphs, for the tests of Lacuna and of users who embed it."""
+"""Toy data with known answers, and an audit of workflow graphs, for tests of Lacuna and of programs that embed it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lacuna.streamlines.files.tck import write_tck
 if TYPE_CHECKING:
     from nipype.pipeline.engine import Workflow
 
-#: metadata of traits that nipype or Lacuna understands; anything else is a mistake
+#: trait metadata that nipype or Lacuna understands; anything else is a mistake
 TRAIT_METADATA = frozenset(
     [
         'argstr',
@@ -63,19 +63,19 @@ TRAIT_METADATA = frozenset(
 
 @dataclass(frozen=True)
 class Toy:
-    """A tractogram of straight lines and a lesion, with answers that can be counted by hand.
+    """A tractogram of straight lines and a lesion, whose disconnection can be counted by hand.
 
-    Fifteen lines run along x from -20 to 20 mm, at y = 0, 4, 8, 12, 16 and z = 0, 4, 8 mm; each has a twin that only
-    runs from -20 to -10 mm. The lesion is the box -2 <= x <= 2, -2 <= y <= 18, -2 <= z <= 6: it cuts the ten long lines
-    at z = 0 and 4, but no twin and no line at z = 8. So a voxel of a cut line has 100 percent where the line is alone
-    (x > -8) and 50 percent where it has its twin (x < -12).
+    Fifteen lines run along x from -20 to 20 mm, at y = 0, 4, 8, 12, 16 and z = 0, 4, 8 mm; each has a twin from -20 to
+    -10 mm. The lesion is the box -2 <= x <= 2, -2 <= y <= 18, -2 <= z <= 6: it cuts the ten long lines at z = 0 and 4,
+    but no twin and no line at z = 8. So voxels of a cut line have 100 percent where the line is alone (x > -8), and 50
+    percent where it has its twin (x < -12).
 
     Attributes
     ----------
     tracks, mask : pathlib.Path
-        In MNI152NLin6Asym; the mask lies on the standard 1 mm grid.
+        Paths, in MNI152NLin6Asym; the mask is on the standard 1 mm grid.
     streamlines, disconnected : int
-        30 and 10.
+        Numbers of streamlines: 30 and 10.
     """
 
     tracks: Path
@@ -85,7 +85,7 @@ class Toy:
 
 
 def toy_streamlines() -> list[np.ndarray]:
-    """The streamlines of `Toy`, with vertices every mm."""
+    """Return the streamlines of `Toy`, with a vertex every mm."""
     lines = []
     for y in (0, 4, 8, 12, 16):
         for z in (0, 4, 8):
@@ -112,25 +112,25 @@ def write_toy(folder: Path, name: str = 'sub-01_space-MNI152NLin6Asym_label-lesi
 
 
 def world_coordinates(shape: Sequence[int], affine: np.ndarray) -> np.ndarray:
-    """World coordinates (mm) of all voxels; (3, x, y, z)."""
+    """Return the world coordinates (mm) of all voxels; (3, x, y, z)."""
     i, j, k = np.ogrid[tuple(map(slice, shape))]
     return np.stack([row[0] * i + row[1] * j + row[2] * k + row[3] for row in affine[:3]])
 
 
 def write_mask(path: Path, data: np.ndarray, affine: np.ndarray, dtype: str = 'uint8') -> Path:
-    """Write an image with a known position."""
+    """Write a mask as NIfTI image with a valid affine."""
     save(make(data.astype(dtype), affine), path)
     return path
 
 
 def audit_graph(workflow: Workflow) -> list[str]:
-    """Find faults of a workflow that would not show before it runs, or not even then.
+    """Find faults of a workflow that would show only when it runs, or not at all.
 
     Returns
     -------
     list of str
-        Connections to fields that an IdentityInterface does not have, mandatory inputs that are neither set nor
-        connected, unknown trait metadata, and sub-workflows whose methods text would be lost.
+        Connections to missing fields of an IdentityInterface, mandatory inputs that are neither set nor connected,
+        unknown trait metadata, and sub-workflows whose methods text would be lost.
     """
     problems = set(_audit_connections(workflow))
     flat = workflow._create_flat_graph()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from helpers.paths import SHARED
+from helpers.waiting import HANGS
 
 from lacuna.cli import main
 from lacuna.datasets.tutorial import TutorialPaths, tutorial_paths, write_tutorial
@@ -134,7 +135,7 @@ def lacuna_command():
             text=True,
             cwd=cwd,
             env={**os.environ, **env},
-            timeout=600,
+            timeout=HANGS,
         )
 
     return run

@@ -1,4 +1,4 @@
-"""Make a BIDS dataset from a folder of lesion masks, or a table that lists them: checked, nothing overwritten."""
+"""Create a BIDS dataset from a folder or a table of lesion masks; masks are checked, and nothing is overwritten."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import lacuna
 from lacuna.bids.description import BIDS_VERSION
 from lacuna.bids.listing import checked_label, masks_of_folder, masks_of_table
 from lacuna.bids.origins import generated_by
@@ -28,28 +27,28 @@ from lacuna.utils.files import json_bytes, listed, read_json, remove_leftovers, 
 from lacuna.utils.names import NIFTI, sidecar_path
 from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
-from lacuna.utils.sidecars import inherited_metadata
+from lacuna.utils.sidecars import generator, inherited_metadata
 
 MAPPING = 'bidsify.tsv'
 _COLUMNS = ('source', 'target', 'sha256')
-#: not 'Lacuna', which marks results: these are inputs
+#: not 'Lacuna', which identifies results
 _GENERATOR = 'Lacuna bidsify'
 _DEFAULT_LABEL = 'lesion'
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One mask and where it goes.
+    """A mask and its target.
 
     Attributes
     ----------
     source, target : pathlib.Path
     shown : str
-        The source as listed in the mapping table: relative to the folder, or as given in the table.
+        The source as in the mapping table: relative to the folder, or as in the source table.
     binarize : float or None
-        Values above this are lesion.
+        Threshold above which values are lesion.
     mask_scale : float or None
-        What values are divided by, if the mask may be graded.
+        Divisor of the values, if masks may be graded.
     """
 
     source: Path
@@ -60,23 +59,23 @@ class Entry:
 
     @property
     def is_copied(self) -> bool:
-        """Whether the content of the file stays the same."""
+        """Whether the file is copied unchanged."""
         same = self.binarize is None and self.mask_scale in (None, 1)
         return same and not self.source.name.endswith('.img')
 
     def read(self) -> Mask:
-        """The mask that is to be written."""
+        """Read the mask to be written."""
         return read_mask(self.source, self.binarize, self.mask_scale)
 
 
 @dataclass
 class Bidsified:
-    """The result for the masks.
+    """Result of `bidsify`.
 
     Attributes
     ----------
     written, kept : list of pathlib.Path
-        New masks, and identical ones that already existed.
+        Masks written, and identical masks that already existed.
     faults : list of str
         Masks that were left out, one line each.
     warnings : list of str
@@ -113,21 +112,21 @@ def bidsify(
     space : str
         Space of all masks.
     session, label : str, optional
-        For masks whose name or row has none.
+        Defaults for masks whose name or row has none.
     binarize : float, optional
-        Values above this are lesion: the masks are then written as 0 and 1, and a sidecar records it.
+        Threshold above which values are lesion. The masks are then written binary, with the threshold in a sidecar.
     graded_masks, mask_scale
-        See :class:`lacuna.execution.config.RunConfig`. With a scale, the masks are written with values from 0 to 1, and
-        a sidecar records it.
+        See :class:`lacuna.execution.config.RunConfig`. With a scale, masks are written with values from 0 to 1, and
+        the scale in a sidecar.
     pattern : str, optional
-        Glob on the names of the masks (or, with a slash, on their paths below the folder, or in the table).
+        Glob for the names of the masks (or, with a slash, for their paths below the folder or in the table).
     show_progress : bool
         Whether to show progress bars on a terminal.
 
     Raises
     ------
     InputError
-        If two masks would have the same name, or a name is taken by another file; then nothing is written.
+        If two masks would have the same name, or another file has the name. Then nothing is written.
     """
     world_space(space)
     check_threshold(binarize)
@@ -165,12 +164,12 @@ def bidsify(
 
 
 def save_mask(image: Any, target: Path, *, subject: str, space: str, label: str = _DEFAULT_LABEL) -> Path:
-    """Write a mask that was drawn into a BIDS dataset, under the name that `bidsify` would give it.
+    """Write a drawn mask into a BIDS dataset, with the name that `bidsify` would give it.
 
     Parameters
     ----------
     image : nibabel.Nifti1Image
-        0 and 1.
+        The mask, binary.
     target : pathlib.Path
         Folder of the dataset.
     subject, label : str
@@ -179,12 +178,12 @@ def save_mask(image: Any, target: Path, *, subject: str, space: str, label: str 
     Returns
     -------
     pathlib.Path
-        The file; one that holds the same mask is left as it is.
+        Path of the mask; an existing identical mask is not written again.
 
     Raises
     ------
     InputError
-        If a label is not of letters and digits, the name is taken by another mask, or the folder holds another dataset.
+        If a label is not alphanumeric, another mask has the name, or the folder contains another dataset.
     """
     subject = checked_label(subject.removeprefix('sub-'), 'subject', 'the participant')
     label = checked_label(label.removeprefix('label-'), 'label', 'the label')
@@ -201,7 +200,7 @@ def save_mask(image: Any, target: Path, *, subject: str, space: str, label: str 
 
 
 def target_path(subject: str, session: str | None, space: str, label: str) -> Path:
-    """Return the path of a mask in the dataset.
+    """Return the path of a mask relative to the dataset.
 
     >>> target_path('01', None, 'MNI152NLin6Asym', 'lesion').as_posix()
     'sub-01/anat/sub-01_space-MNI152NLin6Asym_label-lesion_mask.nii.gz'
@@ -267,7 +266,7 @@ def _look(entry: Entry, space: str) -> tuple[str | None, str | None]:
 
 
 def _same(entry: Entry) -> bool:
-    """Whether the existing file holds what would be written."""
+    """Whether the existing file has the content to be written."""
     if not entry.is_copied:
         try:
             scale = None if entry.mask_scale is None else 1.0
@@ -277,7 +276,7 @@ def _same(entry: Entry) -> bool:
     if entry.source.name.endswith('.gz'):
         return filecmp.cmp(entry.source, entry.target, shallow=False)
     try:
-        # compare the content, as compressed bytes depend on the version of zlib
+        # decompressed, because compressed bytes depend on the version of zlib
         return gzip.decompress(entry.target.read_bytes()) == entry.source.read_bytes()
     except (OSError, EOFError, zlib.error):
         return False
@@ -302,7 +301,7 @@ def _write(entry: Entry) -> None:
             return
         with (
             temporary.open('wb') as raw,
-            # neither name nor time in the header: the same mask gives the same file
+            # without name and time in the header, for reproducible files
             gzip.GzipFile(filename='', mode='wb', fileobj=raw, mtime=0) as packed,
         ):
             if not entry.is_copied:
@@ -313,13 +312,13 @@ def _write(entry: Entry) -> None:
 
 
 def _write_description(target: Path, source: Path | None) -> None:
-    """Describe the dataset; keep what an earlier call wrote, including its sources. What was drawn has none."""
+    """Describe the dataset, keeping what an earlier call wrote, including its sources; drawn masks have no source."""
     path = target / 'dataset_description.json'
     description: dict[str, Any] = read_json(path) or {
         'Name': 'Lesion masks',
         'BIDSVersion': BIDS_VERSION,
         'DatasetType': 'derivative',
-        'GeneratedBy': [{'Name': _GENERATOR, 'Version': lacuna.__version__}],
+        'GeneratedBy': [generator(name=_GENERATOR)],
     }
     sources = listed(description, 'SourceDatasets')
     if source is not None:
@@ -336,7 +335,7 @@ def _write_description(target: Path, source: Path | None) -> None:
 
 
 def _write_mapping(target: Path, entries: Iterable[Entry]) -> None:
-    """Add new masks to the table."""
+    """Add masks to the mapping table."""
     path = target / MAPPING
     rows: dict[str, tuple[str, ...]] = {}
     if path.is_file():

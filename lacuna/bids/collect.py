@@ -1,4 +1,4 @@
-"""Group tables: the results of all lesions of a dataset, one row each."""
+"""Group tables: the results of all lesions of a dataset, one row per lesion."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-import lacuna
 from lacuna.bids.failures import find_wanted
 from lacuna.bids.groups import (
     LONG_HEADER,
@@ -29,26 +28,27 @@ from lacuna.bids.results import find_results
 from lacuna.bids.tables import LEADING, GroupTable, table_bytes, write_stack, write_tables
 from lacuna.errors import InputError
 from lacuna.utils.progress import counting
+from lacuna.utils.sidecars import generator
 
 _LONG = 'group_method-snm_desc-long_stats.tsv'
 
 
 @dataclass
 class Collection:
-    """What was collected.
+    """Result of `collect`.
 
     Attributes
     ----------
     files, participants, kinds : int
-        Number of files, of their participants, and of output types (session, label, atlas, output).
+        Numbers of files, participants and output types (session, label, atlas, output).
     tables : dict
-        Number of rows and of columns of each table, by its path.
+        Numbers of rows and columns of each table, by path.
     written : set of pathlib.Path
-        The tables that are new or changed.
+        Tables that are new or changed.
     missing : list of str
-        One line for each mask without results, and for each missing file that others have; rows of ``n/a`` in the tables.
+        One line per mask without results, and per missing file that other lesions have; these are rows of ``n/a``.
     faults : list of str
-        One line for each file that was left out.
+        One line per file that was left out.
     notes : list of str
         What could not be determined.
     """
@@ -75,9 +75,9 @@ def collect(
 ) -> Collection:
     """Write one table for each session, label, atlas and output of a derivative dataset.
 
-    A mask that failed, or has no result for another reason, gets a row of ``n/a``. A result that does not match the
-    others of its table (other regions, another tractogram, atlas or parameters, a number that is not finite) is left
-    out and reported. Nothing is written if an existing table differs by more than new rows.
+    Masks that failed or have no result get a row of ``n/a``. Results that do not match the others of their table (other
+    regions, tractogram, atlas or parameters, or a number that is not finite) are left out and reported. Nothing is
+    written if an existing table differs by more than new rows.
 
     Parameters
     ----------
@@ -86,13 +86,13 @@ def collect(
     output_dir : pathlib.Path, optional
         Folder of the tables; by default `root`.
     pattern : str, optional
-        Glob on the names of the results (or, with a slash, on their paths below `root`).
+        Glob for the names of the results (or, with a slash, for their paths below `root`).
     overwrite : bool
-        Whether to replace tables that differ.
+        Replace tables that differ.
     matrices : bool
-        Whether to stack the matrices too (``.npz``).
+        Also stack the matrices (``.npz``).
     long : bool
-        Whether to write everything into one long table too.
+        Also write everything into one long table.
     show_progress : bool
         Whether to show a progress bar on a terminal.
 
@@ -169,7 +169,7 @@ def _tables(
     *,
     long: bool,
 ) -> Iterator[GroupTable]:
-    """Return the table of a group, and one for each of its parts by region."""
+    """Yield the table of a group, and one for each of its parts by region."""
     output, used = members[0].output, {row.member for row in rows}
     here, there = target.resolve(), root.resolve()
     left_out = [member.path.name for member in members if member not in used]
@@ -178,7 +178,7 @@ def _tables(
         **rows[0].common,
         **({'Missing': list(missing.values())} if missing else {}),
         **({'LeftOut': left_out} if left_out else {}),
-        'GeneratedBy': [{'Name': 'Lacuna', 'Version': lacuna.__version__}],
+        'GeneratedBy': [generator()],
     }
     for part, (names, _) in rows[0].parts.items():
         about = {'Description': f'{output.about} One row for each lesion.'}
@@ -204,7 +204,7 @@ def _tables(
 
 
 def _long_table(tables: Sequence[GroupTable], target: Path, folder: Path) -> GroupTable | None:
-    """Return all tables in one, from the parts that were written for each."""
+    """Concatenate the parts of the long table that were written for each group."""
     parts = sorted(folder.glob('*.long'))
     if not parts:
         return None
@@ -221,7 +221,7 @@ def _long_table(tables: Sequence[GroupTable], target: Path, folder: Path) -> Gro
     sidecar = {
         'Description': 'All numbers of the group tables: a row for each lesion and feature.',
         'Sources': [table.path.name for table in wide],
-        'GeneratedBy': [{'Name': 'Lacuna', 'Version': lacuna.__version__}],
+        'GeneratedBy': [generator()],
     }
     shape = (lines, len(LONG_HEADER))
     return GroupTable(target / _LONG, shape, content, sidecar, len(LONG_HEADER) - 1)
@@ -238,7 +238,7 @@ def _file_name(member: Member, part: str) -> str:
 
 
 def _source(path: Path, root: Path, target: Path) -> str:
-    """Return a BIDS URI if the table is in the dataset itself, else the path relative to the table."""
+    """Return a BIDS URI for a file in the dataset, else the path relative to the table."""
     if target == root:
         return f'bids::{path.as_posix()}'
     return Path(os.path.relpath(root / path, target)).as_posix()

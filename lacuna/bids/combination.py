@@ -1,4 +1,4 @@
-"""What several tractograms say of a lesion: mean, standard deviation and number, from the results with each of them."""
+"""Combine the results of a lesion with several tractograms: mean, standard deviation and number."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from lacuna.measures import mean_and_sd
 from lacuna.utils.files import dig, json_bytes, listed, read_json
 from lacuna.utils.names import sidecar_path
 
-#: key of the checksums of the results that were combined, by their URI
+#: sidecar field with the checksums of the combined results, by URI
 SOURCES = 'SourceSHA256'
-#: bundles of tractograms that call them differently
+#: name of the set of bundles, if the tractograms name theirs differently
 _ANY_BUNDLES = 'bundles'
-#: what sidecars have in common with those of the results that are combined
+#: sidecar fields taken from the combined results
 _KEPT = ('Space', 'SpatialReference', 'Resolution', 'Parameters', 'SoftwareVersions', 'Mask', 'Atlas')
-#: of the lesion, whatever the tractogram
+#: statistics that do not depend on the tractogram
 _OF_LESION = ('mask_voxels', 'mask_volume_mm3', 'mask_components', 'mask_outside_brain_pct')
 _OF_TRACTOGRAM = (
     'streamlines_disconnected_pct', 'weight_disconnected_pct', 'voxels_disconnected', 'disconnection_mean_pct',
@@ -50,14 +50,14 @@ class _Source:
 
     @property
     def sha256(self) -> str | None:
-        """As the sidecar says."""
+        """Checksum recorded in the sidecar."""
         found = dig(self.sidecar, FILES, self.path.name, 'SHA256')
         return None if found is None else str(found)
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Outputs that are made from the same results: their names, the results, and how they are made."""
+    """Outputs combined from the same results: their names, the results, and the function that combines them."""
 
     targets: tuple[Target, ...]
     sources: tuple[_Source, ...]
@@ -73,33 +73,33 @@ def combine(
     command: str,
     overwrite: bool = False,
 ) -> tuple[dict[Target, Path], bool]:
-    """Write mean and standard deviation over tractograms of the map, the parcels and the bundles of a lesion.
+    """Write mean and standard deviation over tractograms of a lesion's map, parcels and bundles.
 
-    What is there, and was made from these very results, is not made again.
+    Existing outputs that were combined from the same results are kept.
 
     Parameters
     ----------
     root : pathlib.Path
-        Of the dataset; its description is there (`write_description_of_several`).
+        Root of the dataset, which already has a description (`write_description_of_several`).
     mask : lacuna.bids.mask_files.MaskFile
     files : mapping
-        By the label of the tractogram, the results with it: paths below `root`.
+        Paths of the results below `root`, by label of the tractogram.
     command : str
-        The command that gives the same.
+        Command that reproduces the results, for the sidecars.
     overwrite : bool
-        Make everything again.
+        Combine everything again.
 
     Returns
     -------
     paths : dict
-        By output.
+        Paths by output.
     is_new : bool
-        Whether any of them was made now.
+        Whether any output is new.
 
     Raises
     ------
     InputError
-        If a result cannot be read, or two do not match.
+        If a result is unreadable, or results do not match.
     """
     parts = _parts({label: files[label] for label in sorted(files)})
     contents: dict[Target, bytes] = {}
@@ -116,7 +116,7 @@ def combine(
 
 
 def changed_sources(root: Path, sidecar: Mapping[str, Any]) -> list[str]:
-    """Return the names of results that are not those that a combination was made from; none for any other result."""
+    """Return the names of sources that changed since they were combined; empty for results of one tractogram."""
     known = sidecar.get(SOURCES)
     changed = []
     for uri, sha256 in known.items() if isinstance(known, Mapping) else ():
@@ -129,13 +129,13 @@ def changed_sources(root: Path, sidecar: Mapping[str, Any]) -> list[str]:
 
 
 def write_description_of_several(root: Path, folders: Mapping[str, Path]) -> None:
-    """Write the description of a dataset over several tractograms, with the links that its sidecars need.
+    """Write the description of a dataset over several tractograms, with links for its sidecars.
 
     Parameters
     ----------
     root : pathlib.Path
     folders : mapping
-        Datasets with the results of each, by the label of the tractogram.
+        Datasets with the results of each tractogram, by its label.
     """
     links = read_links(root)
     generated: list[Mapping[str, Any]] = []
@@ -196,7 +196,7 @@ def _sources(files: Mapping[str, Mapping[Target, Path]], target: Target) -> tupl
 
 
 def _metadata(root: Path, part: _Part, command: str) -> dict[str, Any]:
-    """What the sidecars of combined outputs say."""
+    """Return the common content of the sidecars of combined outputs."""
     first = part.sources[0]
     folders = {source.tractogram: _dataset_of(root, source.path) for source in part.sources}
     kept = {key: first.sidecar[key] for key in _KEPT if key in first.sidecar}
@@ -218,12 +218,12 @@ def _metadata(root: Path, part: _Part, command: str) -> dict[str, Any]:
 
 
 def _dataset_of(root: Path, path: Path) -> Path:
-    """The dataset of a tractogram: the first folder below the root."""
+    """Return the dataset of a tractogram: the first folder below the root."""
     return root / path.relative_to(root).parts[0]
 
 
 def _adopted(root: Path, uri: str, dataset: Path) -> str:
-    """The URI of a source, by the link that this dataset has to its folder."""
+    """Translate the URI of a source to this dataset's link to the same folder."""
     _, name, path = uri.split(':', 2)
     folder = read_links(dataset).get(name)
     own = next((link for link, where in read_links(root).items() if where == folder), name)
@@ -269,7 +269,7 @@ def _summary(source: _Source) -> dict[str, Any]:
 def spread_statistics(
     summaries: Sequence[Mapping[str, Any]], mean: np.ndarray, sd: np.ndarray
 ) -> dict[str, Any]:
-    """Return what the summaries of a lesion with several tractograms say together.
+    """Summarise the statistics of a lesion with several tractograms.
 
     >>> summaries = [{'mask_voxels': 8, 'voxels_disconnected': voxels} for voxels in (2, 4)]
     >>> spread_statistics(summaries, np.array([0, 50.0]), np.array([0, 3.0]))['voxels_disconnected_mean']

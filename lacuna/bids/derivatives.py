@@ -1,7 +1,8 @@
-"""The derivative dataset: write results, and find those that exist, are missing or differ."""
+"""The derivative dataset: write results, and find existing, missing and conflicting ones."""
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
@@ -9,10 +10,17 @@ from typing import Any
 
 from lacuna.bids.mask_files import MaskFile
 from lacuna.bids.origins import generated_by
-from lacuna.bids.outputs import Target, figures_dir, output_name, outputs, tractogram_dirs
+from lacuna.bids.outputs import (
+    Target,
+    figures_dir,
+    output_name,
+    outputs,
+    parse_output_name,
+    tractogram_dirs,
+)
 from lacuna.bids.sidecars import FILES, damage, differences, file_record, is_stale, place, sidecar_for
 from lacuna.errors import InputError
-from lacuna.utils.files import json_bytes, read_json, remove_leftovers, write_if_changed
+from lacuna.utils.files import dig, json_bytes, read_json, remove_leftovers, write_if_changed
 from lacuna.utils.names import sidecar_path
 
 
@@ -23,24 +31,24 @@ def save_outputs(
     metadata: Mapping[str, Any],
     atlases: Mapping[str, Mapping[str, Any]],
 ) -> list[Path]:
-    """Write the outputs of one mask under their final names, each completely or not at all, with their sidecars.
+    """Write the outputs of one mask atomically under their final names, with sidecars.
 
-    Sidecars record the size and checksum of their file, and of those without a sidecar that belong to it.
+    Sidecars record the size and checksum of their file, and of related files without a sidecar.
 
     Parameters
     ----------
     root : pathlib.Path
-        Of the dataset.
+        Root of the dataset.
     mask : lacuna.bids.mask_files.MaskFile
     contents : mapping
-        What each output holds: bytes, or the path of a file to copy.
+        Content of each output: bytes, or the path of a file to copy.
     metadata, atlases : mapping
         See `sidecar_for`.
 
     Returns
     -------
     list of pathlib.Path
-        Paths in the order of the contents.
+        Paths of the outputs, in the order of `contents`.
     """
     return save_described(root, mask, contents, lambda target: sidecar_for(target, metadata, atlases))
 
@@ -51,7 +59,7 @@ def save_described(
     contents: Mapping[Target, bytes | str | Path],
     describe: Callable[[Target], Mapping[str, Any]],
 ) -> list[Path]:
-    """Do what `save_outputs` does, with sidecars that a function returns."""
+    """Write outputs as `save_outputs` does, with sidecars from a function."""
     paths = {target: root / path for target, path in mask_outputs(mask, contents).items()}
     holders = list(dict.fromkeys(target.recorded_with for target in contents))
     sidecars = {each: sidecar_path(root / path) for each, path in mask_outputs(mask, holders).items()}
@@ -88,12 +96,12 @@ def missing_outputs(
     metadata: Mapping[str, Any],
     atlases: Mapping[str, Mapping[str, Any]],
 ) -> tuple[list[Target], list[str]]:
-    """Return which outputs of a mask have to be made, and how the existing ones differ from these settings.
+    """Find the outputs of a mask to be made, and how existing ones differ from the current settings.
 
     Parameters
     ----------
     root : pathlib.Path
-        Of the dataset.
+        Root of the dataset.
     mask : lacuna.bids.mask_files.MaskFile
     targets : iterable of lacuna.bids.outputs.Target
     metadata : mapping
@@ -104,9 +112,9 @@ def missing_outputs(
     Returns
     -------
     missing : list of Target
-        The outputs that are absent, damaged or stale.
+        Outputs that are absent, damaged or outdated.
     differing : list of str
-        The differences of the existing ones, in words.
+        Differences of the existing outputs, in words.
     """
     missing = []
     differing: dict[str, None] = {}
@@ -128,17 +136,63 @@ def missing_outputs(
     return missing, list(differing)
 
 
+def outdated_outputs(
+    root: Path,
+    mask: MaskFile,
+    targets: Iterable[Target],
+    metadata: Mapping[str, Any],
+    atlases: Mapping[str, Mapping[str, Any]],
+) -> dict[Path, list[str]]:
+    """Return the outputs of a mask that are not to be made, and were made with other settings; differences in words.
+
+    Beside new results, they would be taken for those of the same mask, tractogram and atlas.
+
+    Parameters
+    ----------
+    root, mask, targets, metadata, atlases
+        See `missing_outputs`.
+    """
+    wanted = mask_outputs(mask, targets).values()
+    known = {name for path in wanted for name in (path.name, sidecar_path(path).name)}
+    found: dict[Path, list[str]] = {}
+    for path in sorted((root / mask.folder).glob(f'{glob.escape(mask.stem)}_method-snm_*')):
+        stem, key, scope = (path.name not in known and parse_output_name(path.name)) or ('', '', None)
+        if stem != mask.stem:
+            continue
+        in_space = outputs()[key].scope == 'space'
+        holder = Target(key, None if in_space else scope).recorded_with
+        entities = {'atlas': str(scope), 'space': str(scope) if in_space else mask.space}
+        sidecar = sidecar_path(path.with_name(output_name(stem, holder.key, **entities)))
+        about = read_json(sidecar)
+        if about and (differing := _differences_of_other(about, holder, metadata, atlases)):
+            found |= dict.fromkeys((path, sidecar) if outputs()[key].sidecar else (path,), differing)
+    return found
+
+
+def _differences_of_other(
+    on_disk: Mapping[str, Any],
+    target: Target,
+    metadata: Mapping[str, Any],
+    atlases: Mapping[str, Mapping[str, Any]],
+) -> list[str]:
+    """Return how an output differs from the settings of a run, as far as these are about it: its atlas may be another."""
+    own = {name: dig(on_disk, 'Parameters', name) for name in outputs()[target.key].parameters}
+    same = {**(dig(on_disk, 'Atlas') or {}), 'Sources': [], 'Parameters': own}
+    wanted = sidecar_for(target, metadata, {str(target.atlas): same, **atlases})
+    return differences(on_disk, wanted, made_again=True)
+
+
 def conflicting_results(
     root: Path, wanted: Mapping[str, Mapping[str, Any]], leave_out: Collection[Path]
 ) -> dict[str, list[str]]:
-    """Find results in a folder that were made with other settings than those of a run.
+    """Find results that were made with other settings than those of a run.
 
     Parameters
     ----------
     root : pathlib.Path
-        Of the dataset.
+        Root of the dataset.
     wanted : mapping
-        Common content of the sidecars of the run, by space.
+        Common content of the run's sidecars, by space.
     leave_out : collection of pathlib.Path
         Sidecars that are compared elsewhere.
 
@@ -157,13 +211,13 @@ def conflicting_results(
 
 
 def _map_sidecars(root: Path) -> list[Path]:
-    """Yield the sidecars of all maps, including removed ones."""
+    """Return the sidecars of all maps, including removed maps."""
     name = output_name('sub-*', 'disconnection_map', space='*')
     return sorted(root.glob(f'sub-*/**/{sidecar_path(Path(name)).name}'))
 
 
 def remove_unused_connectomes(root: Path) -> None:
-    """Remove the densities that are no longer the denominator of any map, and their support."""
+    """Remove tractogram densities that are no longer the denominator of any map, and their support masks."""
     densities = sorted((root / 'connectome').glob('*_tdi.nii.gz'))
     if len(densities) < 2:
         return
@@ -177,9 +231,7 @@ def remove_unused_connectomes(root: Path) -> None:
 
 
 def check_output_dir(root: Path, source: Path | None = None) -> None:
-    """Refuse an output folder that cannot be written to, or that belongs to something else.
-
-    Nothing is created.
+    """Raise an error if an output folder cannot be written, or belongs to something else; nothing is created.
 
     Raises
     ------
@@ -202,7 +254,7 @@ def check_output_dir(root: Path, source: Path | None = None) -> None:
 
 
 def check_one_tractogram(root: Path) -> None:
-    """Refuse an output folder with results over several tractograms.
+    """Raise an error if an output folder has results over several tractograms.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The files that make a folder a derivative dataset: ``dataset_description.json``, ``README`` and ``.bidsignore``."""
+"""The files of a derivative dataset's root: ``dataset_description.json``, ``README`` and ``.bidsignore``."""
 
 from __future__ import annotations
 
@@ -20,18 +20,17 @@ def write_dataset(
     generated: Sequence[Mapping[str, Any]],
     readme: str = 'results.txt',
 ) -> None:
-    """Write the three files.
+    """Write the description, the ``README`` and ``.bidsignore`` of a derivative dataset.
 
-    What somebody has added to the description stays; a ``README`` that is there, and what somebody has written into
-    ``.bidsignore``, is not touched.
+    Fields that users added to the description, an existing ``README``, and users' lines in ``.bidsignore`` are kept.
 
     Parameters
     ----------
     root : pathlib.Path
     links : mapping
-        Folders of the sources as URIs, by the name that sidecars use.
+        Source folders as URIs, by the names used in sidecars.
     generated : sequence of mapping
-        Programs that have made the results, with ``Name``.
+        Programs that generated the results, with ``Name``.
     readme : str
         Name of the data file with the text of the ``README``.
 
@@ -44,7 +43,7 @@ def write_dataset(
     own = {tool['Name'] for tool in generated}
     description = {
         'Name': 'Lacuna: structural lesion network mapping',
-        **earlier,  # what somebody has added stays
+        **earlier,  # keep fields that users added
         'BIDSVersion': BIDS_VERSION,
         'DatasetType': 'derivative',
         'GeneratedBy': [
@@ -65,6 +64,6 @@ def write_dataset(
         ignore = root / '.bidsignore'
         existing = ignore.read_bytes().decode(errors='surrogateescape') if ignore.exists() else None
         write_if_changed(ignore, bidsignore(existing).encode(errors='surrogateescape'))
-    except (OSError, ValueError) as error:  # the latter: links that are no JSON, such as NaN
+    except (OSError, ValueError) as error:  # ValueError: links that are not valid JSON, such as NaN
         message = f'the output folder {root} cannot be written: {getattr(error, "strerror", None) or error}'
         raise InputError(message) from error

@@ -1,4 +1,4 @@
-"""Masks without results: those that failed, the table that lists them, and other masks of runs."""
+"""Masks without results: failed masks, the table that lists them, and other masks of earlier runs."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from lacuna.images.masks import read_mask
 from lacuna.utils.files import listed, write_if_changed
 from lacuna.utils.names import shown_name
 
-#: the table of failed masks, below the output folder
+#: table of failed masks, relative to the output folder
 FAILURES = Path('logs', 'failed_masks.tsv')
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A mask that could not be used or finished.
+    """A mask that could not be used or processed.
 
     Attributes
     ----------
     path : pathlib.Path
     reason : str
-        In words, with a crash file as ``(details: PATH)``.
+        The reason in words, with a crash file as ``(details: PATH)``.
     label : str or None
-        Label of the participant, for a mask whose name has none.
+        Participant label, for a mask whose name has none.
     """
 
     path: Path
@@ -38,12 +38,12 @@ class Failure:
 
     @property
     def stem(self) -> str:
-        """The stem that its results would have."""
+        """Stem that its results would have."""
         return name_mask(self.path, self.label)[0]
 
     @property
     def subject(self) -> str:
-        """Label, without ``sub-``.
+        """Participant label, without ``sub-``.
 
         >>> Failure(Path('sub-01_mask.nii.gz'), 'empty').subject, Failure(Path('my_lesion.nii'), 'empty').subject
         ('01', 'mylesion')
@@ -52,20 +52,20 @@ class Failure:
 
 
 def update_failures(root: Path, looked_at: Collection[Path], failures: Sequence[Failure]) -> Path | None:
-    """Update the table of failed masks; no other process may write it at the same time.
+    """Update the table of failed masks, which no other process may write at the same time.
 
     Parameters
     ----------
     root : pathlib.Path
         Root of the dataset.
     looked_at : collection of pathlib.Path
-        The masks of this run: rows of other masks are kept.
+        The masks of this run; rows of other masks are kept.
     failures : sequence of Failure
 
     Returns
     -------
     pathlib.Path or None
-        The table; None if there are no failures, and hence no table.
+        Path of the table; None if there are no failures and thus no table.
     """
     target = root / FAILURES
     seen = {Path(shown_name(path)) for path in looked_at}
@@ -80,7 +80,7 @@ def update_failures(root: Path, looked_at: Collection[Path], failures: Sequence[
 
 
 def read_failures(root: Path) -> list[Failure]:
-    """Return the masks that failed when they were last tried."""
+    """Return the masks that failed on the last attempt."""
     table = root / FAILURES
     if not table.is_file():
         return []
@@ -89,7 +89,7 @@ def read_failures(root: Path) -> list[Failure]:
 
 
 def each_reason(failures: Iterable[Failure]) -> list[str]:
-    """Why masks failed, each reason once: with the first of them, and how many more there are.
+    """Return each reason for failures once, with the first mask and the number of others.
 
     >>> each_reason([Failure(Path('a.nii'), 'a.nii: empty'), Failure(Path('b.nii'), 'b.nii: empty')])
     ['a.nii: empty (and 1 more mask)']
@@ -105,17 +105,17 @@ def each_reason(failures: Iterable[Failure]) -> list[str]:
 
 
 class Absent(NamedTuple):
-    """A mask of a run without results.
+    """A mask of an earlier run without results.
 
     Attributes
     ----------
     stem : str
-        The stem that its results would have.
+        Stem that its results would have.
     path : pathlib.Path or None
     status : str
-        Why it has none, as far as known.
+        Why it has no results, if known.
     fails : bool
-        Whether this is a fault: an empty mask may be left out on purpose.
+        Whether this is an error; empty masks may be skipped on purpose.
     """
 
     stem: str
@@ -125,7 +125,7 @@ class Absent(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """A mask that was part of a run."""
+    """A mask of an earlier run, with the settings for reading it."""
 
     path: Path
     skip_empty: bool
@@ -135,13 +135,13 @@ class _Asked(NamedTuple):
 
 @dataclass(frozen=True)
 class Wanted:
-    """The masks that were part of runs, and those that failed, by the stem of their results.
+    """The masks of earlier runs, and those that failed, by the stem of their results.
 
     Attributes
     ----------
     asked : mapping
     failures : mapping
-        `Failure` objects; the reason is one line, without the path.
+        Failures, with one-line reasons without the path.
     notes : list of str
         What could not be determined.
     """
@@ -152,15 +152,15 @@ class Wanted:
 
     @property
     def stems(self) -> set[str]:
-        """The stems of all of them."""
+        """Stems of all these masks."""
         return {*self.asked, *self.failures}
 
     def reason(self, stem: str) -> str:
-        """Return why a mask failed when it was last tried; empty if it did not fail."""
+        """Return why a mask failed on the last attempt; empty if it did not fail."""
         return self.failures[stem].reason if stem in self.failures else ''
 
     def absent(self, stem: str) -> Absent:
-        """Return why a mask has no results."""
+        """Describe why a mask has no results."""
         asked, failure = self.asked.get(stem), self.failures.get(stem)
         path = failure.path if failure else asked.path if asked else None
         if failure and failure.reason:
@@ -177,13 +177,13 @@ class Wanted:
         return Absent(stem, path, 'missing: no results')
 
     def lacking(self, stems: Iterable[str]) -> list[Absent]:
-        """The masks that should have results and have none; `stems` lead the names of the results that exist."""
+        """Return the masks without results; `stems` are those with results."""
         absent = map(self.absent, sorted(self.stems.difference(stems)))
         return [each for each in absent if each.fails]
 
 
 def find_wanted(root: Path) -> Wanted:
-    """Return the masks of runs according to the settings in ``logs/``, and those that failed."""
+    """Find the masks of earlier runs from the settings in ``logs/``, and the failed masks."""
     notes: list[str] = []
     asked = _find_asked(root, notes)
     stems = {each.path: stem for stem, each in asked.items()}
@@ -195,12 +195,12 @@ def find_wanted(root: Path) -> Wanted:
 
 
 def one_line(reason: str, path: Path) -> str:
-    """Return a reason without the leading path, which has its own column."""
+    """Return a reason without the leading path, which has a column of its own."""
     return ' '.join(reason.removeprefix(f'{path}: ').split())
 
 
 def _find_asked(root: Path, notes: list[str]) -> dict[str, _Asked]:
-    """Return the masks of the runs, by the stem of their results."""
+    """Find the masks of earlier runs, by the stem of their results."""
     asked: dict[str, _Asked] = {}
     seen = set()
     for path in sorted((root / 'logs').glob('*/settings.toml')):

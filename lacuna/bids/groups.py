@@ -1,4 +1,4 @@
-"""Groups of results with the same session, label, atlas and kind: read and compare them, and find missing ones."""
+"""Group results by session, label, atlas and kind: read and compare them, and find missing ones."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from lacuna.utils.files import read_json
 from lacuna.utils.names import few, parse_entities
 
 LONG_HEADER = ('participant', 'session', 'label', 'run', 'hemisphere', 'feature', 'value')
-#: entities that are columns of the long table
+#: entities with a column in the long table
 _COLUMNS = {'sub', 'ses', 'label', 'run'}
-#: keys that the sidecars of all rows share, and that the sidecar of the table repeats
+#: sidecar fields shared by all rows, which the sidecar of the table repeats
 _COMMON = ('Space', 'Tractogram', 'Tractograms', 'Atlas', 'Parameters')
 
 
 @dataclass(frozen=True)
 class Member:
-    """One table, matrix or file of statistics of one lesion.
+    """One table, matrix or statistics file of one lesion.
 
     Attributes
     ----------
     path : pathlib.Path
     target : lacuna.bids.outputs.Target
     stem : str
-        The stem of all outputs of the lesion.
+        Common beginning of the names of the lesion's outputs.
     made_by : pathlib.Path or None
-        The sidecar that records how it was made: its own, or that of another result of the same run.
+        Sidecar that records how it was made: its own, or that of another result of the same run.
     """
 
     path: Path
@@ -52,22 +52,22 @@ class Member:
 
     @property
     def output(self) -> Output:
-        """Its row in the table of outputs."""
+        """Entry in the table of outputs."""
         return outputs()[self.target.key]
 
     @property
     def row(self) -> tuple[str, str, str]:
-        """The leading cells of its row."""
+        """Leading cells of its row."""
         return leading_cells(self.stem)
 
     @property
     def participant(self) -> str:
-        """With ``sub-``."""
+        """Label with ``sub-``."""
         return self.row[0]
 
     @property
     def lesion(self) -> str:
-        """The stem without the participant, the same for all with this session and label."""
+        """Stem without the participant, the same for all lesions of this session and label."""
         return self.stem.removeprefix(self.participant)
 
     @property
@@ -82,7 +82,7 @@ class Member:
 
 
 class Values(NamedTuple):
-    """Named values, in their order."""
+    """Named values in order."""
 
     names: tuple[str, ...]
     values: Sequence[Any]
@@ -90,7 +90,7 @@ class Values(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """The content of one result: columns and values of its table, and of those made of its parts by region.
+    """The content of one result: columns and values of its table, and of the tables made from its parts by region.
 
     For a matrix, the only value is its offset in the file of all matrices, which may not fit into memory.
     """
@@ -102,12 +102,12 @@ class Row:
 
     @property
     def columns(self) -> tuple[Hashable, ...]:
-        """What all rows of a table must have in common."""
+        """What the rows of a table must have in common."""
         return tuple((part, values.names) for part, values in self.parts.items())
 
 
 def leading_cells(stem: str) -> tuple[str, str, str]:
-    """Return participant, session and label of a lesion; ``n/a`` for what its name lacks.
+    """Return participant, session and label of a lesion; ``n/a`` where its name has none.
 
     >>> leading_cells('sub-01_label-lesion')
     ('sub-01', 'n/a', 'lesion')
@@ -118,7 +118,7 @@ def leading_cells(stem: str) -> tuple[str, str, str]:
 
 
 def group_members(members: Iterable[Member]) -> dict[str, list[Member]]:
-    """Return members by the name of their group, in the order of participants and names."""
+    """Group members by the name of their table, in the order of participants and names."""
     groups: dict[str, list[Member]] = defaultdict(list)
     for member in sorted(members, key=lambda member: (member.row, member.path.name)):
         groups[member.group].append(member)
@@ -130,7 +130,7 @@ def find_missing(
 ) -> dict[str, dict[str, str]]:
     """Return the names of missing files, by group and stem.
 
-    They belong to lesions that have other results of the same session and label, and to masks without any.
+    These are files of lesions with other results of the same session and label, and of masks without any results.
     """
     lesions: dict[str, set[str]] = defaultdict(set)
     for members in groups.values():
@@ -158,12 +158,12 @@ def _folder(stem: str) -> Path:
 
 
 def read_member(member: Member, stream: BinaryIO | None = None) -> Row:
-    """Read one result; a matrix goes to the end of `stream`.
+    """Read one result; a matrix is appended to `stream`.
 
     Raises
     ------
     InputError
-        If it cannot be read, or no sidecar records how it was made.
+        If it is unreadable, or no sidecar records how it was made.
     """
     path = member.path
     sidecar = read_json(member.made_by) if member.made_by else None
@@ -175,7 +175,7 @@ def read_member(member: Member, stream: BinaryIO | None = None) -> Row:
         parts = {'': Values(tuple(matrix.index), (stream.tell(),))}
         stream.write(matrix.to_numpy().tobytes())
     elif member.output.made_from == 'bundles':
-        bundles = read_columns(path, 'bundle').iloc[:, 0]  # value, or mean
+        bundles = read_columns(path, 'bundle').iloc[:, 0]  # `value` or `mean`
         parts = {'': Values(tuple(bundles.index), bundles.tolist())}
     elif member.output.extension == '.tsv':
         parcels = read_parcels(path)
@@ -202,7 +202,7 @@ def read_group(
     stream: BinaryIO | None = None,
     advance: Callable[[int], object] | None = None,
 ) -> list[Row]:
-    """Return the rows of a group with the columns and provenance of most; add the others to `faults`."""
+    """Return the rows of a group with the most common columns and provenance; add the others to `faults`."""
     rows = []
     for member in members:
         try:
@@ -211,11 +211,11 @@ def read_group(
             faults.append(f'left out: {error}')
         if advance:
             advance(1)
-    rows = _like_most(group, rows, lambda row: row.columns, _other_columns, faults)
-    return _like_most(group, rows, lambda row: tuple(row.identity.items()), _other_identity, faults)
+    rows = _keep_majority(group, rows, lambda row: row.columns, _column_difference, faults)
+    return _keep_majority(group, rows, lambda row: tuple(row.identity.items()), _identity_difference, faults)
 
 
-def _like_most(
+def _keep_majority(
     group: str,
     rows: list[Row],
     key: Callable[[Row], Hashable],
@@ -239,7 +239,7 @@ def _like_most(
     return [row for row in rows if key(row) == usual]
 
 
-def _other_columns(row: Row, typical: Row) -> str:
+def _column_difference(row: Row, typical: Row) -> str:
     own, usual = (
         dict.fromkeys(name for values in one.parts.values() for name in values.names)
         for one in (row, typical)
@@ -250,7 +250,7 @@ def _other_columns(row: Row, typical: Row) -> str:
     return f'its columns differ from the others ({how}); was it made with another label table?'
 
 
-def _other_identity(row: Row, typical: Row) -> str:
+def _identity_difference(row: Row, typical: Row) -> str:
     return '; '.join(
         f'{name} is {value[:12]}, but {typical.identity[name][:12]} for the others'
         for name, value in row.identity.items()
@@ -261,7 +261,7 @@ def _other_identity(row: Row, typical: Row) -> str:
 def wide_rows(
     rows: Sequence[Row], missing: Iterable[str], part: str = ''
 ) -> list[tuple[str, Sequence[Any] | None]]:
-    """Return the lesions of a table in order: the stem of their results, and their values, None if missing."""
+    """Return stem and values of the lesions of a table in order; values are None if missing."""
     lesions: list[tuple[str, Sequence[Any] | None]] = [
         *((row.member.stem, row.parts[part].values) for row in rows),
         *((stem, None) for stem in missing),
@@ -272,22 +272,22 @@ def wide_rows(
 def long_rows(
     member: Member, part: str, names: Sequence[str], lesions: Sequence[tuple[str, Sequence[Any] | None]]
 ) -> Iterator[tuple[Any, ...]]:
-    """Return the rows of one group table for the long table; text columns are left out.
+    """Return the rows of one group table for the long table; columns of text are left out.
 
     Parameters
     ----------
     member : Member
-        A member of the group.
+        Any member of the group.
     part : str
-        Empty, or one of its parts by region.
+        A part by region; empty for the table itself.
     names : sequence of str
-        Regions or statistics.
+        Names of regions or statistics.
     lesions : sequence of tuple
-        See `wide_rows`.
+        Result of `wide_rows`.
     """
     of_regions = bool(part) or member.output.extension == '.tsv'
     kind = (part.replace('_', '') or member.output.desc) if of_regions else None
-    # entities without a column distinguish lesions that share all others
+    # entities without a column distinguish lesions that are otherwise equal
     scope = [f'{key}-{value}' for key, value in parse_entities(member.lesion).items() if key not in _COLUMNS]
     lead = '.'.join(
         filter(None, (*scope, parse_entities(member.group).get('atlas'), member.output.seg, kind))

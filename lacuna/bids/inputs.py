@@ -1,4 +1,4 @@
-"""Find the lesion masks of a BIDS dataset, and refuse participants with invalid labels."""
+"""Find the lesion masks of a BIDS dataset, and check the labels of participants."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from lacuna.errors import InputError, shorten
+from lacuna.errors import InputError, reason_of, shorten
 from lacuna.images.spaces import SPACES
 from lacuna.utils.names import NIFTI, few, parse_entities
 
-#: a label in BIDS
+#: a valid BIDS label
 LABEL = re.compile('[0-9A-Za-z]+')
 _MASK = r'(?:[^/]*_(?:mask|lesion)|[^/]*lesion[^/]*_roi)\.(?:nii(?:\.gz)?|img)'
 _IMAGE = r'[^/]*\.(?:nii(?:\.gz)?|img)'
-#: what derivatives of fMRIPrep and similar tools also call a mask
+#: other masks in derivatives of fMRIPrep and similar tools
 _NO_LESION = ('*_desc-brain_mask.nii*', '*_desc-aseg*_mask.nii*', '*_desc-ribbon_mask.nii*')
-#: where pybids reads the session from
+#: pattern by which pybids finds the session
 _SESSION = re.compile(r'[_/\\]+ses-([a-zA-Z0-9+]+)')
-#: the only query of a filter file, and the keys that it may hold in addition to entities
+#: the query in a filter file, and keys that are not entities
 _QUERY, _NOT_ENTITIES = 'mask', ('regex_search',)
 
 
@@ -38,26 +38,26 @@ def find_masks(
     pattern: str | None = None,
     filter_file: Path | None = None,
 ) -> list[Path]:
-    """Find the lesion masks of a BIDS dataset, in the order of their names.
+    """Find the lesion masks of a BIDS dataset, sorted by name.
 
-    Only the folders of the given participants and sessions are searched.
+    Only the folders of the requested participants and sessions are searched.
 
     Parameters
     ----------
     root : pathlib.Path
     participants, sessions : sequence of str
-        Labels, with or without ``sub-`` and ``ses-``; all if empty.
+        Labels with or without ``sub-`` and ``ses-``; all if empty.
     pattern : str, optional
-        Glob on the file name (or, with a slash, on the path below `root`). Without it, all names that end with
-        ``_mask``, ``_lesion`` or (with ``lesion`` in the name) ``_roi`` are found, except masks of the brain and of
-        FreeSurfer's segmentation. With it, those of them that match, or any other image if none does.
+        Glob for the file name (or, with a slash, for the path below `root`). By default, all names that end with
+        ``_mask``, ``_lesion`` or (with ``lesion`` in the name) ``_roi`` match, except masks of the brain and of
+        FreeSurfer's segmentation. A glob selects among these, or, if none matches, among all other images.
     filter_file : pathlib.Path, optional
-        JSON with a pybids query, see `read_filters`.
+        JSON file with a pybids query, see `read_filters`.
 
     Raises
     ------
     InputError
-        If a participant or session does not exist, or has a label that BIDS does not allow; or no mask is found.
+        If a participant or session does not exist or has an invalid label, or no mask is found.
     """
     wanted = _labels(participants, 'sub-')
     present = {path.name.removeprefix('sub-') for path in root.glob('sub-*') if path.is_dir()}
@@ -69,7 +69,7 @@ def find_masks(
     def look(names: str) -> list[Path]:
         try:
             paths = _indexed(root, wanted, _labels(sessions, 'ses-'), names, filters)
-        except ValueError as error:  # the error of pybids about an unknown entity
+        except ValueError as error:  # from pybids, about an unknown entity
             message = f'{filter_file}: {str(error).split(" If you", 1)[0]}'
             raise InputError(message) from error
         return [path for path in paths if _is_wanted(path, root, pattern, filters)]
@@ -92,12 +92,18 @@ def find_masks(
     return sorted(found)
 
 
+def without_masks(root: Path, participants: Sequence[str], found: Iterable[Path]) -> list[str]:
+    """Labels of the given participants of whom no mask was found in a dataset, in their order."""
+    folders = {path.relative_to(root.absolute()).parts[0] for path in found}
+    return [label for label in dict.fromkeys(_labels(participants, 'sub-')) if f'sub-{label}' not in folders]
+
+
 def _labels(given: Iterable[str], prefix: str) -> list[str]:
     return [label.removeprefix(prefix) for label in given]
 
 
 def matches(path: Path, pattern: str) -> bool:
-    """Whether a path below a dataset matches a glob: its name, or the whole path if the glob has a slash."""
+    """Whether a path below a dataset matches a glob: by name, or by the whole path if the glob has a slash."""
     return fnmatch.fnmatch(path.as_posix() if '/' in pattern else path.name, pattern)
 
 
@@ -118,28 +124,33 @@ def _indexed(
     names: str,
     filters: Mapping[str, Any],
 ) -> list[Path]:
-    """Return the images whose names match; pybids is asked only if there are filters, as it takes a second to load."""
+    """Return the images whose names match; pybids, which takes a second to import, is used only with filters."""
     ignore = [
         re.compile(r'^/(code|sourcedata|derivatives|stimuli|models)(/|$)'),
         re.compile(r'/\.'),
-        # every file but these; a folder may have a dot in its name too
+        # all files but these; folders may have a dot in their name too
         re.compile(rf'^(?!.*/{names}$)(?!/sub-[^/]*(/ses-[^/]*)?$).*\.[^/]*$'),
     ]
     if participants:
         ignore.append(re.compile(rf'^/(?!sub-({"|".join(map(re.escape, participants))})(/|$))'))
     if sessions:
         ignore.append(re.compile(rf'^/[^/]*/ses-(?!({"|".join(map(re.escape, sessions))})(/|$))'))
-    if filters:
-        found: Iterable[Path] = _asked_of_pybids(root, sessions, ignore, filters)
-    else:
-        found = _walked(root.absolute(), '', ignore)
-        if sessions:
-            found = (path for path in found if (ses := _SESSION.search(str(path))) and ses[1] in sessions)
-    return [path for path in found if re.fullmatch(names, path.name)]
+    found = _asked_of_pybids(root, ignore, filters) if filters else _walked(root.absolute(), '', ignore)
+    return [
+        path
+        for path in found
+        if re.fullmatch(names, path.name) and (not sessions or _session(path, root.absolute()) in sessions)
+    ]
+
+
+def _session(path: Path, root: Path) -> str | None:
+    """The session of a mask; what the folders above the dataset are called is no part of it."""
+    found = _SESSION.search(f'/{path.relative_to(root).as_posix()}')
+    return found[1] if found else None
 
 
 def _walked(folder: Path, below: str, ignore: Sequence[re.Pattern[str]]) -> Iterator[Path]:
-    """Files below a folder, itself `below` the dataset, but for those that are ignored; links are followed, as by pybids."""
+    """Iterate over the files below a folder that are not ignored, following links as pybids does."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:
@@ -154,18 +165,15 @@ def _walked(folder: Path, below: str, ignore: Sequence[re.Pattern[str]]) -> Iter
             yield folder / entry.name
 
 
-def _asked_of_pybids(
-    root: Path, sessions: Sequence[str], ignore: Sequence[re.Pattern[str]], filters: Mapping[str, Any]
-) -> list[Path]:
-    """What pybids finds when it is kept from reading anything else."""
+def _asked_of_pybids(root: Path, ignore: Sequence[re.Pattern[str]], filters: Mapping[str, Any]) -> list[Path]:
+    """Return the files that pybids finds, with its index restricted to the necessary files."""
     from bids import BIDSLayout, BIDSLayoutIndexer
 
     indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=list(ignore))
     layout = BIDSLayout(root, validate=False, indexer=indexer, config=['bids', 'derivatives'])
-    query = {**({'session': list(sessions)} if sessions else {}), **filters}
     try:
-        return [Path(name) for name in layout.get(return_type='filename', **query)]
-    finally:  # pybids leaves its database open; Python 3.13 warns of that
+        return [Path(name) for name in layout.get(return_type='filename', **filters)]
+    finally:  # pybids leaves its database open, of which Python 3.13 warns
         layout.session.close()
         layout.connection_manager.engine.dispose()
 
@@ -173,20 +181,19 @@ def _asked_of_pybids(
 def read_filters(path: Path) -> dict[str, Any]:
     """Read the pybids query of a filter file, as in fMRIPrep: ``{"mask": {"session": "01", "desc": "lesion"}}``.
 
-    ``null`` means "has none", ``"*"`` means "has any".
+    ``null`` means that the entity is absent, ``"*"`` that it is present.
 
     Raises
     ------
     InputError
-        If it cannot be read, is not such JSON, or has another query.
+        If the file is unreadable, not of this form, or has another query.
     """
     from bids.layout import Query
 
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
+        content = json.loads(path.read_text(encoding='utf-8-sig'))
     except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        message = f'the filters {path} cannot be read: {reason}'
+        message = f'the filters {path} cannot be read: {reason_of(error, path)}'
         raise InputError(message) from error
     example = f'{{"{_QUERY}": {{"session": "01", "desc": "lesion"}}}}'
     if not isinstance(content, dict) or not isinstance(content.get(_QUERY, {}), dict):
@@ -217,7 +224,7 @@ def read_filters(path: Path) -> dict[str, Any]:
 
 
 def _where_masks_are(root: Path) -> str:
-    """Suggest where masks are if the dataset holds none: among its derivatives, or not in BIDS at all."""
+    """Suggest where masks are if the dataset has none: in its derivatives, or not in BIDS format."""
     datasets: dict[Path, int] = {}
     for path in (root / 'derivatives').rglob('*.nii*'):
         if re.fullmatch(_MASK, path.name) and _may_be_lesion(path):
@@ -235,17 +242,17 @@ def _where_masks_are(root: Path) -> str:
 
 
 def written_label(stem: str, folder: str = '') -> str | None:
-    """Return the participant's label as written in a name, with characters that BIDS does not allow; None if there is none.
+    """Return the participant's label as written in a name, including invalid characters; None if there is none.
 
-    In a BIDS name, there are no words before an entity, so any there belong to the label. Words after the last entity,
+    In a BIDS name nothing precedes an entity, so words before one belong to the label. Words after the last entity,
     such as the suffix, begin with a letter.
 
     Parameters
     ----------
     stem : str
-        File name from ``sub-`` on, without its extension.
+        File name from ``sub-`` on, without extension.
     folder : str
-        Its ``sub-`` folder, which decides ambiguous cases.
+        The ``sub-`` folder of the file, which resolves ambiguities.
 
     Examples
     --------
@@ -276,7 +283,7 @@ def file_label(path: Path) -> str | None:
 
 
 def labels_of(path: Path) -> set[str]:
-    """Return the labels in a path below a dataset, of the folder and of the file."""
+    """Return the labels in a path below a dataset: of the folder and of the file."""
     stem = NIFTI.sub('', path.name)
     return {
         label for label in (_folder(path).removeprefix('sub-'), written_label(stem, _folder(path))) if label
@@ -288,12 +295,12 @@ def _folder(path: Path) -> str:
 
 
 def refuse_labels(labelled: Iterable[tuple[Path, str]]) -> None:
-    """Refuse masks of participants whose labels are not only letters and digits: they would be merged or renamed.
+    """Raise an error if labels of participants are not only letters and digits: they would be merged or renamed.
 
     Raises
     ------
     InputError
-        Lists all of them, with a table for ``lacuna bidsify`` to rename them.
+        Lists all of them, with a table for ``lacuna bidsify`` that renames them.
     """
     taken = set()
     bad: dict[str, list[Path]] = {}
@@ -311,7 +318,7 @@ def refuse_labels(labelled: Iterable[tuple[Path, str]]) -> None:
         new = _free_label(label, taken)
         entities = {path: parse_entities(NIFTI.sub('', path.name).replace('.', '')) for path in masks}
         standard = [path for path in masks if entities[path].get('space') in SPACES]
-        for path in standard or masks:  # masks in native space beside these are not used
+        for path in standard or masks:  # masks in native space beside standard ones are not used
             names = entities[path]
             spaces.add(names.get('space', 'SPACE'))
             rows.append(
@@ -328,7 +335,7 @@ def refuse_labels(labelled: Iterable[tuple[Path, str]]) -> None:
 
 
 def refuse_results(labels: Iterable[str], root: Path) -> None:
-    """Refuse results of participants whose labels are not only letters and digits.
+    """Raise an error if labels of participants in results are not only letters and digits.
 
     Raises
     ------
@@ -351,7 +358,7 @@ def _shown(labels: Iterable[str]) -> str:
 
 
 def _free_label(label: str, taken: set[str]) -> str:
-    """Return the letters and digits of a label, with a number added if they are taken, and mark them as taken."""
+    """Return the letters and digits of a label, made unique with a number, and add it to `taken`."""
     plain = new = ''.join(LABEL.findall(label)) or 'participant'
     number = 2
     while new in taken:
@@ -362,7 +369,7 @@ def _free_label(label: str, taken: set[str]) -> str:
 
 
 def only_label(participants: Sequence[str]) -> str | None:
-    """Return the given participant for a single mask whose name has none."""
+    """Return the requested participant, for a single mask whose name has none."""
     if len(participants) != 1:
         return None
     return participants[0].removeprefix('sub-')

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Mapping
 from itertools import zip_longest
@@ -13,16 +11,17 @@ from typing import NamedTuple
 from lacuna.bids.inputs import LABEL, file_label, matches, refuse_labels, written_label
 from lacuna.errors import InputError, shorten
 from lacuna.utils.names import NIFTI, parse_entities
+from lacuna.utils.tables import read_table
 
-#: parts of a file name that do not identify the participant
+#: entities in a file name that do not identify the participant
 _OTHER_ENTITY = re.compile('(ses|space|label)-[^_-]+')
 _FOLDER_OF_SESSION = re.compile('ses-([0-9A-Za-z]+)')
-#: folders that do not identify the participant
+#: names of folders that do not identify the participant
 _NO_PARTICIPANT = re.compile('ses-.*|anat|dwi|func|perf')
 
 
 class Listed(NamedTuple):
-    """A mask, its name in the folder or table, and its entities ``sub``, ``ses`` and ``label``."""
+    """A mask, its name as listed, and its entities ``sub``, ``ses`` and ``label``."""
 
     path: Path
     shown: str
@@ -30,10 +29,10 @@ class Listed(NamedTuple):
 
 
 def subject_label(path: Path) -> str:
-    """Return the label of a participant from the path of a mask below the source folder.
+    """Derive the label of a participant from the path of a mask below the source folder.
 
-    This is an explicit ``sub-XXX`` in the file name, as written; else one in the name of a folder, the nearest first;
-    else all letters and digits of the file name, without its entities ``ses``, ``space`` and ``label``.
+    The label is an explicit ``sub-XXX`` in the file name, as written; else one in the name of the nearest folder that
+    has it; else all letters and digits of the file name without its entities ``ses``, ``space`` and ``label``.
 
     Examples
     --------
@@ -61,7 +60,7 @@ def subject_label(path: Path) -> str:
 
 
 def _explicit_label(path: Path) -> str | None:
-    """Return what follows ``sub-`` in the name of the file, or of the nearest folder that has it."""
+    """Return the label after ``sub-`` in the name of the file, or of the nearest folder that has one."""
     if label := file_label(path):
         return label
     for parent in path.parents:
@@ -71,7 +70,7 @@ def _explicit_label(path: Path) -> str | None:
 
 
 def checked_label(value: str, what: str, where: str) -> str:
-    """Return the label if it is valid.
+    """Return a label, or raise InputError if it is invalid.
 
     Raises
     ------
@@ -86,18 +85,18 @@ def checked_label(value: str, what: str, where: str) -> str:
 def masks_of_folder(source: Path, target: Path, pattern: str | None = None) -> list[Listed]:
     """List the NIfTI files below a folder, except those in the target folder.
 
-    If several share a name, as in ``P01/lesion.nii.gz`` and ``P02/lesion.nii.gz``, the folders give the participants.
+    If several share a name, as ``P01/lesion.nii.gz`` and ``P02/lesion.nii.gz``, the folders determine the participants.
 
     Parameters
     ----------
     source, target : pathlib.Path
     pattern : str, optional
-        Glob on the names (or, with a slash, on the paths below `source`).
+        Glob for the names (or, with a slash, for the paths below `source`).
 
     Raises
     ------
     InputError
-        If there are none, or a name gives no label, or one that BIDS does not allow.
+        If there are none, or a name has no valid label.
     """
     if target.exists() and source.samefile(target):
         message = f'the output folder {target} is the input folder; choose another'
@@ -132,7 +131,7 @@ def masks_of_folder(source: Path, target: Path, pattern: str | None = None) -> l
 
 
 def _labels_of_folders(paths: Iterable[Path]) -> dict[Path, str]:
-    """Return labels for the files that share a name: the letters and digits of the folders that differ.
+    """Return labels for files that share a name: letters and digits of the folders that differ.
 
     >>> {str(path): label for path, label in _labels_of_folders(map(Path, ('x/P-1/a.nii', 'x/P-2/a.nii', 'x/b.nii'))).items()}
     {'x/P-1/a.nii': 'P1', 'x/P-2/a.nii': 'P2'}
@@ -164,7 +163,7 @@ def masks_of_table(source: Path, pattern: str | None = None) -> list[Listed]:
     ----------
     source : pathlib.Path
     pattern : str, optional
-        Glob on the names (or, with a slash, on the paths in the table).
+        Glob for the names (or, with a slash, for the paths in the table).
 
     Raises
     ------
@@ -174,29 +173,15 @@ def masks_of_table(source: Path, pattern: str | None = None) -> list[Listed]:
     if source.suffix.lower() not in ('.csv', '.tsv') or not source.is_file():
         message = f'{source}: give a folder of masks, or a table (.csv or .tsv)'
         raise InputError(message)
-    try:
-        text = source.read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError as error:
-        message = f'{source}: the table is not UTF-8 text; save it as UTF-8'
-        raise InputError(message) from error
-    head = text.partition('\n')[0]
-    # spreadsheets write semicolons where the comma is the decimal point
-    delimiter = '\t' if source.suffix.lower() == '.tsv' else ';' if ',' not in head and ';' in head else ','
-    try:
-        reader = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter)
-        lines = [(reader.line_num, cells) for cells in reader]
-    except csv.Error as error:
-        message = f'{source}: the table cannot be read ({error})'
-        raise InputError(message) from error
-    columns = [name.strip().lower() for name in (lines[0][1] if lines else [])]
-    if missing := {'subject', 'path'} - set(columns):
+    columns, lines = read_table(source)
+    names = {name.lower(): name for name in columns}
+    if missing := {'subject', 'path'} - set(names):
         message = f'{source}: the table has no column {" and ".join(sorted(missing))}; its columns are {", ".join(repr(name)[1:-1] for name in columns)[:200]}'
         raise InputError(message)
-    rows = []
-    for number, cells in lines[1:]:
-        row = {name: cell.strip() for name, cell in zip(columns, cells, strict=False)}
-        if any(row.values()):
-            rows.append(_row(source, f'{source}, line {number}', row))
+    rows = [
+        _row(source, f'{source}, line {number}', {name: cells[column] for name, column in names.items()})
+        for number, cells in lines
+    ]
     rows = [row for row in rows if pattern is None or matches(Path(row.shown), pattern)]
     if not rows:
         message = f'{source}: the table lists no mask' + (f' that matches {pattern!r}' if pattern else '')

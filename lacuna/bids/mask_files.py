@@ -1,9 +1,9 @@
-"""Lesion masks as files: what their names say, and their space."""
+"""Lesion masks as files: the meaning of their names, and their space."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,23 +16,23 @@ _MASK_NAME = re.compile(r'(?P<stem>.+?)(_(?P<suffix>mask|roi|lesion))?\.(nii(\.g
 
 @dataclass(frozen=True)
 class MaskFile:
-    """A lesion mask, and what its name says.
+    """A lesion mask with the information in its name.
 
     Attributes
     ----------
     path : pathlib.Path
     stem : str
-        The name that all outputs begin with: that of the file without ``space``, ``desc`` and suffix.
+        Common beginning of the names of its outputs: the file name without ``space``, ``desc`` and suffix.
     subject : str
-        Label, without ``sub-``.
+        Participant label, without ``sub-``.
     session : str or None
-        Label, without ``ses-``.
+        Session label, without ``ses-``.
     space : str
-        The supported space of its coordinates.
+        Supported space of its coordinates.
     space_from : str
-        Where the space comes from, in words.
+        Where the space was stated, in words.
     contradiction : str or None
-        What option, sidecar and name say about the space, if they disagree.
+        How option, sidecar and name disagree about the space, if they do.
     """
 
     path: Path
@@ -45,13 +45,13 @@ class MaskFile:
 
     @property
     def folder(self) -> Path:
-        """Folder of the outputs, relative to that of the dataset."""
+        """Folder of the outputs, relative to the dataset."""
         session = f'ses-{self.session}' if self.session else ''
         return Path(f'sub-{self.subject}', session, 'anat')
 
 
 def mask_stem(path: Path) -> str:
-    """Return the name of a mask without ``space``, suffix and extension, which is the same in any space.
+    """Return the name of a mask without ``space``, suffix and extension; it is the same in all spaces.
 
     >>> mask_stem(Path('sub-01_space-MNI152NLin6Asym_label-lesion_mask.nii.gz'))
     'sub-01_label-lesion'
@@ -68,33 +68,35 @@ def mask_stem(path: Path) -> str:
         message = f'{path}: a mask is a NIfTI file (.nii, .nii.gz, or the .img of a pair with .hdr)'
         raise MaskError(message)
     stem = matched['stem']
-    # in a name of no participant, all but this makes one
+    # names without a participant are used completely, except for this suffix
     if matched['suffix'] not in (None, 'mask') and 'sub' not in parse_entities(path.name):
         stem = f'{stem}_{matched["suffix"]}'
     return '_'.join(part for part in stem.split('_') if not part.startswith('space-'))
 
 
 def describe_mask(path: Path, *, space: str | None = None, subject: str | None = None) -> MaskFile:
-    """Return what the name of a mask and the JSON files that apply to it say.
+    """Describe a mask by its name and the JSON files that apply to it.
 
     Parameters
     ----------
     path : pathlib.Path
     space : str, optional
-        Overrides what files and name say.
+        Space of the mask; overrides files and name.
     subject : str, optional
-        Label for a mask whose name has none; by default made from the name.
+        Participant label for a mask whose name has none; by default derived from the name.
 
     Raises
     ------
     MaskError
-        If the space is not known or not supported, or the name does not fit in a line of text.
+        If the space is unknown or not supported, the name has line breaks, or the mask is in the folder of another
+        participant or session.
     """
     try:
         check_name(path)
     except InputError as error:
         raise MaskError(str(error)) from error
     entities = parse_entities(path.name)
+    _check_folders(path, entities)
     stem, subject = _stem_and_subject(path, subject)
     settled = _mask_space(path, space)
     return MaskFile(
@@ -108,8 +110,22 @@ def describe_mask(path: Path, *, space: str | None = None, subject: str | None =
     )
 
 
+def _check_folders(path: Path, entities: Mapping[str, str]) -> None:
+    """Refuse a mask whose name and folders say two things, as copies of a participant's folder do: whose is it?"""
+    folders = [parent.name for parent in path.parents]
+    participant = next((number for number, name in enumerate(folders) if name.startswith('sub-')), -1)
+    for folder in folders[participant::-1] if participant >= 0 else ():
+        entity = folder.partition('-')[0]
+        if entity in ('sub', 'ses') and entity in entities and folder != f'{entity}-{entities[entity]}':
+            message = (
+                f'{path}: the mask is named {entity}-{entities[entity]}, but lies in a folder {folder}; '
+                'rename one of them'
+            )
+            raise MaskError(message)
+
+
 def name_mask(path: Path, subject: str | None = None) -> tuple[str, str]:
-    """Return the stem of the results of a mask and the label of its participant; every path has both.
+    """Return the stem of a mask's results and its participant's label, whatever its name.
 
     >>> name_mask(Path('my_lesion.nii')), name_mask(Path('my_lesion.nii'), '01')
     (('sub-mylesion', 'mylesion'), ('sub-01', '01'))
@@ -124,7 +140,7 @@ def name_mask(path: Path, subject: str | None = None) -> tuple[str, str]:
 def _stem_and_subject(path: Path, subject: str | None) -> tuple[str, str]:
     entities, stem = parse_entities(path.name), mask_stem(path)
     if 'sub' in entities:
-        # that of the outputs says what they are
+        # outputs have their own desc-
         return '_'.join(part for part in stem.split('_') if not part.startswith('desc-')), entities['sub']
     subject = subject or _letters(stem)
     return f'sub-{subject}', subject
@@ -161,7 +177,7 @@ def contradictions(masks: Iterable[MaskFile]) -> list[str]:
 
 
 def check_unique(masks: Iterable[MaskFile]) -> None:
-    """Refuse masks whose outputs would have the same names.
+    """Raise an error if the outputs of two masks would have the same names.
 
     Raises
     ------
@@ -172,8 +188,11 @@ def check_unique(masks: Iterable[MaskFile]) -> None:
         if (other := seen.setdefault(mask.stem, mask)) is not mask:
             one, two = (parse_entities(each.path.name).get('desc') for each in (other, mask))
             choose = f"such as --pattern '*desc-{one or two}_*'" if one != two else 'or rename one of them'
+            first, second = (
+                (each.path if other.path.name == mask.path.name else each.path.name) for each in (other, mask)
+            )
             message = (
-                f'two masks have the same name for their results ({mask.stem}): {other.path.name} and {mask.path.name}; '
+                f'two masks have the same name for their results ({mask.stem}): {first} and {second}; '
                 f'select one with --pattern, {choose}'
                 + (
                     ", or give them different label- entities ('desc-' is reserved for results)"

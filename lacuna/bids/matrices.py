@@ -1,4 +1,4 @@
-"""Write the tables of one lesion and one atlas, fast and with the same bytes as pandas."""
+"""Write the tables of one lesion and one atlas, fast and byte for byte as pandas would."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lacuna.utils.files import json_bytes
 
 
 def matrix_bytes(names: tuple[str, ...], matrix: np.ndarray) -> bytes:
-    """Return a square matrix by region as a table, as pandas writes it, in a tenth of the time.
+    """Return a square matrix of regions as a table, as pandas writes it but ten times faster.
 
     >>> matrix_bytes(('a', 'b'), np.array([[0, 12.5], [12.5, 0]]))
     b'region\\ta\\tb\\na\\t0.0\\t12.5\\nb\\t12.5\\t0.0\\n'
     """
-    # most cells of most matrices are 0
+    # fill with 0, the value of most cells
     cells = np.full(matrix.shape, repr(matrix.dtype.type(0).item()), object)
     filled = np.nonzero(matrix)
     cells[filled] = _texts(matrix[filled])
@@ -27,7 +27,7 @@ def matrix_bytes(names: tuple[str, ...], matrix: np.ndarray) -> bytes:
 
 
 def parcels_bytes(names: tuple[str, ...], values: np.ndarray) -> bytes:
-    """Return a value for each region as a table.
+    """Return a table with a value for each region.
 
     >>> parcels_bytes(('a', 'b'), np.array([12.5, np.nan]))
     b'region\\tvalue\\na\\t12.5\\nb\\tn/a\\n'
@@ -36,7 +36,7 @@ def parcels_bytes(names: tuple[str, ...], values: np.ndarray) -> bytes:
 
 
 def columns_bytes(first: str, names: Sequence[str], columns: Mapping[str, np.ndarray]) -> bytes:
-    """A row for each name, with a value in each column.
+    """Return a table with a row for each name and several columns.
 
     >>> columns_bytes('bundle', ['AF'], {'value': np.array([12.5]), 'streamlines': np.array([8])})
     b'bundle\\tvalue\\tstreamlines\\nAF\\t12.5\\t8\\n'
@@ -57,7 +57,7 @@ class _Paths(Protocol):
 
 
 class Connections(Protocol):
-    """What is known of the connections that a lesion cuts; see ``lacuna.streamlines.connections``."""
+    """The connections that a lesion cuts; see ``lacuna.streamlines.connections``."""
 
     @property
     def names(self) -> tuple[str, ...]: ...
@@ -81,7 +81,7 @@ class Connections(Protocol):
     def mean_lengths(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
 
 
-#: how each output that is made from the ends of streamlines is written
+#: how each output made from the ends of streamlines is written
 _WRITERS: dict[str, Callable[[Connections], bytes]] = {
     'disconnection_matrix': lambda found: matrix_bytes(found.names, found.percent),
     'mask_matrix': lambda found: matrix_bytes(found.names, found.lesion_matrix),
@@ -108,7 +108,7 @@ def connection_file(key: str, found: Connections) -> bytes:
     Parameters
     ----------
     key : str
-        Of an output that is made from the ends of streamlines.
+        Key of an output made from the ends of streamlines.
     found : Connections
     """
     return _WRITERS[key](found)
@@ -125,11 +125,11 @@ def _by_region(names: tuple[str, ...], header: str, rows: Iterable[str]) -> byte
 
 
 def _texts(values: np.ndarray) -> list[str]:
-    """Return numbers in the shortest form that can be read back exactly."""
+    """Format numbers in the shortest form that is read back exactly."""
     return [NOT_AVAILABLE if math.isnan(value) else repr(value) for value in values.tolist()]
 
 
 @lru_cache(maxsize=16)
 def _labels(names: tuple[str, ...]) -> list[str]:
-    """Return the names of regions as cells of a table, quoted if they contain a quote or a tab; the same for all lesions."""
+    """Return the names of regions as cells, quoted if they contain a quote or tab; cached for all lesions."""
     return [table_bytes([name, ''], []).decode().removesuffix('\t\n') for name in names]

@@ -1,4 +1,4 @@
-"""What the files about null lesions hold, as bytes."""
+"""The contents of files about null lesions."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from lacuna.images.nifti import encoded
 from lacuna.utils.files import json_bytes
 
 _Columns = tuple[tuple[str, ...], dict[str, np.ndarray]]
-#: matrices of pairs of parcels, by the key of the output
+#: matrices of pairs of parcels, by key of the output
 _MATRICES = {'null_matrix': 'p', 'expected_matrix': 'expected'}
 
 
 class Nulls(Protocol):
-    """A lesion among null lesions; see ``lacuna.streamlines.nulls``."""
+    """A lesion compared with null lesions; see ``lacuna.streamlines.nulls``."""
 
     @property
     def percentile(self) -> Any: ...
@@ -36,9 +36,9 @@ def null_file(key: str, atlas: str | None, found: Nulls) -> bytes:
     Parameters
     ----------
     key : str
-        Of an output about null lesions.
+        Key of an output about null lesions.
     atlas : str or None
-        The atlas, or the bundles, that it is of.
+        Name of the atlas, or of the set of bundles.
     found : Nulls
     """
     name = atlas or ''

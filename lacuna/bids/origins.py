@@ -1,4 +1,4 @@
-"""The sources of results: the links of a dataset, and the mask of a lesion, found and checked."""
+"""The sources of results: links of a dataset, and the mask and atlas that results were made from."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from lacuna.images.atlases import Atlas
 from lacuna.images.masks import KnownMask, Mask, PackedMask, read_mask
 from lacuna.utils.files import dig, listed, read_json
 
-#: prefix of the links to folders of masks: ``lesions``, ``lesions2``, ...
+#: prefix of links to folders of masks: ``lesions``, ``lesions2``, ...
 LESIONS = 'lesions'
-#: the problem of a mask that exists but is not the one that the results were made from
+#: problem of a mask that is not the one the results were made from
 CHANGED = 'has changed since'
 
 
@@ -28,15 +28,15 @@ def read_links(root: Path) -> dict[str, str]:
 
 
 def generated_by(root: Path) -> set[str]:
-    """Return the names of the tools that generated a dataset, as it states them."""
+    """Return the names in ``GeneratedBy`` of a dataset."""
     tools = listed(read_json(root / 'dataset_description.json') or {}, 'GeneratedBy')
     return {str(tool.get('Name')) for tool in tools if isinstance(tool, dict)}
 
 
 def link_name(links: Mapping[str, str], base: str, folder: Path) -> str:
-    """Return the name of the link to a folder: its existing one, else the first that is free.
+    """Return the name of the link to a folder: the existing one, else the first free name.
 
-    A link never changes its folder, because earlier results refer to it.
+    Existing links never change, because earlier results refer to them.
 
     >>> links = {'lesions': 'file:///one'}
     >>> link_name(links, 'lesions', Path('/one')), link_name(links, 'lesions', Path('/two'))
@@ -50,7 +50,7 @@ def link_name(links: Mapping[str, str], base: str, folder: Path) -> str:
 
 
 def is_lesions_link(name: str) -> bool:
-    """Whether a link leads to masks.
+    """Whether a link points to a folder of masks.
 
     >>> is_lesions_link('lesions'), is_lesions_link('lesions2'), is_lesions_link('tractogram')
     (True, True, False)
@@ -59,7 +59,7 @@ def is_lesions_link(name: str) -> bool:
 
 
 def resolve_uri(root: Path, uri: object, links: Mapping[str, Any]) -> Path | None:
-    """Return the file of a BIDS URI; None if its dataset is not known.
+    """Return the file of a BIDS URI; None if its dataset is unknown.
 
     >>> resolve_uri(Path('/out'), 'bids:lesions:sub-01/m.nii', {'lesions': 'file:///in'})
     PosixPath('/in/sub-01/m.nii')
@@ -76,13 +76,13 @@ def resolve_uri(root: Path, uri: object, links: Mapping[str, Any]) -> Path | Non
 
 
 def binarized_at(sidecar: Mapping[str, Any]) -> float | None:
-    """Return the threshold above which a mask was lesion, from the sidecar of a result; None for a mask of 0 and 1."""
+    """Return the threshold of a mask from the sidecar of a result; None for binary masks."""
     value = dig(sidecar, 'Parameters', 'Binarize')
     return float(value) if isinstance(value, int | float) else None
 
 
 def graded_with(sidecar: Mapping[str, Any]) -> float | None:
-    """Return the scale with which a graded mask was read, from the sidecar of a result; None if graded masks were refused."""
+    """Return the scale of a graded mask from the sidecar of a result; None if graded masks were refused."""
     if dig(sidecar, 'Parameters', 'GradedMasks') is None:
         return None
     value = dig(sidecar, 'Parameters', 'MaskScale')
@@ -90,16 +90,16 @@ def graded_with(sidecar: Mapping[str, Any]) -> float | None:
 
 
 class FoundMask(NamedTuple):
-    """The mask of a lesion, or what is wrong with it.
+    """The mask of a lesion, or its problem.
 
     Attributes
     ----------
     path : pathlib.Path or None
-        None if there is no such file.
+        None if the file does not exist.
     mask : lacuna.images.masks.Mask or None
-        None if it cannot be used, or is not the one that the results were made from.
+        None if it is unusable, or not the mask that the results were made from.
     problem : str
-        What is wrong, as a continuation of 'the mask'; empty if nothing is.
+        The problem, as a continuation of 'the mask'; empty if there is none.
     """
 
     path: Path | None
@@ -114,13 +114,13 @@ class MaskSource:
     Attributes
     ----------
     paths : tuple of pathlib.Path
-        Its expected path, and other paths where a file of its name might be.
+        Expected path, then other paths where a file of this name might be.
     sha256 : str or None
-        Checksum of the mask that the results were made from; None if the file was given and needs no comparison.
+        Checksum of the mask that the results were made from; None if the file needs no comparison.
     binarize : float or None
-        Threshold above which values were lesion, unless the mask is 0 and 1.
+        Threshold above which values were lesion; None for binary masks.
     mask_scale : float or None
-        What values were divided by, if the mask may be graded.
+        Divisor of the values, if masks may be graded.
     """
 
     paths: tuple[Path, ...] = ()
@@ -129,12 +129,12 @@ class MaskSource:
     mask_scale: float | None = None
 
     def read(self, known: Mapping[Path, KnownMask] = MappingProxyType({})) -> FoundMask:
-        """Read the mask; only the one that the results were made from is ever returned.
+        """Read the mask; only the one that the results were made from is returned.
 
         Parameters
         ----------
         known : mapping
-            Masks that were already read, by absolute path: these files are not opened again.
+            Masks already read, by absolute path; their files are not opened again.
         """
         if not self.paths:
             return FoundMask(None, None, 'is not known: nothing in the dataset gives its path')
@@ -159,9 +159,9 @@ class MaskSource:
 
 
 def mask_source(root: Path, sidecar: Mapping[str, Any], links: Mapping[str, Any]) -> MaskSource:
-    """Return the mask that a sidecar names.
+    """Return where the mask that a sidecar names may be.
 
-    If its folder has moved, the mask is also searched for below the other links to masks and recognised by its checksum.
+    If its folder has moved, the mask is searched below the other links to masks, and recognised by its checksum.
 
     Parameters
     ----------
@@ -183,14 +183,14 @@ def mask_source(root: Path, sidecar: Mapping[str, Any], links: Mapping[str, Any]
 
 
 def atlas_source(root: Path, sidecar: Mapping[str, Any], links: Mapping[str, Any]) -> Atlas | None:
-    """Return where the atlas that a sidecar names is; None if it names none, or its files are gone.
+    """Return the atlas that a sidecar names; None if it names none, or its files no longer exist.
 
     Parameters
     ----------
     root : pathlib.Path
         Root of the derivative dataset.
     sidecar : mapping
-        Of a table or matrix.
+        Sidecar of a table or matrix.
     links : mapping
         Links of the dataset, see `read_links`.
     """

@@ -1,4 +1,4 @@
-"""The table of all outputs, and the names of the files that are made for a mask."""
+"""The table of all outputs, and the names of the files written for a mask."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from lacuna.utils.files import data_text
 
 @dataclass(frozen=True)
 class Output:
-    """One kind of file that Lacuna writes; see ``data/outputs.json``.
+    """One kind of output file; see ``data/outputs.json``.
 
     Attributes
     ----------
     key : str
     level : str
-        ``mask`` (one for each lesion), ``figure`` (the same, in the folder of figures), ``connectome`` (one for each
-        tractogram) or ``group`` (one for each analysis of all lesions).
+        ``mask`` (one per lesion), ``figure`` (one per lesion, in the folder of figures), ``connectome`` (one per
+        tractogram) or ``group`` (one per analysis of all lesions).
     scope : str or None
-        The entity that distinguishes its variants: ``space``, ``atlas`` or none.
+        Entity that distinguishes its variants: ``space``, ``atlas`` or none.
     desc, suffix : str or None
     extension : str
     sidecar : bool
-        Whether it has a JSON file of the same name.
+        Whether it has a sidecar of its own.
     recorded_with : str
-        Key of the output whose sidecar records its size and checksum: its own if it has one.
+        Key of the output whose sidecar records its size and checksum; its own key if it has a sidecar.
     units : str or None
     about : str
     seg : str or None
-        What the rows of a table are, if not the parcels of the atlas themselves.
+        What the rows of a table are, if not parcels.
     made_from : str or None
-        What it needs besides mask and tractogram: the ``endpoints`` of the streamlines in an atlas, the ``regions`` of
-        an atlas, or ``bundles``; the value of its entity ``atlas`` says of which.
+        What it needs besides mask and tractogram: ``endpoints`` of the streamlines in an atlas, ``regions`` of an
+        atlas, or ``bundles``. Its entity ``atlas`` names the atlas or the bundles.
     parameters : tuple of str
-        The parameters in its sidecar that only some outputs depend on.
+        Parameters in its sidecar that not all outputs depend on.
     nulls : bool
         Whether it is about null lesions.
     combined : bool
-        Whether it is over several tractograms.
+        Whether it combines several tractograms.
     """
 
     key: str
@@ -76,14 +76,14 @@ def outputs() -> Mapping[str, Output]:
 
 
 class Target(NamedTuple):
-    """One file to make for a mask: the key of the output, and the atlas if it belongs to one."""
+    """An output of a mask: its key, and the atlas (or bundles) if it has one."""
 
     key: str
     atlas: str | None = None
 
     @property
     def field(self) -> str:
-        """Its name as a field of a node."""
+        """Name of the output as a field of a node."""
         return f'{self.key}_{self.atlas}' if self.atlas else self.key
 
     @property
@@ -98,12 +98,12 @@ class Target(NamedTuple):
 
     @property
     def recorded_with(self) -> Target:
-        """The output of the same mask whose sidecar records its size and checksum."""
+        """The output of the same mask whose sidecar records this one's size and checksum."""
         return self._replace(key=outputs()[self.key].recorded_with)
 
 
 def output_name(stem: str, key: str, **entities: str) -> str:
-    """Return the file name of one output of a mask.
+    """Return the file name of an output of a mask.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def output_name(stem: str, key: str, **entities: str) -> str:
     key : str
         Key in the table of outputs.
     **entities : str
-        The entity of the output's scope.
+        Entity of the output's scope.
 
     Examples
     --------
@@ -141,12 +141,12 @@ def group_output_name(
     seg: str | None = None,
     stat: str | None = None,
 ) -> str:
-    """Return the file name of one output of an analysis of all lesions.
+    """Return the file name of an output of a group analysis.
 
     Parameters
     ----------
     stem : str
-        ``group`` and the entities that all lesions share.
+        ``group`` and the entities shared by all lesions.
     key : str
         Key in the table of outputs.
     desc : str
@@ -154,7 +154,7 @@ def group_output_name(
     scope : str, optional
         Value of the entity of the output's scope.
     seg : str, optional
-        What the rows of a table are, if not the parcels of the atlas themselves.
+        What the rows of a table are, if not parcels.
     stat : str, optional
         What the values of a map are.
 
@@ -170,7 +170,7 @@ def group_output_name(
 
 
 def parse_output_name(name: str) -> tuple[str, str, str | None] | None:
-    """Return stem, key and value of the scope of an output of a mask from its file name; None for any other file.
+    """Parse the file name of an output of a mask: stem, key and value of the scope; None for other files.
 
     >>> parse_output_name('sub-01_label-lesion_method-snm_space-MNI152NLin6Asym_desc-disconnectionpct.nii.gz')
     ('sub-01_label-lesion', 'disconnection_map', 'MNI152NLin6Asym')
@@ -193,7 +193,7 @@ def _output_patterns() -> dict[str, re.Pattern[str]]:
 
 
 def connectome_path(key: str, label: str, space: str, resolution: int | str) -> Path:
-    """Return the path of an output of a tractogram in the dataset.
+    """Return the path of an output of a tractogram, relative to the dataset.
 
     >>> connectome_path('support_mask', 'hcp842', 'MNI152NLin6Asym', 2).name
     'tractogram-hcp842_space-MNI152NLin6Asym_res-2_desc-support_mask.nii.gz'
@@ -204,34 +204,34 @@ def connectome_path(key: str, label: str, space: str, resolution: int | str) -> 
     return Path('connectome', name)
 
 
-#: outputs of the tractogram that every run makes for a space
+#: outputs of the tractogram that every run writes for a space
 CONNECTOME_KEYS = ('full_tdi', 'support_mask')
 
 _OF_TRACTOGRAM = 'tractogram-'
 
-#: outputs that every run makes for a mask
+#: outputs that every run writes for a mask
 BASIC_TARGETS = (Target('disconnection_map'), Target('summary'))
 
-#: the same of a run over several tractograms
+#: outputs that every run over several tractograms writes for a mask
 COMBINED_TARGETS = (Target('mean_map'), Target('sd_map'), Target('spread_statistics'))
 
-#: additional outputs for the report
+#: additional output for the report
 SAMPLE = Target('sample')
 
 
 def tractogram_dir(root: Path, label: str) -> Path:
-    """Return the folder with the results of one of several tractograms: a dataset of its own."""
+    """Return the folder with the results of one of several tractograms, a dataset of its own."""
     return root / f'{_OF_TRACTOGRAM}{label}'
 
 
 def tractogram_dirs(root: Path) -> dict[str, Path]:
-    """Return the folders with the results of each of several tractograms, by its label; none for a single one."""
+    """Return the folders with the results of several tractograms, by label; empty for a single tractogram."""
     found = sorted(root.glob(f'{_OF_TRACTOGRAM}*/dataset_description.json'))
     return {path.parent.name.removeprefix(_OF_TRACTOGRAM): path.parent for path in found}
 
 
 def names_from(kind: str, targets: Sequence[Target]) -> list[str]:
-    """Names of the atlases, or bundles, of which ``endpoints``, ``regions`` or ``bundles`` are needed for outputs."""
+    """Return the atlases (or sets of bundles) whose ``endpoints``, ``regions`` or ``bundles`` outputs need."""
     return list(dict.fromkeys(str(each.atlas) for each in targets if each.made_from == kind))
 
 

@@ -33,16 +33,16 @@ from lacuna.bids.tables import LEADING, read_columns, read_matrix, read_parcels
 from lacuna.errors import InputError
 from lacuna.images.spaces import SPACES
 from lacuna.utils.files import read_json
-from lacuna.utils.names import parse_entities, sidecar_path
+from lacuna.utils.names import few, parse_entities, sidecar_path
 
 if TYPE_CHECKING:
     import nibabel as nb
     import pandas as pd
 
 _MAP = 'disconnection_map'
-#: instead of it, over several tractograms
+#: the map over several tractograms, which have no map of their own
 _MEAN_MAP = 'mean_map'
-#: what takes the place of an output over several tractograms
+#: outputs over several tractograms, by the output of one tractogram that they replace
 _COMBINED = {
     _MAP: _MEAN_MAP,
     'summary': 'spread_statistics',
@@ -51,7 +51,7 @@ _COMBINED = {
 }
 #: suffixes of the tables that go into group tables
 _COLLECTED = ('parcelstats', 'bundlestats', 'connmatrix')
-#: outputs by the name of their table; parts by region of the statistics of a matrix have separate tables
+#: output of each table by its name; statistics of matrices with a value by region become tables of their own
 _TABLES = {
     'parcels': 'roi_disconnection',
     'summary': 'summary',
@@ -70,44 +70,47 @@ _TABLES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LesionResults:
-    """The results of one lesion. Files are read on access.
+    """Results of one lesion, read from the output folder on access.
 
     Attributes
     ----------
     stem : str
-        The name that all files begin with.
+        Common beginning of the names of its files.
     space : str
         Space of the map and the mask.
     files : mapping
-        Paths by output and atlas, see :class:`lacuna.bids.outputs.Target`.
+        Paths by output and atlas; the keys are :class:`lacuna.bids.outputs.Target`.
     root : pathlib.Path
         Root of the derivative dataset.
     links : mapping
-        Links of the dataset to its sources.
+        Paths of the source datasets, by their name in BIDS URIs.
     given : mapping or None
-        Future content of the sidecar of the map, if there is none yet.
+        Content of the sidecar of the map, if it is not written yet.
     given_mask : pathlib.Path or None
-        The mask, if it needs no comparison.
+        The mask, if it is already known to be the one that was used.
     """
 
     stem: str
     space: str
     files: Mapping[Target, Path]
     root: Path = Path()
-    links: Mapping[str, str] = field(default_factory=dict, repr=False)
-    given: Mapping[str, Any] | None = field(default=None, repr=False)
+    links: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, Any] | None = field(default=None)
     given_mask: Path | None = None
+
+    def __repr__(self) -> str:
+        return f'<Results of {self.stem}: {len(self.files)} files in {self.root}>'
 
     @property
     def subject(self) -> str:
-        """Label, without ``sub-``."""
+        """Participant label, without ``sub-``."""
         return parse_entities(self.stem).get('sub', '')
 
     @property
     def session(self) -> str | None:
-        """Label, without ``ses-``."""
+        """Session label, without ``ses-``."""
         return parse_entities(self.stem).get('ses')
 
     @property
@@ -124,20 +127,20 @@ class LesionResults:
 
     @property
     def is_combined(self) -> bool:
-        """Whether these results are over several tractograms."""
+        """Whether these are results over several tractograms."""
         return self.path(_MAP) is None and self.path(_MEAN_MAP) is not None
 
     @property
     def map_path(self) -> Path | None:
-        """The disconnection map; over several tractograms, their mean."""
+        """Path of the disconnection map; over several tractograms, of their mean."""
         return self.path(self.key_of(_MAP))
 
     def key_of(self, key: str) -> str:
-        """Return the output that takes the place of another over several tractograms; else the same."""
+        """Return the output that replaces `key` over several tractograms; for one tractogram, `key` itself."""
         return _COMBINED.get(key, key) if self.is_combined else key
 
     def path(self, key: str, atlas: str | None = None) -> Path | None:
-        """Return the file of an output; None if it does not exist."""
+        """Return the path of an output; None if it does not exist."""
         return self.files.get(Target(key, atlas))
 
     @property
@@ -160,27 +163,28 @@ class LesionResults:
         return (read_json(path) if path else None) or {}
 
     def null_bundles(self, name: str | None = None) -> pd.DataFrame:
-        """Return the table of the bundles among null lesions; `name` as for `bundles`."""
+        """Return the table that compares each bundle with null lesions; `name` as for `bundles`."""
         name = name or next(iter(self.bundle_sets), None)
         return read_columns(self._existing('null_bundles', name), 'bundle')
 
     def matrix(self, atlas: str, key: str = 'disconnection_matrix') -> pd.DataFrame:
-        """Return a matrix by region: ``disconnection_matrix``, ``mask_matrix``, ``intact_matrix`` or ``full_matrix``.
+        """Return a matrix by region.
 
-        Also ``network_matrix`` (by network), ``delta_sspl`` and ``indirect_disconnection``.
+        `key` is ``disconnection_matrix``, ``mask_matrix``, ``intact_matrix``, ``full_matrix``, ``network_matrix`` (by
+        network), ``delta_sspl`` or ``indirect_disconnection``.
         """
         return read_matrix(self._existing(key, atlas))
 
     def parcels(self, atlas: str, key: str = 'roi_disconnection') -> pd.Series:
-        """Return a value by region: the percentage of its streamlines that the lesion cuts.
+        """Return a value by region; by default the percentage of its streamlines that the lesion cuts.
 
-        Over several tractograms, this is their mean, and ``sd_parcels`` the standard deviation. With another `key`: ``lesion_load``, ``lesion_probability``, ``network_disconnection`` (by network) or
-        ``parcel_delta_sspl``.
+        Other values of `key`: ``lesion_load``, ``lesion_probability``, ``network_disconnection`` (by network) and
+        ``parcel_delta_sspl``. Over several tractograms, the default is the mean, and ``sd_parcels`` the standard deviation.
         """
         return read_parcels(self._existing(self.key_of(key), atlas))
 
     def support(self, atlas: str) -> pd.DataFrame:
-        """Return the counts behind the percentage of each region, and its interval."""
+        """Return the counts behind the percentage of each region, and its confidence interval."""
         return read_columns(self._existing('parcel_support', atlas), 'region')
 
     def parcel_spread(self, atlas: str) -> pd.DataFrame:
@@ -188,19 +192,19 @@ class LesionResults:
         return read_columns(self._existing('spread_parcels', atlas), 'region')
 
     def bundles(self, name: str | None = None) -> pd.DataFrame:
-        """Return what the lesion cuts of each bundle of the tractogram; over several, ``mean``, ``sd`` and ``n``.
+        """Return the disconnection of each bundle of the tractogram; over several, ``mean``, ``sd`` and ``n``.
 
         Parameters
         ----------
         name : str, optional
-            Of the set of bundles; not needed if there is only one.
+            Name of the set of bundles; not needed if there is only one.
         """
         name = name or next(iter(self.bundle_sets), None)
         return read_columns(self._existing(self.key_of('bundle_disconnection'), name), 'bundle')
 
     @cached_property
     def metadata(self) -> Mapping[str, Any]:
-        """The sidecar of the map."""
+        """Content of the sidecar of the map."""
         if self.given is not None:
             return self.given
         return (read_json(sidecar_path(self.map_path)) if self.map_path else None) or {}
@@ -214,29 +218,29 @@ class LesionResults:
 
     @property
     def mask(self) -> FoundMask:
-        """Return the mask that the map was made from, or what is wrong with it; it is read each time."""
+        """The mask that the map was made from, or what is wrong with it; read on each access."""
         return self.mask_source.read()
 
     @property
     def full_tdi(self) -> Path | None:
-        """The density of the whole tractogram, the denominator of the map."""
+        """Path of the density of the whole tractogram, the denominator of the map; None if it is missing."""
         path = self.path('full_tdi') or resolve_uri(self.root, self.metadata.get('Denominator'), self.links)
         return path if path and path.is_file() else None
 
     @property
     def support_mask(self) -> Path | None:
-        """The mask of the voxels whose percentages are supported."""
+        """Path of the mask of voxels with supported percentages; None if it is missing."""
         path = self.path('support_mask') or resolve_uri(self.root, self.metadata.get('Support'), self.links)
         return path if path and path.is_file() else None
 
     def sidecars(self) -> dict[Target, dict[str, Any]]:
-        """Return the readable sidecars, by their output."""
+        """Return the content of the readable sidecars, by output."""
         having = {target: path for target, path in self.files.items() if outputs()[target.key].sidecar}
         found = ((target, read_json(sidecar_path(path))) for target, path in having.items())
         return {target: sidecar for target, sidecar in found if sidecar is not None}
 
     def members(self) -> Iterator[Member]:
-        """Return the tables, matrices and statistics, which go into group tables."""
+        """Iterate over the tables, matrices and statistics that go into group tables."""
         for target, path in self.files.items():
             output = outputs()[target.key]
             if output.extension == '.json' or (output.suffix in _COLLECTED and not output.nulls):
@@ -258,13 +262,16 @@ class LesionResults:
     def _existing(self, key: str, atlas: str | None = None) -> Path:
         if path := self.path(key, atlas):
             return path
-        there = ', '.join(sorted(target.field for target in self.files))
-        message = f'{self.stem}: no {Target(key, atlas).field} in {self.root} (available: {there})'
+        there = sorted(target.field for target in self.files)
+        same = [field for field in there if field.startswith(key)]  # of other atlases
+        message = (
+            f'{self.stem}: no {Target(key, atlas).field} in {self.root} (available: {few(same or there, 20)})'
+        )
         raise InputError(message)
 
 
 class Results(Sequence[LesionResults]):
-    """The results of all lesions in a folder, in the order of participants and names.
+    """Results of all lesions in a folder, a sequence in the order of participants and names.
 
     Parameters
     ----------
@@ -272,7 +279,7 @@ class Results(Sequence[LesionResults]):
         Root of the derivative dataset.
     lesions : iterable of LesionResults
     twice : tuple of pathlib.Path, optional
-        Two files with the same name.
+        Two files of the same result, if there are any.
     whole : bool
         Whether these are all lesions of the dataset.
     """
@@ -306,7 +313,7 @@ class Results(Sequence[LesionResults]):
         return self._lesions[which]
 
     def check_names(self) -> None:
-        """Refuse ambiguous results.
+        """Check that each result exists once, and that labels are valid.
 
         Raises
         ------
@@ -320,27 +327,28 @@ class Results(Sequence[LesionResults]):
         refuse_results((str(written_label(lesion.stem)) for lesion in self), self.root)
 
     def with_map(self) -> list[LesionResults]:
-        """Return the lesions whose map exists."""
+        """Return the lesions that have a map."""
         return [lesion for lesion in self if lesion.map_path]
 
     def table(self, name: str, atlas: str | None = None) -> pd.DataFrame:
-        """Return a table with a row for each lesion, as ``lacuna collect`` writes it, for all sessions and labels.
+        """Return a table of all lesions, one row each, as ``lacuna collect`` writes it.
 
-        Masks that failed are rows without values. Results that do not match the others are left out, with a warning.
+        All sessions and labels are included. Masks that failed have rows without values. Results that do not match the
+        others are left out, with a warning.
 
         Parameters
         ----------
         name : str
             ``parcels``, ``bundles``, ``load``, ``probability``, ``networks``, ``deltasspl``, ``higherorder``,
             ``nulls``, ``summary``, ``matrixstatistics``; over several tractograms ``parcelmean``, ``parcelsd``,
-            ``bundlemean`` or ``spread``; or one of the parts of the last, such as ``degreeloss``.
+            ``bundlemean`` or ``spread``; or a part of ``matrixstatistics``, such as ``degreeloss``.
         atlas : str, optional
-            Of the atlas, or of the bundles; not needed if there is only one.
+            Name of the atlas or of the set of bundles; not needed if there is only one.
 
         Raises
         ------
         InputError
-            If there is no such table, or the atlas has to be given.
+            If there is no such table, or if `atlas` is needed.
         """
         import pandas as pd
 
@@ -366,28 +374,32 @@ class Results(Sequence[LesionResults]):
                 continue
             names = rows[0].parts[part].names if rows else ()
             for stem, values in wide_rows(rows, missing[group], part) if rows else ():
-                known = {} if values is None else dict(zip(names, values, strict=True))
+                filled = {} if values is None else dict(zip(names, values, strict=True))
                 records.append(
-                    dict(zip(LEADING, leading_cells(stem), strict=True)) | dict.fromkeys(names) | known
+                    dict(zip(LEADING, leading_cells(stem), strict=True)) | dict.fromkeys(names) | filled
                 )
         for fault in faults:
             warnings.warn(fault, stacklevel=2)
         if not records:
+            made = {members[0].target for members in groups.values()}
+            there = [known for known, key in _TABLES.items() if key in {target.key for target in made}]
             of = f' of the atlas {atlas}' if atlas else ''
-            message = f'{self.root}: no table {name}{of}; choose one of {", ".join(_TABLES)}'
+            if found := sorted({str(target.atlas) for target in made if atlas and target.key == key}):
+                there = [f'{name} of {each}' for each in found]
+            message = f'{self.root}: no table {name}{of} (available: {few(there, len(_TABLES))})'
             raise InputError(message)
         return pd.DataFrame(records).sort_values(list(LEADING), kind='stable', ignore_index=True)
 
 
 def cut_percent(summary: Mapping[str, Any], end: str = '') -> float | None:
-    """Percent of the streamlines that a lesion cuts, or of their summed weights if they count differently.
+    """Return the percentage of the streamlines that a lesion cuts; of their summed weights, if they are weighted.
 
     Parameters
     ----------
     summary : mapping
         Content of a statistics file.
     end : str
-        Of its key, such as ``_sd`` for the standard deviation between tractograms.
+        Suffix of the key, such as ``_sd`` for the standard deviation between tractograms.
 
     Examples
     --------
@@ -436,12 +448,10 @@ def load_results(output_dir: str | Path) -> Results:
 
 
 def check_dataset(root: Path) -> None:
-    """Refuse a folder that holds no results of Lacuna.
-
-    Raises
-    ------
-    InputError
-    """
+    """Raise InputError if a folder holds no results of Lacuna."""
+    if not root.is_dir():
+        message = f'no folder {root}'
+        raise InputError(message)
     if 'Lacuna' not in generated_by(root):
         message = (
             f'{root} is not an output folder of Lacuna: its dataset_description.json does not name Lacuna'
@@ -450,14 +460,14 @@ def check_dataset(root: Path) -> None:
 
 
 def find_results(root: Path, subject: str | None = None) -> Results:
-    """Find the results on disk of all lesions, or of those of one participant.
+    """Find the results of all lesions on disk, or of those of one participant.
 
     Parameters
     ----------
     root : pathlib.Path
-        Of the derivative dataset.
+        Root of the derivative dataset.
     subject : str, optional
-        Label, without ``sub-``.
+        Label of the participant, without ``sub-``.
     """
     files: dict[str, dict[Target, Path]] = {}
     spaces: dict[str, str] = {}
@@ -480,7 +490,7 @@ def find_results(root: Path, subject: str | None = None) -> Results:
                 if other and other.name == name:
                     twice = twice or (other, path)
                 files[stem][target] = path
-    # a lesion whose files do not state its space is in that of the others
+    # lesions whose files do not state their space are in that of the others
     usual = next(iter(spaces.values()), SPACES[0])
     links = read_links(root)
     lesions = []

@@ -1,4 +1,4 @@
-"""What the results of Lacuna are for a BIDS validator: the BIDS schema extended by them, and ``.bidsignore``."""
+"""Lacuna's results for BIDS validators: an extended BIDS schema, and ``.bidsignore``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from lacuna.bids.outputs import CONNECTOME_KEYS, Output, connectome_path, output_name, outputs
 from lacuna.utils.names import parse_entities
 
-#: BIDS puts these before the label of a mask; the names of results go on where that of the mask ends
+#: BIDS puts these before the label of a mask, but names of results begin with that of the mask
 _AFTER_METHOD = ('space', 'atlas', 'segmentation', 'description')
 
 _DERIVATIVE = 'dataset.dataset_description.DatasetType == "derivative"'
@@ -32,7 +32,7 @@ _NOT_BIDS = """\
 """
 RESULTS = '# Results: to check them, leave out all that follows, and use the schema of the documentation of Lacuna.\n'
 
-#: what versions without these lines wrote
+#: content written by versions without these lines
 _EARLIER = tuple(
     f'**/*_method-snm_*\n**/figures\n{assets}connectome\nlogs\nsub-*.html\ngroup.html\n'
     for assets in ('', 'assets\n')
@@ -40,18 +40,18 @@ _EARLIER = tuple(
 
 
 def bidsignore(existing: str | None = None) -> str:
-    """Return the text of ``.bidsignore``: what a validator should not look at, each kind of file by its name.
+    """Return the text of ``.bidsignore``, which lists the results by name.
 
-    The names of results are in its second part, after the line `RESULTS`, and only there.
+    Names of results are only in the second part, after the line `RESULTS`.
 
     Parameters
     ----------
     existing : str, optional
-        The text of the file that is there. Only what Lacuna wrote is replaced; a file without that is not changed.
+        Text of the existing file. Only lines written by Lacuna are replaced; a file without them is not changed.
     """
-    # one wildcard for each: validators differ in how they read several
+    # one wildcard each: validators read several differently
     names = ['*' + name.rpartition('*')[2] for output in _results() for name in _names(output, '', '*')]
-    # what is in an ignored folder cannot be named by itself
+    # files in an ignored folder cannot be listed themselves
     own = ''.join([_HEADER, _NOT_BIDS, RESULTS, '/connectome\n', *(f'{name}\n' for name in names), _END])
     if existing is None or existing in _EARLIER:
         return own
@@ -61,16 +61,16 @@ def bidsignore(existing: str | None = None) -> str:
 
 
 def extended_schema() -> dict[str, Any]:
-    """Return the BIDS schema extended by the results that Lacuna writes for a mask and a tractogram.
+    """Return the BIDS schema extended by Lacuna's results for masks and tractograms.
 
-    Known are then their names, the order of their entities, the fields of their sidecars, and the columns of tables
-    of parcels. Everything else is as in BIDS.
+    It defines their names, the order of their entities, the fields of their sidecars, and the columns of tables of
+    parcels. Everything else is as in BIDS.
 
     Returns
     -------
     dict
-        Of the same form as ``schema.json`` of the package ``bidsschematools``, which is what it extends; for the option
-        ``--schema`` of the BIDS validator.
+        The content of ``schema.json`` of the package ``bidsschematools`` with additions, for the option ``--schema`` of
+        the BIDS validator.
     """
     schema = json.loads(resources.files('bidsschematools').joinpath('data/schema.json').read_text('utf-8'))
     objects, rules = schema['objects'], schema['rules']
@@ -114,7 +114,7 @@ def extended_schema() -> dict[str, Any]:
     rules['checks']['lacuna'] = {'ResultName': _name_check()}
     rules['sidecars']['lacuna'] = dict(_sidecar_rules())
     rules['tabular_data']['lacuna'] = {'ParcelStats': _PARCEL_STATS}
-    # the name of a table has that of the mask in it, with its res-; a table has no resolution
+    # the name of a table contains that of the mask with its res-, but a table has no resolution
     rules['sidecars']['derivatives']['common_derivatives']['ImageDerivativeResEntity']['selectors'].append(
         _IMAGE
     )
@@ -133,13 +133,13 @@ def _extensions(output: Output) -> list[str]:
 
 
 def _names(output: Output, stem: str, value: str) -> list[str]:
-    """The names of an output and of its sidecar; `value` is that of its scope."""
+    """Return the names of an output and of its sidecar; `value` is that of its scope."""
     name = output_name(stem, output.key, **({output.scope: value} if output.scope else {}))
     return [name.removesuffix(output.extension) + extension for extension in _extensions(output)]
 
 
 def _parts(output: Output) -> tuple[dict[str, str], str]:
-    """Entities and suffix of an output as a validator reads its name: what stands last is the suffix, always."""
+    """Return entities and suffix of an output as validators read its name: the last word is always the suffix."""
     entities, _, suffix = _names(output, '', 'X')[0].removesuffix(output.extension).rpartition('_')
     return parse_entities(entities), suffix
 
@@ -159,7 +159,7 @@ def _file_rule(output: Output, of_mask: Mapping[str, str], keys: Mapping[str, st
 
 def _pattern(*kinds: Output) -> str:
     names = [name for output in kinds for name in _names(output, '', 'LABEL')]
-    # no backslash: in an expression of the schema, it would have to be escaped once more
+    # no backslash, which would have to be escaped again in an expression of the schema
     either = '|'.join(names).replace('.', '[.]').replace('LABEL', '[0-9a-zA-Z+]+')
     return f'match(path, "^/sub-[^/]+/(ses-[^/]+/)?anat/sub-[^/]+({either})$")'
 
@@ -195,7 +195,7 @@ def _sidecar_rules() -> Iterator[tuple[str, dict[str, Any]]]:
         yield name, {'selectors': [_DERIVATIVE, selector], 'fields': dict.fromkeys(fields, 'required')}
 
 
-#: fields that the sidecars of all results have
+#: fields in the sidecars of all results
 _COMMON = (
     *('Description', 'Sources', 'LacunaSpace', 'SpatialReference', 'LacunaParameters'),
     *('SoftwareVersions', 'LacunaCommandLine', 'LacunaFiles'),
@@ -203,7 +203,7 @@ _COMMON = (
 
 
 def _association(output: Output) -> dict[str, Any]:
-    """A file of JSON that is no sidecar belongs to the output whose sidecar records it."""
+    """Return the rule that associates a JSON file that is not a sidecar with the output whose sidecar records it."""
     holder = outputs()[output.recorded_with]
     entities, suffix = _parts(holder)
     own, own_suffix = _parts(output)
@@ -236,7 +236,7 @@ _SHA256 = {'type': 'string', 'pattern': '^[0-9a-f]{64}$'}
 _COUNT = {'type': 'integer', 'minimum': 0}
 _TRACTOGRAM = _table(Name=_TEXT, Space=_TEXT, SHA256=_SHA256, StreamlineCount=_COUNT)
 
-#: fields of sidecars that BIDS does not have, or not in this form
+#: sidecar fields that BIDS does not define, or defines differently
 _METADATA = {
     'LacunaSpace': _field('Space', 'The space of the coordinates.', **_TEXT),
     'LacunaTractogram': _field(
@@ -277,7 +277,7 @@ _METADATA = {
         additionalProperties=_table(Size=_COUNT, SHA256=_SHA256),
         minProperties=1,
     ),
-    # in BIDS a string, for the software of a scanner
+    # a string in BIDS, for the software of a scanner
     'SoftwareVersions': _field(
         'SoftwareVersions',
         'Versions of the software of the scanner; or for results, of each program, by name.',

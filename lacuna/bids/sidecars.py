@@ -1,4 +1,4 @@
-"""Sidecars: write them, compare them, and check whether a file is the one that its sidecar describes."""
+"""Write and compare sidecars, and check files against the sizes and checksums that they record."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lacuna.measures import MIN_SUPPORT
 from lacuna.utils.files import dig, holds, json_bytes, read_json, replacing, write_if_changed
 from lacuna.utils.names import sidecar_path
 
-#: key of the sizes and checksums in sidecars, by the name of the file
+#: field with the sizes and checksums of files, by name
 FILES = 'Files'
 
 
@@ -23,14 +23,14 @@ def _about(output: Output) -> dict[str, Any]:
     if output.units:
         about['Units'] = output.units
     if output.extension == '.nii.gz':
-        about['SkullStripped'] = True  # BIDS asks for it: there is nothing outside the brain
+        about['SkullStripped'] = True  # required by BIDS, and true: nothing is outside the brain
     if output.suffix == 'mask':
         about['Type'] = 'ROI'
     return about
 
 
 def about_output(key: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a sidecar that an output has in common with others, without what does not concern it."""
+    """Return the common part of an output's sidecar, without fields that do not apply to it."""
     output = outputs()[key]
     sidecar = {**_about(output), **metadata}
     section, name = _MIN_SUPPORT
@@ -52,14 +52,14 @@ def sidecar_for(
     metadata : mapping
         Common content of the sidecars of the mask.
     atlases : mapping
-        Content of the sidecars for each atlas; under ``Parameters``, those that only some outputs depend on.
+        Content of the sidecars for each atlas; parameters that only some outputs depend on are under ``Parameters``.
     """
     sidecar = about_output(target.key, metadata)
     if not target.nulls:
         sidecar.pop('NullLesions', None)
     if target.atlas:
         atlas = atlases[target.atlas]
-        # a table has no grid, and no density under it
+        # tables have no grid and no denominator
         sidecar = {key: value for key, value in sidecar.items() if key not in ('Resolution', 'Denominator')}
         sidecar['Sources'] = [*metadata['Sources'][:2], *atlas['Sources']]
         sidecar['Atlas'] = {
@@ -74,13 +74,13 @@ def sidecar_for(
 
 
 def units_of_sums(sidecar: Mapping[str, Any]) -> str:
-    """The units of what is summed over streamlines: their number, or weights."""
+    """Return the units of sums over streamlines: counts or weights."""
     weighted = 'weights' if dig(sidecar, *_WEIGHTS) else _COUNTS
     measures = {'invlength': f'{weighted} per mm', 'invnodevol': f'{weighted} per voxel'}
     return measures.get(str(dig(sidecar, *_MEASURE)), weighted)
 
 
-#: units of numbers of streamlines
+#: units of counts
 _COUNTS = 'streamlines'
 _WEIGHTS = ('Tractogram', 'Weights', 'SHA256')
 _SHORTEST = ('Parameters', 'MinLength')
@@ -94,7 +94,7 @@ _SCALE = ('Parameters', 'MaskScale')
 _ASSIGNMENT = ('Parameters', 'EndpointAssignment')
 _MIN_SUPPORT = ('Parameters', 'MinSupport')
 
-#: what determines the numbers: the key in the sidecar, and its name in messages
+#: fields that determine the numbers, with their names in messages
 _IDENTITY = {
     ('Tractogram', 'SHA256'): 'content of the tractogram (sha256)',
     ('Tractogram', 'Space'): 'space of the tractogram',
@@ -123,7 +123,7 @@ _IDENTITY = {
     ('NullLesions', 'SHA256'): 'content of the reference of null lesions (sha256)',
 }
 
-#: defaults for what a sidecar does not state
+#: defaults for fields that a sidecar lacks
 _UNSAID: dict[tuple[str, ...], Any] = {
     _BINARIZE: 'none',
     _GRADED: 'error',
@@ -138,7 +138,7 @@ _UNSAID: dict[tuple[str, ...], Any] = {
 
 
 def is_stale(on_disk: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether an output has another number of streamlines of a supported voxel than wanted, or none: it is made again."""
+    """Whether an output was made with another minimum support, so that it is made again."""
     needed = dig(wanted, *_MIN_SUPPORT)
     return needed is not None and dig(on_disk, *_MIN_SUPPORT) != needed
 
@@ -152,7 +152,7 @@ def differences(
     ----------
     on_disk, wanted : mapping
     made_again : bool
-        Whether the output is made again if it `is_stale`, so that this is no difference.
+        Whether outputs are made again if `is_stale`, so that this does not count as a difference.
 
     >>> differences({'Parameters': {'OutputResolution': 2}}, {'Parameters': {'OutputResolution': 1}})
     ['output resolution (mm): 2 on disk, 1 now']
@@ -168,7 +168,7 @@ def differences(
 
 
 def identity(sidecar: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what determines the numbers of a result apart from its mask, by name: the same for a whole cohort."""
+    """Return everything but the mask that determines the numbers of a result, by name; equal for a whole cohort."""
     return {name: _said(sidecar, keys) for keys, name in _IDENTITY.items() if keys[0] != 'Mask'}
 
 
@@ -183,7 +183,7 @@ def _short(value: Any) -> str:
 
 
 def save(content: bytes | str | Path, target: Path, sidecar: Mapping[str, Any] | None = None) -> Path:
-    """Write a file (given as bytes, or to be copied) and its sidecar under their final names, unless they are already there.
+    """Write a file (bytes, or a file to copy) with its sidecar under the final name, unless it already exists.
 
     The sidecar records the size and checksum of the file.
 
@@ -202,9 +202,9 @@ def save(content: bytes | str | Path, target: Path, sidecar: Mapping[str, Any] |
 
 
 def place(content: bytes | str | Path, target: Path, sidecar: Path | None = None) -> None:
-    """Write content, or a copy of another file, under its final name, unless it is already there.
+    """Write bytes, or a copy of a file, under the final name, unless it already exists.
 
-    An older sidecar is removed first: it must never describe other content.
+    An older sidecar is removed first, because it must never describe other content.
     """
     if isinstance(content, bytes):
         if holds(target, content):
@@ -221,7 +221,7 @@ def place(content: bytes | str | Path, target: Path, sidecar: Path | None = None
 
 
 def file_record(content: bytes | str | Path) -> dict[str, Any]:
-    """Return size and checksum of a file, or of its future content, as recorded in sidecars."""
+    """Return the size and checksum of a file, or of its future content, for a sidecar."""
     if isinstance(content, bytes):
         return {'Size': len(content), 'SHA256': hashlib.sha256(content).hexdigest()}
     with Path(content).open('rb') as stream:
@@ -230,16 +230,16 @@ def file_record(content: bytes | str | Path) -> dict[str, Any]:
 
 
 def damage(path: Path, sidecar: Mapping[str, Any], *, verify: bool = False) -> str | None:
-    """Return how a file differs from the one that was written, in words; None if no difference is found.
+    """Return how a file differs from its record in the sidecar, in words; None if it does not.
 
     Parameters
     ----------
     path : pathlib.Path
         An existing file.
     sidecar : mapping
-        The sidecar with its size and checksum. Earlier versions did not record them: then only empty files are found.
+        Sidecar with size and checksum. Earlier versions did not record them; then only empty files are detected.
     verify : bool
-        Whether to compare the checksum too, which takes as long as reading the file.
+        Compare the checksum too, which takes as long as reading the file.
     """
     size, files = path.stat().st_size, sidecar.get(FILES)
     known = files.get(path.name) if isinstance(files, Mapping) else None
@@ -253,7 +253,7 @@ def damage(path: Path, sidecar: Mapping[str, Any], *, verify: bool = False) -> s
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a file with a sidecar exists and has the recorded size."""
+    """Whether a file and its sidecar exist, and its size is the recorded one."""
     sidecar = read_json(sidecar_path(path))
     return sidecar is not None and path.is_file() and not damage(path, sidecar)
 

@@ -1,4 +1,4 @@
-"""Read the tables and statistics of one lesion, with strict checks of their content; write those of a group.
+"""Read the tables and statistics of one lesion with strict checks, and write those of a group.
 
 Without `overwrite`, an existing table is replaced only if all its rows are kept.
 """
@@ -26,23 +26,23 @@ from lacuna.utils.names import sidecar_path
 if TYPE_CHECKING:
     import pandas as pd
 
-#: a cell without a value
+#: a missing value
 NOT_AVAILABLE = 'n/a'
-#: the leading columns of each table of a group
+#: leading columns of all group tables
 LEADING = ('participant_id', 'session_id', 'label')
-#: columns of a table that is not square, at most
+#: maximum number of columns of a table that is not square
 _MOST_COLUMNS = 20
-#: the earliest time in a zip archive, so that the same content gives the same file
+#: the earliest date in a zip archive, for reproducible files
 _NO_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def read_parcels(path: Path) -> pd.Series:
-    """Read the values of a table of parcels by region, in its order; NaN where a cell is ``n/a``.
+    """Read the values of a table of regions; NaN where a cell is ``n/a``.
 
     Raises
     ------
     InputError
-        If it is not such a table, a region is listed twice, or a value is neither a finite number nor ``n/a``.
+        If it is not such a table, a region occurs twice, or a value is neither a finite number nor ``n/a``.
     """
     import pandas as pd
 
@@ -55,7 +55,7 @@ def read_parcels(path: Path) -> pd.Series:
 
 
 def read_columns(path: Path, first: str) -> pd.DataFrame:
-    """Read a table of numbers in several columns, by the names in the first, in its order; NaN where a cell is ``n/a``.
+    """Read a table of several numeric columns, indexed by its first column; NaN where a cell is ``n/a``.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def read_columns(path: Path, first: str) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If it is not such a table, a name is listed twice, or a value is neither a finite number nor ``n/a``.
+        If it is not such a table, a name occurs twice, or a value is neither a finite number nor ``n/a``.
     """
     import pandas as pd
 
@@ -83,17 +83,17 @@ def read_columns(path: Path, first: str) -> pd.DataFrame:
 
 
 def read_matrix(path: Path) -> pd.DataFrame:
-    """Read the numbers of a square matrix by region, in its order.
+    """Read a square matrix of regions.
 
     Raises
     ------
     InputError
-        If it is not a matrix, its rows and columns are not the same regions, or a number is not finite.
+        If it is not a matrix, its rows and columns are different regions, or a number is not finite.
     """
     import pandas as pd
 
     names = _read(path, dtype=object, nrows=1).iloc[0].tolist()[1:]
-    # the default of older versions is not exact
+    # the default of older versions of pandas is not exact
     exact: dict[str, Any] = {} if int(pd.__version__.split('.')[0]) > 2 else {'float_precision': 'round_trip'}
     table = _read(path, dtype={0: object}, skiprows=1, **exact)
     if table.shape != (len(names), len(names) + 1) or table[0].tolist() != names:
@@ -113,17 +113,17 @@ def read_matrix(path: Path) -> pd.DataFrame:
 
 
 def read_statistics(path: Path) -> dict[str, dict[str, Any]]:
-    """Read the statistics in a JSON file: single values under '', and those by region under their key.
+    """Read the statistics in a JSON file: single values under '', and values by region under their key.
 
     Raises
     ------
     InputError
-        If it holds no object, or a number in it is not finite.
+        If it is not a JSON object, or contains a number that is not finite.
     """
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        message = f'{path}: cannot be read as JSON ({error})'
+        message = f'{path}: cannot be read as JSON ({reason_of(error, path)})'
         raise InputError(message) from error
     if not isinstance(content, dict):
         message = f'{path}: expected statistics by name'
@@ -146,15 +146,15 @@ def _numbers(path: Path, cells: Iterable[str]) -> np.ndarray:
 
 
 def _read(path: Path, *, wide: bool = False, **options: Any) -> pd.DataFrame:
-    """Read all cells of a table, including the header: pandas would rename duplicates in a header.
+    """Read all cells of a table, including the header, in which pandas would rename duplicates.
 
-    `wide` says whether the table has a few columns more than it may have rows.
+    `wide`: the table may have a few more columns than rows.
     """
     import pandas as pd
 
     try:
         content = path.read_bytes()
-        # a table of two columns or of regions by regions is never wider than long; pandas uses a few kB per column
+        # other tables are never wider than long; refuse them early, because pandas needs a few kB per column
         if content.partition(b'\n')[0].count(b'\t') > max(_MOST_COLUMNS if wide else 1, content.count(b'\n')):
             message = f'{path}: expected as many rows as columns'
             raise InputError(message)
@@ -162,7 +162,7 @@ def _read(path: Path, *, wide: bool = False, **options: Any) -> pd.DataFrame:
             io.BytesIO(content), sep='\t', header=None, na_filter=False, skip_blank_lines=False, **options
         )
     except (OSError, ValueError) as error:
-        message = f'{path}: cannot be read ({reason_of(error)})'
+        message = f'{path}: cannot be read ({reason_of(error, path)})'
         raise InputError(message) from error
 
 
@@ -190,7 +190,7 @@ def _unique(path: Path, names: list[str]) -> list[str]:
 
 
 def table_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    """Return a tab-separated table; missing values (None, NaN) are ``n/a``.
+    """Return a tab-separated table as bytes; missing values (None, NaN) are ``n/a``.
 
     >>> table_bytes(['participant_id', 'value'], [['sub-01', 2.5], ['sub-02', None]])
     b'participant_id\\tvalue\\nsub-01\\t2.5\\nsub-02\\tn/a\\n'
@@ -208,15 +208,15 @@ def _is_missing(cell: object) -> bool:
 
 @dataclass(frozen=True)
 class GroupTable:
-    """A table that is ready to write.
+    """A table that is ready to be written.
 
     Attributes
     ----------
     path : pathlib.Path
     shape : tuple of int
-        Rows and columns.
+        Numbers of rows and columns.
     content : pathlib.Path
-        A file with the content of the table; it is moved to `path`.
+        File with the content, which is moved to `path`.
     sidecar : mapping
     leading : int
         Number of leading cells of a row, which identify the lesion.
@@ -233,10 +233,10 @@ class GroupTable:
         return self.path.is_file() and filecmp.cmp(self.path, self.content, shallow=False)
 
     def only_adds(self) -> bool:
-        """Whether all rows of the existing table are in this one, unchanged."""
+        """Whether the existing table's rows are all in this one, unchanged."""
         try:
             return only_adds(self._items(self.path), self._items(self.content))
-        # any other content
+        # the existing file is something else
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             return False
 
@@ -247,17 +247,17 @@ class GroupTable:
 
 
 def write_tables(tables: Sequence[GroupTable], *, overwrite: bool) -> set[Path]:
-    """Write tables, and their sidecars.
+    """Write tables and their sidecars.
 
     Returns
     -------
     set of pathlib.Path
-        Those that are new or changed.
+        Paths that are new or changed.
 
     Raises
     ------
     InputError
-        If an existing table differs by more than new rows (unless `overwrite`); then nothing is written.
+        If an existing table differs by more than new rows (unless `overwrite`). Then nothing is written.
     """
     new = [table for table in tables if not table.is_there()]
     differing = [
@@ -271,7 +271,7 @@ def write_tables(tables: Sequence[GroupTable], *, overwrite: bool) -> set[Path]:
         )
         raise InputError(message)
     for table in tables:
-        # the table last, so that every table has its sidecar
+        # sidecar first, so that no table lacks it
         write_if_changed(sidecar_path(table.path), json_bytes(table.sidecar))
     for table in new:
         table.content.replace(table.path)
@@ -285,18 +285,18 @@ def write_stack(
     shape: tuple[int, int, int],
     labels: Mapping[str, Any],
 ) -> None:
-    """Write matrices of one shape as an ``.npz`` with only one of them in memory.
+    """Write matrices of one shape as an ``.npz``, holding one in memory at a time.
 
     Parameters
     ----------
     path : pathlib.Path
     name : str
-        Name of the array of matrices.
+        Name of the array.
     matrices : iterable of numpy.ndarray
     shape : tuple of int
         Number of matrices, rows and columns.
     labels : mapping
-        Additional arrays of text, by name.
+        Additional arrays of text by name.
     """
     header = {'descr': '<f8', 'fortran_order': False, 'shape': shape}
     with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
@@ -309,12 +309,12 @@ def write_stack(
                 stream.write(np.ascontiguousarray(matrix, '<f8').data)
 
 
-#: a row of a table or stack: the cells that identify the lesion, and the values
+#: a row of a table or stack: the cells that identify the lesion, and its values
 Item = tuple[tuple[str, ...], Any]
 
 
 def table_items(path: Path, leading: int) -> Iterator[Item]:
-    """Yield the rows of a table with their leading cells, the header first."""
+    """Yield the rows of a table split into leading cells and values, the header first."""
     with path.open(encoding='utf-8', newline='\n') as lines:
         rows = (line.rstrip('\n').split('\t') for line in lines)
         yield (), next(rows, [])
@@ -323,7 +323,7 @@ def table_items(path: Path, leading: int) -> Iterator[Item]:
 
 
 def stack_items(path: Path, name: str, leading: Sequence[str], common: str) -> Iterator[Item]:
-    """Yield the matrices that `write_stack` wrote with their labels, one by one; first what they have in common."""
+    """Yield what the matrices of `write_stack` have in common, then each matrix with its labels."""
     with zipfile.ZipFile(path) as archive:
         texts = {}
         for label in (*leading, common):
@@ -339,9 +339,9 @@ def stack_items(path: Path, name: str, leading: Sequence[str], common: str) -> I
 
 
 def only_adds(old: Iterable[Item], new: Iterable[Item]) -> bool:
-    """Whether all rows of a table are in another, in the same order and with the same values.
+    """Whether all rows of one table are in another, in the same order and with the same values.
 
-    A row without any value may have gained some.
+    Rows without any value may have gained values.
 
     >>> old = [((), ['a']), (('sub-01',), ['1']), (('sub-03',), ['n/a'])]
     >>> only_adds(old, [*old[:2], (('sub-02',), ['2']), (('sub-03',), ['3'])])

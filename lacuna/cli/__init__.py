@@ -1,6 +1,6 @@
-"""The command line: one small module for each command.
+"""The command line: one small module per command.
 
-Importing it does not load Nipype, so ``--help`` is fast.
+Importing it does not import Nipype, so that ``--help`` is fast.
 """
 
 from lacuna.cli.parser import main

@@ -12,11 +12,11 @@ from lacuna.cli.parser import build_parser as build_commands
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the BIDS-App: dataset, output folder, level, and the options of a run."""
+    """Create the parser of the BIDS-App: dataset, output folder, analysis level, and the options of a run."""
     parser = argparse.ArgumentParser(
         prog='lacuna-snm',
-        description='Structural lesion network mapping as a BIDS-App: participant writes the maps, matrices, tables '
-        'and reports of each lesion; group collects their tables.',
+        description='Structural lesion network mapping as a BIDS App. The level "participant" writes maps, matrices, '
+        'tables and reports of each lesion; "group" collects their tables.',
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument('--version', action=Version)
@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit codes are those of ``lacuna``."""
+    """Run the command line; exit codes are those of ``lacuna``."""
     args = build_parser().parse_args(argv)
     if args.analysis_level == 'participant':
         return guarded(run.run, args)

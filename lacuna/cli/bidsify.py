@@ -1,4 +1,4 @@
-"""``lacuna bidsify``: make a BIDS dataset from a folder of masks or a table."""
+"""``lacuna bidsify``: create a BIDS dataset from a folder or table of masks."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         'bidsify',
         help='make a BIDS dataset from a folder of masks',
-        description='Copy lesion masks into a BIDS dataset that lacuna run reads. The participant is the sub-XXX in '
-        'the name of the file (or of its folder), else all letters and digits of the name, or of the folder if '
-        'several files share a name (P01/lesion.nii.gz, P02/lesion.nii.gz). Each mask is checked; '
+        description='Copy lesion masks into a BIDS dataset that lacuna run can read. The participant is the sub-XXX in '
+        'the name of the file or of its folder. Without sub-XXX, it is all letters and digits of the file name, or of '
+        'the folder name if several files share a name (P01/lesion.nii.gz, P02/lesion.nii.gz). Each mask is checked; '
         'unusable masks are reported and left out, and the exit code is then 1. No file is ever overwritten.',
     )
     parser.add_argument(
@@ -35,12 +35,12 @@ def add_parser(commands: Any) -> None:
         required=True,
         help='standard space of the masks: MNI152NLin6Asym or MNI152NLin2009cAsym',
     )
-    parser.add_argument('--session', metavar='S', help='session of masks whose name or row has none')
+    parser.add_argument('--session', metavar='S', help='session of masks without one in their name or row')
     parser.add_argument(
         '--label',
         metavar='L',
         default='lesion',
-        help='label of masks whose name or row has none (default: lesion)',
+        help='label of masks without one in their name or row (default: lesion)',
     )
     add_mask_values(parser)
     parser.add_argument(
@@ -53,7 +53,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Copy the masks and report the result; return 1 if one was left out."""
+    """Copy the masks and print the result; return 1 if a mask was left out."""
     from lacuna.bids.bidsify import MAPPING, bidsify
     from lacuna.cli.output import warn
 

@@ -1,4 +1,4 @@
-"""``lacuna cache``: list or clear what is kept between runs."""
+"""``lacuna cache``: list or clear the cache."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ def add_parser(commands: Any) -> None:
     """Add ``cache`` to the commands."""
     parser = commands.add_parser(
         'cache',
-        help='list or clear what is kept between runs',
-        description='List what is kept between runs, where it is, and its size. Everything except fetched '
-        'connectomes is rebuilt when it is needed.',
+        help='list or clear the files kept between runs',
+        description='List the files kept between runs, with their paths and sizes. Everything except fetched '
+        'connectomes is rebuilt when needed.',
     )
     parser.add_argument(
         '--clear',
         action='store_true',
-        help='remove it, unless a run is using it; keep fetched connectomes',
+        help='remove these files, unless a run is using them; keep fetched connectomes',
     )
     parser.add_argument(
         '--older-than',
         type=float,
         metavar='DAYS',
-        help='only what has not been read or written for DAYS days',
+        help='only files that have not been read or written for DAYS days',
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """List what the cache holds, or remove it; return the exit code."""
+    """List the content of the cache, or remove it; return the exit code."""
     from lacuna.utils.cache import cache_dir
     from lacuna.utils.cache_contents import clearing
 

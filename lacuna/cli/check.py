@@ -1,4 +1,4 @@
-"""``lacuna check``: which masks would run; which results are complete."""
+"""``lacuna check``: check masks before a run, and results afterwards."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ def add_parser(commands: Any) -> None:
     """Add ``check`` to the commands."""
     parser = commands.add_parser(
         'check',
-        help='which masks would run; which results are complete',
-        description='Print a table with a row for each mask. For a BIDS dataset: space, grid, volume, and why a mask '
-        'would fail. For an output folder of lacuna run: which results are missing, damaged, or made from a mask that '
-        'has changed since. No file is changed. '
-        'The exit code is 0 if everything is in order, 1 if not.',
+        help='show which masks would run, or which results are complete',
+        description='Print a table with a row for each mask. For a BIDS dataset, it shows space, grid, volume, and why a '
+        'mask would fail; for an output folder of lacuna run, which results are missing, damaged, or made from a mask '
+        'that has changed since. No file is changed. The exit code is 0 if everything is in order, 1 if not.',
     )
     parser.add_argument('path', metavar='DIR', type=Path, help='BIDS dataset of masks, or folder of results')
     parser.add_argument('--output-file', metavar='FILE', type=Path, help='also write the table (.tsv)')
@@ -29,14 +28,14 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         '--verify',
         action='store_true',
-        help='for results: compare the checksum of each file, not only its size',
+        help='for results: also compare the checksum of each file, not only its size',
     )
     add_mask_values(parser)
     parser.set_defaults(run=run, graded_masks=GRADED[0], mask_scale=1.0)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check, and print the table; return 1 if something has to be done."""
+    """Print the table of the check; return 1 if there are problems."""
     from lacuna.bids.check import check_all_results, check_masks, holds_results
     from lacuna.bids.tables import table_bytes
     from lacuna.utils.files import write_if_changed
@@ -66,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     for note in found.notes:
         print(f'lacuna: {note}', file=sys.stderr)
     doubtful = sum(bool(row.warnings) for row in found.rows)
-    # not on stdout: the table may be piped into another program
+    # to stderr, because the table may be piped into another program
     print(
         f'{len(found.rows)} masks: {len(found.rows) - found.failing} ok, {found.failing} not ok'
         + (f'; {doubtful} with warnings' if doubtful else ''),

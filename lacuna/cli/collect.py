@@ -18,9 +18,9 @@ def add_parser(commands: Any) -> None:
     """Add ``collect`` to the commands."""
     parser = commands.add_parser(
         'collect',
-        help='group tables from the results of all participants',
-        description='Write one table for each session, label, atlas and output: a row for each participant, a column '
-        'for each region or statistic. A mask that failed gets a row of n/a; a result that does not match the others '
+        help='write group tables from the results of all participants',
+        description='Write one table for each session, label, atlas and output, with a row for each participant and a '
+        'column for each region or statistic. A mask that failed gets a row of n/a; a result that does not match the others '
         'of its table is left out. Both are reported, and the exit code is then 1. New rows are added to existing '
         'tables.',
     )
@@ -43,7 +43,9 @@ def add_parser(commands: Any) -> None:
         '--allow-missing', action='store_true', help='exit with 0 even if masks failed or results are missing'
     )
     parser.add_argument(
-        '--overwrite', action='store_true', help='replace existing tables that differ in more than new rows'
+        '--overwrite',
+        action='store_true',
+        help='replace existing tables that differ in anything but new rows',
     )
     parser.add_argument('--no-report', action='store_false', dest='report', help='do not write group.html')
     parser.add_argument(
@@ -57,7 +59,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the group tables and report them; return 1 if a result is missing or was left out."""
+    """Write the group tables and print a summary; return 1 if results are missing or were left out."""
     from lacuna.bids.collect import collect
 
     found = collect(
@@ -77,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         page = folder.absolute() / 'group.html'
         try:
             print(write_group_report(args.derivatives.absolute(), page, show_progress=True))
-        except InputError as error:  # the tables are written
+        except InputError as error:  # the tables are already written
             print(f'lacuna: {error}', file=sys.stderr)
     failed = found.faults or (found.missing and not args.allow_missing)
     return EXIT_FAILED if failed else EXIT_DONE

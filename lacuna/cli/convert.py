@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    """Add the subcommand to Lacuna's parser."""
+    """Add ``convert`` to the commands."""
     parser = subparsers.add_parser(
         'convert',
         help='convert a tractogram to .tck',
@@ -35,13 +35,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def add_subsample_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that select a random part of the streamlines."""
+    """Add the arguments for a random subsample of the streamlines."""
     parser.add_argument(
         '--fraction',
         type=float,
         metavar='F',
         help='keep only a random part of the streamlines, such as 0.1: round(F * number) of them, drawn without '
-        'replacement, in their order',
+        'replacement, in their original order',
     )
     parser.add_argument(
         '--seed',
@@ -52,7 +52,7 @@ def add_subsample_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def subsample_of(args: argparse.Namespace) -> Subsample | None:
-    """Return the random part that the arguments select; None for all streamlines.
+    """Return the random subsample in the arguments; None for all streamlines.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def subsample_of(args: argparse.Namespace) -> Subsample | None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Convert the tractogram, and report what it holds.
+    """Convert the tractogram, and print its content.
 
     Raises
     ------

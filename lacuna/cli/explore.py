@@ -22,11 +22,11 @@ def add_parser(commands: Any) -> None:
     """Add ``explore`` to the commands."""
     parser = commands.add_parser(
         'explore',
-        help='draw a lesion in the browser, and see at once what it disconnects',
-        description='Serve a page on this machine, and open it: move a sphere or draw a lesion on the template, drop a '
-        'mask, or choose one, and see the streamlines, bundles and parcels that it disconnects. The numbers are those '
-        'of lacuna run. With an output folder of lacuna run, click a voxel and see which lesions have it lesioned or '
-        'disconnected. Only who has the address, which is printed, can reach the page. Ctrl-C ends it.',
+        help='draw a lesion in the browser and see what it disconnects',
+        description='Serve a page on this machine and open it in the browser. Move a sphere, draw a lesion on the '
+        'template, or choose a mask, and see the streamlines, bundles and parcels that it disconnects. The numbers are '
+        'those of lacuna run. With an output folder of lacuna run, click a voxel to see which lesions cover or disconnect '
+        'it. Only someone who has the address, which is printed, can reach the page. Press Ctrl-C to stop.',
         usage='lacuna explore [DERIVATIVES|BIDS_DIR|MASK ...] --connectome-path TRACTOGRAM [options]\n'
         '       lacuna explore DERIVATIVES ...',
     )
@@ -71,7 +71,7 @@ def add_parser(commands: Any) -> None:
         nargs='+',
         default=(),
         metavar=('SOURCE', 'NAME'),
-        help='table of the bundles, groups or none, and their name, as in lacuna run snm',
+        help='table of bundles, "groups" or "none", and a name, as in lacuna run snm',
     )
     parser.add_argument(
         '--mask-space',
@@ -84,7 +84,7 @@ def add_parser(commands: Any) -> None:
         type=int,
         choices=RESOLUTIONS,
         default=2,
-        help='voxels of the maps and of what is drawn, in mm (default: %(default)s)',
+        help='voxel size of the maps and of drawn lesions, in mm (default: %(default)s)',
     )
     parser.add_argument(
         '--report',
@@ -99,13 +99,16 @@ def add_parser(commands: Any) -> None:
         '--port', type=int, default=0, metavar='N', help='port of the page (default: a free one)'
     )
     parser.add_argument(
-        '--no-browser', action='store_false', dest='browser', help='print the address, and open nothing'
+        '--no-browser',
+        action='store_false',
+        dest='browser',
+        help='print the address without opening a browser',
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Prepare the answers, and serve."""
+    """Open tractogram and results, and serve the page."""
     from lacuna.explorer.cohort import Cohort
     from lacuna.explorer.masks import list_masks, result_folders
     from lacuna.explorer.server import serve
@@ -127,7 +130,7 @@ def run(args: argparse.Namespace) -> None:
             session.warm_up()
         else:
             for cohort in cohorts:
-                cohort.sums  # noqa: B018  read before the page is opened
+                cohort.sums  # noqa: B018  computed before the page opens
         serve(session, partial(_announce, open_browser=args.browser), cohorts=cohorts, port=args.port)
 
 
@@ -146,8 +149,8 @@ def _session(args: argparse.Namespace, listed: list[ListedMask]) -> Session:
 
 
 def _announce(address: str, *, open_browser: bool) -> None:
-    """Say where the page is, and open it."""
-    print(f'{address}\nCtrl-C ends it.', flush=True)
+    """Print the address of the page, and open it."""
+    print(f'{address}\nPress Ctrl-C to stop.', flush=True)
     if open_browser:
-        # a browser in the terminal would keep the page from being served
+        # in a thread, because a text browser would block the server
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()

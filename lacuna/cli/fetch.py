@@ -23,13 +23,13 @@ def add_parser(commands: Any) -> None:
         'name',
         metavar='NAME',
         nargs='?',
-        help='connectome (see --list); for any other, give --url and --space',
+        help='connectome (see --list), or a name of your own with --url and --space',
     )
     parser.add_argument('--list', action='store_true', help='list the connectomes that can be fetched')
     parser.add_argument(
         '--output-dir', metavar='DIR', type=Path, help="folder of NAME.tck (default: in Lacuna's cache)"
     )
-    parser.add_argument('--url', help='address of the file, if its source has moved or is not known')
+    parser.add_argument('--url', help='address of the file, if its source has moved or is not in --list')
     parser.add_argument('--space', help='standard space of a connectome that is not in --list')
     parser.add_argument(
         '--api-key', metavar='TOKEN', help='personal token for Figshare (safer: set FIGSHARE_API_KEY)'
@@ -43,7 +43,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Fetch a connectome, and print its path, content, citation and licence."""
+    """Fetch a connectome; print its path, content, citation and licence."""
     from lacuna.datasets.connectomes import fetch, part_name
     from lacuna.datasets.sources import connectomes
     from lacuna.errors import InputError
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
         _list()
         return
     if not args.name:
-        message = f'name a connectome: {", ".join(connectomes())} (--list describes them)'
+        message = f'name the connectome to fetch: {", ".join(connectomes())} (--list describes them)'
         raise InputError(message)
     folder = args.output_dir or cache_dir() / 'connectomes'
     subsample = subsample_of(args)

@@ -15,8 +15,8 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         'index',
         help='build the index of a tractogram in advance',
-        description='Build the index of a tractogram before the first run, or report where it is. This is optional: '
-        'runs build the index that they need.',
+        description='Build the index of a tractogram before the first run, or report where it is. This is optional, '
+        'because runs build the index that they need.',
     )
     parser.add_argument(
         'tractogram',
@@ -59,7 +59,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Build what is missing, and report the path and size of the index."""
+    """Build the missing parts of the index; print its path and size."""
     from lacuna.utils.cache import cache_dir
     from lacuna.utils.cache_contents import using
 
@@ -82,7 +82,7 @@ def _build(args: argparse.Namespace) -> None:
     aligned = tractogram.in_space(args.space)
     if args.beside and aligned.tracks != tractogram.path:
         message = (
-            f'an index of {tractogram.path} cannot lie beside it: it is built from a copy in the cache, because '
+            f'the index of {tractogram.path} cannot be beside it: it is built from a copy in the cache, because '
             f'{"the spaces differ" if aligned.transform else "the file is not a .tck"}; leave out --beside'
         )
         raise InputError(message)

@@ -33,9 +33,9 @@ def add_parser(commands: Any) -> None:
 
 
 def run_atlases(args: argparse.Namespace) -> None:
-    """List the atlases on this machine, and those that TemplateFlow can fetch."""
+    """List the atlases on this machine, and those available from TemplateFlow."""
     from lacuna.images.atlases import list_atlases
-    from lacuna.images.spaces import templateflow_home
+    from lacuna.images.templateflow import templateflow_home
 
     found = list_atlases(args.atlas_dir and args.atlas_dir.absolute())
     for title, here in (('available:', True), ('can be fetched (network):', False)):
@@ -60,7 +60,7 @@ def run_connectomes(_: argparse.Namespace) -> None:
 
 
 def run_engines(_: argparse.Namespace) -> None:
-    """List the engines that can be used."""
+    """List the available engines."""
     from importlib.metadata import version
 
     from lacuna.interfaces.mrtrix import missing_commands, mrtrix_version

@@ -1,4 +1,4 @@
-"""The options that say what the values of masks mean, the same for all commands that read masks."""
+"""Options for the values of masks, shared by all commands that read masks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lacuna.images.mask_values import GRADED
 
 
 def add_mask_values(parser: Any) -> None:
-    """Add ``--binarize``, ``--graded-masks`` and ``--mask-scale`` to a parser, or to a group of its arguments."""
+    """Add ``--binarize``, ``--graded-masks`` and ``--mask-scale`` to a parser or argument group."""
     parser.add_argument(
         '--binarize',
         type=float,
@@ -18,12 +18,12 @@ def add_mask_values(parser: Any) -> None:
     parser.add_argument(
         '--graded-masks',
         choices=GRADED,
-        help='masks with values between 0 and 1: refuse them, or let them cut a streamline by the greatest value along it '
+        help='masks with values between 0 and 1: refuse them, or cut each streamline by the greatest value along it '
         f'(default: {GRADED[0]})',
     )
     parser.add_argument(
         '--mask-scale',
         type=float,
         metavar='S',
-        help='for graded masks: the value that means all of a voxel, such as 100 for percent (default: 1)',
+        help='for graded masks: the value that means a whole voxel, such as 100 for percent (default: 1)',
     )

@@ -1,4 +1,4 @@
-"""What commands print; for ``lacuna run``: the plan of a dry run, failures, and the table at the end."""
+"""Printed output of commands; for ``lacuna run``: the plan of a dry run, failures, and the final table."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger('lacuna')
 
-#: lines of one kind shown without -v
+#: lines of one kind printed without -v
 _MOST_LINES = 10
 
-#: lesions in the table at the end of a run
+#: lesions in the final table of a run
 _MOST_ROWS = 20
 
-#: outputs whose paths are printed at the end of a run with -v, and the words for them
+#: outputs whose paths are printed with -v, with their names
 _SHOWN = {
     'disconnection_map': 'map',
     'summary': 'summary',
@@ -43,11 +43,11 @@ def set_up_logging(verbose: int) -> None:
     handler.setLevel(logging.INFO if verbose else logging.WARNING)
     _LOGGER.handlers[:] = [handler]
     _LOGGER.propagate = False
-    _LOGGER.setLevel(logging.INFO)  # the log of a run holds all messages
+    _LOGGER.setLevel(logging.INFO)  # so that the log file has all messages
 
 
 def warn(lines: Sequence[str], *, everything: bool) -> None:
-    """Print lines on standard error: all if `everything`, else the first few and how many more there are."""
+    """Print lines on standard error: all if `everything`, else the first few and the number of others."""
     shown = lines if everything else lines[:_MOST_LINES]
     for line in shown:
         print(f'lacuna: {line}', file=sys.stderr)
@@ -56,7 +56,7 @@ def warn(lines: Sequence[str], *, everything: bool) -> None:
 
 
 def print_plan(plan: RunPlan) -> None:
-    """Print what a run would do, one line per mask, and the warnings."""
+    """Print the plan of a run, one line per mask, and its warnings."""
     log_warnings(plan)
     rows = [(str(job.mask.path), f'would make: {target_names(job.missing)}') for job in plan.todo]
     rows += [
@@ -76,7 +76,7 @@ def print_plan(plan: RunPlan) -> None:
 
 
 def print_result(result: RunResult, *, verbose: int = 0) -> None:
-    """Print what failed, a table of the lesions, and where the results are; with `verbose`, each path."""
+    """Print failures, a table of the lesions, and the paths of the results; with `verbose`, all paths."""
     finished, failed, paths = result.finished, len(result.failures), result.paths
     for label, each in result.tractograms.items():
         for subject, reason in each.missing_reports.items():
@@ -108,7 +108,7 @@ def _done(result: RunResult) -> str:
 
 
 def _print_table(result: RunResult) -> None:
-    """Print the finished lesions with the main numbers of their summaries; the last is what tractograms differ by."""
+    """Print the finished lesions with their main statistics; with several tractograms, the last column is the spread."""
     from lacuna.bids.results import cut_percent
     from lacuna.utils.files import read_json
 

@@ -1,4 +1,4 @@
-"""The parser of ``lacuna``; turns errors into exit codes."""
+"""The parser of ``lacuna``, and the conversion of errors to exit codes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from lacuna.execution.environment import prepare_environment
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser; each command sets ``run``, a function that returns the exit code (or nothing if all is done)."""
+    """Create the parser; each command sets ``run``, a function that returns the exit code (or None for success)."""
     parser = argparse.ArgumentParser(
         prog='lacuna',
         description='Structural lesion network mapping: which white-matter connections a lesion cuts.',
@@ -56,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 class Version(argparse.Action):
-    """``--version``: the versions that results depend on."""
+    """``--version``: print the versions that results depend on."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, **_: object) -> None:
         super().__init__(
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def guarded(command: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> int:
-    """Run a command; turn an error into one line and an exit code."""
+    """Run a command, converting errors to one line and an exit code."""
     try:
         prepare_environment()
         return command(args) or EXIT_DONE
@@ -104,7 +104,7 @@ def guarded(command: Callable[[argparse.Namespace], int | None], args: argparse.
             raise
         print(f'lacuna: {error}', file=sys.stderr)
         return EXIT_USAGE
-    except BrokenPipeError:  # the reader of our output (head, less) is gone
+    except BrokenPipeError:  # the program that reads our output (head, less) has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_DONE
     except OSError as error:

@@ -1,4 +1,4 @@
-"""``lacuna report``: redraw the reports from what is on disk."""
+"""``lacuna report``: redraw reports from results on disk."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help='light leaves out the 3D viewers (default: %(default)s)',
     )
     parser.add_argument(
-        '--group', action='store_true', help='write group.html, an overview of all lesions, instead'
+        '--group', action='store_true', help='write only group.html, an overview of all lesions'
     )
     parser.set_defaults(run=run)
 
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     Raises
     ------
     InputError
-        If the folder holds no results, or none of a given participant.
+        If the folder contains no results, or none of a requested participant.
     """
     from lacuna.utils.processes import processors
 
@@ -69,6 +69,9 @@ def run(args: argparse.Namespace) -> int:
     root = args.output_dir.expanduser().absolute()
     check_dataset(root)
     if args.group:
+        if args.participants:
+            message = '--group is about all participants; leave out --participant-label'
+            raise InputError(message)
         from lacuna.reports.group import write_group_report
 
         print(write_group_report(root, root / 'group.html', show_progress=True))

@@ -1,4 +1,4 @@
-"""``lacuna run snm``: from masks to maps."""
+"""``lacuna run snm``: compute disconnection from lesion masks."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def add_parser(commands: Any) -> None:
         'tables and reports.',
         usage='lacuna run snm BIDS_DIR|MASK OUTPUT_DIR --connectome-path TRACTOGRAM [options]',
         argument_default=argparse.SUPPRESS,
-        epilog='Exit codes: 0 all done; 1 a mask failed, the others are finished; 2 wrong usage or unusable input.',
+        epilog='Exit codes: 0, all done; 1, a mask failed (the others are finished); 2, wrong usage or unusable input.',
     )
     add_arguments(snm)
     snm.set_defaults(run=run)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of a run; the parser's ``argument_default`` has to be SUPPRESS.
+    """Add the arguments of a run; the parser's ``argument_default`` must be SUPPRESS.
 
-    Arguments that are not given are not in the namespace: they come from ``--config``, or are defaults of `RunConfig`.
+    Arguments that are not given are absent from the namespace: their values come from ``--config`` or `RunConfig`.
     """
     parser.add_argument(
         'source', type=Path, metavar='BIDS_DIR|MASK', help='BIDS dataset with masks, or one mask'
@@ -53,15 +53,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         action='append',
         metavar='TRACTOGRAM',
-        help='normative tractogram (.tck, .trk, .trk.gz, .trx), a folder of them, one a bundle, or the name of a fetched '
-        'connectome; given several times: results with each, and mean and standard deviation over them',
+        help='normative tractogram (.tck, .trk, .trk.gz, .trx), folder with such a file for each bundle, or name of a '
+        'fetched connectome; repeat it for several tractograms, with mean and standard deviation over them',
     )
     parser.add_argument(
         '--config',
         type=Path,
         metavar='OUTPUT_DIR|FILE',
-        help='settings of the last run into this folder, or a file (logs/*/settings.toml) with those of any run; options '
-        'on the command line win',
+        help='read the settings of the last run in this folder, or of any run (logs/*/settings.toml); options on the '
+        'command line take precedence',
     )
 
     chosen = parser.add_argument_group('which masks')
@@ -84,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='JSON with a pybids query, such as {"mask": {"session": "01", "desc": "lesion"}}',
     )
     chosen.add_argument(
-        '--chunk', metavar='I/N', help='only the I-th of N parts of the participants, for jobs on a cluster'
+        '--chunk', metavar='I/N', help='only the I-th of N parts of the participants, for cluster jobs'
     )
     add_mask_values(chosen)
     chosen.add_argument(
@@ -112,28 +112,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--tck-upsample',
         type=int,
         metavar='N',
-        help="points for each step of a streamline (default: MRtrix3's rule)",
+        help="divide each step of a streamline into N (default: MRtrix3's rule)",
     )
     spaces.add_argument(
         '--connectome-weights',
         metavar='FILE|FIELD',
-        help='text file with a weight for each streamline (from tcksift2), or name of the values of the streamlines in a '
-        '.trx',
+        help='text file with a weight for each streamline (from tcksift2), or name of such values in a .trx',
     )
     for option, what in (('--min-length', 'shorter'), ('--max-length', 'longer')):
         spaces.add_argument(
-            option, type=float, metavar='MM', help=f'leave out {what} streamlines, as tckedit would'
+            option, type=float, metavar='MM', help=f'leave out {what} streamlines, as tckedit does'
         )
     spaces.add_argument(
         '--min-support',
         type=int,
         metavar='K',
-        help=_default('min_support', 'streamlines that support a percentage'),
+        help=_default('min_support', 'streamlines that a voxel needs to be supported'),
     )
     spaces.add_argument(
         '--engine',
         choices=ENGINES,
-        help=_default('engine', 'what computes the results; both give the same'),
+        help=_default('engine', 'how results are computed; both give the same numbers'),
     )
 
     atlases = parser.add_argument_group('parcels and connections')
@@ -153,94 +152,98 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     atlases.add_argument('--atlas-dir', type=Path, metavar='DIR', help='folder with atlases in BIDS names')
     atlases.add_argument(
-        '--compute-disconnectivity-matrix', action='store_true', help='write matrices of the connections cut'
+        '--compute-disconnectivity-matrix',
+        action='store_true',
+        help='write matrices of connections: all, cut, spared and percent cut',
     )
     atlases.add_argument(
         '--compute-roi-disconnection',
         action='store_true',
-        help='write how much of each parcel is disconnected, in percent',
+        help='write the percent disconnected of each parcel',
     )
     atlases.add_argument(
         '--lesion-load',
         action='store_true',
-        help='write how much of each parcel, or region of a 4D probability atlas, is lesion',
+        help='write the percentage of each parcel (or region of a 4D probability atlas) that is lesion',
     )
     atlases.add_argument(
         '--compute-networks',
         action='store_true',
-        help='write the same of networks, and between networks',
+        help='write the disconnection of and between networks',
     )
     atlases.add_argument(
         '--compute-higher-order',
         action='store_true',
-        help='write how much longer the paths between parcels get',
+        help='write how much longer the shortest paths between parcels get',
     )
     atlases.add_argument(
         '--compute-mean-lengths',
         action='store_true',
-        help='write the mean lengths of the connections, and of what is cut and spared of them',
+        help='write mean lengths of the streamlines between parcels: all, cut and spared',
     )
     atlases.add_argument(
         '--edge-measure',
         choices=EDGE_MEASURES,
         help=_default(
             'edge_measure',
-            'sum of a connection: of weights, 1 each by default; of these by length; or by the size of the parcels',
+            'count streamlines (or sum their weights), or also divide by their length or by parcel size',
         ),
     )
     atlases.add_argument(
         '--spared-threshold',
         type=float,
         metavar='PCT',
-        help=_default('spared_threshold', 'percent spared of a connection that a path needs'),
+        help=_default(
+            'spared_threshold', 'percent of a connection that has to be spared for a path to use it'
+        ),
     )
     atlases.add_argument(
         '--assignment',
         choices=RULES,
         help=_default(
             'assignment',
-            'parcel of an end: the nearest within 4 mm, or that of its voxel',
+            'parcel of an end of a streamline: the nearest within 4 mm, or that of its voxel',
         ),
     )
     atlases.add_argument(
         '--bundles',
         nargs='+',
         metavar=('SOURCE', 'NAME'),
-        help='table of the bundles, groups (of a .trx, or files of a folder) or none, and their name in file names '
-        '(default: TRACTOGRAM_bundles.tsv, or groups, if there are any)',
+        help='table of bundles, "groups" (of a .trx, or files of a folder) or "none"; and a name for output files '
+        '(default: those of the tractogram, if any)',
     )
 
-    nulls = parser.add_argument_group('null lesions: the same lesion elsewhere, to compare with')
+    nulls = parser.add_argument_group('null lesions (the same lesion elsewhere in the brain, for comparison)')
     nulls.add_argument(
         '--null-lesions',
         nargs='?',
         type=int,
         const=1000,
         metavar='N',
-        help='how many (default: none; N: 1000)',
+        help='number of null lesions (default: none; without N: 1000)',
     )
     nulls.add_argument(
-        '--null-seed', type=int, metavar='SEED', help=_default('null_seed', 'of the random numbers')
+        '--null-seed', type=int, metavar='SEED', help=_default('null_seed', 'seed of the random numbers')
     )
     nulls.add_argument(
         '--null-inside',
         type=float,
         metavar='SHARE',
-        help=_default('null_inside', 'share that has to be in the brain'),
+        help=_default('null_inside', 'share of a null lesion that has to be in the brain'),
     )
-    nulls.add_argument('--null-within', choices=WITHIN, metavar='WHERE', help=f'{", ".join(WITHIN)}')
-    nulls.add_argument('--null-mirrors', action='store_true', help='mirror images too')
+    nulls.add_argument('--null-within', choices=WITHIN, metavar='WHERE', help=f'where: {", ".join(WITHIN)}')
+    nulls.add_argument('--null-mirrors', action='store_true', help='also use mirror images')
     nulls.add_argument(
         '--null-reference',
         type=Path,
         metavar='DIR|NIFTI',
-        help='for reference and lesions: masks, or their frequency',
+        help='for WHERE reference or lesions: dataset of masks, or map of their frequency',
     )
     nulls.add_argument(
         '--null-tissues',
         nargs=2,
         metavar=('GREY', 'WHITE'),
-        help='for tissue: two maps (default: of MNI152NLin2009cAsym)',
+        help='for WHERE tissue: two maps (default: those of MNI152NLin2009cAsym)',
     )
 
     how = parser.add_argument_group('how to run')
@@ -248,14 +251,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--nprocs',
         type=int,
         metavar='N',
-        help='processors to use; -1 uses all (default); on a cluster, those of each job that is done once (default: 1)',
+        help='processors to use; -1: all (default). On a cluster: for work done once for all masks (default: 1)',
     )
-    how.add_argument('--mem-gb', type=float, metavar='G', help='memory to use')
+    how.add_argument('--mem-gb', type=float, metavar='G', help='memory to use, in GB')
     how.add_argument(
         '--use-plugin',
         type=Path,
         metavar='FILE',
-        help='YAML or TOML file that says how to run the masks, such as with Dask on SLURM',
+        help='YAML or TOML file with settings for running masks with Dask, such as on SLURM',
     )
     how.add_argument(
         '--dask-scheduler',
@@ -266,15 +269,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '-w',
         '--work-dir',
         type=Path,
-        help='folder for unfinished work, kept if the run is stopped (default: a folder below TMPDIR that is removed '
-        'at the end of the run; on a cluster, or with --engine mrtrix: OUTPUT_DIR/.work)',
+        help='folder for unfinished work, kept if the run is stopped (default: a temporary folder in TMPDIR; on a '
+        'cluster, or with --engine mrtrix: OUTPUT_DIR/.work)',
     )
     how.add_argument('--overwrite', action='store_true', help='replace results made with other settings')
     how.add_argument(
         '--report',
         choices=REPORTS,
         help=_default(
-            'report', 'report of each participant; light: without the viewer and its sample of streamlines'
+            'report', 'report of each participant; light: without the 3D viewer and its streamlines'
         ),
     )
     how.add_argument(
@@ -285,12 +288,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '-v',
         '--verbose',
         action='count',
-        help='-v: show masks and steps; -vv: also messages of Nipype and MRtrix3',
+        help='-v: show masks and steps; -vv: also messages from Nipype and MRtrix3',
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run ``lacuna run snm``; return the exit code."""
+    """Execute ``lacuna run snm``; return the exit code."""
     config = make_config(args)
     common = config.common if isinstance(config, SeveralConfig) else config
     set_up_logging(common.verbose)
@@ -303,7 +306,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show_plans(config: RunConfig | SeveralConfig) -> int:
-    """Print what would be done; with several tractograms, for each of them."""
+    """Print the plan; with several tractograms, that of each."""
     if isinstance(config, SeveralConfig):
         check_several_dir(config.output_dir)
     failed = False
@@ -318,17 +321,17 @@ def _show_plans(config: RunConfig | SeveralConfig) -> int:
 
 
 def _default(name: str, text: str) -> str:
-    """Return a help text with the default of a setting."""
+    """Append the default of a setting to a help text."""
     return f'{text} (default: {RunConfig.__dataclass_fields__[name].default})'
 
 
 def make_config(args: argparse.Namespace) -> RunConfig | SeveralConfig:
-    """Return the settings of ``--config``, if given, overridden by the arguments; paths are absolute.
+    """Create the settings from ``--config`` and the arguments, which override it; paths are made absolute.
 
     Raises
     ------
     InputError
-        If the file cannot be read, no tractogram is named, or a value is invalid.
+        If the file is unreadable, no tractogram is given, or a value is invalid.
     """
     file = getattr(args, 'config', None)
     values = read_settings(file.expanduser()) if file else {}

@@ -1,4 +1,4 @@
-"""``lacuna slurm``: write the script of a job array; each job runs a part of the participants."""
+"""``lacuna slurm``: write the script of a job array, in which each job runs some of the participants."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def add_parser(commands: Any) -> None:
     """Add ``slurm`` to the commands."""
     parser = commands.add_parser(
         'slurm',
-        help='write the script of a job array',
+        help='write the script of a SLURM job array',
         usage='lacuna slurm --jobs N [--cpus N] [--time T] [--sbatch OPTION] BIDS_DIR OUTPUT_DIR ...',
-        description='Print a SLURM script that splits the participants of lacuna run snm into several jobs: '
+        description='Print a SLURM script that splits the participants of lacuna run snm into several jobs. Example: '
         'lacuna slurm --jobs 20 BIDS_DIR OUTPUT_DIR --connectome-path TRACTOGRAM > job.sh; sbatch job.sh',
     )
     parser.add_argument(
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
     given = parser.parse_args(args.words)
     for name in ('chunk', 'nprocs', 'use_plugin', 'dask_scheduler', 'dry_run'):
         if hasattr(given, name):
-            message = f'leave out --{name.replace("_", "-")}: the script sets it for each job'
+            message = f'remove --{name.replace("_", "-")}: the script sets it for each job'
             raise InputError(message)
     if args.jobs < 1 or args.cpus < 1:
         message = f'--jobs {args.jobs} --cpus {args.cpus}: give at least 1 of each'

@@ -15,10 +15,10 @@ def add_parser(commands: Any) -> None:
     """Add ``stats`` to the commands."""
     parser = commands.add_parser(
         'stats',
-        help='which disconnection explains a score',
+        help='find out which disconnection explains a score',
         description='Test for each voxel, parcel, connection or bundle whether its disconnection explains a score of '
-        'the participants, with covariates and family-wise correction by permutations. Writes tables, maps and '
-        'stats.html. The logarithm of the lesion volume is a covariate unless --no-volume is given.',
+        'the participants, with covariates and family-wise correction by permutations, and write tables, maps and '
+        'stats.html. The logarithm of the lesion volume is a covariate, unless you add --no-volume.',
     )
     parser.add_argument('derivatives', metavar='DERIVATIVES', type=Path, help='output folder of lacuna run')
     parser.add_argument('output_dir', metavar='OUTPUT_DIR', type=Path, help='folder of tables, maps and page')
@@ -42,25 +42,29 @@ def add_parser(commands: Any) -> None:
         nargs='+',
         choices=KINDS,
         default=['parcels'],
-        help='what is tested, each a family of its own (default: parcels)',
+        help='features to test; each kind is corrected separately (default: parcels)',
     )
     parser.add_argument(
         '--min-affected',
         metavar='N|P%',
         default='10%',
-        help='leave out features that affect fewer participants (default: 10%%)',
+        help='leave out features affected in fewer participants (default: 10%%)',
     )
     parser.add_argument(
         '--test',
         choices=TESTS,
         default=TESTS[0],
-        help='least squares, or ranks of the affected against the others (default: %(default)s)',
+        help='least squares, or compare affected and unaffected by ranks (default: %(default)s)',
     )
     parser.add_argument(
-        '--permutations', metavar='N', type=int, default=10_000, help='permutations (default: %(default)s)'
+        '--permutations',
+        metavar='N',
+        type=int,
+        default=10_000,
+        help='number of permutations (default: %(default)s)',
     )
     parser.add_argument(
-        '--tfce', action='store_true', help='threshold-free cluster enhancement of voxels too'
+        '--tfce', action='store_true', help='add threshold-free cluster enhancement of voxels'
     )
     parser.add_argument(
         '--seed', metavar='S', type=int, default=0, help='seed of all random numbers (default: %(default)s)'
@@ -75,7 +79,7 @@ def add_parser(commands: Any) -> None:
         '--compare',
         metavar='FEATURES',
         choices=KINDS,
-        help='does the prediction explain more than these features alone, such as load?',
+        help='test whether the prediction explains more than these features alone, such as load',
     )
     parser.add_argument(
         '--session-id', metavar='S', nargs='+', default=[], help='take only lesions of these sessions'
@@ -98,14 +102,16 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Analyse, write, and say what was found."""
+    """Run the analysis, write its files, and print a summary."""
+    from lacuna.bids.derivatives import check_output_dir
     from lacuna.statistics.analysis import stats
     from lacuna.statistics.words import doubts
-    from lacuna.statistics.write import summary_lines, write_statistics
+    from lacuna.statistics.write import earlier_results, summary_lines, write_statistics
 
     if args.nprocs == 0 or args.nprocs < -1:
         message = f'--nprocs {args.nprocs}: give at least 1, or -1 for all processors'
         raise InputError(message)
+    check_output_dir(args.output_dir.expanduser().absolute())  # before hours of permutations
     found = stats(
         args.derivatives,
         args.scores,
@@ -127,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
         show_progress=True,
     )
     paths = write_statistics(found, args.output_dir, args.derivatives.expanduser().absolute())
-    for doubt in doubts(found):
+    for doubt in [*doubts(found), *earlier_results(found, args.output_dir, paths)]:
         print(f'lacuna: {doubt}', file=sys.stderr)
     if args.verbose:
         for who, reason in found.left_out.itertuples(index=False):

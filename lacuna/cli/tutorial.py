@@ -1,4 +1,4 @@
-"""``lacuna tutorial``: data to try Lacuna with."""
+"""``lacuna tutorial``: write data for trying Lacuna."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
-_ABOUT = 'Write a BIDS dataset of three synthetic lesions, a synthetic connectome and a parcellation. Needs no network.'
+_ABOUT = 'Write a BIDS dataset of three synthetic lesions, a synthetic connectome and a parcellation. Works offline.'
 
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
-    """Add the command to those of `subparsers`."""
+    """Add ``tutorial`` to the commands."""
     parser = subparsers.add_parser(
-        'tutorial', help='write synthetic data to try Lacuna with', description=_ABOUT
+        'tutorial', help='write synthetic data for trying Lacuna', description=_ABOUT
     )
     parser.add_argument(
         'directory',
@@ -30,7 +30,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         '--cohort',
         metavar='N',
         type=int,
-        help='write random lesions of N participants with scores, for lacuna stats, in place of the three',
+        help='write random lesions and scores of N participants instead, for lacuna stats',
     )
     parser.add_argument(
         '--force',
@@ -42,7 +42,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the data; print what was written and the next command."""
+    """Write the data; print the paths and the next command."""
     from lacuna.datasets.tutorial import write_tutorial
 
     paths = write_tutorial(args.directory, cohort=args.cohort, force=args.force, show_progress=True)

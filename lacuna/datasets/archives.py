@@ -1,4 +1,4 @@
-"""Unpack tractograms from archives, one by one; paths in an archive are never followed."""
+"""Unpack tractograms from archives one by one, ignoring the paths in the archive."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ from lacuna.utils.progress import track
 
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _TARS = ('.tar', '.tar.gz', '.tgz', '.tar.xz', '.tar.bz2')
-#: endings of the files that are unpacked
+#: extensions of files that are unpacked
 ARCHIVES = ('.zip', *_TARS, '.tck.gz')
 
 
 def unpack(path: Path, scratch: Path, *, show_progress: bool) -> tuple[Path, dict[str, np.ndarray]]:
-    """Unpack the tractogram in an archive; join several into one, and tell which streamlines come from which.
+    """Unpack the tractogram in an archive; several are joined, and returned with the streamlines of each.
 
     Parameters
     ----------
     path : pathlib.Path
-        Zip or tar archive, or a gzip file; removed if it is damaged.
+        Zip or tar archive, or gzip file; removed if damaged.
     scratch : pathlib.Path
         Folder to unpack into.
     show_progress : bool
-        Whether a bar is shown on a terminal.
+        Whether to show a progress bar on terminals.
 
     Returns
     -------
     tractogram : pathlib.Path
-        In `scratch`.
+        The unpacked tractogram, in `scratch`.
     bundles : dict
-        Numbers of the streamlines by the name of their tractogram; empty if there is only one.
+        Indices of the streamlines by name of their tractogram; empty if there is only one.
 
     Raises
     ------
     InputError
-        If the archive is damaged, or holds no tractogram.
+        If the archive is damaged, or contains no tractogram.
     """
     bundles: dict[str, np.ndarray] = {}
     members = _members(path, scratch)
@@ -85,13 +85,13 @@ def unpack(path: Path, scratch: Path, *, show_progress: bool) -> tuple[Path, dic
 
 
 def _short_names(bundles: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Names without folders, if they remain different."""
+    """Drop the folders from names, if the names remain distinct."""
     short = {PurePosixPath(name).name: rows for name, rows in bundles.items()}
     return short if len(short) == len(bundles) else bundles
 
 
 def _members(path: Path, scratch: Path) -> Iterator[tuple[str, Path]]:
-    """Unpack the tractograms of an archive one by one, each into a new folder: paths in it are not followed."""
+    """Unpack the tractograms of an archive one by one, each into a new folder; paths in the archive are ignored."""
     numbers = count(1)
 
     def unpacked(name: str, stream: IO[bytes]) -> tuple[str, Path] | None:
@@ -110,7 +110,7 @@ def _members(path: Path, scratch: Path) -> Iterator[tuple[str, Path]]:
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
                 if not info.is_dir():
-                    if info.compress_type not in _COMPRESSIONS:  # other methods unpack gigabytes at once
+                    if info.compress_type not in _COMPRESSIONS:  # other methods may unpack gigabytes at once
                         message = f'{info.filename!r} uses a compression that is not supported'
                         raise zipfile.BadZipFile(message)
                     with archive.open(info) as stream:

@@ -1,4 +1,4 @@
-"""Fetch normative connectomes: from the download to a ``.tck`` with a known space, which runs find by name."""
+"""Fetch normative connectomes: download and convert them to ``.tck`` files, which runs find by name."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from lacuna.utils.files import json_bytes, read_json, write_if_changed
 from lacuna.utils.progress import counting
 
 _NAME = re.compile(r'\w[\w.-]*', re.ASCII)
-#: compressed streamlines grow by about this factor, and for a moment there are two copies
+#: typical growth of compressed streamlines when unpacked; two copies exist for a moment
 _GROWTH = 3
-#: a file found by name may be the wrong one if its size differs from the expected one by this factor
+#: a file found by name may be the wrong one if its size differs from the expected size by this factor
 _ODD_SIZE = 2
 
 
@@ -53,32 +53,32 @@ def fetch(
     Parameters
     ----------
     name : str
-        A name in the table of connectomes, or any other with `url` and `space`.
+        Name in the table of connectomes, or any other name with `url` and `space`.
     folder : pathlib.Path
-        Folder to write into. An incomplete download stays in a hidden folder in it, and the next call continues it.
+        Target folder. Incomplete downloads stay in a hidden folder there, and are continued by the next call.
     url : str, optional
-        Address of the file, if its source has moved or is not known.
+        Address of the file, if its source has moved or is unknown.
     space : str, optional
         Standard space of a connectome that is not in the table.
     token : str, optional
-        Personal token for the API of its source.
+        Personal token for the source's API.
     subsample : Subsample, optional
-        Keep only a random part, under its own name (`part_name`). If the whole connectome was fetched before, it is
-        not downloaded again.
+        Keep only a random subsample, under its own name (`part_name`). If the whole connectome was already fetched, it
+        is not downloaded again.
     force : bool
-        Whether to fetch an existing connectome again.
+        Fetch an existing connectome again.
     apis : mapping, optional
-        Base addresses of the APIs, by name.
+        Base addresses of the APIs by name.
     patience : lacuna.datasets.download.Patience, optional
     show_progress : bool
-        Whether bars are shown on a terminal.
+        Whether to show progress bars on terminals.
     say : callable, optional
-        Called with a line about what was found where.
+        Called with a line about the file that was found.
 
     Returns
     -------
     pathlib.Path
-        The ``.tck``.
+        Path of the ``.tck``.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def fetch(
 
 
 def part_name(name: str, subsample: Subsample | None) -> str:
-    """Return the name of a random part of a connectome; without a part, that of the connectome.
+    """Return the name of a subsample of a connectome; without one, that of the connectome.
 
     >>> part_name('dtor985', Subsample(0.1, seed=1))
     'dtor985_fraction-0.1_seed-1'
@@ -116,7 +116,7 @@ def part_name(name: str, subsample: Subsample | None) -> str:
 
 
 def fetched() -> dict[str, Path]:
-    """Return the paths of the fetched connectomes that still exist, by name."""
+    """Return the paths of fetched connectomes that still exist, by name."""
     cache = cache_dir()
     found = {path.stem: path for path in sorted((cache / 'connectomes').glob('*.tck'))}
     for note in sorted((cache / 'fetched').glob('*.json')):
@@ -127,12 +127,12 @@ def fetched() -> dict[str, Path]:
 
 
 def connectome_path(given: str | Path) -> Path:
-    """Return the path of a tractogram that is given as a path, or as the name of a fetched connectome.
+    """Return the path of a tractogram, passed as a path or as the name of a fetched connectome.
 
     Raises
     ------
     InputError
-        If it is a name and no such connectome was fetched. A path is returned as it is, even if there is no file.
+        If it is a name, but not of a fetched connectome. Paths are returned unchanged, even if no file exists.
     """
     path, name = Path(given), str(given)
     if path.is_file() or path.name != name or name.lower().endswith(EXTENSIONS):
@@ -140,7 +140,7 @@ def connectome_path(given: str | Path) -> Path:
     here, table = fetched(), connectomes()
     if name in here:
         return here[name]
-    if path.is_dir():  # of one tractogram a bundle
+    if path.is_dir():  # one tractogram per bundle
         return path
     if name in table:
         message = f"{name} was not fetched, or no longer exists: fetch it with 'lacuna fetch {name}'"
@@ -156,13 +156,13 @@ def connectome_path(given: str | Path) -> Path:
 
 
 def _remember(path: Path) -> None:
-    with suppress(OSError):  # without this record it can still be found by its path
+    with suppress(OSError):  # the connectome can still be used by its path
         note = cache_dir() / 'fetched' / f'{path.stem}.json'
         write_if_changed(note, json_bytes({'Path': str(path.absolute())}))
 
 
 def _found(known: Connectome, remote: Remote) -> str:
-    """Describe the file of a source, and warn if its size is not as expected."""
+    """Describe the file at a source, and warn if its size is unexpected."""
     size = f'{remote.size / 1e6:,.0f} MB' if remote.size else 'of unknown size'
     line = f'found {remote.name}, {size}: {shown(remote.url)}'
     if remote.size and known.size and not 1 / _ODD_SIZE < remote.size / known.size < _ODD_SIZE:
@@ -171,7 +171,7 @@ def _found(known: Connectome, remote: Remote) -> str:
 
 
 def _convert_whole(source: Path, target: Path, subsample: Subsample, *, show_progress: bool) -> None:
-    """Draw a part of a connectome that was fetched in full."""
+    """Draw a subsample of a connectome that was already fetched."""
     with _bar(source, show_progress) as advance:
         convert(source, target, subsample=subsample, overwrite=True, progress=advance)
 
@@ -198,14 +198,14 @@ def _download_and_convert(
         _convert(known, remote, path, target, subsample, show_progress=show_progress)
     except TractogramError as error:
         if not remote.checksum and not isinstance(error.__cause__, OSError):
-            path.unlink(missing_ok=True)  # or the next call would use it again
+            path.unlink(missing_ok=True)  # otherwise the next call would use it again
         raise
     for used in folder.glob(f'{hidden}*-download'):
         shutil.rmtree(used)
 
 
 def _known(name: str, url: str | None, space: str | None) -> Connectome:
-    """Return what is known about a connectome: from the table, or from the caller."""
+    """Return the entry of a connectome: from the table, or from the arguments."""
     table = connectomes()
     if name in table:
         if space is not None and space != table[name].space:
@@ -221,7 +221,7 @@ def _known(name: str, url: str | None, space: str | None) -> Connectome:
     if not _NAME.fullmatch(name):
         message = f'{name!r} cannot be a file name; use letters, digits, hyphens and underscores'
         raise InputError(message)
-    world_space(space)  # refuses unsupported spaces
+    world_space(space)  # raises for unsupported spaces
     return Connectome(name=name, space=space)
 
 
@@ -234,7 +234,7 @@ def _convert(
     *,
     show_progress: bool,
 ) -> None:
-    """Convert the download to the ``.tck``; the sidecar of its source becomes that of the connectome."""
+    """Convert the download to ``.tck``; its sidecar from the source is kept and extended."""
     with tempfile.TemporaryDirectory(prefix='.tmp-', dir=path.parent) as scratch:
         bundles: dict[str, np.ndarray] = {}
         source = path

@@ -1,4 +1,4 @@
-"""Download large files: resume after a broken connection, retry if the server is busy, check at the end."""
+"""Download large files: resume after broken connections, retry when the server is busy, and verify the result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
 _CHUNK = 1 << 17
 _LONGEST_WAIT = 60.0
-#: free space to leave on the disk after a download
+#: disk space to leave free after a download
 _SPARE_BYTES = 100 * 2**20
 
 
@@ -35,13 +35,13 @@ class Remote:
     ----------
     url : str
     name : str
-        Of the file.
+        Name of the file.
     size : int or None
-        In bytes, if the source says.
+        Size in bytes, if the source states it.
     checksum : str or None
-        Such as ``md5:...``, if the source gives one.
+        Checksum such as ``md5:...``, if the source states it.
     token : str or None
-        Sent to the site of `url` only, and never shown.
+        Access token, sent to the site of `url` only and never displayed.
     """
 
     url: str
@@ -53,7 +53,7 @@ class Remote:
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait for a server, in seconds, and how often to retry after a failure."""
+    """Timeout in seconds, and number of retries with the first waiting time."""
 
     timeout: float = 60.0
     attempts: int = 6
@@ -61,7 +61,7 @@ class Patience:
 
 
 def shown(url: str) -> str:
-    """Return a URL without the parts that may hold a secret.
+    """Return a URL without the parts that may contain secrets.
 
     >>> shown('https://me:secret@example.org/files/1?token=secret#x')
     'https://example.org/files/1'
@@ -71,12 +71,12 @@ def shown(url: str) -> str:
 
 
 def read_answer(url: str, *, token: str | None = None, patience: Patience | None = None) -> Any:
-    """Return the JSON answer of an API.
+    """Read the JSON answer of an API.
 
     Raises
     ------
     InputError
-        If the API cannot be reached, refuses, or does not answer with JSON.
+        If the API cannot be reached, refuses the request, or does not answer in JSON.
     """
     patience = patience or Patience()
 
@@ -94,16 +94,16 @@ def read_answer(url: str, *, token: str | None = None, patience: Patience | None
 def download(
     remote: Remote, folder: Path, *, patience: Patience | None = None, show_progress: bool = False
 ) -> Path:
-    """Download a file, or the rest of it if a part was downloaded before.
+    """Download a file, continuing an earlier incomplete download.
 
     Parameters
     ----------
     remote : Remote
     folder : pathlib.Path
-        Folder of the file and, until it is complete, of its downloaded part.
+        Folder of the file, and of its incomplete part.
     patience : Patience, optional
     show_progress : bool
-        Whether a bar is shown on a terminal.
+        Whether to show a progress bar on terminals.
 
     Returns
     -------
@@ -112,11 +112,11 @@ def download(
     Raises
     ------
     InputError
-        If the file cannot be downloaded, does not fit on the disk, or differs from its source in checksum or size.
+        If the file cannot be downloaded, does not fit on the disk, or does not match the source's checksum or size.
     """
     import pooch
 
-    pooch.get_logger().setLevel('ERROR')  # it would show the whole URL
+    pooch.get_logger().setLevel('ERROR')  # lower levels show the whole URL
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f'{remote.name}.part'
 
@@ -148,7 +148,7 @@ def download(
 
 
 def check_space(folder: Path, needed: int) -> None:
-    """Refuse a download that does not fit on the disk.
+    """Raise an error if a download does not fit on the disk.
 
     Raises
     ------
@@ -184,7 +184,7 @@ class _AgainError(Exception):
 def _repeat(
     attempt: Callable[[], Any], url: str, patience: Patience, position: Callable[[], int] = lambda: 0
 ) -> Any:
-    """Try until it works; give up after several attempts in a row without progress."""
+    """Call `attempt` until it succeeds; give up after several failures without progress."""
     failures = 0
     while True:
         before = position()
@@ -203,12 +203,12 @@ def _repeat(
 def _request(
     url: str, token: str | None, headers: dict[str, str], patience: Patience
 ) -> Iterator[requests.Response]:
-    """Return a usable answer (or one that says the requested part does not exist)."""
+    """Yield a valid response (or one that says that the requested range does not exist)."""
     import requests
 
     if token:
         headers = {**headers, 'Authorization': f'token {token}'}
-    headers = {'Accept-Encoding': 'identity', **headers}  # keep compressed files compressed
+    headers = {'Accept-Encoding': 'identity', **headers}  # do not unpack compressed files
     try:
         with requests.get(url, headers=headers, stream=True, timeout=patience.timeout) as response:
             _check_status(url, response)
@@ -222,7 +222,7 @@ def _request(
         raise _AgainError(reason) from None
     except requests.exceptions.JSONDecodeError:
         raise
-    except requests.exceptions.RequestException as error:  # the error's text may hold the token
+    except requests.exceptions.RequestException as error:  # its text may contain the token
         message = f'{shown(url)} cannot be requested ({type(error).__name__}); give another --url'
         raise InputError(message) from None
 
@@ -245,7 +245,7 @@ def _check_status(url: str, response: requests.Response) -> None:
 
 
 def _download_part(remote: Remote, part: Path, patience: Patience, *, show_progress: bool) -> None:
-    """Complete the downloaded part, however often the connection breaks."""
+    """Complete a partial download, reconnecting as necessary."""
     validator = part.with_name(f'{part.name}.etag')
     part.touch()
     with part.open('r+b') as stream:
@@ -254,7 +254,7 @@ def _download_part(remote: Remote, part: Path, patience: Patience, *, show_progr
         def attempt() -> None:
             there = stream.tell()
             headers = {'Range': f'bytes={there}-'} if there else {}
-            if there and validator.is_file():  # of another version the server then sends all
+            if there and validator.is_file():  # if the file has changed, the server sends all of it
                 headers['If-Range'] = validator.read_text()
             with _request(remote.url, remote.token, headers, patience) as response:
                 if response.status_code == 416 and _span(response) == (None, there):
@@ -278,7 +278,7 @@ def _download_part(remote: Remote, part: Path, patience: Patience, *, show_progr
 
 
 def _begin(remote: Remote, response: requests.Response, stream: BinaryIO) -> int | None:
-    """Continue the part where the answer starts, or restart it; return the size of the whole file, if known."""
+    """Position the stream where the response starts; return the size of the whole file, if known."""
     if response.status_code == 206:
         first, whole = _span(response)
         if first == stream.tell():
@@ -293,7 +293,7 @@ def _begin(remote: Remote, response: requests.Response, stream: BinaryIO) -> int
 
 
 def _span(response: requests.Response) -> tuple[int | None, int | None]:
-    """Return where the sent part begins and the size of the whole; None for what is unknown."""
+    """Return where the response starts and the size of the whole file; None if unknown."""
     found = re.fullmatch(r'bytes (?:(\d+)-\d+|\*)/(\d+|\*)', response.headers.get('Content-Range', ''))
     first, whole = found.groups() if found else (None, None)
     return int(first) if first else None, int(whole) if whole and whole.isdigit() else None
@@ -306,7 +306,7 @@ def _restart(stream: BinaryIO) -> None:
 
 def _keep_validator(path: Path, response: requests.Response) -> None:
     tag = response.headers.get('ETag', '')
-    if tag.startswith('"'):  # weak ones do not identify the bytes
+    if tag.startswith('"'):  # weak validators do not identify bytes
         path.write_text(tag)
     else:
         path.unlink(missing_ok=True)

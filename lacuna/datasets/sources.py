@@ -1,4 +1,4 @@
-"""Where to find normative connectomes: a table of those that can be fetched, looked up at Figshare and OSF."""
+"""The sources of normative connectomes: a table of those that can be fetched, and look-up at Figshare and OSF."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from lacuna.streamlines.files.formats import EXTENSIONS
 from lacuna.utils.files import data_text
 from lacuna.utils.names import few
 
-#: most answers read in one search of an OSF project; OSF allows a hundred requests an hour
+#: maximum number of requests in one search of an OSF project; OSF allows a hundred an hour
 _MOST_ANSWERS = 60
 
 
 @dataclass(frozen=True)
 class Connectome:
-    """A connectome that can be fetched; see ``data/connectomes.json``. Attributes not known for certain are None.
+    """A connectome that can be fetched; see ``data/connectomes.json``. Attributes that are not certain are None.
 
     Attributes
     ----------
@@ -45,15 +45,15 @@ class Connectome:
     record : str or None
         The record to request: an article at Figshare, a file at OSF.
     file : str or None
-        Number of the file in the article, or a pattern for its name in the project (lower case).
+        Number of the file in the article, or a pattern for its name in the project (in lower case).
     project : str or None
-        OSF project in which, and in whose components, the file is looked up by name.
+        OSF project which, with its components, is searched for the file.
     url : str or None
         Address of the file.
     whole : str or None
-        The connectome of which this is a random part.
+        Name of the connectome of which this is a random subsample.
     fraction : float or None
-        Size of that part.
+        Size of the subsample.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Connectome:
 
     @property
     def other_ways(self) -> str:
-        """What the user can do instead if the source does not have it."""
+        """Advice for the user if the source does not provide the file."""
         if self.whole is None:
             return f'give its address with --url{f" (see {self.page})" if self.page else ""}'
         part = f'--fraction {self.fraction} --seed 1'
@@ -108,7 +108,7 @@ def locate(
     Raises
     ------
     InputError
-        If the address is unknown, or the source does not give it.
+        If the address is unknown, or the source does not provide it.
     """
     apis = apis or _data()['apis']
     if url and (record := _osf_record(url)):
@@ -167,7 +167,7 @@ def _locate_osf(known: Connectome, api: str, patience: Patience | None) -> Remot
 
 
 def _osf_remote(entry: dict[str, Any], known: Connectome) -> Remote:
-    """Return a file from the answer of OSF."""
+    """Create the remote file from an entry of OSF's answer."""
     about = entry['attributes']
     hashes = (about.get('extra') or {}).get('hashes') or {}
     checksum = next((f'{kind}:{hashes[kind]}' for kind in ('sha256', 'md5') if hashes.get(kind)), None)
@@ -177,7 +177,7 @@ def _osf_remote(entry: dict[str, Any], known: Connectome) -> Remote:
 
 
 def _search_osf(known: Connectome, api: str, patience: Patience | None) -> Remote:
-    """Look a file up by its name in a project and its components."""
+    """Search for a file by name in a project and its components."""
     where = f'the OSF project {known.project}'
     url = f'{api}/nodes/{known.project}/'
     try:
@@ -206,7 +206,7 @@ def _search_osf(known: Connectome, api: str, patience: Patience | None) -> Remot
 
 
 def _osf_files(project: str, api: str, patience: Patience | None) -> Iterator[dict[str, Any]]:
-    """Return the entries of all files in the OSF storage of a project and its components."""
+    """Yield the entries of all files in the OSF storage of a project and its components."""
     pending = [f'{project}files/', f'{project}children/']
     asked = 0
     while pending:
@@ -239,7 +239,7 @@ def _unexpected(url: str, known: Connectome) -> str:
 
 
 def _osf_record(url: str) -> str | None:
-    """Return the OSF record that an address leads to, if any.
+    """Return the OSF record in an address, if any.
 
     >>> _osf_record('https://osf.io/abc12/download')
     'abc12'
@@ -251,14 +251,14 @@ def _osf_record(url: str) -> str | None:
 
 
 def _same_site(url: str, other: str) -> bool:
-    """Whether two addresses have the same owner (last two parts of the host) and the same scheme."""
+    """Whether two addresses have the same scheme and owner (last two parts of the host)."""
     first, second = urlsplit(url), urlsplit(other)
     owners = [(each.hostname or '').split('.')[-2:] for each in (first, second)]
     return first.scheme == second.scheme and owners[0] == owners[1]
 
 
 def _file_name(given: str, known: Connectome) -> str:
-    """Return a safe file name; one without a known ending is taken for a ``.tck``."""
+    """Return a safe file name; without a known extension, it is assumed to be a ``.tck``."""
     name = PurePosixPath(given.replace('\\', '/')).name
     ending = next((end for end in EXTENSIONS + ARCHIVES if name.lower().endswith(end)), '')
     return name if ending and len(name) > len(ending) else f'{known.name}{ending or ".tck"}'

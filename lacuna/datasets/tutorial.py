@@ -1,4 +1,4 @@
-"""Write the tutorial, a BIDS dataset: three synthetic lesions or a cohort, a synthetic connectome and a parcellation."""
+"""Write the tutorial, a BIDS dataset: synthetic lesions or a cohort, a synthetic connectome and a parcellation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from lacuna import __version__
 from lacuna.bids.description import BIDS_VERSION
 from lacuna.bids.tables import table_bytes
 from lacuna.datasets.synthetic.anatomy import brain_mask, gray_matter
@@ -26,18 +25,19 @@ from lacuna.streamlines.files.tck import write_tck
 from lacuna.utils.files import data_text, json_bytes
 from lacuna.utils.names import sidecar_path
 from lacuna.utils.progress import track
+from lacuna.utils.sidecars import generator
 
 SPACE = 'MNI152NLin6Asym'
 CONNECTOME = 'synthetic20k'
 PARCELLATION = 'synthetic100'
 _SEED = 1909  # seed of all random numbers
 _STEP = 1.0  # mm
-#: participants of a cohort
+#: minimum and maximum number of participants in a cohort
 _FEWEST, _MOST = 10, 999
-#: the participant of a cohort whose score is missing, from 0
+#: index of the participant whose score is missing
 _WITHOUT_SCORE = 6
 _DRAFT = '.lacuna-tutorial-'
-_GENERATED_BY = [{'Name': 'Lacuna', 'Version': __version__, 'Description': 'lacuna tutorial'}]
+_GENERATED_BY = [generator('lacuna tutorial')]
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class TutorialPaths:
     directory : pathlib.Path
         The BIDS dataset.
     masks : tuple of pathlib.Path
-        One lesion mask for each participant.
+        Lesion mask of each participant.
     connectome, connectome_sidecar, bundles : pathlib.Path
-        The ``.tck``, its ``.json``, and the table of the bundles (bundle, first, count).
+        The ``.tck``, its ``.json``, and the table of its bundles (bundle, first, count).
     parcellation, labels : pathlib.Path
-        The image and its label table.
+        Label image and label table.
     readme : pathlib.Path
     """
 
@@ -68,10 +68,10 @@ class TutorialPaths:
 
 
 def tutorial_paths(directory: Path, cohort: int | None = None) -> TutorialPaths:
-    """Return where `write_tutorial` puts its files in `directory`."""
+    """Return the paths of the files that `write_tutorial` writes in `directory`."""
     count = cohort or len(lesions())
     subjects = [f'{i:0{max(2, len(str(count)))}d}' for i in range(1, count + 1)]
-    # BIDS allows files of any kind here
+    # BIDS allows any files here
     sourcedata = directory / 'sourcedata'
     connectome = sourcedata / 'connectome' / f'{CONNECTOME}.tck'
     parcellation = sourcedata / 'parcellation' / f'{PARCELLATION}_space-{SPACE}_dseg'
@@ -93,21 +93,21 @@ def tutorial_paths(directory: Path, cohort: int | None = None) -> TutorialPaths:
 def write_tutorial(
     directory: str | Path, *, cohort: int | None = None, force: bool = False, show_progress: bool = False
 ) -> TutorialPaths:
-    """Write the tutorial's data, the same bytes on every run.
+    """Write the tutorial's data; the bytes are the same in every run.
 
-    Everything is made in a hidden folder first and moved when it is complete.
+    Everything is written to a hidden folder first, and moved when complete.
 
     Parameters
     ----------
     directory : path
         Created if it does not exist.
     cohort : int, optional
-        Write random lesions of so many participants (10 to 999) with a score that a bundle explains, in place of the three
-        lesions.
+        Number of participants (10 to 999) with random lesions, and a score that depends on one bundle, instead of the
+        three lesions.
     force : bool
         Write into a folder that is not empty; only files of the tutorial are replaced.
     show_progress : bool
-        Whether to show a progress bar on a terminal.
+        Whether to show a progress bar on terminals.
 
     Returns
     -------
@@ -116,8 +116,8 @@ def write_tutorial(
     Raises
     ------
     InputError
-        If `directory` is a file, is not empty (without `force`), or cannot be written, or for another number of
-        participants.
+        If `directory` is a file, is not empty (without `force`), or is not writable, or the number of participants is
+        out of range.
     """
     directory = Path(directory)
     if cohort is not None and not _FEWEST <= cohort <= _MOST:
@@ -130,11 +130,11 @@ def write_tutorial(
         if not force and directory.exists() and not _is_empty(directory):
             message = f'{directory} is not empty; name another folder, or give --force to write into it'
             raise InputError(message)
-        # beside the final place, so that moving is renaming; within it if it exists, as only that may be writable
+        # beside the final folder, so that moving is renaming; inside it if it exists, as its parent may be read-only
         near = directory if directory.exists() else directory.absolute().parent
         near.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=near, prefix=_DRAFT) as temporary:
-            # a folder with the usual permissions
+            # a subfolder, which has the usual permissions
             draft = tutorial_paths(Path(temporary) / 'tutorial', cohort)
             _write(draft, cohort=cohort, show_progress=show_progress)
             _move(draft.directory, directory)
@@ -145,12 +145,12 @@ def write_tutorial(
 
 
 def _is_empty(directory: Path) -> bool:
-    """Whether a folder is empty, apart from what a killed run may have left."""
+    """Whether a folder is empty, apart from leftovers of a killed run."""
     return all(path.name.startswith(_DRAFT) for path in directory.iterdir())
 
 
 def _move(source: Path, target: Path) -> None:
-    """Rename a finished folder to its final name, or move it file by file if that exists."""
+    """Rename a finished folder to its final name, or move its files if that exists."""
     if not target.exists():
         source.replace(target)
         return
@@ -184,7 +184,7 @@ def _write_parcellation(paths: TutorialPaths, grid: Grid, parcellation: Parcella
 
 
 def _write_connectome(paths: TutorialPaths, bundles: Iterable[Bundle]) -> list[np.ndarray]:
-    """Write the connectome; return the streamlines of the bundle that a cohort's score depends on."""
+    """Write the connectome; return the streamlines of the bundle that determines a cohort's score."""
     table: dict[str, np.ndarray] = {}
     count = 0
     planted: list[np.ndarray] = []
@@ -235,7 +235,7 @@ def _write_lesions(paths: TutorialPaths) -> None:
 
 
 def _write_cohort(paths: TutorialPaths, planted: Sequence[np.ndarray], *, show_progress: bool) -> None:
-    """Write random lesions, and scores that depend on the streamlines of a bundle which they cut."""
+    """Write random lesions, and scores that depend on the cut streamlines of a bundle."""
     grid = standard_grid(SPACE, 1)
     brain = brain_mask(grid)
     rows = []
@@ -245,7 +245,7 @@ def _write_cohort(paths: TutorialPaths, planted: Sequence[np.ndarray], *, show_p
         mask = simulate_lesion(rng, grid, brain, lesion)
         _write_mask(path, mask, grid, lesion)
         participant = simulate_participant(rng, cut_share(planted, mask, grid))
-        # as in any real table, a value is missing
+        # one missing value, as in real tables
         motor = participant.motor if i != _WITHOUT_SCORE else None
         rows.append((path.name.split('_')[0], participant.age, lesion.side, motor, participant.mood))
     about = {

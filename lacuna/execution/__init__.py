@@ -1,1 +1,1 @@
-"""One run: what is wanted, what is missing, do it, write down what happened."""
+"""Runs: plan what is missing, compute it, and record what happened."""

@@ -1,4 +1,4 @@
-"""The graph of a whole run: each tractogram's density once, then every mask."""
+"""The workflow of a whole run: the density of each tractogram once, then every mask."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from lacuna.workflows.resources import SMALL, of_streamlines
 from lacuna.workflows.selection import ENGINE_FIELDS
 from lacuna.workflows.snm import init_snm_wf
 
-#: what a mask needs of the workflow of the tractogram
+#: outputs of the tractogram's workflow that a mask needs
 _OF_TRACTOGRAM = ('full_tdi', 'counts', 'streamlines_total')
-#: outputs that are of the sample of streamlines
+#: outputs made from the sample of streamlines
 _SAMPLED = {SAMPLE.key, 'sample_bundles'}
 
 
@@ -47,19 +47,19 @@ def init_cohort_wf(
     show_progress: bool = False,
     name: str = 'lacuna_wf',
 ) -> Workflow:
-    """All that a plan says is missing, from the tractogram to the files under their final names.
+    """Build the workflow of everything missing in a plan, from the tractogram to the final files.
 
     Parameters
     ----------
     plan : lacuna.execution.plan.RunPlan
     nprocs : int
-        Threads of what is done once, before the masks.
+        Threads of shared nodes, which run before the masks.
     omp_nthreads : int
-        Threads for each mask.
+        Threads per mask.
     mem_gb : float, optional
-        Memory of the nodes that look at streamlines; by default, what so many need.
+        Memory of nodes that process streamlines; by default estimated from their number.
     show_progress : bool
-        Whether the build of an index shows a bar on a terminal.
+        Whether to show a progress bar on terminals while an index is built.
     name : str
     """
     workflow = Workflow(name=name)
@@ -93,7 +93,7 @@ def init_space_wf(
     show_progress: bool = False,
     name: str,
 ) -> Workflow:
-    """The masks of one space, and what of the tractogram and the atlases they share.
+    """Build the workflow of the masks of one space, and of what they share of tractogram and atlases.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def init_space_wf(
     jobs : sequence of lacuna.execution.plan.MaskJob
     space : str
     targets : sequence of lacuna.bids.outputs.Target
-        Outputs that are missing of any mask.
+        Outputs missing for any mask.
     nprocs, omp_nthreads, mem_gb, show_progress, name
         See :func:`init_cohort_wf`.
     """
@@ -112,7 +112,7 @@ def init_space_wf(
     tractogram.inputs.tracks = str(plan.tractogram.tracks)
     tractogram.inputs.weighting = str(plan.tractogram.weighting_path())
     weighted, limited = plan.tractogram.weights is not None, plan.tractogram.is_limited
-    # where the streamlines come from: the node, and its field
+    # source of the streamlines: node and field
     tracks, field = tractogram, 'tracks'
     aligned = plan.alignment(space)
     if aligned.transform:
@@ -152,7 +152,7 @@ def init_space_wf(
         )
         workflow.connect([(connectome, publish, [(f'outputnode.{key}', 'in_file')])])
 
-    # of each engine: where its own input comes from, and that of the assignment
+    # by engine: the source of its input, and that of the assignment
     if config.engine == 'index':
         engine_source = (connectome, 'outputnode.index', 'inputnode.index')
         to_assign = engine_source
@@ -164,7 +164,7 @@ def init_space_wf(
         engine_source = (numbers, 'out_file', 'inputnode.numbers')
         to_assign = (tracks, field, 'inputnode.tracks')
 
-    # the tables of the atlases and the bundles: by the field of a mask, the node and its output
+    # tables of the atlases and bundles: node and output, by input field of a mask
     tables: dict[str, tuple[Any, str]] = {}
     atlases = plan.atlases[space]
     for each in atlases.parcellations:
@@ -237,7 +237,7 @@ def init_space_wf(
 
 
 def _regions_node(plan: RunPlan, regions: Parcellation | ProbabilityAtlas, space: str) -> pe.Node:
-    """The node that puts the voxels of an atlas into the cache, if they are not there."""
+    """Return the node that writes the voxels of an atlas to the cache if missing."""
     atlas = regions.atlas
     node = pe.Node(
         PrepareRegions(image=str(atlas.image), labels=str(atlas.labels), space=atlas.space, name=atlas.name),
@@ -251,7 +251,7 @@ def _regions_node(plan: RunPlan, regions: Parcellation | ProbabilityAtlas, space
 
 
 def _tables_of(job: MaskJob) -> list[str]:
-    """The fields of a mask for the tables of atlases and bundles."""
+    """Return the input fields of a mask for tables of atlases and bundles."""
     return [f'{kind}_{name}' for kind in ('endpoints', 'regions', 'bundles') for name in job.names_from(kind)]
 
 
@@ -274,7 +274,7 @@ def init_mask_wf(
     mem_gb: float = 1.0,
     name: str = 'mask_wf',
 ) -> Workflow:
-    """One mask from its file to its outputs under their final names.
+    """Build the workflow of one mask, from its file to the final outputs.
 
     Parameters
     ----------
@@ -282,14 +282,15 @@ def init_mask_wf(
     output_dir : pathlib.Path
         Root of the derivative dataset.
     nulls : lacuna.streamlines.null_settings.NullSettings, optional
-        How null lesions are made, if outputs about them are missing.
-    engine, tck_upsample, binarize, graded_masks, mask_scale, networks, spared_threshold, edge_measure, weighted, min_support,
-    omp_nthreads, mem_gb, name
+        Settings of null lesions, if outputs about them are missing.
+    engine, tck_upsample, binarize, graded_masks, mask_scale, networks, spared_threshold, edge_measure, weighted,
+    min_support, omp_nthreads, mem_gb, name
         See :func:`lacuna.workflows.snm.init_snm_wf`.
 
     Inputs
     ------
-    tracks, full_tdi, counts, streamlines_total, weighting, index, numbers, endpoints_<atlas>, regions_<atlas>, bundles_<name>
+    tracks, full_tdi, counts, streamlines_total, weighting, index, numbers, endpoints_<atlas>, regions_<atlas>,
+    bundles_<name>
         See :func:`lacuna.workflows.snm.init_snm_wf`.
     """
     workflow = Workflow(name=name)
@@ -358,10 +359,10 @@ def init_mask_wf(
 
 
 def sink_name(workflow: Workflow, job: MaskJob) -> str:
-    """Full name of the last node of a mask."""
+    """Return the full name of the last node of a mask."""
     return f'{workflow.name}.{job.mask.space}_wf.{job_name(job)}.sink'
 
 
 def job_name(job: MaskJob) -> str:
-    """Name of the workflow of a mask: the same in every run, so that a killed one can be resumed."""
+    """Return the name of a mask's workflow, which is the same in every run, so that a killed run can be resumed."""
     return re.sub('[^0-9A-Za-z]', '_', job.mask.stem) + '_wf'

@@ -1,4 +1,4 @@
-"""The settings of a run: typed, checked where they are made, and written down beside the results."""
+"""The settings of a run: typed, checked on creation, and saved beside the results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lacuna.errors import InputError, shorten
+from lacuna.errors import InputError, check_choice, reason_of, shorten
 from lacuna.execution.plugins.file import PluginChoice, read_plugin
 from lacuna.images.mask_values import GRADED, check_grading, check_threshold, grading
 from lacuna.images.spaces import RESOLUTIONS, world_space
@@ -25,7 +25,7 @@ from lacuna.utils.names import check_name
 
 #: the first is the default
 ENGINES = ('index', 'mrtrix')
-#: what asks for connections between parcels
+#: settings that need the connections between parcels
 CONNECTION_SETTINGS = (
     'compute_disconnectivity_matrix',
     'compute_roi_disconnection',
@@ -33,9 +33,9 @@ CONNECTION_SETTINGS = (
     'compute_higher_order',
     'compute_mean_lengths',
 )
-#: instead of a table of bundles, do without
+#: value of ``bundles`` that switches bundles off
 NO_BUNDLES = 'none'
-#: points per stored step; each takes time and memory
+#: points per step of a streamline; more take time and memory without benefit
 _MOST_UPSAMPLE = 1000
 ON_EMPTY = ('warn', 'skip', 'error')
 #: the first is the default
@@ -44,100 +44,99 @@ REPORTS = ('full', 'light', 'none')
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """Settings of ``lacuna run snm``.
+    """The settings of ``lacuna run snm``, checked on creation.
 
     Attributes
     ----------
     source : pathlib.Path
-        BIDS dataset, or one mask.
+        BIDS dataset, or a single mask.
     output_dir : pathlib.Path
     connectome_path : pathlib.Path
-        Tractogram.
+        The tractogram.
     connectome_weights : str or None
-        Text file with a weight for each streamline, or the name of the values of the streamlines in a ``.trx``.
+        Text file with one weight per streamline, or the name of per-streamline values in a ``.trx``.
     min_length, max_length : float or None
-        Look only at streamlines of these lengths, mm.
+        Use only streamlines of these lengths, in mm.
     connectome_space, mask_space : str or None
-        Names of the spaces; None to find them out.
+        Names of the spaces; None to detect them.
     participants, sessions : tuple of str
-        Labels; all if empty.
+        Labels without ``sub-`` and ``ses-``; all if empty.
     pattern : str or None
         Glob that the masks' names match.
     bids_filter_file : pathlib.Path or None
-        JSON that says what pybids is asked for.
+        JSON file with filters for pybids.
     chunk : str or None
-        ``I/N``: only every N-th participant, from the I-th on.
+        ``I/N``: the I-th of N parts of the participants.
     parcel_atlases : tuple of str
         Names of atlases.
     custom_parcellations : tuple of tuple of str
         Name, image, label table and space of each parcellation given as files.
     atlas_dir : pathlib.Path or None
-        Folder with atlases of one's own, named as BIDS asks.
+        Folder with your own atlases, with BIDS names.
     compute_disconnectivity_matrix, compute_roi_disconnection : bool
-        Whether to make the matrices, and the table of parcels, of each atlas.
+        Whether to write the matrices, and the table of parcels, for each atlas.
     lesion_load : bool
-        Whether to make the table of how much of each region is lesion.
+        Whether to write the table of the share of each region that is lesioned.
     compute_networks : bool
-        Whether to make the table and the matrix of the networks of the parcels.
+        Whether to write the table and the matrix of the atlas's networks.
     compute_higher_order : bool
-        Whether to make the matrices and the table of shortest paths that get longer.
+        Whether to write the matrices and the table of shortest paths that become longer.
     compute_mean_lengths : bool
-        Whether to make the matrices of mean lengths: of all streamlines, of those cut, and of those spared.
+        Whether to write the matrices of mean streamline length (mm): of all, cut, and spared streamlines.
     edge_measure : str
-        What is summed over the streamlines between two parcels, see :class:`lacuna.streamlines.connections.Connections`.
+        What is summed over the streamlines between two parcels; see :class:`lacuna.streamlines.connections.Connections`.
     spared_threshold : float
-        Percent of a connection that has to be spared for a path to lead along it.
+        Minimum percentage of a connection that must be spared for paths to use it.
     assignment : str
-        Which parcel an end of a streamline belongs to: ``radial``, the nearest within 4 mm; ``end-voxels``, that of its
-        voxel.
+        How the ends of streamlines are assigned to parcels: ``radial``, to the nearest within 4 mm; ``end-voxels``, to
+        that of their voxel.
     bundles : tuple of str
-        Table of the bundles of the tractogram, ``groups`` for those in the tractogram itself, or ``none``; and, if
-        wanted, what they are called in file names. Empty for those beside the tractogram or in it, if there are any.
+        Table of the tractogram's bundles, ``groups`` for those stored in the tractogram, or ``none``; then, optionally,
+        their name in file names. If empty, bundles beside or in the tractogram are used.
     null_lesions : int
-        How many null lesions to compare each lesion with; 0 for none.
+        Number of null lesions to compare each lesion with; 0 for none.
     null_seed, null_inside, null_within, null_mirrors
         See :class:`lacuna.streamlines.null_settings.NullSettings`.
     null_reference : pathlib.Path or None
-        Lesion masks (a folder), or a map of their frequency, for null lesions within ``reference`` or ``lesions``.
+        Folder of lesion masks, or a map of lesion frequency, for null lesions within ``reference`` or ``lesions``.
     null_tissues : tuple of str
-        Maps of grey and of white matter, for null lesions within ``tissue``.
+        Probability maps of grey and white matter, for null lesions within ``tissue``.
     engine : str
-        What computes, with the same results: ``index`` or ``mrtrix``.
+        ``index`` or ``mrtrix``; the results are the same.
     output_resolution : int
         Edge of the voxels of the maps in mm.
     tck_upsample : int or None
-        Overrides MRtrix3's rule for the upsampling of streamlines.
+        Upsampling factor of the streamlines, instead of MRtrix3's rule.
     min_support : int
-        Streamlines that a voxel needs for its percentage to be supported.
+        Number of streamlines from which the percentage of a voxel counts as supported.
     binarize : float or None
-        Values of the masks above it are lesion; None for masks that are 0 and 1.
+        Threshold above which the values of masks are lesion; None if masks are 0 and 1.
     graded_masks : str
-        What to do with a mask of values between 0 and 1: ``error``, or ``max``, with which it cuts a streamline by the
+        What to do with masks with values between 0 and 1: ``error``, or ``max``, which cuts each streamline by the
         greatest value along its vertices.
     mask_scale : float
-        What values of graded masks are divided by.
+        Divisor of the values of graded masks.
     on_empty : str
-        What to do with a mask without voxels: ``warn`` (map of zeros), ``skip`` or ``error``.
+        What to do with empty masks: ``warn`` (write a map of zeros), ``skip`` or ``error``.
     nprocs : int
-        Processors to use; -1 for all.
+        Number of processors; -1 for all.
     mem_gb : float or None
-        Memory to use; None for what there is.
+        Memory in GB; None for what is available.
     use_plugin : lacuna.execution.plugins.file.PluginChoice or None
-        What runs the masks, as the file of ``--use-plugin`` says; None for processes of this machine.
+        Settings of a Nipype plugin, from the file of ``--use-plugin``; None for local processes.
     dask_scheduler : str or None
-        Address of a scheduler of Dask that gets the masks instead, such as ``tcp://10.0.0.1:8786``.
+        Address of a Dask scheduler to run on, such as ``tcp://10.0.0.1:8786``.
     work_dir : pathlib.Path or None
-        For what is not finished; None for a folder that goes with the run.
+        Folder for intermediate files; None for one derived from the settings.
     report : str
-        Page of each participant: ``full``, ``light`` (without the viewer, and the sample of streamlines that it shows)
-        or ``none``.
+        Report of each participant: ``full``, ``light`` (without the viewer and its sample of streamlines) or ``none``.
     overwrite, dry_run : bool
     verbose : int
 
     Raises
     ------
     InputError
-        If a value is not one of those possible.
+        If a value is invalid.
     """
 
     source: Path
@@ -201,9 +200,7 @@ class RunConfig:
             ('null_within', WITHIN),
             ('output_resolution', RESOLUTIONS),
         ):
-            if getattr(self, name) not in choices:
-                message = f'{name} is {getattr(self, name)!r}; choose from {", ".join(map(str, choices))}'
-                raise InputError(message)
+            check_choice(name, getattr(self, name), choices)
         if self.chunk is not None and not _is_chunk(self.chunk):
             message = f"chunk is '{self.chunk}'; give I/N, such as 1/4 for the first of four"
             raise InputError(message)
@@ -288,12 +285,12 @@ class RunConfig:
 
     @property
     def grading(self) -> float | None:
-        """The `mask_scale` of :func:`lacuna.images.masks.read_mask`; None if graded masks are refused."""
+        """The `mask_scale` for :func:`lacuna.images.masks.read_mask`; None if graded masks are refused."""
         return grading(self.graded_masks, self.mask_scale)
 
     @property
     def of_connections(self) -> tuple[str, ...]:
-        """The settings that are on and ask for connections between parcels."""
+        """The enabled settings that need the connections between parcels."""
         return tuple(name for name in CONNECTION_SETTINGS if getattr(self, name))
 
     @property
@@ -302,13 +299,13 @@ class RunConfig:
         return self.source if self.source.is_dir() else self.source.parent
 
     def settings(self) -> str:
-        """What has to be the same in runs that share an output folder, whichever masks they have."""
+        """Return the command that must agree between runs into one output folder; it does not depend on the masks."""
         return dataclasses.replace(
             self, source=self.lesions, pattern=None, bids_filter_file=None
         ).command_line()
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as plain values (paths as text, None left out)."""
+        """Return the settings as plain values: paths as text, without None."""
         plain: dict[str, Any] = {}
         for name in self.__dataclass_fields__:
             value = getattr(self, name)
@@ -319,13 +316,13 @@ class RunConfig:
         return plain
 
     def to_toml(self) -> str:
-        """The settings as TOML."""
+        """Return the settings as TOML."""
         import tomli_w
 
         return tomli_w.dumps(self.to_dict())
 
     def command_line(self, participant: str | None = None) -> str:
-        """The command that gives the results of these settings, without what does not change them.
+        """Return the command that reproduces the results, without options that do not affect them.
 
         >>> run = RunConfig(source=Path('bids'), output_dir=Path('out'), connectome_path=Path('t.tck'))
         >>> run.command_line('01')
@@ -383,17 +380,17 @@ class RunConfig:
 
 
 def config_of(values: Mapping[str, Any]) -> RunConfig:
-    """Settings as people give them: paths and labels as text, the name of a fetched tractogram, the file of a plugin.
+    """Create the settings from plain values: paths and labels as text, names of fetched tractograms, plugin files.
 
     Parameters
     ----------
     values : mapping
-        By the names of the attributes of `RunConfig`. Relative paths are completed.
+        Values by attribute of `RunConfig`. Relative paths are made absolute.
 
     Raises
     ------
     InputError
-        If a value is not possible, or a file of settings cannot be read.
+        If a value is invalid, or a settings file cannot be read.
     """
     from lacuna.datasets.connectomes import connectome_path
 
@@ -406,7 +403,7 @@ def config_of(values: Mapping[str, Any]) -> RunConfig:
             plugin = read_plugin(_absolute(plugin))
         settings = plugin.resources | settings | {'use_plugin': plugin}
     elif settings.get('dask_scheduler'):
-        settings = {'nprocs': 1} | settings  # this machine's number says nothing of the others
+        settings = {'nprocs': 1} | settings  # the other machines may have fewer processors
     for name in ('participants', 'sessions', 'parcel_atlases', 'bundles'):
         given = settings.get(name, ())
         settings[name] = (str(given),) if isinstance(given, (str, Path)) else tuple(map(str, given))
@@ -414,7 +411,7 @@ def config_of(values: Mapping[str, Any]) -> RunConfig:
         settings['bundles'] = (str(_absolute(source[0])), *settings['bundles'][1:])
     if (weights := settings.get('connectome_weights')) is not None:
         path = _absolute(weights)
-        # else the name of values in a .trx; a file that is not there is named as it was given
+        # otherwise the name of per-streamline values in a .trx, or a missing file, which the error names as given
         settings['connectome_weights'] = str(path if path.is_file() else weights)
     settings['null_tissues'] = tuple(str(_absolute(path)) for path in settings.get('null_tissues', ()))
     settings['custom_parcellations'] = tuple(
@@ -427,7 +424,7 @@ def config_of(values: Mapping[str, Any]) -> RunConfig:
 def _absolute(path: str | Path) -> Path:
     try:
         return Path(path).expanduser().absolute()
-    except RuntimeError as error:  # ~somebody who is not known
+    except RuntimeError as error:  # ~user, of an unknown user
         message = f'{path}: {error}'
         raise InputError(message) from error
 
@@ -443,37 +440,35 @@ def _is_chunk(text: str) -> bool:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The settings that `RunConfig.to_toml` wrote, as plain values.
+    """Read the settings that `RunConfig.to_toml` wrote, as plain values.
 
     Parameters
     ----------
     path : pathlib.Path
-        The file; or an output folder, for the settings of its last run.
+        The file, or an output folder, whose last run is used.
 
     Raises
     ------
     InputError
-        If the file cannot be read, is not TOML, or holds an unknown setting or one of another type; or the folder
-        has none.
+        If the file is missing, cannot be read, is not TOML, or holds an unknown setting or a value of the wrong type.
     """
     import tomllib
 
     if path.is_dir():
         path = _newest_settings(path)
     try:
-        values = tomllib.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError, RecursionError) as error:  # the last: nested a thousandfold
-        reason = error.strerror if isinstance(error, OSError) else error
-        message = f'the settings {path} cannot be read: {reason}'
+        values = tomllib.loads(path.read_text(encoding='utf-8-sig'))
+    except (OSError, ValueError, RecursionError) as error:  # RecursionError: deeply nested
+        message = f'the settings {path} cannot be read: {reason_of(error, path)}'
         raise InputError(message) from error
-    if isinstance(given := values.get('report'), bool):  # as written until there was a choice
+    if isinstance(given := values.get('report'), bool):  # written by older versions
         values['report'] = REPORTS[0] if given else 'none'
     fields = RunConfig.__dataclass_fields__
     for name, value in values.items():
         if name not in fields:
             message = f"the settings {path} name '{name}', which is no setting of this version"
             raise InputError(message)
-        # of a run over several tractograms, a list
+        # a list in a run over several tractograms
         given = value if name == 'connectome_path' and isinstance(value, list) else [value]
         if not all(_is_a(each, str(fields[name].type).removesuffix(' | None')) for each in given):
             message = f'the settings {path}: {name} is {shorten(value)}; expected {fields[name].type}'
@@ -482,7 +477,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def _newest_settings(folder: Path) -> Path:
-    """Those of the last run into an output folder: the name of its log begins with the time, to a second."""
+    """Find the settings of the last run into an output folder: log folders begin with the time, in seconds."""
     found = [*folder.glob('logs/*/settings.toml'), *folder.glob('settings.toml')]
     if not found:
         message = (
@@ -493,16 +488,16 @@ def _newest_settings(folder: Path) -> Path:
 
 
 def _is_a(value: Any, kind: str) -> bool:
-    """Whether a value of TOML is of the type of a setting."""
+    """Whether a TOML value has the type of a setting."""
     if kind.startswith('tuple[str'):
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     if kind.startswith('tuple[tuple'):
         return isinstance(value, list) and all(_is_a(item, 'tuple[str') and len(item) == 4 for item in value)
-    # True is a number for Python
+    # in Python, bool is a subclass of int
     return isinstance(value, _TOML_TYPES[kind]) and (kind == 'bool' or not isinstance(value, bool))
 
 
-#: how the types of the settings look in TOML
+#: Python types of the TOML values, by type of the setting
 _TOML_TYPES: dict[str, type | tuple[type, ...]] = {
     'Path': str,
     'PluginChoice': str,

@@ -1,4 +1,4 @@
-"""Keep Nipype, TemplateFlow, numba and matplotlib off the network and in folders that can be written to."""
+"""Keep Nipype, TemplateFlow, numba and matplotlib off the network, and their caches in writable folders."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ _OF_NIPYPE = ('nipype', 'nipype.workflow', 'nipype.utils', 'nipype.interface', '
 
 
 def prepare_environment() -> None:
-    """Keep nipype and TemplateFlow from asking the network, and caches where they can be written.
+    """Set environment variables that keep Nipype and TemplateFlow off the network, and caches in writable folders.
 
-    Call it before they and the modules with compiled code are imported; every command of Lacuna does.
+    Call it before importing them or modules with compiled code; every command of Lacuna does.
     """
     os.environ.setdefault('NO_ET', '1')
     os.environ.setdefault('NIPYPE_NO_ET', '1')
     os.environ.setdefault('TEMPLATEFLOW_AUTOUPDATE', 'off')
-    if 'HOME' not in os.environ:  # in a container, say; MRtrix3 and pybids refuse to start without one
+    if 'HOME' not in os.environ:  # for example in containers; MRtrix3 and pybids need it
         os.environ['HOME'] = str(home_dir() or private_temporary_dir())
     given = os.environ.get('NUMBA_CACHE_DIR')
-    if not given or not is_writable(Path(given).absolute()):  # numba would end with a traceback
+    if not given or not is_writable(Path(given).absolute()):  # numba would fail with a traceback
         os.environ['NUMBA_CACHE_DIR'] = str(_compiled_code())
-    if user_cache_dir() is None:  # matplotlib would warn, or fail without a home
+    if user_cache_dir() is None:  # matplotlib would warn or fail
         os.environ.setdefault('MPLCONFIGDIR', str(private_temporary_dir() / 'matplotlib'))
 
 
 def _compiled_code() -> Path:
-    """Where compiled code is kept: we may write there, also in containers and read-only installations, and only we."""
+    """Return a folder for compiled code that only this user can write, also in containers and read-only installations."""
     cache, name = cache_dir(), f'numba-{os.geteuid()}'
     if is_writable(cache):
         if not cache.exists():
-            make_private_dir(cache)  # what it holds tells of masks and tractograms
+            make_private_dir(cache)  # it contains information about masks and tractograms
         if make_private_dir(cache / name):
             return cache / name
         _LOGGER.warning(
@@ -55,7 +55,7 @@ def _compiled_code() -> Path:
 
 
 def quiet_nipype() -> None:
-    """Keep nipype's own loggers silent; importing nipype has set them up before."""
+    """Silence Nipype's loggers, which are set up when it is imported."""
     import nipype  # noqa: F401
 
     for name in _OF_NIPYPE:
@@ -64,10 +64,10 @@ def quiet_nipype() -> None:
 
 @contextmanager
 def process_as_it_was() -> Iterator[None]:
-    """Prepare the process for a run, and leave it at the end as it was found.
+    """Prepare the process for a run, and restore it at the end.
 
-    That is its environment variables, its working directory (Nipype changes it for each node), the levels of Nipype's
-    loggers, and the backend of matplotlib (niworkflows chooses one when it is imported).
+    This concerns environment variables, the working directory (Nipype changes it for each node), the levels of Nipype's
+    loggers, and matplotlib's backend (niworkflows chooses one when imported).
     """
     environment, folder = dict(os.environ), Path.cwd()
     levels = _levels_of_nipype()
@@ -87,7 +87,7 @@ def process_as_it_was() -> Iterator[None]:
 
 
 def _levels_of_nipype() -> dict[str, int]:
-    """The levels of its loggers, if it was imported; importing it sets them."""
+    """Return the levels of Nipype's loggers, if it is imported; importing it sets them."""
     if 'nipype' not in sys.modules:
         return {}
     return {name: logging.getLogger(name).level for name in _OF_NIPYPE}
@@ -96,12 +96,12 @@ def _levels_of_nipype() -> dict[str, int]:
 def _backend() -> object:
     import matplotlib as mpl
 
-    # not as an item of rcParams, which would choose a backend now
+    # reading it from rcParams would choose a backend now
     return dict.__getitem__(mpl.rcParams, 'backend')
 
 
 def _set_backend(backend: object) -> None:
-    """Set the backend of matplotlib; None for that of a process that has only just imported it."""
+    """Set matplotlib's backend; None for the state after import."""
     import matplotlib as mpl
 
     before = dict.__getitem__(mpl.rcParamsOrig, 'backend') if backend is None else backend
@@ -111,4 +111,4 @@ def _set_backend(backend: object) -> None:
     if pyplot and isinstance(before, str):
         pyplot.switch_backend(before)
     else:
-        dict.__setitem__(mpl.rcParams, 'backend', before)  # one not chosen yet it would not take
+        dict.__setitem__(mpl.rcParams, 'backend', before)  # rcParams refuses an unset backend

@@ -1,4 +1,4 @@
-"""One run: check everything, do what is missing, write down what happened."""
+"""Execute a run: check everything, compute what is missing, and record what happened."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LOGGER = logging.getLogger('lacuna')
 
 
 def run_config(config: RunConfig, *, show: bool = False) -> RunResult:
-    """Run with these settings; `show` says whether bars, and with ``verbose`` the words of MRtrix3, are shown."""
+    """Run with these settings; `show` enables progress bars and, with ``verbose``, the output of MRtrix3."""
     started = time.monotonic()
     with using(cache_dir()), Pools(config) as pools:
         if config.dry_run:
@@ -56,7 +56,7 @@ def run_config(config: RunConfig, *, show: bool = False) -> RunResult:
 def prepare(
     config: RunConfig, pools: Pools, lock: OutputLock | None = None, *, show: bool = False
 ) -> RunPlan:
-    """Check everything that can be checked before any work; what is to be written is locked."""
+    """Check everything before any work, lock the results, and return the plan."""
     from lacuna.bids.derivatives import check_one_tractogram, check_output_dir
     from lacuna.execution.plan import make_plan, mask_paths
 
@@ -65,7 +65,7 @@ def prepare(
         _LOGGER.warning('lacuna: %s', note)
     check_output_dir(config.output_dir, config.source)
     check_one_tractogram(config.output_dir)
-    paths = mask_paths(config)  # before the tractogram is read, which may take minutes
+    paths = mask_paths(config)  # before reading the tractogram, which may take minutes
     tractogram = open_tractogram(config, pools, show=show)
     log_tractogram(tractogram)
 
@@ -82,12 +82,12 @@ def prepare(
 
 
 def _mrtrix_version() -> str | None:
-    """The version of MRtrix3.
+    """Return the version of MRtrix3.
 
     Raises
     ------
     InputError
-        If it is not installed.
+        If MRtrix3 is not installed.
     """
     from lacuna.interfaces.mrtrix import missing_commands, mrtrix_version
 
@@ -101,7 +101,7 @@ def _mrtrix_version() -> str | None:
 
 
 def open_tractogram(config: RunConfig, pools: Pools, *, show: bool) -> Tractogram:
-    """The tractogram; one that was never read is read where the work is done."""
+    """Open the tractogram; one that was never read is scanned where the tasks are executed."""
     from lacuna.streamlines.inspection import was_read
     from lacuna.streamlines.tractogram import Tractogram
 
@@ -124,7 +124,7 @@ def open_tractogram(config: RunConfig, pools: Pools, *, show: bool) -> Tractogra
 def execute(
     plan: RunPlan, pools: Pools, lock: OutputLock, *, started: float, show: bool = False
 ) -> RunResult:
-    """Do what the plan says is missing, and bring the table of failures and the reports up to date."""
+    """Make the outputs that are missing in the plan, and update the table of failures and the reports."""
     from lacuna.bids.failures import update_failures
     from lacuna.execution.reasons import is_full
     from lacuna.execution.sidecars import write_description
@@ -159,7 +159,7 @@ def execute(
         with lock.tables():
             table = update_failures(config.output_dir, looked_at, failures)
     except OSError as error:
-        if not is_full(error) or not failures:  # else the failures, which were said, say it
+        if not is_full(error) or not failures:  # otherwise the failures already report the full disk
             raise
         table = None
     pages, missing = _make_reports(plan, failures, show=show) if config.report != 'none' else ((), {})
@@ -176,7 +176,7 @@ def execute(
 
 
 def _finished(plan: RunPlan, made: Sequence[MaskJob]) -> tuple[FinishedMask, ...]:
-    """The masks that were done before, and those that this run has made the results of."""
+    """Return the masks finished before and in this run."""
     from lacuna.bids.derivatives import mask_outputs
 
     masks = [*((mask, False) for mask in plan.done), *((job.mask, True) for job in made)]
@@ -198,10 +198,7 @@ def _finished(plan: RunPlan, made: Sequence[MaskJob]) -> tuple[FinishedMask, ...
 def _run_recorded(
     plan: RunPlan, pools: Pools, log_dir: Path, *, show: bool
 ) -> tuple[list[Failure], list[str], list[str]]:
-    """Do what is missing, and keep a record of it in `log_dir`.
-
-    Returns the masks that failed, what failed besides, and what has become doubtful.
-    """
+    """Make the missing outputs, with a record in `log_dir`; return failed masks, other faults, and new warnings."""
     from lacuna.bids.derivatives import remove_unused_connectomes
     from lacuna.execution.masks import run_masks, work_name
     from lacuna.execution.record import RunRecord, logging_to
@@ -216,6 +213,8 @@ def _run_recorded(
             large = config.engine == 'mrtrix' or pools.is_remote
             base = config.work_dir or (hidden_below(config.output_dir) if large else temporary_folder())
             with work_folder(base, work_name(config), keep=config.work_dir is not None):
+                for path in (path for job in plan.todo for path in job.outdated):
+                    path.unlink(missing_ok=True)
                 pool, threads = pools.for_masks(len(plan.todo))
                 unfinished, faults = run_masks(plan, pool, base, log_dir, record, threads=threads, show=show)
             log_failures(failures := [*plan.failed, *unfinished])
@@ -246,9 +245,9 @@ def _run_recorded(
 def _make_reports(
     plan: RunPlan, failures: Sequence[Failure], *, show: bool
 ) -> tuple[tuple[Path, ...], dict[str, str]]:
-    """The page of each participant whose results have changed, or who has failures; one that cannot be drawn costs no result.
+    """Draw the reports of participants with new results or failures; errors do not affect results.
 
-    Returns the pages of all participants of the run, and by participant why there is none.
+    Returns the reports of all participants of the run, and errors by participant.
     """
     from lacuna.reports.participant import is_current, make_reports
     from lacuna.utils.processes import processors

@@ -1,8 +1,8 @@
-"""Which run may write the results of which participants: two runs never mix in one output folder.
+"""Lock the participants of a run, so that two runs never write the same results in an output folder.
 
-Runs may share an output folder, as the jobs of a cluster do, if their settings are the same and each has participants
-of its own. The locks are the kernel's: they end with the process that holds them, however it ends and on whatever host
-it was, so there is nothing that could be left behind.
+Runs may share an output folder, as the jobs of a cluster do, if their settings agree and their participants differ. The
+locks are those of the operating system: they end with the process that holds them, whatever its end and on any host, so
+no stale locks are left behind.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from lacuna.utils.files import TEMPORARY
 from lacuna.utils.locks import NO_LOCKS
 from lacuna.utils.names import few
 
-# What each byte of the lock file stands for. It need not be that long.
+# Meaning of each locked byte of the lock file, which need not be that long.
 _SETTINGS, _TABLES, _FIRST_PARTICIPANT = 0, 1, 2
 
 
 class OutputLock:
-    """The right to write the results of some participants.
+    """Lock on the results of some participants in an output folder.
 
     Parameters
     ----------
@@ -38,24 +38,24 @@ class OutputLock:
         self._file: BinaryIO | None = None
 
     def take(self, subjects: Collection[str], settings: str) -> None:
-        """Take it for these participants, until the process ends or `release`.
+        """Lock the results of these participants, until `release` or the end of the process.
 
         Parameters
         ----------
         subjects : collection of str
             Labels, without ``sub-``.
         settings : str
-            What has to be the same in all runs that write at the same time.
+            Settings that all concurrent runs must share.
 
         Raises
         ------
         InputError
-            If another run has one of them, or other settings; or the folder cannot be written.
+            If another run has locked one of them or has other settings, or the folder is not writable.
         """
         path = self._root / 'logs' / '.lock'
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # never closed before the end: that would let go of all locks on the file
+            # keep it open: closing it would release all locks on the file
             self._file = path.open('a+b', buffering=0)
         except OSError as error:
             message = f'the output folder {self._root} cannot be written: {error.strerror or error}'
@@ -64,7 +64,7 @@ class OutputLock:
             others = self._agree(settings)
             taken = [subject for subject in subjects if not self._try(_byte(subject))]
         except OSError as error:
-            if error.errno in NO_LOCKS:  # a file system without locks: nothing can be known of others
+            if error.errno in NO_LOCKS:  # a file system without locks: other runs cannot be detected
                 return
             raise
         if others is None and not taken:
@@ -83,7 +83,7 @@ class OutputLock:
 
     @contextmanager
     def tables(self) -> Iterator[None]:
-        """Hold the only right to change what runs share; short, and waits for it."""
+        """Hold the lock on the shared tables and reports; waits for other runs, which hold it briefly."""
         assert self._file is not None, 'take it first'  # noqa: S101
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX, 1, _TABLES)
@@ -98,21 +98,21 @@ class OutputLock:
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _TABLES)
 
     def release(self) -> None:
-        """Give it back."""
+        """Release all locks."""
         if self._file:
             self._file.close()
             self._file = None
 
     def _agree(self, settings: str) -> str | None:
-        """Write down the settings if nobody else is at work; else the settings of the others if they differ."""
+        """Write the settings if no other run is active; otherwise return the others' settings if they differ."""
         file = self._file
         assert file is not None  # noqa: S101
         if self._try(_SETTINGS):
             for left in (*self._root.glob(f'{TEMPORARY}*'), *self._root.glob(f'connectome/{TEMPORARY}*')):
-                left.unlink(missing_ok=True)  # by a killed run; nobody writes now
+                left.unlink(missing_ok=True)  # left by a killed run; no other run is active
             file.truncate(0)
             file.write(settings.encode())
-        fcntl.lockf(file, fcntl.LOCK_SH, 1, _SETTINGS)  # at the same time as others
+        fcntl.lockf(file, fcntl.LOCK_SH, 1, _SETTINGS)  # shared with other runs
         file.seek(0)
         found = file.read().decode(errors='replace')
         return None if found == settings else found
@@ -130,7 +130,7 @@ class OutputLock:
 
 @contextmanager
 def locking(root: Path) -> Iterator[OutputLock]:
-    """An output lock, released at the end of the block."""
+    """Yield an output lock, released at the end of the block."""
     lock = OutputLock(root)
     try:
         yield lock
@@ -139,5 +139,5 @@ def locking(root: Path) -> Iterator[OutputLock]:
 
 
 def _byte(subject: str) -> int:
-    """The byte of a participant. Two with the same byte would only have to wait for each other."""
+    """Return the byte of a participant; a collision only makes two runs wait for each other."""
     return _FIRST_PARTICIPANT + zlib.crc32(subject.encode())

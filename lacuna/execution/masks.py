@@ -1,4 +1,4 @@
-"""The masks of a run: each a task for a pool of processes or machines, or all in one graph for a plugin of Nipype."""
+"""Run the masks: as tasks of a pool of processes or machines, or as one graph for a Nipype plugin."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ def run_masks(
     threads: int = 1,
     show: bool = False,
 ) -> tuple[list[Failure], list[str]]:
-    """Make what is missing of the masks, and what they share.
+    """Make the missing outputs of the masks, and the inputs that they share.
 
     Parameters
     ----------
     plan : lacuna.execution.plan.RunPlan
     pool : Pool or None
-        What does the tasks; None for the plugin of Nipype that the settings name.
+        The pool that runs the tasks; None for the Nipype plugin in the settings.
     work_dir : pathlib.Path
-        For unfinished results.
+        Folder for unfinished results.
     log_dir : pathlib.Path
-        For the records of failures.
+        Folder for crash files.
     record : lacuna.execution.record.RunRecord
     threads : int
-        For each mask.
+        Threads per mask.
     show : bool
         See `lacuna.execution.execute.run_config`.
 
@@ -62,7 +62,7 @@ def run_masks(
     failures : list of Failure
         The masks that failed.
     faults : list of str
-        What failed besides, although all masks are finished.
+        Other failures, although all masks are finished.
     """
     config = plan.config
     spaces = sorted({*plan.unpublished, *(job.mask.space for job in plan.todo)})
@@ -105,7 +105,7 @@ def run_masks(
 
 
 class _Results:
-    """What becomes of the masks, written down at once."""
+    """Record the outcome of each mask as it finishes."""
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class _Results:
     def failed(
         self, jobs: Sequence[MaskJob], reason: str, traceback: str = '', crash: Path | None = None
     ) -> None:
-        """Note masks that failed for the same reason; without masks, what failed besides."""
+        """Record masks that failed for the same reason; without masks, another failure."""
         if traceback:
             crash = write_crash(self._log_dir, traceback)
         if crash and len(jobs) == 1:
@@ -157,8 +157,8 @@ def _prepare(
     threads: int,
     quiet: bool,
 ) -> dict[str, SpaceInputs]:
-    """What the masks of each space share; the masks of a space without it have failed."""
-    # what is sent to another process is as small as it can be
+    """Prepare the shared inputs of the masks of each space; if that fails, its masks fail."""
+    # keep what is sent to other processes small
     shared = replace(plan, todo=(), done=(), failed=(), skipped=(), masks={}, mask_warnings={})
     ready = {}
     for space in spaces:
@@ -166,18 +166,18 @@ def _prepare(
         targets = list(dict.fromkeys(target for job in jobs for target in job.missing))
         try:
             ready[space] = pool.call(prepare_space, shared, space, targets, folder, threads, quiet)
-        except Exception as error:  # noqa: BLE001  written down
+        except Exception as error:  # noqa: BLE001  recorded
             results.failed(jobs, reason_of(error), format_exc())
             continue
         try:
             pool.call(publish_density, shared, ready[space])
-        except Exception as error:  # noqa: BLE001  the masks can be finished all the same
+        except Exception as error:  # noqa: BLE001  recorded; the masks do not depend on it
             results.failed([], reason_of(error), format_exc())
     return ready
 
 
 def _run_graph(plan: RunPlan, results: _Results, work_dir: Path, log_dir: Path, threads: int) -> None:
-    """Run all masks as one graph, under a plugin of Nipype."""
+    """Run all masks as one graph with a Nipype plugin."""
     from lacuna.execution.cohort import init_cohort_wf, sink_name
     from lacuna.execution.plugins.nipype import run_by_plugin
 
@@ -216,9 +216,9 @@ def _run_graph(plan: RunPlan, results: _Results, work_dir: Path, log_dir: Path, 
 
 
 def work_name(config: RunConfig) -> str:
-    """Name of the work folder of a run: runs at the same time may share the folder above.
+    """Return the name of a run's work folder, so that concurrent runs can share its parent.
 
-    The same command finds what it left there when it was killed.
+    It is the same for the same command, which resumes the work of a killed run.
     """
     which = [
         config.output_dir,

@@ -1,4 +1,4 @@
-"""What a run says in its log while it goes on."""
+"""Log messages of a run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _STEPS = {
 
 
 class _ToCaller(logging.Handler):
-    """Hands on what the program that has called us would have got, had `passing_to_callers` not been there."""
+    """Handler that passes records to the caller's handlers at the levels set before `passing_to_callers`."""
 
     def __init__(self) -> None:
         super().__init__(_LOGGER.getEffectiveLevel())
@@ -39,13 +39,13 @@ class _ToCaller(logging.Handler):
         for handler in self._handlers:
             if record.levelno >= handler.level:
                 handler.handle(record)
-        if self._above and self._above.hasHandlers():  # else Python would print it
+        if self._above and self._above.hasHandlers():  # otherwise Python would print the message
             self._above.callHandlers(record)
 
 
 @contextmanager
 def passing_to_callers() -> Iterator[None]:
-    """Let the log of a run have all messages, and the handlers of the program only those that it asks for."""
+    """Let the log of a run receive all messages, and the caller's handlers only those at their own level."""
     handlers, level, propagates = list(_LOGGER.handlers), _LOGGER.level, _LOGGER.propagate
     _LOGGER.handlers[:] = [_ToCaller()]
     _LOGGER.propagate = False
@@ -60,7 +60,7 @@ def passing_to_callers() -> Iterator[None]:
 
 @contextmanager
 def speaking_of(label: str) -> Iterator[None]:
-    """Let messages for people say which of several tractograms they are about."""
+    """Prefix messages with the label of one of several tractograms."""
 
     def name(record: logging.LogRecord) -> bool:
         if isinstance(record.msg, str) and record.msg.startswith('lacuna: '):
@@ -75,7 +75,7 @@ def speaking_of(label: str) -> Iterator[None]:
 
 
 def log_tractogram(tractogram: Tractogram) -> None:
-    """What the tractogram holds."""
+    """Log the content of the tractogram."""
     info = tractogram.info
     _LOGGER.info('tractogram: %s, %d streamlines in %s', tractogram.path, info.count, tractogram.space)
     short = [
@@ -88,7 +88,7 @@ def log_tractogram(tractogram: Tractogram) -> None:
 
 
 def log_warnings(plan: RunPlan) -> None:
-    """What is doubtful."""
+    """Log the warnings of a plan."""
     for warning in plan.warnings:
         _LOGGER.warning('lacuna: %s', warning)
     for path, found in plan.mask_warnings.items():
@@ -96,13 +96,13 @@ def log_warnings(plan: RunPlan) -> None:
 
 
 def log_doubts(doubts: Iterable[str]) -> None:
-    """What is doubtful only after the work is done."""
+    """Log warnings that are found during the work."""
     for doubt in doubts:
         _LOGGER.warning('lacuna: %s', doubt)
 
 
 def log_plan(plan: RunPlan) -> None:
-    """Warnings, and with -v what is to do for each mask."""
+    """Log the warnings of a plan and, with -v, the outputs to be made for each mask."""
     log_warnings(plan)
     for skipped in plan.skipped:
         _LOGGER.warning('lacuna: %s; skipped', skipped.reason)
@@ -115,7 +115,7 @@ def log_plan(plan: RunPlan) -> None:
 
 
 def log_failures(failures: Iterable[Failure]) -> None:
-    """Why masks failed; one line for those with the same cause."""
+    """Log why masks failed, one line per reason."""
     from lacuna.bids.failures import each_reason
 
     for reason in each_reason(failures):
@@ -123,7 +123,7 @@ def log_failures(failures: Iterable[Failure]) -> None:
 
 
 def target_names(targets: Iterable[Target]) -> str:
-    """The outputs in words: those of an atlas behind its name."""
+    """List outputs in words, grouped by atlas."""
     by_atlas: dict[str | None, list[str]] = {}
     for key, atlas in targets:
         by_atlas.setdefault(atlas, []).append(key)

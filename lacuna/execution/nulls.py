@@ -1,4 +1,4 @@
-"""The null lesions that a run is asked for."""
+"""The null lesions of a run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lacuna.streamlines.null_settings import NullSettings
 
 
 def null_settings(config: RunConfig) -> NullSettings | None:
-    """How null lesions are made; None if there are none.
+    """Return the settings of null lesions; None if there are none.
 
     Raises
     ------
     InputError
-        If a file is missing, or a folder holds no masks.
+        If a file is missing, or a folder contains no masks.
     """
     if not config.null_lesions:
         return None
@@ -36,7 +36,7 @@ def null_settings(config: RunConfig) -> NullSettings | None:
 
 
 def null_metadata(settings: NullSettings | None, cache: Path) -> dict[str, Any]:
-    """What sidecars say of null lesions."""
+    """Return the fields of sidecars about null lesions."""
     if settings is None:
         return {}
     about = {

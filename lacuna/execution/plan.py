@@ -1,15 +1,16 @@
-"""What a run has to do: which masks are usable, which results are there, which are missing. Nothing is written."""
+"""Plan a run: which masks are usable, and which outputs exist or are missing. Nothing is written."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lacuna.bids.derivatives import conflicting_results, mask_outputs, missing_outputs
+from lacuna.bids.derivatives import conflicting_results, mask_outputs, missing_outputs, outdated_outputs
 from lacuna.bids.failures import Failure, each_reason
-from lacuna.bids.inputs import LABEL, find_masks, labels_of, only_label, refuse_labels
+from lacuna.bids.inputs import LABEL, find_masks, labels_of, only_label, refuse_labels, without_masks
 from lacuna.bids.mask_files import MaskFile, check_unique, contradictions, describe_mask, mask_stem
 from lacuna.bids.origins import read_links
 from lacuna.bids.outputs import BASIC_TARGETS, CONNECTOME_KEYS, Target, connectome_path, names_from
@@ -47,28 +48,30 @@ from lacuna.streamlines.sample import gap_warning
 from lacuna.streamlines.tractogram import Tractogram
 from lacuna.utils.cache import digest
 from lacuna.utils.files import read_json
-from lacuna.utils.names import parse_entities, sidecar_path
+from lacuna.utils.names import few, parse_entities, sidecar_path
 from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
 
 
 @dataclass(frozen=True)
 class MaskJob:
-    """One mask and what is to be made of it.
+    """One mask with its missing outputs.
 
     Attributes
     ----------
     mask : lacuna.bids.mask_files.MaskFile
     packed : lacuna.images.masks.PackedMask or lacuna.images.masks.UnreadMask
-        What was read of it, now or in an earlier run.
+        The mask as read, now or in an earlier run.
     missing : tuple of lacuna.bids.outputs.Target
-        The outputs to make.
+        Outputs to make.
     metadata : dict
-        What their sidecars have in common.
+        Common content of their sidecars.
     atlases : dict
-        What their sidecars say of each atlas, and of the bundles.
+        Content of their sidecars about each atlas and the bundles.
     warnings : tuple of str
-        What is doubtful about the mask and the tractogram.
+        What is suspicious about the mask and the tractogram.
+    outdated : tuple of pathlib.Path
+        Results to remove: they were made with other settings, and are not made again.
     """
 
     mask: MaskFile
@@ -77,15 +80,16 @@ class MaskJob:
     metadata: dict[str, Any]
     atlases: dict[str, dict[str, Any]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    outdated: tuple[Path, ...] = ()
 
     def names_from(self, kind: str) -> list[str]:
-        """Names of the atlases, or bundles, of which ``endpoints``, ``regions`` or ``bundles`` are needed."""
+        """Return the atlases (or sets of bundles) whose ``endpoints``, ``regions`` or ``bundles`` are needed."""
         return names_from(kind, self.missing)
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a run has to do.
+    """The work of a run.
 
     Attributes
     ----------
@@ -93,32 +97,32 @@ class RunPlan:
     tractogram : lacuna.streamlines.tractogram.Tractogram
     engine_version : str or None
     todo : tuple of MaskJob
-        Masks with outputs to make.
+        Masks with missing outputs.
     done : tuple of lacuna.bids.mask_files.MaskFile
-        Masks whose outputs are all there.
+        Masks whose outputs all exist.
     failed : tuple of Failure
     skipped : tuple of Failure
-        Masks left out on purpose.
+        Masks skipped on request.
     warnings : tuple of str
-        What is doubtful about all that the masks share: tractogram, atlases.
+        What is suspicious about tractogram and atlases.
     mask_warnings : mapping
-        What is doubtful about a mask: texts by the path of the mask, for those about which something is.
+        What is suspicious about masks, by path.
     masks : mapping
-        What was read of each usable mask, by its path: its file is not opened again. A
-        :class:`lacuna.images.masks.PackedMask`, or, if the file was not touched since an earlier run has read it, a
-        :class:`lacuna.images.masks.UnreadMask`.
+        Usable masks as read, by path, so that their files are not opened again:
+        :class:`lacuna.images.masks.PackedMask`, or :class:`lacuna.images.masks.UnreadMask` if unchanged since an
+        earlier run.
     unpublished : mapping
-        By space, the outputs of the tractogram that are not in the dataset, damaged or stale.
+        Outputs of the tractogram that are missing, damaged or outdated in the dataset, by space.
     connectome_metadata : mapping
-        By space and output of the tractogram, its sidecar.
+        Sidecars of the tractogram's outputs, by space and output.
     atlases : mapping
-        By space, the atlases asked for: a :class:`lacuna.execution.regions.RunAtlases`.
+        Atlases in the settings, as :class:`lacuna.execution.regions.RunAtlases`, by space.
     bundles : lacuna.streamlines.bundles.NamedBundles or None
         Bundles of the tractogram.
     nulls : lacuna.streamlines.null_settings.NullSettings or None
-        How null lesions are made, if there are any.
+        Settings of null lesions, if there are any.
     movements : mapping
-        By source and target space, for those that differ: a :class:`lacuna.images.transforms.Transform`.
+        :class:`lacuna.images.transforms.Transform` by source and target space, where these differ.
     """
 
     config: RunConfig
@@ -140,18 +144,18 @@ class RunPlan:
     movements: Mapping[tuple[str, str], Transform] = field(default_factory=dict)
 
     def alignment(self, space: str) -> TractogramInSpace:
-        """The tractogram in a space."""
+        """Return the tractogram in a space."""
         return TractogramInSpace(
             self.tractogram, space, self.movements.get((self.tractogram.space, space)), self.cache
         )
 
     def index_directory(self, space: str) -> Path:
-        """Folder of the streamline index for a space."""
+        """Return the folder of the streamline index for a space."""
         grid = standard_grid(space, self.config.output_resolution)
         return self.alignment(space).index_directory(grid, self.config.tck_upsample)
 
     def cached_tdi(self, space: str, *, counts: bool = False) -> Path:
-        """Where the full density for a space is kept, by all that decides its content; that without weights, if `counts`."""
+        """Return the cached file of the tractogram's density in a space; without weights if `counts`."""
         grid = standard_grid(space, self.config.output_resolution)
         decides = [
             self.alignment(space).content,
@@ -164,13 +168,13 @@ class RunPlan:
         return self.cache / 'tdi' / f'{digest(decides)}.nii.gz'
 
     def cached_endpoints(self, parcellation: Parcellation, space: str) -> Path:
-        """Where the endpoint table of an atlas in a space is kept, by all that decides its content."""
+        """Return the cached file of the endpoint table of an atlas in a space."""
         movement = self.movements.get((space, parcellation.atlas.space))
         engine = self.engine_version or self.config.engine
         return self.alignment(space).endpoints_path(parcellation, movement, engine, self.config.assignment)
 
     def cached_regions(self, regions: Parcellation | ProbabilityAtlas, space: str) -> Path:
-        """Where the voxels of an atlas in a space are kept, by all that decides them."""
+        """Return the cached file of the voxels of an atlas in a space."""
         if isinstance(regions, ProbabilityAtlas):
             return regions.path
         movement = self.movements.get((space, regions.atlas.space))
@@ -178,14 +182,14 @@ class RunPlan:
         return self.cache / 'regions' / f'{digest(decides)}.npz'
 
     def cached_bundles(self, space: str) -> Path:
-        """Where the bundles are kept with the voxels of a space that they visit."""
+        """Return the cached file of the bundles with the voxels of a space that they visit."""
         assert self.bundles  # noqa: S101
         config, engine = self.config, self.engine_version or self.config.engine
         grid = standard_grid(space, config.output_resolution)
         return self.alignment(space).bundles_path(self.bundles.groups, grid, config.tck_upsample, engine)
 
     def doubts_of_endpoints(self) -> list[str]:
-        """What is doubtful about the atlases, as far as the ends of the streamlines are known, and not said yet."""
+        """Return new warnings about atlases, from endpoint tables that exist by now."""
         doubts: list[str] = []
         for space, atlases in self.atlases.items():
             for each in atlases.parcellations:
@@ -194,12 +198,12 @@ class RunPlan:
         return [doubt for doubt in dict.fromkeys(doubts) if doubt not in self.warnings]
 
     def connectome_paths(self, space: str) -> dict[str, Path]:
-        """The outputs of the tractogram for a space, by key."""
+        """Return the paths of the tractogram's outputs for a space, by key."""
         grid = self.tractogram.label, space, self.config.output_resolution
         return {key: self.config.output_dir / connectome_path(key, *grid) for key in CONNECTOME_KEYS}
 
     def targets(self, space: str) -> list[Target]:
-        """All outputs of a mask of this space."""
+        """Return all outputs of a mask in this space."""
         return wanted_targets(self.config, self.atlases[space], self.bundles)
 
 
@@ -213,34 +217,33 @@ def make_plan(
     lock: Callable[[set[str]], object] | None = None,
     paths: Sequence[Path] | None = None,
 ) -> RunPlan:
-    """Check each mask, and compare with what is in the output folder.
+    """Check all masks, and compare with the results in the output folder.
 
     Parameters
     ----------
     config : lacuna.execution.config.RunConfig
     tractogram : lacuna.streamlines.tractogram.Tractogram
     engine_version : str or None
-        Version of MRtrix3, if that is the engine.
+        Version of MRtrix3, if it is the engine.
     cache : pathlib.Path
-        Folder of the caches.
+        Cache folder.
     show_progress : bool
-        Whether the check of the masks shows a bar on a terminal.
+        Whether to show a progress bar on terminals while masks are checked.
     lock : callable, optional
-        Called with the participants before their results are looked at, so that nobody else writes them meanwhile.
+        Called with the participants before their results are examined, to lock them.
     paths : sequence of pathlib.Path, optional
-        What `mask_paths` has found.
+        Result of `mask_paths`, if already computed.
 
     Raises
     ------
     InputError
-        If no mask can be used, two have the same name for their results, or the results on disk were made with
-        other settings (unless ``overwrite``).
+        If no mask is usable, two masks have the same names of results, or existing results were made with other
+        settings (unless ``overwrite``).
     """
     seen = SeenMasks(config.output_dir, config.chunk)
-    masks = _look_at_masks(
-        config, mask_paths(config) if paths is None else paths, seen, show_progress=show_progress
-    )
-    # another chunk may have masks that can be used
+    paths = mask_paths(config) if paths is None else paths
+    masks = _look_at_masks(config, paths, seen, show_progress=show_progress)
+    # other chunks may have usable masks
     if masks.failed and not masks.usable and not masks.skipped and not config.chunk:
         raise InputError('\n'.join(each_reason(masks.failed)))
     spaces = sorted({mask.space for mask in masks.usable})
@@ -264,6 +267,9 @@ def make_plan(
     )
     misplaced = tractogram_doubt(tractogram.info.brain_pct)
     warnings = [*_tractogram_warnings(plan, misplaced), *masks.contradictions, *_atlas_warnings(plan)]
+    if config.source.is_dir() and not config.chunk:  # another chunk may have their masks
+        absent = without_masks(config.source, config.participants, paths)
+        warnings += [f'no mask found of participant {label} in {config.source}' for label in absent]
     plan = replace(plan, warnings=(*warnings, *plan.doubts_of_endpoints()))
     if lock:
         lock({mask.subject for mask in masks.usable})
@@ -274,7 +280,7 @@ def make_plan(
 
 
 def _compared(plan: RunPlan, usable: Iterable[MaskFile], misplaced: str | None) -> RunPlan:
-    """The plan with what is missing in the output folder."""
+    """Add to a plan what is missing in the output folder."""
     config, tractogram = plan.config, plan.tractogram
     links = read_links(config.output_dir)
     common: dict[str, dict[str, Any]] = {}
@@ -306,13 +312,24 @@ def _compared(plan: RunPlan, usable: Iterable[MaskFile], misplaced: str | None) 
         own_sidecars.add(
             sidecar_path(config.output_dir / mask_outputs(mask, BASIC_TARGETS)[Target('disconnection_map')])
         )
+        others = outdated_outputs(config.output_dir, mask, targets, metadata, atlases[mask.space])
         if config.overwrite:
             missing = targets
-        elif differing:
+        elif differing := list(dict.fromkeys([*differing, *itertools.chain(*others.values())])):
             conflicts[mask.path.name] = differing
         if missing:
             warnings = filter(None, (*plan.mask_warnings.get(mask.path, ()), mask.contradiction, misplaced))
-            todo.append(MaskJob(mask, packed, tuple(missing), metadata, atlases[mask.space], tuple(warnings)))
+            todo.append(
+                MaskJob(
+                    mask,
+                    packed,
+                    tuple(missing),
+                    metadata,
+                    atlases[mask.space],
+                    tuple(warnings),
+                    tuple(others),
+                )
+            )
         else:
             done.append(mask)
     if not config.overwrite:
@@ -323,17 +340,20 @@ def _compared(plan: RunPlan, usable: Iterable[MaskFile], misplaced: str | None) 
         space: connectome_metadata(config, tractogram, about, links) for space, about in common.items()
     }
     unpublished = {space: _unpublished(plan, space, sidecars) for space, sidecars in metadata.items()}
+    outdated_names = [path.name for job in todo for path in job.outdated]
+    removed = f'results made with other settings, which this run does not make again, are removed: {few(outdated_names, 2)}'
     return replace(
         plan,
         todo=tuple(todo),
         done=tuple(done),
+        warnings=(*plan.warnings, removed) if outdated_names else plan.warnings,
         unpublished={space: keys for space, keys in unpublished.items() if keys},
         connectome_metadata=metadata,
     )
 
 
 def _unpublished(plan: RunPlan, space: str, sidecars: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
-    """The outputs of the tractogram for a space that are not in the dataset, not whole, or stale."""
+    """Return the tractogram's outputs for a space that are missing, damaged or outdated in the dataset."""
     return tuple(
         key
         for key, path in plan.connectome_paths(space).items()
@@ -342,14 +362,14 @@ def _unpublished(plan: RunPlan, space: str, sidecars: Mapping[str, Mapping[str, 
 
 
 def _movements(tractogram: Tractogram, atlases: Mapping[str, RunAtlases]) -> dict[tuple[str, str], Transform]:
-    """The transforms of points between spaces that a run needs: of the streamlines, and to the atlases."""
+    """Return the transforms of points that a run needs: for the streamlines, and to the atlases."""
     pairs = [(tractogram.space, space) for space in atlases]
     pairs += [(space, each.atlas.space) for space, found in atlases.items() for each in found.parcellations]
     return {pair: movement for pair in dict.fromkeys(pairs) if (movement := find_transform_of_points(*pair))}
 
 
 def _tractogram_warnings(plan: RunPlan, misplaced: str | None) -> list[str]:
-    """What is doubtful about the tractogram."""
+    """Return what is suspicious about the tractogram."""
     config, tractogram = plan.config, plan.tractogram
     found = [gap_warning(tractogram.info, config.output_resolution, config.tck_upsample)]
     found += [f'{tractogram.path}: {misplaced}'] if misplaced else []
@@ -358,7 +378,7 @@ def _tractogram_warnings(plan: RunPlan, misplaced: str | None) -> list[str]:
 
 
 def _atlas_warnings(plan: RunPlan) -> list[str]:
-    """What is doubtful about the atlases, once for all the spaces in which there are masks."""
+    """Return what is suspicious about the atlases, once for all spaces of masks."""
     return list(
         dict.fromkeys(
             f'the atlas {each.atlas.name} ({each.atlas.image}): {doubt}'
@@ -370,7 +390,7 @@ def _atlas_warnings(plan: RunPlan) -> list[str]:
 
 
 class _Masks(NamedTuple):
-    """The masks that a run is asked for, as they were found to be."""
+    """The masks of a run after inspection."""
 
     usable: dict[MaskFile, KnownMask]
     failed: tuple[Failure, ...]
@@ -393,7 +413,7 @@ def _look_at_masks(
             described.append(describe_mask(path, space=config.mask_space, subject=subject))
         except MaskError as error:
             failed.append(Failure(path, str(error), subject))
-    # a mask in the native space beside the same one in MNI space is what pipelines leave: no failure
+    # pipelines leave masks in native space beside the same ones in MNI space: not an error
     in_standard_space = {mask_stem(mask.path) for mask in described}
     failed = [failure for failure in failed if mask_stem(failure.path) not in in_standard_space]
     check_unique(described)
@@ -417,12 +437,12 @@ def _look_at_masks(
 
 
 def mask_paths(config: RunConfig) -> list[Path]:
-    """The masks that a run is asked for.
+    """Find the masks of a run.
 
     Raises
     ------
     InputError
-        If there are none, or a participant's label is none that BIDS allows.
+        If there are none, or a participant's label is invalid.
     """
     if config.source.is_dir():
         masks = find_masks(
@@ -441,7 +461,7 @@ def mask_paths(config: RunConfig) -> list[Path]:
 
 
 def chunk_of(masks: Sequence[Path], chunk: str) -> list[Path]:
-    """The masks of every N-th participant, from the I-th on: what chunk ``I/N`` of a dataset has to do.
+    """Return the masks of every N-th participant, from the I-th on, for chunk ``I/N`` of a dataset.
 
     >>> [path.name for path in chunk_of([Path(f'sub-{label}_mask.nii.gz') for label in 'aabcd'], '1/3')]
     ['sub-a_mask.nii.gz', 'sub-a_mask.nii.gz', 'sub-d_mask.nii.gz']

@@ -1,4 +1,4 @@
-"""Who does the tasks of a run: processes of this machine, or workers of Dask."""
+"""Pools for the tasks of a run: processes of this machine, or Dask workers."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
     from lacuna.execution.config import RunConfig
     from lacuna.execution.plugins.dask import DaskPool
 
-#: fewer masks are done, one after the other, before workers would have started: an index answers at once
+#: fewer masks are processed one after the other, because workers would take longer to start
 _MANY = 10
-#: GB for a mask beside its part of the index
+#: GB per mask, besides its part of the index
 _MASK_GB = 0.5
-#: the same with null lesions, which transform an image of the brain
+#: GB per mask with null lesions, which need Fourier transforms of brain images
 _NULLS_GB = 1.0
 
 
 class Pool(Protocol):
-    """What does tasks: here, or on other machines."""
+    """Executes tasks, here or on other machines."""
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What a function returns, called where the tasks are done."""
+        """Call a function where the tasks are executed, and return its result."""
 
     def run(self, function: Callable[..., object], tasks: Iterable[tuple[Any, ...]]) -> Iterator[Outcome]:
-        """Call a function with each of these arguments; outcomes come as tasks end."""
+        """Call a function with each tuple of arguments; yield outcomes as tasks end."""
 
 
 class Pools(ExitStack):
-    """The pool of a run, which ends with the block; Dask is started when it is first needed.
+    """Create the pool of a run, and close it at the end of the block; Dask is started on first use.
 
     Parameters
     ----------
@@ -46,12 +46,12 @@ class Pools(ExitStack):
 
     @property
     def is_remote(self) -> bool:
-        """Whether tasks may be done on other machines."""
+        """Whether tasks may run on other machines."""
         plugin = self._config.use_plugin
         return bool(self._config.dask_scheduler or (plugin and plugin.is_dask))
 
     def dask(self) -> DaskPool:
-        """The pool of Dask.
+        """The Dask pool.
 
         Raises
         ------
@@ -71,7 +71,7 @@ class Pools(ExitStack):
         return self._dask
 
     def for_masks(self, masks: int) -> tuple[Pool | None, int]:
-        """The pool for so many masks, and the threads of each; None if a plugin of Nipype runs them."""
+        """Return the pool for this number of masks and the threads per mask; no pool with a Nipype plugin."""
         config, nprocs = self._config, processors(self._config.nprocs)
         if self.is_remote:
             return self.dask(), nprocs if config.engine == 'mrtrix' else 1
@@ -89,9 +89,9 @@ def choose_workers(
     mem_gb: float | None = None,
     mask_gb: float = _MASK_GB,
 ) -> int:
-    """How many masks to work on at a time; those share the processors.
+    """Return how many masks to process at the same time; they share the processors.
 
-    A few masks are done, with all processors for each, before workers would have started: an index answers in a
+    A few masks are faster one after the other with all processors than workers start: a query of an index takes a
     fraction of a second, and MRtrix3 reads a small tractogram in one.
 
     >>> choose_workers('index', 8, 3, 15 * 10**9), choose_workers('index', 8, 40, 10**8)

@@ -1,4 +1,4 @@
-"""Why masks failed, in words."""
+"""Explain why masks failed."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lacuna.execution.plan import RunPlan
 
-#: bytes: a disk with less is as good as full, for a file that did not fit is gone again
+#: bytes; a disk with less space counts as full, because the file that did not fit was removed again
 _NO_ROOM = 100e6
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Reasons:
-    """What failures of a run are said to come from.
+    """Explain failures of a run.
 
     Parameters
     ----------
     plan : lacuna.execution.plan.RunPlan
     work_dir : pathlib.Path
-        Where the run has its work folder.
+        Work folder of the run.
     """
 
     def __init__(self, plan: RunPlan, work_dir: Path) -> None:
@@ -36,7 +36,7 @@ class Reasons:
         }
 
     def of(self, reason: str, details: Path | None) -> str:
-        """What an error comes from, and which file says more; on a full disk all failures say the same."""
+        """Explain an error and name the file with details; on a full disk, all failures have the same explanation."""
         if full := full_disk(reason, self._places):
             elsewhere = ', or name another with --work-dir' if str(self._work_dir) in full else ''
             return f'no space left on the disk of {full}: make room{elsewhere}; the same command goes on'
@@ -44,24 +44,24 @@ class Reasons:
 
 
 def is_full(error: OSError) -> bool:
-    """Whether an error says that a disk is full, or that its user may not use more of it."""
+    """Whether an error means that a disk, or the user's quota, is full."""
     return error.errno in _FULL
 
 
 def full_disk(reason: str, folders: Mapping[str, Path]) -> str | None:
-    """Which folders lie on a disk that is full, if that is what an error says.
+    """Return which folders are on a full disk, if that caused an error.
 
     Parameters
     ----------
     reason : str
         Message of the error.
     folders : mapping
-        By the names that people know them by.
+        Folders by the names used in the message.
 
     Returns
     -------
     str or None
-        Such as ``the work folder /tmp/x``; None if the error says something else, or none of these disks is full.
+        For example ``the work folder /tmp/x``; None if the error has another cause, or no disk is full.
     """
     if not any(os.strerror(number).lower() in reason.lower() for number in _FULL):
         return None

@@ -1,4 +1,4 @@
-"""What a run leaves in ``logs/``: settings, methods text, log, and a record of each mask."""
+"""The record of a run in ``logs/``: settings, methods text, log, and the outcome of each mask."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from lacuna.utils.processes import Usage
 
 _LOGGER = logging.getLogger('lacuna')
 
-#: seconds between two versions of run.json while masks are finished
+#: minimum seconds between updates of run.json
 _EVERY = 5.0
 
 
 class RunRecord:
-    """``run.json``: when a run has started and ended, and what became of each mask.
+    """``run.json``: when a run started and ended, and the outcome of each mask.
 
-    It is there from the start, so that a run which was killed can be told from one that has ended.
+    It is written at the start, so that killed runs can be recognised.
 
     Parameters
     ----------
     folder : pathlib.Path
-        Of this run.
+        Log folder of the run.
     plan : lacuna.execution.plan.RunPlan
     """
 
@@ -67,7 +67,7 @@ class RunRecord:
         self.write()
 
     def mask(self, path: Path, status: str, usage: Usage | None = None, reason: str | None = None) -> None:
-        """Note what became of a mask."""
+        """Record the outcome of a mask."""
         self._masks[path] = {
             'status': status,
             'seconds': round(usage.seconds, 3) if usage else None,
@@ -77,17 +77,17 @@ class RunRecord:
         }
 
     def warn(self, doubts: Iterable[str]) -> None:
-        """Note what has become doubtful during the run."""
+        """Record warnings found during the run."""
         self._warnings.extend(doubts)
 
     def write_now_and_then(self) -> None:
-        """Write the file, unless that was done a moment ago; on a full disk the next version may succeed."""
+        """Write the file unless it was written a moment ago; errors on a full disk are ignored until the next time."""
         if time.monotonic() - self._written > _EVERY:
             with suppress(OSError):
                 self.write()
 
     def finish(self, status: str, exit_code: int) -> str | None:
-        """Note how the run has ended, and write the file; return why that is not possible."""
+        """Record how the run ended, and write the file; return the error if that fails."""
         self._about.update(finished=_now(), status=status, exit_code=exit_code)
         try:
             self.write()
@@ -107,7 +107,7 @@ def _now() -> str:
 
 
 def new_log_dir(output_dir: Path, settings: str) -> Path:
-    """Make the folder of one run below ``logs/`` and write the settings into it."""
+    """Create the log folder of a run below ``logs/``, with its settings."""
     name = f'{time.strftime("%Y%m%d-%H%M%S")}_{uuid.uuid4().hex[:8]}'
     folder = output_dir / 'logs' / name
     folder.mkdir(parents=True)
@@ -117,10 +117,10 @@ def new_log_dir(output_dir: Path, settings: str) -> Path:
 
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
-    """Write what Lacuna says into a file, too, with the time."""
+    """Also write Lacuna's log messages to a file, with the time."""
     handler = logging.FileHandler(path, encoding='utf-8')
     handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(message)s'))
-    handler.handleError = lambda _: None  # type: ignore[assignment, method-assign]  # of a full disk the results tell
+    handler.handleError = lambda _: None  # type: ignore[assignment, method-assign]  # a full disk is reported elsewhere
     _LOGGER.addHandler(handler)
     try:
         yield
@@ -131,7 +131,7 @@ def logging_to(path: Path) -> Iterator[None]:
 
 
 def write_methods(folder: Path, text: str) -> None:
-    """Write the methods text of a workflow, and the bibliography that it cites."""
+    """Write the methods text of a workflow and its bibliography."""
     head = f'Structural disconnection was computed with *Lacuna* {lacuna.__version__}, built on *Nipype* [@nipype]. '
     write_if_changed(folder / 'CITATION.md', f'{head}{text.strip()}\n'.encode())
     with resources.as_file(resources.files('lacuna').joinpath('data/boilerplate.bib')) as bibliography:
@@ -139,7 +139,7 @@ def write_methods(folder: Path, text: str) -> None:
 
 
 def write_crash(folder: Path, traceback: str) -> Path | None:
-    """Write the traceback of a failure into a file; None if that is not possible, on a full disk say."""
+    """Write the traceback of a failure to a file; None if that fails, for example on a full disk."""
     path = folder / f'crash-{time.strftime("%Y%m%d-%H%M%S")}-{uuid.uuid4().hex[:8]}.txt'
     try:
         path.write_text(traceback, encoding='utf-8')
@@ -149,8 +149,8 @@ def write_crash(folder: Path, traceback: str) -> Path | None:
 
 
 def keep_crash(crash: Path, stem: str, command: str) -> Path:
-    """Name the record of a failure after its mask, and say in it how to see the failure again."""
-    # no name of a file may be longer than 255 bytes
+    """Rename a crash file after its mask, and add the command that reproduces the failure."""
+    # file names are limited to 255 bytes
     target = crash.with_name(f'crash-{stem[:100]}-{crash.name.removeprefix("crash-")}')
     try:
         crash.rename(target)

@@ -1,4 +1,4 @@
-"""The atlases and the bundles of a run: read, checked, and what is made of them."""
+"""The atlases and bundles of a run: find, read and check them, and list the outputs made from them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lacuna.streamlines.inspection import checksum
 from lacuna.streamlines.tractogram import Tractogram
 from lacuna.utils.cache import cached, digest
 
-#: what each setting asks for of each atlas
+#: outputs of each atlas, by the setting that enables them
 _OF_PARCELS = {
     'compute_disconnectivity_matrix': (
         'disconnection_matrix', 'mask_matrix', 'intact_matrix', 'full_matrix', 'matrix_statistics',
@@ -40,7 +40,7 @@ _OF_PARCELS = {
     ),
     'compute_mean_lengths': ('mean_length_matrix', 'mean_length_cut_matrix', 'mean_length_spared_matrix'),
 }  # fmt: skip
-#: what each setting asks for of each atlas if there are null lesions
+#: outputs of each atlas with null lesions, by the setting that enables them
 _NULLS_OF_PARCELS = {
     'compute_disconnectivity_matrix': ('null_matrix', 'expected_matrix'),
     'compute_roi_disconnection': ('null_parcels',),
@@ -52,17 +52,17 @@ _OF_PROBABILITIES = ('lesion_load', 'lesion_probability')
 
 @dataclass(frozen=True)
 class ProbabilityAtlas:
-    """A probability atlas that was read.
+    """A probability atlas that has been read.
 
     Attributes
     ----------
     atlas : lacuna.images.atlases.Atlas
     names : tuple of str
-        Of its regions.
+        Names of the regions.
     sha256 : str
-        Checksum of its content.
+        Checksum of the content.
     path : pathlib.Path
-        File of :func:`lacuna.images.regions.save_regions`, in the cache.
+        File written by :func:`lacuna.images.regions.save_regions`, in the cache.
     """
 
     atlas: Atlas
@@ -73,7 +73,7 @@ class ProbabilityAtlas:
 
 @dataclass(frozen=True)
 class RunAtlases:
-    """The atlases of a run for the masks of a space.
+    """The atlases of a run for the masks of one space.
 
     Attributes
     ----------
@@ -86,17 +86,17 @@ class RunAtlases:
 
     @property
     def all(self) -> tuple[Parcellation | ProbabilityAtlas, ...]:
-        """Both."""
+        """All atlases of both kinds."""
         return (*self.parcellations, *self.probabilities)
 
 
 def named_atlases(config: RunConfig, space: str) -> list[Atlas]:
-    """Find the atlases that are asked for; nothing is read of them.
+    """Find the atlases in the settings, without reading them.
 
     Raises
     ------
     InputError
-        If there is no such atlas.
+        If an atlas does not exist.
     """
     if not (config.parcel_atlases or config.custom_parcellations):
         return []
@@ -105,13 +105,13 @@ def named_atlases(config: RunConfig, space: str) -> list[Atlas]:
 
 
 def read_atlases(config: RunConfig, space: str, cache: Path) -> RunAtlases:
-    """Read and check the atlases that are asked for.
+    """Read and check the atlases in the settings.
 
     Raises
     ------
     InputError
-        If one cannot be read, a probability atlas is in another space than the masks or anything but lesion load is asked
-        for, or networks are asked for that are not known.
+        If an atlas is unreadable; a probability atlas is in another space than the masks, or used for anything but
+        lesion load; or networks are requested from an atlas without.
     """
     parcellations, probabilities = [], []
     for atlas in map(fetch, named_atlases(config, space)):
@@ -143,7 +143,7 @@ def _check_probability_atlas(atlas: Atlas, config: RunConfig, space: str) -> Non
 
 
 def _read_probability_atlas(atlas: Atlas, cache: Path) -> ProbabilityAtlas:
-    """Read it once: its volumes take seconds, and more memory than all the rest."""
+    """Read a probability atlas through the cache: its volumes take seconds and much memory."""
     decides = [VERSION, checksum(atlas.image, cache), checksum(atlas.labels, cache)]
     path = cache / 'regions' / f'{digest(decides)}.npz'
     cached(path, lambda: save_regions(read_probabilities(atlas), path))
@@ -152,14 +152,14 @@ def _read_probability_atlas(atlas: Atlas, cache: Path) -> ProbabilityAtlas:
 
 
 def read_bundles_of(config: RunConfig, tractogram: Tractogram) -> NamedBundles | None:
-    """Read the bundles that are asked for, or that are there.
+    """Read the bundles in the settings, or those of the tractogram if there are any.
 
     Raises
     ------
     lacuna.errors.TractogramError
-        If they cannot be read, or are not of this tractogram.
+        If they are unreadable, or belong to another tractogram.
     InputError
-        If they have the name of an atlas.
+        If they have the same name as an atlas.
     """
     source, name = (*config.bundles, None, None)[:2]
     if source == NO_BUNDLES:
@@ -168,7 +168,7 @@ def read_bundles_of(config: RunConfig, tractogram: Tractogram) -> NamedBundles |
 
 
 def bundle_table(bundles: NamedBundles, cache: Path) -> Path:
-    """The table of the bundles, wherever they were read: it is put into the cache if it is not there."""
+    """Return the table of the bundles; bundles stored in the tractogram are written to the cache."""
     groups = bundles.groups
     path = cache / 'bundles' / f'{groups.sha256[:32]}.tsv'
     cached(path, lambda: write_bundles(path, {name: groups[row] for row, name in enumerate(groups.names)}))
@@ -176,7 +176,7 @@ def bundle_table(bundles: NamedBundles, cache: Path) -> Path:
 
 
 def check_bundles_name(bundles: NamedBundles | None, atlases: RunAtlases) -> None:
-    """Refuse bundles with the name of an atlas: both are the value of the same entity.
+    """Raise an error if bundles have the name of an atlas: both are values of the same entity.
 
     Raises
     ------
@@ -188,7 +188,7 @@ def check_bundles_name(bundles: NamedBundles | None, atlases: RunAtlases) -> Non
 
 
 def wanted_targets(config: RunConfig, atlases: RunAtlases, bundles: NamedBundles | None) -> list[Target]:
-    """All outputs of a mask."""
+    """Return all outputs of a mask."""
     nulls = bool(config.null_lesions)
     asked = [_OF_PARCELS, *([_NULLS_OF_PARCELS] if nulls else [])]
     keys = [

@@ -1,4 +1,4 @@
-"""What became of a run."""
+"""The result of a run."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class FinishedMask:
     path : pathlib.Path
         The mask.
     stem : str
-        What the names of its results begin with.
+        Common beginning of the names of its results.
     subject : str
-        Label of the participant, without ``sub-``.
+        Participant label, without ``sub-``.
     space : str
     outputs : mapping
-        Paths of the results by :class:`lacuna.bids.outputs.Target`.
+        Paths of the results, by :class:`lacuna.bids.outputs.Target`.
     warnings : tuple of str
-        What is doubtful about the mask.
+        What is suspicious about the mask.
     is_new : bool
-        Whether this run has made any of the results.
+        Whether this run made any of the results.
     """
 
     path: Path
@@ -43,17 +43,17 @@ class FinishedMask:
 
 @dataclass(frozen=True)
 class RunPaths:
-    """Where a run has written what is not of one mask.
+    """Paths of a run's files that do not belong to a single mask.
 
     Attributes
     ----------
     output_dir : pathlib.Path
     log_dir : pathlib.Path or None
-        Settings, log, methods text and ``run.json``; None if there was nothing to do.
+        Folder with settings, log, methods text and ``run.json``; None if there was nothing to do.
     failures : pathlib.Path or None
-        Table of the masks that failed, in this run or an earlier one; None if there are none, or no room for it.
+        Table of masks that failed in this run or an earlier one; None if there are none, or no space for it.
     reports : tuple of pathlib.Path
-        Page of each participant of the run.
+        Report of each participant of the run.
     """
 
     output_dir: Path
@@ -64,28 +64,28 @@ class RunPaths:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What became of a run.
+    """The result of a run.
 
     Attributes
     ----------
     finished : tuple of FinishedMask
-        Those with all their results, those of earlier runs included.
+        Masks with all their results, including those of earlier runs.
     failures : tuple of lacuna.bids.failures.Failure
-        Path of each mask that failed, and why.
+        Masks that failed, with reasons.
     skipped : tuple of lacuna.bids.failures.Failure
-        Empty masks, if they were to be left out.
+        Empty masks that were skipped on request.
     planned : tuple of pathlib.Path
-        Masks with results to make, if the run was not to make them (``dry_run``).
+        Masks with missing outputs, with ``dry_run``.
     faults : tuple of str
-        What failed besides, although all masks are finished.
+        Other failures, although all masks are finished.
     missing_reports : mapping
-        Why a page could not be drawn, by the label of the participant.
+        Why a report could not be drawn, by participant label.
     warnings : tuple of str
-        What is doubtful about the tractogram and the atlases.
+        What is suspicious about the tractogram and the atlases.
     paths : RunPaths
     seconds : float
     tractograms : mapping
-        Of a run over several tractograms, the result with each, by its label; everything else is then over all of them.
+        Over several tractograms: the result with each, by label. All other attributes are then over all tractograms.
     """
 
     finished: tuple[FinishedMask, ...]
@@ -101,5 +101,5 @@ class RunResult:
 
     @property
     def exit_code(self) -> int:
-        """0 if all is done, 1 if anything failed; the command returns the same."""
+        """0 if everything succeeded, 1 otherwise; also the exit code of the command."""
         return EXIT_FAILED if self.failures or self.faults else EXIT_DONE

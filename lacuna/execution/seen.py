@@ -1,6 +1,6 @@
-"""What earlier runs have seen of the masks, in ``logs/`` of the results: a file that was not touched since is not read again.
+"""Cache of inspected masks in ``logs/`` of the results, so that unchanged files are not read again.
 
-Results never depend on it: without it, each mask is read. It is no part of the dataset, and can be removed at any time.
+Results do not depend on it. It is not part of the dataset, and can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from lacuna.images.masks import KnownMask, UnreadMask
 from lacuna.images.plausibility import inspect_mask
 from lacuna.utils.files import read_json, replacing, stamp
 
-#: to be raised when what is kept, or what is doubted, changes
+#: raise it when the cached values, or the checks of masks, change
 _VERSION = 2
-#: a file that was touched less than so long before it was looked at may have been touched again within a tick of its times
+#: files modified this recently are not cached: a later change might not alter their modification time
 _SETTLED_NS = 2_000_000_000
 
 
 class Look(NamedTuple):
-    """What is known of a mask.
+    """What is known about a mask.
 
     Attributes
     ----------
     mask : lacuna.images.masks.PackedMask, lacuna.images.masks.UnreadMask or None
-        None if it cannot be read.
+        None if the mask is unreadable.
     voxels : int
     doubts : tuple of str
-        What is doubtful about it, in words.
+        What is suspicious about it, in words.
     failure : str or None
-        Why it cannot be used, with its path.
+        Why it cannot be used, including its path.
     """
 
     mask: KnownMask | None
@@ -44,14 +44,14 @@ class Look(NamedTuple):
 
 
 class SeenMasks:
-    """What is known of masks from earlier runs, and from this one.
+    """The masks inspected by earlier runs and this one.
 
     Parameters
     ----------
     output_dir : pathlib.Path
-        Of the results.
+        Folder of the results.
     chunk : str, optional
-        ``I/N``: of a part of the dataset, which is run beside the others and keeps a file of its own.
+        ``I/N``, for a part of the dataset that is run beside the others and has a cache of its own.
     """
 
     def __init__(self, output_dir: Path, chunk: str | None = None) -> None:
@@ -64,10 +64,10 @@ class SeenMasks:
         self._is_new = False
 
     def look(self, mask: MaskFile, binarize: float | None, mask_scale: float | None = None) -> Look:
-        """What there is to know of a mask; its file is read unless it is as it was when it was last read."""
+        """Inspect a mask, reading its file only if it changed since it was last read."""
         stamps = _stamps(mask.path)
         now = [stamps, mask.space, mask.space_from, binarize, mask_scale]
-        with suppress(KeyError, TypeError, ValueError):  # never seen, or edited by somebody
+        with suppress(KeyError, TypeError, ValueError):  # not cached, or edited by hand
             known = self._known[str(mask.path)]
             if stamps and known['as'] == now:
                 packed = UnreadMask(
@@ -93,7 +93,7 @@ class SeenMasks:
         return Look(found.mask, found.facts.voxels, found.doubts, found.failure)
 
     def save(self) -> None:
-        """Keep it for the next run. What cannot be kept is found out again."""
+        """Save the cache for the next run; errors are ignored."""
         if self._is_new:
             content = json.dumps({'by': self._by, 'masks': self._known}, ensure_ascii=False)
             with suppress(OSError), replacing(self._path) as temporary:
@@ -101,7 +101,7 @@ class SeenMasks:
 
 
 def _stamps(path: Path) -> list[list[int]]:
-    """Of the files of an image; none if one is missing, which reading it says."""
+    """Return the size and times of the files of an image; empty if one is missing."""
     try:
         return [stamp(path), *([stamp(path.with_suffix('.hdr'))] if path.suffix == '.img' else [])]
     except OSError:

@@ -1,4 +1,4 @@
-"""A run over several tractograms: one run with each, and what they say together."""
+"""A run over several tractograms: one run with each, then the combination of their results."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger('lacuna')
 
-#: lesions that are combined at a time
+#: number of lesions combined at the same time
 _MOST_AT_A_TIME = 4
 
 
@@ -47,10 +47,10 @@ class SeveralConfig:
     Attributes
     ----------
     output_dir : pathlib.Path
-        Folder of what is over all of them.
+        Folder of the combined results.
     runs : mapping
-        Settings of the run with each, by the label of the tractogram and in the order of these labels: that on the
-        command line changes nothing.
+        Settings of the run with each tractogram, by its label and sorted by label, so that the order on the command
+        line does not matter.
     """
 
     output_dir: Path
@@ -58,23 +58,23 @@ class SeveralConfig:
 
     @property
     def common(self) -> RunConfig:
-        """The settings, with the first tractogram."""
+        """Settings of the run with the first tractogram."""
         return replace(next(iter(self.runs.values())), output_dir=self.output_dir)
 
     @property
     def mem_gb(self) -> float | None:
-        """Memory to use."""
+        """Memory in GB; None for what is available."""
         return self.common.mem_gb
 
     def command_line(self, participant: str | None = None) -> str:
-        """The command that gives the results of these settings, as `RunConfig.command_line`."""
+        """Return the command that reproduces the results, as `RunConfig.command_line`."""
         words = shlex.split(self.common.command_line(participant))
         at = words.index('--connectome-path')
         paths = (('--connectome-path', str(run.connectome_path)) for run in self.runs.values())
         return shlex.join([*words[:at], *(word for pair in paths for word in pair), *words[at + 2 :]])
 
     def to_toml(self) -> str:
-        """The settings as TOML."""
+        """Return the settings as TOML."""
         import tomli_w
 
         paths = [str(run.connectome_path) for run in self.runs.values()]
@@ -82,12 +82,12 @@ class SeveralConfig:
 
 
 def any_config(values: Mapping[str, Any]) -> RunConfig | SeveralConfig:
-    """Settings as people give them; ``connectome_path`` may be a sequence of tractograms.
+    """Create the settings from plain values; ``connectome_path`` may be a sequence of tractograms.
 
     Raises
     ------
     InputError
-        As `config_of`; also if two tractograms have the same name, or a setting is of one tractogram only.
+        See `config_of`; also if two tractograms have the same name, or a setting applies to one tractogram only.
     """
     given = values['connectome_path']
     paths = [given] if isinstance(given, (str, Path)) else list(given)
@@ -100,7 +100,7 @@ def any_config(values: Mapping[str, Any]) -> RunConfig | SeveralConfig:
     source = str(bundles if isinstance(bundles, (str, Path)) else bundles[0]) if bundles else NO_BUNDLES
     for option, is_given in (
         ('--bundles TABLE', source not in (OWN_GROUPS, NO_BUNDLES)),
-        # the name of weights in a .trx may be that of all
+        # the name of weights in a .trx may apply to all
         ('--connectome-weights FILE', weights is not None and Path(weights).expanduser().is_file()),
     ):
         if is_given:
@@ -121,18 +121,18 @@ def any_config(values: Mapping[str, Any]) -> RunConfig | SeveralConfig:
 
 
 def run_several(several: SeveralConfig, *, show: bool = False) -> RunResult:
-    """Run with each tractogram, and combine what they say of each lesion.
+    """Run with each tractogram, and combine the results of each lesion.
 
     Parameters
     ----------
     several : SeveralConfig
     show : bool
-        Whether bars are shown.
+        Whether to show progress bars.
 
     Returns
     -------
     lacuna.execution.result.RunResult
-        Of what is over them; ``tractograms`` has the result with each.
+        Result over all tractograms; ``tractograms`` has the result with each.
     """
     from lacuna.execution.record import new_log_dir
 
@@ -143,7 +143,7 @@ def run_several(several: SeveralConfig, *, show: bool = False) -> RunResult:
         return replace(_joined(several, results), seconds=time.monotonic() - started)
     with using(cache_dir()), ExitStack() as locks:
         _check_inputs(several, show=show)
-        # everything is checked before any work, which may take hours
+        # check everything before any work, which may take hours
         planned = {label: _planned(config, locks, show=show) for label, config in several.runs.items()}
         lock = locks.enter_context(locking(several.output_dir))
         lock.take(_subjects(plan for plan, _ in planned.values()), several.command_line())
@@ -160,7 +160,7 @@ def run_several(several: SeveralConfig, *, show: bool = False) -> RunResult:
 
 
 def check_several_dir(root: Path) -> None:
-    """Refuse an output folder with the results of a run with a single tractogram.
+    """Raise an error if an output folder has results of a run with a single tractogram.
 
     Raises
     ------
@@ -172,7 +172,7 @@ def check_several_dir(root: Path) -> None:
 
 
 def _check_inputs(several: SeveralConfig, *, show: bool) -> None:
-    """Check masks and tractograms as far as nothing is written for it."""
+    """Check masks and tractograms as far as possible without writing."""
     from lacuna.bids.derivatives import check_output_dir
     from lacuna.execution.plan import mask_paths
 
@@ -184,7 +184,7 @@ def _check_inputs(several: SeveralConfig, *, show: bool) -> None:
 
 
 def _planned(config: RunConfig, locks: ExitStack, *, show: bool) -> tuple[RunPlan, OutputLock]:
-    """The plan of one run, whose results nobody else may write until all is done."""
+    """Plan one run, and lock its results until all runs have finished."""
     lock = locks.enter_context(locking(config.output_dir))
     with Pools(config) as pools:
         return prepare(config, pools, lock, show=show), lock
@@ -195,7 +195,7 @@ def _subjects(plans: Iterable[RunPlan]) -> set[str]:
 
 
 def _joined(several: SeveralConfig, results: Mapping[str, RunResult]) -> RunResult:
-    """What became of the masks with all the tractograms; a mask that has failed with any of them has failed."""
+    """Merge the results of the runs; a mask that failed with any tractogram has failed."""
     failures = _failures(results)
     failed = {failure.path for failure in failures}
     first = next(iter(results.values()))
@@ -213,7 +213,7 @@ def _joined(several: SeveralConfig, results: Mapping[str, RunResult]) -> RunResu
 
 
 def _failures(results: Mapping[str, RunResult]) -> list[Failure]:
-    """The masks that have failed with any tractogram: there is nothing over all of them."""
+    """Return the masks that failed with any tractogram, which have no combined results."""
     from lacuna.bids.failures import Failure, one_line
 
     having: dict[Path, dict[str, Failure]] = {}
@@ -223,7 +223,7 @@ def _failures(results: Mapping[str, RunResult]) -> list[Failure]:
     found = []
     for path, by_label in having.items():
         reasons = {one_line(failure.reason, path) for failure in by_label.values()}
-        of_mask = len(by_label) == len(results) and len(reasons) == 1  # whatever the tractogram
+        of_mask = len(by_label) == len(results) and len(reasons) == 1  # the tractogram is not the cause
         each = (f'with {label}: {one_line(failure.reason, path)}' for label, failure in by_label.items())
         reason = reasons.pop() if of_mask else f'not combined, because it failed {"; ".join(each)}'
         found.append(Failure(path, f'{path}: {reason}', next(iter(by_label.values())).label))
@@ -238,7 +238,7 @@ def _combine(
     *,
     show: bool,
 ) -> RunResult:
-    """Write what is over the tractograms, the table of failures and the reports."""
+    """Write the combined results, the table of failures and the reports."""
     from lacuna.bids.combination import combine, write_description_of_several
     from lacuna.bids.failures import Failure, update_failures
     from lacuna.execution.record import new_log_dir
@@ -257,7 +257,7 @@ def _combine(
             return Failure(mask.path, str(error), mask.subject)
         return replace(mask, outputs=paths, is_new=is_new)
 
-    # each holds the maps of all tractograms
+    # each thread holds the maps of all tractograms
     with ThreadPoolExecutor(min(processors(several.common.nprocs), _MOST_AT_A_TIME)) as pool:
         looks = pool.map(work, joined.finished)
         made = list(track(looks, 'combining', total=len(joined.finished), show=show))
@@ -290,7 +290,7 @@ def _described(mask: FinishedMask) -> MaskFile:
 
 
 def _write_methods(several: SeveralConfig, log_dir: Path) -> None:
-    """Write the methods text: that of one tractogram, and what was done with several."""
+    """Write the methods text: that of one tractogram, and how several were combined."""
     from lacuna.reports.methods import newest_methods
 
     written = [newest_methods(run.output_dir) for run in several.runs.values()]
@@ -306,7 +306,7 @@ def _write_methods(several: SeveralConfig, log_dir: Path) -> None:
 def _make_reports(
     several: SeveralConfig, subjects: Sequence[str], failures: Sequence[Failure], *, show: bool
 ) -> tuple[tuple[Path, ...], dict[str, str]]:
-    """The page of each participant that is not up to date; and why there is none."""
+    """Draw outdated reports of participants; return their paths, and errors by participant."""
     if several.common.report == 'none':
         return (), {}
     from lacuna.reports.participant import is_current, make_reports

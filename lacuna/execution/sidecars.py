@@ -1,4 +1,4 @@
-"""What the sidecars and the dataset description of a run say."""
+"""The content of a run's sidecars and of its dataset description."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from lacuna.images.atlases import Atlas, Parcellation
 from lacuna.images.masks import KnownMask
 from lacuna.streamlines.bundles import NamedBundles
 from lacuna.streamlines.tractogram import Tractogram
+from lacuna.utils.sidecars import generator
 
 
 def run_metadata(
@@ -28,9 +29,9 @@ def run_metadata(
     engine_version: str | None,
     moved_with: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """What the sidecars of a run and a space have in common: tractogram, parameters, software.
+    """Return the common content of a run's sidecars for one space: tractogram, parameters, software.
 
-    `moved_with` says which transform has moved the streamlines into the space.
+    `moved_with` describes the transform that moved the streamlines into the space.
     """
     resolution = config.output_resolution
     return {
@@ -64,14 +65,14 @@ def run_metadata(
 
 
 def _grading(config: RunConfig) -> dict[str, Any]:
-    """What sidecars say of how graded masks were read, if they were not refused."""
+    """Return the fields about graded masks, if they are not refused."""
     if config.grading is None:
         return {}
     return {'GradedMasks': config.graded_masks, 'MaskScale': config.grading}
 
 
 def _weights(config: RunConfig, tractogram: Tractogram) -> dict[str, Any]:
-    """What sidecars say of the weights of the streamlines, if there are any."""
+    """Return the fields about weights of streamlines, if there are any."""
     if tractogram.weights is None:
         return {}
     name = Path(str(config.connectome_weights)).name
@@ -81,7 +82,7 @@ def _weights(config: RunConfig, tractogram: Tractogram) -> dict[str, Any]:
 def connectome_metadata(
     config: RunConfig, tractogram: Tractogram, common: Mapping[str, Any], links: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
-    """Sidecars of the full density of a tractogram and of its support, by the key of the output."""
+    """Return the sidecars of the tractogram's density and support mask, by output."""
     about = {
         'Sources': [_uri(links, 'tractogram', tractogram.path)],
         **common,
@@ -100,7 +101,7 @@ def mask_metadata(
     common: Mapping[str, Any],
     links: Mapping[str, str],
 ) -> dict[str, Any]:
-    """What the sidecars of one mask have in common; `links` are those of the dataset so far."""
+    """Return the common content of the sidecars of one mask; `links` are the dataset's links so far."""
     grid = tractogram.label, mask.space, config.output_resolution
     denominator, support = (connectome_path(key, *grid) for key in ('full_tdi', 'support_mask'))
     return {
@@ -123,7 +124,7 @@ def mask_metadata(
 
 
 def _uri(links: Mapping[str, str], base: str, path: Path, folder: Path | None = None) -> str:
-    """BIDS URI of a source, by the link to its folder."""
+    """Return the BIDS URI of a source, with the link to its folder."""
     folder = folder or path.parent
     return f'bids:{link_name(links, base, folder)}:{path.relative_to(folder).as_posix()}'
 
@@ -131,7 +132,7 @@ def _uri(links: Mapping[str, str], base: str, path: Path, folder: Path | None = 
 def atlas_metadata(
     regions: Parcellation | ProbabilityAtlas, config: RunConfig, links: Mapping[str, str]
 ) -> dict[str, Any]:
-    """What sidecars say of an atlas, and of what was done with it."""
+    """Return the fields about an atlas and the settings that apply to it."""
     atlas = regions.atlas
     return {
         'Name': atlas.name,
@@ -151,7 +152,7 @@ def atlas_metadata(
 def bundles_metadata(
     bundles: NamedBundles | None, tractogram: Tractogram, links: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
-    """What sidecars say of the bundles of a tractogram, by their name."""
+    """Return the fields about the bundles of a tractogram, by name."""
     if bundles is None:
         return {}
     about = {
@@ -165,7 +166,7 @@ def bundles_metadata(
 
 
 def _tables(bundles: NamedBundles | None, tractogram: Tractogram) -> list[tuple[str, Path]]:
-    """The table of the bundles, with the name of its folder in ``DatasetLinks``."""
+    """Return the table of the bundles, with the name of its folder in ``DatasetLinks``."""
     if bundles is None or bundles.table is None:
         return []
     beside = bundles.table.parent == tractogram.path.parent
@@ -173,7 +174,7 @@ def _tables(bundles: NamedBundles | None, tractogram: Tractogram) -> list[tuple[
 
 
 def _files(atlas: Atlas) -> list[tuple[str, Path]]:
-    """The files of an atlas, each with the name of its folder in ``DatasetLinks``."""
+    """Return the files of an atlas, each with the name of its folder in ``DatasetLinks``."""
     name = f'atlas-{atlas.name}'
     beside = atlas.labels.parent == atlas.image.parent
     return [(name, atlas.image), (name if beside else f'{name}-labels', atlas.labels)]
@@ -190,8 +191,7 @@ def write_description(
 ) -> None:
     """Write ``dataset_description.json``, ``README`` and ``.bidsignore``.
 
-    Links of earlier runs are kept as they are, and so is what somebody has added; a ``README`` that is there, and
-    what somebody has written into ``.bidsignore``, is not touched.
+    Links of earlier runs, fields added by users, an existing ``README``, and users' lines in ``.bidsignore`` are kept.
 
     Raises
     ------
@@ -206,9 +206,7 @@ def write_description(
         *((base, path.parent) for base, path in _tables(bundles, tractogram)),
     ):
         links[link_name(links, base, folder)] = folder.as_uri()
-    generated = [
-        {'Name': 'Lacuna', 'Version': lacuna.__version__, 'Description': f'engine: {config.engine}'},
-    ]
+    generated = [generator(f'engine: {config.engine}')]
     if engine_version:
         generated.append({'Name': 'MRtrix3', 'Version': engine_version})
     write_dataset(root, links, generated)

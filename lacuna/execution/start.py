@@ -1,4 +1,4 @@
-"""A run from Python: with settings as people give them, and without traces in the process."""
+"""Start a run from Python, with plain values as settings and without side effects on the process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lacuna.execution.several import SeveralConfig, any_config, run_several
 if TYPE_CHECKING:
     from lacuna.execution.result import RunResult
 
-#: a process has one working directory and one environment: a second run in another thread waits for the first
+#: working directory and environment belong to the whole process: runs in other threads wait
 _ONE_RUN = threading.Lock()
 
 
@@ -29,18 +29,18 @@ def run(
 ) -> RunResult:
     """Compute the disconnection of each mask of a dataset, as ``lacuna run snm`` does.
 
-    Nothing is printed, and no signal is handled: warnings go to the logger ``lacuna``, and failures are in the result.
-    Working directory and environment are at the end what they were; a run in another thread waits.
+    Nothing is printed and no signal is handled: warnings go to the logger ``lacuna``, and failures are in the result.
+    The working directory and the environment are restored at the end. Runs in several threads wait for each other.
 
     Parameters
     ----------
     source : str or pathlib.Path
-        BIDS dataset, or one mask.
+        BIDS dataset, or a single mask.
     output_dir : str or pathlib.Path
-        Folder of the results. What is there already, made with the same settings, is not made again.
+        Folder of the results. Existing results with the same settings are kept.
     connectome_path : str, pathlib.Path, or a sequence of them
-        Tractogram, or the name of one that was fetched. With several, there is a run with each, and the result is of what
-        is over them.
+        Tractogram, or the name of one that was fetched. With several tractograms, one run is made with each, and the
+        returned result is that of their combination.
     **settings
         Other attributes of :class:`lacuna.execution.config.RunConfig`, such as ``parcel_atlases`` or ``nprocs``.
 
@@ -51,7 +51,7 @@ def run(
     Raises
     ------
     lacuna.errors.InputError
-        If the input cannot be used, or a setting is not possible. A mask that fails is in ``failures`` instead.
+        If an input or a setting cannot be used. Failures of single masks are in ``failures`` instead.
     """
     if unknown := settings.keys() - RunConfig.__dataclass_fields__.keys():
         message = f'run() has no setting {", ".join(sorted(unknown))}; those of RunConfig are possible'
@@ -62,7 +62,7 @@ def run(
 
 
 def run_any(config: RunConfig | SeveralConfig, *, show: bool = False) -> RunResult:
-    """Run with these settings; `show` says whether bars, and with ``verbose`` the words of MRtrix3, are shown."""
+    """Run with these settings; `show` enables progress bars and, with ``verbose``, the output of MRtrix3."""
     if isinstance(config, SeveralConfig):
         return run_several(config, show=show)
     return run_config(config, show=show)

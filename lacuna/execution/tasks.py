@@ -1,7 +1,7 @@
-"""What a run consists of: what the masks of a space share is made once, and then each mask is one task.
+"""The tasks of a run: inputs shared by the masks of a space are prepared once; then each mask is one task.
 
-Every function here is called in this process, in a worker process, or by a worker of Dask on another machine; what they
-hand to each other are paths and small values.
+Functions here are called in this process, in a worker process, or by a Dask worker on another machine; they exchange
+paths and small values only.
 """
 
 from __future__ import annotations
@@ -35,56 +35,56 @@ if TYPE_CHECKING:
     from lacuna.streamlines.null_settings import NullSettings
     from lacuna.streamlines.weighting import Weighting
 
-#: streamlines of the sample that a report shows; more would only cover each other
+#: streamlines in the sample for the report; more would only hide each other
 MOST_SAMPLED = 1000
 
 
 @dataclass(frozen=True)
 class SpaceInputs:
-    """What the masks of a space share, ready for each of them.
+    """Inputs shared by the masks of a space.
 
     Attributes
     ----------
     space : str
     output_dir : pathlib.Path
     folder : pathlib.Path
-        For work files.
+        Folder for work files.
     tracks : pathlib.Path
         The tractogram in the space (``.tck``).
     streamlines_total : int
-        Those that are looked at.
+        Number of streamlines in use.
     weighting : pathlib.Path
-        File of which streamlines are looked at, and how much each counts.
+        File of the weights and lengths of the streamlines, and of which are used.
     density : pathlib.Path or None
-        What visits each voxel, of all streamlines that are looked at, unless they are all and count 1; None with the
-        engine ``mrtrix``.
+        File of the density of the streamlines in use; None if all are used with weight 1, or with the engine
+        ``mrtrix``.
     edge_measure : str
         See :class:`lacuna.execution.config.RunConfig`.
     weighted : bool
-        Whether streamlines count differently.
+        Whether streamlines are weighted.
     index : pathlib.Path or None
-        Its index; None with the engine ``mrtrix``.
+        The streamline index; None with the engine ``mrtrix``.
     full_tdi : pathlib.Path or None
-        Its density, with the engine ``mrtrix``.
+        Density of the tractogram, with the engine ``mrtrix``.
     counts : pathlib.Path or None
-        How many of the streamlines that are looked at visit each voxel, unless they are all and the index knows it.
+        File of the number of streamlines in use that visit each voxel; None if the index holds it.
     numbers : pathlib.Path or None
-        The numbers of its streamlines, with the engine ``mrtrix``.
+        Indices of the streamlines, with the engine ``mrtrix``.
     endpoints, regions, bundles : tuple of (str, pathlib.Path)
-        By the name of the atlas, the table of the parcels at the ends of the streamlines, and its voxels; by that of the
-        bundles, the voxels that they visit.
+        Endpoint tables and voxels of atlases, by name of the atlas; voxels visited by bundles, by name of the set of
+        bundles.
     networks : tuple of (str, tuple of str)
-        By the name of the atlas, the network of each parcel.
+        Network of each parcel, by name of the atlas.
     spared_threshold : float
         See :class:`lacuna.execution.config.RunConfig`.
     nulls : lacuna.streamlines.null_settings.NullSettings or None
-        How null lesions are made, if there are any.
+        Settings of null lesions, if there are any.
     tck_upsample, min_support, binarize, graded_masks, mask_scale
         See :class:`lacuna.execution.config.RunConfig`.
     threads : int
-        For each mask.
+        Threads per mask.
     quiet : bool
-        Whether MRtrix3 keeps what it has to say.
+        Whether to suppress the output of MRtrix3.
     """
 
     space: str
@@ -116,7 +116,7 @@ class SpaceInputs:
 
     @cached_property
     def sources(self) -> Mapping[str, Any]:
-        """The inputs of the workflow of a mask with the engine ``mrtrix``, by field."""
+        """Inputs of a mask's workflow with the engine ``mrtrix``, by field."""
         found = {
             'tracks': str(self.tracks),
             'streamlines_total': self.streamlines_total,
@@ -139,24 +139,24 @@ def prepare_space(
     threads: int = 1,
     quiet: bool = True,
 ) -> SpaceInputs:
-    """Make what the masks of a space share, as far as it is not there.
+    """Prepare the inputs shared by the masks of a space, as far as they are missing.
 
-    That is the tractogram in this space, its index or its density, the ends of its streamlines in the atlases, the voxels
-    of these, and those that the bundles visit.
+    These are the tractogram in this space, its index or density, the endpoint tables and voxels of the atlases, and the
+    voxels that bundles visit.
 
     Parameters
     ----------
     plan : lacuna.execution.plan.RunPlan
-        Nothing is read of its masks.
+        The plan; its masks are not used.
     space : str
     targets : sequence of lacuna.bids.outputs.Target
-        Outputs that are missing of any mask.
+        Outputs missing for any mask.
     folder : pathlib.Path
-        For work files.
+        Folder for work files.
     threads : int
-        For each mask.
+        Threads per mask.
     quiet : bool
-        Whether MRtrix3 keeps what it has to say.
+        Whether to suppress the output of MRtrix3.
     """
     config, placed = plan.config, plan.alignment(space)
     needed = {kind: names_from(kind, targets) for kind in ('endpoints', 'regions', 'bundles')}
@@ -204,7 +204,7 @@ def prepare_space(
 
 
 def _cache_regions(plan: RunPlan, regions: Parcellation | ProbabilityAtlas, space: str) -> None:
-    """Keep the voxels of an atlas, if they are not kept yet."""
+    """Write the voxels of an atlas to the cache if missing."""
     from lacuna.images.regions import read_regions, save_regions
 
     path, movement = plan.cached_regions(regions, space), plan.movements.get((space, regions.atlas.space))
@@ -213,7 +213,7 @@ def _cache_regions(plan: RunPlan, regions: Parcellation | ProbabilityAtlas, spac
 
 
 def publish_density(plan: RunPlan, inputs: SpaceInputs) -> None:
-    """Put the density of the tractogram, the denominator of the maps, and its support into the dataset."""
+    """Write the density of the tractogram (the denominator of the maps) and its support mask into the dataset."""
     from lacuna.bids.sidecars import save
 
     if inputs.index:
@@ -234,7 +234,7 @@ def publish_density(plan: RunPlan, inputs: SpaceInputs) -> None:
 
 
 def run_mask(job: MaskJob, inputs: SpaceInputs) -> None:
-    """Make what is missing of one mask, from its voxels to files under their final names."""
+    """Make the missing outputs of one mask, from its voxels to the final files."""
     if not inputs.index:
         from lacuna.execution.plugins.nipype import run_mask_by_graph
 
@@ -261,25 +261,25 @@ def run_mask(job: MaskJob, inputs: SpaceInputs) -> None:
 
 @dataclass(frozen=True)
 class Shared:
-    """What the masks of a space share, opened.
+    """Inputs shared by the masks of a space, opened.
 
     Attributes
     ----------
     index : lacuna.streamlines.index.query.Index
     weighting : lacuna.streamlines.weighting.Weighting
-        Which streamlines are looked at, and how much each counts.
+        Weights and lengths of the streamlines, and which are used.
     full_density : numpy.ndarray
-        What visits each voxel, of these.
+        Density of the streamlines in use.
     counts : numpy.ndarray
-        How many of these visit each voxel.
+        Number of streamlines in use that visit each voxel.
     connections : mapping
-        By the name of the atlas, the connections between its parcels.
+        Connections between the parcels, by name of the atlas.
     regions : mapping
-        By the name of the atlas, its voxels.
+        Voxels of the regions, by name of the atlas.
     bundles : mapping
-        By their name, the bundles.
+        Bundles, by name of the set.
     networks : mapping
-        By the name of the atlas, the network of each parcel.
+        Network of each parcel, by name of the atlas.
     spared_threshold : float
     """
 
@@ -295,7 +295,7 @@ class Shared:
 
 
 def outputs_of(found: Disconnection, shared: Shared, targets: Iterable[Target]) -> dict[Target, bytes]:
-    """What the files of a mask hold, as the nodes of `init_snm_wf` write them.
+    """Return the contents of a mask's files, as the nodes of `init_snm_wf` write them.
 
     Parameters
     ----------
@@ -343,7 +343,7 @@ def outputs_of(found: Disconnection, shared: Shared, targets: Iterable[Target]) 
 def nulls_of(
     mask: Mask, inputs: SpaceInputs, shared: Shared, targets: Sequence[Target]
 ) -> dict[Target, bytes]:
-    """What the files about the null lesions of a mask hold."""
+    """Return the contents of the files about a mask's null lesions."""
     from lacuna.bids.null_files import null_file
     from lacuna.streamlines.null_lesions import null_lesions
     from lacuna.streamlines.nulls import NullDisconnection, Targets
@@ -364,7 +364,7 @@ def nulls_of(
 
 @lru_cache(maxsize=2)
 def _opened(inputs: SpaceInputs) -> Shared:
-    """Index and tables: opened once in a process, for all its masks."""
+    """Open index and tables, once per process for all masks."""
     from lacuna.images.regions import load_regions
     from lacuna.streamlines.bundles import Bundles, BundleSet
     from lacuna.streamlines.connections import Connections
@@ -373,7 +373,7 @@ def _opened(inputs: SpaceInputs) -> Shared:
     from lacuna.streamlines.weighting import Weighting
 
     assert inputs.index  # noqa: S101
-    # every byte was compared when the index was built, or found
+    # every byte was verified when the index was built or found
     index = Index.open(inputs.index, tractogram=inputs.tracks, verify=False, nprocs=inputs.threads)
     weighting = Weighting.load(inputs.weighting)
 

@@ -1,4 +1,4 @@
-"""The work files of a run: where they lie, and that nothing stays of them, whether the run ends, is stopped, or is killed."""
+"""The work files of a run: their location, and their removal after a run that ends, is interrupted, or is killed."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from lacuna.errors import InputError
 from lacuna.utils.cache import make_private_dir, private_temporary_dir
 from lacuna.utils.locks import file_lock
 
-#: folder of the work files below the output folder, where that has to be on a disk that all machines see
+#: work folder below the output folder, for files that all machines must see
 HIDDEN = '.work'
-#: files that may be written while their folder is removed
+#: attempts to remove a folder while files are still being written to it, and the pause between them
 _TRIES, _PAUSE = 20, 0.1
 
 
 def hidden_below(output_dir: Path) -> Path:
-    """Where runs into an output folder keep work files that are large, or that other machines have to see."""
+    """Return the folder for work files that are large, or that other machines must see."""
     return output_dir / HIDDEN
 
 
 def temporary_folder() -> Path:
-    """Where other runs keep them: a folder of this user below TMPDIR."""
+    """Return the folder for other work files: one of this user below TMPDIR."""
     return private_temporary_dir() / 'work'
 
 
 @contextmanager
 def work_folder(base: Path, name: str, *, keep: bool) -> Iterator[None]:
-    """Hold the work folder ``base/name``, and remove it at the end of the block, however that ends.
+    """Hold the work folder ``base/name``; remove it at the end of the block, also after errors.
 
     Parameters
     ----------
     base : pathlib.Path
     name : str
-        The same for the same command.
+        Name of the folder, the same for the same command.
     keep : bool
-        Whether the folder was asked for: what a run has left there is used by the next, and not removed.
+        Whether the user named the folder: then it is kept, and the next run continues with its content.
     """
     folder = base / name
     with file_lock(_lock(folder), passing=True):
@@ -50,21 +50,21 @@ def work_folder(base: Path, name: str, *, keep: bool) -> Iterator[None]:
             if not keep:
                 _remove(folder)
     if not keep:
-        with suppress(OSError):  # others are at work there
+        with suppress(OSError):  # other runs use it
             base.rmdir()
 
 
 def remove_of_dead_runs(output_dir: Path) -> None:
-    """Remove the work folders of runs that were killed: their locks have ended with them."""
+    """Remove the work folders of killed runs, recognised by their released locks."""
     _remove_dead(hidden_below(output_dir))
-    with suppress(InputError):  # somebody else's is in the place of ours
+    with suppress(InputError):  # the folder belongs to someone else
         _remove_dead(temporary_folder())
 
 
 def _remove_dead(base: Path) -> None:
     for lock in base.glob('*.lock'):
         with suppress(OSError), file_lock(lock, wait=False) as certain:
-            if certain:  # a file system without locks does not tell
+            if certain:  # not on a file system without locks
                 _remove(lock.with_suffix(''))
                 lock.unlink(missing_ok=True)
     with suppress(OSError):
@@ -72,12 +72,12 @@ def _remove_dead(base: Path) -> None:
 
 
 def make_work_folder(folder: Path) -> Path:
-    """Make the work folder of a run; returns it.
+    """Create the work folder of a run and return it.
 
     Raises
     ------
     InputError
-        If somebody else could have put something there: Nipype unpickles what it finds, and a pickle can run anything.
+        If others can write to it: Nipype unpickles files there, and a pickle can execute anything.
     """
     if not make_private_dir(folder):
         message = (
@@ -89,7 +89,7 @@ def make_work_folder(folder: Path) -> Path:
 
 
 def remove_finished(folder: Path) -> None:
-    """Remove the work files of what is finished: selected streamlines are large, and nothing needs them again."""
+    """Remove the work files of finished nodes: selected streamlines are large and no longer needed."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -98,7 +98,7 @@ def _lock(folder: Path) -> Path:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a work folder; a command that is just ending may still write there."""
+    """Remove a work folder, with retries while an ending command still writes to it."""
     for _ in range(_TRIES):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():

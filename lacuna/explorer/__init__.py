@@ -1,1 +1,1 @@
-"""Draw a lesion in the browser and see what it disconnects while it moves: ``lacuna explore``."""
+"""Draw a lesion in the browser, and see its disconnection while it moves: ``lacuna explore``."""

@@ -1,4 +1,4 @@
-"""All lesions of a folder of results: whom has a place lesioned, whom has it disconnected."""
+"""All lesions of a folder of results, queried by place: which lesions include it, and which disconnect it."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from lacuna.utils.packed import pack, unpack
 from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
 
-#: mm; the page of all lesions needs no finer voxels
+#: voxel size in mm; the page of all lesions needs no finer one
 _RESOLUTION = 2
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A lesion as the page has it.
+    """A lesion, in the form that the page needs.
 
     Attributes
     ----------
     lesion : LesionResults
     summary : dict
     planes : list of bytes or None
-        Of each axial plane its mask and its map in half percent, one after the other, compressed; None where both are
+        For each axial plane, its mask and its map in half percent, one after the other, compressed; None if both are
         empty.
     middle : list of float or None
-        World mm, in the mask.
+        World coordinates (mm) of a voxel of the mask.
     problems : dict of str
         Why its ``mask`` or its ``map`` is not shown.
     """
@@ -51,16 +51,15 @@ class Seen:
 
 
 class Cohort:
-    """The lesions of a folder in the space that most are in.
+    """The lesions of a folder, in the space that most of them are in.
 
-    What is kept in memory of a lesion is compressed, about as much as its files; they are read once, when they are first
-    needed.
+    They are read once, on first access, and kept compressed, which takes about as much memory as their files.
 
     Parameters
     ----------
     results : lacuna.bids.results.Results
     show_progress : bool
-        Whether to show a bar on a terminal while they are read.
+        Whether to show a progress bar on terminals while they are read.
     """
 
     def __init__(self, results: Results, *, show_progress: bool = False) -> None:
@@ -79,19 +78,19 @@ class Cohort:
 
     @property
     def progress(self) -> tuple[int, int]:
-        """How many lesions are read, and of how many."""
+        """The number of lesions that were read, and of all."""
         return len(self._seen), len(self.lesions)
 
     @property
     def seen(self) -> list[Seen]:
-        """The lesions, read.
+        """The lesions, read on first access.
 
         Raises
         ------
         lacuna.errors.InputError
-            If it was closed meanwhile.
+            If it was closed before all were read.
         """
-        with self._one:  # of two pages that ask at once, one waits
+        with self._one:  # if two pages ask at once, one waits
             rest = self.lesions[len(self._seen) :]
             if rest:
                 with closing(thread_map(self._look, rest)) as looks:
@@ -103,7 +102,7 @@ class Cohort:
         return self._seen
 
     def close(self) -> None:
-        """Read no more lesions."""
+        """Stop reading lesions."""
         self._closed = True
 
     def _look(self, lesion: LesionResults) -> Seen:
@@ -125,14 +124,14 @@ class Cohort:
         return Seen(lesion, lesion.summary, planes, middle, problems)
 
     def _plane(self, seen: Seen, z: int) -> np.ndarray:
-        """Mask and map of a plane, (2, y, x) uint8."""
+        """Return mask and map of a plane, (2, y, x) uint8."""
         packed, shape = seen.planes[z], (2, *self.page.shape[1::-1])
         if packed is None:
             return np.zeros(shape, np.uint8)
         return np.frombuffer(unpack(packed), np.uint8).reshape(shape)
 
     def about(self) -> dict[str, Any]:
-        """What the page has to know before it asks."""
+        """Return what the page needs before its first request."""
         return {
             'name': self.root.name,
             'space': self.space,
@@ -155,7 +154,7 @@ class Cohort:
 
     @cached_property
     def sums(self) -> dict[str, np.ndarray]:
-        """Half percent of the lesions that hold each voxel, and the mean of their maps; uint8, the first axis fastest."""
+        """Return the share of lesions in each voxel, and the mean map, in half percent (uint8, first axis fastest)."""
         total = np.zeros((self.page.shape[2], 2, *self.page.shape[1::-1]), np.uint32)
         for z, plane in enumerate(total):
             for seen in self.seen:
@@ -169,13 +168,13 @@ class Cohort:
         return {'overlap': overlap.ravel(), 'mean': mean.ravel()}
 
     def at(self, x: int, y: int, z: int) -> dict[str, list[Any]]:
-        """The lesions that hold a voxel, and how much of it each disconnects.
+        """Return the lesions that include a voxel, or disconnect it, and by how much.
 
         Returns
         -------
         dict
-            ``rows`` of `lesions`, ascending, of those that have it lesioned or disconnected; ``lesioned`` (bool);
-            ``percent``, in steps of a half.
+            ``rows``: ascending indices of these lesions in `lesions`; ``lesioned`` (bool); ``percent`` disconnected, in
+            steps of one half.
 
         Raises
         ------
@@ -194,7 +193,7 @@ class Cohort:
         }
 
     def one(self, row: int) -> tuple[dict[str, np.ndarray], list[float] | None]:
-        """Mask and map (half percent) of a lesion, uint8, the first axis fastest; and a place in the mask.
+        """Return mask and map (half percent) of a lesion, uint8 with first axis fastest, and a place in the mask.
 
         Raises
         ------

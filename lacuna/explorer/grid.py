@@ -1,4 +1,4 @@
-"""The voxels of a page: those of the maps, in the order that its viewer has."""
+"""The voxels of a page: those of the maps, in the viewer's order."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class PageGrid:
     affine : numpy.ndarray
         4 x 4, voxels to world mm (RAS+); without rotation.
     turn : tuple of slice
-        What turns the data of the grid of maps.
+        Slices that reorient the data of the maps' grid.
     grid : lacuna.images.spaces.Grid
-        That of the maps.
+        Grid of the maps.
     """
 
     shape: tuple[int, ...]
@@ -33,7 +33,7 @@ class PageGrid:
 
     @classmethod
     def of(cls, grid: Grid) -> PageGrid:
-        """The page for maps on a grid."""
+        """Create the page's grid for maps on `grid`."""
         steps = np.where(np.diag(grid.affine)[:3] < 0, -1, 1)
         turned = np.diag([*steps, 1.0])
         turned[:3, 3] = np.where(steps < 0, np.array(grid.shape) - 1, 0)
@@ -41,13 +41,13 @@ class PageGrid:
         return cls(tuple(map(int, grid.shape)), grid.affine @ turned, turn, grid)
 
     def map(self, data: np.ndarray, affine: np.ndarray) -> np.ndarray:
-        """The values of a map on these voxels, those of its nearest voxel."""
+        """Resample a map to these voxels (nearest voxel)."""
         if data.shape == self.shape and np.allclose(affine, self.grid.affine):
             return data[self.turn]
         return to_grid(data, affine, self.shape, self.affine, 0)
 
     def mask(self, data: np.ndarray, affine: np.ndarray) -> np.ndarray:
-        """A mask on these voxels (uint8): those whose centre lies in it, or holds it if it is smaller than a voxel."""
+        """Resample a mask to these voxels (uint8): those with their centre in it, or with a smaller mask voxel inside."""
         mask = data > 0
         shown = mask_to_grid(mask, affine, self.shape, self.affine)
         if not shown.any():
@@ -55,13 +55,13 @@ class PageGrid:
         return shown.view(np.uint8)
 
     def centre(self, mask: np.ndarray) -> list[float] | None:
-        """World mm of the voxel of a mask that is nearest to the mean of all; None if it is empty."""
+        """Return the world coordinates (mm) of the voxel of a mask nearest to the mean of all; None if it is empty."""
         part, affine = lesion_part(mask > 0, self.affine)
         return centre_of(np.argwhere(part), affine)
 
 
 def centre_of(where: np.ndarray, affine: np.ndarray) -> list[float] | None:
-    """World mm of the voxel that is nearest to the mean of some; None if there is none.
+    """Return the world coordinates (mm) of the voxel nearest to the mean of some voxels; None without voxels.
 
     >>> centre_of(np.array([[0, 0, 0], [1, 0, 0], [5, 0, 0]]), np.eye(4))
     [1.0, 0.0, 0.0]

@@ -1,4 +1,4 @@
-"""The masks that can be chosen on the page: files that were named, and those of datasets and results."""
+"""The masks that can be selected on the page: files, and masks of datasets and results."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from lacuna.images.masks import read_mask
 
 @dataclass(frozen=True)
 class ListedMask:
-    """A mask to choose; it is looked for when it is chosen.
+    """A mask to select; its file is located when it is selected.
 
     Attributes
     ----------
     name : str
     source : pathlib.Path or lacuna.bids.results.LesionResults
-        The file, or the results that were made from it.
+        The file, or results that were made from it.
     """
 
     name: str
     source: Path | LesionResults
 
     def find(self) -> tuple[Path, float | None]:
-        """Return the file, and the threshold above which its values are lesion (None for 0 and 1).
+        """Return the file, and the threshold above which its values are lesion (None for binary masks).
 
         Raises
         ------
         lacuna.errors.MaskError
-            If the mask of results is gone, is another one by now, or is graded.
+            If the mask of results is missing, has changed, or is graded.
         """
         if isinstance(self.source, Path):
             return self.source, None
@@ -48,12 +48,12 @@ class ListedMask:
         return found.path, self.source.mask_source.binarize
 
     def read(self) -> tuple[Any, str | None]:
-        """Return the mask for :meth:`lacuna.Tractogram.disconnect`, and its space if that is known.
+        """Return the mask for :meth:`lacuna.Tractogram.disconnect`, and its space if known.
 
         Raises
         ------
         lacuna.errors.MaskError
-            As in `find`.
+            See `find`.
         """
         path, binarize = self.find()
         space = None if isinstance(self.source, Path) else self.source.space
@@ -61,12 +61,12 @@ class ListedMask:
 
 
 def list_masks(given: Iterable[Path]) -> list[ListedMask]:
-    """List the masks of output folders of runs, of BIDS datasets, and masks themselves.
+    """List masks: files, and those in BIDS datasets and output folders of runs.
 
     Raises
     ------
     lacuna.errors.InputError
-        If there is no such file or folder, or no mask is in it.
+        If a file or folder does not exist, or contains no mask.
     """
     listed: list[ListedMask] = []
     for path in given:
@@ -83,11 +83,11 @@ def list_masks(given: Iterable[Path]) -> list[ListedMask]:
 
 
 def result_folders(given: Iterable[Path]) -> list[Results]:
-    """Load the output folders of runs among what is given.
+    """Load the output folders of runs among these paths.
 
     Raises
     ------
     lacuna.errors.InputError
-        If a result in one exists twice.
+        If a folder contains a result twice.
     """
     return [load_results(path) for path in given if path.is_dir() and holds_results(path)]

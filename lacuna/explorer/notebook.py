@@ -1,4 +1,4 @@
-"""The page of ``lacuna explore`` in a notebook: its server in a thread of this process."""
+"""The page of ``lacuna explore`` in a notebook, served by a thread of this process."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from lacuna.explorer.session import Session
 if TYPE_CHECKING:
     from lacuna.streamlines.tractogram import Tractogram
 
-#: of whoever runs the notebook; the address of the page is a secret
+#: the notebook may be served from anywhere; the address of the page is secret
 _ANY = '* vscode-webview:'
 
 
 class Explorer:
-    """The page that draws lesions, served until it is closed; a notebook shows it.
+    """The page for drawing lesions, displayed in a notebook and served until it is closed; also a context manager.
 
-    From :meth:`lacuna.streamlines.tractogram.Tractogram.explore`. Also a context manager.
+    Returned by :meth:`lacuna.streamlines.tractogram.Tractogram.explore`.
 
     Attributes
     ----------
     address : str
-        Of the page, for a browser on this machine.
+        Address of the page, for a browser on this machine.
     height : int
-        Pixels of the page in a notebook.
+        Height of the page in a notebook, in pixels.
     """
 
     def __init__(self, session: Session, *, height: int = 720) -> None:
@@ -59,7 +59,7 @@ class Explorer:
         self.close()
 
     def close(self) -> None:
-        """End the server; the page stops answering. A second time does nothing."""
+        """Stop the server; the page no longer responds. Repeated calls have no effect."""
         self._server.should_exit = True
         self._thread.join()
         self._stack.close()

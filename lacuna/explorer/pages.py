@@ -1,4 +1,4 @@
-"""The pages of ``lacuna explore`` and the answers to their questions, as routes for its server."""
+"""The pages of ``lacuna explore``, and the routes that answer their requests."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
     from lacuna.streamlines.lesion import Lesion
 
-#: bytes of a mask file: a whole head in voxels of 0.5 mm, uncompressed
+#: maximum size of a mask file in bytes: a whole head at 0.5 mm, uncompressed
 MOST_BYTES = 128 * 2**20
 _DIGITS = 12
-#: Nothing from other addresses; NiiVue has pictures and compiled code in its own script.
+#: nothing from other addresses; NiiVue's script contains its pictures and compiled code
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; connect-src 'self' data: blob:; font-src 'self' data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors "
 )
-#: what reports consist of
+#: file types of reports
 _SHOWN = ('.html', '.svg', '.png', '.js')
-#: Reports of a folder may be anybody's: they are shown as if they came from another place, and can ask nothing here.
+#: reports may come from anyone: they are treated as of another origin, and cannot make requests here
 _REPORTS_POLICY = (
     "sandbox allow-scripts allow-popups; default-src 'none'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'; "
     "style-src 'unsafe-inline'; img-src 'self' data: blob:; connect-src data: blob:; font-src data:; frame-src 'self'; "
@@ -47,12 +47,12 @@ _REPORTS_POLICY = (
 def lesion_routes(
     session: Session, groups: Sequence[tuple[str, str]] = (), *, within: str = "'none'"
 ) -> list[BaseRoute]:
-    """The page that draws lesions.
+    """Return the routes of the page for drawing lesions.
 
     ======================  =====================================================================================
     path                    answer
     ======================  =====================================================================================
-    (nothing)               the page; its scripts beside it
+    (nothing)               the page, with its scripts beside it
     ``about``               JSON, see `Session.about`, and ``groups``
     ``answer`` (POST)       `frame` of `Session.describe`; the lesion is the body (a drawing from the voxel ``?first=``
                             on, or with ``?name=`` the content of a file), or with ``?row=`` a listed mask
@@ -64,9 +64,9 @@ def lesion_routes(
     ----------
     session : Session
     groups : sequence of (str, str)
-        Names and addresses of the pages of folders.
+        Names and addresses of the pages of result folders.
     within : str
-        The pages that may have it in a frame.
+        Pages that may embed this one in a frame.
     """
     from starlette.concurrency import run_in_threadpool
     from starlette.responses import JSONResponse
@@ -88,7 +88,7 @@ def lesion_routes(
     async def answer(request: Request) -> Response:
         lesion, row = await lesion_of(request)
         numbers, arrays = await run_in_threadpool(session.describe, lesion)
-        if {'row', 'name'} & set(request.query_params):  # the page has drawn all others itself
+        if {'row', 'name'} & set(request.query_params):  # otherwise the page drew it itself
             arrays['mask'], numbers['middle'] = await run_in_threadpool(session.on_page, lesion)
         if row is not None:
             numbers['command'] = await run_in_threadpool(session.chosen_command, row)
@@ -113,15 +113,15 @@ def lesion_routes(
 
 
 def cohort_routes(cohort: Cohort) -> list[BaseRoute]:
-    """The pages of a folder of results: what is in its ``group.html``, and a page that asks for places.
+    """Return the routes of a folder of results: its ``group.html``, and a page for queries of places.
 
     ==========================  =================================================================================
     path                        answer
     ==========================  =================================================================================
-    (nothing), ``group.html``   the page of all lesions, with that of places in it; that of places, if there is none
-    ``lesions/``                the page of places; its scripts beside it
+    (nothing), ``group.html``   the page of all lesions, with the page of places in it, or the latter alone
+    ``lesions/``                the page of places, with its scripts beside it
     ``lesions/progress``        JSON, see `Cohort.progress`
-    ``lesions/about``           JSON, see `Cohort.about`, when all lesions are read
+    ``lesions/about``           JSON, see `Cohort.about`, once all lesions are read
     ``lesions/sums``            `frame` of `Cohort.sums`
     ``lesions/at``              JSON, see `Cohort.at`; the voxel is ``?x=``, ``?y=`` and ``?z=``
     ``lesions/one/ROW``         `frame` of `Cohort.one`
@@ -139,7 +139,7 @@ def cohort_routes(cohort: Cohort) -> list[BaseRoute]:
             if Path(path).suffix not in _SHOWN:
                 raise HTTPException(404)
             response = await super().get_response(path, scope)
-            # pages without an origin of their own may only load what says so
+            # sandboxed pages may only load files that allow it
             response.headers.update(
                 {'Content-Security-Policy': _REPORTS_POLICY, 'Cross-Origin-Resource-Policy': 'cross-origin'}
             )
@@ -192,7 +192,7 @@ def cohort_routes(cohort: Cohort) -> list[BaseRoute]:
 
 
 def group_policy() -> str:
-    """Of a ``group.html`` of a folder, only the script that Lacuna has written runs."""
+    """Return a policy for a ``group.html`` that allows only the script written by Lacuna."""
     digest = hashlib.sha256(f'\n{data_text("group.js")}'.encode()).digest()
     return (
         f"default-src 'none'; script-src 'sha256-{base64.b64encode(digest).decode()}'; style-src 'unsafe-inline'; "
@@ -201,7 +201,7 @@ def group_policy() -> str:
 
 
 def _page_routes(name: str, space: str, *, within: str) -> list[BaseRoute]:
-    """A page and its scripts; `within` are the pages that may have it in a frame."""
+    """Return the routes of a page and its scripts; `within` are the pages that may embed it in a frame."""
     from starlette.responses import Response
     from starlette.routing import Route
 
@@ -222,24 +222,24 @@ def _page_routes(name: str, space: str, *, within: str) -> list[BaseRoute]:
 
 
 def framed(content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Response:
-    """`frame` as an answer."""
+    """Return a response with a `frame`."""
     from starlette.responses import Response
 
     return Response(frame(content, arrays), media_type='application/octet-stream')
 
 
 def whole_number(text: str) -> int:
-    """A number that a page gives; -1 if it is none."""
+    """Parse a number in a request; -1 if it is invalid."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < _DIGITS else -1
 
 
 async def body_of(request: Request) -> bytes:
-    """The body of a request.
+    """Read the body of a request.
 
     Raises
     ------
     lacuna.errors.InputError
-        If it is larger than `MOST_BYTES` (the rest is not read), or ends before its end.
+        If it is larger than `MOST_BYTES` (the rest is not read), or incomplete.
     """
     from starlette.requests import ClientDisconnect
 
@@ -262,10 +262,10 @@ async def body_of(request: Request) -> bytes:
 
 
 def frame(content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Numbers and arrays in one piece, which a page takes apart without a copy.
+    """Pack numbers and arrays into one message, which a page reads without copying.
 
-    The length of the JSON (uint32, little endian), the JSON (`content` and ``arrays``: name, type and length of each),
-    and the arrays; each begins at a multiple of four bytes.
+    It has the length of the JSON (uint32, little endian), the JSON (`content`, and ``arrays`` with name, type and
+    length of each), and the arrays, aligned to four bytes.
 
     >>> frame({'a': 1}, {'x': np.array([7], np.uint8)})[4:]
     b'{"a": 1, "arrays": [["x", "uint8", 1]]} \\x07\\x00\\x00\\x00'

@@ -1,4 +1,4 @@
-"""The server of ``lacuna explore``: pages and their questions, on the loopback, for who has its address only."""
+"""The server of ``lacuna explore``: local only, and only for those who know its address."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 HOST = '127.0.0.1'
-#: first part of the addresses of folders of results
+#: first part of the addresses of result folders
 RESULTS = 'results'
 _HEADERS = {
     'Content-Security-Policy': POLICY + "'none'",
@@ -37,16 +37,16 @@ _HEADERS = {
 
 
 class Guard:
-    """Refuses every request that does not come from the page itself, or from who was given its address.
+    """Refuse requests that come neither from the page itself nor from someone who was given its address.
 
-    Another web page in the same browser cannot know the token, and a name that is made to point at this machine
-    (DNS rebinding) is not our host.
+    Other web pages in the same browser do not know the token, and names that resolve to this machine (DNS rebinding)
+    are not our host.
 
     Parameters
     ----------
     app : ASGI application
     token : str
-        First part of every path.
+        Secret first part of every path.
     port : int
     """
 
@@ -55,7 +55,7 @@ class Guard:
         self._hosts = {f'{HOST}:{port}', f'localhost:{port}'}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer it in one line."""
+        """Pass a request on, or answer with one line."""
         from starlette.datastructures import Headers, MutableHeaders
         from starlette.responses import PlainTextResponse
 
@@ -85,12 +85,12 @@ class Guard:
 def make_app(
     token: str, port: int, session: Session | None, cohorts: Sequence[Cohort] = (), *, within: str = "'none'"
 ) -> Starlette:
-    """Return the application.
+    """Create the application.
 
     =======================  ============================================================
     path below the token     answer
     =======================  ============================================================
-    (nothing)                the page that draws lesions, see `lesion_routes`; without a
+    (nothing)                the page for drawing lesions, see `lesion_routes`; without a
                              session, that of the first folder
     ``results/ROW/``         the pages of a folder of results, see `cohort_routes`
     =======================  ============================================================
@@ -102,7 +102,7 @@ def make_app(
     session : Session or None
     cohorts : sequence of Cohort
     within : str
-        The pages of others that may have the page in a frame, as a policy has them.
+        Other pages that may embed the page in a frame, in the syntax of a content security policy.
     """
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
@@ -134,7 +134,7 @@ def make_app(
         middleware=[Middleware(Guard, token=token, port=port)],
         exception_handlers={
             LacunaError: refused,
-            OSError: refused,  # of a full disk, say
+            OSError: refused,  # for example, of a full disk
             MemoryError: refused,
             HTTPException: unknown,
             Exception: broken,
@@ -146,19 +146,19 @@ def make_app(
 def prepared(
     session: Session | None, cohorts: Sequence[Cohort] = (), *, port: int = 0, within: str = "'none'"
 ) -> Iterator[tuple[uvicorn.Server, socket.socket, str]]:
-    """A server that is not running yet, its socket, and the address of its first page.
+    """Yield a server that is not running yet, its socket, and the address of its first page.
 
     Parameters
     ----------
     session, cohorts, within
         See `make_app`.
     port : int
-        0 for a free one.
+        Port; 0 for a free one.
 
     Raises
     ------
     lacuna.errors.InputError
-        If the port is taken.
+        If the port is in use.
     """
     import uvicorn
 
@@ -203,14 +203,14 @@ def serve(
     session, cohorts
         See `make_app`.
     started : callable
-        Is told the address, from where on the page can be opened.
+        Called with the address when the page can be opened.
     port : int
-        0 for a free one.
+        Port; 0 for a free one.
 
     Raises
     ------
     lacuna.errors.InputError
-        If the port is taken.
+        If the port is in use.
     """
     with prepared(session, cohorts, port=port) as (server, listening, address):
         started(address)

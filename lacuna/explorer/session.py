@@ -1,4 +1,4 @@
-"""What the page of ``lacuna explore`` asks: a lesion in, its disconnection out, by the same functions as a run."""
+"""Answers to the page of ``lacuna explore``: the disconnection by a lesion, computed as in a run."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from lacuna.streamlines.lesion import Lesion
     from lacuna.streamlines.tractogram import Tractogram
 
-#: streamlines that are drawn of a lesion, and of a bundle
+#: number of streamlines drawn of a lesion, and of a bundle
 SAMPLE = 400
 _BUNDLE_SAMPLE = 150
-#: radius in mm of the sphere that is asked for before the page is: compiled code is then loaded
+#: radius in mm of a sphere that is queried before the page opens, to load compiled code
 _FIRST = 6.0
 _LONGEST_NAME = 200
 
@@ -44,12 +44,12 @@ class Regions:
     Attributes
     ----------
     name : str
-        Of the set.
+        Name of the set of bundles or of the atlas.
     names : list of str
     centres : list of list of float
-        World mm (RAS+) of a voxel of each, the nearest to its mean position; None for one without voxels.
+        World coordinates (mm, RAS+) of a voxel of each, nearest to its mean position; None for one without voxels.
     source : str, tuple or lacuna.streamlines.bundles.Groups
-        What :meth:`lacuna.Lesion.parcels` takes, or :meth:`lacuna.Lesion.bundles`.
+        Argument for :meth:`lacuna.Lesion.parcels` or :meth:`lacuna.Lesion.bundles`.
     """
 
     name: str
@@ -59,19 +59,19 @@ class Regions:
 
 
 class Session:
-    """A tractogram that answers.
+    """A tractogram with settings, which answers the page's requests.
 
     Parameters
     ----------
     config : lacuna.execution.config.RunConfig
-        The settings of the run that gives the same numbers; its `source` is replaced by each mask, and its `output_dir`
-        is where masks and results are saved.
+        Settings of a run with the same results. `source` is replaced by each mask; masks and results are saved to
+        `output_dir`.
     listed : iterable of ListedMask
-        The masks to choose from.
+        Masks to select from.
     saving : bool
-        Whether anything may be written.
+        Whether files may be written.
     tractogram : lacuna.Tractogram, optional
-        The one of the settings, if it is open.
+        The tractogram in the settings, if already open.
     """
 
     def __init__(
@@ -99,11 +99,11 @@ class Session:
         self.space = world_space(config.mask_space or self.tractogram.space)
         self.page = PageGrid.of(self.tractogram.grid(space=self.space))
         self.shape, self.affine = self.page.shape, self.page.affine
-        # compiled code and the library of a mask's checks are not for several threads at a time
+        # neither compiled code nor the library that checks masks is thread-safe
         self._one = threading.Lock()
 
     def warm_up(self) -> None:
-        """Read or make all that answers need, so that the first is as fast as the others."""
+        """Load or compute everything that answers need, so that the first is as fast as the others."""
         self.tractogram.index(self.space)
         self.describe(self.drawn(self._ball()))
 
@@ -125,7 +125,7 @@ class Session:
 
     @cached_property
     def atlases(self) -> list[Regions]:
-        """The atlases that were named."""
+        """The atlases in the settings."""
         from lacuna.execution.regions import named_atlases
 
         custom = {name: tuple(rest) for name, *rest in self.config.custom_parcellations}
@@ -143,7 +143,7 @@ class Session:
         return found
 
     def about(self) -> dict[str, Any]:
-        """What the page has to know before it asks."""
+        """Return what the page needs before its first request."""
         return {
             'tractogram': self.tractogram.name,
             'streamlines': self.tractogram.streamlines_total,
@@ -159,24 +159,24 @@ class Session:
         }
 
     def command(self, mask: Path, output_dir: Path | None = None, binarize: float | None = None) -> str:
-        """The command that computes the same of a mask."""
+        """Return the command that computes the same for a mask."""
         target = output_dir or (self.results if self.saving else Path('OUTPUT_DIR'))
         return dataclasses.replace(
             self.config, source=mask, output_dir=target, binarize=binarize
         ).command_line()
 
     def drawn(self, content: bytes | np.ndarray, first: int = 0) -> Lesion:
-        """The lesion that was drawn: a byte for each voxel of `shape`, the first axis fastest; 0 outside.
+        """Create a lesion from a drawing: one byte per voxel of `shape`, first axis fastest; 0 outside.
 
         Parameters
         ----------
         content : bytes or numpy.ndarray of uint8
-            Of the voxels from the `first` on; there is nothing in those that are left out.
+            Voxels from index `first` on; the others are 0.
 
         Raises
         ------
         lacuna.errors.MaskError
-            If these are more than the voxels of the page, or the mask lies outside the brain.
+            If there are more values than voxels of the page, or the mask is outside the brain.
         """
         marks, count = np.frombuffer(content, np.uint8), math.prod(self.shape)
         if not 0 <= first <= count - marks.size:
@@ -187,15 +187,15 @@ class Session:
         return self._disconnect(make(flat.reshape(self.shape, order='F'), self.affine), self.space)
 
     def dropped(self, name: str, content: bytes) -> Lesion:
-        """The lesion in the content of a NIfTI file.
+        """Create a lesion from the content of a NIfTI file.
 
         Raises
         ------
         lacuna.errors.LacunaError
-            If it cannot be used, as in a run.
+            If the mask is unusable, as in a run.
         """
         with tempfile.TemporaryDirectory(prefix='lacuna-explore-') as folder:
-            # the name is kept as far as it can be, because it may say which space the mask is in
+            # keep the name as far as possible, because it may state the space of the mask
             safe = re.sub(r'[^A-Za-z0-9_.-]', '_', name).lstrip('.')
             path = Path(folder, safe[-_LONGEST_NAME:] or 'mask.nii.gz')
             path.write_bytes(content)
@@ -205,18 +205,18 @@ class Session:
                 raise MaskError(str(error).replace(f'{folder}/', '')) from error
 
     def chosen(self, row: int) -> Lesion:
-        """The lesion of a listed mask.
+        """Return the lesion of a listed mask.
 
         Raises
         ------
         lacuna.errors.LacunaError
-            If it cannot be used, or there is no such row.
+            If the mask is unusable, or there is no such row.
         """
         given, space = self._listed(row).read()
         return self._disconnect(given, self.config.mask_space or space)
 
     def chosen_command(self, row: int) -> str:
-        """The command for a listed mask."""
+        """Return the command for a listed mask."""
         path, binarize = self._listed(row).find()
         return self.command(path, Path('OUTPUT_DIR'), binarize)
 
@@ -228,25 +228,25 @@ class Session:
 
     def _disconnect(self, mask: Any, space: str | None) -> Lesion:
         if isinstance(mask, Path):
-            # before a transform is looked for, which is fetched if it is missing
+            # before a transform is searched for, which may be downloaded
             settled = settle_space([(space, '--mask-space'), *stated_spaces(mask)])
             if settled and settled.space != self.space:
                 message = f'{mask.name}: the mask is in {settled.space}, this page in {self.space}; see --mask-space'
                 raise MaskError(message)
         with self._one, warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # the lesion keeps them, and the page shows them
+            warnings.simplefilter('ignore')  # the lesion keeps its warnings, and the page shows them
             return self.tractogram.disconnect(mask, space)
 
     def describe(self, lesion: Lesion) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """What the page shows of a lesion.
+        """Return what the page shows of a lesion.
 
         Returns
         -------
         numbers : dict
-            ``name``, ``warnings``, ``summary`` (see :attr:`lacuna.Lesion.summary`), and of ``bundles`` and each of
-            ``atlases`` the columns ``value`` (percent), ``cut`` and ``total`` (streamlines).
+            ``name``, ``warnings``, ``summary`` (see :attr:`lacuna.Lesion.summary`), and, for ``bundles`` and each of
+            ``atlases``, the columns ``value`` (percent), ``cut`` and ``total`` (numbers of streamlines).
         arrays : dict of numpy.ndarray
-            ``map``: half percent in each voxel of the page, the first axis fastest, uint8; ``lengths`` (uint32) and
+            ``map``: half percent in each voxel of the page, first axis fastest, uint8; ``lengths`` (uint32) and
             ``positions`` (float32, world mm) of a sample of the streamlines cut.
         """
         with self._one:
@@ -280,12 +280,12 @@ class Session:
         return numbers, arrays
 
     def on_page(self, lesion: Lesion) -> tuple[np.ndarray, list[float] | None]:
-        """The mask of a lesion on the voxels of the page, uint8, the first axis fastest; and a place in its middle."""
+        """Return a lesion's mask on the voxels of the page (uint8, first axis fastest), and a place in its middle."""
         shown = self.page.mask(voxels(lesion.mask), np.asarray(lesion.mask.affine, float))
         return shown.ravel(order='F'), self.page.centre(shown)
 
     def bundle(self, row: int) -> dict[str, np.ndarray]:
-        """Lengths and positions of a sample of the streamlines of a bundle.
+        """Return lengths and positions of a sample of the streamlines of a bundle.
 
         Raises
         ------
@@ -303,11 +303,11 @@ class Session:
 
     @property
     def results(self) -> Path:
-        """Where results are saved, beside the dataset of the masks."""
+        """Folder of saved results, beside the dataset of the masks."""
         return self.config.output_dir / 'derivatives'
 
     def save(self, lesion: Lesion, subject: str, label: str) -> dict[str, Any]:
-        """Write the mask by the rules of ``lacuna bidsify``, and all that a run makes of it.
+        """Write the mask with the name that ``lacuna bidsify`` would give it, and run it.
 
         Parameters
         ----------
@@ -323,7 +323,7 @@ class Session:
         Raises
         ------
         lacuna.errors.LacunaError
-            If nothing may be written, a label is not valid, the name is taken by another mask, or the run fails.
+            If nothing may be written, a label is invalid, another mask has the name, or the run fails.
         """
         import lacuna
         from lacuna.bids.bidsify import save_mask
@@ -348,7 +348,7 @@ class Session:
         }
 
     def _ball(self) -> np.ndarray:
-        """A ball in the left hemisphere."""
+        """Return a ball in the left hemisphere."""
         from nibabel.affines import apply_affine
 
         points = apply_affine(self.affine, np.indices(self.shape).reshape(3, -1).T)
@@ -361,7 +361,7 @@ def _shown(regions: Regions | None) -> dict[str, Any] | None:
 
 
 def _columns(value: np.ndarray, cut: np.ndarray, total: np.ndarray) -> dict[str, list[Any]]:
-    """Columns as JSON has them: None for a region without streamlines."""
+    """Return columns for JSON, with None for regions without streamlines."""
     percent = [None if np.isnan(each) else each for each in np.asarray(value, float).tolist()]
     return {'value': percent, 'cut': np.asarray(cut).tolist(), 'total': np.asarray(total).tolist()}
 

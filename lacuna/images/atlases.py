@@ -1,4 +1,4 @@
-"""Parcellations: find them by name, and read a label image with its names."""
+"""Parcellations: find them by name, and read label images with their names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from lacuna.images.labels import LARGEST, read_labels, read_networks
 from lacuna.images.masks import read_image
 from lacuna.images.nifti import is_usable, make
 from lacuna.images.parcels import schaefer_network
-from lacuna.images.spaces import SPACES, Grid, templateflow_home, world_space
+from lacuna.images.spaces import SPACES, Grid, world_space
+from lacuna.images.templateflow import fetched, has_content, listed_templateflow_home
 from lacuna.utils.names import few, parse_entities
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _TEMPLATES = tuple(name for name in SPACES if name == world_space(name))
 
 @dataclass(frozen=True)
 class Atlas:
-    """Where to find a parcellation.
+    """Where a parcellation is stored.
 
     Attributes
     ----------
@@ -39,9 +40,9 @@ class Atlas:
     image, labels : pathlib.Path
         Label image and label table.
     space : str
-        The supported space of the image.
+        Standard space of the image.
     source : str
-        Where it comes from, in words.
+        Origin of the atlas, in words.
     """
 
     name: str
@@ -52,28 +53,27 @@ class Atlas:
 
     @property
     def is_here(self) -> bool:
-        """Whether the files have content; TemplateFlow has empty placeholders for files it can fetch."""
-        return all(path.is_file() and path.stat().st_size for path in (self.image, self.labels))
+        """Whether the files have content; TemplateFlow has empty placeholders for files not fetched yet."""
+        return has_content(self.image) and has_content(self.labels)
 
 
 @dataclass(frozen=True)
 class Parcellation:
-    """A parcellation that was read; its image and names match.
+    """A parcellation whose image and names match.
 
     Attributes
     ----------
     atlas : Atlas
     index : numpy.ndarray
-        (x, y, z) int32: 0 outside, else the row number in the label table, from 1.
+        (x, y, z) int32, row of the label table, from 1; 0 outside.
     affine : numpy.ndarray
         4 x 4, voxels to world mm.
     names : tuple of str
-        In the order of the label values, including labels that the image does not hold.
+        Names of the parcels in the order of the label values, including labels missing in the image.
     sha256 : str
         Checksum of voxels, affine and labels.
     networks : tuple of str
-        Network of each parcel, from the label table or from the names of Schaefer's atlas; nothing where it is not
-        known.
+        Network of each parcel, from the label table or Schaefer's names; empty where unknown.
     """
 
     atlas: Atlas
@@ -85,11 +85,11 @@ class Parcellation:
 
     @cached_property
     def sizes(self) -> np.ndarray:
-        """(parcels,) int64, number of voxels of each."""
+        """Number of voxels of each parcel, (parcels,) int64."""
         return np.bincount(self.index.reshape(-1), minlength=len(self.names) + 1)[1:]
 
     def image(self) -> Any:
-        """The number of the parcel in each voxel, from 1, as a NIfTI image (int32)."""
+        """Return a NIfTI image (int32) with the row of the parcel in each voxel, from 1."""
         return make(self.index, self.affine)
 
 
@@ -100,7 +100,7 @@ def find_atlases(
     custom: Iterable[Atlas] = (),
     folder: Path | None = None,
 ) -> list[Atlas]:
-    """Find the atlases with these names, in this space if available, and add the custom ones.
+    """Find atlases by name, in this space if available, and add the custom ones.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def find_atlases(
     space : str
         Space of the masks.
     custom : iterable of Atlas
-        Given by the user as files.
+        Atlases that the user passed as files.
     folder : pathlib.Path, optional
         A BIDS-Atlas folder to search before TemplateFlow.
 
@@ -117,7 +117,7 @@ def find_atlases(
     InputError
         If a name is unknown (with near matches), or used twice.
     """
-    known = list_atlases(folder)
+    known = list_atlases(folder) if names or folder else []
     found = [_choose(name, known, space) for name in dict.fromkeys(names)]
     for atlas in custom:
         if atlas.name in {other.name for other in found}:
@@ -138,7 +138,7 @@ def _choose(name: str, known: Sequence[Atlas], space: str) -> Atlas:
 
 
 def custom_atlas(name: str, image: str, labels: str, space: str) -> Atlas:
-    """Return the atlas given by the four arguments of ``--custom-parcellation``.
+    """Create the atlas from the four arguments of ``--custom-parcellation``.
 
     Raises
     ------
@@ -157,9 +157,9 @@ def custom_atlas(name: str, image: str, labels: str, space: str) -> Atlas:
 
 
 def list_atlases(folder: Path | None = None) -> list[Atlas]:
-    """List all label images with a label table in `folder` and in the TemplateFlow home, present or to be fetched.
+    """List the label images with a label table in `folder` and TemplateFlow, including those not fetched yet.
 
-    Each is listed in its finest resolution.
+    Each atlas is listed at its finest resolution.
 
     Raises
     ------
@@ -171,7 +171,8 @@ def list_atlases(folder: Path | None = None) -> list[Atlas]:
         message = f'no atlas folder {folder}'
         raise InputError(message)
     places = [(folder, f'folder {folder}', '**')] if folder else []
-    places += [(templateflow_home(), 'TemplateFlow', f'tpl-{space}') for space in _TEMPLATES]
+    home = listed_templateflow_home()
+    places += [(home, 'TemplateFlow', f'tpl-{space}') for space in _TEMPLATES]
     for root, source, below in places:
         for image in sorted(root.glob(f'{below}/*_dseg.nii*')):
             if (atlas := _from_name(image, source)) is not None:
@@ -202,7 +203,7 @@ def _label_table(image: Path) -> Path | None:
 
 
 def atlas_name(atlas: str, desc: str = '') -> str:
-    """Return the name of a TemplateFlow (or BIDS) atlas in file names: numbers follow their words.
+    """Return the file-name label of a TemplateFlow or BIDS atlas: numbers follow their words.
 
     >>> atlas_name('Schaefer2018', '100Parcels7Networks')
     'schaefer2018parcels100networks7'
@@ -219,27 +220,20 @@ def fetch(atlas: Atlas) -> Atlas:
     Raises
     ------
     InputError
-        If that fails.
+        If a file cannot be fetched.
     """
-    if atlas.is_here:
+    if atlas.is_here:  # for example in a folder of your own
         return atlas
-    from templateflow.client import TemplateFlowClient
-
-    try:
-        client = TemplateFlowClient(root=templateflow_home())
-        for path in (atlas.image, atlas.labels):
-            entities = parse_entities(path.name)
-            client.get(
-                entities['tpl'],
-                atlas=entities['atlas'],
-                desc=entities.get('desc'),
-                resolution=entities.get('res'),
-                suffix='dseg',
-                extension=''.join(path.suffixes),
-            )
-    except Exception as error:
-        message = f'the atlas {atlas.name} is not on this machine and could not be fetched from TemplateFlow: {error}'
-        raise InputError(message) from error
+    for path in (atlas.image, atlas.labels):
+        entities = parse_entities(path.name)
+        query = {
+            'atlas': entities['atlas'],
+            'desc': entities.get('desc'),
+            'resolution': entities.get('res'),
+            'suffix': 'dseg',
+            'extension': ''.join(path.suffixes),
+        }
+        fetched(path, query, f'the atlas {atlas.name} is not on this machine', 'use --custom-parcellation')
     return atlas
 
 
@@ -249,17 +243,17 @@ def read_parcellation(atlas: Atlas) -> Parcellation:
     Raises
     ------
     InputError
-        If a file is unreadable, or the image is not 3D, has no known position, is 0 everywhere, or holds values that
+        If a file is unreadable, or the image is not 3D, has no usable affine, is 0 everywhere, or contains values that
         are not labels, or labels without a name.
     """
     data, affine = _read_image(atlas.image)
-    labelled = data != 0  # about a tenth of the image; the rest is background
+    labelled = data != 0  # about a tenth of the voxels; the rest is background
     inside = data[labelled]
     present = np.unique(inside)
     if not len(present):
         message = f'the atlas image {atlas.image} holds no label: it is 0 everywhere'
         raise InputError(message)
-    right = (present >= 0) & (present <= LARGEST) & (present == np.rint(present))  # NaN is never right
+    right = (present >= 0) & (present <= LARGEST) & (present == np.rint(present))  # False for NaN
     if not right.all():
         message = f'the atlas image {atlas.image} holds {present[~right][0]:g}; labels are whole numbers from 0 to {LARGEST}'
         raise InputError(message)
@@ -282,12 +276,12 @@ def read_parcellation(atlas: Atlas) -> Parcellation:
 
 
 def check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
-    """The networks of the parcels, if any is known.
+    """Return the networks of the parcels if at least one is known.
 
     Raises
     ------
     InputError
-        If not: they are never guessed.
+        If none is known; networks are never guessed.
     """
     if not any(networks):
         message = (
@@ -313,7 +307,7 @@ def move_parcellation(parcellation: Parcellation, grid: Grid, transform: PointTr
     to_voxels = np.linalg.inv(parcellation.affine)
     shape = np.array(parcellation.index.shape)
     plane = np.indices(grid.shape[:2]).reshape(2, -1)
-    for z in range(grid.shape[2]):  # a slice at a time: the points of a whole 1 mm grid take a gigabyte
+    for z in range(grid.shape[2]):  # slice by slice: the points of a whole 1 mm grid take a gigabyte
         voxels = np.vstack([plane, np.full((1, plane.shape[1]), z)])
         points = transform.apply((grid.affine[:3, :3] @ voxels + grid.affine[:3, 3:]).T)
         at = np.rint(points @ to_voxels[:3, :3].T + to_voxels[:3, 3]).astype(int)

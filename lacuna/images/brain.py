@@ -1,7 +1,7 @@
-"""The brain in the standard spaces: a small mask that comes with Lacuna, to compare inputs with.
+"""The brain in the standard spaces: a small mask that ships with Lacuna, for plausibility checks.
 
-It is the brain mask of ICBM 2009a in voxels of 2 mm, one voxel wider, which covers the differences between the standard
-spaces. So warnings about an input depend neither on its space nor on which templates are on a machine.
+It is the brain mask of ICBM 2009a at 2 mm, dilated by one voxel to cover the differences between the standard spaces.
+Thus warnings depend neither on the space of an input nor on the templates available on a machine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lacuna.utils.packed import unpack
 
 @dataclass(frozen=True)
 class Brain:
-    """A mask of the brain.
+    """A brain mask.
 
     Attributes
     ----------
@@ -32,12 +32,12 @@ class Brain:
 
     @cached_property
     def voxels(self) -> int:
-        """How many it has."""
+        """Number of voxels."""
         return int(np.count_nonzero(self.data))
 
     @cached_property
     def box(self) -> np.ndarray:
-        """Smallest and largest world coordinates (mm); (2, 3)."""
+        """Smallest and largest world coordinates, mm; (2, 3)."""
         voxels = np.argwhere(self.data)
         from nibabel.affines import apply_affine
 
@@ -45,7 +45,7 @@ class Brain:
         return apply_affine(self.affine, corners)
 
     def holds(self, points: np.ndarray) -> np.ndarray:
-        """Whether each of the points, (n, 3) world mm, is in the brain; (n,) bool.
+        """Return whether each point, (n, 3) world mm, is in the brain; (n,) bool.
 
         >>> brain().holds(np.array([[0.0, -20, 10], [0, -20, 100]])).tolist()
         [True, False]
@@ -61,7 +61,7 @@ class Brain:
 
 @cache
 def brain() -> Brain:
-    """Return the brain in the standard spaces."""
+    """Return the brain mask of the standard spaces."""
     from nibabel import Nifti1Image
 
     packed = resources.files('lacuna').joinpath('data/brain.nii.gz').read_bytes()

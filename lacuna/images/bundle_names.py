@@ -1,16 +1,16 @@
-"""Parse the names of bundles: side, system, and a short name for people; what a name does not say is not guessed."""
+"""Parse the names of bundles: side, system, and a short name for display; nothing is guessed."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-#: the systems, in the order in which they are shown
+#: the systems, in display order
 SYSTEMS = ('association', 'projection', 'commissural', 'cerebellum', 'brainstem', 'cranial nerve', 'other')
 
-#: leading words of names in DSI Studio's atlases
+#: prefixes of names in DSI Studio's atlases
 _LEADING = re.compile(r'(?i)^(association|projection|commissur|cerebell|brainstem|cranial_?nerve)[a-z]*[_-]')
-#: words that occur in the names of bundles of one system only
+#: words that occur in names of one system only
 _WORDS = {
     'association': 'arcuate|longitudinal|uncinate|cingulum|aslant|frontooccipital|verticaloccipital|extremecapsule',
     'projection': 'corticospinal|corticobulbar|corticostriatal|thalamicradiation|opticradiation|acousticradiation|pontine|'
@@ -20,7 +20,7 @@ _WORDS = {
     'brainstem': 'lemniscus|tegmental|rubrospinal|medialforebrain',
     'cranial nerve': 'nerve',
 }
-#: common abbreviations, as whole names
+#: common abbreviations that are whole names
 _SHORT = {
     'association': 'AF EMC FAT IFOF ILF MdLF SLF SLF1 SLF2 SLF3 UF VOF',
     'projection': 'AR ATR CST CS CT FPT OPT OR PPT PTR STR TPT',
@@ -42,9 +42,9 @@ class Bundle:
     Attributes
     ----------
     name : str
-        As in the tables.
+        Name in the tables.
     short : str
-        Name for people, without its side: the same for both sides.
+        Short name for display, without the side.
     side : str
         ``L``, ``R`` or empty.
     system : str

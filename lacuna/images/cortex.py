@@ -1,4 +1,4 @@
-"""The cortical surface: the mesh that comes with nilearn, and the parcels of an atlas on it."""
+"""The cortical surface: the mesh that ships with nilearn, and the parcels of an atlas on it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lacuna.images.atlases import Parcellation
 
 HEMISPHERES = ('left', 'right')
 
-#: from the space of fsaverage (MNI305) to that of MNI152, in mm (FreeSurfer, "CoordinateSystems", section 8b)
+#: from fsaverage space (MNI305) to MNI152, in mm (FreeSurfer, "CoordinateSystems", section 8b)
 _TO_MNI152 = np.array(
     [
         [0.9975, -0.0073, 0.0176, -0.0429],
@@ -23,38 +23,38 @@ _TO_MNI152 = np.array(
         [0.0, 0.0, 0.0, 1.0],
     ]
 )
-#: depths between white matter (0) and pia (1) at which a vertex looks for its parcel
+#: depths between white matter (0) and pia (1) at which the parcel of a vertex is looked up
 _DEPTHS = np.linspace(0, 1, 6)
-#: mm around the middle of the cortex in which a vertex that met none looks for one: brains differ in their sulci
+#: search radius in mm around the middle of the cortex for vertices without parcel: brains differ in their sulci
 _REACH = 3
-#: average thickness (mm) below which there is no cortex, but the wall between the hemispheres; it is its largest patch,
-#: because at the bottom of the central sulcus cortex is as thin
+#: average thickness (mm) below which there may be no cortex. Only the largest such patch is the medial wall, because the
+#: cortex at the bottom of the central sulcus is as thin
 _THINNEST = 1.5
-#: area (mm2) of the cortex at one of the 10,242 vertices of a hemisphere
+#: area (mm2) of cortex per vertex, of the 10,242 of a hemisphere
 _VERTEX_AREA = 8.5
-#: a parcel with less cortex than this share of the face of a cube of its volume lies below it: the putamen has 0.2,
-#: the gyri of atlases 0.45 and more
+#: a parcel is subcortical if its area of cortex is a smaller share of the face of a cube of its volume: 0.2 for the
+#: putamen, at least 0.45 for gyri of atlases
 _LEAST_IN_CORTEX = 0.3
-#: an atlas that has less of the cortex has none
+#: an atlas is subcortical if it covers a smaller share of the cortex
 _LEAST_OF_CORTEX = 0.03
 
 
 @dataclass(frozen=True)
 class Hemisphere:
-    """The surface of one hemisphere: fsaverage5, an average of 40 people.
+    """The surface of one hemisphere of fsaverage5, an average of 40 people.
 
     Attributes
     ----------
     white, pial : numpy.ndarray
-        (10242, 3), the borders of the cortex, MNI152, world mm.
+        (10242, 3), inner and outer surface of the cortex, MNI152, world mm.
     inflated : numpy.ndarray
-        (10242, 3), the same vertices on a smooth surface, mm.
+        (10242, 3), the same vertices on the inflated surface, mm.
     faces : numpy.ndarray
         (20480, 3), vertices of each triangle.
     depth : numpy.ndarray
-        (10242,), positive in sulci, negative on gyri.
+        (10242,), sulcal depth: positive in sulci, negative on gyri.
     is_cortex : numpy.ndarray
-        (10242,), bool; False for the wall between the hemispheres.
+        (10242,), bool; False on the medial wall.
     """
 
     white: np.ndarray
@@ -66,7 +66,7 @@ class Hemisphere:
 
 
 def mesh_path(surface: str, side: str) -> Path:
-    """Return a file of the mesh that nilearn ships; nilearn itself is not loaded, which would take seconds.
+    """Return a file of the mesh that ships with nilearn, without importing nilearn, which takes seconds.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def hemisphere(side: str) -> Hemisphere:
 
 
 def _largest_patch(chosen: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """The largest group of chosen vertices that hang together."""
+    """Return the largest connected group of the chosen vertices."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -112,11 +112,11 @@ def _largest_patch(chosen: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def vertex_parcels(parcellation: Parcellation) -> dict[str, np.ndarray] | None:
-    """Return the parcel of each vertex of the cortex, by hemisphere: its number, from 1; 0 where there is none.
+    """Return the parcel of each cortical vertex, by hemisphere: its row, from 1; 0 where there is none.
 
-    A vertex belongs to the parcel that it meets most often at six depths between white matter and pia, each in the
-    nearest voxel; if it meets none, to the nearest within 3 mm. Parcels below the cortex are left out, though some of
-    their voxels may touch it.
+    A vertex belongs to the most frequent parcel at six depths between white matter and pia, each looked up in the
+    nearest voxel; if there is none, to the nearest parcel within 3 mm. Subcortical parcels are left out, even if some
+    of their voxels touch the cortex.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def vertex_parcels(parcellation: Parcellation) -> dict[str, np.ndarray] | None:
     Returns
     -------
     dict of numpy.ndarray, or None
-        ``left`` and ``right``, each (10242,) int. None if the parcels meet less than 3 percent of the cortex.
+        ``left`` and ``right``, each (10242,) int. None if the parcels cover less than 3 percent of the cortex.
     """
     met = {side: _met(parcellation, hemisphere(side)) for side in HEMISPHERES}
     vertices = np.bincount(np.concatenate(list(met.values())), minlength=len(parcellation.names) + 1)
@@ -143,11 +143,11 @@ def vertex_parcels(parcellation: Parcellation) -> dict[str, np.ndarray] | None:
 
 
 def _met(parcellation: Parcellation, side: Hemisphere) -> np.ndarray:
-    """The parcel that each vertex meets most often between white matter and pia; 0 if it meets none."""
+    """Return the most frequent parcel of each vertex between white matter and pia; 0 if there is none."""
     cortex = np.flatnonzero(side.is_cortex)
     white, across = side.white[cortex], (side.pial - side.white)[cortex]
     met = np.stack([_labels(parcellation, white + depth * across) for depth in _DEPTHS])
-    times = (met[:, None] == met[None]).sum(axis=0)  # how often the parcel of each depth is met
+    times = (met[:, None] == met[None]).sum(axis=0)  # frequency of the parcel at each depth
     best = np.argmax(np.where(met > 0, times, 0), axis=0)
     found = np.zeros(len(side.white), np.int64)
     found[cortex] = met[best, np.arange(len(cortex))]
@@ -157,7 +157,7 @@ def _met(parcellation: Parcellation, side: Hemisphere) -> np.ndarray:
 def _filled(
     parcellation: Parcellation, side: Hemisphere, found: np.ndarray, on_cortex: np.ndarray
 ) -> np.ndarray:
-    """Vertices without a parcel get the nearest that is near; `found` is changed."""
+    """Assign vertices without a parcel to the nearest one in reach, changing `found` in place."""
     steps = np.mgrid[(slice(-_REACH, _REACH + 1),) * 3].reshape(3, -1).T
     length = np.linalg.norm(steps, axis=1)
     nearest_first = steps[np.argsort(length, kind='stable')][: (length <= _REACH).sum()]
@@ -170,7 +170,7 @@ def _filled(
 
 
 def _labels(parcellation: Parcellation, points: np.ndarray) -> np.ndarray:
-    """The parcel in the voxel nearest to each point (world mm); 0 outside the image."""
+    """Return the parcel in the voxel nearest to each point (world mm); 0 outside the image."""
     index = np.rint(apply_affine(np.linalg.inv(parcellation.affine), points)).astype(int)
     inside = ((index >= 0) & (index < parcellation.index.shape)).all(axis=1)
     labels = np.zeros(len(points), np.int64)

@@ -1,4 +1,4 @@
-"""Displacement fields: values between the grid points by spline interpolation."""
+"""Displacement fields, interpolated with splines between the grid points."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class DisplacementField:
     Attributes
     ----------
     coefficients : numpy.ndarray
-        (x + 3, y + 3, z + 3, 4) float32, spline coefficients of the displacement in mm, mirrored at the borders (one
-        more before the grid and two behind it); the fourth number of each is unused and makes the loops fast.
+        (x + 3, y + 3, z + 3, 4) float32, spline coefficients of the displacements in mm, mirrored at the borders (one
+        point before the grid, two after it). The fourth component is padding, which makes the loops fast.
     to_voxel : numpy.ndarray
-        4 x 4, from world mm (RAS+) to voxel indices of the grid.
+        4 x 4, world mm (RAS+) to voxel indices of the grid.
     order : int
         Order of the spline: 3 or 1.
     """
@@ -31,14 +31,14 @@ class DisplacementField:
     def from_displacements(
         cls, displacements: np.ndarray, affine: np.ndarray, order: int = 3
     ) -> DisplacementField:
-        """Prepare a field.
+        """Prepare a displacement field.
 
         Parameters
         ----------
         displacements : numpy.ndarray
             (3, x, y, z) float32, mm (RAS+).
         affine : numpy.ndarray
-            4 x 4, from voxel indices to world mm (RAS+).
+            4 x 4, voxel indices to world mm (RAS+).
         order : {3, 1}
         """
         from scipy.ndimage import spline_filter
@@ -61,9 +61,9 @@ class DisplacementField:
         Returns
         -------
         moved : numpy.ndarray
-            (n, 3) float64, world mm. Points outside the grid's outermost voxel centres stay where they are.
+            (n, 3) float64, world mm. Points outside the outermost voxel centres do not move.
         outside : numpy.ndarray
-            (n,) bool, which points are outside.
+            (n,) bool, whether each point is outside.
         """
         moved = np.array(points, np.float64, order='C')
         outside = np.zeros(len(moved), np.bool_)
@@ -73,7 +73,7 @@ class DisplacementField:
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _weights(t: np.float32, order: int, weights: np.ndarray) -> None:
-    """Return the weights of the four grid points around a point `t` (0 to 1) beyond the second of them."""
+    """Compute the weights of four grid points for a point at fraction `t` between the middle two, into `weights`."""
     one = np.float32(1)
     half = np.float32(0.5)
     u = one - t
@@ -90,7 +90,7 @@ def _weights(t: np.float32, order: int, weights: np.ndarray) -> None:
 def _displace(
     coefficients: np.ndarray, to_voxel: np.ndarray, order: int, points: np.ndarray, outside: np.ndarray
 ) -> None:
-    """Add its displacement to each point, in place; flag those outside the grid.
+    """Add the displacement to each point, in place; flag points outside the grid.
 
     Voxel coordinates are computed in float64, the displacements (a few mm) in float32.
     """

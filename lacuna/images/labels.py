@@ -1,6 +1,6 @@
-"""Label tables of parcellations: tolerant of their format, strict about their content.
+"""Label tables of parcellations: all common formats are read, but ambiguous content is refused.
 
-An ambiguous table is refused: results would not show it if names were shifted by one parcel.
+Names shifted by one parcel would not be noticed in the results.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn
 
-from lacuna.errors import InputError, shorten
+from lacuna.errors import InputError, reason_of, shorten
 
-#: the largest value of a label
+#: largest valid label
 LARGEST = 2**31 - 1
 
-#: column headings, in lower case: for values, for names, and those used for both
+#: column headings in lower case: for values, for names, and those used for both
 _VALUES = ('index', 'value', 'label_index', 'label_id', 'label_value', 'idx', 'id', 'number', 'no', 'no.')
 _NAMES = (
     'name',
@@ -29,13 +29,13 @@ _NAMES = (
     'roi name',
     'region name',
 )
-#: of the network of a parcel
+#: headings for the network of a parcel
 _NETWORKS = ('network', 'network_label')
 _EITHER = ('label', 'roi', 'region', 'parcel', 'structure')
 #: separators between the columns of a table, and after a value
 _DELIMITERS = ('\t', ';', '|', ',')
 _SEPARATORS = (*_DELIMITERS, ':')
-#: a missing value, in a BIDS table
+#: missing values in BIDS tables
 _NO_NAMES = ('', 'n/a')
 
 _NUMBER = re.compile(r'[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?', re.IGNORECASE)
@@ -53,19 +53,19 @@ _KINDS: dict[_Kind, str] = {
     'separated': 'a value and a separator',
     'other': 'columns that no header names',
 }
-#: kinds of lines that cannot be read, even if all lines are alike
+#: kinds of lines that cannot be read, even if all lines are of the kind
 _ODD: set[_Kind] = {'separated', 'other'}
 
 
 class _Line(NamedTuple):
-    """A line with content, and its number in the file (from 1)."""
+    """A nonempty line, and its number in the file (from 1)."""
 
     number: int
     text: str
 
 
 class _Plain(NamedTuple):
-    """A line of a table without a header: its values (one or two), its name, and everything after the first value."""
+    """A line of a table without header: its values (one or two), its name, and everything after the first value."""
 
     kind: _Kind
     values: tuple[str, ...]
@@ -74,7 +74,7 @@ class _Plain(NamedTuple):
 
 
 class _Rows(NamedTuple):
-    """A table: the lines, their names, and one or more columns of values."""
+    """A table: its lines, names, and one or more columns of values."""
 
     lines: list[_Line]
     names: list[str]
@@ -83,26 +83,26 @@ class _Rows(NamedTuple):
 
 
 def read_labels(path: Path, image_labels: Collection[int] = ()) -> dict[int, str]:
-    """Read the names of labels, by value, in ascending order; 0 is background and left out.
+    """Read the names of labels by value, in ascending order; 0 is background and left out.
 
-    Reads tables with a header (separated by tabs, commas, semicolons, ``|`` or spaces, with a column such as ``index``
-    and one such as ``name`` or ``label``, in any order and case), the same without a header (value, name and optionally
-    a colour), colour tables of FreeSurfer, label files of ITK-SNAP and of AAL (``1 Precentral_L 2001``), ``value name``
-    on each line, and only names, one on each line, for the labels 1, 2, 3, ...
+    Supported are tables with a header (separated by tabs, commas, semicolons, ``|`` or spaces, with a column such as
+    ``index`` and one such as ``name`` or ``label``, in any order and case); tables without a header (value, name and
+    optionally a colour); colour tables of FreeSurfer; label files of ITK-SNAP and of AAL (``1 Precentral_L 2001``);
+    ``value name`` on each line; and one name per line, for the labels 1, 2, 3, ...
 
     Parameters
     ----------
     path : pathlib.Path
     image_labels : collection of int
-        The labels that the image holds: they decide which of two columns of values to use, and whether a table with
-        only names can belong to the image.
+        The labels in the image: they decide which of two columns of values is used, and whether a table with only names
+        fits the image.
 
     Raises
     ------
     InputError
-        If the file cannot be read, a line differs in format from the others, a value is not a whole number from 0, a
-        value or a name is duplicated, the number of names without values is not that of the labels in the image, or
-        there are no labels.
+        If the file is unreadable, a line differs in format from the others, a value is not an integer from 0, a value
+        or a name is duplicated, the number of names without values is not that of the labels in the image, or there
+        are no labels.
     """
     present = {int(value) for value in image_labels} - {0}
     lines = _content(path)
@@ -113,7 +113,7 @@ def read_labels(path: Path, image_labels: Collection[int] = ()) -> dict[int, str
     for line, value, found in zip(rows.lines, values, rows.names, strict=True):
         if value == 0:
             continue
-        name = ' '.join(found.split())  # no line breaks or tabs
+        name = ' '.join(found.split())  # without line breaks and tabs
         if not name.isprintable():
             _refuse(path, line, f'the name {shorten(name)} contains characters that cannot be printed')
         if name.lower() in _NO_NAMES:
@@ -130,19 +130,19 @@ def read_labels(path: Path, image_labels: Collection[int] = ()) -> dict[int, str
 
 
 def read_networks(path: Path, labels: Collection[int]) -> dict[int, str]:
-    """The network of each label, by value, from a column ``network`` or ``network_label``.
+    """Read the network of each label from a column ``network`` or ``network_label``, by value.
 
     Parameters
     ----------
     path : pathlib.Path
-        A label table that `read_labels` reads.
+        A label table that `read_labels` can read.
     labels : collection of int
-        The values that were read.
+        The label values.
 
     Returns
     -------
     dict of int to str
-        Empty if there is no such column; nothing for a label whose cell is empty or ``n/a``.
+        Empty without such a column; labels with an empty cell or ``n/a`` are left out.
     """
     rows = _with_header(path, _content(path))
     if rows is None or rows.networks is None:
@@ -158,11 +158,11 @@ def _refuse(path: Path, line: _Line, why: str) -> NoReturn:
 
 
 def _content(path: Path) -> list[_Line]:
-    """Return the lines with content; comments (#) have none."""
+    """Return the lines with content, without comments (#)."""
     try:
         raw = path.read_bytes()
     except OSError as error:
-        message = f'cannot read the label table {path}: {error}'
+        message = f'cannot read the label table {path}: {reason_of(error, path)}'
         raise InputError(message) from error
     try:
         text = raw.decode('utf-8-sig')
@@ -178,7 +178,7 @@ def _content(path: Path) -> list[_Line]:
         raise InputError(message)
     numbered = [_Line(number, line) for number, line in enumerate(re.split(r'\r\n?|\n', text), start=1)]
     lines = [line for line in numbered if line.text.strip() and not line.text.lstrip().startswith('#')]
-    if lines and re.fullmatch('sep=.', lines[0].text.strip()):  # the separator line that Excel writes
+    if lines and re.fullmatch('sep=.', lines[0].text.strip()):  # written by Excel
         del lines[0]
     if not lines:
         message = f'the label table {path} has no labels'
@@ -187,7 +187,7 @@ def _content(path: Path) -> list[_Line]:
 
 
 def _cells(line: str, delimiter: str | None) -> list[str]:
-    """Return the cells of a line, without quotes; a line with an unclosed quote is one cell."""
+    """Split a line into cells, without quotes; a line with an unclosed quote is one cell."""
     if delimiter is None:
         return [token.strip('"') for token in _TOKEN.findall(line)]
     try:
@@ -201,7 +201,7 @@ def _cells(line: str, delimiter: str | None) -> list[str]:
 
 
 def _with_header(path: Path, lines: list[_Line]) -> _Rows | None:
-    """Return the table if its first line names a column of values and one of names."""
+    """Return the table if its first line is a header with a column of values and one of names; else None."""
     for delimiter in (*_DELIMITERS, None):
         header = [cell.casefold() for cell in _cells(lines[0].text, delimiter)]
         known = [cell for cell in header if cell in _VALUES + _NAMES + _EITHER]
@@ -217,7 +217,7 @@ def _with_header(path: Path, lines: list[_Line]) -> _Rows | None:
     def column(word: str) -> list[str]:
         return [row.get(word, '') for _, row in rows]
 
-    # a heading used for both means values if the column holds numbers and there is another column of names
+    # a heading used for both means values if its cells are numbers and there is another column of names
     numbers = [word for word in _EITHER if word in known and all(map(_is_number, column(word)))]
     names = [word for word in (*_NAMES, *_EITHER) if word in known and word not in numbers] or numbers[-1:]
     values = [word for word in (*_VALUES, *numbers) if word in known and word not in names]
@@ -259,7 +259,7 @@ def _without_header(path: Path, lines: list[_Line], present: set[int]) -> _Rows:
     kinds = Counter(row.kind for row in plain)
     mixed = len(kinds) > 1 or len({row.name for row in plain}) < len(plain)
     if delimiter is None and set(kinds) <= {'numbered', 'pair'} and mixed:
-        # a number after the name is a value if all lines have one, as in AAL's; else it belongs to the name
+        # a number after the name is a second value if all lines have one, as in AAL's; else it belongs to the name
         plain = [_Plain('pair', row.values[:1], row.rest, row.rest) for row in plain]
         kinds = Counter(row.kind for row in plain)
     if len(kinds) > 1 or set(kinds) <= _ODD:
@@ -279,7 +279,7 @@ def _without_header(path: Path, lines: list[_Line], present: set[int]) -> _Rows:
 
 
 def _is_split(text: str, delimiter: str) -> bool:
-    """Whether a value comes before the first delimiter."""
+    """Whether the first cell before a delimiter is a value."""
     cells = _cells(text, delimiter)
     return len(cells) > 1 and _is_number(cells[0])
 
@@ -295,7 +295,7 @@ def _classified(text: str, delimiter: str | None) -> _Plain:
         return _Plain('itksnap', (value,), rest[6], '')
     if not rest or (len(rest) > 1 and _is_number(rest[0])):
         return _Plain('other', (value,), '', '')
-    # with spaces as separators, any number of them may belong to the name
+    # with spaces as separators, some may belong to the name
     behind = (
         len(rest) - 1
         if delimiter
@@ -313,7 +313,7 @@ def _classified(text: str, delimiter: str | None) -> _Plain:
 
 
 def _trailing(cells: Sequence[str], fits: Callable[[str], bool]) -> int:
-    """Return how many of the last cells fit."""
+    """Count the last cells that fit."""
     return next((count for count, cell in enumerate(reversed(cells)) if not fits(cell)), len(cells))
 
 
@@ -353,7 +353,7 @@ def _is_number(text: str) -> bool:
 
 
 def _chosen(path: Path, rows: _Rows, present: set[int]) -> list[int]:
-    """Return the values: of two columns, the one that holds the labels of the image; else the first."""
+    """Return the label values: of two columns, those that match the image; else the first."""
     (first, cells), *others = rows.values.items()
     for line, cell in zip(rows.lines, cells, strict=True):
         if not _is_label(cell):

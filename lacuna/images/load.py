@@ -1,7 +1,7 @@
-"""Lesion load: how much of each region of an atlas, or of each bundle, is lesion.
+"""Lesion load: the percentage of each region of an atlas, or of each bundle, that is lesion.
 
 Regions are counted on the voxels of the atlas, with the mask looked up at their centres, so that the denominator does
-not depend on the patient. A voxel of a graded mask counts as much as its value says.
+not depend on the patient. Voxels of a graded mask count by their value.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lacuna.errors import InputError
+from lacuna.errors import InputError, reason_of
 from lacuna.images.atlases import Atlas, Parcellation
 from lacuna.images.labels import read_labels
 from lacuna.images.masks import check_size
@@ -21,20 +21,20 @@ from lacuna.images.memberships import Memberships
 from lacuna.images.nifti import is_usable, opened, voxels
 from lacuna.images.overlap import covered_share, covered_values
 
-#: of a probability in percent
+#: upper bound of probabilities in percent
 _PERCENT = 100.0
 
 
 @dataclass(frozen=True)
 class Probabilities:
-    """A probability atlas: a 4D image, one volume for each region.
+    """A probability atlas: a 4D image with one volume per region.
 
     Attributes
     ----------
     names : tuple of str
-        Of the regions.
+        Names of the regions.
     memberships : lacuna.images.memberships.Memberships
-        With the probability, 0 to 1, as the weight.
+        Voxels of the regions, with the probability (0 to 1) as weight.
     sha256 : str
         Checksum of voxels, affine and names.
     """
@@ -45,18 +45,18 @@ class Probabilities:
 
 
 def parcel_load(mask: Any, parcellation: Parcellation) -> np.ndarray:
-    """Percent of each parcel that is lesion.
+    """Compute the percentage of each parcel that is lesion.
 
     Parameters
     ----------
     mask : nibabel.Nifti1Image
-        0 and 1, or graded (float), on any grid of the parcellation's space.
+        Binary or graded (float), on any grid of the parcellation's space.
     parcellation : lacuna.images.atlases.Parcellation
 
     Returns
     -------
     numpy.ndarray
-        (parcels,) float64, 0 to 100, in the order of the names; NaN for a parcel without a voxel.
+        (parcels,) float64, 0 to 100, in the order of the names; NaN for an empty parcel.
     """
     index = parcellation.index
     inside, values = covered_values(voxels(mask), mask.affine, index.shape, parcellation.affine)
@@ -66,21 +66,20 @@ def parcel_load(mask: Any, parcellation: Parcellation) -> np.ndarray:
 
 
 def probability_load(mask: Any, probabilities: Probabilities) -> tuple[np.ndarray, np.ndarray]:
-    """Compute how much of each region of a probability atlas is lesion, and its largest probability in the lesion.
+    """Compute the lesion load of a probability atlas, and the largest probability of each region in the lesion.
 
     Parameters
     ----------
     mask : nibabel.Nifti1Image
-        0 and 1, or graded (float), on any grid of the atlas's space.
+        Binary or graded (float), on any grid of the atlas's space.
     probabilities : Probabilities
 
     Returns
     -------
     load : numpy.ndarray
-        (regions,) float64, percent: sum of the probability in the lesion by its sum everywhere; NaN for a region that
-        is 0 everywhere.
+        (regions,) float64, percent: sum of the probability in the lesion divided by its total; NaN for an empty region.
     largest : numpy.ndarray
-        (regions,) float64, percent: largest probability where the mask is not 0.
+        (regions,) float64, percent: largest probability where the mask is above 0.
     """
     regions = probabilities.memberships
     inside, values = covered_values(voxels(mask), mask.affine, regions.shape, regions.affine)
@@ -88,41 +87,41 @@ def probability_load(mask: Any, probabilities: Probabilities) -> tuple[np.ndarra
 
 
 def visited_load(mask: Any, visits: Memberships) -> np.ndarray:
-    """Percent of the volume of the voxels that each bundle visits that is lesion.
+    """Compute the percentage of the volume of each bundle's voxels that is lesion.
 
     Parameters
     ----------
     mask : nibabel.Nifti1Image
-        0 and 1, or graded (float), on any grid.
+        Binary or graded (float), on any grid.
     visits : lacuna.images.memberships.Memberships
         Voxels of the map that each bundle visits.
 
     Returns
     -------
     numpy.ndarray
-        (bundles,) float64, the mean over these voxels of the share of their volume that is lesion; NaN for a bundle
-        that visits none.
+        (bundles,) float64, mean over the bundle's voxels of the share of their volume that is lesion; NaN for a bundle
+        without voxels.
     """
     return _PERCENT * visits.mean(*covered_share(voxels(mask), mask.affine, visits.shape, visits.affine))
 
 
 def is_probability_atlas(path: str | Path) -> bool:
-    """Whether an image has volumes, by its header; False for one that cannot be read."""
+    """Whether an image is 4D by its header; False for unreadable images."""
     try:
         with opened(path) as image:
             return len(image.shape) == 4 and image.shape[3] > 1
-    except Exception:  # noqa: BLE001  whatever the parsers of all formats raise: who reads it will say so
+    except Exception:  # noqa: BLE001  any error of any parser; reported when the atlas is read
         return False
 
 
 def read_probabilities(atlas: Atlas) -> Probabilities:
-    """Read a probability atlas, a volume at a time.
+    """Read a probability atlas volume by volume.
 
     Raises
     ------
     InputError
-        If the image cannot be read, has no known position, or holds values that are not probabilities (0 to 1, or 0 to
-        100), or if the number of names is not that of the volumes.
+        If the image is unreadable, has no usable affine, or contains values that are not probabilities (0 to 1, or 0 to
+        100), or if the numbers of names and volumes differ.
     """
     path = atlas.image
     try:
@@ -135,8 +134,8 @@ def read_probabilities(atlas: Atlas) -> Probabilities:
             parts = [
                 _volume(np.asarray(image.dataobj[..., number], np.float32)) for number in range(shape[3])
             ]
-    except Exception as error:  # whatever the parsers of all formats raise
-        message = f'the probability atlas {path} cannot be read ({error})'
+    except Exception as error:  # any error of any parser
+        message = f'the probability atlas {path} cannot be read ({reason_of(error, path)})'
         raise InputError(message) from error
     largest = max((float(weights.max(initial=0)) for _, weights in parts), default=0.0)
     if not 0 < largest <= _PERCENT:

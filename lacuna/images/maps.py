@@ -1,4 +1,4 @@
-"""The map of a lesion and its summary, computed from images."""
+"""The disconnection map of a lesion and its summary, computed from images."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lacuna.measures import MIN_SUPPORT, disconnection_percent, lesion_part, sum
 
 
 def disconnection_map(lesion_tdi: Any, full_tdi: Any) -> Any:
-    """Compute the percentage of each voxel's streamlines that a lesion cuts; 0 where the tractogram has none.
+    """Compute the percentage of each voxel's streamlines that a lesion cuts; 0 where there are no streamlines.
 
     Parameters
     ----------
     lesion_tdi, full_tdi : nibabel.Nifti1Image
-        Density of the streamlines cut, and of all streamlines, on one grid.
+        Density of the streamlines cut and of all streamlines, on one grid.
 
     Returns
     -------
@@ -27,7 +27,7 @@ def disconnection_map(lesion_tdi: Any, full_tdi: Any) -> Any:
     Raises
     ------
     ValueError
-        If the images lie on different grids, or are of different tractograms.
+        If the images have different grids, or come from different tractograms.
     """
     if lesion_tdi.shape != full_tdi.shape or not np.allclose(lesion_tdi.affine, full_tdi.affine, atol=1e-4):
         message = f'{_name(lesion_tdi)} and {_name(full_tdi)} lie on different grids'
@@ -51,17 +51,17 @@ def lesion_summary(
     Parameters
     ----------
     mask : nibabel.Nifti1Image
-        Lesion mask, on its own grid: 0 and 1, or graded (float).
+        Lesion mask on its own grid: binary, or graded (float).
     percent : nibabel.Nifti1Image
         Its disconnection map.
     full_tdi : nibabel.Nifti1Image
         Density of all streamlines, on the grid of the map.
     streamlines_total, streamlines_disconnected : int
-        Streamlines of the tractogram, and those of them with a vertex in the mask.
+        Number of streamlines of the tractogram, and of those with a vertex in the mask.
     support : nibabel.Nifti1Image, optional
-        Number of streamlines of the tractogram that visit each voxel, if `full_tdi` is not that.
+        Number of streamlines that visit each voxel; by default `full_tdi`, if it counts streamlines.
     min_support : int
-        Voxels that as many of them visit are supported.
+        A voxel is supported if at least this many streamlines visit it.
     """
     part, affine = lesion_part(voxels(mask), np.asarray(mask.affine, float))
     return summary_statistics(

@@ -1,4 +1,4 @@
-"""What the values of a mask mean: 0 and 1, above a threshold, or by how much a voxel is lesion."""
+"""The values of masks: binary, to be thresholded, or graded."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from lacuna.errors import InputError, MaskError
+from lacuna.errors import InputError, MaskError, check_choice
 from lacuna.images.brain import Brain, brain
 
-#: values this close to 0 and 1 count as 0 and 1: SPM stores whole numbers with a scaling factor
+#: tolerance around 0 and 1: SPM stores integers with a scale factor
 _NEARLY = 1e-3
-#: whole numbers up to it are labels, or counts of something: not by how much a voxel is lesion
+#: integers up to this are labels or counts rather than grades of a lesion
 _MOST_LABELS = 20
-#: code of NIfTI for an image of labels
+#: NIfTI intent code of label images
 _LABEL_INTENT = 1002
-#: what to do with a graded mask: refuse it; or let it cut a streamline by the greatest value along its vertices
+#: what to do with a graded mask: refuse it, or cut each streamline by the greatest value along its vertices
 GRADED = ('error', 'max')
 
 
 def check_threshold(binarize: float | None) -> None:
-    """Refuse a threshold for masks that is not a number.
+    """Raise an error if the threshold for masks is not a number.
 
     Raises
     ------
@@ -34,15 +34,13 @@ def check_threshold(binarize: float | None) -> None:
 
 
 def check_grading(graded_masks: str, mask_scale: float, binarize: float | None = None) -> None:
-    """Refuse settings for graded masks that contradict each other, or a scale that is no number.
+    """Raise an error if settings for graded masks are invalid or contradict each other.
 
     Raises
     ------
     InputError
     """
-    if graded_masks not in GRADED:
-        message = f'graded_masks is {graded_masks!r}; choose from {", ".join(GRADED)}'
-        raise InputError(message)
+    check_choice('graded_masks', graded_masks, GRADED)
     if graded_masks != GRADED[0] and binarize is not None:
         message = '--binarize makes masks binary: give it or --graded-masks, not both'
         raise InputError(message)
@@ -55,12 +53,12 @@ def check_grading(graded_masks: str, mask_scale: float, binarize: float | None =
 
 
 def grading(graded_masks: str, mask_scale: float) -> float | None:
-    """Return the `mask_scale` with which masks are read (see `read_mask`); None if graded masks are refused."""
+    """Return the `mask_scale` for `read_mask`; None if graded masks are refused."""
     return None if graded_masks == GRADED[0] else mask_scale
 
 
 def check_finite(path: Path, data: np.ndarray, affine: np.ndarray) -> list[str]:
-    """Refuse values that are not finite, except NaN outside the brain; return a note about these."""
+    """Raise an error for values that are not finite, except NaN outside the brain; return a note about these."""
     if data.dtype.kind != 'f' or np.isfinite(data).all():
         return []
     from nibabel.affines import apply_affine
@@ -68,7 +66,7 @@ def check_finite(path: Path, data: np.ndarray, affine: np.ndarray) -> list[str]:
 
     missing = np.argwhere(np.isnan(data))
     whole = brain()
-    # NaN may begin at the edge of the brain, which differs between brains
+    # NaN may begin at the border of the brain, which varies between brains
     core = Brain(ndimage.binary_erosion(whole.data, iterations=2), whole.affine)
     if np.isinf(data).any() or core.holds(apply_affine(affine, missing)).any():
         message = (
@@ -79,7 +77,7 @@ def check_finite(path: Path, data: np.ndarray, affine: np.ndarray) -> list[str]:
 
 
 def _off_binary(data: np.ndarray) -> np.ndarray:
-    """The values that are neither 0 nor 1; NaN is left out."""
+    """Return the values other than 0 and 1, without NaN."""
     binary = (data == 0) | (data == 1)
     if binary.all():
         return np.empty(0)
@@ -93,7 +91,7 @@ def is_binary(data: np.ndarray) -> bool:
 
 
 def check_binary(path: Path, data: np.ndarray) -> list[str]:
-    """Refuse values that are neither 0 nor 1; return a note about those that nearly are."""
+    """Raise an error for values other than 0 and 1; return a note about values that are nearly 0 or 1."""
     other = _off_binary(data)
     if not other.size:
         return []
@@ -111,9 +109,9 @@ def check_binary(path: Path, data: np.ndarray) -> list[str]:
 def graded_values(
     path: Path, image: Any, stored: np.ndarray, values: np.ndarray, scale: float, notes: list[str]
 ) -> np.ndarray:
-    """The values of a graded mask, float32 from 0 to 1; refuse what is none.
+    """Return the values of a graded mask, float32 from 0 to 1; raise an error if it is not one.
 
-    `stored` are those in the file, `values` the same after scaling.
+    `stored` are the values in the file, `values` those after scaling.
     """
     if reason := _label_image(path, image, stored):
         message = f'{path}: the mask is an image of labels ({reason}), not a graded mask; make one mask of each label'
@@ -136,7 +134,7 @@ def graded_values(
 
 
 def _label_image(path: Path, image: Any, stored: np.ndarray) -> str | None:
-    """Why an image holds labels, in a few words; None if it does not."""
+    """Return why an image seems to contain labels, in a few words; None if it does not."""
     header = getattr(image, 'header', {})
     if 'intent_code' in header and int(header['intent_code']) == _LABEL_INTENT:
         return 'its header says so'

@@ -1,10 +1,12 @@
-"""Read lesion masks, and refuse unusable ones."""
+"""Read and check lesion masks."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import os
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,36 +15,36 @@ from typing import Any
 
 import numpy as np
 
-from lacuna.errors import MaskError
+from lacuna.errors import MaskError, reason_of
 from lacuna.images.brain import brain
 from lacuna.images.mask_values import check_binary, check_finite, graded_values, is_binary
-from lacuna.images.nifti import is_usable, make, opened
+from lacuna.images.nifti import is_usable, make, nifti_affine, opened
 from lacuna.measures import lesion_part, voxel_box, world_box
 from lacuna.utils.packed import pack, unpack
 
-#: voxels of a whole head in steps of 0.2 mm; the header of a damaged file may claim thirty thousand times as many
+#: voxels of a whole head at 0.2 mm; the header of a damaged file may claim thirty thousand times as many
 _MOST_VOXELS = 2**30
-#: most bytes that one compressed byte expands to
+#: maximum number of bytes that one compressed byte expands to
 _PACKED = 1032
 _PACKED_ENDINGS = ('.gz', '.mgz', '.bz2', '.zst')
 
 
 @dataclass(frozen=True)
 class Mask:
-    """A binary or a graded image.
+    """A binary or graded lesion mask.
 
     Attributes
     ----------
     data : numpy.ndarray
-        (x, y, z) bool; of a graded mask, where it is above 0.
+        (x, y, z) bool; True where a graded mask is above 0.
     affine : numpy.ndarray
         4 x 4, voxels to world mm (RAS+).
     sha256 : str
-        Checksum of the voxels and the affine, independent of how the mask is stored (compression, data type).
+        Checksum of voxels and affine, independent of how the mask is stored (compression, data type).
     notes : tuple of str
-        Values that were read as something else than the file holds.
+        Notes about values that were changed on reading.
     values : numpy.ndarray or None
-        Of a graded mask, float32 from 0 to 1, by how much each voxel in `box` is lesion; None for a binary one.
+        Values of a graded mask in `box`, float32 from 0 to 1; None for a binary mask.
     """
 
     data: np.ndarray
@@ -61,7 +63,7 @@ class Mask:
         sha256: str,
         notes: tuple[str, ...],
     ) -> Mask:
-        """A mask whose voxels all lie in a box: `part` is what is in it, bool, or float32 if the mask is graded."""
+        """Create a mask from the `part` inside a box that contains all its voxels: bool, or float32 if graded."""
         data = np.zeros(shape, bool)
         data[box] = part
         mask = cls(data, affine, sha256, notes, None if part.dtype == bool else part)
@@ -70,22 +72,22 @@ class Mask:
 
     @cached_property
     def box(self) -> tuple[slice, ...]:
-        """The part that holds all voxels of the mask."""
+        """The smallest box that contains all voxels of the mask."""
         return voxel_box(self.data)
 
     @property
     def part(self) -> tuple[np.ndarray, np.ndarray]:
-        """What is in the box, and its affine."""
+        """The mask inside its box (bool), and the affine of that part."""
         return lesion_part(self.data, self.affine, self.box)
 
     @property
     def valued_part(self) -> tuple[np.ndarray, np.ndarray]:
-        """What is in the box, bool, or float32 if the mask is graded; and its affine."""
+        """The mask inside its box (bool, or float32 if graded), and the affine of that part."""
         found, affine = self.part
         return found if self.values is None else self.values, affine
 
     def image(self) -> Any:
-        """Return the mask as a NIfTI image on its own grid: 0 and 1 (uint8), or from 0 to 1 (float32) if it is graded."""
+        """Return the mask on its own grid as a NIfTI image: binary (uint8), or graded from 0 to 1 (float32)."""
         if self.values is None:
             return make(self.data.view(np.uint8), self.affine)
         whole = np.zeros(self.data.shape, np.float32)
@@ -93,14 +95,14 @@ class Mask:
         return make(whole, self.affine)
 
     def part_image(self) -> Any:
-        """Return what is in the box as an image, which is all that is needed of the mask on other grids."""
+        """Return the mask, cropped to its box, as a NIfTI image."""
         found, affine = self.valued_part
         return make(np.ascontiguousarray(found).view(np.uint8) if found.dtype == bool else found, affine)
 
 
 @dataclass(frozen=True)
 class PackedMask:
-    """A mask in a few kB, to keep in memory during a run: the bits (or values) of the box around its voxels.
+    """A mask, compressed to a few kB to keep in memory during a run.
 
     Attributes
     ----------
@@ -112,9 +114,9 @@ class PackedMask:
     notes : tuple of str
         See :class:`Mask`.
     box : tuple of slice
-        The part that holds all voxels of the mask.
+        Box that contains all voxels of the mask.
     bits : bytes
-        Bits of the voxels in the box, compressed; float32 if the mask is graded.
+        Compressed bits of the voxels in the box; float32 values if the mask is graded.
     graded : bool
     """
 
@@ -153,7 +155,7 @@ class PackedMask:
 
 @dataclass(frozen=True)
 class UnreadMask:
-    """A mask that an earlier run has read, and whose file was not touched since: it is read when its voxels are needed.
+    """A mask read by an earlier run from an unchanged file; it is read again when its voxels are needed.
 
     Attributes
     ----------
@@ -161,7 +163,7 @@ class UnreadMask:
     binarize, mask_scale : float or None
         See `read_mask`.
     sha256 : str
-        That of the mask, see :class:`Mask`.
+        Checksum of the mask, see :class:`Mask`.
     graded : bool
     """
 
@@ -172,12 +174,12 @@ class UnreadMask:
     graded: bool
 
     def unpack(self) -> Mask:
-        """The mask.
+        """Read the mask.
 
         Raises
         ------
         MaskError
-            If it cannot be read, or is another one by now.
+            If it cannot be read, or has changed.
         """
         mask = read_mask(self.path, self.binarize, self.mask_scale)
         if mask.sha256 != self.sha256:
@@ -186,17 +188,17 @@ class UnreadMask:
         return mask
 
 
-#: a mask whose voxels can be had
+#: a mask with a known checksum, whose voxels can be unpacked
 KnownMask = PackedMask | UnreadMask
 
 
 def mask_source(given: Any) -> Path:
-    """Return the file of a mask given as a path or a nibabel image; ``image`` if it is not from a file.
+    """Return the path of a mask given as path or nibabel image; ``image`` if it is not from a file.
 
     Raises
     ------
     MaskError
-        If it is neither.
+        If it is something else.
     """
     if isinstance(given, str | os.PathLike):
         return Path(given)
@@ -209,21 +211,21 @@ def mask_source(given: Any) -> Path:
 def read_mask(given: Any, binarize: float | None = None, mask_scale: float | None = None) -> Mask:
     """Read a lesion mask.
 
-    Values within 0.001 of 0 and 1 are read as 0 and 1, and NaN outside the brain as 0.
+    Values within 0.001 of 0 and 1 are rounded, and NaN outside the brain becomes 0.
 
     Parameters
     ----------
     given : path or nibabel image
     binarize : float, optional
-        Values above this are lesion, all others are not. Without it, a mask has to be binary.
+        Values above this threshold are lesion. Without a threshold, the mask has to be binary.
     mask_scale : float, optional
-        Values divided by this are by how much a voxel is lesion, from 0 to 1: the mask may be graded. One that is
-        binary is read as without it.
+        Allow graded masks, whose values divided by this are the degree (0 to 1) to which a voxel is lesion. Binary
+        masks are read as without it.
 
     Raises
     ------
     MaskError
-        If the file cannot be read, is not 3D, has no usable affine, or holds other values. An empty mask is not an
+        If the file is unreadable, not 3D, has no usable affine, or contains other values. An empty mask is not an
         error here.
     """
     path = mask_source(given)
@@ -239,12 +241,12 @@ def read_mask(given: Any, binarize: float | None = None, mask_scale: float | Non
         raise MaskError(message)
     affine = np.asarray(image.affine, float)
     _check_affine(path, image, affine)
-    if binarize is not None and binarize < 0:  # then 0 is lesion
+    if binarize is not None and binarize < 0:  # 0 would be lesion
         filled = tuple(slice(0, size) for size in data.shape)
     else:
         filled = voxel_box(_nonzero(data))
     part, part_affine = lesion_part(data, affine, filled)
-    notes = check_finite(path, part, part_affine)
+    notes = check_finite(path, part, part_affine) + _check_positions(image, data.shape)
     graded = None
     if mask_scale is not None:
         found = part.astype(np.float64) / mask_scale
@@ -252,7 +254,7 @@ def read_mask(given: Any, binarize: float | None = None, mask_scale: float | Non
         part = found
     if binarize is None and graded is None:
         notes += check_binary(path, part)
-    with np.errstate(invalid='ignore'):  # NaN is not above any threshold
+    with np.errstate(invalid='ignore'):  # comparisons with NaN are False
         inside = part > (0.5 if binarize is None else binarize) if graded is None else graded > 0
     tight = voxel_box(inside)
     box = tuple(
@@ -265,21 +267,36 @@ def read_mask(given: Any, binarize: float | None = None, mask_scale: float | Non
     )
 
 
+def _check_positions(image: Any, shape: Sequence[int]) -> list[str]:
+    """Say if a NIfTI image has two positions that are half a voxel apart: other programs may use the other one."""
+    header: Any = getattr(image, 'header', {})
+    if not ('sform_code' in header and header['sform_code'] and header['qform_code']):
+        return []
+    apart = nifti_affine(header) - nifti_affine({**header, 'sform_code': 0})
+    corners = np.array([*itertools.product(*((0, size - 1) for size in shape))])
+    away = float(np.linalg.norm(corners @ apart[:3, :3].T + apart[:3, 3], axis=1).max())
+    if not away > 0.5 * min(header.get_zooms()[:3]):
+        return []
+    return [
+        f'sform and qform of the header place the mask up to {away:.0f} mm apart: the sform is used; is it the right one?'
+    ]
+
+
 def _nonzero(data: np.ndarray) -> np.ndarray:
-    """Where an image is not 0, bool; what is 0 and 1 is not copied."""
+    """Return where an image is not 0 (bool), without copying binary images."""
     if data.dtype == np.uint8 and data.size and data.max() <= 1:
         return data.view(bool)
     return np.asarray(data != 0)
 
 
 def _checksum(part: np.ndarray, box: tuple[slice, ...], shape: tuple[int, ...], affine: np.ndarray) -> str:
-    """Of size and affine, and of the bits of all voxels, the last axis fastest; only those around the mask are packed.
+    """Compute the checksum of shape, affine and the bits of all voxels (last axis fastest), packing the box only.
 
-    Of a graded mask, of its values in the box, too.
+    For graded masks, the values in the box are included.
     """
     digest = hashlib.sha256(repr((shape, affine.round(6).tolist())).encode())
     plane = shape[1] * shape[2]
-    before = box[0].start * plane // 8  # whole bytes of zeros
+    before = box[0].start * plane // 8  # bytes that are zero
     bits = np.zeros(box[0].stop * plane - before * 8, bool)
     bits[box[0].start * plane - before * 8 :].reshape(-1, *shape[1:])[:, box[1], box[2]] = part != 0
     packed = np.packbits(bits)
@@ -292,18 +309,18 @@ def _checksum(part: np.ndarray, box: tuple[slice, ...], shape: tuple[int, ...], 
 
 
 def read_image(given: Any) -> tuple[np.ndarray, Any]:
-    """Read an untrusted image (a path, or a nibabel image), whose header may be wrong.
+    """Read an untrusted image (path or nibabel image), whose header may be wrong.
 
     Returns
     -------
     data : numpy.ndarray
-        Real numbers; axes of length 1 after the third are dropped.
+        Real values; axes of length 1 after the third are dropped.
     image : nibabel.spatialimages.SpatialImage
 
     Raises
     ------
     ValueError
-        If it cannot be read, with the reason in a few words.
+        If it cannot be read; the message is a short reason.
     """
     from_file = isinstance(given, str | os.PathLike)
     if from_file and Path(given).suffix == '.img' and not Path(given).with_suffix('.hdr').is_file():
@@ -312,11 +329,10 @@ def read_image(given: Any) -> tuple[np.ndarray, Any]:
     try:
         with opened(given) if from_file else nullcontext(given) as image:
             check_size(image)
-            with np.errstate(all='ignore'):  # scaled by NaN or Inf: refused later for its values
+            with np.errstate(all='ignore'):  # scale factors of NaN or Inf; the values are refused later
                 data = np.asanyarray(image.dataobj)
-    except Exception as error:  # whatever the parsers of all formats raise
-        reason = str(error).strip() or type(error).__name__
-        raise ValueError(reason.splitlines()[0][:200]) from error
+    except Exception as error:  # any error of any parser
+        raise ValueError(reason_of(error, given)[:200]) from error
     if data.dtype.kind not in 'buif':
         message = f'its voxels are of type {data.dtype}'
         raise ValueError(message)
@@ -326,7 +342,7 @@ def read_image(given: Any) -> tuple[np.ndarray, Any]:
 
 
 def check_size(image: Any) -> None:
-    """Refuse an image with more voxels than its file can hold, before they take any memory.
+    """Raise an error if an image claims more voxels than its file can contain, before memory is allocated.
 
     Raises
     ------
@@ -336,7 +352,7 @@ def check_size(image: Any) -> None:
     if not 0 < voxels <= _MOST_VOXELS:
         message = f'its header claims {" x ".join(map(str, image.shape))} voxels'
         raise ValueError(message)
-    if not image.get_filename():  # already in memory
+    if not image.get_filename():  # in memory
         return
     file = Path(image.file_map['image'].filename)
     size = file.stat().st_size * (_PACKED if file.name.lower().endswith(_PACKED_ENDINGS) else 1)
@@ -346,7 +362,7 @@ def check_size(image: Any) -> None:
 
 
 def check_touches(path: str | Path, mask: Mask) -> None:
-    """Refuse a mask that lies outside the box around the brain.
+    """Raise an error if a mask is completely outside the bounding box of the brain.
 
     Raises
     ------

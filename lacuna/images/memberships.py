@@ -1,4 +1,4 @@
-"""Regions that may overlap: which of them each voxel of a grid belongs to, and by how much."""
+"""Regions that may overlap, stored as the regions and weights of each voxel of a grid."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Memberships:
-    """Regions on a grid, voxel by voxel: what a lesion takes of all of them follows from its voxels alone.
+    """Regions on a grid, stored by voxel, so that the load of all regions is computed from a lesion's voxels alone.
 
     Attributes
     ----------
@@ -19,15 +19,15 @@ class Memberships:
     affine : numpy.ndarray
         4 x 4, voxels to world mm.
     voxels : numpy.ndarray
-        (v,) int64, ascending, numbers (C order) of the voxels that belong to a region.
+        (v,) int64, ascending flat indices (C order) of the voxels in at least one region.
     starts : numpy.ndarray
-        (v + 1,) int64, where the regions of each voxel begin.
+        (v + 1,) int64, where the entries of each voxel begin in `regions` and `weights`.
     regions : numpy.ndarray
-        (m,) int32, from 0.
+        (m,) int32, index of the region, from 0.
     weights : numpy.ndarray
-        (m,) float32, above 0.
+        (m,) float32, weight in the region, above 0.
     totals : numpy.ndarray
-        (regions,) float64, sum of the weights of each region over all voxels.
+        (regions,) float64, sum of the weights of each region.
     """
 
     shape: tuple[int, ...]
@@ -45,7 +45,7 @@ class Memberships:
         shape: tuple[int, ...],
         affine: np.ndarray,
     ) -> Memberships:
-        """From the voxels (numbers in C order) and weights (1 if there are none) of each region.
+        """Create from the voxels (flat indices in C order) and weights (1 if None) of each region.
 
         Examples
         --------
@@ -76,19 +76,19 @@ class Memberships:
         )
 
     def mean(self, voxels: np.ndarray, share: np.ndarray | None = None) -> np.ndarray:
-        """Weighted mean over each region of a value that is 0 but at some voxels.
+        """Compute the weighted mean over each region of values that are 0 except at some voxels.
 
         Parameters
         ----------
         voxels : numpy.ndarray
-            (n,) numbers of voxels, each once.
+            (n,) unique flat indices.
         share : numpy.ndarray, optional
-            (n,) the value at each; 1 by default.
+            (n,) value at each voxel; 1 by default.
 
         Returns
         -------
         numpy.ndarray
-            (regions,) float64; NaN for a region without a voxel.
+            (regions,) float64; NaN for an empty region.
         """
         at, repeated = self._entries(voxels)
         values = self.weights[at].astype(np.float64)
@@ -98,12 +98,12 @@ class Memberships:
         return np.divide(sums, self.totals, out=np.full(len(sums), np.nan), where=self.totals > 0)
 
     def largest(self, voxels: np.ndarray) -> np.ndarray:
-        """The largest weight of each region among some voxels.
+        """Return the largest weight of each region among some voxels.
 
         Returns
         -------
         numpy.ndarray
-            (regions,) float64; 0 for a region without one of the voxels, NaN for a region without any voxel.
+            (regions,) float64; 0 for a region without any of the voxels, NaN for an empty region.
         """
         at, _ = self._entries(voxels)
         found = np.where(self.totals > 0, 0.0, np.nan)
@@ -111,7 +111,7 @@ class Memberships:
         return found
 
     def _entries(self, voxels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where the regions of these voxels stand, and at which of the voxels."""
+        """Return the positions of the entries of these voxels, and the index of the voxel of each entry."""
         row = np.searchsorted(self.voxels, voxels)
         row[row == len(self.voxels)] = 0
         known = np.flatnonzero(self.voxels[row] == voxels) if len(self.voxels) else np.empty(0, np.int64)
@@ -123,11 +123,11 @@ class Memberships:
         return at, repeated
 
     def arrays(self) -> dict[str, Any]:
-        """All of it as arrays, to be written into a ``.npz``."""
+        """Return the content as arrays, for a ``.npz``."""
         return {**vars(self), 'shape': np.array(self.shape)}
 
     @classmethod
     def of_arrays(cls, content: Mapping[str, np.ndarray]) -> Memberships:
-        """What `arrays` has given."""
+        """Create memberships from the result of `arrays`."""
         own: dict[str, Any] = {name: content[name] for name in cls.__dataclass_fields__}
         return cls(**{**own, 'shape': tuple(own['shape'].tolist())})

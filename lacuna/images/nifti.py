@@ -1,4 +1,4 @@
-"""Read and write NIfTI images with a single position, the same in files and in memory."""
+"""Read and write NIfTI images with one position only, identical in files and in memory."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from lacuna.utils.packed import BROKEN, pack, unpacking
 
 
 def make(data: np.ndarray, affine: np.ndarray) -> Any:
-    """Return an image whose only position is `affine` (sform, standard space).
+    """Create an image whose only position is `affine` (sform, standard space).
 
-    It equals what `load` returns for the file that `save` writes: the position is rounded to single precision here.
+    It equals what `load` returns for the file written by `save`, because the affine is rounded to single precision.
 
     Parameters
     ----------
     data : numpy.ndarray
         (x, y, z).
     affine : numpy.ndarray
-        (4, 4), from voxel indices to world mm (RAS+).
+        (4, 4), voxel indices to world mm (RAS+).
 
     Returns
     -------
@@ -34,39 +34,39 @@ def make(data: np.ndarray, affine: np.ndarray) -> Any:
 
     image = nb.Nifti1Image(data, affine)
     image.header.set_xyzt_units('mm')
-    # The qform cannot hold a shear. Leaving it out means that MRtrix3 and others never see two different positions.
+    # The qform cannot represent shears; without it, no program can see a different position.
     image.set_sform(affine, code=4)
     image.set_qform(None, code=0)
     return image
 
 
 def encoded(image: Any, *, compress: bool = True) -> bytes:
-    """The file of an image that `make` has made: the same bytes each time.
+    """Return the bytes of the file of an image from `make`; reproducible.
 
     Parameters
     ----------
     image : nibabel.Nifti1Image
     compress : bool
-        Whether it is a ``.nii.gz`` or a ``.nii``.
+        Whether to return a ``.nii.gz`` or a ``.nii``.
     """
     header = BytesIO()
     about = image.header.copy()
     about.set_slope_inter(1, 0)
     about.write_to(header)
-    # nibabel's own `to_bytes` goes through the voxels several times
+    # nibabel's `to_bytes` reads the voxels several times
     content = header.getvalue() + voxels(image).astype(about.get_data_dtype(), copy=False).tobytes('F')
     return pack(content) if compress else content
 
 
 def save(image: Any, path: Path) -> str:
-    """Write an image as ``.nii`` or ``.nii.gz``, completely or not at all; return the path."""
+    """Write an image as ``.nii`` or ``.nii.gz`` atomically; return the path."""
     with replacing(path) as temporary:
         temporary.write_bytes(encoded(image, compress=path.name.endswith('.gz')))
     return str(path)
 
 
 def load(path: str | Path) -> Any:
-    """Load an image that `save` wrote; its voxels are read when they are first used."""
+    """Load an image written by `save`; its voxels are read on first access."""
     import nibabel as nb
 
     return nb.load(path)
@@ -74,16 +74,16 @@ def load(path: str | Path) -> Any:
 
 @contextmanager
 def opened(path: str | Path) -> Iterator[Any]:
-    """An image of any format; the file of a NIfTI image in one piece is opened once, and its voxels are to be read meanwhile.
+    """Open an image of any format; a single-file NIfTI image is opened once, so read its voxels inside the block.
 
-    nibabel alone opens it to look what it is, for the header, and for the voxels.
+    nibabel alone opens it three times: to detect the format, for the header, and for the voxels.
     """
     import nibabel as nb
     from nibabel.fileholders import FileHolder
 
     with ExitStack() as stack:
         image = None
-        with suppress(*BROKEN):  # nibabel says what is wrong
+        with suppress(*BROKEN):  # nibabel reports what is wrong
             stream: Any = stack.enter_context(Path(path).open('rb'))
             if str(path).endswith('.gz'):
                 stream = stack.enter_context(unpacking(stream))
@@ -111,8 +111,8 @@ def is_usable(affine: np.ndarray) -> bool:
 def nifti_affine(header: Mapping[str, Any]) -> np.ndarray:
     """Return the affine of a NIfTI image as MRtrix3 reads it.
 
-    This is the sform if there is one, else the qform. Its columns are scaled to the header's voxel sizes, unless these
-    are off by more than 1e-5.
+    This is the sform if there is one, else the qform. The columns are scaled to the header's voxel sizes, unless these
+    differ by more than 1e-5.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def nifti_affine(header: Mapping[str, Any]) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        (4, 4) float64, from voxel indices to world mm.
+        (4, 4) float64, voxel indices to world mm.
     """
     zooms = np.abs(np.asarray(header['pixdim'], np.float64)[1:4])
     affine = np.eye(4)

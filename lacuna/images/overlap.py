@@ -1,4 +1,4 @@
-"""Which voxels of a grid a mask of another grid covers: at their centres, or by the share of their volume."""
+"""Overlap of a mask with the voxels of another grid: at voxel centres, or as a share of the volume."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import numpy as np
 
 from lacuna.measures import lesion_part
 
-#: positions in voxels are sums of numbers of single precision
+#: decimals of voxel positions, which are sums of single-precision numbers
 _DIGITS = 6
-#: points along each edge of a voxel, where the axes of two grids are not parallel
+#: sampling points along each edge of a voxel, if the axes of two grids are not parallel
 _POINTS = 4
 
 
 def covered_voxels(
     mask: np.ndarray, mask_affine: np.ndarray, shape: tuple[int, ...], affine: np.ndarray
 ) -> np.ndarray:
-    """The voxels of a grid whose centre lies in a voxel of a mask.
+    """Find the voxels of a grid whose centre is in a voxel of a mask.
 
     Parameters
     ----------
     mask : numpy.ndarray
-        (x, y, z); what is not 0 is the mask.
+        (x, y, z); values other than 0 are the mask.
     mask_affine, affine : numpy.ndarray
-        4 x 4, voxels of the mask, and of the grid, to world mm.
+        4 x 4, voxels of the mask and of the grid to world mm.
     shape : tuple of int
-        Of the grid.
+        Shape of the grid.
 
     Returns
     -------
     numpy.ndarray
-        (n,) int64, their numbers in C order, ascending.
+        (n,) int64, flat indices (C order), ascending.
 
     Examples
     --------
@@ -44,21 +44,21 @@ def covered_voxels(
 def covered_values(
     mask: np.ndarray, mask_affine: np.ndarray, shape: tuple[int, ...], affine: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The voxels of `covered_voxels`, and the value of the mask at the centre of each.
+    """Find the voxels as `covered_voxels` does, with the value of the mask at the centre of each.
 
     Parameters
     ----------
     mask : numpy.ndarray
-        (x, y, z) float if it is graded; of others, what is not 0 is the mask.
+        (x, y, z), float if graded; otherwise, values other than 0 are the mask.
     mask_affine, affine, shape
         See `covered_voxels`.
 
     Returns
     -------
     voxels : numpy.ndarray
-        (n,) int64, their numbers in C order, ascending.
+        (n,) int64, flat indices (C order), ascending.
     values : numpy.ndarray
-        (n,) of the type of the mask if it is graded, else bool.
+        (n,) with the dtype of the mask if graded, else bool.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def covered_values(
 
 
 def _taken(part: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:
-    """Some rows along an axis; without a copy if they lie side by side."""
+    """Take rows along an axis, without a copy if they are contiguous."""
     step = int(at[1] - at[0]) if len(at) > 1 else 1
     if step == 0 or (np.diff(at) != step).any():
         return part.take(at, axis)
@@ -104,24 +104,23 @@ def _taken(part: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:
 def covered_share(
     mask: np.ndarray, mask_affine: np.ndarray, shape: tuple[int, ...], affine: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The voxels of a grid that a mask covers, and by what share of their volume; of a graded mask, its mean over each.
+    """Find the voxels of a grid that a mask overlaps, and the share of their volume (or the mean of a graded mask).
 
-    Exact if the axes of the grids are parallel; else to the precision of four points along each edge of a voxel of the
-    grid.
+    Exact if the axes of the grids are parallel; otherwise sampled at four points along each edge of the grid's voxels.
 
     Parameters
     ----------
     mask : numpy.ndarray
-        (x, y, z) float if it is graded; of others, what is not 0 is the mask.
+        (x, y, z), float if graded; otherwise, values other than 0 are the mask.
     mask_affine, affine : numpy.ndarray
-        4 x 4, voxels of the mask, and of the grid, to world mm.
+        4 x 4, voxels of the mask and of the grid to world mm.
     shape : tuple of int
-        Of the grid.
+        Shape of the grid.
 
     Returns
     -------
     voxels : numpy.ndarray
-        (n,) int64, their numbers in C order, ascending.
+        (n,) int64, flat indices (C order), ascending.
     share : numpy.ndarray
         (n,) float64, above 0, up to 1.
 
@@ -143,10 +142,10 @@ def covered_share(
 
 
 def _exact_share(mask: np.ndarray, to_grid: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """Axis by axis: how far each voxel of the grid and each of the mask overlap."""
+    """Compute the overlap of the voxels of grid and mask axis by axis."""
     from scipy import sparse
 
-    order = _parallel(to_grid.T) or (0, 1, 2)  # the axis of the grid of each axis of the mask, turned around
+    order = _parallel(to_grid.T) or (0, 1, 2)  # the grid's axis for each axis of the mask
     covered = mask.transpose(order).astype(np.float64)
     for axis, of_mask in enumerate(order):
         scale, shift = to_grid[axis, of_mask], to_grid[axis, 3]
@@ -156,7 +155,7 @@ def _exact_share(mask: np.ndarray, to_grid: np.ndarray, size: tuple[int, ...]) -
         rows, columns, lengths = [], [], []
         for step in range(
             int(np.ceil(2 * reach)) + 1
-        ):  # voxels of the grid that a voxel of the mask can touch
+        ):  # voxels of the grid that one voxel of the mask can overlap
             at = first + step
             length = np.minimum(middle + reach, at + 0.5) - np.maximum(middle - reach, at - 0.5)
             some = (length > 1e-9) & (at >= 0) & (at < size[axis])
@@ -174,7 +173,7 @@ def _exact_share(mask: np.ndarray, to_grid: np.ndarray, size: tuple[int, ...]) -
 
 
 def _sampled_share(mask: np.ndarray, to_grid: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """The share of points in each voxel of the grid that lie in the mask."""
+    """Compute the share of sampling points in each voxel of the grid that are in the mask."""
     to_mask = np.linalg.inv(to_grid)
     voxels = np.indices(size).reshape(3, -1).T
     hits = np.zeros(len(voxels))
@@ -188,7 +187,7 @@ def _sampled_share(mask: np.ndarray, to_grid: np.ndarray, size: tuple[int, ...])
 
 
 def _part(mask: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The box around the mask, as bool unless it is graded: most of an image is not looked at twice."""
+    """Crop a mask to its voxels, and convert it to bool unless graded."""
     part, moved = lesion_part(mask, affine)
     return part if part.dtype.kind == 'f' else part != 0, moved
 
@@ -196,10 +195,10 @@ def _part(mask: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def _box(
     mask: np.ndarray, mask_affine: np.ndarray, shape: tuple[int, ...], affine: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """First voxel and size of the part of the grid that the mask can touch."""
+    """Return first voxel and size of the part of the grid that the mask can overlap."""
     if not mask.size:
         return np.zeros(3, int), np.zeros(3, int)
-    # of `_part`: the mask reaches the border of the array on all sides
+    # after `_part`, the mask touches all borders of the array
     edges = np.array([[-0.5, length - 0.5] for length in mask.shape])
     corners = np.array(list(product(*edges))) @ mask_affine[:3, :3].T + mask_affine[:3, 3]
     at = (corners - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T
@@ -209,14 +208,14 @@ def _box(
 
 
 def _between(source: np.ndarray, target: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """Voxels of one grid, counted from `first`, to voxels of another; without the noise of single precision."""
+    """Return the transform from voxels of one grid, relative to `first`, to voxels of another, rounded."""
     matrix = np.linalg.inv(target) @ source
     matrix[:3, 3] += matrix[:3, :3] @ first
     return np.asarray(matrix.round(_DIGITS))
 
 
 def _parallel(matrix: np.ndarray) -> tuple[int, ...] | None:
-    """The row in which each of the first three columns has its only entry, if the axes are parallel."""
+    """Return the row with the only entry of each of the first three columns; None if the axes are not parallel."""
     some = matrix[:3, :3] != 0
     if (some.sum(axis=0) != 1).any() or (some.sum(axis=1) != 1).any():
         return None
@@ -224,7 +223,7 @@ def _parallel(matrix: np.ndarray) -> tuple[int, ...] | None:
 
 
 def _where(filled: np.ndarray) -> np.ndarray:
-    """(n, 3), the voxels of a mask, in C order: in one dimension they are found several times as fast."""
+    """Return the voxels of a mask in C order, (n, 3); flat indices are several times as fast to find."""
     return np.column_stack(np.unravel_index(np.flatnonzero(np.ascontiguousarray(filled)), filled.shape))
 
 

@@ -1,4 +1,4 @@
-"""Parse the names of parcels: hemisphere, network, and a short name for people."""
+"""Parse the names of parcels: hemisphere, network, and a short name for display."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NETWORK = re.compile(r'(?:7|17)Networks_(?:LH|RH)_([A-Za-z]+)_')
 _LEFT = re.compile(r'(?i)^(lh|l|left)[-_. ]|[-_. ](lh|l|left)$|[-_](lh|left)[-_]|^ctx-lh-')
 _RIGHT = re.compile(r'(?i)^(rh|r|right)[-_. ]|[-_. ](rh|r|right)$|[-_](rh|right)[-_]|^ctx-rh-')
 
-#: networks of the parcellations of Schaefer and Yeo, in their own order
+#: networks of Schaefer's and Yeo's parcellations, in their order
 _NETWORK_NAMES = {
     'Vis': 'Visual',
     'SomMot': 'Somatomotor',
@@ -33,13 +33,13 @@ class Parcel:
     Attributes
     ----------
     name : str
-        As in the tables.
+        Name in the tables.
     short : str
-        Name for people.
+        Short name for display.
     hemisphere : str
         ``L``, ``R`` or empty.
     network : str
-        Empty if the name has none.
+        Network; empty if the name has none.
     """
 
     name: str
@@ -69,7 +69,7 @@ def read_parcel(name: str) -> Parcel:
 
 
 def schaefer_network(name: str) -> str:
-    """The network that the name of a parcel of Schaefer's atlas says; nothing for all other names.
+    """Return the network in the name of a parcel of Schaefer's atlas; empty for other names.
 
     >>> schaefer_network('17Networks_RH_DefaultA_PFCm_1'), schaefer_network('LH_Vis_1')
     ('DefaultA', '')
@@ -79,7 +79,7 @@ def schaefer_network(name: str) -> str:
 
 
 def labelled(parcel: Parcel) -> str:
-    """Return the short name, with the hemisphere if there is one.
+    """Return the short name, followed by the hemisphere if there is one.
 
     >>> labelled(read_parcel('lh.insula'))
     'insula (L)'
@@ -88,9 +88,9 @@ def labelled(parcel: Parcel) -> str:
 
 
 def by_network(parcels: Sequence[Parcel]) -> np.ndarray:
-    """Return an order that puts the parcels of a network side by side, left before right; no change if none has a network.
+    """Return the order that groups parcels by network, left before right; unchanged if no parcel has a network.
 
-    Networks come in the order of their first parcel; parcels without one come last.
+    Networks are in the order of their first parcel; parcels without network come last.
 
     >>> names = ['LH_Vis_1', 'LH_Default_1', 'Stem', 'RH_Vis_1']
     >>> by_network([read_parcel(name) for name in names]).tolist()
@@ -104,7 +104,7 @@ def by_network(parcels: Sequence[Parcel]) -> np.ndarray:
 
 
 def runs(values: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Return runs of equal values: value, first and one past the last.
+    """Return runs of equal values: value, start, and stop (exclusive).
 
     >>> runs(['a', 'a', 'b'])
     [('a', 0, 2), ('b', 2, 3)]

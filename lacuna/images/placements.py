@@ -1,8 +1,8 @@
-"""All places in the brain where a lesion of the same volume and shape fits, and a random draw from them.
+"""Places in the brain where a lesion of the same volume and shape fits, and random draws from them.
 
-Everything lies on voxels of 1 mm, centred on whole millimetres: there, each turn by right angles and each shift by whole
-voxels keeps volume and shape exactly. The places are enumerated, not tried: the correlation of a body with a region, by
-the fast Fourier transform, tells for every shift at once how many voxels of the body are inside.
+All images are on 1 mm voxels centred on whole millimetres, where rotations by right angles and shifts by whole voxels
+keep volume and shape exactly. Places are enumerated, not tried: the correlation of a lesion with a region, by fast
+Fourier transform, gives the number of voxels inside for all shifts at once.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ import numpy as np
 from lacuna.images.overlap import covered_values
 from lacuna.measures import lesion_part, world_box
 
-#: from how many voxels on the sums need double precision to be off by less than half a voxel
+#: number of voxels above which sums need double precision, to be off by less than half a voxel
 _MANY = 100_000
-#: sums of a map that are smaller, by the largest possible one, are 0: single precision does not tell
+#: relative size below which sums of a map are 0: single precision cannot resolve them
 _NOTHING = 1e-4
-#: of a millimetre, by which turned axes may be off
+#: tolerance in mm of rotated axes
 _CLOSE = 1e-3
 
 
 @dataclass(frozen=True)
 class Body:
-    """Some voxels of 1 mm and where they are; in one piece or in several, which move together.
+    """An image on 1 mm voxels with its position, such as a lesion; may consist of several pieces that move together.
 
     Attributes
     ----------
     voxels : numpy.ndarray
         (x, y, z) bool or float, along the world axes (RAS+).
     first : numpy.ndarray
-        (3,) int64, centre of the first voxel, mm.
+        (3,) int64, centre of the first voxel, world mm.
     """
 
     voxels: np.ndarray
@@ -41,9 +41,10 @@ class Body:
 
     @classmethod
     def of(cls, mask: np.ndarray, affine: np.ndarray) -> Body:
-        """The voxels of 1 mm whose centre lies in a mask, (x, y, z), on any grid; empty for an empty mask.
+        """Resample a mask, (x, y, z), on any grid: 1 mm voxels whose centre is in the mask; empty for an empty mask.
 
-        Those of a graded mask (float) have its values. Nothing changes if the mask has such voxels itself. The volume is the same for voxels of whole millimetres.
+        Graded masks (float) keep their values. Masks on the same voxels are unchanged; the volume is preserved for
+        voxels of whole millimetres.
 
         Examples
         --------
@@ -66,7 +67,7 @@ class Body:
 
     @staticmethod
     def is_exact(affine: np.ndarray) -> bool:
-        """Whether the voxels of a grid are voxels of a body.
+        """Whether a grid has the voxels of a body.
 
         >>> Body.is_exact(np.diag([-1.0, 1, 1, 1])), Body.is_exact(np.diag([2.0, 2, 2, 1]))
         (True, False)
@@ -75,7 +76,7 @@ class Body:
         return bool(whole and (np.abs(np.rint(affine[:3, :3])).sum(axis=0) == 1).all())
 
     def on(self, place: Body) -> Body:
-        """The values on the voxels of another body; 0 where there are none."""
+        """Return the values on the voxels of another body; 0 outside."""
         out = np.zeros(place.voxels.shape)
         low = np.maximum(self.first, place.first)
         high = np.minimum(self.first + self.voxels.shape, place.first + place.voxels.shape)
@@ -85,11 +86,11 @@ class Body:
         return Body(out, place.first)
 
     def count(self, place: Body) -> int:
-        """How many voxels of another body are in this one."""
+        """Count the voxels of another body inside this one."""
         return int(np.count_nonzero(self.on(place).voxels[place.voxels != 0]))
 
     def turned(self, turn: np.ndarray) -> np.ndarray:
-        """The voxels after a turn of `turns`.
+        """Return the voxels after one of the rotations from `turns`.
 
         >>> Body(np.arange(6).reshape(1, 2, 3), np.zeros(3)).turned(np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]])).shape
         (3, 1, 2)
@@ -100,14 +101,14 @@ class Body:
 
 
 def turns(affine: np.ndarray, *, mirrors: bool = False) -> list[np.ndarray]:
-    """The turns by right angles about the world axes that keep a grid: 24 for cubes along the axes; no turn comes first.
+    """Return the rotations by right angles that keep a grid: 24 for cubes along the world axes; identity first.
 
     Parameters
     ----------
     affine : numpy.ndarray
         4 x 4, voxels to world mm.
     mirrors : bool
-        Mirror images too, which makes twice as many.
+        Include mirror images, which doubles their number.
 
     Returns
     -------
@@ -126,7 +127,7 @@ def turns(affine: np.ndarray, *, mirrors: bool = False) -> list[np.ndarray]:
         turn[range(3), order] = signs
         if not mirrors and round(np.linalg.det(turn)) < 0:
             continue
-        within = to_voxel @ turn @ to_world  # the same turn in steps of voxels: again a signed permutation
+        within = to_voxel @ turn @ to_world  # the rotation in voxels: must be a signed permutation too
         if np.abs(within - np.rint(within)).max() < _CLOSE and np.abs(within).max() < 1 + _CLOSE:
             found.append(turn)
     return found
@@ -134,18 +135,18 @@ def turns(affine: np.ndarray, *, mirrors: bool = False) -> list[np.ndarray]:
 
 @dataclass(frozen=True)
 class Places:
-    """Places drawn at random from all that are valid.
+    """Places drawn at random from all valid ones.
 
     Attributes
     ----------
     valid : int
-        How many there are, the body's own included.
+        Number of valid places, including the body's own.
     turn : numpy.ndarray
-        (n,) int64, number of the turn.
+        (n,) int64, index of the rotation.
     first : numpy.ndarray
-        (n, 3) int64, where the first voxel of the turned body is, mm.
+        (n, 3) int64, position of the first voxel of the rotated body, world mm.
     inside : numpy.ndarray
-        (n,) int64, voxels of the body that are inside.
+        (n,) int64, number of voxels of the body inside the region.
     """
 
     valid: int
@@ -155,7 +156,7 @@ class Places:
 
     @classmethod
     def none(cls) -> Places:
-        """No place."""
+        """Return zero places."""
         return cls(0, np.empty(0, np.int64), np.empty((0, 3), np.int64), np.empty(0, np.int64))
 
 
@@ -171,24 +172,24 @@ def draw(
     weight: Body | None = None,
     workers: int = 1,
 ) -> Places:
-    """Draw from all valid places of a body, other than its own, without replacement.
+    """Draw from all valid places of a body except its own, without replacement.
 
     Parameters
     ----------
     body, region : Body
     n : int
-        How many; fewer, if there are no more.
+        Number of places; fewer are returned if there are not enough.
     rng : numpy.random.Generator
     need : int
-        Voxels of the body that have to be inside the region.
+        Minimum number of voxels inside the region.
     among : sequence of numpy.ndarray
-        Its turns, the first of which is none.
+        Rotations of the body; the first is the identity.
     tissues : sequence of (Body, float)
-        Maps whose mean over the body has to be that at its own place, and by how much it may differ.
+        Maps with tolerances: the mean over the body has to be that at its own place, up to the tolerance.
     weight : Body, optional
-        A map: the chance of a place is proportional to its sum over the body. By default, all have the same.
+        Map: the probability of a place is proportional to its sum over the body. By default, all are equally likely.
     workers : int
-        Threads.
+        Number of threads.
     """
     fields = [tissue for tissue, _ in tissues] + ([weight] if weight else [])
     size = int(np.count_nonzero(body.voxels))
@@ -207,7 +208,7 @@ def draw(
             good[own_place] = False
         taken = np.flatnonzero(good)
         valid += len(taken)
-        # those with the smallest of exponential numbers are a draw without replacement, by weight
+        # the smallest of exponential numbers are a weighted draw without replacement
         new = rng.standard_exponential(len(taken))
         if weight:
             new /= turn.sums[-1][taken]
@@ -218,28 +219,28 @@ def draw(
         keys, kept = np.concatenate([keys, new[low]]), np.concatenate([kept, np.column_stack(columns)])
         order = np.argsort(keys, kind='stable')[:n]
         keys, kept = keys[order], kept[order]
-    kept = kept[np.argsort(kept[:, 0], kind='stable')]  # each turn of the body is then made once
+    kept = kept[np.argsort(kept[:, 0], kind='stable')]  # so that each rotation is computed once
     return Places(valid, kept[:, 0], kept[:, 1:4], kept[:, 4])
 
 
 @dataclass(frozen=True)
 class PlacesOfTurn:
-    """All valid places of a body in one of its turns.
+    """All valid places of a body in one rotation.
 
     Attributes
     ----------
     number : int
-        Of the turn.
+        Index of the rotation.
     at : numpy.ndarray
-        (m,) int64, ascending: numbers (C order) in the box of the places that were looked at.
+        (m,) int64, ascending flat indices (C order) in the box of possible places.
     inside : numpy.ndarray
-        (m,) int64, voxels of the body that are inside.
+        (m,) int64, number of voxels of the body inside the region.
     sums : list of numpy.ndarray
-        (m,) float64 for each map, its sum over the body.
+        (m,) float64 for each map: its sum over the body.
     start : numpy.ndarray
-        (3,) first place of the box, mm.
+        (3,) first place of the box, world mm.
     shape : tuple of int
-        Of the box.
+        Shape of the box.
     """
 
     number: int
@@ -250,11 +251,11 @@ class PlacesOfTurn:
     shape: tuple[int, ...]
 
     def first(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """(m, 3) int64, where the first voxel of the turned body is, mm; of some places."""
+        """Return the position of the first voxel of the rotated body at some places, (m, 3) int64, world mm."""
         return np.column_stack(np.unravel_index(self.at[rows], self.shape)) + self.start
 
     def number_of(self, first: np.ndarray) -> int:
-        """The number of a place; -1 if it is outside of the box."""
+        """Return the flat index of a place; -1 if it is outside the box."""
         at = first - self.start
         inside = (at >= 0).all() and (at < self.shape).all()
         return int(np.ravel_multi_index(tuple(at), self.shape)) if inside else -1
@@ -269,25 +270,25 @@ def places(
     fields: Sequence[Body] = (),
     workers: int = 1,
 ) -> Iterator[PlacesOfTurn]:
-    """Find all places of a body with at least `need` (1 or more) voxels inside a region, one turn after the other.
+    """Find all places of a body with at least `need` (1 or more) voxels inside a region, one rotation at a time.
 
     Parameters
     ----------
     body, region : Body
     need : int
     among : sequence of numpy.ndarray
-        See `turns`.
+        Rotations, see `turns`.
     fields : sequence of Body
-        Maps, to be summed over the body at each place.
+        Maps to be summed over the body at each place.
     workers : int
-        Threads.
+        Number of threads.
     """
     from scipy import fft
 
     if not body.voxels.size or not region.voxels.size:
         return
     kind = np.float64 if np.count_nonzero(body.voxels) > _MANY else np.float32
-    # a body with enough voxels inside cannot stick out by more than this, so the ends do not meet around the circle
+    # a body with enough voxels inside extends at most this far outside, so that the FFT does not wrap around
     beyond = max(_ends(body.voxels, need))
     room = Body(np.empty(np.array(region.voxels.shape) + 2 * beyond, bool), region.first - beyond)
     shape = [fft.next_fast_len(size, real=True) for size in room.voxels.shape]
@@ -310,7 +311,7 @@ def places(
 
 
 def _ends(voxels: np.ndarray, need: int) -> Iterator[int]:
-    """How many planes may be cut off each end of a body so that it keeps `need` voxels."""
+    """Return how many planes can be cut off each end of a body that keeps `need` voxels."""
     for axis in range(3):
         planes = np.count_nonzero(voxels, axis=tuple({0, 1, 2} - {axis}))
         for each in (planes, planes[::-1]):

@@ -1,6 +1,6 @@
-"""What is suspicious about an input: decided here, reported by ``run``, ``check``, ``bidsify`` and the reports.
+"""Plausibility checks of inputs, used by ``run``, ``check``, ``bidsify`` and the reports.
 
-Nothing here is an error: the results are correct for the input as it is.
+Nothing here is an error: results are correct for the input as it is.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from lacuna.images.spaces import check_space, looks_native
 from lacuna.measures import lesion_part, outside_support_percent
 from lacuna.utils.files import listed
 
-#: a lesion of fewer voxels is more likely a mistake
+#: lesions of fewer voxels are probably mistakes
 TINY = 10
-#: percent of a mask outside the brain; one in twenty of 359 real lesions exceeds this
+#: percentage of a mask outside the brain; one in twenty of 359 real lesions exceeds this
 OUTSIDE = 10.0
-#: percent of the brain in a mask; the largest of 359 real lesions has 42
+#: percentage of the brain covered by a mask; the largest of 359 real lesions has 42
 COVERED = 50.0
-#: percent of a tractogram's vertices inside the brain; 99.8 is normal
+#: percentage of a tractogram's vertices inside the brain; 99.8 is normal
 INSIDE = 95.0
-#: percent of a mask's voxels from which the smaller side counts
+#: percentage of a mask's voxels in the smaller side that makes it bilateral
 NOTABLE = 5.0
 
 
@@ -39,14 +39,14 @@ class MaskFacts:
     voxels : int
     volume_ml : float
     left_percent : float
-        Share of the volume left of x = 0.
+        Share of the volume with x < 0.
     outside_brain_percent : float
         Share of the voxels whose centre is outside the brain.
     brain_percent : float
-        Percent of the brain that the rest covers.
+        Percentage of the brain that the mask covers.
     graded : bool
-        Whether it is a graded mask: volume and percent of the brain are sums of its values, all else is of the voxels
-        above 0.
+        Whether the mask is graded: volume and percentage of the brain then are sums of values; all else refers to the
+        voxels above 0.
     """
 
     voxels: int
@@ -58,7 +58,7 @@ class MaskFacts:
 
     @property
     def side(self) -> str:
-        """``left``, ``right``, or ``both`` if the smaller share is notable; ``none`` if there is no voxel."""
+        """``left``, ``right``, ``both`` if the smaller share is notable, or ``none`` without voxels."""
         return side_of(self.left_percent) if self.voxels else 'none'
 
 
@@ -96,7 +96,7 @@ def measure_mask(data: np.ndarray, affine: np.ndarray) -> MaskFacts:
 
 
 def mask_facts(mask: Mask) -> MaskFacts:
-    """Measure a mask that was read."""
+    """Measure a mask that has been read."""
     facts = measure_mask(*mask.part)
     if mask.values is None:
         return facts
@@ -107,17 +107,17 @@ def mask_facts(mask: Mask) -> MaskFacts:
 
 
 class InspectedMask(NamedTuple):
-    """Everything known about a mask, from reading it once.
+    """A mask with its measurements and problems, from reading it once.
 
     Attributes
     ----------
     mask : lacuna.images.masks.PackedMask or None
-        None if it cannot be read.
+        None if the mask cannot be read.
     facts : MaskFacts or None
     doubts : tuple of str
-        What is suspicious about it, in words.
+        What is suspicious about the mask, in words.
     failure : str or None
-        Why it cannot be used, with its path.
+        Why the mask cannot be used, including its path.
     """
 
     mask: PackedMask | None
@@ -140,7 +140,7 @@ def inspect_mask(
     ----------
     given : path or nibabel image
     space : str, optional
-        Its declared space; without it, only whether the mask is usable is checked.
+        Declared space of the mask; without it, only usability is checked.
     space_from : str, optional
         Source of the space, in words.
     binarize, mask_scale : float, optional
@@ -169,11 +169,11 @@ def mask_doubts(
     ----------
     mask : lacuna.images.masks.Mask
     space : str
-        Its declared space.
+        Declared space of the mask.
     space_from : str, optional
         Source of the space, in words.
     facts : MaskFacts, optional
-        Measurements of the mask, if there are any.
+        Measurements of the mask, if already computed.
     """
     facts = facts or mask_facts(mask)
     found = list(mask.notes)
@@ -211,9 +211,9 @@ def tractogram_doubt(brain_pct: float) -> str | None:
 
 
 def _left_percent(mask: np.ndarray, affine: np.ndarray) -> float:
-    """Return the percentage of the voxels whose centre is left of x = 0; those on it count half; 0 for no voxels."""
+    """Return the percentage of voxels whose centre has x < 0 (half of those with x = 0); 0 without voxels."""
     along = np.flatnonzero(affine[0, :3])
-    if len(along) == 1:  # x changes along one axis: its planes are counted
+    if len(along) == 1:  # x changes along one axis only: count planes
         counts = np.count_nonzero(mask, axis=tuple({0, 1, 2}.difference(along.tolist())))
         x = np.arange(mask.shape[along[0]]) * affine[0, along[0]] + affine[0, 3]
     else:
@@ -224,14 +224,14 @@ def _left_percent(mask: np.ndarray, affine: np.ndarray) -> float:
 
 
 def side_of(left_percent: float) -> str:
-    """``left``, ``right``, or ``both`` if the smaller share is notable."""
+    """Return ``left``, ``right``, or ``both`` if the smaller share is notable."""
     if left_percent > 100 - NOTABLE:
         return 'left'
     return 'right' if left_percent < NOTABLE else 'both'
 
 
 def percent_text(value: float) -> str:
-    """Format a percentage for people.
+    """Format a percentage for display.
 
     >>> percent_text(25.4), percent_text(1.26)
     ('25 %', '1.3 %')
@@ -240,7 +240,7 @@ def percent_text(value: float) -> str:
 
 
 def check_tractogram(metadata: Mapping[str, Any]) -> list[str]:
-    """Return what is suspicious about the tractogram of results, or about one of several, from their sidecar, in words."""
+    """Return what is suspicious about the tractogram of results, or one of several, from their sidecar, in words."""
     shares = [
         said.get('VerticesInsideBrainPercent')
         for said in (metadata.get('Tractogram'), *listed(metadata, 'Tractograms'))

@@ -1,4 +1,4 @@
-"""The voxels of an atlas in the space of the masks, in a file: what the lesion load of all masks is computed from."""
+"""Atlases in the space of the masks, saved for the lesion load of all masks."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from lacuna.images.spaces import standard_grid
 from lacuna.images.transforms import PointTransform
 from lacuna.utils.files import replacing
 
-#: version of the files, a part of their names in the cache
+#: version of the files, part of their names in the cache
 VERSION = 1
 
-#: an atlas of labels, or of probabilities
+#: an atlas of labels or of probabilities
 Regions = Parcellation | Probabilities
 
 
@@ -35,14 +35,14 @@ def read_regions(atlas: Atlas, space: str, transform: Path | None = None) -> Reg
     ----------
     atlas : lacuna.images.atlases.Atlas
     space : str
-        Of the masks.
+        Standard space of the masks.
     transform : pathlib.Path, optional
-        Moves points from `space` to that of the atlas: its labels are resampled to the 1 mm grid of `space`.
+        Moves points from `space` to that of the atlas, whose labels are then resampled to the 1 mm grid of `space`.
 
     Raises
     ------
     lacuna.errors.InputError
-        If it cannot be read, or image and names do not fit.
+        If the atlas is unreadable, or its image and names do not match.
     """
     if is_probability_atlas(atlas.image):
         return read_probabilities(atlas)
@@ -53,7 +53,7 @@ def read_regions(atlas: Atlas, space: str, transform: Path | None = None) -> Reg
 
 
 def save_regions(regions: Regions, path: Path) -> Path:
-    """Write a ``.npz``, completely or not at all."""
+    """Write a ``.npz`` atomically."""
     about: dict[str, Any] = {'names': np.array(regions.names, str), 'sha256': np.array(regions.sha256)}
     with replacing(path) as temporary:
         if isinstance(regions, Probabilities):
@@ -71,7 +71,7 @@ def save_regions(regions: Regions, path: Path) -> Path:
 
 
 def load_regions(path: str | Path) -> Regions:
-    """Read a file of `save_regions`."""
+    """Read a file written by `save_regions`."""
     with np.load(path, allow_pickle=False) as content:
         names, sha256 = read_identity(content)
         if 'weights' in content:
@@ -88,24 +88,24 @@ def load_regions(path: str | Path) -> Regions:
 
 
 def read_identity(content: Any) -> tuple[tuple[str, ...], str]:
-    """Names of the regions, and checksum, from an open file of `save_regions`."""
+    """Return the names of the regions and the checksum, from an open file of `save_regions`."""
     return tuple(content['names'].tolist()), str(content['sha256'])
 
 
 def region_load(mask: Any, regions: Regions) -> dict[str, np.ndarray]:
-    """Compute how much of each region is lesion.
+    """Compute the percentage of each region that is lesion.
 
     Parameters
     ----------
     mask : nibabel.Nifti1Image
-        0 and 1, on any grid of the space of the regions.
+        Binary, on any grid of the regions' space.
     regions : Parcellation or Probabilities
 
     Returns
     -------
     dict of str to numpy.ndarray
-        By the name of the output, (regions,) float64 in percent: ``lesion_load``, and for probabilities
-        ``lesion_probability``, see :mod:`lacuna.images.load`.
+        (regions,) float64 in percent, by name of the output: ``lesion_load`` and, for probability atlases,
+        ``lesion_probability``; see :mod:`lacuna.images.load`.
     """
     if isinstance(regions, Probabilities):
         load, largest = probability_load(mask, regions)

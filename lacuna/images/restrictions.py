@@ -1,4 +1,4 @@
-"""Maps that say where null lesions may be: tissues, and how often a cohort has lesions somewhere."""
+"""Maps that restrict null lesions: tissue probabilities, and the frequency of lesions in a cohort."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from lacuna.errors import InputError
 from lacuna.images.masks import read_image, read_mask
 from lacuna.images.nifti import is_usable
 from lacuna.images.placements import Body
-from lacuna.images.spaces import settle_space, stated_spaces, templateflow_home
+from lacuna.images.spaces import settle_space, stated_spaces
+from lacuna.images.templateflow import fetched, templateflow_home
 
-#: the only space of which TemplateFlow has maps of grey and white matter
+#: the only space with tissue maps in TemplateFlow
 _HAS_TISSUES = 'MNI152NLin2009cAsym'
 
 
 def tissue_maps(space: str, given: Sequence[str | Path], like: Body) -> list[Body]:
-    """Return the probability of grey and of white matter, 0 to 1, on the voxels of a region.
+    """Return the probabilities of grey and white matter, 0 to 1, on the voxels of a region.
 
     Parameters
     ----------
     space : str
-        A supported space.
+        Standard space of the region.
     given : sequence of path
-        The two maps, in this space; if there are none, those of TemplateFlow.
+        The two maps, in this space; if empty, those of TemplateFlow.
     like : lacuna.images.placements.Body
-        The region.
+        The region whose voxels are used.
 
     Raises
     ------
     lacuna.errors.InputError
-        If TemplateFlow has none for this space, or they cannot be read.
+        If TemplateFlow has no maps of this space, or they are unreadable.
     """
     if given and len(given) != 2:
         message = f'maps of two tissues are needed, grey and white matter, but {len(given)} were given'
@@ -49,21 +50,21 @@ def tissue_maps(space: str, given: Sequence[str | Path], like: Body) -> list[Bod
 
 
 def lesion_frequency(given: Sequence[str | Path], space: str, like: Body) -> Body:
-    """Return how often lesions are in each voxel of a region: the mean of masks, or a map of it, as it is.
+    """Return the frequency of lesions in each voxel of a region: the mean of masks, or a given map.
 
     Parameters
     ----------
     given : sequence of path
-        Masks; or a single map, above 0 where there are lesions.
+        Masks; or one map, above 0 where there are lesions.
     space : str
-        The supported space of all of them.
+        Standard space of the files.
     like : lacuna.images.placements.Body
-        The region.
+        The region whose voxels are used.
 
     Raises
     ------
     lacuna.errors.InputError
-        If one cannot be read or is in another space, or there is no lesion in the region.
+        If a file is unreadable or in another space, or there is no lesion in the region.
     """
     if len(given) == 1:
         frequency = read_map(given[0], space, like)
@@ -81,12 +82,12 @@ def lesion_frequency(given: Sequence[str | Path], space: str, like: Body) -> Bod
 
 
 def read_map(path: str | Path, space: str, like: Body) -> Body:
-    """Read a map on the voxels of a region, with linear interpolation; 0 outside of it.
+    """Read a map on the voxels of a region, by linear interpolation; 0 outside the map.
 
     Raises
     ------
     lacuna.errors.InputError
-        If it cannot be read, is in another space, is not 3D, or holds values below 0 or that are not finite.
+        If it is unreadable, in another space, not 3D, or contains negative or non-finite values.
     """
     from scipy import ndimage
 
@@ -116,7 +117,7 @@ def read_map(path: str | Path, space: str, like: Body) -> Body:
 
 
 def check_same_space(path: str | Path, space: str) -> None:
-    """Refuse a file that says that it is in another space.
+    """Raise an error if a file states another space.
 
     Raises
     ------
@@ -129,17 +130,12 @@ def check_same_space(path: str | Path, space: str) -> None:
 
 
 def _tissue(label: str) -> Path:
-    """A map of TemplateFlow, which is fetched if it is not here."""
+    """Return a tissue map of TemplateFlow, fetched if necessary."""
     name = f'tpl-{_HAS_TISSUES}_res-01_label-{label}_probseg.nii.gz'
-    path = templateflow_home() / f'tpl-{_HAS_TISSUES}' / name
-    if path.is_file() and path.stat().st_size:
-        return path
-    from templateflow.client import TemplateFlowClient
-
-    try:
-        client = TemplateFlowClient(root=templateflow_home())
-        client.get(_HAS_TISSUES, resolution=1, label=label, suffix='probseg', extension='.nii.gz')
-    except Exception as error:
-        message = f'{name} is not on this machine and could not be fetched from TemplateFlow: {error}; give maps of your own (--null-tissues)'
-        raise InputError(message) from error
-    return path
+    query = {'resolution': 1, 'label': label, 'suffix': 'probseg', 'extension': '.nii.gz'}
+    return fetched(
+        templateflow_home() / f'tpl-{_HAS_TISSUES}' / name,
+        query,
+        f'no map of the tissue {label}',
+        'give maps of your own (--null-tissues)',
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,13 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lacuna.errors import InputError
+from lacuna.errors import InputError, check_choice
 from lacuna.images.nifti import is_usable
+from lacuna.images.templateflow import fetched, templateflow_home
 from lacuna.utils.names import parse_entities
 from lacuna.utils.sidecars import inherited_metadata
 
-# 2009a, 2009b and 2009c Asym are averages of the same alignment: they differ in contrast and sampling, not in
-# where a point lies.
+# 2009a, 2009b and 2009c Asym were averaged from the same alignment: they differ in contrast and sampling, but not in
+# coordinates.
 _WORLD_SPACE = {
     'MNI152NLin6Asym': 'MNI152NLin6Asym',
     'MNI152NLin2009aAsym': 'MNI152NLin2009cAsym',
@@ -28,7 +28,7 @@ _WORLD_SPACE = {
 #: names that ``--mask-space`` and ``--connectome-space`` accept
 SPACES = tuple(_WORLD_SPACE)
 
-# Ambiguous names that people use for spaces, in lower case and without separators.
+# Ambiguous names of spaces, in lower case and without separators.
 _AMBIGUOUS = re.compile(
     '(fsl|spm|icbm)?(mni|mni152|icbm|icbm152|fsl|spm|spm8|spm12|mnispace|mni152lin|mni152nlin)(1mm|2mm)?'
 )
@@ -55,8 +55,8 @@ _GRIDS = {
     ('MNI152NLin2009cAsym', 2): ((97, 115, 97), 1, (-96.5, -132.5, -78.5)),
 }
 
-# Grids from which the space of a file is recognised, in any storage orientation: (edge of the voxels, shape along
-# x, y, z) -> (world space, whose grid it is). Each belongs to only one of the two spaces.
+# Grids that identify the space of a file, in any storage orientation: (voxel size, shape along x, y, z) ->
+# (world space, owner of the grid). Each occurs in only one of the two spaces.
 _KNOWN_GRIDS = {
     (1.0, (182, 218, 182)): ('MNI152NLin6Asym', 'FSL'),
     (2.0, (91, 109, 91)): ('MNI152NLin6Asym', 'FSL'),
@@ -69,11 +69,11 @@ _KNOWN_GRIDS = {
     (0.5, (394, 466, 378)): ('MNI152NLin2009cAsym', 'MNI'),
 }
 
-# Box around the brain in world mm; valid for all spaces within a few millimetres.
+# Bounding box of the brain in world mm; valid for all spaces to within a few millimetres.
 _BRAIN = np.array([[-72.0, -107.0, -71.0], [72.0, 74.0, 82.0]])
 
 
-# Voxels whose edges differ more are those of slices.
+# Voxels with larger ratios of their edges come from scans in slices.
 _LONGEST_TO_SHORTEST = 1.6
 
 
@@ -86,11 +86,11 @@ class Grid:
     space : str
         Name of the standard space.
     resolution : int
-        Edge of the voxels in mm.
+        Voxel size in mm.
     shape : tuple of int
         Number of voxels along each stored axis.
     affine : numpy.ndarray
-        4 x 4, from voxel indices to world mm.
+        4 x 4, voxel indices to world mm.
     """
 
     space: str
@@ -100,9 +100,9 @@ class Grid:
 
 
 def world_space(name: str, what: str = 'space') -> str:
-    """Return the name of the supported space in which coordinates of space `name` are valid.
+    """Return the supported space that shares its coordinates with space `name`.
 
-    `what` names it in an error.
+    `what` is the name of the setting in error messages.
 
     >>> world_space('MNI152NLin2009aAsym')
     'MNI152NLin2009cAsym'
@@ -126,7 +126,7 @@ def world_space(name: str, what: str = 'space') -> str:
 
 
 def is_ambiguous(name: str) -> bool:
-    """Whether people use a name for more than one space.
+    """Whether a name is used for more than one space.
 
     >>> [is_ambiguous(name) for name in ('MNI152', 'mni', 'SPM12', 'ICBM 152', 'MNI152NLin6Asym', 'MNI305')]
     [True, True, True, True, False, False]
@@ -145,16 +145,16 @@ def space_in_name(path: Path) -> str | None:
 
 
 class Settled(NamedTuple):
-    """The space of a file.
+    """The space of a file, and where it was stated.
 
     Attributes
     ----------
     space : str
-        The supported space in which its coordinates are valid.
+        Supported space of the coordinates.
     source : str
-        Where the space comes from, in words.
+        Where the space was stated, in words.
     contradiction : str or None
-        What another source says instead, if there is a contradiction.
+        What another source states, if sources disagree.
     """
 
     space: str
@@ -163,17 +163,17 @@ class Settled(NamedTuple):
 
 
 def settle_space(claims: Iterable[tuple[object, str]]) -> Settled | None:
-    """Return the space that the first of several sources names, and whether the others agree; None if none names one.
+    """Return the space that the first of several sources states, and whether the others agree; None if none does.
 
     Parameters
     ----------
     claims : iterable of tuple
-        What each source has as a name (or nothing, or not a string), and the source in words, by descending priority.
+        Space that each source states (or None, or not a string), and the source in words, by descending priority.
 
     Raises
     ------
     InputError
-        If the first name is not a supported space.
+        If the first space is not supported.
 
     Examples
     --------
@@ -193,7 +193,7 @@ def settle_space(claims: Iterable[tuple[object, str]]) -> Settled | None:
     against = [
         f'{other_source} {name}'
         for name, other_source in others
-        # an ambiguous name agrees with each of its spaces
+        # an ambiguous name agrees with all spaces that it may mean
         if _WORLD_SPACE.get(name, name) != space and not is_ambiguous(name)
     ]
     contradiction = f'{source} says {first}, {" and ".join(against)}' if against else None
@@ -201,7 +201,7 @@ def settle_space(claims: Iterable[tuple[object, str]]) -> Settled | None:
 
 
 def stated_spaces(path: Path) -> list[tuple[object, str]]:
-    """Return what the JSON files and the name of an image say about its space, for `settle_space`, by descending priority."""
+    """Return the space stated by the JSON files and the name of an image, for `settle_space`, by descending priority."""
     sidecar = inherited_metadata(path)
     return [
         (sidecar.get('Space'), "the sidecar's Space"),
@@ -211,7 +211,7 @@ def stated_spaces(path: Path) -> list[tuple[object, str]]:
 
 
 def standard_grid(space: str, resolution: int) -> Grid:
-    """Return the grid of results in `space`, with isotropic voxels of `resolution` mm.
+    """Return the grid of results in `space` with isotropic voxels of `resolution` mm.
 
     >>> standard_grid('MNI152NLin6Asym', 2).shape
     (91, 109, 91)
@@ -222,9 +222,7 @@ def standard_grid(space: str, resolution: int) -> Grid:
         If there is no such grid.
     """
     space = world_space(space)
-    if (space, resolution) not in _GRIDS:
-        message = f'resolution {resolution} mm is not supported; choose from {RESOLUTIONS}'
-        raise InputError(message)
+    check_choice('resolution', resolution, RESOLUTIONS)
     shape, x_direction, origin = _GRIDS[space, resolution]
     affine = np.diag([x_direction * resolution, resolution, resolution, 1.0])
     affine[:3, 3] = origin
@@ -232,9 +230,9 @@ def standard_grid(space: str, resolution: int) -> Grid:
 
 
 def check_space(name: str, shape: tuple[int, ...], affine: np.ndarray) -> str | None:
-    """Compare the declared space of an image with the position of its grid.
+    """Check the declared space of an image against the position of its grid.
 
-    Storage orientation does not matter. A grid that several spaces may have (cropped, oblique, of an unusual size) is
+    Storage orientation does not matter. A grid that is not specific to a space (cropped, oblique, of unusual size) is
     only compared with the position of the brain.
 
     Parameters
@@ -242,14 +240,14 @@ def check_space(name: str, shape: tuple[int, ...], affine: np.ndarray) -> str | 
     name : str
         Declared space.
     shape : tuple of int
-        Voxels along the first three stored axes.
+        Number of voxels along the first three stored axes.
     affine : numpy.ndarray
-        4 x 4, from voxel indices to world mm (RAS+).
+        4 x 4, voxel indices to world mm (RAS+).
 
     Returns
     -------
     str or None
-        What is wrong, with both facts (what was declared, what the grid says); None if they agree.
+        The contradiction (declared space, space of the grid) in words; None if they agree.
 
     Raises
     ------
@@ -284,7 +282,7 @@ def check_space(name: str, shape: tuple[int, ...], affine: np.ndarray) -> str | 
 
 
 def looks_native(shape: tuple[int, ...], affine: np.ndarray) -> str | None:
-    """Return why a grid looks like that of a scan rather than a standard space; None if it does not.
+    """Return why a grid looks like that of a native scan; None if it does not.
 
     >>> looks_native((256, 256, 30), np.diag([0.9, 0.9, 5, 1]))
     'voxels of 0.9 x 0.9 x 5 mm'
@@ -296,7 +294,7 @@ def looks_native(shape: tuple[int, ...], affine: np.ndarray) -> str | None:
     edges = np.abs(affine[range(3), axes])
     if edges.max() > _LONGEST_TO_SHORTEST * edges.min():
         return f'voxels of {" x ".join(f"{edge:.3g}" for edge in edges)} mm'
-    # those of standard spaces start at whole, half or quarter millimetres
+    # grids of standard spaces start at whole, half or quarter millimetres
     first = affine[:3, 3]
     if np.abs(4 * first - np.rint(4 * first)).max() > 0.04 and _recognise(shape[:3], affine) is None:
         return f'its first voxel lies at ({", ".join(f"{value:.5g}" for value in first)}) mm'
@@ -304,7 +302,7 @@ def looks_native(shape: tuple[int, ...], affine: np.ndarray) -> str | None:
 
 
 def _axes(affine: np.ndarray) -> np.ndarray | None:
-    """Return the stored axes that run along x, y and z; None if the grid is oblique or sheared."""
+    """Return the stored axes along x, y and z; None if the grid is oblique or sheared."""
     matrix = np.abs(affine[:3, :3])
     axes = matrix.argmax(axis=1)
     off_axis = matrix.sum() - matrix[range(3), axes].sum()
@@ -312,7 +310,7 @@ def _axes(affine: np.ndarray) -> np.ndarray | None:
 
 
 def _recognise(shape: tuple[int, ...], affine: np.ndarray) -> tuple[str, str] | None:
-    """Return the world space and the owner of a standard grid."""
+    """Return the world space and the owner of a standard grid; None for other grids."""
     axes = _axes(affine)
     if axes is None:
         return None
@@ -325,7 +323,7 @@ def _recognise(shape: tuple[int, ...], affine: np.ndarray) -> tuple[str, str] | 
 
 
 def _box(shape: tuple[int, ...], affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the smallest and largest world coordinates of a grid, including its outermost voxels completely."""
+    """Return the smallest and largest world coordinates of a grid, to the outer faces of its voxels."""
     corners = np.array(np.meshgrid(*((-0.5, size - 0.5) for size in shape), indexing='ij')).reshape(3, -1)
     world = affine[:3, :3] @ corners + affine[:3, 3:]
     return world.min(axis=1), world.max(axis=1)
@@ -340,10 +338,10 @@ def _describe(shape: tuple[int, ...], affine: np.ndarray) -> str:
 
 
 def transform_name(source_space: str, target_space: str) -> str:
-    """Return the TemplateFlow file that moves **points** of one space to another, relative to TemplateFlow's home.
+    """Return the TemplateFlow file that moves **points** from one space to another, relative to TemplateFlow's home.
 
-    ``from-A`` in ``tpl-B`` resamples images of A onto B, so it maps each point of B to one of A: it moves the points of
-    a tractogram in B to A.
+    ``from-A`` in ``tpl-B`` resamples images of A onto B: it maps each point of B to a point of A, and so moves the
+    points of a tractogram in B to A.
 
     >>> transform_name('MNI152NLin2009aAsym', 'MNI152NLin6Asym')
     'tpl-MNI152NLin2009cAsym/tpl-MNI152NLin2009cAsym_from-MNI152NLin6Asym_mode-image_xfm.h5'
@@ -353,7 +351,7 @@ def transform_name(source_space: str, target_space: str) -> str:
     InputError
         If a space is not supported.
     ValueError
-        If both are the same world space, so that nothing needs to move.
+        If both share their coordinates, so that nothing has to be moved.
     """
     source, target = world_space(source_space), world_space(target_space)
     if source == target:
@@ -363,65 +361,32 @@ def transform_name(source_space: str, target_space: str) -> str:
 
 
 def find_transform(source_space: str, target_space: str, home: str | Path | None = None) -> Path:
-    """Find the file that moves points of one space to another; download it if it is missing.
+    """Find the file that moves points from one space to another; download it if it is missing.
 
     Parameters
     ----------
     source_space, target_space : str
         Spaces of the tractogram and of the masks.
     home : path, optional
-        TemplateFlow's folder; by default ``TEMPLATEFLOW_HOME`` from the environment, else TemplateFlow's own default.
+        TemplateFlow's folder; by default ``TEMPLATEFLOW_HOME`` from the environment, else TemplateFlow's default.
 
     Returns
     -------
     pathlib.Path
-        A file that is not empty: stubs of 0 bytes in the TemplateFlow home count as missing.
+        File with content: TemplateFlow's placeholders of 0 bytes count as missing.
 
     Raises
     ------
     InputError
-        If a space is not supported, or the file is missing and cannot be fetched.
+        If a space is not supported, or the file is missing and cannot be downloaded.
     ValueError
-        If both are the same world space.
+        If both share their coordinates.
     """
-    name = transform_name(source_space, target_space)
-    home = Path(home or templateflow_home()).absolute()
-    path = home / name
-    if not _has_content(path):
-        reason = _download(home, world_space(source_space), world_space(target_space))
-        if not _has_content(path):
-            message = (
-                f'no transform to move streamlines from {source_space} to {target_space}: {path} is '
-                f'{"empty" if path.exists() else "missing"}, and it could not be fetched from TemplateFlow ({reason}); '
-                'connect to the network, set TEMPLATEFLOW_HOME to a folder that has it, or use a tractogram in the '
-                'space of the masks'
-            )
-            raise InputError(message)
-    return path
-
-
-def _has_content(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 0
-
-
-def templateflow_home() -> Path:
-    """Return TemplateFlow's folder on this machine: ``TEMPLATEFLOW_HOME``, else its default; it need not exist."""
-    if given := os.environ.get('TEMPLATEFLOW_HOME'):
-        return Path(given).expanduser().absolute()
-    from platformdirs import user_cache_dir
-
-    return Path(user_cache_dir('templateflow'))
-
-
-def _download(home: Path, source: str, target: str) -> str:
-    """Fetch a transform from TemplateFlow; return what went wrong, if anything."""
-    try:
-        from templateflow.client import TemplateFlowClient
-
-        client = TemplateFlowClient(root=home)
-        found = client.get(
-            source, suffix='xfm', mode='image', extension='.h5', raise_empty=False, **{'from': target}
-        )
-    except (OSError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        return f'{type(error).__name__}: {error}'.splitlines()[0]
-    return '' if found else 'it does not know the file'
+    path = Path(home or templateflow_home()).absolute() / transform_name(source_space, target_space)
+    query = {'from': world_space(target_space), 'suffix': 'xfm', 'mode': 'image', 'extension': '.h5'}
+    return fetched(
+        path,
+        query,
+        f'no transform to move streamlines from {source_space} to {target_space}',
+        'use a tractogram in the space of the masks',
+    )

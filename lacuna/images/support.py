@@ -1,4 +1,4 @@
-"""Where percentages are supported: voxels that enough streamlines of the tractogram visit."""
+"""Voxels with supported percentages: those that enough streamlines visit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lacuna.measures import MIN_SUPPORT
 
 
 def check_support(min_support: int) -> int:
-    """Refuse a number of streamlines that supports no percentage; return it.
+    """Return a minimum number of streamlines for supported percentages, or raise an error if it is invalid.
 
     Raises
     ------
@@ -25,12 +25,12 @@ def check_support(min_support: int) -> int:
 
 
 def support_mask(density: Any, min_support: int = MIN_SUPPORT) -> Any:
-    """Return the voxels whose percentages are supported: at least so many streamlines of the tractogram visit them.
+    """Return the mask of voxels with supported percentages: at least `min_support` streamlines visit them.
 
     Parameters
     ----------
     density : nibabel.Nifti1Image
-        Number of streamlines of the tractogram that visit each voxel.
+        Number of streamlines that visit each voxel, in the whole tractogram.
     min_support : int
 
     Returns

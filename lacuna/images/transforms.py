@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lacuna.errors import InputError
+from lacuna.errors import InputError, reason_of
 from lacuna.images.spaces import find_transform
 
 if TYPE_CHECKING:
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Transform:
-    """The transform that moves points from one space to another."""
+    """The file that moves points from one space to another."""
 
     path: Path
     sha256: str
 
 
 def find_transform_of_points(source: str, target: str) -> Transform | None:
-    """Return the transform of points from one space to another; None within one space.
+    """Return the transform of points from one space to another; None if both share their coordinates.
 
     Raises
     ------
@@ -50,7 +50,7 @@ _ORDER = 3
 
 @dataclass(frozen=True)
 class _Affine:
-    """Linear step: a 4 x 4 matrix in world mm (RAS+)."""
+    """Linear step of a transform: a 4 x 4 matrix in world mm (RAS+)."""
 
     matrix: np.ndarray
 
@@ -59,15 +59,15 @@ class _Affine:
 
 
 class PointTransform:
-    """Maps points of one space to another, read from an ITK composite transform.
+    """Map points of one space to another, read from an ITK composite transform.
 
-    Displacements are interpolated by cubic splines, as in nitransforms, or linearly, as in ITK and MRtrix3. Outside the
-    field's box the displacement is zero (only linear steps apply), as in all three.
+    Displacements are interpolated with cubic splines, as in nitransforms, or linearly, as in ITK and MRtrix3. Outside
+    the box of the field the displacement is zero (linear steps still apply), as in all three.
 
     Parameters
     ----------
     path : path
-        ``.h5`` as ITK writes it: affine transforms and displacement fields, alone or as a composite.
+        ``.h5`` written by ITK: affine transforms and displacement fields, single or as a composite.
     order : {3, 1}
         Spline order of the interpolation.
 
@@ -76,12 +76,12 @@ class PointTransform:
     path : pathlib.Path
     order : int
     sha256 : str
-        Checksum of the file's bytes.
+        SHA-256 of the file.
 
     Raises
     ------
     InputError
-        If the file cannot be read, is not a transform, or holds one that is not supported.
+        If the file is unreadable, not a transform, or contains an unsupported one.
     """
 
     def __init__(self, path: str | Path, *, order: int = _ORDER) -> None:
@@ -95,7 +95,7 @@ class PointTransform:
                 self.sha256 = hashlib.file_digest(stream, 'sha256').hexdigest()
             self._steps = list(_read_steps(self.path, order))
         except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
-            message = f'cannot read the transform {self.path}: {error}; fetch it again'
+            message = f'cannot read the transform {self.path}: {reason_of(error, self.path)}; fetch it again'
             raise InputError(message) from error
 
     def apply(self, points: np.ndarray) -> np.ndarray:
@@ -114,7 +114,7 @@ class PointTransform:
         return self.apply_and_flag(points)[0]
 
     def apply_and_flag(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Move points; also return which (n,) are outside the box of a displacement field."""
+        """Move points; also return which of them, (n,) bool, are outside the box of a displacement field."""
         moved = np.asarray(points, float).reshape(-1, 3)
         outside = np.zeros(len(moved), bool)
         for step in self._steps:
@@ -125,7 +125,7 @@ class PointTransform:
 
 
 def _read_steps(path: Path, order: int) -> Iterator[_Affine | DisplacementField]:
-    """Yield the steps of an ITK transform file in the order in which they apply: that of the file, reversed."""
+    """Yield the steps of an ITK transform in the order of application, which is the reverse of the file's."""
     import h5py
 
     with h5py.File(path) as file:
@@ -138,14 +138,14 @@ def _read_steps(path: Path, order: int) -> Iterator[_Affine | DisplacementField]
             elif kind == 'DisplacementFieldTransform':
                 yield _read_field(part, order)
             elif kind == 'CompositeTransform' and part is parts[0] and len(parts) > 1:
-                continue  # the list itself
+                continue  # the composite itself
             elif kind != 'IdentityTransform':
                 message = f'a {kind} is not supported'
                 raise ValueError(message)
 
 
 def _parameters(part: Any, name: str) -> Any:
-    """Return a dataset of a transform; older versions of ITK spelt the names without the second s."""
+    """Return a dataset of a transform; older versions of ITK misspelt the names."""
     return part[f'Transform{name}'] if f'Transform{name}' in part else part[f'Tranform{name}']
 
 
@@ -159,7 +159,7 @@ def _read_affine(part: Any) -> np.ndarray:
 
 
 def _read_field(part: Any, order: int) -> DisplacementField:
-    from lacuna.images.field import DisplacementField  # loads the compiler
+    from lacuna.images.field import DisplacementField  # imports numba
 
     fixed = np.asarray(_parameters(part, 'FixedParameters'), float)
     data = _parameters(part, 'Parameters')
@@ -170,7 +170,7 @@ def _read_field(part: Any, order: int) -> DisplacementField:
     to_world = np.eye(4)
     to_world[:3, :3] = fixed[9:].reshape(3, 3) * fixed[6:9]
     to_world[:3, 3] = fixed[3:6]
-    # stored with the vector component varying fastest, then x, y, z
+    # vector components vary fastest, then x, y, z
     values = np.asarray(data, np.float32).reshape(*shape[::-1], 3)
     displacements = np.empty((3, *shape), np.float32)
     for axis, sign in enumerate((-1, -1, 1)):

@@ -1,1 +1,1 @@
-"""Nodes, each a thin wrapper of one function or method."""
+"""Nipype interfaces, each a thin wrapper of one function or method."""

@@ -45,10 +45,10 @@ class _DerivativesDataSinkOutputSpec(TraitedSpec):
 
 
 class DerivativesDataSink(SimpleInterface):
-    """Write the outputs of one mask, each completely or not at all, with their sidecars.
+    """Write the outputs of one mask atomically, with sidecars.
 
-    One node writes all outputs of a mask, because a node for each file would take longer than many results. Identical
-    existing files are not touched.
+    One node writes all outputs of a mask, because a node per file would take longer than computing many results.
+    Identical existing files are not changed.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class _SaveFileOutputSpec(TraitedSpec):
 
 
 class SaveFile(SimpleInterface):
-    """Write one file, and its sidecar if metadata is given, under its final name, completely or not at all."""
+    """Write one file atomically under its final name, with a sidecar if metadata is given."""
 
     input_spec = _SaveFileInputSpec
     output_spec = _SaveFileOutputSpec

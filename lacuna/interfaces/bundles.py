@@ -1,4 +1,4 @@
-"""Nodes that find the voxels of bundles, and what of each bundle a lesion cuts."""
+"""Nodes that find the voxels of bundles, and their disconnection by a lesion."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class _MakeBundleSetOutputSpec(TraitedSpec):
 
 
 class MakeBundleSet(SimpleInterface):
-    """The bundles of a tractogram with the voxels that each visits, from its index or from densities.
+    """Find the voxels that each bundle of a tractogram visits, from its index or from densities.
 
     Raises
     ------
     lacuna.errors.TractogramError
-        If the table cannot be read, or is not of a tractogram of so many streamlines.
+        If the table is unreadable, or does not fit the number of streamlines.
     """
 
     input_spec = _MakeBundleSetInputSpec
@@ -89,7 +89,7 @@ class _SplitBundlesOutputSpec(TraitedSpec):
 
 
 class SplitBundles(SimpleInterface):
-    """The members of each bundle as weights: MRtrix3 then maps the density of the bundle."""
+    """Write the members of each bundle as weights, from which MRtrix3 computes the density of the bundle."""
 
     input_spec = _SplitBundlesInputSpec
     output_spec = _SplitBundlesOutputSpec
@@ -124,7 +124,7 @@ class _BundleTableOutputSpec(TraitedSpec):
 
 
 class BundleTable(SimpleInterface):
-    """The table of what one lesion does to the bundles."""
+    """Write the table of the disconnection of bundles by one lesion."""
 
     input_spec = _BundleTableInputSpec
     output_spec = _BundleTableOutputSpec

@@ -1,4 +1,4 @@
-"""Nodes that find the parcels at the ends of streamlines, and the connections that a lesion cuts."""
+"""Nodes that assign the ends of streamlines to parcels, and compute the connections that a lesion cuts."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from lacuna.streamlines.connections import Connections, CutConnections
 from lacuna.streamlines.endpoints import EDGE_MEASURES, EndpointTable
 from lacuna.streamlines.weighting import Cut, Weighting
 
-#: MRtrix3 reads weights as float32, which holds whole numbers up to this one
+#: MRtrix3 reads weights as float32, which is exact for integers up to this one
 MOST_STREAMLINES = 2**24
 
 
-class _PrepareParcellationInputSpec(BaseInterfaceInputSpec):
-    image = File(exists=True, mandatory=True, desc='label image')
+class _AtlasInputSpec(BaseInterfaceInputSpec):
+    image = File(exists=True, mandatory=True, desc='image of the atlas')
     labels = File(exists=True, mandatory=True, desc='label table')
     space = traits.Str(mandatory=True, desc='standard space of the image')
     name = traits.Str('custom', usedefault=True, desc='name of the atlas')
-    target_space = traits.Str(requires=['transform'], desc='space to resample it to, if different')
+    target_space = traits.Str(requires=['transform'], desc='space to move it to, if different')
     transform = File(exists=True, desc='moves points from the target space to that of the image (ITK, .h5)')
 
 
@@ -46,12 +46,12 @@ class _PrepareParcellationOutputSpec(TraitedSpec):
 
 
 class PrepareParcellation(SimpleInterface):
-    """Read an atlas, and number its parcels by the rows of its label table.
+    """Read an atlas of labels, and number its parcels by the rows of its label table.
 
-    So a gap in the label values neither shifts a name nor enlarges MRtrix3's matrices.
+    Thus gaps in the label values neither shift names nor enlarge MRtrix3's matrices.
     """
 
-    input_spec = _PrepareParcellationInputSpec
+    input_spec = _AtlasInputSpec
     output_spec = _PrepareParcellationOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
@@ -80,7 +80,7 @@ class _MakeEndpointTableOutputSpec(TraitedSpec):
 
 
 class MakeEndpointTable(SimpleInterface):
-    """Make the table of the parcels that the streamlines join, from MRtrix3's assignments."""
+    """Create the endpoint table of an atlas from MRtrix3's assignments."""
 
     input_spec = _MakeEndpointTableInputSpec
     output_spec = _MakeEndpointTableOutputSpec
@@ -106,14 +106,14 @@ class _NumberStreamlinesOutputSpec(TraitedSpec):
 
 
 class NumberStreamlines(SimpleInterface):
-    """Write the number of each streamline as its weight, so that ``tckedit`` returns the numbers of the selected ones.
+    """Write the index of each streamline as its weight, so that ``tckedit`` returns the indices of selected streamlines.
 
-    Those that are not looked at have -1: ``tckedit -minweight 0`` leaves them out.
+    Unused streamlines get -1, so that ``tckedit -minweight 0`` leaves them out.
 
     Raises
     ------
     lacuna.errors.InputError
-        If there are more than float32 can distinguish.
+        If there are more streamlines than float32 can distinguish.
     """
 
     input_spec = _NumberStreamlinesInputSpec
@@ -171,7 +171,7 @@ class _ConnectivityOutputSpec(TraitedSpec):
 
 
 class Connectivity(SimpleInterface):
-    """Compute and write what one lesion does to the connections between the parcels of an atlas."""
+    """Write the disconnection of the connections between the parcels of an atlas by one lesion."""
 
     input_spec = _ConnectivityInputSpec
     output_spec = _ConnectivityOutputSpec
@@ -191,12 +191,12 @@ class Connectivity(SimpleInterface):
 
 
 def read_weighting(path: Any) -> Weighting:
-    """Which streamlines are looked at, and how much each counts; all, and 1, if there is no file."""
+    """Read weights and lengths of the streamlines, and which to use; without a file, all with weight 1."""
     return Weighting.load(path) if isdefined(path) else Weighting()
 
 
 def save_selection(ids: np.ndarray, grades: np.ndarray | None, folder: Path) -> Path:
-    """Write which streamlines a mask touches, and how strongly it cuts each (None: wholly), for `read_cut`."""
+    """Write the streamlines that a mask cuts, and how strongly it cuts each (None: fully), for `read_cut`."""
     if grades is None:
         path = folder / 'selected.npy'
         np.save(path, ids)
@@ -207,7 +207,7 @@ def save_selection(ids: np.ndarray, grades: np.ndarray | None, folder: Path) -> 
 
 
 def read_cut(path: str | Path, weighting: Weighting) -> Cut:
-    """The streamlines that were selected, and how much each counts."""
+    """Read the selected streamlines, and how much each counts."""
     path = Path(path)
     if path.suffix == '.npz':
         with np.load(path, allow_pickle=False) as content:

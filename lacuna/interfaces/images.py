@@ -23,7 +23,7 @@ from lacuna.images.nifti import load, make, save
 from lacuna.images.regions import load_regions, read_regions, region_load, save_regions
 from lacuna.images.spaces import standard_grid
 from lacuna.images.support import support_mask
-from lacuna.interfaces.connectivity import read_cut, read_weighting
+from lacuna.interfaces.connectivity import _AtlasInputSpec, read_cut, read_weighting
 from lacuna.measures import MIN_SUPPORT
 from lacuna.utils.cache import cached_or_local
 from lacuna.utils.files import json_bytes
@@ -39,7 +39,7 @@ class _ImageOutputSpec(TraitedSpec):
 
 
 class GridTemplate(SimpleInterface):
-    """Make an empty image on a standard grid, as template for ``tckmap``."""
+    """Write an empty image on a standard grid, the template for ``tckmap``."""
 
     input_spec = _GridTemplateInputSpec
     output_spec = _ImageOutputSpec
@@ -71,12 +71,12 @@ class _PrepareMaskOutputSpec(_ImageOutputSpec):
 
 
 class PrepareMask(SimpleInterface):
-    """Validate a lesion mask and write it on its own grid: 0 and 1, or from 0 to 1 (float32) if it is graded.
+    """Check a lesion mask, and write it on its own grid: binary, or graded from 0 to 1 (float32).
 
     Raises
     ------
     lacuna.errors.MaskError
-        If the mask is unusable, or lies outside the brain. An empty mask is passed on.
+        If the mask is unusable or outside the brain. Empty masks are passed on.
     """
 
     input_spec = _PrepareMaskInputSpec
@@ -91,7 +91,7 @@ class PrepareMask(SimpleInterface):
                 self.inputs.in_file, **{k: value for k, value in given.items() if isdefined(value)}
             )
             check_touches(self.inputs.in_file, mask)
-        # not compressed, because it is read several times and removed when the mask is finished
+        # uncompressed: read several times, and removed when the mask is finished
         target = Path(runtime.cwd, 'mask.nii')
         self._results['out_file'] = self._results['inside'] = save(mask.image(), target)
         if mask.values is not None:
@@ -106,7 +106,7 @@ class _DisconnectionMapInputSpec(BaseInterfaceInputSpec):
 
 
 class DisconnectionMap(SimpleInterface):
-    """Compute voxel-wise disconnection in percent (float32): the ratio of two densities."""
+    """Compute the disconnection map in percent (float32): the ratio of two densities."""
 
     input_spec = _DisconnectionMapInputSpec
     output_spec = _ImageOutputSpec
@@ -123,7 +123,7 @@ class _SupportMaskInputSpec(BaseInterfaceInputSpec):
 
 
 class SupportMask(SimpleInterface):
-    """Find the voxels that enough streamlines of the tractogram visit."""
+    """Write the mask of voxels with supported percentages, which enough streamlines visit."""
 
     input_spec = _SupportMaskInputSpec
     output_spec = _ImageOutputSpec
@@ -154,7 +154,7 @@ class _SummaryStatisticsOutputSpec(TraitedSpec):
 
 
 class SummaryStatistics(SimpleInterface):
-    """Compute volume, counts and extent of one lesion, as JSON."""
+    """Compute volume, counts and extent of the disconnection by one lesion, as JSON."""
 
     input_spec = _SummaryStatisticsInputSpec
     output_spec = _SummaryStatisticsOutputSpec
@@ -179,13 +179,7 @@ class SummaryStatistics(SimpleInterface):
         return runtime
 
 
-class _PrepareRegionsInputSpec(BaseInterfaceInputSpec):
-    image = File(exists=True, mandatory=True, desc='label image, or 4D image of probabilities')
-    labels = File(exists=True, mandatory=True, desc='label table')
-    space = traits.Str(mandatory=True, desc='standard space of the image')
-    name = traits.Str('custom', usedefault=True, desc='name of the atlas')
-    target_space = traits.Str(requires=['transform'], desc='space to resample labels to, if different')
-    transform = File(exists=True, desc='moves points from the target space to that of the image (ITK, .h5)')
+class _PrepareRegionsInputSpec(_AtlasInputSpec):
     out_file = File(
         'regions.npz',
         usedefault=True,
@@ -198,7 +192,7 @@ class _PrepareRegionsOutputSpec(TraitedSpec):
 
 
 class PrepareRegions(SimpleInterface):
-    """Read an atlas of labels or probabilities, for the lesion load of many masks."""
+    """Read an atlas of labels or probabilities (4D), and save its voxels for the lesion load of many masks."""
 
     input_spec = _PrepareRegionsInputSpec
     output_spec = _PrepareRegionsOutputSpec
@@ -228,7 +222,7 @@ class _RegionLoadOutputSpec(TraitedSpec):
 
 
 class RegionLoad(SimpleInterface):
-    """Compute how much of each region of an atlas one lesion covers."""
+    """Compute the percentage of each region of an atlas that one lesion covers."""
 
     input_spec = _RegionLoadInputSpec
     output_spec = _RegionLoadOutputSpec

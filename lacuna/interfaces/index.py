@@ -49,14 +49,14 @@ class _BuildIndexOutputSpec(TraitedSpec):
 class BuildIndex(SimpleInterface):
     """Build the index of a tractogram for a standard grid, unless it exists; write its density as an image.
 
-    The node runs in every run: only the index itself shows whether it is complete and of this tractogram.
+    The node is never cached by Nipype: only the index itself shows whether it is complete and of this tractogram.
 
     Raises
     ------
     lacuna.errors.TractogramError
-        If the tractogram cannot be read.
+        If the tractogram is unreadable.
     lacuna.errors.StreamlineIndexError
-        If the folder cannot be written, or the disk is full.
+        If the folder is not writable, or the disk is full.
     """
 
     input_spec = _BuildIndexInputSpec
@@ -70,7 +70,7 @@ class BuildIndex(SimpleInterface):
         inputs = self.inputs
         tracks, grid = Path(inputs.in_tracks), standard_grid(inputs.space, inputs.resolution)
         upsample = inputs.upsample if isdefined(inputs.upsample) else None
-        # never in the folder of the node, where Nipype removes everything that is not an output
+        # not in the folder of the node, where Nipype removes everything but outputs
         if isdefined(inputs.directory):
             directory = Path(inputs.directory)
         else:
@@ -122,12 +122,12 @@ class _QueryIndexOutputSpec(TraitedSpec):
 
 
 class QueryIndex(SimpleInterface):
-    """Find the streamlines with a vertex in a mask, and how many of them visit each voxel; none for an empty mask.
+    """Find the streamlines with a vertex in a mask, and their density; none for an empty mask.
 
     Raises
     ------
     lacuna.errors.StreamlineIndexError
-        If the index is damaged, or not of the current tractogram.
+        If the index is damaged, or of another tractogram.
     """
 
     input_spec = _QueryIndexInputSpec
@@ -138,7 +138,7 @@ class QueryIndex(SimpleInterface):
         from lacuna.streamlines.sample import write_sample
 
         inputs = self.inputs
-        # every byte was compared when the index was built or found
+        # every byte was verified when the index was built or found
         index = Index.open(inputs.index, tractogram=inputs.in_tracks, verify=False, nprocs=inputs.num_threads)
         weighting = read_weighting(inputs.weighting)
         ids, grades = disconnection.select_streamlines(index, load(inputs.in_mask))
@@ -174,9 +174,9 @@ class _AssignEndpointsOutputSpec(TraitedSpec):
 
 
 class AssignEndpoints(SimpleInterface):
-    """Make the table of the parcels that the streamlines of an index join.
+    """Create the endpoint table of an atlas for the streamlines of an index.
 
-    An end belongs to the nearest parcel within 4 mm (``radial``), or to that of its voxel (``end-voxels``).
+    Ends are assigned to the nearest parcel within 4 mm (``radial``), or to that of their voxel (``end-voxels``).
     """
 
     input_spec = _AssignEndpointsInputSpec

@@ -1,7 +1,7 @@
-"""The MRtrix3 commands that Lacuna runs, one class each.
+"""The MRtrix3 commands that Lacuna runs, one interface each.
 
-Paths are quoted, so names with spaces, quotes or semicolons are safe. A command that exits with an error raises with
-MRtrix3's own message.
+Paths are quoted, so that names may contain spaces, quotes and semicolons. If a command fails, MRtrix3's own message is
+raised.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _COMMANDS = ('tckedit', 'tckmap', 'tck2connectome', 'tckinfo', 'tckstats')
 
 
 class MRtrixError(RuntimeError):
-    """An MRtrix3 command failed; the message is its own, without escape codes."""
+    """Error of an MRtrix3 command; the message is that of the command, without escape codes."""
 
 
 def missing_commands() -> list[str]:
@@ -50,7 +50,7 @@ def mrtrix_version() -> str | None:
 
 
 def clean_message(text: str) -> str:
-    r"""Return what an MRtrix3 command printed, without escape codes, progress bars and empty lines.
+    r"""Return the output of an MRtrix3 command without escape codes, progress bars and empty lines.
 
     >>> clean_message('\x1b[31mtckedit: [ERROR] no such file\x1b[0m\n\n')
     'tckedit: [ERROR] no such file'
@@ -79,21 +79,21 @@ class _WritingInputSpec(_MRtrixInputSpec):
 
 
 class MRtrixCommand(CommandLine):
-    """Base of the MRtrix3 commands: quoted paths, clean errors, outputs that exist."""
+    """Base class of the MRtrix3 commands: quotes paths, raises clear errors, and checks that outputs exist."""
 
     def _format_arg(self, name: str, spec: Any, value: Any) -> str:
         if name == 'num_threads' and value <= 1:
-            value = 0  # for MRtrix3, 1 means one thread in addition to the main one, 0 none
-        if isinstance(value, str):  # not left to nipype, whose versions differ in what they quote
+            value = 0  # MRtrix3's threads are in addition to the main one
+        if isinstance(value, str):  # versions of nipype quote differently
             return spec.argstr % shlex.quote(value)
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return ' '.join(spec.argstr.removesuffix('...') % shlex.quote(item) for item in value)
         return super()._format_arg(name, spec, value)
 
     def _run_interface(self, runtime: Any, correct_return_codes: tuple[int, ...] = (0,)) -> Any:
-        """Run the command, without a shell, as a process that ends with this one."""
+        """Run the command without a shell, as a process that ends with this one."""
         runtime.cmdline, runtime.success_codes = self.cmdline, correct_return_codes
-        done = subprocess.run(  # noqa: S603  no shell: the words are ours, and the paths are quoted
+        done = subprocess.run(  # noqa: S603  without a shell, with quoted paths
             shlex.split(runtime.cmdline),
             cwd=runtime.cwd,
             capture_output=self.inputs.quiet,
@@ -114,7 +114,7 @@ class MRtrixCommand(CommandLine):
         return runtime
 
     def _list_outputs(self) -> dict[str, Any]:
-        """The files that were named as inputs."""
+        """Return the outputs that were named as inputs."""
         named = {name: getattr(self.inputs, name, None) for name in self.output_spec().copyable_trait_names()}
         return {
             name: str(Path(given).absolute()) for name, given in named.items() if given and isdefined(given)
@@ -155,7 +155,7 @@ class _TCKEditOutputSpec(TraitedSpec):
 
 
 class TCKEdit(MRtrixCommand):
-    """Select streamlines: ``tckedit``. An empty selection is a result, not an error.
+    """Select streamlines with ``tckedit``. An empty selection is a valid result.
 
     >>> edit = TCKEdit(out_tracks='lesion tracks.tck')
     >>> edit._format_arg('out_tracks', edit.inputs.trait('out_tracks'), 'lesion tracks.tck')
@@ -178,7 +178,7 @@ class TCKEdit(MRtrixCommand):
 
 
 class SelectStreamlines(TCKEdit):
-    """Select the streamlines with a vertex in each mask; none for an empty mask, which ``tckedit`` refuses."""
+    """Select the streamlines with a vertex in each mask; none for empty masks, which ``tckedit`` refuses."""
 
     def _run_interface(self, runtime: Any, correct_return_codes: tuple[int, ...] = (0,)) -> Any:
         if all(voxels(load(mask)).any() for mask in self.inputs.include):
@@ -204,7 +204,7 @@ class _TCKMapOutputSpec(TraitedSpec):
 
 
 class TCKMap(MRtrixCommand):
-    """Map track density: ``tckmap``."""
+    """Compute a track density image with ``tckmap``."""
 
     _cmd = 'tckmap'
     input_spec = _TCKMapInputSpec
@@ -233,7 +233,7 @@ class _TCK2ConnectomeOutputSpec(TraitedSpec):
 
 
 class TCK2Connectome(MRtrixCommand):
-    """Compute connectivity between the parcels of a label image: ``tck2connectome``."""
+    """Compute the connections between the parcels of a label image with ``tck2connectome``."""
 
     _cmd = 'tck2connectome'
     input_spec = _TCK2ConnectomeInputSpec
@@ -251,7 +251,7 @@ class _TCKInfoOutputSpec(TraitedSpec):
 
 
 class TCKInfo(MRtrixCommand):
-    """Read the header of a tractogram and the number of its streamlines: ``tckinfo``."""
+    """Read the header of a tractogram, and count its streamlines, with ``tckinfo``."""
 
     _cmd = 'tckinfo'
     input_spec = _TCKInfoInputSpec
@@ -285,7 +285,7 @@ class _TCKSampleOutputSpec(TraitedSpec):
 
 
 class TCKSample(MRtrixCommand):
-    """Sample an image along streamlines: ``tcksample``. Without streamlines, which it does not survive, there are no values."""
+    """Sample an image along streamlines with ``tcksample``, which is not run without streamlines, because it would crash."""
 
     _cmd = 'tcksample'
     input_spec = _TCKSampleInputSpec
@@ -316,7 +316,7 @@ class _TCKStatsOutputSpec(TraitedSpec):
 
 
 class TCKStats(MRtrixCommand):
-    """Compute statistics of the lengths of the streamlines: ``tckstats``."""
+    """Compute statistics of the lengths of streamlines with ``tckstats``."""
 
     _cmd = 'tckstats'
     input_spec = _TCKStatsInputSpec

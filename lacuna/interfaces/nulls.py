@@ -1,4 +1,4 @@
-"""The node that compares a lesion with null lesions."""
+"""Node that compares a lesion with null lesions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class _CompareWithNullsInputSpec(BaseInterfaceInputSpec):
 
 
 class CompareWithNulls(SimpleInterface):
-    """Compare what a lesion cuts with what lesions of the same volume and shape cut elsewhere.
+    """Compare the disconnection by a lesion with that by null lesions of the same volume and shape.
 
     Parameters
     ----------

@@ -50,9 +50,9 @@ class DrawReportlets(SimpleInterface):
     Parameters
     ----------
     atlases : sequence of str
-        Names of the atlases; each of ``REPORT_TABLES`` has an input ``<table>_<atlas>``.
+        Names of the atlases; each adds the inputs ``<table>_<atlas>`` for ``REPORT_TABLES``.
     bundles : sequence of str
-        Names of the sets of bundles; each of ``BUNDLE_TABLES`` has an input ``<table>_<name>``.
+        Names of the sets of bundles; each adds the inputs ``<table>_<name>`` for ``BUNDLE_TABLES``.
 
     Examples
     --------
@@ -92,7 +92,7 @@ class _ReportletSinkInputSpec(BaseInterfaceInputSpec):
 
 
 class ReportletSink(SimpleInterface):
-    """Write the figures of a lesion to ``sub-<label>/figures``, each completely or not at all."""
+    """Write the figures of a lesion to ``sub-<label>/figures``, each atomically."""
 
     input_spec = _ReportletSinkInputSpec
     output_spec = _ReportletsOutputSpec

@@ -33,12 +33,12 @@ class _CountStreamlinesOutputSpec(TraitedSpec):
 
 
 class CountStreamlines(SimpleInterface):
-    """Count the streamlines of a tractogram; a file that was counted before is not read again.
+    """Count the streamlines of a tractogram; the count of an unchanged file is cached.
 
     Raises
     ------
     lacuna.errors.TractogramError
-        If the tractogram cannot be read.
+        If the tractogram is unreadable.
     """
 
     input_spec = _CountStreamlinesInputSpec
@@ -66,12 +66,12 @@ class _WeighStreamlinesOutputSpec(TraitedSpec):
 
 
 class WeighStreamlines(SimpleInterface):
-    """Measure the streamlines of a tractogram, read their weights, and choose by length; the result is in the cache.
+    """Measure the streamlines of a tractogram, read their weights, and apply length limits; the result is cached.
 
     Raises
     ------
     lacuna.errors.InputError
-        If the weights cannot be used, see :func:`lacuna.streamlines.weighting.read_weights`.
+        If the weights are invalid, see :func:`lacuna.streamlines.weighting.read_weights`.
     """
 
     input_spec = _WeighStreamlinesInputSpec
@@ -97,7 +97,7 @@ class _WriteWeightsOutputSpec(TraitedSpec):
 
 
 class WriteWeights(SimpleInterface):
-    """Write how much each of some streamlines counts, as MRtrix3 reads it."""
+    """Write the factors of selected streamlines as weights for MRtrix3."""
 
     input_spec = _WriteWeightsInputSpec
     output_spec = _WriteWeightsOutputSpec
@@ -126,7 +126,7 @@ class _GradeStreamlinesOutputSpec(TraitedSpec):
 
 
 class GradeStreamlines(SimpleInterface):
-    """Put together which streamlines a graded mask cuts, and how strongly."""
+    """Combine the streamlines that a graded mask cuts with how strongly it cuts each."""
 
     input_spec = _GradeStreamlinesInputSpec
     output_spec = _GradeStreamlinesOutputSpec
@@ -160,7 +160,7 @@ class _MoveStreamlinesOutputSpec(TraitedSpec):
 
 
 class MoveStreamlines(SimpleInterface):
-    """Move the vertices of a tractogram into another space."""
+    """Move the streamlines of a tractogram into another space."""
 
     input_spec = _MoveStreamlinesInputSpec
     output_spec = _MoveStreamlinesOutputSpec
@@ -189,7 +189,7 @@ class _SampleStreamlinesOutputSpec(TraitedSpec):
 
 
 class SampleStreamlines(SimpleInterface):
-    """Sample some streamlines of a tractogram for display."""
+    """Write a sample of a tractogram's streamlines for display."""
 
     input_spec = _SampleStreamlinesInputSpec
     output_spec = _SampleStreamlinesOutputSpec

@@ -1,1 +1,1 @@
-"""Reports: pictures, checks and pages, all drawn from files."""
+"""Reports: figures, checks and pages, all made from files."""

@@ -1,4 +1,4 @@
-"""Checks of one lesion, as sentences: what to know before using a result."""
+"""Checks of one lesion, as sentences: what to know before using its results."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 
 from lacuna.images.plausibility import NOTABLE, MaskFacts, percent_text
 
-#: a mask with at least this many groups of voxels has many pieces
+#: number of connected components from which a mask is reported as fragmented
 MANY_COMPONENTS = 10
 
 _SAID = ("the sidecar's Space", "the sidecar's SpatialReference", "the name's space entity", '--mask-space')
 
 
 def check_mask(facts: MaskFacts) -> list[str]:
-    """Return properties of a mask that are worth knowing but not suspicious.
+    """Return noteworthy, but not suspicious, properties of a mask.
 
     >>> check_mask(MaskFacts(500, 0.5, 80.0, 0.0, 0.1))
     ['The mask crosses the midline (20 % of it on the smaller side).']
@@ -28,16 +28,16 @@ def check_mask(facts: MaskFacts) -> list[str]:
 
 
 def check_space_of(space: str, metadata: Mapping[str, Any]) -> list[str]:
-    """Return a sentence if the space of the mask was not stated."""
+    """Return a sentence if the space of the mask was not stated explicitly."""
     said = metadata.get('Mask')
     source = said.get('SpaceFrom') if isinstance(said, Mapping) else None
-    if metadata and source not in _SAID:  # None: a workflow that does not record it
+    if metadata and source not in _SAID:  # None if a workflow did not record it
         return [f'The space of the mask ({space}) was guessed ({source or "the source is not recorded"}).']
     return []
 
 
 def sentence(doubt: str) -> str:
-    """Return a warning about an input as a sentence.
+    """Turn a warning about an input into a sentence.
 
     >>> sentence('the mask is empty')
     'The mask is empty.'
@@ -58,7 +58,7 @@ def check_summary(summary: Mapping[str, Any]) -> list[str]:
 
 
 def check_support(summary: Mapping[str, Any]) -> list[str]:
-    """Check how much of the map is based on few streamlines.
+    """Check the share of the map without support.
 
     >>> check_support({'min_support': 10, 'voxels_disconnected': 4, 'voxels_supported': 3})
     ['25 % of the affected voxels (hatched) have fewer than 10 streamlines, so their percentages are coarse.']
@@ -71,20 +71,20 @@ def check_support(summary: Mapping[str, Any]) -> list[str]:
 
 
 def check_spacing(spacing: float | None, affine: np.ndarray) -> list[str]:
-    """Check whether vertices are so far apart that a streamline may cross the mask without a vertex in it.
+    """Check whether vertices are so sparse that a streamline may cross the mask without a vertex in it.
 
     Parameters
     ----------
     spacing : float or None
-        Median distance between successive vertices, mm; None if unknown.
+        Median distance between successive vertices in mm; None if unknown.
     affine : numpy.ndarray
-        Of the mask.
+        4 x 4, voxels of the mask to world mm.
 
     >>> check_spacing(4.0, np.eye(4))
     ['Vertices are sparse, 4.0 mm apart (voxels of the mask: 1.0 mm): streamlines may cross it without being counted.']
     """
     edge = float(np.linalg.norm(affine[:3, :3], axis=0).min())
-    # a line through a voxel is on average about two thirds of its edge long
+    # the mean length of a line through a voxel is about two thirds of its edge
     if spacing is None or spacing <= 2 * edge:
         return []
     return [

@@ -1,4 +1,4 @@
-"""The parcels of a lesion's table on the cortical surface, from the atlas that the results were made with."""
+"""Figure of a lesion's parcels on the cortical surface, from the atlas that the results were made with."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def cortex_figure(lesion: LesionResults, atlas: str) -> Figure | None:
-    """The parcels on the cortex; None if the atlas has none there, or is no longer where and what it was."""
+    """Draw the parcels on the cortex; None if the atlas has none there, or its files are missing or changed."""
     table = lesion.path('roi_disconnection', atlas) or lesion.path('mean_parcels', atlas)
     sidecar = (read_json(sidecar_path(table)) if table else None) or {}
     source = atlas_source(lesion.root, sidecar, lesion.links)
@@ -41,7 +41,7 @@ def cortex_figure(lesion: LesionResults, atlas: str) -> Figure | None:
 
 @lru_cache(maxsize=16)
 def _on_cortex(atlas: Atlas, sha256: str) -> tuple[tuple[str, ...], dict[str, np.ndarray] | None]:
-    """The names of the parcels, and the parcels of the vertices of the cortex; once for all lesions of a process."""
+    """Return the names of the parcels, and the parcel of each cortical vertex; cached for all lesions of a process."""
     parcellation = read_parcellation(atlas)
     if parcellation.sha256 != sha256:
         message = f'the atlas {atlas.name} has changed'

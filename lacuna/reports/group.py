@@ -1,4 +1,4 @@
-"""One page for all lesions of a dataset."""
+"""The page of all lesions of a dataset."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
 
 _TITLE = 'Lacuna: all lesions'
-#: what stands where a served page asks for places
+#: note in place of the form for places, which only a served page has
 AT_A_PLACE = (
     '<p class="caption">Which lesions are at a place, and whom has it disconnected? <code>lacuna explore</code> with the '
     'folder of this page shows it here: click a voxel, and see who.</p>'
@@ -40,7 +40,7 @@ class GroupRow:
     lesion : LesionResults
     volume_ml, cut_percent, mean_percent : float
     side : str
-        Empty if the mask is missing or has changed since the map was made.
+        Side of the lesion; empty if the mask is missing or has changed since the map was made.
     """
 
     lesion: LesionResults
@@ -52,7 +52,7 @@ class GroupRow:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A lesion as it was read: row, why mask or map cannot be drawn, flat indices of its voxels in the frame, map and affine."""
+    """A lesion as read: row, problems of mask and map, flat indices of its voxels in the frame, and map with affine."""
 
     row: GroupRow
     problems: list[str]
@@ -62,7 +62,7 @@ class _Seen:
 
 @dataclass
 class _Sums:
-    """Sums over the lesions in one space: of masks in the frame, of maps on their own grids."""
+    """Sums over the lesions in one space: of masks in the frame, and of maps on their own grids."""
 
     overlap: np.ndarray = field(default_factory=lambda: np.zeros(SHAPE, np.float32))
     masks: int = 0
@@ -81,7 +81,7 @@ class _Sums:
             self.maps += 1
 
     def mean_map(self) -> np.ndarray:
-        """Resample the sum of each grid to the frame, once."""
+        """Return the mean map in the frame, resampling the sum of each grid once."""
         total = sum((to_frame(data, affine) for data, affine in self.totals.values()), np.zeros(SHAPE))
         return np.asarray(total / self.maps)
 
@@ -92,16 +92,16 @@ def write_group_report(
     *,
     show_progress: bool = False,
 ) -> Path:
-    """Write the overview of all lesions in a folder of results.
+    """Write a page with an overview of all lesions in a folder of results.
 
     Parameters
     ----------
     derivatives : pathlib.Path
         Root of the derivative dataset.
     output : pathlib.Path
-        The page. Its links to participants are relative, so it belongs in the dataset.
+        Path of the page. Its links to participants are relative, so it belongs in the dataset.
     show_progress : bool
-        Whether to show a progress bar on a terminal.
+        Whether to show a progress bar on terminals.
 
     Returns
     -------
@@ -179,7 +179,7 @@ def _look(lesion: LesionResults) -> _Seen:
 
 
 def flagged(rows: Sequence[GroupRow]) -> list[list[str]]:
-    """Return for each lesion the numbers in which it is an outlier."""
+    """Return the measures in which each lesion is an outlier."""
     volumes = np.log10([max(row.volume_ml, 1e-4) for row in rows])
     found = {
         'volume': outliers(volumes),
@@ -242,7 +242,7 @@ def _atlas_sections(lesions: Sequence[LesionResults]) -> Iterable[str]:
             if lesion.path('roi_disconnection', name) or lesion.path('mean_parcels', name):
                 try:
                     columns[lesion.stem] = lesion.parcels(name)
-                except InputError:  # 'lacuna check' says why; running the same command again repairs it
+                except InputError:  # reported by `lacuna check`, repaired by another run
                     unreadable.append(lesion.stem)
         if columns:
             table = pd.DataFrame(columns).T

@@ -12,7 +12,7 @@ _CITED = re.compile(r'\[(@[^\]]+)\]')
 
 
 def newest_methods(root: Path) -> tuple[str, str] | None:
-    """Return text and bibliography of the newest run that wrote them; None if no run did."""
+    """Return the methods text and bibliography of the newest run with one; None if there is none."""
     texts = sorted((root / 'logs').glob('*/CITATION.md'))
     if not texts:
         return None
@@ -22,7 +22,7 @@ def newest_methods(root: Path) -> tuple[str, str] | None:
 
 
 def methods_html(text: str, bibliography: str) -> str:
-    """Return the text as paragraphs with numbered citations, and the works cited.
+    """Return the text as paragraphs with numbered citations, and the list of references.
 
     >>> print(methods_html('By *X* [@b].', '@article{b,\\n title = {T},\\n year = {2001}\\n}'))
     <p>By <em>X</em> [<a href="#ref-b">1</a>].</p>

@@ -1,4 +1,4 @@
-"""A page in one file: its parts, its frame, and whether a file is such a page."""
+"""Self-contained HTML pages: their parts and frame, and how to recognise them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from lacuna.errors import InputError
 from lacuna.utils.files import data_text
 
-#: the title of a page by Lacuna is within so many bytes
+#: bytes within which the title of a page by Lacuna occurs
 _HEAD = 1000
 
 
 def section(title: str, body: str) -> str:
-    """Return a part of a page under a heading.
+    """Return a section of a page with a heading.
 
     >>> section('Who is in', '<p>a</p>')
     '<section id="Who-is-in"><h2>Who is in</h2><p>a</p></section>'
@@ -25,7 +25,7 @@ def section(title: str, body: str) -> str:
 
 
 def picture(title: str, caption: str, content: bytes) -> str:
-    """Return a picture, PNG or SVG, with a caption (HTML) above it."""
+    """Return a picture (PNG or SVG) with a caption (HTML) above it."""
     kind = 'png' if content.startswith(b'\x89PNG') else 'svg+xml'
     data = base64.b64encode(content).decode()
     return (
@@ -35,7 +35,7 @@ def picture(title: str, caption: str, content: bytes) -> str:
 
 
 def whole_page(title: str, body: str) -> str:
-    """Return a page with a title and links to its sections; tables of the class ``sortable`` can be sorted."""
+    """Return a complete page with links to its sections; tables of class ``sortable`` can be sorted."""
     name = escape(title)
     sections = dict(re.findall(r'<section id="(.*?)"><h2>(.*?)</h2>', body))
     links = ''.join(f'<a href="#{anchor}">{text}</a>' for anchor, text in sections.items())
@@ -53,7 +53,7 @@ def _title(title: str) -> str:
 
 
 def keep_others(path: Path, title: str) -> None:
-    """Refuse to replace a file that is not a page with this title.
+    """Raise an error if a file exists that is not a page with this title.
 
     Raises
     ------

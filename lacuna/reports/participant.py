@@ -1,4 +1,4 @@
-"""The page of each participant, assembled from its figures."""
+"""The report of each participant: a page assembled from figures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from lacuna.utils.processes import start_worker
 
 _CRASH = re.compile(r'\(details: (?P<path>.*?\.txt)\)')
 _MOST_OF_A_CRASH = 20_000
-#: the stamp of a page or figure is within so many bytes
+#: bytes within which the stamp of a page or figure occurs
 _STAMPED = 1000
 
 
@@ -42,7 +42,7 @@ def make_reports(
     masks: Mapping[str, Mapping[Path, KnownMask]] = MappingProxyType({}),
     workers: int = 1,
 ) -> Iterator[tuple[str, Path | str]]:
-    """Make the pages of several participants; one that fails does not stop the others.
+    """Make the reports of several participants; errors in one do not stop the others.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def make_reports(
     subjects : sequence of str
         Labels, without ``sub-``.
     masks : mapping
-        For each participant label, the masks that were already read, by absolute path.
+        Masks already read, by participant label and absolute path.
     workers : int
         Number of processes.
 
@@ -59,7 +59,7 @@ def make_reports(
     ------
     subject : str
     made : pathlib.Path or str
-        The page, or the reason why there is none.
+        Path of the page, or the error message.
     """
     make = partial(_try_report, root, failures=failures, redraw=redraw, viewer=viewer)
     known = [masks.get(subject, {}) for subject in subjects]
@@ -80,7 +80,7 @@ def _try_report(root: Path, subject: str, masks: Mapping[Path, KnownMask], **opt
 
     try:
         return make_report(root, subject, masks=masks, **options)
-    # files that were changed or removed since the run, or a full disk
+    # files changed or removed since the run, or a full disk
     except (LacunaError, ImageFileError, OSError, EOFError, ValueError, KeyError) as error:
         return reason_of(error)
 
@@ -94,27 +94,27 @@ def make_report(
     viewer: bool = True,
     masks: Mapping[Path, KnownMask] = MappingProxyType({}),
 ) -> Path:
-    """Draw the missing figures of a participant, and write the page.
+    """Draw the missing or outdated figures of a participant, and write the page.
 
     Parameters
     ----------
     root : pathlib.Path
         Root of the derivative dataset.
     subject : str
-        Label, without ``sub-``.
+        Participant label, without ``sub-``.
     failures : iterable of lacuna.bids.failures.Failure
-        Those of other participants are ignored.
+        Masks that failed; those of other participants are ignored.
     redraw : bool
-        Redraw figures even if they are up to date.
+        Redraw all figures.
     viewer : bool
-        False leaves out the viewers.
+        Whether to write viewers.
     masks : mapping
-        Masks that were already read, by absolute path: these files are not opened again.
+        Masks already read, by absolute path; their files are not opened again.
 
     Returns
     -------
     pathlib.Path
-        ``sub-<label>.html``.
+        Path of ``sub-<label>.html``.
     """
     folder = figures_dir(root, subject)
     for lesion in _drawn(root, subject):
@@ -128,7 +128,7 @@ def make_report(
 
 
 def _drawn(root: Path, subject: str) -> list[LesionResults]:
-    """Return the lesions of a participant that are on the page."""
+    """Return the lesions of a participant that have a map."""
     return find_results(root, subject).with_map()
 
 
@@ -139,7 +139,7 @@ def is_current(root: Path, subject: str, *, viewer: bool = True) -> bool:
 
 
 def _is_stamped(path: Path, stamp: str) -> bool:
-    """Whether a file exists and has the stamp near its beginning."""
+    """Whether a file exists and contains the stamp near its beginning."""
     if not path.is_file():
         return False
     with path.open('rb') as stream:
@@ -147,23 +147,23 @@ def _is_stamped(path: Path, stamp: str) -> bool:
 
 
 def write_page(root: Path, subject: str, failures: Sequence[Failure] = (), *, viewer: bool = True) -> Path:
-    """Assemble the page of a participant from the existing figures; it links to them in their folder.
+    """Assemble the page of a participant from existing figures, which it links to.
 
     Parameters
     ----------
     root : pathlib.Path
-        Of the derivative dataset.
+        Root of the derivative dataset.
     subject : str
-        Label, without ``sub-``.
+        Participant label, without ``sub-``.
     failures : sequence of lacuna.bids.failures.Failure
-        Those of the participant.
+        Failed masks of the participant.
     viewer : bool
         Whether the figures were drawn with viewers.
 
     Returns
     -------
     pathlib.Path
-        ``sub-<label>.html``.
+        Path of ``sub-<label>.html``.
     """
     from nireports.assembler.report import Report
 
@@ -215,7 +215,7 @@ class _Section:
 
 
 def _name_lesions(report: object) -> None:
-    """Return titles such as 'ses-01, label-lesion' instead of nireports' sentence."""
+    """Set titles such as 'ses-01, label-lesion' instead of nireports' sentence."""
     for section in getattr(report, 'sections', []):
         for part in section.reportlets:
             if part.title:
@@ -244,7 +244,7 @@ def _failures(failures: Sequence[Failure]) -> str:
 
 
 def _with_alternatives(page: str) -> str:
-    """Return the page with alternative texts for its pictures."""
+    """Add alternative texts to the pictures of a page."""
 
     def name(found: re.Match[str]) -> str:
         file = found['path'].rsplit('/', 1)[-1]

@@ -37,12 +37,12 @@ from lacuna.utils.files import remove_leftovers, write_if_changed
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: the tables of an atlas that are drawn
+#: tables of an atlas that are drawn
 REPORT_TABLES = (
     *('disconnection_matrix', 'mask_matrix', 'full_matrix'),
     *('roi_disconnection', 'parcel_support', 'lesion_load'),
 )
-#: those of bundles
+#: tables of bundles that are drawn
 BUNDLE_TABLES = ('bundle_disconnection', 'sample_bundles', 'null_bundles')
 
 
@@ -53,17 +53,17 @@ def draw_reportlets(
     viewer: bool = True,
     masks: Mapping[Path, KnownMask] = MappingProxyType({}),
 ) -> list[Path]:
-    """Draw all figures of a lesion under their final names, and write its viewer with its scripts.
+    """Draw all figures of a lesion with their final names, and write its viewer with its scripts.
 
     Parameters
     ----------
     lesion : lacuna.bids.results.LesionResults
-        Figures whose files are missing are left out, and the summary says so.
+        Results of the lesion. Figures with missing files are left out, which the summary mentions.
     folder : pathlib.Path
     viewer : bool
-        False leaves out the viewer.
+        Whether to write the viewer.
     masks : mapping
-        Masks that were already read, by absolute path.
+        Masks already read, by absolute path.
 
     Returns
     -------
@@ -110,9 +110,9 @@ def draw_reportlets(
 
 
 def publish_reportlets(paths: Iterable[Path], folder: Path) -> list[Path]:
-    """Write the figures of a lesion under their final names, each completely or not at all, and remove older ones.
+    """Write the figures of a lesion atomically under their final names, and remove outdated ones.
 
-    Scripts go to a folder that all participants share, unless they are already there.
+    Scripts go to a folder shared by all participants, unless they are already there.
     """
     paths = list(paths)
     scripts = [path for path in paths if path.suffix == '.js']
@@ -137,7 +137,7 @@ def _viewer_name(stem: str) -> str:
 
 @dataclass(frozen=True)
 class _Images:
-    """The images of a lesion, read once."""
+    """Images of a lesion, read once."""
 
     found: FoundMask
     percent: tuple[np.ndarray, np.ndarray] | None
@@ -158,7 +158,7 @@ def _read(lesion: LesionResults, masks: Mapping[Path, KnownMask]) -> _Images:
 
 
 def _shown_bundles(lesion: LesionResults, sampled: int) -> list[ShownBundle]:
-    """Return the bundles of the first set with streamlines in the sample, those that lose most first."""
+    """Return the bundles of the first set that have streamlines in the sample, most affected first."""
     for name in lesion.bundle_sets:
         if sampled and (path := lesion.path('sample_bundles', name)):
             percent = lesion.bundles(name)['value']
@@ -172,7 +172,7 @@ def _shown_bundles(lesion: LesionResults, sampled: int) -> list[ShownBundle]:
 
 
 def _check(lesion: LesionResults, images: _Images) -> tuple[MaskFacts | None, list[str]]:
-    """Return the facts about the mask, and the findings of all checks."""
+    """Return the facts about the mask, and the results of all checks."""
     found, facts, mask = [], None, images.mask
     if mask is None:
         found.append(f'The mask {images.found.problem}. Figures that need it are left out.')
@@ -214,7 +214,7 @@ def _brain_figures(lesion: LesionResults, images: _Images) -> list[tuple[str, Ca
 
 
 def _unsupported(lesion: LesionResults, percent: np.ndarray) -> np.ndarray | None:
-    """Return the affected voxels that too few streamlines visit, on the grid of the map; None if that is not known."""
+    """Return the affected voxels without support, on the grid of the map; None if unknown."""
     if not (path := lesion.support_mask):
         return None
     support, _ = load_image(path)
@@ -243,7 +243,7 @@ def _atlas_figures(lesion: LesionResults, atlas: str) -> list[tuple[str, Callabl
 
 
 def _null_reportlets(lesion: LesionResults) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of the text and the figures about null lesions, if there are any."""
+    """Yield names and contents of the text and figures about null lesions, if there are any."""
     statistics = lesion.null_statistics
     if not statistics:
         return
@@ -265,9 +265,9 @@ def _write(path: Path, content: bytes) -> Path:
 
 
 def results_stamp(lesions: Iterable[LesionResults], *, viewer: bool = True) -> str:
-    """Return a comment that identifies the current results of lesions, and whether the page has a viewer.
+    """Return an HTML comment that identifies the current results of lesions, and whether the page has a viewer.
 
-    It does not use modification times: clocks can be wrong, and archives restore old times.
+    Modification times are not used: clocks can be wrong, and archives restore old times.
     """
     known = []
     for lesion in lesions:

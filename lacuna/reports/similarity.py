@@ -1,4 +1,4 @@
-"""How alike the maps of different lesions are, before and after they are standardised by null lesions."""
+"""Similarity of the maps of different lesions, before and after standardisation with null lesions."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from lacuna.bids.results import LesionResults
 from lacuna.errors import InputError
 from lacuna.reports.figures.frame import load_image
 
-#: maps of fewer lesions have no mean to be compared with
+#: minimum number of lesions for a comparison with the mean of the others
 FEWEST = 3
 
 
 class Similarity(NamedTuple):
-    """How alike the map of a lesion and the mean map of the others are.
+    """Similarity of the map of a lesion to the mean map of the others.
 
     Attributes
     ----------
     lesion : lacuna.bids.results.LesionResults
     before, after : float
-        Pearson's correlation over the voxels that the tractogram visits: of the map, and of the standardised map.
+        Pearson correlation over the voxels with streamlines, of the map and of the standardised map.
     degree : float
-        Percent of the variance of the ranks of the map that those of the density of the tractogram explain.
+        Percentage of the variance of the map's ranks explained by the ranks of the tractogram's density.
     """
 
     lesion: LesionResults
@@ -36,7 +36,7 @@ class Similarity(NamedTuple):
 
 
 def similarities(lesions: Sequence[LesionResults]) -> Iterator[Similarity]:
-    """Compare the map of each lesion that has null lesions with the mean of the others in its space; each is read twice."""
+    """Compare the map of each lesion that has null lesions with the mean of the others in its space."""
     known = [each for each in lesions if each.path('null_z') and each.null_statistics.get('null_lesions')]
     for space in sorted({each.space for each in known}):
         group = [each for each in known if each.space == space]
@@ -63,7 +63,7 @@ def similarities(lesions: Sequence[LesionResults]) -> Iterator[Similarity]:
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Pearson's correlation; NaN if one does not vary.
+    """Compute the Pearson correlation; NaN if a variable is constant.
 
     >>> correlation(np.array([1.0, 2, 3]), np.array([2.0, 4, 6]))
     1.0
@@ -74,7 +74,7 @@ def correlation(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def similarity_html(rows: Sequence[Similarity]) -> str:
-    """Return a table of them, and what it says."""
+    """Return a table of the similarities with an explanation."""
     before, after, degree = (np.nanmedian([row[part] for row in rows]) for part in (1, 2, 3))
     heads = ('Lesion', 'Similarity of the map', 'after standardisation', 'Density explains (%)')
     head = ''.join(f'<th scope="col"><button type="button">{name}</button></th>' for name in heads)
@@ -102,7 +102,7 @@ def _support(lesion: LesionResults) -> np.ndarray | None:
 
 
 def _maps(lesion: LesionResults, support: np.ndarray) -> list[np.ndarray]:
-    """The values of the map and of the standardised map; none if they lie on another grid, or cannot be read."""
+    """Return the values of the map and of the standardised map; empty if on another grid, or damaged."""
     found = []
     for key in ('disconnection_map', 'null_z'):
         path, data = lesion.path(key), np.empty(0)

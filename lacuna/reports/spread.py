@@ -1,4 +1,4 @@
-"""What a page says and shows of the spread between several tractograms."""
+"""The spread between several tractograms, as text and bars for a page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def spread_rows(lesion: LesionResults) -> list[tuple[str, str]]:
-    """Return the main numbers over several tractograms, with their standard deviations."""
+    """Return the main numbers over several tractograms, with standard deviations."""
     summary = lesion.summary
     rows = []
     for key, name, unit in (
@@ -45,7 +45,7 @@ def spread_rows(lesion: LesionResults) -> list[tuple[str, str]]:
 
 
 def typical_spread(lesion: LesionResults) -> float | None:
-    """Return the pooled standard deviation of the bundles and parcels that lose anything; None if there are none."""
+    """Return the pooled standard deviation of all affected bundles and parcels; None if there are none."""
     tables = [lesion.bundles(name) for name in lesion.bundle_sets]
     tables += [lesion.parcel_spread(name) for name in lesion.atlases if lesion.path('spread_parcels', name)]
     found = [table['sd'][table['mean'] > 0].dropna().to_numpy() for table in tables]
@@ -54,7 +54,7 @@ def typical_spread(lesion: LesionResults) -> float | None:
 
 
 def spread_fragment(lesion: LesionResults) -> str:
-    """Return what the spread is, and a table of what each tractogram gives, with links to its page."""
+    """Return a note on the spread, and a table of the results with each tractogram, linked to its page."""
     body = []
     for label, summary in _summaries(lesion):
         page = Path(tractogram_dir(Path(), label), f'sub-{lesion.subject}.html')
@@ -77,7 +77,7 @@ def spread_fragment(lesion: LesionResults) -> str:
 
 
 def _summaries(lesion: LesionResults) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The summary with each tractogram, by its label."""
+    """Yield the label of each tractogram with the summary statistics."""
     sources = lesion.metadata.get(SOURCES)
     for uri in sources if isinstance(sources, Mapping) else ():
         path = resolve_uri(lesion.root, uri, {})
@@ -87,7 +87,7 @@ def _summaries(lesion: LesionResults) -> Iterator[tuple[str, Mapping[str, Any]]]
 
 
 def spread_bars(table: pd.DataFrame) -> pd.DataFrame:
-    """Return bars of bundles or parcels: the line is the standard deviation, the text says over how many tractograms.
+    """Return bars of bundles or parcels: the interval is the mean ± SD, the text includes the number of tractograms.
 
     >>> import pandas as pd
     >>> spread_bars(pd.DataFrame({'mean': [50.0], 'sd': [5.0], 'n': [2]}, index=['AF'])).T.to_dict()['AF']

@@ -1,4 +1,4 @@
-"""The page of an analysis of scores: who is in, what could be found, what was found, how well it predicts."""
+"""The page of an analysis of scores: participants, power, results, and accuracy of the prediction."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TITLE = 'Lacuna: from disconnection to symptoms'
-#: standard deviations by which affected and unaffected differ
+#: effect sizes: differences between affected and unaffected, in standard deviations
 _SIZES = (0.5, 0.8, 1.2)
 _MOST_ROWS = 25
 
 
 def write_statistics_report(found: Statistics, output: Path, files: Sequence[Path] = ()) -> Path:
-    """Write the page of an analysis.
+    """Write the page of an analysis of scores.
 
     Parameters
     ----------
     found : lacuna.statistics.analysis.Statistics
     output : pathlib.Path
-        The page.
+        Path of the page.
     files : sequence of pathlib.Path
         Tables and maps to list.
 

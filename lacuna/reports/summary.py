@@ -1,4 +1,4 @@
-"""The text of a page: the summary of a lesion, and the link to its viewer."""
+"""Text of a participant's page: the summary of a lesion, notes, and the link to its viewer."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 def summary_fragment(
     lesion: LesionResults, mask: Path | None, checked: tuple[MaskFacts | None, list[str]]
 ) -> str:
-    """Return the numbers of a lesion as a table, and the findings of the checks.
+    """Return the statistics of a lesion as a table, and the results of the checks.
 
     Parameters
     ----------
     lesion : lacuna.bids.results.LesionResults
     mask : pathlib.Path or None
-        None if it was not found.
+        The mask; None if it was not found.
     checked : tuple
-        Facts about the mask (None if it cannot be used), and sentences.
+        Facts about the mask (None if it is unusable), and sentences from the checks.
 
     Returns
     -------
     str
-        HTML; everything that comes from files is escaped.
+        HTML; all content from files is escaped.
     """
     facts, warnings = checked
     rows = [('Mask', mask.name if mask else 'not found')]
@@ -62,12 +62,12 @@ def summary_fragment(
 
 
 def interval_note(spread: float | None = None) -> str:
-    """Say what the intervals of percentages are of, and what they leave out.
+    """Explain what the intervals of percentages cover, and what they do not.
 
     Parameters
     ----------
     spread : float, optional
-        Standard deviation of the percentages between the tractograms of the run, in points; None with one tractogram.
+        Standard deviation of the percentages between tractograms, in percentage points; None for one tractogram.
 
     >>> interval_note(4.25).endswith('a standard deviation of 4.2 points in this run.')
     True
@@ -81,7 +81,7 @@ def interval_note(spread: float | None = None) -> str:
 
 
 def warnings_html(warnings: list[str]) -> str:
-    """Return the warnings as a box, or a note that the checks found nothing."""
+    """Return a box with the warnings, or a note that the checks found nothing."""
     if not warnings:
         return '<p class="box good">The checks found nothing unusual.</p>'
     items = ''.join(f'<li>{escape(warning)}</li>' for warning in warnings)
@@ -98,16 +98,16 @@ def viewer_fragment(lesion: LesionResults, viewer: str) -> str:
 
 
 def nulls_fragment(statistics: Mapping[str, Any], bundles: pd.DataFrame | None, alpha: float) -> str:
-    """Return what was compared with null lesions, and where no answer is possible.
+    """Summarise the comparison with null lesions, and its limits.
 
     Parameters
     ----------
     statistics : mapping
-        The content of the statistics file of null lesions.
+        Content of the statistics file about null lesions.
     bundles : pandas.DataFrame or None
-        Their table of bundles.
+        Table of bundles about null lesions.
     alpha : float
-        p that counts as unusual.
+        Significance level.
     """
     if reason := statistics.get('null_reason'):
         return f'<p class="box warn">No null lesions: {escape(str(reason))}.</p>'

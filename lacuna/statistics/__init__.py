@@ -1,1 +1,1 @@
-"""From disconnection to symptoms: which disconnection explains a score, and how well it predicts it."""
+"""Which disconnection explains a score, and how well it predicts the score."""

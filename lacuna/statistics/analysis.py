@@ -1,4 +1,4 @@
-"""From results and scores to an answer: what `lacuna stats` does."""
+"""Explain scores by disconnection: the function behind `lacuna stats`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lacuna.errors import InputError
+from lacuna.errors import InputError, check_choice
 from lacuna.statistics.design import Design, make_design
 from lacuna.statistics.family import Family, Settings, analyse
 from lacuna.statistics.features import (
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Statistics:
-    """The answer: participants, and a family of tests for each kind of features and atlas.
+    """Results of an analysis: participants, and tests for each kind of features and atlas.
 
     Attributes
     ----------
@@ -42,11 +42,11 @@ class Statistics:
 
     @property
     def left_out(self) -> pd.DataFrame:
-        """Participants that are not in the analysis, and why."""
+        """Excluded participants with reasons."""
         return self.design.left_out
 
     def __getitem__(self, kind: str) -> Family:
-        """Return the only family of a kind of features."""
+        """Return the family of a kind of features, if there is only one."""
         found = [family for family in self.families if family.kind == kind]
         if len(found) != 1:
             have = ', '.join(f'{family.kind} ({family.atlas or "no atlas"})' for family in self.families)
@@ -76,62 +76,62 @@ def stats(
     nprocs: int = 1,
     show_progress: bool = False,
 ) -> Statistics:
-    """Find which disconnection explains a score.
+    """Test which disconnection explains a score.
 
-    Each feature is tested with ``score ~ feature + covariates`` and an intercept, two-sided. Family-wise p come from the
-    largest \\|t\\| of permutations by the method of Freedman and Lane.
+    Each feature is tested two-sided with ``score ~ feature + covariates`` and an intercept. Family-wise p come from the
+    maximum \\|t\\| over features, permuted by the method of Freedman and Lane (1983).
 
     Parameters
     ----------
     data : path or pandas.DataFrame
-        Output folder of ``lacuna run``; or features as a frame, participants by features.
+        Output folder of ``lacuna run``; or a data frame, participants by features.
     scores : path or pandas.DataFrame
-        Table with a column ``participant_id`` and a row for each participant; ids are joined as text, with or without
+        Table with a column ``participant_id`` and one row per participant; ids are compared as text, with or without
         ``sub-``.
     outcome : str
-        Column of the score.
+        Column with the score.
     covariates : sequence of str
-        Further columns.
+        Columns with covariates.
     features : str or sequence of str
-        ``voxels``, ``parcels``, ``edges``, ``networks``, ``bundles``, ``load`` (of parcels) or ``lesion``; for a frame,
-        one word that names it. Each is a family of its own, and so is each atlas.
+        ``voxels``, ``parcels``, ``edges``, ``networks``, ``bundles``, ``load`` (of parcels) or ``lesion``; for a data
+        frame, a name. Each kind and each atlas is a family of its own.
     volume : bool, mapping or pandas.Series
-        Whether the logarithm of the lesion volume is a covariate; for a frame, the volumes in mm³ by participant.
+        Whether the logarithm of the lesion volume is a covariate; for a data frame, volumes in mm³ by participant.
     rank : bool
-        Whether to replace the scores by their ranks.
+        Whether to replace the scores by ranks.
     test : str
-        ``ols``, or ``brunner-munzel``: compares the scores of affected and unaffected by ranks, after the covariates
-        were regressed out of the scores.
+        ``ols``; or ``brunner-munzel``, which compares the scores of affected and unaffected participants by ranks,
+        after regressing out the covariates.
     min_affected : str or int
-        Features that affect fewer participants (a number, or percent such as ``10%``) are left out.
+        Minimum number (or percentage, such as ``10%``) of participants that a feature must affect to be tested.
     permutations : int
-        At least 1.
+        Number of permutations, at least 1.
     seed : int
-        The same seed gives the same numbers, whatever `nprocs` is.
+        Seed of the random numbers; results do not depend on `nprocs`.
     tfce : bool
-        Whether to test voxels with threshold-free cluster enhancement too, which takes about a second for a permutation.
+        Also test voxels with threshold-free cluster enhancement, which takes about a second per permutation.
     cv : str
-        Folds and repeats of the prediction, such as ``10x10``; ``none`` leaves it out.
+        Folds and repeats of the cross-validated prediction, such as ``10x10``; ``none`` for no prediction.
     compare : str or pandas.DataFrame, optional
-        Other features, such as ``load``: does the prediction by `features` explain more than these alone?
+        Other features, such as ``load``, to test whether `features` predict more than these alone.
     sessions : sequence of str
-        Only lesions of these.
+        Use only lesions of these sessions.
     pattern : str, optional
-        Glob on the names of results, to choose lesions and atlases.
+        Glob for the names of results, to select lesions and atlases.
     nprocs : int
-        Processes; -1 for all processors.
+        Number of processes; -1 for all processors.
     show_progress : bool
-        Whether to show progress bars on a terminal.
+        Whether to show progress bars on terminals.
 
     Returns
     -------
     Statistics
-        Frames and images: one `lacuna.statistics.family.Family` for each kind of features and atlas.
+        Tables and images: one `lacuna.statistics.family.Family` per kind of features and atlas.
 
     Raises
     ------
     InputError
-        If settings, scores or results cannot be used.
+        If settings, scores or results are invalid.
 
     Examples
     --------
@@ -146,6 +146,11 @@ def stats(
 
     kinds = [features] if isinstance(features, str) else list(dict.fromkeys(features))
     settings = Settings(test, min_affected, permutations, seed, tfce, cv)
+    named = compare if isinstance(compare, str) else ''
+    if compare is not None and (cv == 'none' or kinds == [named]):
+        lacks = 'the prediction: leave out --cv none' if cv == 'none' else 'other --features'
+        message = f'--compare {named or "frame"} needs {lacks}'
+        raise InputError(message)
     _check(settings, kinds, of_results=not isinstance(data, pd.DataFrame))
     if isinstance(data, pd.DataFrame):
         found = [frame_features(data, kinds[0])]
@@ -163,7 +168,7 @@ def stats(
         elif compare is not None:
             others = [_compared(compare)]
         volumes = lesion_volumes(lesions) if volume is True else None if volume is False else volume
-    # one design for all families: what differs between them is then not who is in them
+    # one design for all families, so that they have the same participants
     everyone = set.intersection(*(set(each.values.index) for each in (*found, *others)))
     reasons = {who: reason for each in (*found, *others) for who, reason in each.left_out.items()}
     design = make_design(scores, outcome, covariates, everyone, volumes=volumes, rank=rank, reasons=reasons)
@@ -190,9 +195,7 @@ def _check(settings: Settings, kinds: Sequence[str], *, of_results: bool) -> Non
     if not kinds:
         message = f'no features; choose from {", ".join(KINDS)}'
         raise InputError(message)
-    if settings.test not in TESTS:
-        message = f'unknown test {settings.test!r}; choose from {", ".join(TESTS)}'
-        raise InputError(message)
+    check_choice('test', settings.test, TESTS)
     if settings.permutations < 1:
         message = f'--permutations {settings.permutations}: at least 1 is needed'
         raise InputError(message)
@@ -214,7 +217,7 @@ def _compared(frame: pd.DataFrame | str) -> Features:
 
 
 def _like(features: Features, others: Sequence[Features], design: Design) -> pd.DataFrame | None:
-    """Return the other features of the same atlas, else the first; None for features of the same kind."""
+    """Return the other features of the same atlas, else the first ones; None if they are of the same kind."""
     if not others or features.kind == others[0].kind:
         return None
     chosen = next((each for each in others if each.atlas == features.atlas), others[0])

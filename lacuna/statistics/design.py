@@ -1,4 +1,4 @@
-"""Who is in an analysis: scores and covariates of the participants with results, and who is left out for which reason."""
+"""The design of an analysis: scores and covariates of the participants, and reasons for exclusion."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lacuna.errors import InputError, reason_of, shorten
+from lacuna.errors import InputError, shorten
 from lacuna.utils.names import few
+from lacuna.utils.tables import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: the covariate that is there unless it is left out: natural logarithm of the lesion volume in mm³
+#: the default covariate: natural logarithm of the lesion volume in mm³
 VOLUME = 'lesionvolume'
 _ID = 'participant_id'
 _FEWEST = 10
-#: singular values of standardized covariates below this, for each participant, count as 0
+#: singular values of standardised covariates below this, per participant, count as 0
 _DEPENDENT = 1e-9
 
 
 @dataclass(frozen=True)
 class Design:
-    """The participants of an analysis, in the order of their ids.
+    """Scores and covariates of the participants of an analysis, in the order of their ids.
 
     Attributes
     ----------
     outcome : pandas.Series
-        (participants,) float64, with the name of the score; its index is ``participant_id``, with ``sub-``. Ranks if
-        `ranked`.
+        (participants,) float64, named after the score, indexed by ``participant_id`` with ``sub-``. Ranks if `ranked`.
     covariates : pandas.DataFrame
         (participants, covariates) float64, without an intercept.
     left_out : pandas.DataFrame
-        Columns ``participant_id`` and ``reason``.
+        Excluded participants: columns ``participant_id`` and ``reason``.
     ranked : bool
         Whether the scores were replaced by their ranks.
     """
@@ -48,17 +48,17 @@ class Design:
 
     @property
     def participants(self) -> list[str]:
-        """Ids, with ``sub-``."""
+        """Ids of the participants, with ``sub-``."""
         return list(self.outcome.index)
 
     @property
     def degrees_of_freedom(self) -> int:
-        """Of the residuals of a model with one feature, the covariates and an intercept."""
+        """Residual degrees of freedom of a model with one feature, the covariates and an intercept."""
         return len(self.outcome) - self.covariates.shape[1] - 2
 
 
 def participant_id(label: object) -> str:
-    """Return an id with ``sub-``, whether the table has it or not; ids are text.
+    """Return a participant's id with ``sub-``; ids are text.
 
     >>> participant_id('007'), participant_id('sub-007')
     ('sub-007', 'sub-007')
@@ -67,23 +67,22 @@ def participant_id(label: object) -> str:
 
 
 def read_scores(scores: str | Path | pd.DataFrame) -> pd.DataFrame:
-    """Read a table of scores; every cell stays as it is written.
+    """Read a table of scores; cells stay text.
 
     Parameters
     ----------
     scores : path or pandas.DataFrame
-        Tab-separated (or, as ``.csv``, comma-separated), with a column ``participant_id``. A frame may have the ids in
-        its index.
+        With a column ``participant_id``; see `lacuna.utils.tables.read_table`. A frame may have the ids in its index.
 
     Returns
     -------
     pandas.DataFrame
-        Its index are the ids, with ``sub-``.
+        Indexed by ids with ``sub-``.
 
     Raises
     ------
     InputError
-        If it cannot be read, has no column ``participant_id``, or lists a participant twice.
+        If it is unreadable, has no column ``participant_id``, or contains a participant or a column twice.
     """
     import pandas as pd
 
@@ -93,15 +92,17 @@ def read_scores(scores: str | Path | pd.DataFrame) -> pd.DataFrame:
             table[_ID] = table.index
     else:
         name = str(scores)
-        separator = ',' if name.endswith('.csv') else '\t'
-        try:
-            table = pd.read_csv(scores, sep=separator, dtype=str, keep_default_na=False, encoding='utf-8-sig')
-        except (OSError, ValueError) as error:
-            message = f'{name}: cannot be read as a table ({reason_of(error)})'
-            raise InputError(message) from error
-        if _ID not in table:
-            message = f'{name}: no column {_ID} (it has {few([shorten(str(each)) for each in table])})'
+        columns, rows = read_table(Path(scores))
+        if _ID not in columns:
+            message = f'{name}: no column {_ID} (it has {few([shorten(each) for each in columns])})'
             raise InputError(message)
+        if blank := [number for number, cells in rows if not cells[_ID]]:
+            message = f'{name}, line {blank[0]}: no {_ID}'
+            raise InputError(message)
+        table = pd.DataFrame([cells for _, cells in rows], columns=columns, dtype=str)
+    if twice := table.columns[table.columns.duplicated()].unique().tolist():
+        message = f'{name}: the column {few(list(map(str, twice)))} is there more than once'
+        raise InputError(message)
     table.index = pd.Index([participant_id(label) for label in table.pop(_ID)], name=_ID)
     if twice := table.index[table.index.duplicated()].unique().tolist():
         message = f'{name}: {few(twice)} listed more than once; one row for each participant is needed'
@@ -119,30 +120,30 @@ def make_design(
     rank: bool = False,
     reasons: Mapping[str, str] | None = None,
 ) -> Design:
-    """Join scores, covariates and results.
+    """Join scores, covariates and results by participant.
 
     Parameters
     ----------
     scores : path or pandas.DataFrame
-        See `read_scores`.
+        Table of scores, see `read_scores`.
     outcome : str
-        Column of the score.
+        Column with the score.
     covariates : sequence of str
-        Columns of covariates. `VOLUME` is that of `volumes` if the table has no such column.
+        Columns with covariates. `VOLUME` is computed from `volumes` unless the table has such a column.
     participants : collection of str
-        Those with results.
+        Participants with results.
     volumes : mapping or pandas.Series, optional
-        Lesion volume in mm³ by participant; its natural logarithm becomes the covariate `VOLUME`. None leaves it out.
+        Lesion volumes in mm³ by participant; their natural logarithm is the covariate `VOLUME`. None to leave it out.
     rank : bool
-        Whether to replace the scores by their ranks.
+        Whether to replace the scores by ranks.
     reasons : mapping, optional
-        Why further participants have no results, in words.
+        Why other participants have no results, in words.
 
     Raises
     ------
     InputError
-        If a column is missing or has no number, no participant is in both tables, fewer than ten are left, the score is
-        constant, or covariates are constant, depend on each other, or are the score.
+        If a column is missing or has no numbers, no participant is in both tables, fewer than ten remain, the score is
+        constant, or covariates are constant, linearly dependent, or the score itself.
     """
     import pandas as pd
     from scipy.stats import rankdata
@@ -176,7 +177,8 @@ def make_design(
         numbers = np.array([_number(cell) for cell in table.loc[known, name]])
         if np.isnan(numbers).all():
             cell = shorten(str(table.loc[known[0], name]))
-            message = f'the column {name} holds no number (but {cell} and the like); code it as numbers'
+            remedy = 'write decimals with a point' if ',' in cell else 'code it as numbers'
+            message = f'the column {name} holds no number (but {cell} and the like); {remedy}'
             raise InputError(message)
         for at in np.flatnonzero(np.isnan(numbers)):
             left_out.setdefault(known[at], f'{name} is {shorten(str(table.loc[known[at], name]))}')
@@ -197,7 +199,9 @@ def make_design(
 
 
 def _number(cell: Any) -> float:
-    """Return the number in a cell; NaN if there is none."""
+    """Return the number in a cell; NaN if it has none."""
+    if isinstance(cell, str) and '_' in cell:  # 1_0 is 10 for Python only
+        return math.nan
     try:
         value = float(cell)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Test all features of one kind together: who is affected often enough, permutations, components, prediction."""
+"""Test all features of one kind: minimum number affected, permutations, components, and prediction."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from lacuna.utils.progress import track
 if TYPE_CHECKING:
     import pandas as pd
 
-#: p, two-sided, beyond which edges form components
+#: two-sided p that edges must reach to form components
 EDGE_P = 0.001
-#: with fewer affected, or fewer not affected, p of Brunner and Munzel's test comes from permutations
+#: with fewer affected or unaffected participants, p of the Brunner-Munzel test comes from permutations
 _FEWEST_RANKED = 9
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How features are tested.
+    """Settings of the tests.
 
     Attributes
     ----------
     test : str
         ``ols`` or ``brunner-munzel``.
     min_affected : str or int
-        Number of participants, or percent of them (``10%``), that a feature has to affect.
+        Minimum number (or percentage, ``10%``) of participants that a feature must affect.
     permutations : int
     seed : int
     tfce : bool
-        Whether voxels are also tested with threshold-free cluster enhancement.
+        Whether to apply threshold-free cluster enhancement to voxels.
     cv : str
         Folds and repeats of the cross-validation, such as ``10x10``; ``none`` for no prediction.
     """
@@ -52,12 +52,12 @@ class Settings:
     cv: str = '10x10'
 
     def fewest(self, participants: int) -> int:
-        """Return the number of participants that a feature has to affect.
+        """Return the minimum number of participants that a feature must affect.
 
         Raises
         ------
         InputError
-            If `min_affected` is not a number from 1 to the participants, or a percentage.
+            If `min_affected` is neither a number from 1 to the number of participants nor a percentage.
 
         Examples
         --------
@@ -79,31 +79,32 @@ class Settings:
 
 @dataclass(frozen=True)
 class Family:
-    """The features of one kind, tested together.
+    """The features of one kind with their tests.
 
     Attributes
     ----------
     features : lacuna.statistics.features.Features
-        Those that were tested, of the participants of the analysis.
+        The tested features of the participants in the analysis.
     table : pandas.DataFrame
-        A row for each of them: ``t``, ``p`` (parametric), ``p_fwe`` (by the largest statistic of permutations), ``q``
-        (false discovery rate), ``n_affected``, ``effect``, and what further tests add.
+        A row per feature: ``t``, ``p`` (parametric), ``p_fwe`` (from the maximum statistic of permutations), ``q``
+        (false discovery rate), ``n_affected``, ``effect``, and columns of further tests.
     fewest : int
-        Participants that a feature has to affect.
+        Minimum number of participants that a feature must affect.
     too_few, constant, without_value : int
-        Features left out: that affect fewer, that covariates explain completely, and that have no value.
+        Numbers of features left out: those that affect too few, that covariates explain completely, and that have
+        missing values.
     distinct : int
-        Different features among those tested.
+        Number of distinct features among those tested.
     largest : numpy.ndarray
-        (permutations,) largest absolute statistic of each.
+        (permutations,) maximum absolute statistic of each permutation.
     covariates : int
         Number of covariates.
     components : pandas.DataFrame or None
-        For edges: ``size`` (edges) and ``p_fwe`` of each component of edges.
+        For edges: ``size`` (number of edges) and ``p_fwe`` of each component.
     edge_threshold : float or None
-        For edges: \\|t\\| beyond which they form components.
+        For edges: \\|t\\| above which they form components.
     prediction : lacuna.statistics.prediction.Prediction or None
-        How well all features together predict the score.
+        Prediction of the score from all features.
     """
 
     features: Features
@@ -121,25 +122,25 @@ class Family:
 
     @property
     def kind(self) -> str:
-        """Of the features."""
+        """Kind of the features."""
         return self.features.kind
 
     @property
     def atlas(self) -> str | None:
-        """Of the features."""
+        """Atlas of the features, if they have one."""
         return self.features.atlas
 
     @property
     def critical(self) -> float:
-        """The absolute statistic that a feature has to exceed for p_fwe below .05."""
+        """Absolute statistic above which p_fwe is below .05."""
         rank = math.ceil(0.95 * (len(self.largest) + 1)) - 1
         return float(np.sort(self.largest)[rank]) if rank < len(self.largest) else math.inf
 
     @cached_property
     def images(self) -> dict[str, Any]:
-        """Maps of voxels by the name of the statistic, such as ``t``, ``p`` and ``pfwe`` (nibabel images).
+        """Maps of voxel-wise statistics by name, such as ``t``, ``p`` and ``pfwe`` (nibabel images).
 
-        Maps of p are 1 where nothing was tested, all others 0. Empty for features that are not voxels.
+        Outside the tested voxels, maps of p are 1 and others 0. Empty for features that are not voxels.
         """
         if self.features.grid is None:
             return {}
@@ -160,27 +161,30 @@ def analyse(
     nprocs: int = 1,
     show_progress: bool = False,
 ) -> Family:
-    """Test all features of a kind.
+    """Test all features of one kind.
 
     Parameters
     ----------
     features : lacuna.statistics.features.Features
-        Of the participants of the design, in their order.
+        Features of the participants of the design, in the same order.
     design : lacuna.statistics.design.Design
     settings : Settings
     other : pandas.DataFrame, optional
-        Features that the prediction is compared with.
+        Other features, which the prediction is compared with.
     nprocs : int
     show_progress : bool
 
     Raises
     ------
     InputError
-        If no feature is left.
+        If no feature can be tested, or there are fewer participants than folds.
     """
     values = features.values.to_numpy(float)
     covariates = design.covariates.to_numpy(float)
     fewest = settings.fewest(len(values))
+    if (cv := read_cv(settings.cv)) and cv[0] > len(values):
+        message = f'--cv {settings.cv}: there are only {len(values)} participants'
+        raise InputError(message)
     known = ~np.isnan(values).any(axis=0)
     affected = (values != 0).sum(axis=0)
     often = known & (affected >= fewest)
@@ -211,7 +215,7 @@ def analyse(
 
     here = features.values.iloc[:, kept]
     table = pd.DataFrame({name: column[inverse] for name, column in columns.items()}, here.columns)
-    # of all features: equal ones count as often as there are
+    # over all features, including equal ones
     table['q'] = univariate.false_discovery(table['p'].to_numpy())
     grid = features.grid
     family = Family(
@@ -229,7 +233,7 @@ def analyse(
         family = _with_components(family, run)
     if features.grid is not None and settings.tfce:
         family = _with_enhancement(family, run)
-    if cv := read_cv(settings.cv):
+    if cv:
         prediction = predict(
             design.outcome,
             features.values,
@@ -248,7 +252,7 @@ def analyse(
 
 @dataclass(frozen=True)
 class _Run:
-    """Arrays of a family, and how they are permuted."""
+    """Arrays of a family, with methods that test and permute them."""
 
     score: np.ndarray
     features: np.ndarray
@@ -269,7 +273,7 @@ class _Run:
 
     def ranks(self) -> tuple[univariate.Tested, np.ndarray]:
         score = univariate.residuals(self.score, self.covariates) if self.covariates.shape[1] else self.score
-        # equal scores stay equal: residuals differ by rounding
+        # residuals of equal scores differ by rounding errors only
         score = np.round(score, 10)
         affected = self.features != 0
         found = univariate.brunner_munzel(score, affected)
@@ -283,7 +287,7 @@ class _Run:
 
 
 def _with_components(family: Family, run: _Run) -> Family:
-    """Add the network-based statistic."""
+    """Add the network-based statistic to a family."""
     import pandas as pd
     from scipy.stats import t as student
 
@@ -304,7 +308,7 @@ def _with_components(family: Family, run: _Run) -> Family:
 
 
 def _with_enhancement(family: Family, run: _Run) -> Family:
-    """Add threshold-free cluster enhancement."""
+    """Add threshold-free cluster enhancement to a family."""
     grid = family.features.grid
     if grid is None:
         return family

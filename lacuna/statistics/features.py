@@ -1,4 +1,4 @@
-"""The matrix of an analysis, participants by features: from a frame, or read from the results of a run."""
+"""The features of an analysis, participants by features: from a data frame, or from the results of a run."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VoxelSet:
-    """Where features lie that are voxels.
+    """The voxels that features belong to.
 
     Attributes
     ----------
     shape : tuple of int
     affine : numpy.ndarray
-        (4, 4), from voxel indices to world mm.
+        (4, 4), voxel indices to world mm.
     numbers : numpy.ndarray
-        (voxels,) flat indices in C order, ascending: one for each feature.
+        (voxels,) ascending flat indices in C order, one per feature.
     """
 
     shape: tuple[int, ...]
@@ -42,7 +42,7 @@ class VoxelSet:
     numbers: np.ndarray
 
     def image(self, values: np.ndarray, *, outside: float = 0.0, kind: type = np.float32) -> Any:
-        """Return an image (nibabel) of one value for each feature, and of one value elsewhere."""
+        """Return an image (nibabel) with one value per feature, and `outside` elsewhere."""
         data: np.ndarray = np.full(self.shape, outside, kind)
         data.reshape(-1)[self.numbers] = values
         return make(data, self.affine)
@@ -50,25 +50,25 @@ class VoxelSet:
 
 @dataclass(frozen=True)
 class Features:
-    """What is tested: a value of each feature for each participant.
+    """Values of features for each participant.
 
     Attributes
     ----------
     kind : str
-        One of those that ``lacuna stats --features`` takes, or any word of letters and digits for a frame.
+        A kind of ``lacuna stats --features``; for a data frame, any alphanumeric word.
     values : pandas.DataFrame
-        (participants, features) float; a participant is affected where it is not 0. Its index are ids with ``sub-``.
+        (participants, features) float, indexed by ids with ``sub-``. A participant is affected where the value is not 0.
     atlas : str or None
     stem : str
-        What the names of the files begin with, ``group`` and the entities that all lesions share.
+        Beginning of the file names: ``group`` and the entities shared by all lesions.
     space : str
-        Empty if features lie nowhere.
+        Standard space; empty for features without position.
     grid : VoxelSet or None
-        For voxels only.
+        Voxels of the features, if they are voxels.
     left_out : mapping
-        Reasons by participant.
+        Reasons for exclusion, by participant.
     about : mapping
-        What the sidecars of all results have in common.
+        Common content of the sidecars of all results.
     """
 
     kind: str
@@ -81,17 +81,17 @@ class Features:
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def of(self, participants: Sequence[str]) -> Features:
-        """Return the features of some participants, in their order."""
+        """Select participants, in this order."""
         return replace(self, values=self.values.loc[list(participants)])
 
 
 def frame_features(frame: pd.DataFrame, kind: str) -> Features:
-    """Return the features in a frame.
+    """Create features from a data frame.
 
     Raises
     ------
     InputError
-        If a participant or a feature is listed twice, or a value is not a number.
+        If a participant or feature occurs twice, or a value is not a number.
     """
     import pandas as pd
 
@@ -113,21 +113,21 @@ def frame_features(frame: pd.DataFrame, kind: str) -> Features:
 def select_lesions(
     derivatives: Path, *, sessions: Sequence[str] = (), pattern: str | None = None
 ) -> dict[str, LesionResults]:
-    """Return the results of one lesion of each participant.
+    """Return the results of one lesion per participant.
 
     Parameters
     ----------
     derivatives : pathlib.Path
         Output folder of ``lacuna run``.
     sessions : sequence of str
-        Labels, with or without ``ses-``; empty for all.
+        Labels with or without ``ses-``; all if empty.
     pattern : str, optional
-        Glob: only lesions with a result whose name (or, with a slash, path) matches.
+        Glob: use only lesions with a result whose name (or, with a slash, path) matches.
 
     Raises
     ------
     InputError
-        If there are no results, or several lesions of one participant.
+        If there are no results, or several lesions of a participant.
     """
     wanted = {session.removeprefix('ses-') for session in sessions}
     found: dict[str, list[LesionResults]] = {}
@@ -152,7 +152,7 @@ def select_lesions(
 
 
 def lesion_volumes(lesions: Mapping[str, LesionResults]) -> dict[str, float]:
-    """Return the volumes of the masks in mm³, by participant."""
+    """Return the volumes of the masks in mm³ by participant."""
     return {
         participant: float(lesion.summary.get('mask_volume_mm3') or 0)
         for participant, lesion in lesions.items()
@@ -162,16 +162,16 @@ def lesion_volumes(lesions: Mapping[str, LesionResults]) -> dict[str, float]:
 def read_features(
     lesions: Mapping[str, LesionResults], kind: str, *, pattern: str | None = None
 ) -> list[Features]:
-    """Read the features of one kind, for each atlas that the results have.
+    """Read the features of one kind, for each atlas in the results.
 
     Parameters
     ----------
     lesions : mapping
-        By participant.
+        Results by participant.
     kind : str
-        See `KINDS`.
+        One of `KINDS`.
     pattern : str, optional
-        Glob on the names of the files, if any of them matches: to choose an atlas.
+        Glob for the names of the files, if any of them matches; selects an atlas.
 
     Raises
     ------
@@ -207,7 +207,7 @@ def read_features(
 
 
 def _common_stem(lesions: Mapping[str, LesionResults]) -> str:
-    """``group`` and the entities that all lesions share."""
+    """Return ``group`` and the entities shared by all lesions."""
     entities = [parse_entities(lesion.stem) for lesion in lesions.values()]
     shared = [
         f'{key}-{value}'
@@ -265,7 +265,7 @@ def _matrix(row: Row, size: int, stack: Any) -> np.ndarray:
 
 
 def _voxel_features(lesions: Mapping[str, LesionResults], kind: str) -> Features:
-    """The values of all maps (or masks, 0 and 1) at the voxels where any of them is not 0."""
+    """Return the values of all maps (or binary masks) at voxels where any of them is not 0."""
     import pandas as pd
 
     spaces = {lesion.space for lesion in lesions.values()}
@@ -317,7 +317,7 @@ def _map_voxels(_: LesionResults, image: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mask_voxels(lesion: LesionResults, image: Any) -> tuple[np.ndarray, np.ndarray] | str:
-    """The voxels of the grid of the maps whose centre is in the mask, and its values there (1 if it is not graded)."""
+    """Return the voxels of the maps' grid whose centre is in the mask, and the mask's values there (1 if binary)."""
     _, mask, problem = lesion.mask
     if mask is None:
         return f'the mask {problem}'
@@ -326,7 +326,7 @@ def _mask_voxels(lesion: LesionResults, image: Any) -> tuple[np.ndarray, np.ndar
 
 
 def distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find columns that are equal, which are tested once.
+    """Find equal columns, which are tested once.
 
     Parameters
     ----------
@@ -336,7 +336,7 @@ def distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns
     -------
     first, inverse : numpy.ndarray
-        Columns of which each is different, and for each column which of these it equals.
+        Indices of the distinct columns, and for each column the distinct one that it equals.
 
     Examples
     --------
@@ -344,7 +344,7 @@ def distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     >>> first.tolist(), inverse.tolist()
     ([0, 1], [0, 1, 0])
     """
-    rows = np.ascontiguousarray(values.T, np.float64) + 0.0  # -0.0 is 0.0
+    rows = np.ascontiguousarray(values.T, np.float64) + 0.0  # turns -0.0 into 0.0
     keys = rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     order = np.argsort(first)

@@ -1,4 +1,4 @@
-"""Network-based statistic: connected edges that are tested together (Zalesky and others 2010)."""
+"""Network-based statistic: permutation tests of connected edges (Zalesky et al. 2010)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from lacuna.statistics.univariate import orthonormal, residuals, unit
 def permuted_t(
     permutations: np.ndarray, score: np.ndarray, features: np.ndarray, covariates: np.ndarray
 ) -> np.ndarray:
-    """Return t of each feature in each permutation, by the method of Freedman and Lane.
+    """Compute t of each feature in each permutation, by the method of Freedman and Lane (1983).
 
     Parameters
     ----------
     permutations : numpy.ndarray
-        (permutations, participants) orders of the participants.
+        (permutations, participants) permuted indices of the participants.
     score, features, covariates : numpy.ndarray
         See `lacuna.statistics.univariate.least_squares`.
 
@@ -35,12 +35,12 @@ def permuted_t(
 
 
 def components(edges: np.ndarray, t: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Find connected edges whose t is beyond a threshold, on one side or the other.
+    """Find connected components of edges whose t is beyond a threshold, separately for both signs.
 
     Parameters
     ----------
     edges : numpy.ndarray
-        (edges, 2) the nodes of each, numbered from 0.
+        (edges, 2) nodes of each edge, from 0.
     t : numpy.ndarray
         (edges,).
     threshold : float
@@ -48,9 +48,9 @@ def components(edges: np.ndarray, t: np.ndarray, threshold: float) -> tuple[np.n
     Returns
     -------
     label : numpy.ndarray
-        (edges,) the component of each edge, from 1, the largest first; 0 for none.
+        (edges,) component of each edge, from 1 in order of decreasing size; 0 for none.
     sizes : numpy.ndarray
-        (components,) edges of each.
+        (components,) number of edges in each component.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def permuted_components(
     edges: np.ndarray,
     threshold: float,
 ) -> np.ndarray:
-    """Return the size of the largest component in each of a lot of permutations, (count,)."""
+    """Return the size of the largest component in each of some permutations, (count,)."""
     rng = np.random.default_rng(seed)
     orders = np.array([rng.permutation(len(score)) for _ in range(count)])
     t = permuted_t(orders, score, features, covariates)

@@ -1,4 +1,4 @@
-"""How well features together predict a score: nested, repeated cross-validation in which nothing is learned outside a fold."""
+"""Predict a score from many features: nested, repeated cross-validation in which nothing is learned outside a fold."""
 
 from __future__ import annotations
 
@@ -6,52 +6,44 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lacuna.errors import InputError
-from lacuna.statistics.features import blocks
+from lacuna.statistics.regression import MODELS, design, fit, fit_everyone, rotate
 from lacuna.statistics.univariate import in_lots, standard
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MODELS = ('ridge', 'pls')
 BASELINE = 'baseline'
-#: permuted scores that the models are compared with
+#: permutations of the score that are done at most
 PERMUTED = 200
 _LOT = 50
-#: features that are read at once, which fit into the cache of a processor
-_BLOCK = 1_000
-_COMPONENTS = 10
-#: penalties, as multiples of the mean square of the participants' features
-_PENALTIES = np.logspace(-3, 3, 13)
-_INNER = 5
-#: participants of a fold in which a correlation is computed
+#: participants of the smallest fold in which a correlation is computed
 _SMALLEST = 3
-_NOTHING = 1e-10
+_TOLERANCE = 1e-10
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """How well a score is predicted.
+    """Accuracy, predictions and weights of the models that predict a score.
 
     Attributes
     ----------
     folds, repeats, permutations : int
     accuracy : pandas.DataFrame
-        A row for each model: ``r2``, ``r`` and ``mae``, means over repeats, their standard deviations ``r2_sd``, and,
-        of those with features, ``gain`` (r2 more than the baseline) and ``p`` (share of permuted scores with such a
-        gain). see `lacuna.statistics.prediction.accuracy`.
+        A row for each model: ``r2``, ``r`` and ``mae`` (means over repeats, see
+        `lacuna.statistics.prediction.accuracy`) and ``r2_sd`` (standard deviation over repeats). Models with features
+        also have ``gain`` (r2 minus that of the baseline) and ``p`` (share of permuted scores with at least this gain).
     predicted : pandas.DataFrame
-        (participants, models) mean prediction over repeats.
+        (participants, models) predictions, means over repeats.
     weights : pandas.DataFrame
-        (features, models) change of the score for a standard deviation of the feature, fitted to all participants.
+        (features, models) change of the score with one standard deviation of the feature, fitted to all participants.
     comparison : pandas.DataFrame or None
-        With other features: ``difference`` of the squared error on unseen participants and its ``p`` (corrected
-        resampled t-test, Nadeau and Bengio 2003); a row for what is added to the other features.
+        With other features: ``difference`` of the squared errors on unseen participants and its ``p`` (corrected
+        resampled t-test, Nadeau and Bengio 2003), without and with these features beside the others.
     """
 
     folds: int
@@ -64,7 +56,7 @@ class Prediction:
 
 
 def read_cv(text: str) -> tuple[int, int] | None:
-    """Return folds and repeats; None for ``none``.
+    """Parse the folds and repeats of ``--cv``; None for ``none``.
 
     Raises
     ------
@@ -84,149 +76,15 @@ def read_cv(text: str) -> tuple[int, int] | None:
     return int(found[1]), int(found[2])
 
 
-@dataclass(frozen=True)
-class _Space:
-    """The features of some participants, turned so that there are no more axes than participants.
-
-    Covariates are regressed out and features scaled with what the training participants say. Ridge and PLS give the
-    same predictions as with the features themselves.
-    """
-
-    train: np.ndarray
-    test: np.ndarray
-    #: from the axes to the training participants' scaled features
-    turn: np.ndarray
-    penalties: np.ndarray
-
-
-def _scaled(
-    features: np.ndarray, covariates: np.ndarray, train: np.ndarray, share: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return some features of all participants, scaled by and within the range of the training participants; which are kept."""
-    kept = (features[train] != 0).sum(axis=0) >= max(math.ceil(share * len(train) - 1e-9), 1)
-    values = features[:, kept] - features[np.ix_(train, kept)].mean(axis=0)
-    values = values - covariates @ np.linalg.lstsq(covariates[train], values[train], rcond=None)[0]
-    spread = values[train].std(axis=0)
-    usable = spread > _NOTHING * np.abs(features[:, kept]).max(axis=0, initial=0)
-    kept[kept] = usable
-    values = values[:, usable] / spread[usable]
-    # a parcel that hardly anyone of the training participants has lost would else rule the prediction of who has
-    return values.clip(values[train].min(axis=0), values[train].max(axis=0)), kept
-
-
-def _space(
-    features: np.ndarray, covariates: np.ndarray, train: np.ndarray, test: np.ndarray, share: float
-) -> _Space:
-    everyone = np.concatenate([train, test])
-    products = np.zeros((len(everyone), len(train)))
-    for part in blocks(features.shape[1], _BLOCK):
-        values, _ = _scaled(features[:, part], covariates, train, share)
-        products += values[everyone] @ values[train].T
-    squares, axes = np.linalg.eigh(products[: len(train)])
-    some = squares > _NOTHING * max(squares.max(initial=0.0), _NOTHING)
-    turn = axes[:, some] / np.sqrt(squares[some])
-    return _Space(
-        products[: len(train)] @ turn,
-        products[len(train) :] @ turn,
-        turn,
-        _PENALTIES * max(squares.sum() / len(train), _NOTHING),
-    )
-
-
-def _fit(model: str, space: _Space, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the coefficients of each target, (axes, targets).
-
-    Penalty or number of components is chosen by cross-validation among the training participants.
-    """
-    from sklearn.model_selection import KFold
-
-    if model == 'ridge':
-        paths = partial(ridge_paths, penalties=space.penalties)
-    else:
-        most = min(_COMPONENTS, space.train.shape[1], len(space.train) // _INNER)
-        paths = partial(pls_paths, components=most)
-    inner = KFold(_INNER, shuffle=True, random_state=int(rng.integers(2**31)))
-    errors: Any = 0.0
-    for fit, check in inner.split(space.train):
-        offset, centre = targets[fit].mean(axis=0), space.train[fit].mean(axis=0)
-        found = paths(space.train[fit] - centre, targets[fit] - offset)
-        guess = np.tensordot(found, space.train[check] - centre, (1, 1)).transpose(0, 2, 1) + offset
-        errors = errors + ((targets[check] - guess) ** 2).sum(axis=1)
-    return paths(space.train, targets)[errors.argmin(axis=0), :, np.arange(targets.shape[1])].T
-
-
-def ridge_paths(values: np.ndarray, targets: np.ndarray, penalties: np.ndarray) -> np.ndarray:
-    """Return the coefficients of ridge regression with each penalty, for many targets at once.
-
-    Those of `sklearn.linear_model.Ridge`, from one singular value decomposition.
-
-    Parameters
-    ----------
-    values : numpy.ndarray
-        (participants, axes), centred.
-    targets : numpy.ndarray
-        (participants, targets), centred.
-    penalties : numpy.ndarray
-        (penalties,).
-
-    Returns
-    -------
-    numpy.ndarray
-        (penalties, axes, targets).
-    """
-    left, size, right = np.linalg.svd(values, full_matrices=False)
-    shrunk = size / (size**2 + penalties[:, None])
-    return np.asarray(right.T @ (shrunk[..., None] * (left.T @ targets)))
-
-
-def pls_paths(values: np.ndarray, targets: np.ndarray, components: int) -> np.ndarray:
-    """Return the coefficients of partial least squares with 1, 2, ... components, for many targets at once.
-
-    Those of `sklearn.cross_decomposition.PLSRegression` of each target, found in the space that its powers span (Helland
-    1988), in a thousandth of the time.
-
-    Parameters
-    ----------
-    values : numpy.ndarray
-        (participants, axes), centred.
-    targets : numpy.ndarray
-        (participants, targets), centred.
-    components : int
-
-    Returns
-    -------
-    numpy.ndarray
-        (components, axes, targets).
-    """
-    square, start = values.T @ values, values.T @ targets
-    basis = np.zeros((components, *start.shape))
-    images, found = np.zeros(basis.shape), np.zeros(basis.shape)
-    vector = start
-    for k in range(components):
-        before = np.linalg.norm(vector, axis=0)
-        for _ in range(2):  # once leaves rounding errors
-            shares = np.einsum('iat,at->it', basis[:k], vector)
-            vector = vector - np.einsum('iat,it->at', basis[:k], shares)
-        length = np.linalg.norm(vector, axis=0)
-        new = length > _NOTHING * before
-        basis[k] = vector / np.where(new, length, np.inf)
-        vector = images[k] = square @ basis[k]
-        inner = np.einsum('iat,jat->tij', basis[: k + 1], images[: k + 1])
-        aim = np.einsum('iat,at->ti', basis[: k + 1], start)
-        weight = (np.linalg.pinv(inner, hermitian=True) @ aim[..., None])[..., 0]
-        found[k] = np.einsum('iat,ti->at', basis[: k + 1], weight)
-    return found
-
-
 def cross_validate(
     seed: int, targets: np.ndarray, features: np.ndarray, covariates: np.ndarray, folds: int, share: float
 ) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
-    """Predict each participant from the others, once.
+    """Predict each participant once, from models fitted to the others.
 
     Parameters
     ----------
     seed : int
-        Of the folds.
+        Seed of the split into folds.
     targets : numpy.ndarray
         (participants, targets) scores.
     features : numpy.ndarray
@@ -235,16 +93,16 @@ def cross_validate(
         (participants, covariates), without an intercept; they are not penalized.
     folds : int
     share : float
-        Features that affect a smaller share of the training participants are left out.
+        Minimum share of the training participants that a feature must affect to be used.
 
     Returns
     -------
     means : numpy.ndarray
-        (participants, targets) of the scores of the training participants.
+        (participants, targets) mean score of the training participants of each.
     predicted : dict
         (participants, targets) by model.
     fold : numpy.ndarray
-        (participants,) the fold in which each was unseen.
+        (participants,) number of the fold in which each was predicted.
     """
     from sklearn.model_selection import KFold
 
@@ -254,36 +112,28 @@ def cross_validate(
     predicted = {model: np.empty(targets.shape) for model in (BASELINE, *MODELS)}
     number = np.empty(len(targets), int)
     for fold, (train, test) in enumerate(split):
-        known = _basis(covariates, train)
-        slope = np.linalg.lstsq(known[train], targets[train], rcond=None)[0]
-        base, rest = known[test] @ slope, targets[train] - known[train] @ slope
+        nuisance = design(covariates, train)
+        slope = np.linalg.lstsq(nuisance[train], targets[train], rcond=None)[0]
+        base, rest = nuisance[test] @ slope, targets[train] - nuisance[train] @ slope
         means[test], number[test] = targets[train].mean(axis=0), fold
         for guess in predicted.values():
             guess[test] = base
-        space = _space(features, known, train, test, share)
+        space = rotate(features, nuisance, train, test, share)
         if space.train.shape[1]:
             for model in MODELS:
-                predicted[model][test] += space.test @ _fit(model, space, rest, rng)
+                predicted[model][test] += space.test @ fit(model, space, rest, rng)
     return means, predicted, number
-
-
-def _basis(covariates: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Return the covariates, centred and scaled by the training participants, and an intercept."""
-    centre, spread = covariates[train].mean(axis=0), covariates[train].std(axis=0)
-    return np.column_stack(
-        [np.ones(len(covariates)), (covariates - centre) / np.where(spread > 0, spread, 1)]
-    )
 
 
 def accuracy(
     targets: np.ndarray, means: np.ndarray, guess: np.ndarray, fold: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return r2, r and the mean absolute error of each target, (targets,).
+    """Compute r2, r and the mean absolute error of each target, (targets,).
 
-    r2 is that of deviations from the mean of the training participants: that mean, as a guess, has 0. r is the mean of
-    the correlations within folds, which is 0 on average for features without information. (Of all participants
-    together it would not be: the mean of the others is lower for those with a high score, and models that are sure of
-    themselves by chance weigh more.) Folds of one or two participants count together.
+    r2 compares the errors with those of the mean of the training participants, which as a prediction has r2 0. r is the
+    mean of the correlations within folds, which is 0 on average for features without information. (Over all participants
+    together it is not: those with a high score are predicted from others with a lower mean, and models that overfit
+    weigh more.) If a fold has fewer than three participants, r is computed over all participants.
 
     Parameters
     ----------
@@ -292,24 +142,24 @@ def accuracy(
     fold : numpy.ndarray
         (participants,).
     """
-    truth, said = targets - means, guess - means
+    observed, predicted = targets - means, guess - means
     groups = [fold == each for each in np.unique(fold)]
     if min(map(np.count_nonzero, groups)) < _SMALLEST:
         groups = [np.ones(len(fold), bool)]
     return {
-        'r2': 1 - ((targets - guess) ** 2).sum(axis=0) / (truth**2).sum(axis=0),
-        'r': np.mean([_correlation(truth[group], said[group]) for group in groups], axis=0),
+        'r2': 1 - ((targets - guess) ** 2).sum(axis=0) / (observed**2).sum(axis=0),
+        'r': np.mean([_correlation(observed[group], predicted[group]) for group in groups], axis=0),
         'mae': np.abs(targets - guess).mean(axis=0),
     }
 
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return the correlation of columns; 0 if one is constant."""
+    """Correlate columns; 0 if one is constant."""
     scale = np.linalg.norm(one, axis=0) * np.linalg.norm(other, axis=0)
     one, other = one - one.mean(axis=0), other - other.mean(axis=0)
     lengths = np.linalg.norm(one, axis=0) * np.linalg.norm(other, axis=0)
-    some = lengths > _NOTHING * scale
-    return np.asarray(np.where(some, (one * other).sum(axis=0) / np.where(some, lengths, 1), 0.0))
+    varying = lengths > _TOLERANCE * scale
+    return np.asarray(np.where(varying, (one * other).sum(axis=0) / np.where(varying, lengths, 1), 0.0))
 
 
 def predict(
@@ -330,33 +180,25 @@ def predict(
     ----------
     score : pandas.Series
     features, covariates : pandas.DataFrame
-        (participants, columns). Features without a value for someone are left out.
+        (participants, columns). Features with missing values are left out.
     cv : tuple of int
         Folds and repeats.
     share : float
-        Features that affect a smaller share of the training participants are left out.
+        Minimum share of the training participants that a feature must affect to be used.
     permutations : int
-        Up to `PERMUTED` of them are done.
+        Number of permutations of the score; at most `PERMUTED` are done.
     seed : int
     other : pandas.DataFrame, optional
-        Other features: do `features` explain more than these alone?
+        Other features, to test whether `features` explain more than these alone.
     nprocs : int
-
-    Raises
-    ------
-    InputError
-        If there are fewer participants than folds.
     """
     import pandas as pd
 
     folds, repeats = cv
-    if folds > len(score):
-        message = f'--cv {folds}x{repeats}: there are only {len(score)} participants'
-        raise InputError(message)
-    truth, known = score.to_numpy(float)[:, None], standard(covariates.to_numpy(float))
-    values = _known(features)
+    truth, nuisance = score.to_numpy(float)[:, None], standard(covariates.to_numpy(float))
+    values = _as_array(features)
     seeds = np.random.SeedSequence([seed, 1]).generate_state(repeats).tolist()
-    arguments = (known, folds, share)
+    arguments = (nuisance, folds, share)
     done = _repeats(seeds, truth, values, *arguments, nprocs=nprocs)
     rows = {model: _mean_accuracy(truth, done, model) for model in (BASELINE, *MODELS)}
     count = min(permutations, PERMUTED)
@@ -367,8 +209,8 @@ def predict(
     predicted = {model: np.mean([found[model][:, 0] for _, found, _ in done], axis=0) for model in rows}
     comparison = None
     if other is not None:
-        alone = _repeats(seeds, truth, _known(other), *arguments, nprocs=nprocs)
-        both = np.column_stack([_known(other), values])
+        alone = _repeats(seeds, truth, _as_array(other), *arguments, nprocs=nprocs)
+        both = np.column_stack([_as_array(other), values])
         together = _repeats(seeds, truth, both, *arguments, nprocs=nprocs)
         rows |= {f'other_{model}': _mean_accuracy(truth, alone, model) for model in MODELS}
         rows |= {f'both_{model}': _mean_accuracy(truth, together, model) for model in MODELS}
@@ -380,21 +222,21 @@ def predict(
         count,
         pd.DataFrame(rows).T.rename_axis('model'),
         pd.DataFrame(predicted, score.index),
-        pd.DataFrame(_weights(truth, values, known, share, seed), features.columns),
+        pd.DataFrame(fit_everyone(truth, values, nuisance, share, seed), features.columns),
         comparison,
     )
 
 
-_Done = Sequence[tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]]
+_Repeats = Sequence[tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]]
 
 
-def _known(features: pd.DataFrame) -> np.ndarray:
-    """Return features as an array; those without a value for someone affect nobody, and are left out in every fold."""
+def _as_array(features: pd.DataFrame) -> np.ndarray:
+    """Return features as an array; those with missing values become 0, so that every fold leaves them out."""
     values = features.to_numpy(float)
     return np.where(np.isnan(values).any(axis=0), 0.0, values)
 
 
-def _repeats(seeds: Sequence[int], *arguments: Any, nprocs: int) -> _Done:
+def _repeats(seeds: Sequence[int], *arguments: Any, nprocs: int) -> _Repeats:
     return [*in_lots(_repeat, [(1, int(seed)) for seed in seeds], *arguments, nprocs=nprocs)]
 
 
@@ -403,7 +245,7 @@ def _repeat(_: int, seed: int, *arguments: Any) -> Any:
 
 
 def _permuted_gains(count: int, seed: int, *arguments: Any, nprocs: int) -> dict[str, np.ndarray]:
-    """Return by how much models are better than the baseline for permuted scores, by model."""
+    """Return the gain in r2 over the baseline for each permuted score, by model."""
     lots = [_LOT] * (count // _LOT) + ([count % _LOT] if count % _LOT else [])
     seeds = np.random.SeedSequence([seed, 2]).generate_state(len(lots))
     parts = [*in_lots(_permuted, [*zip(lots, map(int, seeds), strict=True)], *arguments, nprocs=nprocs)]
@@ -419,48 +261,31 @@ def _permuted(
     folds: int,
     share: float,
 ) -> dict[str, np.ndarray]:
-    """Cross-validate scores of which what the covariates leave is permuted (Freedman and Lane)."""
+    """Cross-validate scores whose residuals, after the covariates, are permuted (Freedman and Lane 1983)."""
     rng = np.random.default_rng(seed)
-    known = _basis(covariates, np.arange(len(covariates)))
-    fitted = known @ np.linalg.lstsq(known, truth, rcond=None)[0]
+    nuisance = design(covariates, np.arange(len(covariates)))
+    fitted = nuisance @ np.linalg.lstsq(nuisance, truth, rcond=None)[0]
     targets = np.column_stack([fitted + rng.permutation(truth - fitted) for _ in range(count)])
     means, predicted, fold = cross_validate(seed, targets, features, covariates, folds, share)
     r2 = {model: accuracy(targets, means, guess, fold)['r2'] for model, guess in predicted.items()}
     return {model: r2[model] - r2[BASELINE] for model in MODELS}
 
 
-def _mean_accuracy(truth: np.ndarray, done: _Done, model: str) -> dict[str, float]:
+def _mean_accuracy(truth: np.ndarray, done: _Repeats, model: str) -> dict[str, float]:
     each = [accuracy(truth, means, predicted[model], fold) for means, predicted, fold in done]
     found = {name: float(np.mean([one[name] for one in each])) for name in ('r2', 'r', 'mae')}
     return found | {'r2_sd': float(np.std([one['r2'] for one in each]))}
 
 
-def _compare(truth: np.ndarray, one: _Done, other: _Done, model: str, folds: int) -> dict[str, float]:
-    """Compare squared errors of the same folds; folds share participants, which the variance is corrected for."""
+def _compare(truth: np.ndarray, one: _Repeats, other: _Repeats, model: str, folds: int) -> dict[str, float]:
+    """Compare squared errors in the same folds with the corrected t-test: folds share training participants."""
     from scipy.stats import t as student
 
     differences = []
     for (_, first, number), (_, second, _) in zip(one, other, strict=True):
-        less = (first[model] - truth)[:, 0] ** 2 - (second[model] - truth)[:, 0] ** 2
-        differences += [less[number == fold].mean() for fold in range(folds)]
+        reduction = (first[model] - truth)[:, 0] ** 2 - (second[model] - truth)[:, 0] ** 2
+        differences += [reduction[number == fold].mean() for fold in range(folds)]
     mean, variance = float(np.mean(differences)), float(np.var(differences, ddof=1))
     error = math.sqrt(variance * (1 / len(differences) + 1 / (folds - 1)))
     t = mean / error if error else 0.0
     return {'difference': mean, 't': t, 'p': float(2 * student.sf(abs(t), len(differences) - 1))}
-
-
-def _weights(
-    truth: np.ndarray, features: np.ndarray, covariates: np.ndarray, share: float, seed: int
-) -> dict[str, np.ndarray]:
-    """Fit the models to all participants; return the weights of the features by model, 0 for those left out."""
-    everyone = np.arange(len(truth))
-    known = _basis(covariates, everyone)
-    rest = truth - known @ np.linalg.lstsq(known, truth, rcond=None)[0]
-    space = _space(features, known, everyone, everyone[:0], share)
-    rng = np.random.default_rng(seed)
-    slopes = np.column_stack([_fit(model, space, rest, rng) for model in MODELS])
-    found = np.zeros((features.shape[1], len(MODELS)))
-    for part in blocks(features.shape[1], _BLOCK):
-        values, kept = _scaled(features[:, part], known, everyone, share)
-        found[np.arange(features.shape[1])[part][kept]] = values.T @ (space.turn @ slopes)
-    return dict(zip(MODELS, found.T, strict=True))

@@ -1,6 +1,6 @@
-"""What an analysis can be asked for; loads nothing, so that the command can name it."""
+"""Choices of the settings of an analysis; imports nothing, for fast start of the command."""
 
-#: the output behind each kind of features; the mask itself is not an output
+#: output that each kind of features is read from; the lesion mask is not an output
 KINDS = {
     'voxels': 'disconnection_map',
     'parcels': 'roi_disconnection',
@@ -10,6 +10,6 @@ KINDS = {
     'load': 'lesion_load',
     'lesion': '',
 }
-#: kinds that lie on voxels
+#: kinds of features that are voxels
 IMAGES = ('voxels', 'lesion')
 TESTS = ('ols', 'brunner-munzel')

@@ -1,4 +1,4 @@
-"""Test each feature by itself: least squares with covariates, or Brunner and Munzel's test; permutations for all together."""
+"""Mass-univariate tests: least squares with covariates, or the Brunner-Munzel test, with permutations."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ import numpy as np
 
 from lacuna.statistics.features import blocks
 
-#: permutations of one lot, which has its own seed: the numbers do not depend on how many processes share the lots
+#: permutations per lot, which has its own seed, so that results do not depend on the number of processes
 LOT = 100
-#: features that are tested at once: their values of some hundred participants fit into the cache of a processor
+#: features tested at once; the values of some hundred participants fit into a processor's cache
 _BLOCK = 1_000
-#: values of permutations that are this close, relatively, to that of the data are equal
+#: relative tolerance within which permuted and observed values are equal
 _EQUAL = 1e-9
 
 
 @dataclass(frozen=True)
 class Tested:
-    """A test of each feature.
+    """Test results of all features.
 
     Attributes
     ----------
     t : numpy.ndarray
-        (features,) the statistic: t, or that of Brunner and Munzel.
+        (features,) test statistic: t, or that of Brunner and Munzel.
     p : numpy.ndarray
-        (features,) two-sided, of each feature by itself.
+        (features,) two-sided p, uncorrected.
     effect : numpy.ndarray
-        (features,) partial correlation, or P(X < Y) + P(X = Y) / 2 - 1/2 of the affected.
+        (features,) partial correlation, or P(X < Y) + P(X = Y) / 2 - 1/2 for affected Y and unaffected X.
     """
 
     t: np.ndarray
@@ -40,21 +40,21 @@ class Tested:
 
 
 def residuals(values: np.ndarray, covariates: np.ndarray) -> np.ndarray:
-    """Return what covariates and an intercept leave of each column.
+    """Return the residuals of each column after covariates and an intercept.
 
     Parameters
     ----------
     values : numpy.ndarray
         (participants,) or (participants, columns).
     covariates : numpy.ndarray
-        (participants, covariates), without an intercept.
+        (participants, covariates), without intercept.
     """
     basis = orthonormal(covariates)
     return np.asarray(values - basis @ (basis.T @ values))
 
 
 def orthonormal(covariates: np.ndarray) -> np.ndarray:
-    """Return an orthonormal basis of the covariates and an intercept, (participants, covariates + 1)."""
+    """Return an orthonormal basis of covariates and intercept, (participants, covariates + 1)."""
     centred = covariates - covariates.mean(axis=0)
     centred = centred / np.linalg.norm(centred, axis=0)
     return np.linalg.qr(np.column_stack([np.ones(len(covariates)), centred]))[0]
@@ -70,12 +70,12 @@ def least_squares(score: np.ndarray, features: np.ndarray, covariates: np.ndarra
     features : numpy.ndarray
         (participants, features).
     covariates : numpy.ndarray
-        (participants, covariates), without an intercept.
+        (participants, covariates), without intercept.
 
     Returns
     -------
     Tested
-        t of the feature's coefficient, NaN where covariates explain the feature.
+        t of the feature's coefficient; NaN where covariates explain the feature completely.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def least_squares(score: np.ndarray, features: np.ndarray, covariates: np.ndarra
     for part in blocks(features.shape[1], _BLOCK):
         rest = unit(residuals(features[:, part], covariates))
         effect[part] = left @ rest
-        # 1 - r² from the difference: exact also where r is nearly 1
+        # 1 - r² as a sum of squared residuals, which is exact for r near 1
         unexplained[part] = ((left[:, None] - effect[part] * rest) ** 2).sum(axis=0)
     with np.errstate(divide='ignore', invalid='ignore'):
         t = effect * np.sqrt(freedom / unexplained)
@@ -100,13 +100,13 @@ def least_squares(score: np.ndarray, features: np.ndarray, covariates: np.ndarra
 
 
 def unit(values: np.ndarray) -> np.ndarray:
-    """Scale columns to length 1; NaN where nothing but rounding is left."""
+    """Scale columns to unit length; NaN where only rounding errors remain."""
     length = np.linalg.norm(values, axis=0)
     return np.asarray(values / np.where(length > 1e-10, length, np.nan))
 
 
 def brunner_munzel(score: np.ndarray, affected: np.ndarray) -> Tested:
-    """Compare the scores of those with and without each feature, by ranks (Brunner and Munzel 2000).
+    """Compare the scores of affected and unaffected participants by ranks, for each feature (Brunner and Munzel 2000).
 
     Parameters
     ----------
@@ -118,15 +118,15 @@ def brunner_munzel(score: np.ndarray, affected: np.ndarray) -> Tested:
     Returns
     -------
     Tested
-        The statistic of `scipy.stats.brunnermunzel` of the unaffected and the affected, and its p from t. The effect is
-        the probability that an affected participant has the higher score, minus one half.
+        The statistic of `scipy.stats.brunnermunzel` of unaffected and affected, and its p from the t distribution. The
+        effect is the probability that an affected participant has the higher score, minus one half.
     """
     from scipy.stats import t as student
 
     more = (score[:, None] > score) + 0.5 * (score[:, None] == score)
     one = affected.astype(float)
     counts = one.sum(axis=0), len(score) - one.sum(axis=0)
-    # of each participant: those of the other group with a lower score
+    # for each participant: number of lower scores in the other group
     below = more @ (1 - one), more @ one
     groups = (one, 1 - one)
     with np.errstate(divide='ignore', invalid='ignore'):
@@ -146,7 +146,7 @@ def brunner_munzel(score: np.ndarray, affected: np.ndarray) -> Tested:
 
 
 def seeds(seed: int, permutations: int) -> list[tuple[int, int]]:
-    """Return the lots of a number of permutations: how many each has, and its seed.
+    """Split permutations into lots; return the size and seed of each.
 
     >>> [count for count, _ in seeds(1, 250)]
     [100, 100, 50]
@@ -159,7 +159,7 @@ def seeds(seed: int, permutations: int) -> list[tuple[int, int]]:
 def in_lots(
     do: Callable[..., Any], lots: Sequence[tuple[int, int]], *arguments: Any, nprocs: int = 1
 ) -> Iterable[Any]:
-    """Call ``do(count, seed, *arguments)`` for each lot, in processes; the answers come in the order of the lots."""
+    """Call ``do(count, seed, *arguments)`` for each lot, in processes; results are in the order of the lots."""
     from joblib import Parallel, delayed
 
     return Parallel(n_jobs=min(nprocs, len(lots)) or 1, return_as='generator')(
@@ -177,15 +177,15 @@ def _one_thread(do: Callable[..., Any], *arguments: Any) -> Any:
 def permuted_maximum(
     count: int, seed: int, score: np.ndarray, features: np.ndarray, covariates: np.ndarray
 ) -> np.ndarray:
-    """Return the largest \\|t\\| of all features in each of a lot of permutations, by the method of Freedman and Lane.
+    """Return the maximum \\|t\\| over features in each of some permutations, by the method of Freedman and Lane (1983).
 
-    The score is the tested variable and the features are the targets of
-    `nilearn.mass_univariate.permuted_ols`: t of a partial correlation is the same in both directions.
+    For `nilearn.mass_univariate.permuted_ols`, the score is the tested variable and the features are the targets: t of
+    a partial correlation is the same in both directions.
 
     Parameters
     ----------
     count, seed : int
-        Number of permutations, and their seed.
+        Number of permutations, and seed.
     score, features, covariates : numpy.ndarray
         See `least_squares`.
 
@@ -208,7 +208,7 @@ def _nilearn(count: int, seed: int, score: Any, features: Any, covariates: Any, 
     return permuted_ols(
         standard(score[:, None]),
         standard(features),
-        # without an intercept of ours: nilearn would then flip signs in place of permuting
+        # without an intercept here, because nilearn would then flip signs instead of permuting
         standard(covariates) if covariates.shape[1] else None,
         model_intercept=True,
         n_perm=count,
@@ -220,7 +220,7 @@ def _nilearn(count: int, seed: int, score: Any, features: Any, covariates: Any, 
 
 
 def standard(values: np.ndarray) -> np.ndarray:
-    """Centre columns, and scale them to a standard deviation of 1 where it is not 0."""
+    """Centre columns, and scale them to unit standard deviation unless it is 0."""
     centred = values - values.mean(axis=0)
     spread = centred.std(axis=0)
     return np.asarray(centred / np.where(spread > 0, spread, 1.0))
@@ -228,7 +228,7 @@ def standard(values: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without nilearn's notes on the order of arrays in memory, and on a lot of one permutation."""
+    """Suppress nilearn's warnings about memory order and single permutations."""
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', message='.*(C_CONTIGUOUS|number of permutations is 1 )')
         yield
@@ -237,7 +237,7 @@ def _quiet() -> Iterator[None]:
 def permuted_ranks(
     count: int, seed: int, score: np.ndarray, affected: np.ndarray, rare: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the largest statistic of Brunner and Munzel in each of a lot of permutations.
+    """Return the maximum Brunner-Munzel statistic in each of some permutations.
 
     Parameters
     ----------
@@ -245,14 +245,14 @@ def permuted_ranks(
     score, affected : numpy.ndarray
         See `brunner_munzel`.
     rare : numpy.ndarray
-        (features,) of the statistics of the data that permutations are compared with, absolute; NaN where they are not.
+        (features,) absolute observed statistics for which p comes from permutations; NaN for others.
 
     Returns
     -------
     largest : numpy.ndarray
         (count,).
     reached : numpy.ndarray
-        (features,) in how many permutations the statistic reaches that of the data.
+        (features,) number of permutations in which the statistic reaches the observed one.
     """
     rng = np.random.default_rng(seed)
     largest, reached = np.zeros(count), np.zeros(affected.shape[1], int)
@@ -268,15 +268,15 @@ def permuted_ranks(
 def permuted_enhancement(
     count: int, seed: int, score: np.ndarray, features: np.ndarray, covariates: np.ndarray, mask: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the threshold-free cluster enhancement of the data, and its maximum in each of a lot of permutations.
+    """Return threshold-free cluster enhancement of the data, and its maximum in each of some permutations.
 
     Parameters
     ----------
     count, seed : int
     score, features, covariates : numpy.ndarray
-        See `least_squares`; a feature for each voxel of the mask.
+        See `least_squares`; one feature per voxel of the mask.
     mask : nibabel.Nifti1Image
-        Clusters end at its border.
+        Mask of the tested voxels.
 
     Returns
     -------
@@ -295,7 +295,7 @@ def permuted_enhancement(
 
 
 def family_wise(statistic: np.ndarray, largest: np.ndarray) -> np.ndarray:
-    """Return p of the largest statistics of permutations: the share of these, and of the data, that reach each statistic.
+    """Return family-wise p: the share of maxima, including the observed one, that reach each statistic.
 
     >>> family_wise(np.array([3.0, -5.0]), np.array([1.0, 2.0, 3.0, 4.0])).tolist()
     [0.6, 0.2]
@@ -306,7 +306,7 @@ def family_wise(statistic: np.ndarray, largest: np.ndarray) -> np.ndarray:
 
 
 def false_discovery(p: np.ndarray) -> np.ndarray:
-    """Return the false discovery rate at which each feature is found (Benjamini and Hochberg); NaN stays NaN."""
+    """Return the false discovery rate (q) of each feature (Benjamini and Hochberg 1995); NaN stays NaN."""
     from scipy.stats import false_discovery_control
 
     q = np.full(p.shape, np.nan)

@@ -1,4 +1,4 @@
-"""What to say of an analysis: its method with citations, and what to keep in mind."""
+"""The text of an analysis: methods with citations, and caveats."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lacuna.statistics.family import Family
 
 _FEW = 50
-#: a share of participants with the lowest, or the highest, score
+#: share of participants with the lowest or highest score that counts as a floor or ceiling effect
 _MANY_AT_THE_END = 0.15
 _SKEWED = 1.0
 _COLLINEAR = 0.8
@@ -34,18 +34,18 @@ _WHAT = {
 
 
 def power(affected: np.ndarray, participants: int, freedom: int, critical: float, size: float) -> np.ndarray:
-    """Return how likely an effect is found, as a share.
+    """Compute the power to detect an effect, 0 to 1.
 
     Parameters
     ----------
     affected : numpy.ndarray
-        Number of participants that a feature affects.
+        Number of participants that each feature affects.
     participants, freedom : int
-        Number of participants, and degrees of freedom of the residuals.
+        Number of participants, and residual degrees of freedom.
     critical : float
-        \\|t\\| beyond which a feature is found.
+        Critical \\|t\\|.
     size : float
-        Difference of the scores of the affected and the others, in standard deviations of what the covariates leave.
+        Difference between affected and unaffected, in standard deviations of the residuals after the covariates.
 
     Examples
     --------
@@ -56,13 +56,13 @@ def power(affected: np.ndarray, participants: int, freedom: int, critical: float
 
     affected = np.asarray(affected, float)
     shift = size * np.sqrt(affected * (participants - affected) / participants)
-    # far on the other side there is nothing, or scipy has no number
+    # the other tail is negligible, or NaN in scipy
     other = np.nan_to_num(nct.cdf(-critical, freedom, shift))
     return np.asarray(nct.sf(critical, freedom, shift) + other)
 
 
 def doubts(found: Statistics) -> list[str]:
-    """Return what to keep in mind, a sentence each."""
+    """Return caveats of the analysis, one sentence each."""
     design = found.design
     said = _score_doubts(design)
     if not any(name == VOLUME for name in design.covariates):
@@ -82,7 +82,7 @@ def _score_doubts(design: Design) -> list[str]:
     score, name, said = design.outcome.to_numpy(), design.outcome.name, []
     if len(score) < _FEW:
         said.append(f'There are few participants ({len(score)}): only large effects can be found.')
-    if design.ranked:
+    if design.ranked or design.outcome.nunique() == 2:  # of which ranks are the same
         return said
     for end, value in (('lowest', score.min()), ('highest', score.max())):
         if (share := np.mean(score == value)) >= _MANY_AT_THE_END:
@@ -108,7 +108,7 @@ def _family_doubts(family: Family, design: Design) -> list[str]:
 
 
 def methods(found: Statistics) -> str:
-    """Return the method in sentences, with citation keys of ``data/statistics.bib``."""
+    """Return the methods text, with citation keys of ``data/statistics.bib``."""
     design, settings = found.design, found.settings
     name = f'`{design.outcome.name}`' + (' (ranks)' if design.ranked else '')
     covariates = ' and '.join(
@@ -160,7 +160,7 @@ def methods(found: Statistics) -> str:
 
 
 def detectable(family: Family, design: Design, size: float) -> np.ndarray:
-    """Return the power of each feature of a family, see `power`; 0 if nothing can be found."""
+    """Return the power of each feature of a family, see `power`; 0 if nothing can be significant."""
     if math.isinf(family.critical):
         return np.zeros(len(family.table))
     counts = family.table['n_affected'].to_numpy()

@@ -1,4 +1,4 @@
-"""Write the answer of an analysis: maps, tables and their sidecars, with BIDS-like names."""
+"""Write the results of an analysis: maps and tables with sidecars, with BIDS-like names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import lacuna
 from lacuna.bids.derivatives import check_output_dir
 from lacuna.bids.description import BIDS_VERSION
 from lacuna.bids.outputs import group_output_name, outputs
@@ -16,13 +15,16 @@ from lacuna.bids.tables import table_bytes
 from lacuna.images.nifti import encoded
 from lacuna.statistics.analysis import Statistics
 from lacuna.statistics.family import EDGE_P, Family
-from lacuna.statistics.prediction import BASELINE, MODELS, Prediction
-from lacuna.utils.files import json_bytes, write_if_changed
+from lacuna.statistics.prediction import BASELINE, Prediction
+from lacuna.statistics.regression import MODELS
+from lacuna.utils.files import json_bytes, read_json, write_if_changed
+from lacuna.utils.names import few, sidecar_path
+from lacuna.utils.sidecars import generator
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: which output holds the table of a kind of features; for others, that of parcels
+#: output for the table of a kind of features; that of parcels for other kinds
 _TABLES = {'edges': 'score_edges', 'bundles': 'score_bundles'}
 
 _COLUMNS = {
@@ -51,25 +53,25 @@ _MODELS = {
 
 
 def write_statistics(found: Statistics, output_dir: Path, derivatives: Path | None = None) -> list[Path]:
-    """Write all tables and maps, each completely or not at all, with sidecars.
+    """Write all tables and maps atomically, with sidecars.
 
     Parameters
     ----------
     found : lacuna.statistics.analysis.Statistics
     output_dir : pathlib.Path
-        Made into a BIDS derivative dataset if it is none.
+        Becomes a BIDS derivative dataset if it is not one.
     derivatives : pathlib.Path, optional
-        The results behind it.
+        The results that the features were read from.
 
     Returns
     -------
     list of pathlib.Path
-        Without the sidecars.
+        Paths of the files, without sidecars.
 
     Raises
     ------
     InputError
-        If the folder cannot be written to, or holds something else.
+        If the folder is not writable, or contains something else.
     """
     root = output_dir.expanduser().absolute()
     check_output_dir(root)
@@ -82,16 +84,34 @@ def write_statistics(found: Statistics, output_dir: Path, derivatives: Path | No
     ]
 
 
+def earlier_results(found: Statistics, output_dir: Path, paths: Sequence[Path]) -> list[str]:
+    """Say in at most one sentence which results of the same outcome stay beside `paths`, made with other settings."""
+    settings = _common(found)
+    del settings['GeneratedBy']
+    new = {sidecar_path(path).name for path in paths}
+    kept = []
+    for path in sorted(output_dir.expanduser().glob('group_*.json')):
+        about = {} if path.name in new else read_json(path) or {}
+        if about.get('Outcome') == settings['Outcome'] and any(
+            about.get(key) != value for key, value in settings.items()
+        ):
+            kept.append(path.name)
+    if not kept:
+        return []
+    others = f'{output_dir} also holds results of {settings["Outcome"]} with other settings ({few(kept, 1)})'
+    return [f'{others}, which are not in stats.html; another folder keeps them apart.']
+
+
 def family_desc(found: Statistics, family: Family) -> str:
     """Return the ``desc`` of a family's files: outcome and features, letters and digits only.
 
-    Underscores and the like are dropped: the ``gs_rankin`` of voxels is ``gsrankinvoxels``.
+    Other characters are dropped: ``gs_rankin`` with voxels gives ``gsrankinvoxels``.
     """
     return _outcome(found) + family.kind
 
 
 def family_name(found: Statistics, family: Family, key: str, stat: str | None = None) -> str:
-    """Return the name of a file of a family."""
+    """Return the file name of one of a family's outputs."""
     features = family.features
     scope = features.space if outputs()[key].scope == 'space' else family.atlas
     seg = 'networks' if family.kind == 'networks' else None
@@ -152,7 +172,7 @@ def _common(found: Statistics) -> dict[str, Any]:
         'Test': settings.test,
         'Permutations': settings.permutations,
         'Seed': settings.seed,
-        'GeneratedBy': [{'Name': 'Lacuna', 'Version': lacuna.__version__}],
+        'GeneratedBy': [generator()],
     }
 
 
@@ -172,7 +192,7 @@ def _about(family: Family) -> dict[str, Any]:
 
 
 def _prediction(prediction: Prediction) -> dict[str, Any]:
-    """Return what the JSON file of a prediction says of it."""
+    """Return the content of the JSON file of a prediction."""
 
     def by_row(frame: pd.DataFrame) -> dict[str, Any]:
         return {str(row): values.dropna().to_dict() for row, values in frame.iterrows()}
@@ -199,7 +219,7 @@ def _write_dataset(root: Path, derivatives: Path | None) -> None:
         'Name': 'Lacuna: from disconnection to symptoms',
         'BIDSVersion': BIDS_VERSION,
         'DatasetType': 'derivative',
-        'GeneratedBy': [{'Name': 'Lacuna', 'Version': lacuna.__version__, 'Description': 'lacuna stats'}],
+        'GeneratedBy': [generator('lacuna stats')],
         **({'SourceDatasets': [{'URL': derivatives.as_uri()}]} if derivatives else {}),
     }
     write_if_changed(root / '.bidsignore', b'group_*\n*.html\n')
@@ -207,13 +227,13 @@ def _write_dataset(root: Path, derivatives: Path | None) -> None:
 
 
 def significant(family: Family, level: float = 0.05) -> pd.DataFrame:
-    """Return the features with a family-wise p of at most a level, the largest statistic first."""
+    """Return the features with a family-wise p up to `level`, largest statistic first."""
     found = family.table[family.table['p_fwe'] <= level]
     return found.sort_values('t', key=abs, ascending=False, kind='stable')
 
 
 def summary_lines(found: Statistics) -> Sequence[str]:
-    """Say in a few lines who is in the analysis, and what was found."""
+    """Summarise participants and results in a few lines."""
     design = found.design
     covariates = ', '.join(map(str, design.covariates)) or 'none'
     lines = [
@@ -233,4 +253,12 @@ def summary_lines(found: Statistics) -> Sequence[str]:
             lines.append(
                 f'{family.kind}{atlas}: R2 of unseen participants: {parts}; covariates alone {r2[BASELINE]:.2f}'
             )
+            if (compared := family.prediction.comparison) is not None:
+                more = ', '.join(
+                    f'{model} {r2[f"both_{model}"]:.2f} instead of {r2[f"other_{model}"]:.2f} (p = {extra:.2g})'
+                    for model, extra in compared['p'].astype(float).items()
+                )
+                lines.append(
+                    f'{family.kind}{atlas}: R2 with the other features, instead of these alone: {more}'
+                )
     return lines

@@ -1,4 +1,4 @@
-"""Bundles: groups of the streamlines of a tractogram, which may overlap, and what a lesion cuts of each."""
+"""Bundles of the streamlines of a tractogram, which may overlap, and their disconnection by a lesion."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ if TYPE_CHECKING:
 
     from lacuna.streamlines.index.query import Index
 
-#: columns of mean lengths: of all streamlines of a bundle, of those cut, and of those spared
+#: columns of mean lengths: of all streamlines of a bundle, and of those cut and spared
 _LENGTHS = ('length_mean_mm', 'length_mean_disconnected_mm', 'length_mean_spared_mm')
-#: version of the files of groups and visits, a part of their keys in the cache
+#: version of the files of groups and visits; part of their cache keys
 VERSION = 2
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Which streamlines belong to which bundle: none, one or several for each.
+    """The streamlines of each bundle; a streamline may belong to none, one or several.
 
     Attributes
     ----------
     names : tuple of str
         Names of the bundles.
     starts : numpy.ndarray
-        (bundles + 1,) int64, where the members of each bundle begin.
+        (bundles + 1,) int64, index into `members` at which each bundle begins.
     members : numpy.ndarray
-        (m,) int64, numbers of streamlines, from 0; ascending within a bundle.
+        (m,) int64, indices of streamlines, from 0; ascending within a bundle.
     """
 
     names: tuple[str, ...]
@@ -59,12 +59,12 @@ class Groups:
 
     @classmethod
     def of(cls, bundles: Mapping[str, np.ndarray], streamlines: int) -> Groups:
-        """Make groups from the numbers of the streamlines of each bundle.
+        """Create groups from the indices of the streamlines of each bundle.
 
         Raises
         ------
         lacuna.errors.TractogramError
-            If a number is not that of a streamline.
+            If an index is not that of a streamline.
 
         Examples
         --------
@@ -90,7 +90,7 @@ class Groups:
 
     @cached_property
     def sizes(self) -> np.ndarray:
-        """(bundles,) number of streamlines of each."""
+        """Number of streamlines of each bundle, (bundles,)."""
         return np.diff(self.starts)
 
     @cached_property
@@ -102,24 +102,24 @@ class Groups:
         return digest.hexdigest()
 
     def count(self, selected: np.ndarray) -> np.ndarray:
-        """Count how many of the selected streamlines (numbers) are in each bundle; (bundles,) int64."""
+        """Count the selected streamlines (indices) in each bundle; (bundles,) int64."""
         return self._sums(self._of_members(selected, np.True_), np.int64)
 
     def summed(self, cut: Cut, values: np.ndarray | None = None) -> np.ndarray:
-        """(bundles,) float64, sum over some streamlines of how much each counts, times a value of each (streamlines,)."""
+        """Sum the factors in `cut`, times `values` (streamlines,), over each bundle; (bundles,) float64."""
         own = cut.values if values is None else cut.values * values[cut.ids]
         return self._sums(self._of_members(cut.ids, own), np.float64)
 
     def _sums(self, values: np.ndarray, kind: type) -> np.ndarray:
-        """(bundles,) sum of a value (m,) of each member over the bundle."""
-        found: np.ndarray = np.zeros(len(self), kind)
-        some = self.sizes > 0
-        if some.any():
-            found[some] = np.add.reduceat(values, self.starts[:-1][some], dtype=kind)
-        return found
+        """Sum one value per member, (m,), over each bundle; (bundles,)."""
+        sums: np.ndarray = np.zeros(len(self), kind)
+        nonempty = self.sizes > 0
+        if nonempty.any():
+            sums[nonempty] = np.add.reduceat(values, self.starts[:-1][nonempty], dtype=kind)
+        return sums
 
     def within(self, kept: np.ndarray | None) -> Groups:
-        """The same bundles of only some streamlines: `kept` is (streamlines,) bool; None for all."""
+        """Restrict the bundles to the streamlines in `kept`, (streamlines,) bool; None for all."""
         if kept is None:
             return self
         taken = kept[self.members]
@@ -127,7 +127,7 @@ class Groups:
         return Groups(self.names, starts, self.members[taken])
 
     def among(self, selected: np.ndarray) -> dict[str, np.ndarray]:
-        """Where the members of each bundle stand among some streamlines (numbers, each once); bundles without any are left out.
+        """Find the positions of each bundle's members in `selected` (unique indices); bundles without any are left out.
 
         >>> Groups.of({'AF': np.array([0, 2]), 'none': np.array([3]), 'SLF': np.array([2, 9])}, 10).among(np.array([2, 9]))
         {'AF': array([0]), 'SLF': array([0, 1])}
@@ -142,7 +142,7 @@ class Groups:
         return {name: np.sort(places) for name, places in found.items() if len(places)}
 
     def _of_members(self, selected: np.ndarray, values: Any) -> np.ndarray:
-        """(m,) for each member, the value of the selected streamline; 0 if it is not selected."""
+        """Return the value of each member's streamline, (m,); 0 where it is not selected."""
         if not len(self.members) or not len(selected):
             return np.zeros(len(self.members), values.dtype)
         every = np.zeros(max(self._last, int(selected.max())) + 1, values.dtype)
@@ -154,25 +154,25 @@ class Groups:
         return int(self.members.max())
 
     def arrays(self) -> dict[str, Any]:
-        """All of it as arrays, to be written into a ``.npz``."""
+        """Return the content as arrays, for a ``.npz``."""
         return {'names': np.array(self.names, str), 'group_starts': self.starts, 'members': self.members}
 
     @classmethod
     def of_arrays(cls, content: Mapping[str, np.ndarray]) -> Groups:
-        """What `arrays` has given."""
+        """Create groups from the result of `arrays`."""
         return cls(tuple(content['names'].tolist()), content['group_starts'], content['members'])
 
 
 class NamedBundles(NamedTuple):
-    """The bundles of a tractogram.
+    """The bundles of a tractogram, with their name.
 
     Attributes
     ----------
     name : str
-        In file names.
+        Name of the set of bundles in file names.
     groups : Groups
     table : pathlib.Path or None
-        Where they were read; None if the tractogram itself has them.
+        The table that they were read from; None if they are stored in the tractogram.
     """
 
     name: str
@@ -188,18 +188,18 @@ def find_bundles(
     name: str | None,
     kept: np.ndarray | None = None,
 ) -> NamedBundles | None:
-    """The bundles of a tractogram, see :meth:`lacuna.streamlines.tractogram.Tractogram.bundles`.
+    """Find the bundles of a tractogram; see :meth:`lacuna.streamlines.tractogram.Tractogram.bundles`.
 
     Parameters
     ----------
     tractogram, tracks : pathlib.Path
-        The file or folder given, and the same as ``.tck``.
+        The file or folder as passed, and its ``.tck``.
     streamlines : int
-        Their number.
+        Number of streamlines.
     source : path, optional
     name : str, optional
     kept : numpy.ndarray, optional
-        (streamlines,) bool, which are looked at; by default all.
+        (streamlines,) bool, streamlines to use; by default all.
     """
     stem = tractogram if tractogram.is_dir() else without_extension(tractogram)
     table = stem.with_name(f'{stem.name}_bundles.tsv')
@@ -225,7 +225,7 @@ def _named(name: str | None, stem: str) -> str:
 
 
 def _own_groups(tractogram: Path, tracks: Path) -> dict[str, np.ndarray]:
-    """Return the groups of a ``.trx``, or the files of a folder; empty if there are none."""
+    """Return the groups of a ``.trx`` or the files of a folder as bundles; empty if there are none."""
     if tractogram.is_dir():
         return read_bundles(bundle_table(tracks))
     header = open_tractogram(tractogram)
@@ -240,7 +240,7 @@ class BundleSet:
     ----------
     groups : Groups
     visits : lacuna.images.memberships.Memberships
-        The voxels of the map that each bundle visits.
+        Voxels of the map that each bundle visits.
     """
 
     groups: Groups
@@ -248,37 +248,37 @@ class BundleSet:
 
     @classmethod
     def from_index(cls, groups: Groups, index: Index) -> BundleSet:
-        """From the index of the tractogram, for the grid of its densities."""
+        """Compute the visited voxels from the index of the tractogram, on its grid."""
         parts = ((np.flatnonzero(index.density(groups[row])), None) for row in range(len(groups)))
         return cls(groups, Memberships.of(parts, index.grid.shape, index.grid.affine))
 
     @classmethod
     def from_densities(cls, groups: Groups, densities: Sequence[Any]) -> BundleSet:
-        """From images of the number of streamlines of each bundle that visit each voxel."""
+        """Compute the visited voxels from density images, one per bundle."""
         parts = ((np.flatnonzero(voxels(image).reshape(-1)), None) for image in densities)
         return cls(groups, Memberships.of(parts, densities[0].shape, densities[0].affine))
 
     def save(self, path: Path) -> Path:
-        """Write a ``.npz``, completely or not at all."""
+        """Write a ``.npz`` atomically."""
         with replacing(path) as temporary:
             np.savez(temporary, **self.groups.arrays(), **self.visits.arrays())
         return path
 
     @classmethod
     def load(cls, path: str | Path) -> BundleSet:
-        """Read a file of `save`."""
+        """Read a file written by `save`."""
         with np.load(path, allow_pickle=False) as content:
             return cls(Groups.of_arrays(content), Memberships.of_arrays(content))
 
 
 @dataclass(frozen=True)
 class Bundles:
-    """The bundles of a whole tractogram, and how much their streamlines count; all is computed on first access, once.
+    """Bundles of the whole tractogram with weights; quantities are computed once, on first access.
 
     Attributes
     ----------
     known : BundleSet
-        Of the streamlines that are looked at.
+        The bundles, restricted to the streamlines in use.
     weighting : lacuna.streamlines.weighting.Weighting
     """
 
@@ -287,22 +287,22 @@ class Bundles:
 
     @property
     def groups(self) -> Groups:
-        """Which streamlines belong to which bundle."""
+        """The streamlines of each bundle."""
         return self.known.groups
 
     @property
     def weighted(self) -> bool:
-        """Whether streamlines count differently."""
+        """Whether streamlines are weighted."""
         return self.weighting.weights is not None
 
     @cached_property
     def total(self) -> np.ndarray:
-        """(bundles,) summed weights, or number, of the streamlines of each."""
+        """Number, or summed weights, of the streamlines of each bundle, (bundles,)."""
         return self.groups.summed(self.weighting.everything) if self.weighted else self.groups.sizes
 
     @cached_property
     def squares(self) -> np.ndarray | None:
-        """(bundles,) summed squares of the weights of the streamlines of each; None without weights."""
+        """Sum of the squared weights of the streamlines of each bundle, (bundles,); None without weights."""
         if not self.weighted:
             return None
         everything = self.weighting.everything
@@ -310,26 +310,26 @@ class Bundles:
 
     @cached_property
     def summed_lengths(self) -> np.ndarray:
-        """(bundles,) summed lengths of the streamlines of each, each times its weight; mm."""
+        """Sum of length times weight over the streamlines of each bundle, (bundles,), in mm."""
         return self.groups.summed(self.weighting.everything, self.lengths)
 
     @property
     def lengths(self) -> np.ndarray:
-        """(streamlines,) length of each, mm; 0 for one without a vertex."""
+        """Length of each streamline, (streamlines,), in mm; 0 for a streamline without vertices."""
         return np.nan_to_num(self.weighting.known_lengths)
 
 
 @dataclass(frozen=True)
 class BundleDisconnection:
-    """What a lesion cuts of the bundles of a tractogram.
+    """The disconnection of the bundles of a tractogram by a lesion.
 
     Attributes
     ----------
     bundles : Bundles
     cut : lacuna.streamlines.weighting.Cut
-        The streamlines cut.
+        The disconnected streamlines.
     mask : nibabel.Nifti1Image
-        The lesion, 0 and 1.
+        The lesion, binary.
     """
 
     bundles: Bundles
@@ -337,40 +337,40 @@ class BundleDisconnection:
     mask: Any = field(repr=False)
 
     def of_sample(self, most: int) -> dict[str, np.ndarray]:
-        """Which of a sample of the streamlines cut (at most `most`, evenly over their order) belong to each bundle."""
+        """Return the positions of each bundle in a sample of at most `most` streamlines cut."""
         ids = self.cut.ids
         return self.bundles.groups.among(ids[spread(len(ids), most)] if len(ids) else ids)
 
     @cached_property
     def columns(self) -> dict[str, np.ndarray]:
-        """The columns of `table`, each (bundles,)."""
+        """Columns of `table`, each (bundles,)."""
         bundles, groups = self.bundles, self.bundles.groups
         counts = groups.count(self.cut.ids)
         lost = counts if self.cut.factors is None else groups.summed(self.cut)
         low, high = percent_interval(lost, bundles.total, bundles.squares)
         value = share_percent(lost, bundles.total)
-        found = {'value': value, 'streamlines': groups.sizes, 'streamlines_disconnected': counts}
+        columns = {'value': value, 'streamlines': groups.sizes, 'streamlines_disconnected': counts}
         if self.cut.factors is not None:
-            found |= {'weight_total': bundles.total.astype(float), 'weight_disconnected_pct': value}
-        found |= {'low': low, 'high': high, 'load_pct': visited_load(self.mask, bundles.known.visits)}
+            columns |= {'weight_total': bundles.total.astype(float), 'weight_disconnected_pct': value}
+        columns |= {'low': low, 'high': high, 'load_pct': visited_load(self.mask, bundles.known.visits)}
         if bundles.weighting.lengths is None:
-            return found | dict.fromkeys(_LENGTHS, np.full(len(groups), np.nan))
+            return columns | dict.fromkeys(_LENGTHS, np.full(len(groups), np.nan))
         whole, part = bundles.summed_lengths, groups.summed(self.cut, bundles.lengths)
-        some = groups.sizes > counts if self.cut.factors is None else bundles.total > lost
-        spared = np.where(some, bundles.total - lost, 0)
+        is_spared = groups.sizes > counts if self.cut.factors is None else bundles.total > lost
+        spared = np.where(is_spared, bundles.total - lost, 0)
         means = mean_of(whole, bundles.total), mean_of(part, lost), mean_of(whole - part, spared)
-        return found | dict(zip(_LENGTHS, means, strict=True))
+        return columns | dict(zip(_LENGTHS, means, strict=True))
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """A row for each bundle, by its name; NaN for a bundle without streamlines.
+        """Table of the disconnection of each bundle, one row each; NaN for a bundle without streamlines.
 
-        ``value`` is the percent of its streamlines (or of their weights) that the lesion cuts, with Wilson's interval of
-        95 % from ``low`` to ``high``; ``streamlines`` and ``streamlines_disconnected`` are counts, and with weights or a
-        graded mask ``weight_total`` and ``weight_disconnected_pct`` are of sums. ``load_pct`` is the percent of the
-        volume of the voxels it visits (of the grid of the map) that is lesion. ``length_mean_mm``,
-        ``length_mean_disconnected_mm`` and ``length_mean_spared_mm`` are the mean lengths of all of its streamlines, of
-        those cut, and of those spared, in the space of the tractogram itself.
+        ``value`` is the percentage of streamlines (or summed weights) that the lesion cuts, with its 95 % Wilson
+        interval from ``low`` to ``high``. ``streamlines`` and ``streamlines_disconnected`` are counts; with weights or
+        a graded mask, ``weight_total`` and ``weight_disconnected_pct`` are the corresponding sums. ``load_pct`` is the
+        percentage of the volume of the bundle's voxels (of the map's grid) that is lesion. ``length_mean_mm``,
+        ``length_mean_disconnected_mm`` and ``length_mean_spared_mm`` are mean lengths of all, cut and spared
+        streamlines, in the tractogram's own space.
         """
         import pandas as pd
 
@@ -378,5 +378,5 @@ class BundleDisconnection:
 
     @property
     def disconnection(self) -> pd.Series:
-        """Percent of each bundle's streamlines that the lesion cuts (float), by its name."""
+        """Percentage of each bundle's streamlines that the lesion cuts (float), by name."""
         return self.table['value']

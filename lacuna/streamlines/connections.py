@@ -1,4 +1,4 @@
-"""The connections between parcels, and those of them that a lesion cuts, as arrays."""
+"""Connections between parcels, and their disconnection by a lesion, as arrays."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from lacuna.streamlines.weighting import Cut, Weighting
 
 @dataclass(frozen=True)
 class LongerPaths:
-    """By how much a lesion lengthens the shortest paths between parcels.
+    """How much a lesion lengthens the shortest paths between parcels.
 
     Attributes
     ----------
@@ -42,24 +42,24 @@ class LongerPaths:
 
     @property
     def mean(self) -> np.ndarray:
-        """(parcels,) float64, mean of `delta` over the other parcels."""
+        """Mean of `delta` over the other parcels, (parcels,) float64."""
         return np.asarray(self.delta.sum(axis=1) / max(len(self.delta) - 1, 1))
 
 
 @dataclass(frozen=True)
 class Connections:
-    """The connections between the parcels of an atlas in the whole tractogram; all are computed on first access, once.
+    """The connections between the parcels of an atlas in the whole tractogram; computed once, on first access.
 
     Attributes
     ----------
     table : lacuna.streamlines.endpoints.EndpointTable
         The parcels at the ends of all streamlines.
     weighting : lacuna.streamlines.weighting.Weighting
-        Which streamlines are looked at, and how much each counts.
+        Weights and lengths of the streamlines, and which of them to use.
     measure : str
-        What is summed for a pair of parcels. ``count``: the weights of the streamlines that join them, 1 each by
-        default; ``invlength``: these divided by the lengths, as ``tck2connectome -scale_invlength``; ``invnodevol``:
-        these divided by the mean number of voxels of the two parcels, as ``-scale_invnodevol``.
+        What is summed over the streamlines between two parcels. ``count``: their weights, by default 1; ``invlength``:
+        weights divided by lengths, as ``tck2connectome -scale_invlength``; ``invnodevol``: weights divided by the mean
+        number of voxels of the two parcels, as ``-scale_invnodevol``.
     """
 
     table: EndpointTable
@@ -68,35 +68,35 @@ class Connections:
 
     @property
     def counted(self) -> bool:
-        """Whether the sums are numbers of streamlines."""
+        """Whether the matrices are counts of streamlines."""
         return self.weighting.weights is None and self.measure == EDGE_MEASURES[0]
 
     @cached_property
     def counts(self) -> np.ndarray:
-        """(parcels, parcels) int64, streamlines between each pair."""
+        """Number of streamlines between each pair of parcels, (parcels, parcels) int64."""
         whole = self.weighting.kept is None
         return self.table.full_matrix if whole else self.table.matrix(self.weighting.ids)
 
     @cached_property
     def full_matrix(self) -> np.ndarray:
-        """(parcels, parcels) what `measure` sums over the streamlines of each pair."""
+        """Sum of `measure` over the streamlines between each pair, (parcels, parcels)."""
         return self.counts if self.counted else self.matrix(self.weighting.everything)
 
     @cached_property
     def strength(self) -> np.ndarray:
-        """(parcels,) sum of `full_matrix` over the other parcels."""
+        """Sum of `full_matrix` over the other parcels, (parcels,)."""
         return np.asarray(self.full_matrix.sum(axis=1))
 
     @cached_property
     def weight_matrix(self) -> np.ndarray:
-        """(parcels, parcels) summed weights of the streamlines of each pair, whatever the measure."""
+        """Sum of weights between each pair, independent of `measure`, (parcels, parcels)."""
         if self.measure == EDGE_MEASURES[0]:
             return self.full_matrix
         return self.summed(self.weighting.everything)
 
     @cached_property
     def squares(self) -> np.ndarray:
-        """(parcels, parcels) what `full_matrix` sums, squared before it is summed."""
+        """Sum of the squared terms of `full_matrix`, (parcels, parcels)."""
         if self.counted:
             return self.full_matrix
         everything = self._factors(self.weighting.everything)
@@ -104,34 +104,34 @@ class Connections:
 
     @cached_property
     def path_lengths(self) -> np.ndarray:
-        """Steps of the shortest path between each pair of parcels, see :func:`lacuna.measures.path_lengths`."""
+        """Length of the shortest path between each pair, in steps; see :func:`lacuna.measures.path_lengths`."""
         return path_lengths(self.full_matrix)
 
     @cached_property
     def length_matrix(self) -> np.ndarray:
-        """(parcels, parcels) float64, summed lengths of the streamlines of each pair, each times its weight; mm."""
+        """Sum of length times weight over the streamlines between each pair, (parcels, parcels) float64, in mm."""
         return self.summed(self.weighting.everything, self.lengths)
 
     @property
     def lengths(self) -> np.ndarray:
-        """(streamlines,) length of each, mm."""
+        """Length of each streamline, (streamlines,), in mm."""
         return self.weighting.known_lengths
 
     def matrix(self, cut: Cut) -> np.ndarray:
-        """(parcels, parcels) what `measure` sums over some streamlines; int64 if that are counts."""
+        """Sum `measure` over the streamlines in `cut`, for each pair, (parcels, parcels); int64 if these are counts."""
         if self.measure == EDGE_MEASURES[0]:
             return self.summed(cut)
         return self.summed(self._factors(cut)) * self._edge_factors
 
     def summed(self, cut: Cut, values: np.ndarray | None = None) -> np.ndarray:
-        """(parcels, parcels) sum over some streamlines of how much each counts, times a value of each (streamlines,)."""
+        """Sum the factors of the streamlines in `cut`, times `values` (streamlines,), for each pair, (parcels, parcels)."""
         factors = cut.factors
         if values is not None:
             factors = values[cut.ids].astype(np.float64) * cut.values
         return self.table.matrix(cut.ids, factors)
 
     def _factors(self, cut: Cut) -> Cut:
-        """Some streamlines, counting as much as `measure` lets them, whatever pair they join."""
+        """Apply the part of `measure` that depends on the streamline."""
         if self.measure != 'invlength':
             return cut
         lengths = self.lengths[cut.ids]
@@ -140,28 +140,28 @@ class Connections:
 
     @cached_property
     def _edge_factors(self) -> np.ndarray | float:
-        """(parcels, parcels) by what `measure` multiplies the sum of each pair."""
+        """Return the part of `measure` that depends on the pair of parcels, (parcels, parcels)."""
         if self.measure != 'invnodevol':
             return 1.0
         both = np.add.outer(self.table.voxels, self.table.voxels)
         factors = np.divide(2.0, both, out=np.zeros(both.shape), where=both > 0)
-        return factors.astype(np.float32).astype(np.float64)  # the precision of MRtrix3
+        return factors.astype(np.float32).astype(np.float64)  # MRtrix3's precision
 
 
 @dataclass(frozen=True)
 class CutConnections:
-    """The connections between the parcels of an atlas that a lesion cuts; all are computed on first access, once.
+    """The connections between the parcels of an atlas that a lesion cuts; computed once, on first access.
 
     Attributes
     ----------
     whole : Connections
-        Those of the whole tractogram.
+        The connections of the whole tractogram.
     cut : lacuna.streamlines.weighting.Cut
-        The streamlines that the lesion cuts.
+        The disconnected streamlines.
     networks : tuple of str
         Network of each parcel; empty for a parcel without one.
     spared_threshold : float
-        Percent of a connection that has to be spared for a path to lead along it.
+        Minimum percentage of a connection that must be spared for paths to use it.
     """
 
     whole: Connections
@@ -176,42 +176,42 @@ class CutConnections:
 
     @cached_property
     def lesion_counts(self) -> np.ndarray:
-        """(parcels, parcels) int64, streamlines between each pair that are cut."""
+        """Number of streamlines cut between each pair, (parcels, parcels) int64."""
         return self.whole.table.matrix(self.cut.ids)
 
     @cached_property
     def lesion_matrix(self) -> np.ndarray:
-        """(parcels, parcels) what the measure sums over those that are cut; int64 if that are counts."""
+        """Sum of the measure over the streamlines cut between each pair, (parcels, parcels); int64 if these are counts."""
         plain = self.whole.counted and self.cut.factors is None
         return self.lesion_counts if plain else self.whole.matrix(self.cut)
 
     @cached_property
     def lesion_weights(self) -> np.ndarray:
-        """(parcels, parcels) how much the streamlines that are cut count, whatever the measure."""
+        """Sum of the factors of the streamlines cut between each pair, independent of the measure, (parcels, parcels)."""
         if self.whole.measure == EDGE_MEASURES[0]:
             return self.lesion_matrix
         return self.whole.summed(self.cut)
 
     @property
     def full_matrix(self) -> np.ndarray:
-        """(parcels, parcels) the same over all streamlines between each pair."""
+        """Sum of the measure over all streamlines between each pair, (parcels, parcels)."""
         return self.whole.full_matrix
 
     @cached_property
     def percent(self) -> np.ndarray:
-        """(parcels, parcels) float64, share of the connection of each pair that is cut; 0 where there is none."""
+        """Percentage of each connection that is cut, (parcels, parcels) float64; 0 where there is no connection."""
         return disconnection_percent(self.lesion_matrix, self.full_matrix)
 
     @cached_property
     def roi(self) -> np.ndarray:
-        """(parcels,) float64, percent of each parcel's connections that are cut; NaN where there are none."""
+        """Percentage of each parcel's connections that are cut, (parcels,) float64; NaN where there are none."""
         return roi_disconnection(self.lesion_matrix, self.full_matrix)
 
     @cached_property
     def support(self) -> dict[str, np.ndarray]:
-        """The counts behind `roi`, and Wilson's interval of 95 % in percent, each (parcels,).
+        """The counts behind `roi` and its 95 % Wilson interval in percent, each (parcels,).
 
-        With weights, the sums beside the counts, and the interval for the effective number of streamlines.
+        With weights, sums are included beside the counts, and the interval uses the effective number of streamlines.
         """
         found = {
             'streamlines': self.whole.counts.sum(axis=1),
@@ -228,7 +228,7 @@ class CutConnections:
 
     @cached_property
     def statistics(self) -> dict[str, Any]:
-        """The content of the statistics file of an atlas."""
+        """Content of the statistics file of an atlas."""
         numbers = matrix_statistics(
             lesion_matrix=self.lesion_matrix,
             full_matrix=self.full_matrix,
@@ -239,12 +239,12 @@ class CutConnections:
 
     @cached_property
     def by_network(self) -> tuple[list[str], np.ndarray, np.ndarray]:
-        """What :func:`lacuna.measures.network_disconnection` returns."""
+        """Result of :func:`lacuna.measures.network_disconnection`."""
         return network_disconnection(self.lesion_matrix, self.full_matrix, self.networks)
 
     @cached_property
     def longer_paths(self) -> LongerPaths:
-        """By how much the shortest paths get longer."""
+        """How much the shortest paths become longer."""
         threshold, paths = self.spared_threshold, self.whole.path_lengths
         delta, indirect = higher_order(self.full_matrix, 100.0 - self.percent, threshold, paths=paths)
         numbers = higher_order_statistics(paths, self.lesion_matrix, delta, indirect, threshold)
@@ -252,10 +252,10 @@ class CutConnections:
 
     @cached_property
     def mean_lengths(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(parcels, parcels) float64, mean length in mm of all streamlines of a pair, of those cut, and of those spared.
+        """Mean lengths in mm of all, cut and spared streamlines between each pair, each (parcels, parcels) float64.
 
-        Each streamline counts as much as its weight, and as it is cut or spared; NaN where there are none. The means of
-        all are those of ``tck2connectome -scale_length -stat_edge mean``.
+        Streamlines are weighted by their weights and by how strongly they are cut or spared; NaN where there are none.
+        The means of all streamlines equal those of ``tck2connectome -scale_length -stat_edge mean``.
         """
         whole = self.whole
         weight, length = whole.weight_matrix, whole.length_matrix

@@ -1,6 +1,6 @@
-"""The streamlines that a lesion cuts, and the effect on maps and parcels, computed from an index and images.
+"""The streamlines that a lesion cuts, and the resulting maps and matrices, computed from an index and images.
 
-:class:`lacuna.streamlines.lesion.Lesion`, the tasks of a run and the nodes of the workflows all use these functions.
+:class:`lacuna.streamlines.lesion.Lesion`, the tasks of a run and the workflow nodes share these functions.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
 
 
 def select_streamlines(index: Index, mask: Any) -> Selection:
-    """Return the streamlines with a vertex in a mask, and how strongly it cuts each.
+    """Select the streamlines with a vertex in a mask, and how strongly the mask cuts each.
 
     Parameters
     ----------
     index : lacuna.streamlines.index.query.Index
     mask : nibabel.Nifti1Image
-        0 and 1, or float values between them (graded), on any grid of the index's space.
+        Binary, or float from 0 to 1 (graded), on any grid of the index's space.
 
     Returns
     -------
     ids : numpy.ndarray
-        (n,) uint32, their numbers in the tractogram, from 0, ascending; none for an empty mask.
+        (n,) uint32, indices in the tractogram, from 0, ascending; none for an empty mask.
     grades : numpy.ndarray or None
-        (n,) float32, the greatest value of the mask along the vertices of each; None if the mask holds 0 and 1 only.
+        (n,) float32, greatest value of the mask along the vertices of each; None for a binary mask.
 
     Raises
     ------
@@ -62,12 +62,12 @@ def select_streamlines(index: Index, mask: Any) -> Selection:
 
 
 def density_map(index: Index, cut: Cut) -> Any:
-    """Return how many of some streamlines visit each voxel of the index's grid (uint32, or float64 sums), as an image."""
+    """Count the streamlines cut that visit each voxel of the index's grid; an image (uint32, or float64 sums of factors)."""
     return make(index.density(cut.ids, cut.factors), index.grid.affine)
 
 
 def full_density(index: Index, weighting: Weighting) -> np.ndarray:
-    """How many streamlines visit each voxel of the index's grid, of those that are looked at; uint32, or float64 sums."""
+    """Count the streamlines in use that visit each voxel of the index's grid (uint32), or sum their weights (float64)."""
     if weighting.plain:
         return index.total_density
     everything = weighting.everything
@@ -75,31 +75,31 @@ def full_density(index: Index, weighting: Weighting) -> np.ndarray:
 
 
 def full_counts(index: Index, weighting: Weighting) -> np.ndarray:
-    """How many of the streamlines that are looked at visit each voxel of the index's grid, whatever each counts."""
+    """Count the streamlines in use that visit each voxel of the index's grid, without weights."""
     return full_density(index, replace(weighting, weights=None))
 
 
 def read_sample(index: Index, ids: np.ndarray, most: int) -> list[np.ndarray]:
-    """Return at most `most` of some streamlines, evenly spread over their order; each (vertices, 3) float32, world mm."""
+    """Read at most `most` of the streamlines `ids`, evenly spread; each (vertices, 3) float32, world mm."""
     return index.read(ids[spread(len(ids), most)]) if len(ids) else []
 
 
 def assign_endpoints(
     index: Index, parcels: Any, names: Sequence[str], *, rule: str = 'radial', nprocs: int = 1
 ) -> EndpointTable:
-    """The parcels that the streamlines of an index join.
+    """Assign the ends of the streamlines of an index to parcels.
 
     Parameters
     ----------
     index : lacuna.streamlines.index.query.Index
     parcels : nibabel.Nifti1Image
-        Number of the parcel in each voxel, from 1; 0 outside.
+        Index of the parcel in each voxel, from 1; 0 outside.
     names : sequence of str
-        Of the parcels.
+        Names of the parcels.
     rule : str
-        ``radial``: the nearest parcel within 4 mm of each end; ``end-voxels``: the parcel of the voxel of the end.
+        ``radial``: the nearest parcel within 4 mm of each end; ``end-voxels``: the parcel of the end's voxel.
     nprocs : int
-        Threads.
+        Number of threads.
     """
     from lacuna.streamlines.index.assignment import assign
 
@@ -110,23 +110,23 @@ def assign_endpoints(
 
 @dataclass(frozen=True)
 class ParcelDisconnection:
-    """The effect of a lesion on the connections between the parcels of an atlas.
+    """The disconnection of the parcels of an atlas, and of the connections between them, by a lesion.
 
-    Each table has the names of all parcels of the label table, in its order; matrices are symmetric, with 0 on the
-    diagonal. All are computed on first access. Numbers of streamlines are whole; with weights or another measure than
-    ``count``, sums are float.
+    Tables list all parcels in the order of the label table; matrices are symmetric with a zero diagonal. All are
+    computed on first access. Counts of streamlines are int; with weights or a measure other than ``count``, sums are
+    float.
 
     Attributes
     ----------
     whole : lacuna.streamlines.connections.Connections
         The connections of the whole tractogram.
     cut : lacuna.streamlines.weighting.Cut
-        The streamlines cut.
+        The disconnected streamlines.
     read_parcels : callable, optional
-        Gives the parcels themselves, in the space of the mask (:class:`lacuna.images.atlases.Parcellation`), for
-        `load` and `networks`.
+        Returns the parcels in the space of the mask (:class:`lacuna.images.atlases.Parcellation`), for `load` and
+        `networks`.
     mask : nibabel.Nifti1Image, optional
-        The lesion, 0 and 1, for `load`.
+        The lesion, binary, for `load`.
     """
 
     whole: Connections
@@ -136,49 +136,48 @@ class ParcelDisconnection:
 
     @cached_property
     def connections(self) -> CutConnections:
-        """The same as arrays without names."""
+        """The connections as arrays without names."""
         return CutConnections(self.whole, self.cut)
 
     @cached_property
     def matrix(self) -> pd.DataFrame:
-        """Percent of the connection of each pair of parcels that the lesion cuts (float); 0 where there is none."""
+        """Percentage of the connection between each pair of parcels that the lesion cuts (float); 0 where there is none."""
         return self._frame(self.connections.percent)
 
     @cached_property
     def lesion_matrix(self) -> pd.DataFrame:
-        """Number of streamlines between each pair of parcels that the lesion cuts, or the sum of what is measured."""
+        """Number of streamlines cut between each pair of parcels, or the sum of the measure."""
         return self._frame(self.connections.lesion_matrix)
 
     @cached_property
     def intact_matrix(self) -> pd.DataFrame:
-        """The same of those that the lesion leaves intact."""
+        """Number of streamlines spared between each pair of parcels, or the sum of the measure."""
         return self._frame(self.whole.full_matrix - self.connections.lesion_matrix)
 
     @cached_property
     def full_matrix(self) -> pd.DataFrame:
-        """The same of the whole tractogram."""
+        """Number of all streamlines between each pair of parcels, or the sum of the measure."""
         return self._frame(self.whole.full_matrix)
 
     @cached_property
     def disconnection(self) -> pd.Series:
-        """Percent of each parcel's connections to other parcels that the lesion cuts (float), by name.
+        """Percentage of each parcel's connections to other parcels that the lesion cuts (float), by name.
 
-        NaN for a parcel that no streamline joins to another.
+        NaN for a parcel without connections.
         """
         return self._series(self.connections.roi)
 
     @property
     def statistics(self) -> dict[str, Any]:
-        """Numbers of parcels, edges and lost connections, with the keys of the statistics file of an atlas."""
+        """Numbers of parcels, edges and lost connections, with the keys of the atlas's statistics file."""
         return self.connections.statistics
 
     @cached_property
     def support(self) -> pd.DataFrame:
-        """How many streamlines each percentage of `disconnection` is of, by the name of the parcel.
+        """Counts behind each percentage of `disconnection`, and its 95 % Wilson interval, one row per parcel.
 
-        ``streamlines`` to other parcels, ``streamlines_disconnected`` (int), and Wilson's interval of 95 % of the
-        percentage, from ``low`` to ``high``; NaN for a parcel without streamlines. With weights, ``weight_total`` and
-        ``weight_disconnected_pct`` too.
+        ``streamlines`` to other parcels, ``streamlines_disconnected`` (int), and the interval from ``low`` to ``high``;
+        NaN for a parcel without streamlines. With weights, also ``weight_total`` and ``weight_disconnected_pct``.
         """
         import pandas as pd
 
@@ -186,21 +185,21 @@ class ParcelDisconnection:
 
     @cached_property
     def mean_lengths(self) -> dict[str, pd.DataFrame]:
-        """Mean length in mm of the streamlines between each pair of parcels, in the space of the tractogram itself.
+        """Mean length in mm of the streamlines between each pair of parcels, in the tractogram's own space.
 
-        ``all``, those ``cut``, and those ``spared``; NaN where there are none.
+        A matrix each for ``all``, ``cut`` and ``spared`` streamlines; NaN where there are none.
         """
         keys = ('all', 'cut', 'spared')
         return {key: self._frame(each) for key, each in zip(keys, self.connections.mean_lengths, strict=True)}
 
     @cached_property
     def load(self) -> pd.Series:
-        """Percent of each parcel that is lesion (float), by its name; NaN for a parcel that the image does not hold.
+        """Percentage of each parcel's volume that is lesion (float), by name; NaN for a parcel missing in the image.
 
         Raises
         ------
         ValueError
-            If the parcels or the mask were not given.
+            If there are no parcels or no mask.
         """
         if self.read_parcels is None or self.mask is None:
             message = 'the load of parcels needs the parcels and the mask'
@@ -209,29 +208,31 @@ class ParcelDisconnection:
 
     @cached_property
     def networks(self) -> NetworkDisconnection:
-        """What the lesion does to the networks of the parcels.
+        """The disconnection of the networks that the parcels belong to.
 
         Raises
         ------
         lacuna.errors.InputError
-            If neither the label table nor the names of the parcels say which network each belongs to.
+            If neither label table nor names of parcels define the networks.
         """
         import pandas as pd
 
-        known = check_networks(self.read_parcels().networks if self.read_parcels else ())
-        names, total, pairs = replace(self.connections, networks=known).by_network
+        networks = check_networks(self.read_parcels().networks if self.read_parcels else ())
+        names, total, pairs = replace(self.connections, networks=networks).by_network
         rows = pd.Index(names, name='region')
         return NetworkDisconnection(
             pd.Series(total, index=rows, name='value'), pd.DataFrame(pairs, index=rows, columns=names)
         )
 
     def higher_order(self, threshold: float = 50) -> HigherOrderDisconnection:
-        """By how much the lesion lengthens the ways between parcels, see :func:`lacuna.measures.higher_order`.
+        """Compute how much the lesion lengthens the shortest paths between parcels.
+
+        See :func:`lacuna.measures.higher_order`.
 
         Parameters
         ----------
         threshold : float
-            Percent of the streamlines of a pair that have to be spared for a way to lead along it.
+            Minimum percentage of a connection that must be spared for paths to use it.
         """
         found = replace(self.connections, spared_threshold=threshold).longer_paths
         return HigherOrderDisconnection(
@@ -257,14 +258,14 @@ class ParcelDisconnection:
 
 @dataclass(frozen=True)
 class NetworkDisconnection:
-    """What a lesion does to the networks to which parcels belong.
+    """The disconnection of networks of parcels by a lesion.
 
     Attributes
     ----------
     disconnection : pandas.Series
-        Percent of the streamlines that end in a network's parcels that the lesion cuts (float), by its name.
+        Percentage of the streamlines ending in each network's parcels that the lesion cuts (float), by name.
     matrix : pandas.DataFrame
-        Percent of the streamlines between two networks, or within one (float); 0 where there are none.
+        Percentage cut of the streamlines between two networks, or within one (float); 0 where there are none.
     """
 
     disconnection: pd.Series
@@ -273,18 +274,18 @@ class NetworkDisconnection:
 
 @dataclass(frozen=True)
 class HigherOrderDisconnection:
-    """By how much a lesion lengthens the shortest ways between parcels.
+    """How much a lesion lengthens the shortest paths between parcels.
 
     Attributes
     ----------
     delta : pandas.DataFrame
-        Steps that each pair needs more than in the whole tractogram (int).
+        Additional steps of the shortest path between each pair, compared with the whole tractogram (int).
     indirect : pandas.DataFrame
-        The same for pairs without a direct connection that is cut; 0 for others (int).
+        `delta` of the pairs whose direct connection, if any, is not cut; 0 for others (int).
     statistics : dict
-        What the file ``desc-higherorder_stats.json`` holds.
+        Content of the file ``desc-higherorder_stats.json``.
     mean : pandas.Series
-        Mean of `delta` over the other parcels (float), by the name of the parcel.
+        Mean of `delta` over the other parcels (float), by name.
     """
 
     delta: pd.DataFrame
@@ -294,9 +295,9 @@ class HigherOrderDisconnection:
 
 
 class Disconnection:
-    """What a mask disconnects, computed from the index of a tractogram.
+    """The disconnection by a mask, computed from the index of a tractogram.
 
-    Each value is computed on first access, and kept.
+    Each value is computed once, on first access.
 
     Parameters
     ----------
@@ -304,15 +305,15 @@ class Disconnection:
         Index of the tractogram, in the space of the mask.
     mask : lacuna.images.masks.Mask
     warnings : sequence of str
-        Warnings about mask and tractogram, for the summary.
+        Warnings about mask and tractogram, included in the summary.
     weighting : lacuna.streamlines.weighting.Weighting, optional
-        Which streamlines are looked at, and how much each counts; by default all, and 1.
+        Weights and lengths of the streamlines, and which to use; by default all, with weight 1.
     full_density : numpy.ndarray, optional
-        What `full_density` returns, if it is known.
+        Result of the function `full_density`, if already computed.
     counts : numpy.ndarray, optional
-        The same of the streamlines without their weights, if it is known.
+        Result of `full_counts`, if already computed.
     min_support : int
-        Voxels that as many streamlines of the tractogram visit are supported, for the summary.
+        Number of streamlines from which the percentage of a voxel counts as supported, in the summary.
     """
 
     def __init__(
@@ -331,7 +332,7 @@ class Disconnection:
 
     @cached_property
     def mask(self) -> Any:
-        """The mask on its own grid (nibabel image), 0 and 1 (uint8), or from 0 to 1 (float32) if it is graded."""
+        """The mask on its own grid (nibabel image), binary (uint8) or graded from 0 to 1 (float32)."""
         return self._mask.image()
 
     @cached_property
@@ -341,40 +342,42 @@ class Disconnection:
 
     @property
     def streamlines(self) -> np.ndarray:
-        """Their numbers, from 0, ascending; (n,) uint32."""
+        """Indices of the disconnected streamlines, from 0, ascending; (n,) uint32."""
         return self.cut.ids
 
     @cached_property
     def density(self) -> Any:
-        """Number of the streamlines cut that visit each voxel (nibabel image, uint32), or float64 sums of weights."""
+        """Number of disconnected streamlines that visit each voxel (nibabel image, uint32), or sums of weights (float64)."""
         return density_map(self._index, self.cut)
 
     @cached_property
     def full_density(self) -> Any:
-        """The same of the whole tractogram."""
-        known = self._full_density
+        """Number of all streamlines that visit each voxel, or sums of weights (nibabel image)."""
+        computed = self._full_density
         return make(
-            full_density(self._index, self.weighting) if known is None else known, self._index.grid.affine
+            full_density(self._index, self.weighting) if computed is None else computed,
+            self._index.grid.affine,
         )
 
     @cached_property
     def counts(self) -> Any:
-        """Number of all streamlines that visit each voxel, whatever their weights (nibabel image)."""
+        """Number of all streamlines that visit each voxel, without weights (nibabel image)."""
         if self.weighting.weights is None:
             return self.full_density
-        known = self._counts
+        computed = self._counts
         return make(
-            full_counts(self._index, self.weighting) if known is None else known, self._index.grid.affine
+            full_counts(self._index, self.weighting) if computed is None else computed,
+            self._index.grid.affine,
         )
 
     @cached_property
     def map(self) -> Any:
-        """Percent of each voxel's streamlines that are cut, 0 to 100 (nibabel image, float32)."""
+        """Percentage of each voxel's streamlines that are cut, 0 to 100 (nibabel image, float32)."""
         return disconnection_map(self.density, self.full_density)
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """Volume of the mask, streamlines cut, and extent of the map, with the keys of the statistics file."""
+        """Volume of the mask, number of streamlines cut and extent of the map, with the keys of the statistics file."""
         numbers = lesion_summary(
             self.mask,
             self.map,
@@ -388,20 +391,20 @@ class Disconnection:
         return {**numbers, **about_cut, 'warnings': '; '.join(self._warnings) or None}
 
     def sample(self, count: int) -> list[np.ndarray]:
-        """Return at most `count` of the streamlines cut, evenly over their order; each (vertices, 3) float32, world mm."""
+        """Read at most `count` of the streamlines cut, evenly spread; each (vertices, 3) float32, world mm."""
         return read_sample(self._index, self.streamlines, count)
 
     def parcels(
         self, whole: Connections, read_parcels: Callable[[], Parcellation] | None = None
     ) -> ParcelDisconnection:
-        """What is cut between the parcels of an atlas; for their load and networks, they are read."""
+        """Compute the disconnection of parcels; `read_parcels` is needed for their load and networks."""
         return ParcelDisconnection(whole, self.cut, read_parcels, self.part)
 
     def bundles(self, bundles: Bundles) -> BundleDisconnection:
-        """What is cut of each bundle."""
+        """Compute the disconnection of each bundle."""
         return BundleDisconnection(bundles, self.cut, self.part)
 
     @cached_property
     def part(self) -> Any:
-        """The box around the voxels of the mask (nibabel image), which is all that is needed of it on other grids."""
+        """The mask, cropped to its voxels (nibabel image)."""
         return self._mask.part_image()

@@ -1,4 +1,4 @@
-"""The parcels that the streamlines of a tractogram join: found once, used for every lesion."""
+"""The parcels at the ends of the streamlines of a tractogram, computed once for all lesions."""
 
 from __future__ import annotations
 
@@ -10,59 +10,32 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from lacuna.errors import InputError
 from lacuna.measures import connectivity
 from lacuna.utils.files import replacing
 
-#: version of endpoint tables, a part of their key in the cache; raise it when content or assignment change
+#: version of endpoint tables, part of their cache key; raise it when content or assignment change
 VERSION = 3
-#: percent of the ends in no parcel from which a run warns that atlas and tractogram may not match
+#: percentage of unassigned ends above which a run warns that atlas and tractogram may not match
 MANY_UNASSIGNED = 50.0
 _MOST_NAMES = 5
-#: what the matrices sum over the streamlines between two parcels; the first is the default
+#: what is summed over the streamlines between two parcels; the first is the default
 EDGE_MEASURES = ('count', 'invlength', 'invnodevol')
-#: rules for the parcel of an end, the nearest within 4 mm, or that of the voxel of the end
+#: rules for assigning ends to parcels, to the nearest within 4 mm or to that of their voxel
 RULES = ('radial', 'end-voxels')
-
-
-def check_rule(rule: str) -> str:
-    """A rule that there is.
-
-    Raises
-    ------
-    InputError
-    """
-    if rule not in RULES:
-        message = f'{rule} is not a rule for the ends of streamlines; choose from {" and ".join(RULES)}'
-        raise InputError(message)
-    return rule
-
-
-def check_measure(measure: str) -> str:
-    """A measure of edges that there is.
-
-    Raises
-    ------
-    InputError
-    """
-    if measure not in EDGE_MEASURES:
-        message = f'{measure} is not a measure of edges; choose from {", ".join(EDGE_MEASURES)}'
-        raise InputError(message)
-    return measure
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How many ends of the streamlines of a tractogram are in each parcel of an atlas.
+    """The number of ends of streamlines in each parcel of an atlas.
 
     Attributes
     ----------
     names : tuple of str
         Names of the parcels, in the order of the label table.
     ends : numpy.ndarray
-        (parcels + 1,) int64: number of ends in no parcel, and in each parcel.
+        (parcels + 1,) int64, number of unassigned ends, then of ends in each parcel.
     present : numpy.ndarray
-        (parcels,) bool: whether the image holds a voxel of the parcel.
+        (parcels,) bool, whether the image contains the parcel.
     """
 
     names: tuple[str, ...]
@@ -71,29 +44,29 @@ class Coverage:
 
     @classmethod
     def load(cls, path: str | Path) -> Coverage | None:
-        """Read it from a file of `EndpointTable.save`; None if the file cannot be read."""
+        """Read from a file written by `EndpointTable.save`; None if it cannot be read."""
         try:
             with np.load(path, allow_pickle=False) as content:
                 return cls(tuple(content['names'].tolist()), content['ends'], content['voxels'] > 0)
-        except (OSError, ValueError, KeyError, BadZipFile):  # whoever needs the table reports the error
+        except (OSError, ValueError, KeyError, BadZipFile):  # reported when the table itself is needed
             return None
 
     @property
     def unassigned_pct(self) -> float:
-        """Percent of the ends that are in no parcel."""
+        """Percentage of ends in no parcel."""
         return 100.0 * float(self.ends[0]) / max(int(self.ends.sum()), 1)
 
     @property
     def unreached(self) -> list[str]:
-        """Names of the parcels of the image in which no streamline ends."""
+        """Names of the parcels in the image in which no streamline ends."""
         return [self.names[row] for row in np.flatnonzero(self.present & (self.ends[1:] == 0))]
 
     def statistics(self) -> dict[str, Any]:
-        """Return the entries for the matrix statistics."""
+        """Return the entries for the statistics file of the matrix."""
         return {'endpoints_unassigned_pct': self.unassigned_pct, 'parcels_unreached': len(self.unreached)}
 
     def doubts(self, atlas: str, space: str) -> list[str]:
-        """Return warnings about an atlas.
+        """Return warnings about a mismatch of atlas and tractogram.
 
         >>> Coverage(('a', 'b', 'c'), np.array([9, 1, 0, 0]), np.array([1, 1, 0], bool)).doubts('toy', 'MNI')
         ['the atlas toy: 90 % of the ends of the streamlines are in no parcel; is it in MNI, and does it reach the border of grey and white matter?', 'the atlas toy: no streamline ends in 1 of its 2 parcels (b)']
@@ -118,13 +91,13 @@ class EndpointTable:
     Attributes
     ----------
     pairs : numpy.ndarray
-        (streamlines, 2) int32: row of the label table, from 1; 0 where the end is in no parcel.
+        (streamlines, 2) int32, row of the label table for each end, from 1; 0 in no parcel.
     names : tuple of str
         Names of the parcels, in the order of the label table.
     full_matrix : numpy.ndarray
-        (parcels, parcels) int64, streamlines that join each pair.
+        (parcels, parcels) int64, number of streamlines between each pair.
     voxels : numpy.ndarray
-        (parcels,) int64, voxels of each in the image.
+        (parcels,) int64, number of voxels of each parcel in the image.
     """
 
     pairs: np.ndarray
@@ -134,18 +107,18 @@ class EndpointTable:
 
     @classmethod
     def of(cls, pairs: np.ndarray, names: tuple[str, ...], image: np.ndarray) -> EndpointTable:
-        """Make the table of these pairs, with their matrix; `image` holds the row of a parcel in each voxel, or 0."""
+        """Create the table from pairs; `image` holds the row of the parcel in each voxel, 0 outside."""
         voxels = np.bincount(image.ravel(), minlength=len(names) + 1)[1:]
         return cls(pairs.astype(np.int32), names, connectivity(pairs, len(names)), voxels)
 
     @cached_property
     def coverage(self) -> Coverage:
-        """Return how many ends are in each parcel."""
+        """Return the number of ends in each parcel."""
         ends = np.bincount(self.pairs.ravel(), minlength=len(self.names) + 1)
         return Coverage(self.names, ends, self.voxels > 0)
 
     def save(self, path: Path) -> Path:
-        """Write a ``.npz``, completely or not at all."""
+        """Write a ``.npz`` atomically."""
         with replacing(path) as temporary:
             np.savez(
                 temporary,
@@ -159,15 +132,15 @@ class EndpointTable:
 
     @classmethod
     def load(cls, path: str | Path) -> EndpointTable:
-        """Read a file of `save`."""
+        """Read a file written by `save`."""
         with np.load(path, allow_pickle=False) as content:
             names = tuple(content['names'].tolist())
             return cls(content['pairs'], names, content['full_matrix'], content['voxels'])
 
     def matrix(self, selected: np.ndarray | None, values: np.ndarray | None = None) -> np.ndarray:
-        """How many of the selected streamlines (numbers from 0) join each pair of parcels, or the sum of a value of each."""
+        """Count the selected streamlines (indices) between each pair of parcels, or sum their `values`."""
         return connectivity(self.pairs, len(self.names), selected, values)
 
     def unassigned(self, selected: np.ndarray) -> int:
-        """Return how many of the selected streamlines have an end in no parcel."""
+        """Count the selected streamlines with an unassigned end."""
         return int((self.pairs[selected] == 0).any(axis=1).sum())

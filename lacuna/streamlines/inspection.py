@@ -1,4 +1,4 @@
-"""The scans and checksums of tractogram files, kept in the cache."""
+"""Scans and checksums of tractogram files, cached."""
 
 from __future__ import annotations
 
@@ -18,59 +18,61 @@ from lacuna.utils.locks import file_lock
 
 def inspect(path: Path, cache: Path, progress: Callable[[int], object] | None) -> TractogramInfo:
     """Scan the file, or return the result of the last scan if the file has not changed since."""
-    if info := _known_info(path, cache):
+    if info := _cached_info(path, cache):
         return info
-    lock = _note(path, cache).with_suffix('.lock')
-    # other jobs of a cluster wait instead of reading it; a shared cache may be read-only
+    lock = _entry_path(path, cache).with_suffix('.lock')
+    # other jobs of a cluster wait for the result; a shared cache may be read-only
     with file_lock(lock) if is_writable(lock.parent) else nullcontext():
-        if not (info := _known_info(path, cache)):
+        if not (info := _cached_info(path, cache)):
             info = scan(path, progress=progress)
-            _remember(path, cache, {'info': dataclasses.asdict(info)})
+            _update_entry(path, cache, {'info': dataclasses.asdict(info)})
     return info
 
 
-def _known_info(path: Path, cache: Path) -> TractogramInfo | None:
+def _cached_info(path: Path, cache: Path) -> TractogramInfo | None:
     try:
-        known = _recall(path, cache)['info']
-        low, high = known['box']
-        return TractogramInfo(**{**known, 'box': (tuple(low), tuple(high))})
+        entry = _read_entry(path, cache)['info']
+        low, high = entry['box']
+        return TractogramInfo(**{**entry, 'box': (tuple(low), tuple(high))})
     except (KeyError, TypeError, ValueError):  # missing, or written by another version
         return None
 
 
 def checksum(path: Path, cache: Path) -> str:
     """Return the SHA-256 of the file, or the cached one if the file has not changed since."""
-    if isinstance(known := _recall(path, cache).get('sha256'), str):
-        return known
+    if isinstance(entry := _read_entry(path, cache).get('sha256'), str):
+        return entry
     with path.open('rb') as stream:
         digest = hashlib.file_digest(stream, 'sha256').hexdigest()
-    _remember(path, cache, {'sha256': digest})
+    _update_entry(path, cache, {'sha256': digest})
     return digest
 
 
 def checksum_of_all(paths: Mapping[str, Path], cache: Path) -> str:
-    """Return the SHA-256 of the names and the content of tractograms."""
+    """Return the SHA-256 of the names and contents of tractograms."""
     facts = [(name, checksum(path, cache)) for name, path in paths.items()]
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
 def was_read(path: Path, cache: Path) -> bool:
-    """Whether a tractogram was read before and is unchanged: to open it takes no time."""
-    known = _recall(path, cache)
-    if 'sha256' in known:
-        return (cache / 'converted' / f'{known["sha256"][:32]}.tck').is_file()
-    return 'info' in known
+    """Whether a tractogram is unchanged since it was last read, so that opening it is fast."""
+    entry = _read_entry(path, cache)
+    if 'sha256' in entry:
+        return (cache / 'converted' / f'{entry["sha256"][:32]}.tck').is_file()
+    return 'info' in entry
 
 
-def _recall(path: Path, cache: Path) -> dict[str, Any]:
-    known = read_json(_note(path, cache)) or {}
-    return known if known.get('stamp') == stamp(path) else {}
+def _read_entry(path: Path, cache: Path) -> dict[str, Any]:
+    entry = read_json(_entry_path(path, cache)) or {}
+    return entry if entry.get('stamp') == stamp(path) else {}
 
 
-def _remember(path: Path, cache: Path, what: dict[str, Any]) -> None:
-    with suppress(OSError):  # if it cannot be cached, it is computed again
-        write_if_changed(_note(path, cache), json_bytes({'path': str(path), 'stamp': stamp(path), **what}))
+def _update_entry(path: Path, cache: Path, what: dict[str, Any]) -> None:
+    with suppress(OSError):  # not cached, then computed again
+        write_if_changed(
+            _entry_path(path, cache), json_bytes({'path': str(path), 'stamp': stamp(path), **what})
+        )
 
 
-def _note(path: Path, cache: Path) -> Path:
+def _entry_path(path: Path, cache: Path) -> Path:
     return cache / 'tractograms' / f'{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]}.json'

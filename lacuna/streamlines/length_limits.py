@@ -1,4 +1,4 @@
-"""Limits of the lengths of streamlines, as ``tckedit`` applies them."""
+"""Length limits of streamlines, as ``tckedit`` applies them."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from lacuna.errors import InputError
 if TYPE_CHECKING:
     from lacuna.streamlines.files.tck import TckHeader
 
-#: share of the step size by which ``tckedit`` widens the limits
+#: tolerance of ``tckedit``, as a share of the step size
 _SLACK = 0.1
-#: the same of the step before every n-th vertex was kept, for tractograms with a ``downsample_factor``
+#: the same for tractograms with a ``downsample_factor``, as a share of the original step size
 _SLACK_DOWNSAMPLED = 0.5
 
 
 def length_limits(header: TckHeader, shortest: float | None, longest: float | None) -> tuple[float, float]:
-    """The limits that ``tckedit -minlength -maxlength`` applies to a tractogram, mm.
+    """Compute the limits in mm that ``tckedit -minlength -maxlength`` applies to a tractogram.
 
-    They are wider than what is asked for by a tenth of the step size, if the header of the tractogram has one; by half of
-    the original step, if only every n-th vertex was kept (``downsample_factor``).
+    ``tckedit`` widens them by a tenth of the step size, if the header has one, or by half of the original step size if
+    vertices were dropped (``downsample_factor``).
 
     Parameters
     ----------
     header : lacuna.streamlines.files.tck.TckHeader
     shortest, longest : float or None
-        mm; None for no limit.
+        Requested limits in mm; None for no limit.
     """
     slack = 0.0
     if header.step_size:
@@ -42,12 +42,7 @@ def length_limits(header: TckHeader, shortest: float | None, longest: float | No
 
 
 def check_length_limits(shortest: float | None, longest: float | None) -> None:
-    """Refuse limits between which there is nothing.
-
-    Raises
-    ------
-    lacuna.errors.InputError
-    """
+    """Raise InputError if no streamline can be within the limits."""
     for option, value in (('--min-length', shortest), ('--max-length', longest)):
         if value is not None and not 0 <= value < math.inf:
             message = f'{option} {value}: give a length in mm'

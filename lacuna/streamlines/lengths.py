@@ -1,4 +1,4 @@
-"""The lengths of the streamlines of a tractogram, as MRtrix3 measures them."""
+"""Lengths of streamlines, as MRtrix3 measures them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def measure_lengths(tracks: str | Path, progress: Callable[[int], object] | None
     Returns
     -------
     numpy.ndarray
-        (streamlines,) float32, mm: the sum of the distances of successive vertices in single precision, in their order,
-        as ``tckstats -dump`` of MRtrix3 prints it. 0 for a streamline of one vertex, NaN for one without any.
+        (streamlines,) float32, mm: distances of successive vertices summed in single precision and in order, as
+        ``tckstats -dump`` of MRtrix3 prints them. 0 for a streamline of one vertex, NaN for one without vertices.
 
     Raises
     ------
     lacuna.errors.TractogramError
-        If the file cannot be read, or is damaged.
+        If the file is unreadable or damaged.
     """
     on_bytes = (lambda data: progress(len(data))) if progress else None
     blocks = tck.iter_blocks(tck.read_header(tracks), on_bytes=on_bytes)
@@ -38,14 +38,14 @@ def measure_lengths(tracks: str | Path, progress: Callable[[int], object] | None
 
 
 def lengths_of(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """Lengths of streamlines, see `measure_lengths`.
+    """Compute the lengths of streamlines, as `measure_lengths` does.
 
     Parameters
     ----------
     points : numpy.ndarray
         (vertices, 3) float32, mm.
     vertices : numpy.ndarray
-        (streamlines,) number of vertices of each.
+        (streamlines,) number of vertices of each streamline.
 
     Examples
     --------

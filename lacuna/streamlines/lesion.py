@@ -1,4 +1,4 @@
-"""What one lesion disconnects, in Python: the numbers of a run, without files."""
+"""The disconnection by a single lesion in Python: the results of a run, without files."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 
 class Lesion:
-    """What a lesion disconnects in a tractogram, from `Tractogram.disconnect <lacuna.streamlines.tractogram.Tractogram.disconnect>`.
+    """The disconnection by a lesion, from `Tractogram.disconnect <lacuna.streamlines.tractogram.Tractogram.disconnect>`.
 
-    Each value is computed on first access, and kept. The values are those that ``lacuna run snm`` writes to files.
+    Each value is computed once, on first access. The values are those that ``lacuna run snm`` writes to files.
 
     Parameters
     ----------
@@ -38,19 +38,19 @@ class Lesion:
     mask : path or nibabel image
         Lesion mask.
     space : str, optional
-        Its standard space.
+        Standard space of the mask.
     mask_scale : float, optional
-        What its values are divided by if it is graded; by default, graded masks are refused.
+        Divisor of the values of a graded mask; by default, graded masks are refused.
     min_support : int
-        Streamlines that a voxel needs for its percentage to be supported, for the summary.
+        Number of streamlines from which the percentage of a voxel counts as supported, in the summary.
 
     Attributes
     ----------
     tractogram : lacuna.Tractogram
     name : str
-        Name of the mask's file; ``image`` for a mask that was not read from a file.
+        Name of the mask's file; ``image`` if it was not read from a file.
     space : str
-        The supported space of the mask and of all results.
+        Standard space of the mask and of all results.
     warnings : list of str
         Warnings about the mask and the tractogram.
 
@@ -82,47 +82,47 @@ class Lesion:
         min_support: int = MIN_SUPPORT,
     ) -> None:
         self.tractogram, self._min_support = tractogram, check_support(min_support)
-        self._mask, self.name, self.space, self.warnings = _checked(tractogram, mask, space, mask_scale)
-        tractogram.in_space(self.space)  # raises if a transform is needed and missing
+        self._mask, self.name, self.space, self.warnings = _check_mask(tractogram, mask, space, mask_scale)
+        tractogram.in_space(self.space)  # raises if there is no transform
 
     def __repr__(self) -> str:
         return f'<Lesion {self.name} in {self.space}, of the tractogram {self.tractogram.name}>'
 
     @property
     def mask(self) -> Any:
-        """The mask on its own grid (nibabel image), 0 and 1 (uint8), or from 0 to 1 (float32) if it is graded."""
-        return self._found.mask
+        """The mask on its own grid (nibabel image), binary (uint8) or graded from 0 to 1 (float32)."""
+        return self._disconnection.mask
 
     @property
     def streamlines(self) -> np.ndarray:
-        """Numbers of the streamlines with a vertex in the mask, from 0, ascending; (n,) uint32."""
-        return self._found.streamlines
+        """Indices of the streamlines with a vertex in the mask, from 0, ascending; (n,) uint32."""
+        return self._disconnection.streamlines
 
     @property
     def cut(self) -> Cut:
-        """These streamlines, and how much each counts, its weight times how strongly a graded mask cuts it."""
-        return self._found.cut
+        """The disconnected streamlines, each with its weight times how strongly a graded mask cuts it."""
+        return self._disconnection.cut
 
     @property
     def density(self) -> Any:
-        """Number of the streamlines cut that visit each voxel (nibabel image, uint32), or float64 sums of weights."""
-        return self._found.density
+        """Number of disconnected streamlines that visit each voxel (nibabel image, uint32), or sums of weights (float64)."""
+        return self._disconnection.density
 
     @property
     def map(self) -> Any:
-        """Percent of each voxel's streamlines that the lesion cuts, 0 to 100 (nibabel image, float32).
+        """Percentage of each voxel's streamlines that the lesion cuts, 0 to 100 (nibabel image, float32).
 
-        On the standard grid of the space; 0 where the tractogram has no streamline.
+        On the standard grid of the space; 0 where there are no streamlines.
         """
-        return self._found.map
+        return self._disconnection.map
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The content of the statistics file of a run, such as ``mask_volume_mm3`` and ``streamlines_disconnected``."""
-        return self._found.summary
+        """Content of the statistics file of a run, such as ``mask_volume_mm3`` and ``streamlines_disconnected``."""
+        return self._disconnection.summary
 
     def sample(self, count: int) -> list[np.ndarray]:
-        """Return at most `count` of the streamlines cut, evenly spread over their order in the tractogram.
+        """Read at most `count` of the streamlines cut, evenly spread over the tractogram.
 
         Returns
         -------
@@ -134,7 +134,7 @@ class Lesion:
         lacuna.errors.StreamlineIndexError
             If the tractogram has changed since it was opened.
         """
-        return self._found.sample(count)
+        return self._disconnection.sample(count)
 
     def parcels(
         self,
@@ -144,22 +144,22 @@ class Lesion:
         assignment: str = 'radial',
         edge_measure: str = 'count',
     ) -> ParcelDisconnection:
-        """What the lesion does to the parcels of an atlas, and to the connections between them.
+        """Compute the disconnection of the parcels of an atlas and of the connections between them.
 
-        The parcels at the ends of all streamlines are found once for a tractogram and an atlas, and kept in the cache.
+        The ends of the streamlines are assigned once for each tractogram and atlas, and cached.
 
         Parameters
         ----------
         atlas : str or (path, path, str)
-            Name of an atlas of TemplateFlow or of `folder` (``lacuna info atlases`` lists them), or label image,
-            label table and standard space of your own atlas.
+            Name of an atlas in TemplateFlow or in `folder` (``lacuna info atlases`` lists them); or label image, label
+            table and standard space of your own atlas.
         folder : pathlib.Path, optional
-            A folder of atlases with BIDS names, searched before TemplateFlow.
+            Folder of atlases with BIDS names, searched before TemplateFlow.
         assignment : str
-            Which parcel the end of a streamline belongs to. ``radial``: the nearest within 4 mm; ``end-voxels``: that
-            of its voxel.
+            How the ends of streamlines are assigned to parcels. ``radial``: to the nearest within 4 mm;
+            ``end-voxels``: to that of their voxel.
         edge_measure : str
-            What is summed for a pair of parcels: ``count``, ``invlength`` or ``invnodevol``, see
+            What is summed over the streamlines between two parcels: ``count``, ``invlength`` or ``invnodevol``; see
             :class:`lacuna.streamlines.connections.Connections`.
 
         Returns
@@ -169,23 +169,23 @@ class Lesion:
         Raises
         ------
         lacuna.errors.InputError
-            If there is no such atlas, rule or measure, or the atlas's image and its names do not fit.
+            If the atlas, rule or measure is unknown, or the atlas's image and names do not match.
         """
-        found = _found_atlas(atlas, self.space, folder)
+        found = _find_atlas(atlas, self.space, folder)
         whole = self.tractogram.connections(
             found, self.space, assignment=assignment, edge_measure=edge_measure
         )
-        return self._found.parcels(whole, lambda: self.tractogram.parcellation(found, self.space))
+        return self._disconnection.parcels(whole, lambda: self.tractogram.parcellation(found, self.space))
 
     def bundles(self, source: str | Path | Groups | None = None) -> BundleDisconnection:
-        """What the lesion cuts of each bundle of the tractogram.
+        """Compute the disconnection of each bundle of the tractogram.
 
         Parameters
         ----------
         source : path or Groups, optional
-            Table of the bundles, or ``groups`` for those in the tractogram itself; by default, those found beside it
-            or in it, see :meth:`lacuna.streamlines.tractogram.Tractogram.bundles`. Those that it has returned can be
-            given for many lesions, and are not read again.
+            Table of the bundles, or ``groups`` for those stored in the tractogram; by default, those found beside or in
+            it, see :meth:`lacuna.streamlines.tractogram.Tractogram.bundles`. Pass the groups that it returns to avoid
+            reading them again for each lesion.
 
         Returns
         -------
@@ -194,7 +194,7 @@ class Lesion:
         Raises
         ------
         lacuna.errors.TractogramError
-            If there are no bundles, or they are not of this tractogram.
+            If there are no bundles, or they belong to another tractogram.
         """
         from lacuna.streamlines.bundles import Groups
 
@@ -202,7 +202,7 @@ class Lesion:
         if found is None:
             message = f'{self.tractogram.path}: no bundles are known; give the table that says which streamlines are in which'
             raise TractogramError(message)
-        return self._found.bundles(self.tractogram.bundle_set(found[1], self.space))
+        return self._disconnection.bundles(self.tractogram.bundle_set(found[1], self.space))
 
     def nulls(
         self,
@@ -220,20 +220,20 @@ class Lesion:
         assignment: str = 'radial',
         edge_measure: str = 'count',
     ) -> NullDisconnection:
-        """Ask whether lesions of the same volume and shape would disconnect as much elsewhere.
+        """Compare with null lesions: would lesions of the same volume and shape elsewhere disconnect as much?
 
-        The null lesions are drawn from all places in the brain where the lesion fits, in all turns that keep its grid.
+        Null lesions are drawn from all places in the brain where the lesion fits, in all rotations that keep its grid.
 
         Parameters
         ----------
         n, seed, inside, within, mirrors, tissues
             See :class:`lacuna.streamlines.null_settings.NullSettings`.
         reference : path or sequence of path
-            See there.
+            See :class:`lacuna.streamlines.null_settings.NullSettings`.
         bundles : path, optional
-            See `bundles`; by default, those that are found, if any.
+            See `bundles`; by default, those found, if any.
         atlases : sequence
-            Atlases whose parcels are looked at too, see `parcels`.
+            Atlases whose parcels are also compared, see `parcels`.
         folder, assignment, edge_measure
             See `parcels`.
 
@@ -244,37 +244,37 @@ class Lesion:
         Raises
         ------
         lacuna.errors.InputError
-            If a setting is not valid, or there is no such atlas.
+            If a setting is invalid or an atlas is unknown.
         """
         from lacuna.streamlines.null_lesions import null_lesions
         from lacuna.streamlines.null_settings import NullSettings
         from lacuna.streamlines.nulls import NullDisconnection, Targets
 
-        one = isinstance(reference, str | Path)
+        single = isinstance(reference, str | Path)
         settings = NullSettings(
             n=n,
             seed=seed,
             inside=inside,
             within=within,
             mirrors=mirrors,
-            reference=tuple(map(Path, [reference] if one else reference)),  # type: ignore[arg-type]
+            reference=tuple(map(Path, [reference] if single else reference)),  # type: ignore[arg-type]
             tissues=tuple(map(Path, tissues)),
         )
         tractogram = self.tractogram
-        found = tractogram.bundles(bundles)
+        named = tractogram.bundles(bundles)
         connections, networks = {}, {}
         for each in atlases:
-            atlas = _found_atlas(each, self.space, folder)
+            atlas = _find_atlas(each, self.space, folder)
             connections[atlas.name] = tractogram.connections(
                 atlas, self.space, assignment=assignment, edge_measure=edge_measure
             )
             networks[atlas.name] = tractogram.parcellation(atlas, self.space).networks
-        known = tractogram.bundle_set(found[1], self.space) if found else None
+        bundle_set = tractogram.bundle_set(named[1], self.space) if named else None
         lesions = null_lesions(self._mask, self.space, settings, workers=tractogram.nprocs)
         return NullDisconnection(
             tractogram.index(self.space),
             lesions,
-            Targets(known, connections, networks),
+            Targets(bundle_set, connections, networks),
             tractogram.nprocs,
             tractogram.weighting,
             tractogram.full_density(self.space),
@@ -286,19 +286,19 @@ class Lesion:
         Parameters
         ----------
         kind : str
-            ``glass_brain``: a glass brain from three sides; ``stat_map``: slices of a brain.
+            ``glass_brain``: projections onto three planes; ``stat_map``: slices of a brain.
         **options
-            Options of nilearn's ``plot_glass_brain`` or ``plot_stat_map``, overriding those chosen here.
+            Options of nilearn's ``plot_glass_brain`` or ``plot_stat_map``; they override the defaults set here.
 
         Returns
         -------
         nilearn display
-            Its method ``savefig`` writes a picture. None if `output_file` is among the options.
+            Save it with its method ``savefig``. None if `output_file` is among the options.
 
         Raises
         ------
         ValueError
-            If `kind` is neither of these.
+            If `kind` is something else.
         """
         if kind not in ('glass_brain', 'stat_map'):
             message = f"a map is plotted as 'glass_brain' or 'stat_map', not as {kind!r}"
@@ -319,7 +319,7 @@ class Lesion:
         return plotting.plot_stat_map(self.map, **{**chosen, 'draw_cross': False, **options})
 
     @cached_property
-    def _found(self) -> Disconnection:
+    def _disconnection(self) -> Disconnection:
         space = self.space
         return Disconnection(
             self.tractogram.index(space),
@@ -332,10 +332,10 @@ class Lesion:
         )
 
 
-def _checked(
+def _check_mask(
     tractogram: Tractogram, given: Any, space: str | None, mask_scale: float | None
 ) -> tuple[Mask, str, str, list[str]]:
-    """Return mask, name, space and warnings of a lesion, checked as in a run."""
+    """Return the mask, name, space and warnings of a lesion, checked as in a run."""
     path = mask_source(given)
     stated = stated_spaces(path) if path.is_file() else []
     try:
@@ -358,7 +358,7 @@ def _checked(
     return mask, path.name.split('.')[0], settled.space, doubts
 
 
-def _found_atlas(atlas: str | tuple[Any, Any, str], space: str, folder: Path | None) -> Atlas:
+def _find_atlas(atlas: str | tuple[Any, Any, str], space: str, folder: Path | None) -> Atlas:
     if isinstance(atlas, str):
         return find_atlases([atlas], space, folder=folder)[0]
     image, labels, atlas_space = atlas

@@ -16,7 +16,7 @@ from lacuna.images.transforms import _ORDER, PointTransform
 from lacuna.streamlines.files import tck
 from lacuna.streamlines.files.arrays import Progress, replacing_tractogram
 
-#: part of `move_key`; changes whenever moved points would
+#: part of `move_key`; raise it when moved points change
 _VERSION = 1
 
 _BLOCK_ROWS = 2**18
@@ -24,14 +24,14 @@ _BLOCK_ROWS = 2**18
 
 @dataclass(frozen=True)
 class Moved:
-    """Numbers of moved streamlines and vertices.
+    """Numbers of streamlines and vertices moved.
 
     Attributes
     ----------
     count, vertices : int
-        Streamlines and vertices.
+        Numbers of streamlines and vertices.
     outside : int
-        Vertices outside the box of a displacement field: these were not displaced.
+        Number of vertices outside the box of a displacement field, which were not displaced.
     """
 
     count: int
@@ -40,7 +40,7 @@ class Moved:
 
 
 def move_key(tractogram_sha256: str, transform_sha256: str, order: int = _ORDER) -> str:
-    """Return the key of a moved tractogram: depends on the content of tractogram and transform, and on how points are moved."""
+    """Return the cache key of a moved tractogram, from the content of tractogram and transform."""
     text = f'{_VERSION} {tractogram_sha256} {transform_sha256} {order}'
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -48,7 +48,7 @@ def move_key(tractogram_sha256: str, transform_sha256: str, order: int = _ORDER)
 def move_blocks(
     blocks: Iterable[tuple[np.ndarray, np.ndarray]], transform: PointTransform, *, threads: int = 1
 ) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """Move blocks of streamlines, in their order.
+    """Move blocks of streamlines, in order.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def move_blocks(
         As `lacuna.streamlines.files.formats.iter_blocks` yields them.
     transform : PointTransform
     threads : int
-        Blocks to work on at the same time; each takes about 100 bytes per vertex.
+        Number of blocks moved at the same time; each takes about 100 bytes per vertex.
 
     Yields
     ------
@@ -65,7 +65,7 @@ def move_blocks(
     lengths : numpy.ndarray
         (streamlines,), unchanged.
     outside : int
-        Vertices outside the box of a displacement field.
+        Number of vertices outside the box of a displacement field.
     """
 
     def move(points: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
@@ -90,20 +90,20 @@ def move_tractogram(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Moved:
-    """Write a ``.tck`` with the streamlines of another one, moved by a transform.
+    """Move the streamlines of a ``.tck`` with a transform, and write them to another.
 
-    The file is read in a stream: memory does not depend on its size. The numbers and the order of streamlines and
-    vertices stay the same, and so do all header fields. This includes ``step_size``, from which MRtrix3 computes how
-    finely to sample streamlines for density maps: between two standard spaces the distance of vertices changes by a few
-    percent, and without the field there would be no upsampling at all.
+    The file is read as a stream, so memory does not depend on its size. Number and order of streamlines and vertices
+    and all header fields are kept. This includes ``step_size``, from which MRtrix3 computes the upsampling for density
+    maps: between standard spaces, distances of vertices change by a few percent only, while without the field there
+    would be no upsampling at all.
 
     Parameters
     ----------
     source, target : path
-        ``.tck``; `target` appears when it is complete, and replaces an existing file.
+        ``.tck`` files; `target` is written atomically and replaces an existing file.
     transform : PointTransform
     threads : int, optional
-        By default, one for each processor that this process may use, at most 8.
+        By default, the number of available processors, at most 8.
     progress : callable, optional
         Called with the number of bytes of the source read since the last call.
 

@@ -1,4 +1,4 @@
-"""Null lesions: the lesion itself at other places of the brain, or lesions of other patients, as many as are asked for."""
+"""Null lesions: the lesion itself moved to other places in the brain, or lesions of other patients."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from lacuna.images.masks import Mask
     from lacuna.streamlines.index.query import Index
 
-#: by how much the share of grey, and of white matter, may differ from the lesion's
+#: tolerated difference of the share of grey, and of white matter, from the lesion's
 TISSUE_SLACK = 0.05
-#: a lesion of another patient is similar if it is at most this many times as large, or as small
+#: largest ratio of volumes between a lesion and a similar lesion of another patient
 SIMILAR = 2.0
-#: digits of the checksum of a mask that go into its random numbers
+#: digits of the mask's checksum that seed its random numbers
 _DIGITS = 32
 
 
@@ -39,9 +39,9 @@ class NullLesions:
     Attributes
     ----------
     reason : str or None
-        Why there are none.
+        Why there are none; None if there are.
     facts : dict
-        Settings and numbers, with the keys of the statistics file.
+        Settings and counts, with the keys of the statistics file.
     """
 
     reason: str | None
@@ -52,30 +52,30 @@ class NullLesions:
 
     @property
     def graded(self) -> bool:
-        """Whether the lesion cuts some streamlines more strongly than others."""
+        """Whether the lesion is graded, so that it cuts streamlines more or less strongly."""
         return False
 
     def own(self, index: Index) -> Selection:
-        """The streamlines that the lesion cuts, and how strongly."""
+        """Select the streamlines that the lesion itself cuts."""
         raise NotImplementedError
 
     def cut(self, index: Index, number: int) -> Selection:
-        """The streamlines that one of the null lesions cuts, and how strongly."""
+        """Select the streamlines that one of the null lesions cuts."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class MovedLesions(NullLesions):
-    """The lesion at other places.
+    """Null lesions that are the lesion itself, moved and rotated.
 
     Attributes
     ----------
     body : lacuna.images.placements.Body
         The lesion, in voxels of 1 mm.
     among : sequence of numpy.ndarray
-        Its turns.
+        Rotations of the lesion.
     places : lacuna.images.placements.Places
-        Where the null lesions are.
+        Places of the null lesions.
     """
 
     body: Body
@@ -87,17 +87,17 @@ class MovedLesions(NullLesions):
 
     @property
     def graded(self) -> bool:
-        """Whether the lesion cuts some streamlines more strongly than others."""
+        """Whether the lesion is graded, so that it cuts streamlines more or less strongly."""
         return self.body.voxels.dtype != bool
 
     def own(self, index: Index) -> Selection:
-        """The streamlines that the lesion cuts, and how strongly."""
+        """Select the streamlines that the lesion itself cuts."""
         if not self.body.voxels.size:
             return NOTHING
         return self._at(index, 0, self.body.first)
 
     def cut(self, index: Index, number: int) -> Selection:
-        """The streamlines that one of the null lesions cuts, and how strongly."""
+        """Select the streamlines that one of the null lesions cuts."""
         places = self.places
         return self._at(index, int(places.turn[number]), places.first[number])
 
@@ -112,7 +112,7 @@ class MovedLesions(NullLesions):
 
 @dataclass(frozen=True)
 class OtherLesions(NullLesions):
-    """Lesions of other patients.
+    """Null lesions that are lesions of other patients.
 
     Attributes
     ----------
@@ -127,11 +127,11 @@ class OtherLesions(NullLesions):
         return 0 if self.reason else len(self.others)
 
     def own(self, index: Index) -> Selection:
-        """The streamlines that the lesion cuts, and how strongly."""
+        """Select the streamlines that the lesion itself cuts."""
         return _select(index, self.lesion)
 
     def cut(self, index: Index, number: int) -> Selection:
-        """The streamlines that one of the null lesions cuts, and how strongly."""
+        """Select the streamlines that one of the null lesions cuts."""
         return _select(index, self.others[number])
 
 
@@ -141,21 +141,21 @@ def _select(index: Index, known: KnownMask) -> Selection:
 
 
 def null_lesions(mask: Mask, space: str, settings: NullSettings, *, workers: int = 1) -> NullLesions:
-    """Find the null lesions of a lesion.
+    """Draw the null lesions of a lesion.
 
     Parameters
     ----------
     mask : lacuna.images.masks.Mask
     space : str
-        Its supported space.
+        Standard space of the mask.
     settings : NullSettings
     workers : int
-        Threads.
+        Number of threads.
 
     Raises
     ------
     lacuna.errors.InputError
-        If a file of the settings cannot be read, or is in another space.
+        If a file of the settings cannot be read or is in another space.
     """
     if settings.within == 'lesions':
         return _other_lesions(mask, space, settings)
@@ -163,7 +163,7 @@ def null_lesions(mask: Mask, space: str, settings: NullSettings, *, workers: int
 
 
 def random_numbers(seed: int, mask: Mask) -> np.random.Generator:
-    """Random numbers of a mask's own: adding a patient does not change those of others."""
+    """Create a generator seeded by the mask too, so that adding a patient does not change the others' null lesions."""
     return np.random.default_rng([seed, int(mask.sha256[:_DIGITS], 16)])
 
 
@@ -209,7 +209,7 @@ def _too_few_places(places: Places, need: int, within: str) -> str | None:
 
 
 def _region(body: Body, within: str) -> Body:
-    """Where the null lesions of a lesion may be."""
+    """Return the region in which the null lesions of a lesion may be."""
     whole = Body.of(brain().data, brain().affine)
     if within != 'hemisphere':
         return whole
@@ -220,7 +220,7 @@ def _region(body: Body, within: str) -> Body:
 
 
 def _other_lesions(mask: Mask, space: str, settings: NullSettings) -> OtherLesions:
-    """Masks of similar volume; if there are more than are asked for, some of them."""
+    """Draw from other patients' masks of similar volume."""
     if mask.values is not None:
         message = "null lesions within 'lesions' are for binary masks; make the mask binary, or choose another place"
         raise InputError(message)
@@ -242,7 +242,7 @@ def _other_lesions(mask: Mask, space: str, settings: NullSettings) -> OtherLesio
 
 
 def _volume(mask: Mask) -> float:
-    """Volume in mm3."""
+    """Return the volume of a mask in mm3."""
     size = abs(float(np.linalg.det(mask.affine[:3, :3])))
     return int(np.count_nonzero(mask.data[mask.box])) * round(size, 9)
 

@@ -1,45 +1,47 @@
-"""How null lesions are made."""
+"""Settings of null lesions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from lacuna.errors import InputError
+from lacuna.errors import InputError, check_choice
 
-#: where null lesions may be
+#: regions for null lesions
 WITHIN = ('brain', 'hemisphere', 'tissue', 'reference', 'lesions')
-#: those of them that other lesions decide
+#: regions that need lesions of other patients
 NEED_REFERENCE = ('reference', 'lesions')
 
 
 @dataclass(frozen=True, kw_only=True)
 class NullSettings:
-    """How null lesions are made.
+    """Settings of null lesions.
 
     Attributes
     ----------
     n : int
-        How many.
+        Number of null lesions.
     seed : int
-        The random numbers come from this and the checksum of the mask: those of one lesion do not depend on others.
+        Seed of the random numbers, together with the checksum of the mask: each lesion's null lesions are independent
+        of other lesions.
     inside : float
-        Share of the lesion, 0 to 1, that has to be in the brain; the lesion's own share, if that is smaller.
+        Minimum share of the null lesion, 0 to 1, inside the brain; the lesion's own share, if smaller.
     within : str
-        ``brain``: anywhere. ``hemisphere``: only the one in which most of the lesion is. ``tissue``: where the shares
-        of grey and of white matter are the lesion's, by up to 5 points. ``reference``: more likely where lesions are
-        more frequent in a cohort. ``lesions``: lesions of other patients, of half to twice the volume, where they are.
+        Where null lesions may be. ``brain``: anywhere. ``hemisphere``: in the hemisphere that contains most of the
+        lesion. ``tissue``: where the shares of grey and white matter are within 5 percentage points of the lesion's.
+        ``reference``: with the frequency of lesions in a cohort. ``lesions``: the null lesions are lesions of other
+        patients, of half to twice the volume, at their own places.
     mirrors : bool
-        Mirror images too.
+        Whether to include mirror images.
     reference : tuple of path
-        For ``reference``: masks, or a single map of the frequency of lesions. For ``lesions``: the masks.
+        For ``reference``: masks, or one map of lesion frequency. For ``lesions``: masks.
     tissues : tuple of path
-        For ``tissue``: maps of the probability of grey and of white matter; by default, those of TemplateFlow.
+        For ``tissue``: probability maps of grey and white matter; by default, those of TemplateFlow.
 
     Raises
     ------
     lacuna.errors.InputError
-        If a setting is not valid.
+        If a setting is invalid.
     """
 
     n: int = 1000
@@ -59,9 +61,7 @@ class NullSettings:
         if not 0 < self.inside <= 1:
             message = f'{self.inside} is not a share of the lesion that may be inside; give a number above 0, up to 1'
             raise InputError(message)
-        if self.within not in WITHIN:
-            message = f'null lesions within {self.within!r} are not known; choose from {", ".join(WITHIN)}'
-            raise InputError(message)
+        check_choice('within', self.within, WITHIN)
         if self.within in NEED_REFERENCE and not self.reference:
             message = f'null lesions within {self.within!r} need a reference: lesion masks'
             raise InputError(message)

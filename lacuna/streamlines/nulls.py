@@ -1,8 +1,8 @@
-"""What lesions of the same volume and shape disconnect elsewhere in the brain, and how unusual the lesion is among them.
+"""Compare the disconnection by a lesion with that by null lesions.
 
-The null lesions are drawn from all valid places, see `lacuna.images.placements`, and answered by the index one after the
-other; only counts and sums are kept. Sums are made in blocks of null lesions of one size, so that they do not depend on
-the number of threads.
+Null lesions are drawn from all valid places, see `lacuna.images.placements`, and queried one after the other; only
+counts and sums are kept. Sums are made in blocks of null lesions of fixed size, so that they do not depend on the
+number of threads.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Sums:
-    """Over null lesions, for each of many things that are counted or summed: voxels, or pairs of parcels.
+    """Sums over null lesions, for each voxel or pair of parcels.
 
     Attributes
     ----------
     exceeding : numpy.ndarray
-        Null lesions with at least the observed value, if that is above 0.
+        Number of null lesions with at least the observed value, where that is above 0.
     total, squares : numpy.ndarray
-        Of the values: int64 of counts, float64 of sums of weights.
+        Sums of the values and their squares: int64 of counts, float64 of weights.
     """
 
     exceeding: np.ndarray
@@ -66,8 +66,8 @@ class _Sums:
 
 
 @dataclass
-class _Counted:
-    """What is known of all null lesions, or of some: rows of counts (or summed weights), and sums over them."""
+class _NullCounts:
+    """Counts (or summed weights) of null lesions, one row each, and sums over them."""
 
     streamlines: np.ndarray
     weight: np.ndarray
@@ -80,16 +80,15 @@ class _Counted:
 
 @dataclass(frozen=True)
 class Targets:
-    """What null lesions are asked about.
+    """What the comparison covers, besides voxels.
 
     Attributes
     ----------
     bundles : lacuna.streamlines.bundles.Bundles, optional
     connections : dict
-        The connections between parcels, by the name of the atlas
-        (:class:`lacuna.streamlines.connections.Connections`).
+        Connections between parcels (:class:`lacuna.streamlines.connections.Connections`), by atlas.
     networks : dict
-        The network of each parcel, by the name of the atlas; empty for a parcel without one.
+        Network of each parcel, by atlas; empty for a parcel without one.
     """
 
     bundles: Bundles | None = None
@@ -98,10 +97,10 @@ class Targets:
 
 
 class NullDisconnection:
-    """A lesion among null lesions, from `Lesion.nulls <lacuna.streamlines.lesion.Lesion.nulls>`.
+    """Comparison of a lesion with null lesions, returned by `Lesion.nulls <lacuna.streamlines.lesion.Lesion.nulls>`.
 
-    All p are ``(1 + b) / (1 + n)``, where b of n null lesions have at least the observed value, and 1 where nothing is
-    observed. If there are no null lesions, all are NaN, and `reason` says why.
+    All p values are ``(1 + b) / (1 + n)``, where b of n null lesions have at least the observed value, and 1 where the
+    observed value is 0. Without null lesions, all are NaN, and `reason` says why.
 
     Parameters
     ----------
@@ -110,11 +109,11 @@ class NullDisconnection:
     lesions : lacuna.streamlines.null_lesions.NullLesions
     targets : Targets
     nprocs : int
-        Threads.
+        Number of threads.
     weighting : lacuna.streamlines.weighting.Weighting, optional
-        Which streamlines are looked at, and how much each counts; by default all, and 1.
+        Weights and lengths of the streamlines, and which to use; by default all, with weight 1.
     full_density : numpy.ndarray, optional
-        What :func:`lacuna.streamlines.disconnection.full_density` returns, if it is known.
+        Result of :func:`lacuna.streamlines.disconnection.full_density`, if already computed.
     """
 
     def __init__(
@@ -147,12 +146,12 @@ class NullDisconnection:
 
     @property
     def bundle_names(self) -> tuple[str, ...]:
-        """Names of the bundles; none, if the tractogram has none."""
+        """Names of the bundles; empty if there are none."""
         return self._targets.bundles.groups.names if self._targets.bundles else ()
 
     @cached_property
     def percentile(self) -> Any:
-        """Percent of the null lesions that cut less of a voxel's streamlines than the lesion (nibabel image, float32).
+        """Percentage of null lesions that cut a smaller share of a voxel's streamlines than the lesion (image, float32).
 
         0 where the lesion cuts nothing; NaN without null lesions.
         """
@@ -161,9 +160,10 @@ class NullDisconnection:
 
     @cached_property
     def z(self) -> Any:
-        """By how many standard deviations of the null lesions the lesion's map is above their mean (nibabel image, float32).
+        """Z score of each voxel's disconnection, from mean and standard deviation of the null lesions.
 
-        0 where no null lesion cuts anything, and outside the tractogram; NaN without null lesions.
+        nibabel image, float32. 0 where no null lesion cuts anything, and outside the tractogram; NaN without null
+        lesions.
         """
         mean, sd = self._voxel_spread
         values = standardised(self._observed_voxels, mean, sd) if self.n else mean
@@ -171,12 +171,12 @@ class NullDisconnection:
 
     @cached_property
     def mean(self) -> Any:
-        """Mean of the maps of the null lesions, percent (nibabel image, float32)."""
+        """Mean of the null lesions' maps, in percent (nibabel image, float32)."""
         return self._image(100.0 * self._voxel_spread[0] / self._total)
 
     @property
     def bundles(self) -> pd.DataFrame:
-        """A row for each bundle, by its name; percentages of its streamlines, and p.
+        """Comparison of each bundle, one row each; values are percentages of its streamlines.
 
         ``value`` of the lesion; ``null_mean`` and ``null_sd`` of the null lesions; ``p``; ``p_min``, the smallest p
         that a lesion of this shape can reach; and ``p_fwe``, corrected for the number of bundles.
@@ -184,23 +184,23 @@ class NullDisconnection:
         return _frame(*self.of_bundles(), 'bundle')
 
     def parcels(self, atlas: str) -> pd.DataFrame:
-        """The same for the parcels of an atlas: of the streamlines that join each parcel with others."""
+        """Return the same table for the parcels of an atlas: percentages of the streamlines to other parcels."""
         return _frame(*self.of_parcels(atlas), 'region')
 
     def networks(self, atlas: str) -> pd.DataFrame:
-        """The same for the networks of the parcels of an atlas; without rows, if they are not known."""
+        """Return the same table for the networks of an atlas; empty if it has no networks."""
         return _frame(*self.of_networks(atlas), 'region')
 
     def edges(self, atlas: str) -> dict[str, pd.DataFrame]:
-        """Symmetric matrices for the pairs of parcels of an atlas.
+        """Compare each pair of parcels of an atlas; symmetric matrices.
 
         Returns
         -------
         dict
-            ``p``, ``z`` and ``null_mean`` (percent) of the null lesions, not corrected for the number of pairs; pairs
-            without streamlines have a p of 1 and a z of 0. ``expected`` is the percentage that would be cut if only the
-            losses of the parcels mattered, see :func:`lacuna.significance.expected_shares`, and ``excess`` by how many
-            standard deviations more is cut; these two need no null lesions.
+            ``p``, ``z`` and ``null_mean`` (percent), uncorrected for the number of pairs; pairs without streamlines
+            have p 1 and z 0. ``expected`` is the percentage cut that follows from the losses of the two parcels alone,
+            see :func:`lacuna.significance.expected_shares`, and ``excess`` the observed minus the expected in standard
+            deviations; these two need no null lesions.
         """
         import pandas as pd
 
@@ -209,7 +209,7 @@ class NullDisconnection:
         return {key: pd.DataFrame(each, index=names, columns=list(names)) for key, each in matrices.items()}
 
     def of_bundles(self) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
-        """Names and columns of `bundles`."""
+        """Names and columns of `bundles`, as arrays."""
         bundles = self._targets.bundles
         if bundles is None:
             message = 'the null lesions were not asked about bundles'
@@ -218,21 +218,21 @@ class NullDisconnection:
         return bundles.groups.names, columns
 
     def of_parcels(self, atlas: str) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
-        """Names and columns of `parcels`."""
-        whole, observed, nulls = self._of(atlas)
+        """Return names and columns of `parcels`, as arrays."""
+        whole, observed, nulls = self._sums_of(atlas)
         return whole.table.names, self._columns(observed, nulls, whole.strength)
 
     def of_networks(self, atlas: str) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
-        """Names and columns of `networks`."""
-        whole, observed, nulls = self._of(atlas)
-        known = self._targets.networks.get(atlas) or ('',) * len(whole.table.names)
-        names = tuple(name for name in dict.fromkeys(known) if name)
-        member = np.array([[name == own for own in known] for name in names], np.int64)
-        member = member.reshape(len(names), len(known)).T
+        """Return names and columns of `networks`, as arrays."""
+        whole, observed, nulls = self._sums_of(atlas)
+        networks = self._targets.networks.get(atlas) or ('',) * len(whole.table.names)
+        names = tuple(name for name in dict.fromkeys(networks) if name)
+        member = np.array([[name == own for own in networks] for name in names], np.int64)
+        member = member.reshape(len(names), len(networks)).T
         return names, self._columns(observed @ member, nulls @ member, whole.strength @ member)
 
     def of_edges(self, atlas: str) -> dict[str, np.ndarray]:
-        """(parcels, parcels) matrices of `edges`."""
+        """Return the matrices of `edges` as arrays, (parcels, parcels)."""
         connections, sums = self._targets.connections[atlas], self._counted.edges[atlas]
         full, cut = connections.full_matrix, self._matrix(atlas)
         size = len(full)
@@ -249,17 +249,17 @@ class NullDisconnection:
 
     @cached_property
     def statistics(self) -> dict[str, Any]:
-        """Settings, number of places, the lesion's total among the null lesions, and how far degree explains the results.
+        """Settings, number of places, quantiles of the null lesions, and how much degree explains the results.
 
-        ``density_correlation`` is Spearman's correlation of the map with the density of the tractogram, over all
-        voxels that it visits; ``strength_correlation`` that of the parcels' percentages with their number of
-        streamlines, for each atlas; ``topographic_correlation`` that of the percentages of pairs of parcels with those
-        that the losses of the parcels let expect. ``_null_q5`` is what 5 % of the null lesions do not exceed, and so on.
+        ``density_correlation`` is Spearman's correlation of the map with the density of the tractogram, over all voxels
+        with streamlines; ``strength_correlation``, of each atlas, that of the parcels' percentages with their numbers
+        of streamlines; ``topographic_correlation`` that of the percentages of pairs of parcels with those expected from
+        the losses of the parcels. ``_null_q5`` is the 5 % quantile of the null lesions, and so on.
         """
         numbers = {**self.lesions.facts, 'null_lesions': self.n, 'null_reason': self.reason}
         for name in ('streamlines', 'voxels_cut', *(['weight'] if self._kind is np.float64 else [])):
             observed, nulls = getattr(self._observed, name), getattr(self._counted, name)[:, None]
-            numbers.update(_among(_KEYS[name], observed, nulls))
+            numbers.update(_compare(_KEYS[name], observed, nulls))
         share = self._observed_voxels / self._total
         numbers['density_correlation'] = rank_correlation(share, self._total.astype(float))
         for name, whole in self._targets.connections.items():
@@ -270,8 +270,8 @@ class NullDisconnection:
             numbers[f'topographic_correlation_{name}'] = rank_correlation(cut[pairs] / full[pairs], expected)
         return numbers
 
-    def _of(self, atlas: str) -> tuple[Connections, np.ndarray, np.ndarray]:
-        """The connections of an atlas, and what is cut of its parcels: by the lesion, and by the null lesions."""
+    def _sums_of(self, atlas: str) -> tuple[Connections, np.ndarray, np.ndarray]:
+        """Return an atlas's connections, and the sums cut of its parcels by the lesion and by the null lesions."""
         return (
             self._targets.connections[atlas],
             self._observed.parcels[atlas][0],
@@ -279,18 +279,18 @@ class NullDisconnection:
         )
 
     def _matrix(self, atlas: str) -> np.ndarray:
-        """(parcels, parcels) what the lesion cuts."""
+        """Return the matrix of what the lesion cuts, (parcels, parcels)."""
         size = len(self._targets.connections[atlas].table.names)
         return _square(self._observed.edges[atlas].total, 0, size)
 
     @property
     def _kind(self) -> type:
-        """Type of what is summed over streamlines: of voxels and bundles, and of parcels with the measure ``count``."""
+        """Type of the sums over streamlines; for parcels, with the measure ``count``."""
         counted = self._weighting.weights is None and not self.lesions.graded
         return np.int64 if counted else np.float64
 
     @cached_property
-    def _observed(self) -> _Counted:
+    def _observed(self) -> _NullCounts:
         return self._count(None, None)
 
     @cached_property
@@ -302,7 +302,7 @@ class NullDisconnection:
         return spread(self._counted.voxels.total, self._counted.voxels.squares, self.n)
 
     @cached_property
-    def _counted(self) -> _Counted:
+    def _counted(self) -> _NullCounts:
         observed = self._observed
         starts = range(0, max(self.n, 1), _BLOCK)
         with ThreadPoolExecutor(self._nprocs) as pool:
@@ -316,7 +316,7 @@ class NullDisconnection:
                 for name, sums in other.edges.items():
                     first.edges[name].add(sums)
                 found.append(replace(other, voxels=first.voxels, edges=first.edges))
-        return _Counted(
+        return _NullCounts(
             np.concatenate([each.streamlines for each in found]),
             np.concatenate([each.weight for each in found]),
             np.concatenate([each.voxels_cut for each in found]),
@@ -326,13 +326,13 @@ class NullDisconnection:
             first.edges,
         )
 
-    def _count(self, numbers: np.ndarray | None, observed: _Counted | None) -> _Counted:
-        """Count what some null lesions cut (or the lesion itself), and compare it with what is observed."""
+    def _count(self, numbers: np.ndarray | None, observed: _NullCounts | None) -> _NullCounts:
+        """Count what some null lesions (or the lesion itself) cut, and compare it with `observed`."""
         n = 1 if numbers is None else len(numbers)
         bundles, connections, kind = self._targets.bundles, self._targets.connections, self._kind
         pairs = {name: np.triu_indices(len(each.table.names), 1) for name, each in connections.items()}
         kinds = {name: np.result_type(each.full_matrix, kind(0)).type for name, each in connections.items()}
-        out = _Counted(
+        out = _NullCounts(
             np.zeros(n, np.int64),
             np.zeros(n, np.float64),
             np.zeros(n, np.int64),
@@ -356,24 +356,24 @@ class NullDisconnection:
                 out.parcels[name][row] = matrix.sum(axis=1)
                 edges = out.edges[name]
                 lost = matrix[pairs[name]]
-                known = observed.edges[name].total if observed else edges.total
+                reference = observed.edges[name].total if observed else edges.total
                 _tally(
                     lost,
                     kinds[name](1),
                     np.arange(len(lost)),
-                    known,
+                    reference,
                     edges.exceeding,
                     edges.total,
                     edges.squares,
                 )
             density = self._index.density(cut.ids, cut.factors).reshape(-1)
-            known = observed.voxels.total if observed else out.voxels.total
+            reference = observed.voxels.total if observed else out.voxels.total
             sums = out.voxels
             out.voxels_cut[row] = _tally(
                 density,
                 kind(1),
                 self._support,
-                known,
+                reference,
                 sums.exceeding,
                 sums.total,
                 sums.squares,
@@ -398,19 +398,19 @@ class NullDisconnection:
         return make(out, self._index.grid.affine)
 
 
-#: percent of the null lesions below which a number is written down
+#: percentages of the quantiles that are written
 QUANTILES = range(0, 101, 5)
 _KEYS = {
     'streamlines': 'streamlines_disconnected',
     'voxels_cut': 'voxels_disconnected',
     'weight': 'weight_disconnected',
 }
-#: null lesions whose values are summed at a time
+#: null lesions summed at a time
 _BLOCK = 32
 
 
-def _among(key: str, observed: np.ndarray, nulls: np.ndarray) -> dict[str, Any]:
-    """A number of the lesion among those of the null lesions, with the keys of the statistics file."""
+def _compare(key: str, observed: np.ndarray, nulls: np.ndarray) -> dict[str, Any]:
+    """Compare a number of the lesion with those of the null lesions, with the keys of the statistics file."""
     mean, sd = spread(nulls.sum(axis=0), (nulls**2).sum(axis=0), len(nulls))
     p = p_values(exceedances(observed, nulls), len(nulls), observed)
     found = {'null_mean': mean[0], 'null_sd': sd[0], 'p': p[0]}
@@ -436,17 +436,17 @@ def _square(values: np.ndarray, diagonal: float, size: int) -> np.ndarray:
 
 @numba.njit(cache=True, nogil=True)
 def _tally(counts, one, where, observed, exceeding, total, squares):  # type: ignore[no-untyped-def]
-    """Add the counts at some places to the sums, in place; return how many are above 0.
+    """Add counts to the sums at the places `where`, in place; return how many are above 0.
 
-    `one` is 1 in the type of the sums.
+    `one` is 1 in the dtype of the sums.
     """
-    some = 0
+    positive = 0
     for v in range(len(where)):
         count = counts[where[v]] * one
         if count > 0:
-            some += 1
+            positive += 1
             if observed[v] > 0 and count >= observed[v]:
                 exceeding[v] += 1
             total[v] += count
             squares[v] += count * count
-    return some
+    return positive

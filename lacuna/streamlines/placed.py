@@ -1,4 +1,4 @@
-"""A tractogram in the space of the masks, and where what is made of it is kept."""
+"""A tractogram in the space of the masks, and the cache paths of what is computed from it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lacuna.errors import check_choice
 from lacuna.images.spaces import Grid
 from lacuna.images.transforms import Transform
 from lacuna.utils.cache import cached, digest
@@ -20,16 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TractogramInSpace:
-    """A tractogram in the space of the masks, and the paths of what is cached for it.
+    """A tractogram in the space of the masks, and the cache paths of what is computed from it.
 
     Attributes
     ----------
     tractogram : Tractogram
     space : str
     transform : lacuna.images.transforms.Transform or None
-        Moves the streamlines into the space; None if they are already in it.
+        Transform of the streamlines into the space; None if they are already in it.
     cache : pathlib.Path
-        Folder of the caches.
+        Cache folder.
     """
 
     tractogram: Tractogram
@@ -39,7 +40,7 @@ class TractogramInSpace:
 
     @property
     def content(self) -> list[str]:
-        """Key of the streamlines in the space (checksum of the tractogram, and of what moved it)."""
+        """Cache key of the streamlines in the space, from the checksums of tractogram and transform."""
         if self.transform is None:
             return [self.tractogram.info.sha256]
         from lacuna.streamlines.move import move_key
@@ -48,15 +49,15 @@ class TractogramInSpace:
 
     @property
     def tracks(self) -> Path:
-        """The streamlines in the space (``.tck``): those of the tractogram, or the path of the moved ones."""
+        """The ``.tck`` in the space, either that of the tractogram or the path of the moved one."""
         if self.transform is None:
             return self.tractogram.tracks
         return self.cache / 'moved' / f'{digest(self.content)}.tck'
 
     def index_directory(self, grid: Grid, upsample: int | None = None) -> Path:
-        """Return the folder of the streamline index: the one beside the tractogram if usable, else one in the cache.
+        """Return the folder of the streamline index: beside the tractogram if usable, else in the cache.
 
-        The one beside the tractogram is usable if it holds what is needed, or if this can be added to it.
+        An index beside the tractogram is usable if it holds the parts needed, or if they can be added to it.
         """
         beside = index_beside(self.tracks)
         if self.transform is None and beside.is_dir():
@@ -75,38 +76,39 @@ class TractogramInSpace:
         engine: str = 'index',
         assignment: str = 'radial',
     ) -> Path:
-        """Return the path of the endpoint table of an atlas, which depends on everything that determines its content.
+        """Return the path of the endpoint table of an atlas, from everything that determines its content.
 
         Parameters
         ----------
         parcellation : lacuna.images.atlases.Parcellation
         to_atlas : lacuna.images.transforms.Transform or None
-            Moves points of the space to that of the atlas, if they differ.
+            Transform from the space to that of the atlas, if they differ.
         engine : str
-            The engine that assigns the ends, with its version if it has one.
+            Engine that assigns the ends, with its version if it has its own.
         assignment : str
-            The rule by which ends are assigned.
+            Rule for assigning ends to parcels.
         """
-        from lacuna.streamlines.endpoints import VERSION, check_rule
+        from lacuna.streamlines.endpoints import RULES, VERSION
 
         moved = to_atlas.sha256 if to_atlas else None
+        check_choice('assignment', assignment, RULES)
         decides = [VERSION, self.content, parcellation.sha256, moved, engine]
-        if check_rule(assignment) != 'radial':
+        if assignment != 'radial':
             decides.append(assignment)
         return self.cache / 'endpoints' / f'{digest(decides)}.npz'
 
     def bundles_path(self, groups: Groups, grid: Grid, upsample: int | None, engine: str = 'index') -> Path:
-        """Where a set of bundles is kept, by all that decides its content.
+        """Return the path of a set of bundles, from everything that determines its content.
 
         Parameters
         ----------
         groups : lacuna.streamlines.bundles.Groups
         grid : lacuna.images.spaces.Grid
-            Of the map.
+            Grid of the map.
         upsample : int, optional
-            Points per stored step of a streamline; by default, by MRtrix3's rule.
+            Points per step of a streamline; by default MRtrix3's rule.
         engine : str
-            What finds the voxels, and its version if it has one of its own.
+            Engine that finds the voxels, with its version if it has its own.
         """
         from lacuna.streamlines.bundles import VERSION
 
@@ -115,14 +117,14 @@ class TractogramInSpace:
         return self.cache / 'bundles' / f'{digest(decides)}.npz'
 
     def density_path(self, grid: Grid, upsample: int | None, *, counts: bool = False) -> Path:
-        """Where the density of the streamlines that are looked at is kept (``.npy``), by all that decides its content.
+        """Return the path of the density of the streamlines in use (``.npy``), from everything that determines its content.
 
         Parameters
         ----------
         grid, upsample
             See `bundles_path`.
         counts : bool
-            Whether it is without weights.
+            Whether it is a density without weights.
         """
         where = [grid.shape, grid.affine.tolist()]
         key = self.tractogram.counting_key if counts else self.tractogram.weighting_key
@@ -130,7 +132,7 @@ class TractogramInSpace:
         return self.cache / 'density' / f'{digest(decides)}.npy'
 
     def move(self, *, threads: int = 1, progress: Callable[[int], object] | None = None) -> None:
-        """Move the streamlines into the space, unless they are already in it or were moved before."""
+        """Move the streamlines into the space, unless already done."""
         if self.transform is None:
             return
         from lacuna.images.transforms import PointTransform
@@ -146,5 +148,5 @@ class TractogramInSpace:
 
 
 def index_beside(tracks: Path) -> Path:
-    """Return the folder of an index beside its tractogram, shared by all its users."""
+    """Return the folder of an index beside its tractogram, shared by all users."""
     return tracks.with_name(f'{tracks.name}.index')

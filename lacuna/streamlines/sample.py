@@ -11,14 +11,14 @@ import numpy as np
 
 from lacuna.streamlines.files.tck import TractogramInfo, iter_blocks, read_header, write_tck
 
-#: mm between the vertices of a sample: hardly any line is off by a pixel of the pictures (half a mm)
+#: mm between the vertices of a sample; almost no line is off by more than a pixel of the pictures (0.5 mm)
 SPACING = 4.0
-#: header field with the spacing before vertices were dropped; not ``step_size``, from which MRtrix3 upsamples
+#: header field for the spacing before thinning; not ``step_size``, which would make MRtrix3 upsample
 _SPACING_FIELD = 'vertex_spacing'
 
 
 def spread(count: int, most: int) -> np.ndarray:
-    """Return the numbers of at most `most` of `count` things, evenly spread, ascending.
+    """Return the indices of at most `most` of `count` items, evenly spread, ascending.
 
     >>> spread(10, 4), spread(2, 4)
     (array([0, 3, 6, 9]), array([0, 1]))
@@ -54,7 +54,7 @@ def median_spacing(streamlines: Iterable[np.ndarray]) -> float | None:
 
 
 def write_sample(target: str | Path | BytesIO, streamlines: Sequence[np.ndarray]) -> None:
-    """Write streamlines with only as many vertices as one can see; the header records the original spacing.
+    """Write streamlines, thinned to the vertices that can be seen; the header records the original spacing.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def sample_bytes(streamlines: Sequence[np.ndarray]) -> bytes:
 
 
 def read_sample(path: str | Path) -> tuple[list[np.ndarray], float | None]:
-    """Read the streamlines of a sample, with few vertices, and their original spacing (mm).
+    """Read the streamlines of a sample, thinned, and their original spacing (mm).
 
     Raises
     ------
@@ -87,16 +87,16 @@ def read_sample(path: str | Path) -> tuple[list[np.ndarray], float | None]:
     streamlines: list[np.ndarray] = []
     for points, sizes in iter_blocks(header):
         streamlines += [line for line in np.split(points, np.cumsum(sizes)[:-1]) if len(line)]
-    if _SPACING_FIELD not in header.fields:  # from an earlier version, with all vertices, or without any
+    if _SPACING_FIELD not in header.fields:  # written by an earlier version
         return [thinned(line) for line in streamlines], median_spacing(streamlines)
     try:
         return streamlines, float(header.fields[_SPACING_FIELD])
-    except ValueError:  # somebody has edited the header
+    except ValueError:  # edited by hand
         return streamlines, None
 
 
 def sample_tck(source: str | Path, target: str | Path, most: int) -> None:
-    """Write at most `most` streamlines of a ``.tck``, evenly over their order, as a sample.
+    """Write at most `most` streamlines of a ``.tck``, evenly spread, as a sample.
 
     Raises
     ------
@@ -117,16 +117,16 @@ def sample_tck(source: str | Path, target: str | Path, most: int) -> None:
 
 
 def upsampling(step_size: float | None, voxel: float, requested: int | None = None) -> int:
-    """Return the factor by which streamlines are sampled more finely before counting voxels, by MRtrix3's rule.
+    """Return the upsampling factor of streamlines before voxels are counted, by MRtrix3's rule.
 
     Parameters
     ----------
     step_size : float or None
-        Distance of the vertices in mm according to the header of the ``.tck``; None if it has none.
+        Distance of the vertices in mm from the header of the ``.tck``; None if it has none.
     voxel : float
-        Smallest edge of a voxel in mm.
+        Smallest voxel size in mm.
     requested : int, optional
-        Factor given by the user; it overrides the rule.
+        Factor set by the user, which overrides the rule.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def upsampling(step_size: float | None, voxel: float, requested: int | None = No
         return requested
     if not step_size:
         return 1
-    # in single precision, as tckmap computes it
+    # single precision, as in tckmap
     return max(1, math.ceil(float(np.float32(step_size)) / (voxel * float(np.float32(0.333)))))
 
 
@@ -151,9 +151,9 @@ def gap_warning(info: TractogramInfo, voxel: float, requested: int | None = None
     info : TractogramInfo
         Result of `lacuna.streamlines.files.tck.scan`.
     voxel : float
-        Smallest edge of a voxel of the density map in mm.
+        Smallest voxel size of the density map in mm.
     requested : int, optional
-        Factor given by ``--tck-upsample``.
+        Factor set with ``--tck-upsample``.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A random part of the streamlines of a tractogram, drawn in one pass."""
+"""A random subsample of the streamlines of a tractogram, drawn in one pass."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from lacuna.errors import InputError, TractogramError
 
 @dataclass(frozen=True)
 class Subsample:
-    """A random part of the streamlines of a tractogram.
+    """A random subsample of the streamlines of a tractogram.
 
-    Of N streamlines, ``round(fraction * N)`` are drawn without replacement, with every set equally likely, and keep
-    their order. The same fraction, seed and N give the same numbers of streamlines, whatever the format.
+    Of N streamlines, ``round(fraction * N)`` are drawn without replacement, every set with equal probability, in their
+    original order. The result depends only on fraction, seed and N, not on the format.
 
     Attributes
     ----------
     fraction : float
-        Above 0, at most 1.
+        Above 0, up to 1.
     seed : int
         Seed of the random numbers, 0 or more.
 
@@ -43,18 +43,18 @@ class Subsample:
             raise InputError(message)
 
     def size(self, count: int) -> int:
-        """Return how many of `count` streamlines are drawn."""
+        """Return the number of streamlines drawn of `count`."""
         return round(self.fraction * count)
 
     def draw(self, count: int) -> Callable[[int], np.ndarray]:
-        """Return a function that takes a number of streamlines and says which of the next ones (of `count`) are drawn.
+        """Return a function that takes a block size and returns which streamlines of the next block are drawn.
 
         >>> take = Subsample(0.5, seed=1).draw(6)
         >>> take(4), take(2)
         (array([False, False,  True, False]), array([ True,  True]))
         """
-        # Selection sampling (Knuth, algorithm S): one number for each streamline in the order of the file, so that
-        # neither the memory nor the result depends on how the file is divided into blocks.
+        # Selection sampling (Knuth, algorithm S): one random number per streamline, so that neither memory nor result
+        # depends on the blocks.
         random = np.random.Generator(np.random.PCG64(self.seed))
         wanted, left = self.size(count), count
 
@@ -73,7 +73,7 @@ class Subsample:
     def of_blocks(
         self, blocks: Iterable[tuple[np.ndarray, np.ndarray]], count: int, source: Path
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the drawn streamlines of the blocks (points, and number of vertices of each) of a tractogram.
+        """Yield the drawn streamlines of the blocks of a tractogram (points, and number of vertices of each).
 
         Raises
         ------
@@ -96,7 +96,7 @@ class Subsample:
             raise TractogramError(message)
 
     def of_bundles(self, bundles: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
-        """Return the numbers of the streamlines of bundles among those drawn.
+        """Return the new indices of the bundles' streamlines among those drawn.
 
         >>> Subsample(0.5, seed=1).of_bundles({'AF_L': np.array([1, 2, 3]), 'CST_L': np.array([4, 5])}, 6)
         {'AF_L': array([0]), 'CST_L': array([1, 2])}

@@ -1,4 +1,4 @@
-"""A tractogram: its content, space and checksum, and what lesions cut in it."""
+"""A tractogram, with its space and checksum, and the lesions computed from it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lacuna.errors import InputError, TractogramError
+from lacuna.errors import InputError, TractogramError, check_choice
 from lacuna.images.spaces import Grid, Settled, settle_space, space_in_name, standard_grid, world_space
 from lacuna.images.transforms import Transform, find_transform_of_points
 from lacuna.measures import MIN_SUPPORT
@@ -41,56 +41,56 @@ _LONGEST_LABEL = 80
 
 
 class Tractogram:
-    """A normative tractogram, and what lesions disconnect in it.
+    """A normative tractogram, in which lesions are mapped.
 
-    The file is read and validated once, when it is opened. The streamline index, from which lesions are computed without
-    reading the file again, is found or built when the first lesion needs it. Both are kept in the cache for later
-    sessions and ``lacuna run``; an index beside the tractogram (from ``lacuna index --beside``) is used too.
+    The file is read and validated once, on creation. The streamline index, which lesions are computed from, is found or
+    built when first needed. Both are cached for later sessions and for ``lacuna run``; an index beside the tractogram
+    (from ``lacuna index --beside``) is used if there is one.
 
     Parameters
     ----------
     path : path
-        A ``.tck``; or a ``.trk``, ``.trk.gz`` or ``.trx``, which is converted once and kept in the cache; or a folder
-        of such files, one a bundle, which are joined once.
+        A ``.tck``; a ``.trk``, ``.trk.gz`` or ``.trx``, which is converted once and cached; or a folder of such files,
+        one per bundle, which are joined once.
     space : str, optional
         Standard space of the coordinates; by default from the sidecar (``.json``) beside the file, or the file's name.
     resolution : int
-        Edge of the voxels of the maps in mm: 1 or 2.
+        Voxel size of the maps in mm: 1 or 2.
     upsample : int, optional
-        Points per stored step of a streamline, for the maps; by default according to MRtrix3's rule.
+        Points per step of a streamline for the maps; by default MRtrix3's rule.
     nprocs : int
-        Processors to use; -1 uses all.
+        Number of processors; -1 for all.
     cache : path, optional
-        Folder of the caches; by default ``LACUNA_CACHE_DIR``, else one in the user's cache folder.
+        Cache folder; by default ``LACUNA_CACHE_DIR``, else one in the user's cache folder.
     progress : bool
-        Whether to show progress bars while the file is read, moved and indexed (on terminals only).
+        Whether to show progress bars (on terminals only) while the file is read, moved and indexed.
     weights : path, optional
-        Text file with a weight for each streamline, such as those of ``tcksift2``, or the name of the values of the
-        streamlines in a ``.trx``; by default, each counts 1.
+        Text file with one weight per streamline, such as those of ``tcksift2``, or the name of per-streamline values in
+        a ``.trx``; by default, every streamline counts 1.
     min_length, max_length : float, optional
-        Look only at streamlines of these lengths (mm, in the space of the tractogram), as ``tckedit`` would.
+        Use only streamlines of these lengths, in mm in the space of the tractogram, as ``tckedit`` would.
 
     Attributes
     ----------
     path : pathlib.Path
-        The file given.
+        The file, as passed.
     tracks : pathlib.Path
-        The ``.tck``: the file itself, or its converted copy.
+        The ``.tck``: the file itself, or the converted copy.
     space : str
-        The supported space in which its coordinates are valid.
+        Standard space of the coordinates.
     info : lacuna.streamlines.files.tck.TractogramInfo
         Number of streamlines, spacing of the vertices and more, of `tracks`.
     sha256 : str
-        Checksum of `path`; of a folder, of the names and the content of its tractograms.
+        Checksum of `path`; of a folder, of the names and contents of its tractograms.
     contradiction : str or None
-        What option, sidecar and name say about the space, if they disagree.
+        How option, sidecar and name disagree about the space, if they do.
 
     Raises
     ------
     lacuna.errors.TractogramError
         If the file is missing, damaged, or has no streamlines.
     lacuna.errors.InputError
-        If its space is unknown, the space or the resolution is not supported, or the weights cannot be used.
+        If the space is unknown or not supported, or the resolution or the weights are invalid.
 
     Examples
     --------
@@ -148,9 +148,9 @@ class Tractogram:
                 self.info = inspect(self.tracks, self.cache, None)
         check_length_limits(min_length, max_length)
         self.min_length, self.max_length = min_length, max_length
-        #: what was given
+        #: the weights, as passed
         self.weights_source = weights
-        #: (streamlines,) float32, if they were given
+        #: (streamlines,) float32, or None
         self.weights = None if weights is None else read_weights(weights, self.path, self.info.count)
         self._indexes: dict[str, Index] = {}
         self._tables: dict[Any, EndpointTable] = {}
@@ -160,33 +160,33 @@ class Tractogram:
         self._transforms: dict[tuple[str, str], Transform | None] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what was opened: another process opens it itself."""
+        """Pickle without open files and computed tables; the other process opens its own."""
         opened = ('_indexes', '_tables', '_connections', '_parcellations', '_bundle_sets')
-        kept = {name: value for name, value in self.__dict__.items() if name != 'weighting'}
-        return {**kept, **{name: {} for name in opened}}
+        state = {name: value for name, value in self.__dict__.items() if name != 'weighting'}
+        return {**state, **{name: {} for name in opened}}
 
     def __repr__(self) -> str:
         return f'<Tractogram {self.name}: {self.info.count} streamlines in {self.space}>'
 
     @property
     def name(self) -> str:
-        """Name for people, that of the file without its extension."""
+        """Name of the file without its extension."""
         return _stem(self.path).name
 
     @property
     def label(self) -> str:
-        """The name as a BIDS label, of letters and digits only, short enough for file names."""
+        """The name as a BIDS label, with letters and digits only, short enough for file names."""
         label = tractogram_label(self.path)
         return label if len(label) <= _LONGEST_LABEL else label[:_LONGEST_LABEL] + self.sha256[:8]
 
     @property
     def streamlines_total(self) -> int:
-        """Number of its streamlines, within the limits of length."""
+        """Number of streamlines within the length limits."""
         return self.info.count if self._limits is None else self.weighting.count(self.info.count)
 
     @cached_property
     def weighting(self) -> Weighting:
-        """Which streamlines are looked at, how much each counts, and their lengths."""
+        """Weights and lengths of the streamlines, and which of them are within the length limits."""
         from lacuna.streamlines.lengths import measure_lengths
 
         path = self.cache / 'lengths' / f'{digest([VERSION, self.info.sha256])}.npy'
@@ -201,21 +201,31 @@ class Tractogram:
         return Weighting.within(np.load(path, allow_pickle=False), self.weights, self._limits)
 
     def weighting_path(self) -> Path:
-        """File of `weighting`, for other processes."""
+        """Return the file of `weighting`, for other processes; it is written if missing."""
         path = self.cache / 'lengths' / f'{digest([self.weighting_key, self.info.sha256])}.npz'
         cached(path, lambda: self.weighting.save(path))
         return path
 
     def full_density(self, space: str | None = None, *, counts: bool = False) -> np.ndarray | None:
-        """What visits each voxel of the maps, of all streamlines that are looked at; their number, if `counts`.
+        """Return the density of the whole tractogram within the length limits.
 
-        None if they are all streamlines of the tractogram, and each counts 1: the index knows it.
+        Parameters
+        ----------
+        space : str, optional
+            Space of the map; by default, that of the tractogram.
+        counts : bool
+            Count streamlines instead of summing weights.
+
+        Returns
+        -------
+        numpy.ndarray or None
+            None without weights and length limits: the index holds that density.
         """
         path = self.full_density_path(space, counts=counts)
         return None if path is None else np.load(path, mmap_mode='r', allow_pickle=False)
 
     def full_density_path(self, space: str | None = None, *, counts: bool = False) -> Path | None:
-        """File of `full_density`, which is made if it is not there."""
+        """Return the file of `full_density`, written if missing."""
         from lacuna.streamlines.disconnection import full_density
 
         if (counts or self.weights is None) and self._limits is None:
@@ -238,17 +248,17 @@ class Tractogram:
 
     @property
     def weighting_key(self) -> list[Any]:
-        """What decides which streamlines are looked at, and how much each counts."""
+        """Values that identify the weights and length limits, for cache keys."""
         return [VERSION, self.weights_sha256, self._limits]
 
     @property
     def counting_key(self) -> list[Any]:
-        """What decides which streamlines are looked at."""
+        """Values that identify the length limits alone, for cache keys of counts."""
         return [VERSION, None, self._limits]
 
     @property
     def is_limited(self) -> bool:
-        """Whether only streamlines of some lengths are looked at."""
+        """Whether only streamlines within length limits are used."""
         return self._limits is not None
 
     @cached_property
@@ -268,23 +278,23 @@ class Tractogram:
     ) -> Lesion:
         """Compute what a lesion disconnects.
 
-        The mask is checked as in a run: an unusable one raises an error, a suspicious one a warning. Results are computed
-        on first access. If the mask is in another space than the tractogram, the streamlines are moved into its space,
-        once for all lesions.
+        The mask is checked as in ``lacuna run``: an unusable mask raises an error, a suspicious one a warning. Results
+        are computed on first access. If the mask is in another space than the tractogram, the streamlines are moved
+        there, once for all lesions.
 
         Parameters
         ----------
         mask : path or nibabel image
             Lesion mask, (x, y, z), on any grid of a supported space.
         space : str, optional
-            Its standard space; by default from its sidecar or name, else that of the tractogram.
+            Standard space of the mask; by default from its sidecar or name, else that of the tractogram.
         graded_masks : str
-            What to do with values between 0 and 1. ``error``: refuse the mask; ``max``: it cuts a streamline by the
+            What to do with values between 0 and 1. ``error``: refuse the mask; ``max``: cut each streamline by the
             greatest value along its vertices.
         mask_scale : float
-            What values of a graded mask are divided by.
+            Divisor of the values of a graded mask.
         min_support : int
-            Streamlines that a voxel needs for its percentage to be supported, for the summary.
+            Number of streamlines from which the percentage of a voxel counts as supported, in the summary.
 
         Returns
         -------
@@ -293,7 +303,7 @@ class Tractogram:
         Raises
         ------
         lacuna.errors.MaskError
-            If the mask is unusable, or lies outside the brain.
+            If the mask is unusable or outside the brain.
         lacuna.errors.InputError
             If the space is not supported, or there is no transform from the space of the tractogram.
         """
@@ -313,25 +323,26 @@ class Tractogram:
         output_dir: str | Path | None = None,
         height: int = 720,
     ) -> Explorer:
-        """Draw lesions and see what they disconnect: the page of ``lacuna explore``, which a notebook shows.
+        """Open the page of ``lacuna explore`` in a notebook, to draw lesions and see what they disconnect.
 
-        Its server listens on this machine only, in a thread, until the answer is closed or this process ends. The browser
-        has to be on the same machine.
+        Its server listens on this machine only, in a thread, until the returned object is closed or the process ends.
+        The browser has to run on the same machine.
 
         Parameters
         ----------
         masks : path or iterable of path
             Masks to choose from: files, BIDS datasets or output folders of ``lacuna run``.
         atlases : iterable
-            For the tables of parcels: names, or image, table and space of each, as for :meth:`lacuna.streamlines.lesion.Lesion.parcels`.
+            Atlases for the tables of parcels: names, or (image, table, space), as for
+            :meth:`lacuna.streamlines.lesion.Lesion.parcels`.
         bundles : path, optional
-            As for `bundles`; ``none`` for none.
+            See `bundles`; ``none`` for no bundles.
         space : str, optional
-            Of the masks and of the page; by default, that of the tractogram.
+            Space of the masks and of the page; by default, that of the tractogram.
         output_dir : path, optional
-            Where the page may save; by default nowhere.
+            Folder that the page may save to; by default, it cannot save.
         height : int
-            Pixels of the page in the notebook.
+            Height of the page in the notebook, in pixels.
 
         Returns
         -------
@@ -341,7 +352,7 @@ class Tractogram:
         Raises
         ------
         lacuna.errors.InputError
-            If there is no such file or atlas, or a setting is not valid.
+            If a file or atlas does not exist, or a setting is invalid.
         """
         from lacuna.explorer.notebook import explore
 
@@ -355,13 +366,13 @@ class Tractogram:
         Raises
         ------
         lacuna.errors.InputError
-            If the space is not supported, or there is no transform.
+            If the space is not supported, or there is no transform to it.
         """
         space = world_space(space or self.space)
         return TractogramInSpace(self, space, self._transform(self.space, space), self.cache)
 
     def grid(self, resolution: int | None = None, space: str | None = None) -> Grid:
-        """Return the standard grid of the maps."""
+        """Return the standard grid of the maps (by default, at the tractogram's resolution and in its space)."""
         return standard_grid(space or self.space, self.resolution if resolution is None else resolution)
 
     def index(self, space: str | None = None) -> Index:
@@ -381,7 +392,7 @@ class Tractogram:
         placed = self.in_space(space)
         if placed.space not in self._indexes:
             part = self.build_index(placed.space)
-            # every byte was just compared
+            # build_index has just verified every byte
             self._indexes[placed.space] = Index.open(
                 part, tractogram=placed.tracks, verify=False, nprocs=self.nprocs
             )
@@ -390,21 +401,21 @@ class Tractogram:
     def build_index(
         self, space: str | None = None, resolution: int | None = None, *, beside: bool = False
     ) -> Path:
-        """Build the streamline index for a space and a resolution, unless it is there.
+        """Build the streamline index for a space and resolution, unless it exists.
 
         Parameters
         ----------
         space : str, optional
             By default, that of the tractogram.
         resolution : int, optional
-            Edge of the voxels in mm; by default, that of the maps.
+            Voxel size in mm; by default, that of the maps.
         beside : bool
-            Put it beside the tractogram, for all who use that, and not into the cache.
+            Write it beside the tractogram, for all its users, instead of into the cache.
 
         Returns
         -------
         pathlib.Path
-            For :meth:`lacuna.streamlines.index.query.Index.open`.
+            Folder of the index, for :meth:`lacuna.streamlines.index.query.Index.open`.
         """
         from lacuna.streamlines.index.build import build_index
 
@@ -426,7 +437,7 @@ class Tractogram:
     def endpoints(
         self, atlas: Atlas, space: str | None = None, *, assignment: str = 'radial'
     ) -> EndpointTable:
-        """Return the parcels of an atlas at the ends of every streamline, from the cache or newly assigned.
+        """Return the parcels at the two ends of every streamline, from the cache or newly assigned.
 
         Parameters
         ----------
@@ -434,22 +445,22 @@ class Tractogram:
         space : str, optional
             Space of the lesions, into which streamlines and parcels are moved; by default, that of the tractogram.
         assignment : str
-            ``radial``: an end belongs to the nearest parcel within 4 mm; ``end-voxels``: to that of its voxel.
+            ``radial``: the nearest parcel within 4 mm of the end; ``end-voxels``: the parcel of its voxel.
 
         Raises
         ------
         lacuna.errors.InputError
-            If the atlas cannot be read, image and names do not fit, or there is no such rule.
+            If the atlas cannot be read, its image and names do not match, or the assignment is unknown.
         """
         from lacuna.images.atlases import fetch, read_parcellation
         from lacuna.streamlines.endpoints import EndpointTable
 
         atlas = fetch(atlas)
-        known = (self.in_space(space).space, assignment, *_identity(atlas))
-        if known not in self._tables:
+        key = (self.in_space(space).space, assignment, *_identity(atlas))
+        if key not in self._tables:
             path = self.endpoints_path(read_parcellation(atlas), space, assignment)
-            self._tables[known] = EndpointTable.load(path)
-        return self._tables[known]
+            self._tables[key] = EndpointTable.load(path)
+        return self._tables[key]
 
     def connections(
         self,
@@ -459,33 +470,35 @@ class Tractogram:
         assignment: str = 'radial',
         edge_measure: str = 'count',
     ) -> Connections:
-        """Return the connections between the parcels of an atlas, once for all lesions.
+        """Return the connections between the parcels of an atlas; computed once for all lesions.
 
         Parameters
         ----------
         atlas, space, assignment
             See `endpoints`.
         edge_measure : str
-            What is summed for a pair of parcels, see :class:`lacuna.streamlines.connections.Connections`.
+            What is summed over the streamlines between two parcels; see
+            :class:`lacuna.streamlines.connections.Connections`.
 
         Raises
         ------
         lacuna.errors.InputError
-            As `endpoints`, or if there is no such measure.
+            As `endpoints`, or if the measure is unknown.
         """
         from lacuna.streamlines.connections import Connections
-        from lacuna.streamlines.endpoints import check_measure
+        from lacuna.streamlines.endpoints import EDGE_MEASURES
 
+        check_choice('edge_measure', edge_measure, EDGE_MEASURES)
         table = self.endpoints(atlas, space, assignment=assignment)
-        known = (id(table), check_measure(edge_measure))
-        if known not in self._connections:
-            self._connections[known] = Connections(table, self.weighting, edge_measure)
-        return self._connections[known]
+        key = (id(table), edge_measure)
+        if key not in self._connections:
+            self._connections[key] = Connections(table, self.weighting, edge_measure)
+        return self._connections[key]
 
     def endpoints_path(
         self, parcellation: Parcellation, space: str | None = None, assignment: str = 'radial'
     ) -> Path:
-        """File of `endpoints`, which is made if it is not there; the atlas was read before."""
+        """Return the file of `endpoints` for an atlas already read; the file is written if missing."""
         from lacuna.streamlines.disconnection import assign_endpoints
 
         placed, atlas = self.in_space(space), parcellation.atlas
@@ -504,7 +517,7 @@ class Tractogram:
         return path
 
     def parcellation(self, atlas: Atlas, space: str | None = None) -> Parcellation:
-        """The parcels of an atlas in a space (by default, that of the tractogram): read, and moved if need be.
+        """Read the parcels of an atlas, and move them into a space (by default, that of the tractogram) if necessary.
 
         Raises
         ------
@@ -515,38 +528,38 @@ class Tractogram:
         from lacuna.images.transforms import PointTransform
 
         placed, atlas = self.in_space(space), fetch(atlas)
-        known = (placed.space, *_identity(atlas))
-        if known not in self._parcellations:
+        key = (placed.space, *_identity(atlas))
+        if key not in self._parcellations:
             parcels = read_parcellation(atlas)
             if transform := self._transform(placed.space, atlas.space):
                 grid = standard_grid(placed.space, 1)
                 parcels = move_parcellation(parcels, grid, PointTransform(transform.path))
-            self._parcellations[known] = parcels
-        return self._parcellations[known]
+            self._parcellations[key] = parcels
+        return self._parcellations[key]
 
     def bundles(self, source: str | Path | None = None, name: str | None = None) -> tuple[str, Groups] | None:
-        """The bundles of the tractogram.
+        """Find the bundles of the tractogram.
 
         Parameters
         ----------
         source : path, optional
-            A table, see :func:`lacuna.streamlines.files.bundle_tables.read_bundles`; or ``groups`` for those that the
-            tractogram has itself: the groups of a ``.trx``, or the files of a folder. By default, the table
-            ``X_bundles.tsv`` beside it, else its own.
+            A table, see :func:`lacuna.streamlines.files.bundle_tables.read_bundles`; or ``groups`` for those stored in
+            the tractogram: the groups of a ``.trx``, or the files of a folder. By default, the table ``X_bundles.tsv``
+            beside the tractogram if there is one, else the stored ones.
         name : str, optional
-            What the set of bundles is called, in lower-case letters and digits; by default, what the name of the
-            table, or of the tractogram, says.
+            Name of the set of bundles, in lower-case letters and digits; by default, from the name of the table or of
+            the tractogram.
 
         Returns
         -------
         name : str
         groups : lacuna.streamlines.bundles.Groups
-            None, instead of both, if no source is given and there are no bundles.
+            The bundles. The result is None if no source is given and there are no bundles.
 
         Raises
         ------
         lacuna.errors.TractogramError
-            If the table cannot be read or is not of this tractogram, or it has no groups.
+            If the table cannot be read, belongs to another tractogram, or the tractogram has no groups.
         lacuna.errors.InputError
             If `name` has other characters.
         """
@@ -554,14 +567,14 @@ class Tractogram:
         return found[:2] if found else None
 
     def find_bundles(self, source: str | Path | None = None, name: str | None = None) -> NamedBundles | None:
-        """The same, and the table they were read from."""
+        """Find the bundles as `bundles` does; also return the table that they were read from."""
         from lacuna.streamlines.bundles import find_bundles
 
         kept = None if self._limits is None else self.weighting.kept
         return find_bundles(self.path, self.tracks, self.info.count, source, name, kept)
 
     def bundle_set(self, groups: Groups, space: str | None = None) -> Bundles:
-        """Bundles with the voxels that they visit: found in the cache, or made and put there.
+        """Return bundles with the voxels they visit, from the cache or newly computed.
 
         Parameters
         ----------
@@ -577,7 +590,7 @@ class Tractogram:
         return self._bundle_sets[path]
 
     def bundle_set_path(self, groups: Groups, space: str | None = None) -> Path:
-        """File of `bundle_set`, which is made if it is not there."""
+        """Return the file of `bundle_set`, written if missing."""
         from lacuna.streamlines.bundles import BundleSet
 
         placed = self.in_space(space)
@@ -586,7 +599,7 @@ class Tractogram:
         return path
 
     def _transform(self, source: str, target: str) -> Transform | None:
-        # kept, because finding one reads its file for the checksum
+        # cached, because finding a transform reads its file for the checksum
         if (source, target) not in self._transforms:
             self._transforms[source, target] = find_transform_of_points(source, target)
         return self._transforms[source, target]
@@ -606,12 +619,12 @@ def tractogram_label(path: Path) -> str:
 
 
 def _stem(path: Path) -> Path:
-    """Path of a tractogram without its ending, or of a folder of them."""
+    """Return the path of a tractogram without its extension; of a folder, unchanged."""
     return path if path.is_dir() else without_extension(path)
 
 
 def _identity(atlas: Atlas) -> tuple[Any, ...]:
-    """An atlas whose files were not touched."""
+    """Return a key that changes when the files of an atlas do."""
     return (atlas, *stamp(atlas.image), *stamp(atlas.labels))
 
 

@@ -1,4 +1,4 @@
-"""Which streamlines of a tractogram are looked at, and how much each of them counts.
+"""Weights and lengths of the streamlines of a tractogram, and which of them are used.
 
 Every quantity is a sum over streamlines of ``f_s = w_s h_s``: the weight of the streamline, and how strongly the lesion
 cuts it (1 for a binary mask).
@@ -19,28 +19,28 @@ from lacuna.errors import InputError
 from lacuna.streamlines.files.trx import read_header, read_per_streamline
 from lacuna.utils.files import replacing
 
-#: version of measured lengths, and of what follows from them; a part of their keys in the cache
+#: version of measured lengths and everything computed from them; part of their cache keys
 VERSION = 1
 
 _SEPARATORS = re.compile(r'[,;]')
 _COMMENT = re.compile(r'#[^\n]*')
 
 
-#: numbers of streamlines, ascending (uint32), and how strongly a mask cuts each (float32, to 1); None: all of them wholly
+#: streamlines, ascending (uint32), and how strongly a mask cuts each, up to 1 (float32); None: all fully
 Selection = tuple[np.ndarray, np.ndarray | None]
 NOTHING: Selection = (np.empty(0, np.uint32), None)
 
 
 @dataclass(frozen=True)
 class Cut:
-    """The streamlines that a lesion cuts.
+    """The streamlines that a lesion cuts, and how much each counts.
 
     Attributes
     ----------
     ids : numpy.ndarray
-        (n,) their numbers in the tractogram, from 0, ascending.
+        (n,) indices in the tractogram, from 0, ascending.
     factors : numpy.ndarray or None
-        (n,) float64, how much each counts: its weight, times how strongly the lesion cuts it. None: each counts 1.
+        (n,) float64, weight of each times how strongly the lesion cuts it. None: all 1.
     """
 
     ids: np.ndarray
@@ -51,22 +51,22 @@ class Cut:
 
     @property
     def values(self) -> np.ndarray:
-        """(n,) float64, how much each counts."""
+        """How much each streamline counts, (n,) float64."""
         return np.ones(len(self.ids)) if self.factors is None else self.factors
 
 
 @dataclass(frozen=True)
 class Weighting:
-    """Which streamlines of a tractogram are looked at, and how much each counts.
+    """Weights and lengths of the streamlines of a tractogram, and which of them are used.
 
     Attributes
     ----------
     lengths : numpy.ndarray or None
-        (streamlines,) float32, mm, in the space of the tractogram itself; NaN for a streamline without a vertex.
+        (streamlines,) float32, mm, in the tractogram's own space; NaN for a streamline without vertices.
     weights : numpy.ndarray or None
-        (streamlines,) float32. None: each counts 1.
+        (streamlines,) float32. None: all 1.
     kept : numpy.ndarray or None
-        (streamlines,) bool, which are looked at. None: all.
+        (streamlines,) bool, streamlines to use. None: all.
     """
 
     lengths: np.ndarray | None = None
@@ -77,7 +77,7 @@ class Weighting:
     def within(
         cls, lengths: np.ndarray, weights: np.ndarray | None, limits: tuple[float, float] | None
     ) -> Weighting:
-        """Look only at the streamlines whose lengths are within limits (mm, both included)."""
+        """Use only streamlines with lengths within limits (mm, inclusive)."""
         if limits is None:
             return cls(lengths, weights)
         shortest, longest = (np.float32(limit) for limit in limits)
@@ -85,12 +85,12 @@ class Weighting:
 
     @property
     def plain(self) -> bool:
-        """Whether all streamlines are looked at, and each counts 1."""
+        """Whether all streamlines are used, with weight 1."""
         return self.weights is None and self.kept is None
 
     @property
     def known_lengths(self) -> np.ndarray:
-        """The lengths.
+        """Lengths of the streamlines.
 
         Raises
         ------
@@ -104,33 +104,35 @@ class Weighting:
 
     @cached_property
     def ids(self) -> np.ndarray | None:
-        """Numbers of the streamlines that are looked at, ascending. None if these are all."""
+        """Indices of the streamlines in use, ascending; None for all."""
         return None if self.kept is None else np.flatnonzero(self.kept).astype(np.uint32)
 
     @cached_property
     def everything(self) -> Cut:
-        """All streamlines that are looked at, as if they were cut.
+        """All streamlines in use, as a cut.
 
         Raises
         ------
         ValueError
-            If nothing is known of the tractogram, so that its number of streamlines is not.
+            If neither weights nor lengths are per_streamline, so that the number of streamlines is unknown.
         """
-        known = next((each for each in (self.lengths, self.weights, self.kept) if each is not None), None)
-        if known is None:
+        per_streamline = next(
+            (each for each in (self.lengths, self.weights, self.kept) if each is not None), None
+        )
+        if per_streamline is None:
             message = 'the number of streamlines is not known'
             raise ValueError(message)
-        return self.cut(np.arange(len(known), dtype=np.uint32))
+        return self.cut(np.arange(len(per_streamline), dtype=np.uint32))
 
     def cut(self, ids: np.ndarray, grades: np.ndarray | None = None) -> Cut:
-        """The streamlines that a lesion cuts, as far as they are looked at.
+        """Return the cut of a lesion, restricted to the streamlines in use.
 
         Parameters
         ----------
         ids : numpy.ndarray
-            (n,) numbers of the streamlines that it touches, ascending.
+            (n,) indices of the streamlines in the lesion, ascending.
         grades : numpy.ndarray, optional
-            (n,) how strongly it cuts each, 0 to 1.
+            (n,) how strongly the lesion cuts each, 0 to 1.
         """
         if self.kept is not None:
             looked_at = self.kept[ids]
@@ -141,16 +143,16 @@ class Weighting:
         return Cut(ids, factors if grades is None else factors * grades)
 
     def count(self, streamlines: int) -> int:
-        """How many of the streamlines of the tractogram are looked at."""
+        """Count the streamlines of the tractogram that are in use."""
         return streamlines if self.kept is None else int(self.kept.sum())
 
     def summary(self, cut: Cut) -> dict[str, Any]:
-        """What the statistics file of a lesion says of weights and lengths; the means are None where there is nothing.
+        """Return the statistics of weights and lengths for a lesion's statistics file; means of nothing are None.
 
         Parameters
         ----------
         cut : Cut
-            The streamlines that the lesion cuts.
+            The disconnected streamlines.
         """
         found: dict[str, Any] = {}
         if cut.factors is not None:
@@ -177,7 +179,7 @@ class Weighting:
         return float((everything.values * np.nan_to_num(self.known_lengths)[everything.ids]).sum())
 
     def save(self, path: Path) -> Path:
-        """Write a ``.npz``, completely or not at all."""
+        """Write a ``.npz`` atomically."""
         arrays: dict[str, Any] = {
             name: each for name in ('lengths', 'weights', 'kept') if (each := getattr(self, name)) is not None
         }
@@ -187,34 +189,34 @@ class Weighting:
 
     @classmethod
     def load(cls, path: str | Path) -> Weighting:
-        """Read a file of `save`."""
+        """Read a file written by `save`."""
         with np.load(path, allow_pickle=False) as content:
             return cls(**{name: content[name] for name in content.files})
 
 
 def read_weights(source: str | Path, tractogram: Path, streamlines: int) -> np.ndarray:
-    """Read a weight for each streamline of a tractogram, such as those of ``tcksift2``.
+    """Read one weight per streamline of a tractogram, such as those of ``tcksift2``.
 
     Parameters
     ----------
     source : path
-        A text file of numbers separated by white space, with comments after ``#``; or the name of the values of the
-        streamlines in a ``.trx`` (in its folder ``dps``), if there is no file of this name.
+        Text file of numbers separated by white space, with comments after ``#``; or, if there is no such file, the
+        name of per-streamline values (folder ``dps``) in a ``.trx``.
     tractogram : pathlib.Path
-        The file given.
+        The tractogram's file, as passed.
     streamlines : int
-        Their number.
+        Number of streamlines.
 
     Returns
     -------
     numpy.ndarray
-        (streamlines,) float32, the precision of MRtrix3.
+        (streamlines,) float32, as in MRtrix3.
 
     Raises
     ------
     lacuna.errors.InputError
-        If there is no such file, it holds anything else than numbers, there is not one for each streamline, one is negative
-        or not finite, or all are 0.
+        If the file is missing or contains something else than numbers, their number does not match, a weight is
+        negative or not finite, or all weights are 0.
     """
     path = Path(source)
     weights = _numbers(path) if path.is_file() else _of_trx(source, tractogram)
@@ -234,7 +236,7 @@ def read_weights(source: str | Path, tractogram: Path, streamlines: int) -> np.n
 
 def _numbers(path: Path) -> np.ndarray:
     try:
-        text = path.read_text(encoding='utf-8')
+        text = path.read_text(encoding='utf-8-sig')
     except OSError as error:
         message = f'cannot read the weights {path}: {error.strerror or error}'
         raise InputError(message) from error
@@ -243,7 +245,7 @@ def _numbers(path: Path) -> np.ndarray:
         raise InputError(message) from None
     words = _SEPARATORS.sub(' ', _COMMENT.sub('', text)).split()
     try:
-        with np.errstate(over='ignore'):  # what is then infinite is refused
+        with np.errstate(over='ignore'):  # overflow to infinity is refused below
             return np.array(words, np.float64).astype(np.float32)
     except ValueError as error:
         message = f'{path}: the weights have to be numbers ({error})'
@@ -262,7 +264,7 @@ def _of_trx(name: str | Path, tractogram: Path) -> np.ndarray:
 
 
 def weights_sha256(weights: np.ndarray) -> str:
-    """Checksum of weights, whatever file they are in."""
+    """Compute the checksum of weights, independent of their file."""
     return hashlib.sha256(np.ascontiguousarray(weights, '<f4').tobytes()).hexdigest()
 
 

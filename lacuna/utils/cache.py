@@ -1,4 +1,4 @@
-"""Cache folders, and files that are made only once."""
+"""Cache folders, and files that are created once."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from lacuna.utils.locks import file_lock
 
 
 def cache_dir() -> Path:
-    """Return the folder of Lacuna's caches: ``LACUNA_CACHE_DIR``, else ``lacuna`` in the user's cache folder.
+    """Return Lacuna's cache folder: ``LACUNA_CACHE_DIR``, else ``lacuna`` in the user's cache folder.
 
-    If that cannot be written to, as in many containers, it is a private folder among the temporary files.
+    If that is not writable, as in many containers, it is a private folder among the temporary files.
     """
     if given := os.environ.get('LACUNA_CACHE_DIR'):
         return Path(given).expanduser().absolute()
@@ -27,17 +27,17 @@ def cache_dir() -> Path:
 
 
 def user_cache_dir() -> Path | None:
-    """Return Lacuna's folder in the user's cache folder; None if there is no home, or it cannot be written to."""
+    """Return Lacuna's folder in the user's cache folder; None if there is no home, or it is not writable."""
     from platformdirs import user_cache_path
 
     folder = user_cache_path('lacuna')
-    if folder.parts[0] == '~':  # unchanged if there is no home
+    if folder.parts[0] == '~':  # not expanded, because there is no home
         return None
     return folder.absolute() if is_writable(folder.absolute()) else None
 
 
 def home_dir() -> Path | None:
-    """Return the user's home; None if HOME is not set and the system has no user with this id."""
+    """Return the user's home; None if HOME is not set and the user id is unknown."""
     try:
         return Path.home()
     except RuntimeError:
@@ -45,18 +45,18 @@ def home_dir() -> Path | None:
 
 
 def is_writable(folder: Path) -> bool:
-    """Whether files can be written into a folder, which need not exist yet."""
+    """Whether files can be written into a folder, which may not exist yet."""
     there = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
     return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
 
 def private_temporary_dir() -> Path:
-    """Return a folder among the temporary files that only this user can write to, the same for all processes.
+    """Return a temporary folder that only this user can write to, the same for all processes.
 
     Raises
     ------
     InputError
-        If the folder belongs to somebody else: the content of a cache is trusted, above all compiled code.
+        If the folder belongs to another user: cached content is trusted, above all compiled code.
     """
     folder = Path(tempfile.gettempdir()) / f'lacuna-{os.geteuid()}'
     if not make_private_dir(folder):
@@ -66,9 +66,9 @@ def private_temporary_dir() -> Path:
 
 
 def make_private_dir(path: Path) -> bool:
-    """Make a folder for code and pickles; return whether only its owner can write to it.
+    """Create a folder for code and pickles; return whether only its owner can write to it.
 
-    An existing one that belongs to somebody else or is open to others is left unchanged.
+    An existing folder that belongs to another user or is open to others is left unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):
@@ -83,7 +83,7 @@ def _is_private(path: Path) -> bool:
 
 
 def _keeps_permissions(folder: Path) -> bool:
-    """Whether the file system has owners and permissions: those of other operating systems often do not."""
+    """Whether the file system stores owners and permissions, which those of other operating systems may not."""
     try:
         with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder) as probe:
             return _is_private(Path(probe))
@@ -92,7 +92,7 @@ def _keeps_permissions(folder: Path) -> bool:
 
 
 def cached(target: Path, make: Callable[[], object]) -> None:
-    """Make a file of the cache unless it exists; other processes that need it wait and then use it."""
+    """Create a cached file unless it exists; other processes that need it wait for it."""
     if not target.is_file():
         with file_lock(target.with_suffix('.lock')):
             if not target.is_file():
@@ -100,7 +100,7 @@ def cached(target: Path, make: Callable[[], object]) -> None:
 
 
 def cached_or_local(folder: str | Path, name: str | Path, make: Callable[[Path], object]) -> Path:
-    """Make the file of a node: an absolute name is in a cache and made only once, any other is in the folder and made now."""
+    """Create the file of a node: once in the cache if `name` is absolute, else in `folder`; return its path."""
     target = Path(folder, name)
     if Path(name).is_absolute():
         cached(target, lambda: make(target))
@@ -110,5 +110,5 @@ def cached_or_local(folder: str | Path, name: str | Path, make: Callable[[Path],
 
 
 def digest(decides: list[Any]) -> str:
-    """Return the name in a cache for something that depends on all of this."""
+    """Return a cache key for everything that determines the content."""
     return hashlib.sha256(repr(decides).encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""What Lacuna keeps between runs: list it with sizes, and remove it while no run needs it."""
+"""The content of the cache: list it with sizes, and remove it while no run needs it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lacuna.errors import InputError
 from lacuna.utils.cache import is_writable, make_private_dir
 from lacuna.utils.locks import locked
 
-#: folders of the cache that are rebuilt when missing, and what they hold
+#: folders of the cache that are rebuilt when missing, with descriptions of their content
 KINDS = {
     'index': 'streamline indexes',
     'moved': 'tractograms in another space',
@@ -27,7 +27,7 @@ KINDS = {
     'tractograms': 'checksums of tractograms',
     'numba*': 'compiled code',
 }
-#: the folder of downloads, which is not rebuilt
+#: folder of downloads, which are not rebuilt
 FETCHED = 'connectomes'
 _LOCK = '.lock'
 _DAY = 86400.0
@@ -36,16 +36,16 @@ _UNITS = ('bytes', 'kB', 'MB', 'GB', 'TB')
 
 @dataclass(frozen=True)
 class Entry:
-    """One item in the cache.
+    """An item of the cache.
 
     Attributes
     ----------
     path : pathlib.Path
         File or folder.
     size : int
-        Bytes.
+        Size in bytes.
     used : float
-        When it was last read or written, as far as the file system records it (seconds since 1970).
+        Time of last use, as far as recorded by the file system (seconds since 1970).
     """
 
     path: Path
@@ -59,21 +59,21 @@ def entries(root: Path, kind: str, *, unused_days: float = 0.0) -> list[Entry]:
     Parameters
     ----------
     root : pathlib.Path
-        Folder of the cache.
+        Cache folder.
     kind : str
         One of `KINDS`, or `FETCHED`.
     unused_days : float
-        Leave out what was used within this number of days.
+        Leave out items used within this number of days.
     """
     latest = time.time() - unused_days * _DAY
-    # compiled code is one item: a folder that lacks a part of it is useless
+    # compiled code is a single item, because an incomplete folder is useless
     paths = root.glob(kind if '*' in kind else f'{kind}/*')
     found = [_entry(path) for path in sorted(paths) if path.suffix != '.lock']
     return [entry for entry in found if not unused_days or entry.used <= latest]
 
 
 def _entry(path: Path) -> Entry:
-    """Return an entry; its largest file shows when it was last used, because listing the cache reads the small ones."""
+    """Return an item; the access time of its largest file is used, because listing reads the small ones."""
     inside = [path, *path.rglob('*')] if path.is_dir() and not path.is_symlink() else [path]
     files = []
     for each in inside:
@@ -86,12 +86,12 @@ def _entry(path: Path) -> Entry:
 
 
 def remove(entry: Entry) -> None:
-    """Remove an entry, and the lock beside it.
+    """Remove an item and the lock beside it.
 
     Raises
     ------
     OSError
-        For example, if it belongs to somebody else.
+        For example, if it belongs to another user.
     """
     if entry.path.is_dir() and not entry.path.is_symlink():
         shutil.rmtree(entry.path)
@@ -102,9 +102,9 @@ def remove(entry: Entry) -> None:
 
 @contextmanager
 def using(root: Path) -> Iterator[None]:
-    """Block `clearing` while the block needs the cache; several processes may use it at the same time."""
+    """Block `clearing` during the block; several processes may do so at the same time."""
     with ExitStack() as stack:
-        with suppress(OSError):  # a read-only cache, or a full disk: nothing is cleared there
+        with suppress(OSError):  # in a read-only cache, or on a full disk, nothing is cleared
             if not root.exists() and is_writable(root):
                 make_private_dir(root)
             lock = root / _LOCK
@@ -115,12 +115,12 @@ def using(root: Path) -> Iterator[None]:
 
 @contextmanager
 def clearing(root: Path) -> Iterator[None]:
-    """Hold the exclusive right to remove items of the cache.
+    """Hold the exclusive right to remove items from the cache.
 
     Raises
     ------
     InputError
-        If a run uses the cache, or if this is unknown.
+        If a run uses the cache, or this cannot be determined.
     """
     with (root / _LOCK).open('a+') as stream:
         try:
@@ -138,7 +138,7 @@ def clearing(root: Path) -> Iterator[None]:
 
 
 def shown_size(size: float) -> str:
-    """Format a number of bytes for people.
+    """Format a number of bytes for display.
 
     >>> [shown_size(size) for size in (0, 999, 1000, 25_300_000, 1.24e9, 5e15)]
     ['0 bytes', '999 bytes', '1.0 kB', '25.3 MB', '1.2 GB', '5000.0 TB']

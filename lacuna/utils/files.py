@@ -1,4 +1,4 @@
-"""Write files completely or not at all."""
+"""Write files atomically: completely or not at all."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-#: prefix of the names of unfinished files
+#: prefix of unfinished files
 TEMPORARY = '.tmp-'
 
 
 @contextmanager
 def replacing(target: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target`, which replaces it when the block ends without an error.
+    """Yield a temporary path beside `target`, which replaces it when the block ends without error.
 
-    A killed process leaves at most a file whose name starts with ``.tmp-``; the target is complete or absent.
+    A killed process leaves at most a file whose name starts with ``.tmp-``.
     """
     target = Path(target)
-    # the extension is kept because writers choose format and compression by it
+    # keep the extension, which determines format and compression
     name = f'{TEMPORARY}{target.name}-{secrets.token_hex(6)}{"".join(target.suffixes)}'
     temporary = target.with_name(name)
     if not target.parent.is_dir():
@@ -32,13 +32,15 @@ def replacing(target: str | Path) -> Iterator[Path]:
         temporary.replace(target)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno and error.filename is None:  # of a full disk, say
+        if (
+            isinstance(error, OSError) and error.errno and error.filename is None
+        ):  # for example, of a full disk
             error.filename = str(target)
         raise
 
 
 def remove_leftovers(targets: Iterable[Path]) -> None:
-    """Remove the temporary files that a killed process left beside its targets (no other process may write them now)."""
+    """Remove temporary files that killed processes left beside targets, which no process may be writing now."""
     beginnings: dict[Path, list[str]] = {}
     for target in targets:
         beginnings.setdefault(target.parent, []).append(f'{TEMPORARY}{target.name}-')
@@ -50,14 +52,14 @@ def remove_leftovers(targets: Iterable[Path]) -> None:
 
 
 def stamp(path: Path) -> list[int]:
-    """What tells a file that was touched since."""
-    # The change time cannot be set by hand: a file that is replaced or edited never keeps all four.
+    """Return size and times of a file, which change whenever the file is modified."""
+    # ctime cannot be set by users: a file that is replaced or edited never keeps all four values
     status = path.stat()
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def holds(path: Path, content: bytes) -> bool:
-    """Whether a file is there with just this content."""
+    """Whether a file exists with exactly this content."""
     try:
         return path.stat().st_size == len(content) and path.read_bytes() == content
     except FileNotFoundError:
@@ -65,7 +67,7 @@ def holds(path: Path, content: bytes) -> bool:
 
 
 def write_if_changed(target: str | Path, content: bytes) -> bool:
-    """Write `content` unless the file already holds it; return True if it was written."""
+    """Write `content` unless the file already contains it; return True if it was written."""
     target = Path(target)
     if holds(target, content):
         return False
@@ -75,7 +77,7 @@ def write_if_changed(target: str | Path, content: bytes) -> bool:
 
 
 def json_bytes(content: Mapping[str, Any]) -> bytes:
-    """Return valid JSON, one key per line, in the given order.
+    """Return JSON as bytes, one key per line in the given order.
 
     Raises
     ------
@@ -86,16 +88,16 @@ def json_bytes(content: Mapping[str, Any]) -> bytes:
 
 
 def listed(content: Mapping[str, Any], key: str) -> list[Any]:
-    """Return a list in the object of a JSON file; empty if there is none."""
+    """Return a list in a JSON object; empty if it is missing."""
     found = content.get(key)
     return found if isinstance(found, list) else []
 
 
 def read_json(path: str | Path) -> dict[str, Any] | None:
-    """Return the object in a JSON file; None if the file is missing or holds no object."""
+    """Read the object in a JSON file; None if the file is missing or contains no object."""
     try:
-        content = json.loads(Path(path).read_text(encoding='utf-8'))
-    except (OSError, ValueError, RecursionError):  # RecursionError: nested a thousand times
+        content = json.loads(Path(path).read_text(encoding='utf-8-sig'))
+    except (OSError, ValueError, RecursionError):  # RecursionError: deeply nested
         return None
     return content if isinstance(content, dict) else None
 

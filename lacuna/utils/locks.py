@@ -10,18 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-#: errors of file systems without locks: nothing is known about other processes
+#: errors of file systems without locks, where other processes cannot be detected
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @contextmanager
 def file_lock(lock: Path, *, wait: bool = True, passing: bool = False) -> Iterator[bool]:
-    """Keep other processes out of the same block; the lock ends with its process, however that ends.
+    """Keep other processes out of a block; the lock ends with its process, however that ends.
 
     Parameters
     ----------
     lock : pathlib.Path
-        File to lock: created if missing, and kept.
+        File to lock; created if missing, and kept.
     wait : bool
         Whether to wait for the other process.
     passing : bool
@@ -30,7 +30,7 @@ def file_lock(lock: Path, *, wait: bool = True, passing: bool = False) -> Iterat
     Yields
     ------
     bool
-        Whether others are certainly kept out; False on a file system without locks.
+        Whether others are certainly kept out; False on file systems without locks.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def file_lock(lock: Path, *, wait: bool = True, passing: bool = False) -> Iterat
         with lock.open('a') as stream:
             certain = locked(stream, wait=wait)
             if not _is_at(stream, lock):
-                continue  # it was removed while we waited: another process may have created and locked a new one
+                continue  # the file was removed while waiting: another process may have locked a new one
             try:
                 yield certain
             finally:
@@ -52,7 +52,7 @@ def file_lock(lock: Path, *, wait: bool = True, passing: bool = False) -> Iterat
 
 
 def locked(stream: IO[Any], *, wait: bool, shared: bool = False) -> bool:
-    """Lock an open file, until it is closed; False if the file system has no locks.
+    """Lock an open file until it is closed; return False if the file system has no locks.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def locked(stream: IO[Any], *, wait: bool, shared: bool = False) -> bool:
     wait : bool
         Whether to wait for the other process.
     shared : bool
-        Whether others may lock it in the same way.
+        Whether others may hold the same kind of lock.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Names of files: BIDS entities, sidecars, and characters that do not fit in a line of text."""
+"""File names: BIDS entities, sidecars, and characters that cannot be printed in a line of text."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 from lacuna.errors import InputError
 
-#: the end of the name of an image; an .img has a .hdr beside it
+#: extension of an image; an .img has a .hdr beside it
 NIFTI = re.compile(r'\.(nii(\.gz)?|img)$')
 
 _ENTITY = re.compile(r'([a-zA-Z]+)-([^_-]+)')
 
 
 def parse_entities(name: str) -> dict[str, str]:
-    """Return the entities of a BIDS file name; if one is repeated, the last counts.
+    """Return the entities of a BIDS file name; the last one counts if repeated.
 
     >>> parse_entities('sub-01_label-lesion_mask.nii.gz')
     {'sub': '01', 'label': 'lesion'}
@@ -25,7 +25,7 @@ def parse_entities(name: str) -> dict[str, str]:
 
 
 def sidecar_path(path: Path) -> Path:
-    """Return the JSON file that belongs to an image or a table."""
+    """Return the path of the JSON file that describes an image or a table."""
     return path.with_name(path.name.split('.', 1)[0] + '.json')
 
 
@@ -34,7 +34,7 @@ _UNPRINTABLE = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
 
 
 def shown_name(path: str | Path) -> str:
-    r"""Format a path for a line of text; characters that do not fit there are escaped.
+    r"""Format a path for a line of text, with control characters escaped.
 
     >>> shown_name('a\tb\udcff')
     'a\\tb\\udcff'
@@ -43,9 +43,9 @@ def shown_name(path: str | Path) -> str:
 
 
 def check_name(path: str | Path) -> None:
-    """Refuse a path with line breaks, other control characters, or bytes that are not UTF-8.
+    """Raise an error for a path with line breaks, other control characters, or bytes that are not UTF-8.
 
-    Such a name would break tables, sidecars and messages, and could be used to forge lines in them.
+    Such names would break tables, sidecars and messages, and could forge lines in them.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def check_name(path: str | Path) -> None:
 
 
 def few(names: Sequence[str], most: int = 5) -> str:
-    """Return the first few names, and how many more there are.
+    """Format the first few names, and the number of others.
 
     >>> few(['a', 'b', 'c', 'd'], 3), few(['a', 'b']), few([])
     ('a, b, c and 1 more', 'a, b', 'none')

@@ -1,4 +1,4 @@
-"""Compress and unpack as ``gzip`` does, several times as fast, and with the same bytes each time."""
+"""Compress and unpack like ``gzip``, several times as fast and reproducibly."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from typing import Any, BinaryIO
 
 
 def _first(*names: str) -> Any:
-    """The first of these modules that is installed."""
+    """Import the first of these modules that is installed."""
     for name in names[:-1]:
         try:
             return import_module(name)
-        except ImportError:  # not packaged everywhere: then it is slower, with the same content
+        except ImportError:  # not available on all platforms; slower, with the same results
             continue
     return import_module(names[-1])
 
 
 _gzip, _zlib = _first('zlib_ng.gzip_ng', 'gzip'), _first('zlib_ng.zlib_ng', 'zlib')
 
-#: what unpacking raises if a file is damaged
+#: errors that unpacking raises for damaged files
 BROKEN: tuple[type[BaseException], ...] = (OSError, EOFError, zlib.error, _zlib.error)
 
-#: images of counts and percent become hardly smaller above it
+#: higher levels hardly reduce the size of count and percentage images
 _LEVEL = 2
 
 
 def pack(content: bytes) -> bytes:
-    """The content of a ``.gz`` file without a name or a time."""
+    """Compress to the content of a ``.gz`` file without name and time."""
     packed: bytes = _gzip.compress(content, _LEVEL, mtime=0)
     return packed
 
 
 def unpacking(stream: BinaryIO) -> Any:
-    """A file that unpacks a stream as it is read."""
+    """Open a stream that is unpacked as it is read."""
     return _gzip.GzipFile(fileobj=stream, mode='rb')
 
 
 def unpack(content: bytes) -> bytes:
-    """What `pack` has packed."""
+    """Unpack the result of `pack`."""
     plain: bytes = _gzip.decompress(content)
     return plain

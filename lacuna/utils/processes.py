@@ -1,4 +1,4 @@
-"""Processors, measurements of time and memory, and child processes that do not outlive their parent.
+"""Processors, time and memory measurements, and child processes that end with their parent.
 
 A killed run must not leave commands behind that write into the folder of the next run.
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TypeVar
 
 _PR_SET_PDEATHSIG = 1
-#: threads that look at images; each holds one in memory
+#: maximum number of threads that read images; each holds one in memory
 _MOST_READERS = 8
 _Item = TypeVar('_Item')
 _Found = TypeVar('_Found')
@@ -33,26 +33,26 @@ def available_processors() -> int:
 
 
 def processors(nprocs: int) -> int:
-    """Return the number of processors for ``--nprocs``: -1 means all, at least one."""
+    """Return the number of processors for ``--nprocs``; -1 means all."""
     return available_processors() if nprocs == -1 else max(1, nprocs)
 
 
 def thread_map(look: Callable[[_Item], _Found], items: Iterable[_Item]) -> Generator[_Found, None, None]:
-    """Look at images in threads, for most of the time goes into unpacking; what is found comes in the order of the items."""
+    """Map a function over items in threads (reading images is mostly decompression); results are in order."""
     with ThreadPoolExecutor(min(_MOST_READERS, available_processors())) as pool:
         yield from pool.map(look, items)
 
 
 @dataclass
 class Usage:
-    """The time and memory that work took.
+    """Time and memory that work has taken.
 
     Attributes
     ----------
     seconds : float
-        Sum over all parts.
+        Total time of all parts.
     peak_memory : int
-        Largest memory of the process of any part, in bytes.
+        Peak memory of the process over all parts, in bytes.
     """
 
     seconds: float = 0.0
@@ -66,7 +66,7 @@ class Usage:
 
 @contextmanager
 def measured() -> Iterator[Usage]:
-    """Measure the time and memory of the block; available when it has ended."""
+    """Measure time and memory of the block; complete when the block has ended."""
     usage = Usage()
     _reset_peak_memory()
     started = time.monotonic()
@@ -77,15 +77,15 @@ def measured() -> Iterator[Usage]:
 
 
 def _reset_peak_memory() -> None:
-    """Restart the measurement of `_peak_memory`. Works only on Linux."""
+    """Restart the measurement of `_peak_memory`; only possible on Linux."""
     with contextlib.suppress(OSError):
         Path('/proc/self/clear_refs').write_text('5', encoding='ascii')
 
 
 def _peak_memory() -> int:
-    """Return the largest memory of this process in bytes, since `_reset_peak_memory` where that works.
+    """Return the peak memory of this process in bytes, since `_reset_peak_memory` where possible.
 
-    Mapped pages of an index count, although the system may drop them at any time.
+    Mapped pages of an index are included, although the system may drop them at any time.
     """
     with contextlib.suppress(OSError):
         for line in Path('/proc/self/status').read_text(encoding='ascii').splitlines():
@@ -95,13 +95,13 @@ def _peak_memory() -> int:
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to end this process when its parent ends; call in the child. Works only on Linux."""
+    """Ask the kernel to end this process with its parent; call it in the child. Only possible on Linux."""
     if sys.platform == 'linux':
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def start_worker(folder: str) -> None:
-    """Set up a worker process: it leaves Ctrl-C to its parent, and ends with its parent."""
+    """Set up a worker process, which ignores Ctrl-C (left to its parent) and ends with its parent."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -110,7 +110,7 @@ def start_worker(folder: str) -> None:
 
 @contextmanager
 def stopped_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM, which cluster schedulers send, end a run like Ctrl-C; a run in a thread leaves signals to its program."""
+    """Treat SIGTERM, which cluster schedulers send, like Ctrl-C; without effect outside the main thread."""
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -122,4 +122,4 @@ def stopped_by_sigterm() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: the handler was not set by Python
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None if the handler was not set by Python

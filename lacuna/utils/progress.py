@@ -1,4 +1,4 @@
-"""Progress bars, shown on terminals only: `track` wraps an iterable, `counting` counts."""
+"""Progress bars, shown on terminals only: `track` wraps an iterable, `counting` counts bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _Item = TypeVar('_Item')
 def track(
     items: Iterable[_Item], what: str, *, total: int | None = None, unit: str = 'it', show: bool = True
 ) -> Iterable[_Item]:
-    """Yield the same items, with a bar that disappears at the end."""
+    """Yield the items, with a progress bar that disappears at the end."""
     if not (show and sys.stderr.isatty()):
         return items
     from tqdm import tqdm
@@ -25,7 +25,7 @@ def track(
 def counting(
     what: str, total: float | None = None, *, unit: str = 'B', show: bool = True
 ) -> Iterator[Callable[[int], object]]:
-    """Yield a function that advances a bar by a number of bytes (or `unit`); the bar disappears at the end."""
+    """Yield a function that advances a progress bar by a number of bytes (or `unit`); the bar disappears at the end."""
     if not (show and sys.stderr.isatty()):
         yield lambda _: None
         return

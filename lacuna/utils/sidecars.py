@@ -1,4 +1,4 @@
-"""The JSON files that describe an image, by the inheritance principle of BIDS."""
+"""JSON files that describe images and datasets: BIDS inheritance, and Lacuna's entry in them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,26 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import lacuna
 from lacuna.utils.files import read_json
 from lacuna.utils.names import NIFTI, parse_entities, sidecar_path
 
 
-def inherited_metadata(path: Path) -> dict[str, Any]:
-    """Return the content of the JSON files that apply to an image by the inheritance principle of BIDS.
+def generator(description: str | None = None, *, name: str = 'Lacuna') -> dict[str, str]:
+    """Return Lacuna's entry in the ``GeneratedBy`` of a sidecar or dataset.
 
-    They are in the folder of the image or in one above it, up to that of the dataset, and have no entity that the image
-    lacks: ``mask.json``, ``space-MNI152NLin6Asym_mask.json``, ``sub-01/sub-01_mask.json``. The nearest file wins.
+    >>> list(generator('engine: index'))
+    ['Name', 'Version', 'Description']
+    """
+    about = {} if description is None else {'Description': description}
+    return {'Name': name, 'Version': lacuna.__version__, **about}
+
+
+def inherited_metadata(path: Path) -> dict[str, Any]:
+    """Return the metadata of an image from all JSON files that apply by BIDS's inheritance principle.
+
+    These are in the folder of the image, or above it up to the dataset's root, and have only entities of the image:
+    ``mask.json``, ``space-MNI152NLin6Asym_mask.json``, ``sub-01/sub-01_mask.json``. Nearer files take precedence.
     """
     folders = [path.parent]
     if participant := next((each for each in path.parents if each.name.startswith('sub-')), None):
@@ -38,10 +49,10 @@ def inherited_metadata(path: Path) -> dict[str, Any]:
 
 
 def _json_files(folder: Path) -> list[str]:
-    """Return the names of the JSON files of a folder. That of a whole dataset is asked about each of its images."""
+    """Return the names of the JSON files in a folder; cached, because the dataset's root is listed for every image."""
     try:
         changed = folder.stat().st_mtime_ns
-        # within a tick of its times, a folder may change again unseen
+        # soon after a change, another may leave the modification time unchanged
         settled = time.time_ns() - changed > 2_000_000_000
         return _listed(folder, changed if settled else time.time_ns())
     except OSError:

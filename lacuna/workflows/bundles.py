@@ -1,4 +1,4 @@
-"""Bundles: their voxels are found once per tractogram, what a lesion cuts of each follows from the streamlines cut."""
+"""Workflows for bundles: their voxels, once per tractogram, and their disconnection by each lesion."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def init_bundle_set_wf(
     mem_gb: float = 1.0,
     name: str = 'bundle_set_wf',
 ) -> Workflow:
-    """The voxels that each bundle visits, once for a tractogram.
+    """Find the voxels that each bundle visits, once per tractogram.
 
     Workflow Graph
         .. workflow::
@@ -39,35 +39,35 @@ def init_bundle_set_wf(
     Parameters
     ----------
     engine : str
-        What finds them, with the same result: ``index`` or ``mrtrix``.
+        ``index`` or ``mrtrix``; the results are the same.
     cached_bundles : pathlib.Path, optional
-        Where the set is kept (``.npz``). If the file exists it is used, else it is made and put there. The name has to
-        stand for the content of tractogram and table: nothing is compared.
+        File in which the bundles are cached (``.npz``). An existing file is used without checks, so its name must
+        identify the content of tractogram and table.
     tck_upsample : int, optional
-        With the engine ``mrtrix``: overrides MRtrix3's rule for the upsampling of streamlines.
+        With the engine ``mrtrix``: upsampling factor instead of MRtrix3's rule.
     omp_nthreads : int
-        Threads of each node.
+        Number of threads of each node.
     mem_gb : float
-        Memory of the nodes that look at streamlines, see :mod:`lacuna.workflows.resources`.
+        Memory in GB of nodes that process streamlines, see :mod:`lacuna.workflows.resources`.
     name : str
 
     Inputs
     ------
     table
-        Which streamlines belong to which bundle, see :func:`lacuna.streamlines.files.bundle_tables.read_bundles`.
+        Table of the streamlines of each bundle, see :func:`lacuna.streamlines.files.bundle_tables.read_bundles`.
     streamlines_total
-        Streamlines of the tractogram, all of them.
+        Number of all streamlines of the tractogram.
     weighting
-        Which of them are looked at, from :class:`lacuna.interfaces.streamlines.WeighStreamlines`; by default all.
+        Which streamlines to use, from :class:`lacuna.interfaces.streamlines.WeighStreamlines`; by default all.
     index
-        With the engine ``index``, of :func:`lacuna.workflows.connectome.init_connectome_wf`.
+        Streamline index from :func:`lacuna.workflows.connectome.init_connectome_wf`; with the engine ``index``.
     tracks, full_tdi
-        With the engine ``mrtrix``: the tractogram (``.tck``), and its density, which has the grid of the maps.
+        Tractogram (``.tck``) and its density, which has the grid of the maps; with the engine ``mrtrix``.
 
     Outputs
     -------
     bundles
-        Set of bundles for :func:`init_bundles_wf`, see :class:`lacuna.streamlines.bundles.BundleSet`.
+        Input for :func:`init_bundles_wf`, see :class:`lacuna.streamlines.bundles.BundleSet`.
     """
     workflow = Workflow(name=name)
     workflow.__desc__ = methods.bundle_set()
@@ -103,7 +103,7 @@ def init_bundle_set_wf(
 
 
 def init_bundles_wf(*, most_sampled: int = 0, mem_gb: float = SMALL, name: str = 'bundles_wf') -> Workflow:
-    """How many streamlines of each bundle a lesion cuts.
+    """Compute the disconnection of each bundle by a lesion.
 
     Workflow Graph
         .. workflow::
@@ -117,28 +117,28 @@ def init_bundles_wf(*, most_sampled: int = 0, mem_gb: float = SMALL, name: str =
     Parameters
     ----------
     most_sampled : int
-        Streamlines of the sample, see :func:`lacuna.workflows.snm.init_snm_wf`; 0 for none.
+        Number of streamlines in the sample, see :func:`lacuna.workflows.snm.init_snm_wf`; 0 for none.
     mem_gb : float
-        Memory of the one node.
+        Memory of the node in GB.
     name : str
 
     Inputs
     ------
     bundles
-        Of :func:`init_bundle_set_wf`.
+        From :func:`init_bundle_set_wf`.
     mask
-        Lesion mask of 0 and 1, or graded, on any grid of the tractogram's space.
+        Lesion mask, binary or graded, on any grid of the tractogram's space.
     selected
-        Numbers of the disconnected streamlines, from 0 (``.npy``, or text).
+        Indices of the disconnected streamlines, from 0 (``.npy``, or text).
     weighting
-        How much each streamline counts, and their lengths, as above; optional.
+        Weights and lengths of the streamlines, as above; optional.
 
     Outputs
     -------
     bundle_disconnection
-        Table (``.tsv``) with a row for each bundle, see :class:`lacuna.streamlines.bundles.BundleDisconnection`.
+        Table (``.tsv``) with a row per bundle, see :class:`lacuna.streamlines.bundles.BundleDisconnection`.
     sample_bundles
-        Which streamlines of the sample belong to which bundle (``.tsv``); if `most_sampled`.
+        Bundles of the streamlines in the sample (``.tsv``); if `most_sampled`.
     """
     workflow = Workflow(name=name)
     workflow.__desc__ = methods.bundles()

@@ -1,4 +1,4 @@
-"""Connections between parcels: assigned once per tractogram and atlas, combined with each lesion."""
+"""Workflows for connections between parcels: assigned once per tractogram and atlas, then combined with each lesion."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
-from lacuna.errors import InputError
+from lacuna.errors import InputError, check_choice
 from lacuna.interfaces.bids import SaveFile
 from lacuna.interfaces.connectivity import Connectivity, MakeEndpointTable, PrepareParcellation
 from lacuna.interfaces.index import AssignEndpoints
 from lacuna.interfaces.mrtrix import TCK2Connectome
-from lacuna.streamlines.endpoints import EDGE_MEASURES, check_rule
+from lacuna.streamlines.endpoints import EDGE_MEASURES, RULES
 from lacuna.workflows import methods
 from lacuna.workflows.resources import SMALL
 
@@ -34,14 +34,14 @@ HIGHER_ORDER_FIELDS = ('delta_sspl', 'indirect_disconnection', 'parcel_delta_ssp
 
 
 def check_atlas_names(names: Sequence[str]) -> None:
-    """Refuse names of atlases that cannot be used in fields and files.
+    """Raise an error if names of atlases cannot be used in field and file names.
 
     >>> check_atlas_names(['schaefer2018parcels100networks7', 'aal3'])
 
     Raises
     ------
     InputError
-        If a name is not only letters and digits, or is used twice.
+        If a name is not alphanumeric, or is used twice.
     """
     if isinstance(names, str):
         message = f"atlases={names!r} is one name; give a list: ['{names}']"
@@ -68,7 +68,7 @@ def init_parcellation_wf(
     mem_gb: float = 1.0,
     name: str = 'parcellation_wf',
 ) -> Workflow:
-    """Find the parcels at the two ends of every streamline, once for a tractogram and an atlas.
+    """Assign both ends of every streamline to parcels, once per tractogram and atlas.
 
     Workflow Graph
         .. workflow::
@@ -90,16 +90,16 @@ def init_parcellation_wf(
     atlas_transform : pathlib.Path, optional
         Moves points from `space` to `atlas_space`: the labels are then resampled to the 1 mm grid of `space`.
     engine : str
-        ``index`` or ``mrtrix``, with the same result.
+        ``index`` or ``mrtrix``; the results are the same.
     assignment : str
-        Which parcel an end belongs to: ``radial``, the nearest within 4 mm; ``end-voxels``, that of its voxel.
+        How ends are assigned: ``radial``, to the nearest parcel within 4 mm; ``end-voxels``, to that of their voxel.
     cached_endpoints : pathlib.Path, optional
-        File in which the table is cached (``.npz``). If it exists it is used, else it is written. Its name has to
-        identify the content of tractogram and atlas: nothing is compared.
+        File in which the table is cached (``.npz``). An existing file is used without checks, so its name must identify
+        the content of tractogram and atlas.
     omp_nthreads : int
-        Threads of each node.
+        Number of threads of each node.
     mem_gb : float
-        Memory of the nodes that process streamlines, see :mod:`lacuna.workflows.resources`.
+        Memory in GB of nodes that process streamlines, see :mod:`lacuna.workflows.resources`.
     name : str
 
     Inputs
@@ -107,17 +107,17 @@ def init_parcellation_wf(
     tracks
         Tractogram (``.tck``); with the engine ``mrtrix``.
     index
-        Its index, from :func:`lacuna.workflows.connectome.init_connectome_wf`; with the engine ``index``.
+        Streamline index from :func:`lacuna.workflows.connectome.init_connectome_wf`; with the engine ``index``.
     image, labels
         Label image and label table, see :func:`lacuna.images.labels.read_labels`.
 
     Outputs
     -------
     endpoints
-        Table for :func:`init_connectivity_wf`, see :class:`lacuna.streamlines.endpoints.EndpointTable`.
+        Endpoint table for :func:`init_connectivity_wf`, see :class:`lacuna.streamlines.endpoints.EndpointTable`.
     """
     check_atlas_names([atlas])
-    check_rule(assignment)
+    check_choice('assignment', assignment, RULES)
     workflow = Workflow(name=name)
     workflow.__desc__ = methods.endpoints(atlas, engine, assignment)
     source = 'tracks' if engine == 'mrtrix' else 'index'
@@ -180,7 +180,7 @@ def init_connectivity_wf(
     mem_gb: float = 0.5,
     name: str = 'connectivity_wf',
 ) -> Workflow:
-    """Compute which connections between the parcels of an atlas a lesion cuts, and by how much.
+    """Compute the disconnection of the connections between the parcels of an atlas by a lesion.
 
     Workflow Graph
         .. workflow::
@@ -194,15 +194,16 @@ def init_connectivity_wf(
     Parameters
     ----------
     outputs : sequence of str
-        Which of the outputs to make; by default, those that need neither networks nor paths.
+        Outputs to make; by default, those that need neither networks nor paths.
     networks : sequence of str
-        Network of each parcel, empty for a parcel without one; for the outputs of networks.
+        Network of each parcel, empty for parcels without; for outputs about networks.
     spared_threshold : float
-        Percent of a connection that has to be spared for a path to lead along it, for the outputs of paths.
+        Minimum percentage of a connection that must be spared for paths to use it; for outputs about paths.
     edge_measure : str
-        What is summed for a pair of parcels, see :class:`lacuna.streamlines.connections.Connections`.
+        What is summed over the streamlines between two parcels, see
+        :class:`lacuna.streamlines.connections.Connections`.
     mem_gb : float
-        Memory of the one node.
+        Memory of the node in GB.
     name : str
 
     Inputs
@@ -210,25 +211,25 @@ def init_connectivity_wf(
     endpoints
         From :func:`init_parcellation_wf`.
     selected
-        Numbers of the disconnected streamlines, from 0 (``.npy``, or text).
+        Indices of the disconnected streamlines, from 0 (``.npy``, or text).
     weighting
-        How much each streamline counts, and their lengths, from
-        :class:`lacuna.interfaces.streamlines.WeighStreamlines`; optional, except for the mean lengths.
+        Weights and lengths of the streamlines, from :class:`lacuna.interfaces.streamlines.WeighStreamlines`;
+        optional, except for mean lengths.
 
     Outputs
     -------
     disconnection_matrix, mask_matrix, intact_matrix, full_matrix
         Tables (``.tsv``) of all pairs of parcels.
     roi_disconnection, parcel_support
-        Tables of the parcels: percent, and the counts behind it.
+        Tables of the parcels: percentages, and the counts behind them.
     matrix_statistics
-        JSON.
+        Statistics as JSON.
     network_disconnection, network_matrix
-        Table of the networks, and of all pairs of them.
+        Tables of the networks, and of all pairs of networks.
     mean_length_matrix, mean_length_cut_matrix, mean_length_spared_matrix
-        Tables of mean lengths of all pairs of parcels.
+        Tables of mean lengths, of all pairs of parcels.
     delta_sspl, indirect_disconnection, parcel_delta_sspl, higher_order_statistics
-        Tables of how much longer the shortest paths are, see :func:`lacuna.measures.higher_order`, and JSON.
+        Tables of the lengthening of shortest paths, see :func:`lacuna.measures.higher_order`, and statistics as JSON.
     """
     workflow = Workflow(name=name)
     workflow.__desc__ = methods.connectivity() + methods.of_outputs(outputs, spared_threshold, edge_measure)

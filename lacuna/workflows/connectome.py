@@ -1,4 +1,4 @@
-"""Workflows that run once for a tractogram, a space and a grid."""
+"""Workflows that run once per tractogram, space and grid."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def init_connectome_wf(
     mem_gb: float = 1.0,
     name: str = 'connectome_wf',
 ) -> Workflow:
-    """Map the density of a whole tractogram, the denominator of all disconnection maps.
+    """Compute the density of the whole tractogram, the denominator of all disconnection maps.
 
     Workflow Graph
         .. workflow::
@@ -52,32 +52,32 @@ def init_connectome_wf(
     space : str
         Standard space of the streamlines.
     resolution : int
-        Edge of the voxels in mm (1 or 2).
+        Voxel size in mm (1 or 2).
     tck_upsample : int, optional
-        Overrides MRtrix3's rule for the upsampling of streamlines.
+        Upsampling factor of the streamlines, instead of MRtrix3's rule.
     engine : str
         Engine for the lesions: ``index`` builds a streamline index and takes the density from it; ``mrtrix`` runs
         ``tckmap``.
     weighted, limited : bool
-        For the engine ``mrtrix``: whether streamlines count differently, and whether only some are looked at.
+        With the engine ``mrtrix``: whether streamlines are weighted, and whether only some are used.
     index_directory : pathlib.Path, optional
-        Folder of the index; by default the one beside the tractogram if there is one, else one in the cache. Intact
-        parts of it are kept; missing or damaged ones, or those of another tractogram, are built.
+        Folder of the index; by default one beside the tractogram if it exists, else one in the cache. Intact parts are
+        kept; parts that are missing, damaged or of another tractogram are built.
     cached_tdi : pathlib.Path, optional
-        For the engine ``mrtrix``, the file in which the density is cached. If it exists it is used, else it is written.
-        Its name has to identify the content of the tractogram and all parameters: nothing is compared.
+        With the engine ``mrtrix``: file in which the density is cached. An existing file is used without checks, so its
+        name must identify the content of the tractogram and all parameters.
     cached_counts : pathlib.Path, optional
-        The same of the density without weights; if `weighted`.
+        With `weighted`: file in which the density without weights is cached, as above.
     streamlines_total : int, optional
-        For the engine ``mrtrix``, the number of streamlines, if known; else they are counted.
+        With the engine ``mrtrix``: number of streamlines, if known; otherwise they are counted.
     min_support : int
-        Streamlines that a voxel needs to be in `support_mask`.
+        Minimum number of streamlines in a voxel of `support_mask`.
     show_progress : bool
-        Whether to show a progress bar on a terminal while the index is built.
+        Whether to show a progress bar on terminals while the index is built.
     omp_nthreads : int
-        Threads of each node.
+        Number of threads of each node.
     mem_gb : float
-        Memory of ``tckmap``, with the engine ``mrtrix``.
+        Memory of ``tckmap`` in GB, with the engine ``mrtrix``.
     name : str
 
     Inputs
@@ -85,23 +85,24 @@ def init_connectome_wf(
     tracks
         Tractogram (``.tck``) in `space`.
     weighting
-        Which streamlines are looked at, and how much each counts, from
-        :class:`lacuna.interfaces.streamlines.WeighStreamlines`; by default all, and 1.
+        Weights and lengths of the streamlines, and which to use, from
+        :class:`lacuna.interfaces.streamlines.WeighStreamlines`; by default all, with weight 1.
     numbers
-        From :class:`lacuna.interfaces.connectivity.NumberStreamlines`, with the engine ``mrtrix`` and `limited`.
+        Indices of the streamlines, from :class:`lacuna.interfaces.connectivity.NumberStreamlines`; with the engine
+        ``mrtrix`` and `limited`.
 
     Outputs
     -------
     full_tdi
         Number (or summed weights) of the streamlines that visit each voxel, on the standard grid.
     counts
-        Their number, whatever their weights.
+        Number of the streamlines that visit each voxel, without weights.
     support_mask
-        1 in voxels that at least `min_support` of them visit, else 0.
+        1 in voxels that at least `min_support` streamlines visit, 0 elsewhere.
     streamlines_total
-        Number of streamlines that are looked at.
+        Number of streamlines in use.
     index
-        The streamline index for this grid; with the engine ``index``.
+        Streamline index for this grid; with the engine ``index``.
     """
     workflow = Workflow(name=name)
     workflow.__desc__ = methods.full_density(space, resolution, engine)
@@ -120,10 +121,10 @@ def init_connectome_wf(
             name='build',
             n_procs=omp_nthreads,
             mem_gb=of_build(omp_nthreads),
-            # here, unlike in a worker, Ctrl-C can still remove unfinished files
+            # in this process, Ctrl-C can still remove unfinished files
             run_without_submitting=True,
         )
-        # not on a cluster, where the machine that submits jobs is for light work only
+        # except on a cluster, where the submitting machine is for light work only
         build.plugin_args = {'submit': True}
         if index_directory is not None:
             build.inputs.directory = str(index_directory)
@@ -143,7 +144,7 @@ def init_connectome_wf(
             (inputnode, count, [('tracks', 'in_tracks')]),
             (count, outputnode, [('streamlines_total', 'streamlines_total')]),
         ])  # fmt: skip
-    # weights are no matter of support: with them, there are two densities
+    # support does not depend on weights: with weights, there are two densities
     densities = {'full_tdi': cached_tdi, **({'counts': cached_counts} if weighted else {})}
     missing = [field for field, path in densities.items() if path is None or not path.is_file()]
     if missing:
@@ -158,7 +159,7 @@ def init_connectome_wf(
             workflow.connect([(inputnode, keep_some, [('tracks', 'in_tracks'), ('numbers', 'in_weights')])])
             tracks = keep_some, 'out_tracks'
     for field, path in densities.items():
-        # without weights, what visits a voxel is their number
+        # without weights, the density is the number of streamlines
         entries = [(outputnode, field), *([] if weighted and field == 'full_tdi' else [(support, 'in_file')])]
         entries += [] if weighted else [(outputnode, 'counts')]
         if field not in missing:
@@ -166,7 +167,7 @@ def init_connectome_wf(
                 setattr(node.inputs, entry, str(path))
             continue
         by_weight = weighted and field == 'full_tdi'
-        # with more threads, tckmap adds weights in another order at each run
+        # with more threads, the order in which tckmap adds weights differs between runs
         threads = 1 if by_weight else omp_nthreads
         label = 'full_map' if field == 'full_tdi' else 'count_map'
         source = pe.Node(TCKMap(), name=label, n_procs=threads, mem_gb=mem_gb)
@@ -202,7 +203,7 @@ def init_alignment_wf(
     omp_nthreads: int = 1,
     name: str = 'alignment_wf',
 ) -> Workflow:
-    """Move the streamlines of a tractogram into another space: once, instead of every lesion.
+    """Move the streamlines of a tractogram into the space of the lesions, once instead of moving every lesion.
 
     Workflow Graph
         .. workflow::
@@ -221,10 +222,10 @@ def init_alignment_wf(
     source_space, target_space : str
         Standard spaces of the tractogram and of the lesions.
     transform : pathlib.Path
-        Moves points from the first to the second, see :func:`lacuna.images.spaces.find_transform`.
+        Moves points from the source space to the target space, see :func:`lacuna.images.spaces.find_transform`.
     cached_tracks : pathlib.Path, optional
-        File in which the moved tractogram is cached. If it exists it is used, else it is written. Its name has to
-        identify the content of tractogram and transform: nothing is compared.
+        File in which the moved tractogram is cached. An existing file is used without checks, so its name must
+        identify the content of tractogram and transform.
     omp_nthreads : int
         Number of threads.
     name : str
@@ -237,7 +238,7 @@ def init_alignment_wf(
     Outputs
     -------
     tracks
-        The same in the target space.
+        Tractogram in the target space.
     """
     workflow = Workflow(name=name)
     workflow.__desc__ = methods.moved(source_space, target_space)
@@ -251,7 +252,7 @@ def init_alignment_wf(
         MoveStreamlines(transform=str(transform)), name='move', n_procs=omp_nthreads, mem_gb=MOVING
     )
     if cached_tracks is not None:
-        move.inputs.out_tracks = str(cached_tracks)  # too large to be written twice
+        move.inputs.out_tracks = str(cached_tracks)  # written there directly, because it is large
     workflow.connect([
         (inputnode, move, [('tracks', 'in_tracks')]),
         (move, outputnode, [('out_tracks', 'tracks')]),

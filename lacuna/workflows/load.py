@@ -1,4 +1,4 @@
-"""Lesion load: how much of each region of an atlas is lesion."""
+"""Workflow for lesion load: the percentage of each region of an atlas that is lesion."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOAD_FIELDS = ('lesion_load', 'lesion_probability')
 
 
 def init_load_wf(*, name: str = 'load_wf') -> Workflow:
-    """How much of each region of an atlas is lesion.
+    """Compute the percentage of each region of an atlas that is lesion.
 
     Workflow Graph
         .. workflow::
@@ -32,16 +32,16 @@ def init_load_wf(*, name: str = 'load_wf') -> Workflow:
     Inputs
     ------
     mask
-        Lesion mask of 0 and 1, or graded, on any grid.
+        Lesion mask, binary or graded, on any grid.
     regions
         Voxels of the atlas in the space of the mask, from :class:`lacuna.interfaces.images.PrepareRegions`.
 
     Outputs
     -------
     lesion_load
-        Table (``.tsv``) of the percent of each region that is lesion.
+        Table (``.tsv``) of the percentage of each region that is lesion.
     lesion_probability
-        With a probability atlas only: table of the largest probability of each region inside the lesion.
+        For probability atlases: table of the largest probability of each region inside the lesion.
     """
     workflow = Workflow(name=name)
     workflow.__desc__ = methods.load()

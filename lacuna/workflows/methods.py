@@ -1,4 +1,4 @@
-"""The steps in sentences, with citation keys: what the workflows say of themselves, and what a run writes down."""
+"""The methods text, with citation keys: sentences for the workflows' descriptions and for the log of a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lacuna.bids.outputs import Target
 
 
 def moved(source: str, target: str) -> str:
-    """Of the streamlines that are moved from one standard space to another."""
+    """Describe the movement of streamlines from one standard space to another."""
     return (
         f'The vertices of the streamlines were moved from {source} to {target} with the transform of '
         '*TemplateFlow* [@templateflow]. '
@@ -16,7 +16,7 @@ def moved(source: str, target: str) -> str:
 
 
 def full_density(space: str, resolution: int, engine: str) -> str:
-    """Of the density of the whole tractogram."""
+    """Describe the density of the whole tractogram."""
     how = '`tckmap`, *MRtrix3*' if engine == 'mrtrix' else 'from an index of the streamlines, as in *MRtrix3*'
     return (
         'The number of streamlines of the normative tractogram that visit each voxel was mapped on the standard '
@@ -24,12 +24,12 @@ def full_density(space: str, resolution: int, engine: str) -> str:
     )
 
 
-#: the rules by which an end is assigned to a parcel
+#: rules for assigning ends to parcels
 _RULES = {'radial': 'nearest parcel within 4 mm', 'end-voxels': 'that of the voxel of the end'}
 
 
 def endpoints(atlas: str, engine: str, assignment: str = 'radial') -> str:
-    """Of the parcels at the ends of the streamlines."""
+    """Describe the assignment of streamlines' ends to parcels."""
     how = '`tck2connectome`' if engine == 'mrtrix' else 'as in `tck2connectome`'
     return (
         f'The ends of the streamlines were assigned to the parcels of the atlas {atlas} ({_RULES[assignment]}, '
@@ -38,7 +38,7 @@ def endpoints(atlas: str, engine: str, assignment: str = 'radial') -> str:
 
 
 def selection(engine: str, *, graded: bool = False) -> str:
-    """Of the streamlines that a lesion cuts."""
+    """Describe the selection of the streamlines that a lesion cuts."""
     if engine == 'mrtrix':
         found = (
             'Streamlines with a vertex inside the lesion mask, on its own grid, were selected (`tckedit`), and those '
@@ -59,12 +59,12 @@ def selection(engine: str, *, graded: bool = False) -> str:
 
 
 def ratio() -> str:
-    """Of the disconnection map."""
+    """Describe the disconnection map."""
     return 'The voxel-wise disconnection is their share of all streamlines of the voxel, in percent. '
 
 
 def connectivity() -> str:
-    """Of matrices and parcels."""
+    """Describe matrices and values of parcels."""
     return (
         'The disconnection of two parcels is the percentage of the streamlines between them that pass through the '
         'lesion; that of a parcel is the percentage of all its streamlines. '
@@ -72,19 +72,19 @@ def connectivity() -> str:
 
 
 def networks() -> str:
-    """Of networks of parcels."""
+    """Describe the disconnection of networks."""
     return 'The disconnection of a network is the percentage of the streamlines that end in its parcels. '
 
 
 def higher_order(spared_threshold: float) -> str:
-    """Of the shortest paths between parcels."""
+    """Describe shortest paths between parcels."""
     return (
         'By how many steps the lesion lengthens the shortest path between two parcels was computed on the pairs with at '
         f'least {spared_threshold:g} % of their streamlines spared. '
     )
 
 
-#: measures of connections other than the number of streamlines
+#: measures of connections other than counts
 _MEASURES = {
     'invlength': 'its weight (1 by default) divided by its length',
     'invnodevol': 'its weight (1 by default) divided by the mean number of voxels of the two parcels',
@@ -92,7 +92,7 @@ _MEASURES = {
 
 
 def of_outputs(outputs: Iterable[str], spared_threshold: float, edge_measure: str = 'count') -> str:
-    """Of the measure of connections, and of the networks, paths and lengths among some outputs."""
+    """Describe the measure of connections, and networks, paths and lengths if among the outputs."""
     outputs = set(outputs)
     found = f'Each streamline counts as {_MEASURES[edge_measure]}. ' if edge_measure in _MEASURES else ''
     found += networks() if 'network_disconnection' in outputs else ''
@@ -103,7 +103,7 @@ def of_outputs(outputs: Iterable[str], spared_threshold: float, edge_measure: st
 
 
 def counting(weights: str | None, limits: tuple[float | None, float | None]) -> str:
-    """Of weights and limits of length."""
+    """Describe weights and length limits."""
     shortest, longest = limits
     words = [f'at least {shortest:g} mm'] if shortest is not None else []
     words += [f'at most {longest:g} mm'] if longest is not None else []
@@ -114,11 +114,11 @@ def counting(weights: str | None, limits: tuple[float | None, float | None]) -> 
 
 
 def load() -> str:
-    """Of lesion load."""
+    """Describe lesion load."""
     return 'The lesion load of a region is the percentage of its volume that is lesion. '
 
 
-#: where null lesions may be
+#: regions of null lesions
 _WITHIN = {
     'brain': 'anywhere in the brain',
     'hemisphere': 'in the same hemisphere',
@@ -128,7 +128,7 @@ _WITHIN = {
 
 
 def nulls(n: int, within: str) -> str:
-    """Of null lesions."""
+    """Describe null lesions."""
     if within == 'lesions':
         return f'The disconnection was compared with that of up to {n:,} lesions of other patients, of half to twice the volume. '
     return (
@@ -139,12 +139,12 @@ def nulls(n: int, within: str) -> str:
 
 
 def bundle_set() -> str:
-    """Of the voxels of bundles."""
+    """Describe the voxels of bundles."""
     return 'For each named bundle of the tractogram, the voxels that its streamlines visit were found. '
 
 
 def bundles() -> str:
-    """Of what is cut of bundles."""
+    """Describe the disconnection of bundles."""
     return (
         'The disconnection of a bundle is the percentage of its streamlines that pass through the lesion, with '
         "Wilson's 95 % interval [@wilson]; its lesion load is the share of the volume it visits that is lesion. "
@@ -168,23 +168,23 @@ def methods_text(
     null_lesions: int = 0,
     null_within: str = 'brain',
 ) -> str:
-    """All steps of a run, each once.
+    """Describe all steps of a run, each once.
 
     Parameters
     ----------
     spaces : iterable of str
-        Of the masks.
+        Standard spaces of the masks.
     tractogram_space : str
     moved_to : iterable of str
-        Those of `spaces` into which the streamlines are moved.
+        Those of `spaces` to which the streamlines are moved.
     resolution : int
-        Edge of the voxels in mm.
+        Voxel size in mm.
     engine : str
         ``index`` or ``mrtrix``.
     targets : iterable of lacuna.bids.outputs.Target
-        The outputs of masks.
+        Outputs of the masks.
     assignment : str
-        The rule for the ends of streamlines.
+        Rule for assigning ends of streamlines to parcels.
     spared_threshold : float
         See :func:`lacuna.measures.higher_order`.
     edge_measure : str
@@ -192,7 +192,7 @@ def methods_text(
     weights : str, optional
         Name of the file of the weights.
     limits : tuple of float
-        Shortest and longest length of a streamline, mm.
+        Shortest and longest length of streamlines, mm.
     graded : bool
         Whether masks may be graded.
     null_lesions, null_within

@@ -1,4 +1,4 @@
-"""Null lesions: would a lesion of this volume and shape cut as much anywhere?"""
+"""Workflow that compares a lesion with null lesions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lacuna.streamlines.null_settings import NullSettings
 from lacuna.workflows import methods
 from lacuna.workflows.resources import of_nulls
 
-#: what is made without atlases and bundles
+#: outputs without atlases and bundles
 NULL_TARGETS = (Target('null_percentile'), Target('null_z'), Target('null_statistics'))
 
 
@@ -32,7 +32,7 @@ def init_null_wf(
     omp_nthreads: int = 1,
     name: str = 'null_wf',
 ) -> Workflow:
-    """Compare what a lesion cuts with what null lesions cut.
+    """Compare the disconnection by a lesion with that by null lesions of the same volume and shape.
 
     Workflow Graph
         .. workflow::
@@ -50,36 +50,36 @@ def init_null_wf(
         Standard space of the mask.
     settings : lacuna.streamlines.null_settings.NullSettings
     targets : sequence of lacuna.bids.outputs.Target
-        Outputs about null lesions, also of atlases and bundles.
+        Outputs about null lesions, including those of atlases and bundles.
     networks : mapping
-        By the name of the atlas, the network of each parcel.
+        Network of each parcel, by name of the atlas.
     edge_measure : str
         See :func:`lacuna.workflows.connectivity.init_connectivity_wf`.
     packed : lacuna.images.masks.PackedMask or lacuna.images.masks.UnreadMask, optional
-        The mask, if it was already read.
+        The mask, if already read.
     omp_nthreads : int
-        Threads.
+        Number of threads.
     name : str
 
     Inputs
     ------
     mask
-        Lesion mask of 0 and 1, or graded, on any grid of the space.
+        Lesion mask, binary or graded, on any grid of the space.
     index
-        Index of the tractogram, of :func:`lacuna.workflows.connectome.init_connectome_wf`.
+        Streamline index from :func:`lacuna.workflows.connectome.init_connectome_wf`.
     weighting
-        How much each streamline counts, from :class:`lacuna.interfaces.streamlines.WeighStreamlines`; optional.
+        Weights of the streamlines from :class:`lacuna.interfaces.streamlines.WeighStreamlines`; optional.
     endpoints_<atlas>
-        For each atlas, from :func:`lacuna.workflows.connectivity.init_parcellation_wf`.
+        Endpoint table of each atlas, from :func:`lacuna.workflows.connectivity.init_parcellation_wf`.
     bundles_<name>
         From :func:`lacuna.workflows.bundles.init_bundle_set_wf`.
 
     Outputs
     -------
     null_percentile, null_z, null_statistics
-        Maps, and a file of statistics (JSON).
+        Maps, and statistics as JSON.
     null_bundles_<name>, null_parcels_<atlas>, null_networks_<atlas>, null_matrix_<atlas>, expected_matrix_<atlas>
-        Those of `targets`; tables (``.tsv``).
+        Tables (``.tsv``), as requested in `targets`.
     """
     workflow = Workflow(name=name)
     workflow.__desc__ = methods.nulls(settings.n, settings.within)

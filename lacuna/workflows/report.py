@@ -1,4 +1,4 @@
-"""The figures of one lesion, for its participant's page."""
+"""Workflow that draws the figures of one lesion for its participant's report."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def init_snm_report_wf(
 ) -> Workflow:
     """Draw the figures of one mask from the outputs of :func:`lacuna.workflows.snm.init_snm_wf`.
 
-    Afterwards, :func:`lacuna.reports.participant.write_page` assembles the page of the participant.
+    Then, :func:`lacuna.reports.participant.write_page` assembles the report of the participant.
 
     Workflow Graph
         .. workflow::
@@ -44,21 +44,21 @@ def init_snm_report_wf(
     Parameters
     ----------
     stem : str
-        The name that the outputs of the mask begin with: ``sub-<label>[_ses-<label>]...``.
+        Common beginning of the names of the mask's outputs: ``sub-<label>[_ses-<label>]...``.
     space : str
         Standard space of the map.
     output_dir : path
-        The figures go to ``sub-<label>/figures`` in it.
+        Root of the dataset; figures are written to ``sub-<label>/figures``.
     atlases : sequence of str
-        Names (letters and digits) of the parcellations whose tables are given.
+        Names (letters and digits) of the parcellations with tables.
     bundles : sequence of str
-        Names of the sets of bundles whose tables are given.
+        Names of the sets of bundles with tables.
     viewer : bool
-        False leaves out the viewer.
+        Whether to write the viewer.
     metadata : mapping, optional
-        The sidecar of the map: tractogram, versions, where the space of the mask comes from.
+        Sidecar of the map: tractogram, versions, and where the space of the mask was stated.
     mem_gb : float
-        Largest memory for drawing.
+        Peak memory for drawing.
     name : str
 
     Inputs
@@ -70,7 +70,7 @@ def init_snm_report_wf(
     support_mask
         Optional, see :func:`lacuna.workflows.connectome.init_connectome_wf`.
     sample
-        Optional: some of the streamlines cut (``.tck``).
+        Optional: a sample of the streamlines cut (``.tck``).
     null_statistics
         Optional, see :func:`lacuna.workflows.nulls.init_null_wf`.
     disconnection_matrix_<atlas>, mask_matrix_<atlas>, full_matrix_<atlas>, roi_disconnection_<atlas>,
@@ -82,7 +82,7 @@ def init_snm_report_wf(
     Outputs
     -------
     out_files
-        The figures and the viewer, under their final names.
+        The figures and the viewer, with their final names.
     """
     check_atlas_names(atlases)
     workflow = Workflow(name=name)

@@ -1,4 +1,4 @@
-"""Find the streamlines that a lesion cuts, and their density: the only step that differs between the engines."""
+"""Select the streamlines that a lesion cuts, and compute their density: the only step that depends on the engine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lacuna.interfaces.streamlines import GradeStreamlines, SampleStreamlines, W
 from lacuna.workflows import methods
 from lacuna.workflows.resources import SMALL
 
-#: inputs of a lesion that each engine needs in addition to the tractogram
+#: additional inputs of each engine for a lesion
 ENGINE_FIELDS = {'index': ('index',), 'mrtrix': ('numbers',)}
 
 
@@ -28,10 +28,10 @@ def init_selection_wf(
     mem_gb: float = 1.0,
     name: str = 'selection_wf',
 ) -> Workflow:
-    """Select the streamlines with a vertex in a mask: their numbers, and their density.
+    """Select the streamlines with a vertex in a mask, and compute their density.
 
-    Both engines give the same results, bit for bit: ``index`` queries an index that was built once, ``mrtrix`` runs
-    ``tckedit`` and ``tckmap`` on the tractogram.
+    Both engines give identical results: ``index`` queries a streamline index, ``mrtrix`` runs ``tckedit`` and
+    ``tckmap`` on the tractogram.
 
     Workflow Graph
         .. workflow::
@@ -49,47 +49,48 @@ def init_selection_wf(
     density : bool
         Whether to compute the density.
     weighted : bool
-        With the engine ``mrtrix``: whether streamlines count differently.
+        With the engine ``mrtrix``: whether streamlines are weighted.
     graded : bool
         With the engine ``mrtrix``: whether the mask may be graded.
     most_sampled : int
-        Streamlines of the sample; 0 for none.
+        Number of streamlines in the sample; 0 for none.
     tck_upsample : int, optional
-        Overrides MRtrix3's rule for the upsampling of streamlines (an index keeps the factor it was built with).
+        Upsampling factor instead of MRtrix3's rule. (An index keeps the factor with which it was built.)
     omp_nthreads : int
-        Threads.
+        Number of threads.
     mem_gb : float
-        Memory of each node, see :mod:`lacuna.workflows.resources`.
+        Memory of each node in GB, see :mod:`lacuna.workflows.resources`.
     name : str
 
     Inputs
     ------
     mask
-        Lesion mask of 0 and 1, or graded, on any grid of the tractogram's space.
+        Lesion mask, binary or graded, on any grid of the tractogram's space.
     inside
-        Where it is above 0; with the engine ``mrtrix``, if it may be graded.
+        Binary mask of the voxels above 0; with the engine ``mrtrix``, if the mask may be graded.
     tracks
         Tractogram (``.tck``).
     full_tdi
-        Its density: the grid of the output.
+        Density of the tractogram, which defines the grid of the output.
     index
-        With the engine ``index``, from :func:`lacuna.workflows.connectome.init_connectome_wf`.
+        Streamline index from :func:`lacuna.workflows.connectome.init_connectome_wf`; with the engine ``index``.
     numbers
-        With the engine ``mrtrix``, from :class:`lacuna.interfaces.connectivity.NumberStreamlines`.
+        Indices of the streamlines from :class:`lacuna.interfaces.connectivity.NumberStreamlines`; with the engine
+        ``mrtrix``.
     weighting
-        How much each streamline counts, from :class:`lacuna.interfaces.streamlines.WeighStreamlines`; by default, 1.
+        Weights of the streamlines from :class:`lacuna.interfaces.streamlines.WeighStreamlines`; by default 1.
 
     Outputs
     -------
     selected
-        Numbers of the streamlines in the tractogram, from 0 (``.npy``, or text); if the mask is graded, with how strongly
-        it cuts each (``.npz``).
+        Indices of the selected streamlines in the tractogram, from 0 (``.npy``, or text); for a graded mask, with how
+        strongly it cuts each (``.npz``).
     count
-        Their number.
+        Number of selected streamlines.
     lesion_tdi
-        How many of them visit each voxel; if `density`.
+        Number of selected streamlines that visit each voxel; if `density`.
     sample
-        Some of them (``.tck``), evenly over their order; if `most_sampled`.
+        Sample of the selected streamlines (``.tck``), evenly spread; if `most_sampled`.
     """
     workflow = Workflow(name=name)
     workflow.__desc__ = methods.selection(engine, graded=graded)
@@ -120,7 +121,7 @@ def init_selection_wf(
             workflow.connect([(query, outputnode, [('sample', 'sample')])])
         return workflow
 
-    # the weights that tckedit knows are the numbers, of which those of streamlines that are not looked at are negative
+    # the indices are passed to tckedit as weights; those of unused streamlines are negative
     select = pe.Node(
         SelectStreamlines(out_weights='selected.txt', min_weight=0.0),
         name='select',
@@ -146,7 +147,7 @@ def init_selection_wf(
         chosen = grade, 'selected'
     workflow.connect([(chosen[0], outputnode, [(chosen[1], 'selected')])])
     if density:
-        # with more threads, tckmap adds weights in another order at each run
+        # with more threads, the order in which tckmap adds weights differs between runs
         weighted = weighted or graded
         threads = 1 if weighted else omp_nthreads
         lesion_map = pe.Node(TCKMap(), name='lesion_map', n_procs=threads, mem_gb=mem_gb)

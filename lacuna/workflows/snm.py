@@ -47,7 +47,7 @@ def init_snm_wf(
     mem_gb: float = 1.0,
     name: str = 'snm_wf',
 ) -> Workflow:
-    """Compute the share of each voxel's streamlines, and of the connections between parcels, that a lesion cuts.
+    """Compute the disconnection by one lesion: of voxels, of connections between parcels, and of bundles.
 
     Workflow Graph
         .. workflow::
@@ -61,53 +61,55 @@ def init_snm_wf(
     Parameters
     ----------
     engine : str
-        ``index`` or ``mrtrix``, with the same result; see :func:`lacuna.workflows.selection.init_selection_wf`.
+        ``index`` or ``mrtrix``; the results are the same. See :func:`lacuna.workflows.selection.init_selection_wf`.
     density : bool
-        Whether to make the disconnection map and its summary.
+        Whether to compute the disconnection map and its summary.
     atlases : sequence of str
-        Names (letters and digits) of the parcellations for the connections.
+        Names (letters and digits) of the parcellations for connectivity.
     connectivity : sequence of str
-        What to make of each of these, see :func:`lacuna.workflows.connectivity.init_connectivity_wf`.
+        Outputs for each of these parcellations, see :func:`lacuna.workflows.connectivity.init_connectivity_wf`.
     networks : mapping
-        By the name of the parcellation, the network of each of its parcels; for the outputs of networks.
+        Network of each parcel, by name of the parcellation; for outputs about networks.
     spared_threshold : float
-        Percent of a connection that has to be spared for a path to lead along it, for the outputs of paths.
+        Minimum percentage of a connection that must be spared for paths to use it; for outputs about paths.
     edge_measure : str
-        What is summed for a pair of parcels, see :func:`lacuna.workflows.connectivity.init_connectivity_wf`.
+        What is summed over the streamlines between two parcels, see
+        :func:`lacuna.workflows.connectivity.init_connectivity_wf`.
     load : sequence of str
         Names of the atlases for lesion load.
     bundles : sequence of str
         Names of the sets of bundles, usually one.
     most_sampled : int
-        Streamlines of the sample of those cut, for :func:`lacuna.workflows.report.init_snm_report_wf`; 0 for none.
+        Number of streamlines in the sample of those cut, for :func:`lacuna.workflows.report.init_snm_report_wf`; 0 for
+        none.
     weighted : bool
-        With the engine ``mrtrix``: whether streamlines count differently.
+        With the engine ``mrtrix``: whether streamlines are weighted.
     tck_upsample : int, optional
-        Overrides MRtrix3's rule for the upsampling of streamlines; has to be that of the full density. (An index keeps
-        the factor it was built with.)
+        Upsampling factor instead of MRtrix3's rule; must be that of the full density. (An index keeps the factor with
+        which it was built.)
     binarize : float, optional
-        Values of the mask above this are lesion; by default, the mask has to be 0 and 1.
+        Threshold above which values of the mask are lesion; by default, the mask must be binary.
     graded_masks : str
-        What to do with values between 0 and 1. ``error``: refuse the mask; ``max``: it cuts a streamline by the greatest
+        What to do with values between 0 and 1. ``error``: refuse the mask; ``max``: cut each streamline by the greatest
         value along its vertices.
     mask_scale : float
-        What values of a graded mask are divided by.
+        Divisor of the values of a graded mask.
     packed : lacuna.images.masks.PackedMask or lacuna.images.masks.UnreadMask, optional
-        The mask, if it was already read: its file is not opened again.
+        The mask, if already read; its file is not opened again.
     warnings : sequence of str
-        Warnings about mask and tractogram, for the summary; see ``lacuna.images.plausibility``.
+        Warnings about mask and tractogram, included in the summary; see ``lacuna.images.plausibility``.
     min_support : int
-        Streamlines that a voxel needs for its percentage to be supported, for the summary.
+        Number of streamlines from which the percentage of a voxel counts as supported, in the summary.
     omp_nthreads : int
-        Threads of the selection.
+        Number of threads for the selection.
     mem_gb : float
-        Memory of the nodes that process streamlines, see :mod:`lacuna.workflows.resources`.
+        Memory in GB of nodes that process streamlines, see :mod:`lacuna.workflows.resources`.
     name : str
 
     Raises
     ------
     lacuna.errors.InputError
-        If the name of an atlas is not only letters and digits, or is used twice.
+        If the name of an atlas is not alphanumeric, or is used twice.
 
     Inputs
     ------
@@ -116,46 +118,48 @@ def init_snm_wf(
     tracks
         Tractogram (``.tck``).
     full_tdi
-        Its density, see :func:`lacuna.workflows.connectome.init_connectome_wf`; the outputs have its grid.
+        Density of the tractogram, see :func:`lacuna.workflows.connectome.init_connectome_wf`; defines the grid of the
+        outputs.
     counts
-        Their number in each voxel, from the same workflow; needed with weights only, for support.
+        Number of streamlines in each voxel, from the same workflow; needed for support if streamlines are weighted.
     streamlines_total
-        Number of its streamlines, from the same workflow.
+        Number of streamlines of the tractogram, from the same workflow.
     index
-        Its index, from the same workflow; with the engine ``index`` only.
+        Index of the tractogram, from the same workflow; with the engine ``index`` only.
     numbers
-        Their numbers, see :class:`lacuna.interfaces.connectivity.NumberStreamlines`; with the engine ``mrtrix`` only.
+        Indices of the streamlines, see :class:`lacuna.interfaces.connectivity.NumberStreamlines`; with the engine
+        ``mrtrix`` only.
     weighting
-        Which streamlines are looked at, how much each counts, and their lengths, from
-        :class:`lacuna.interfaces.streamlines.WeighStreamlines`; by default all, and 1.
+        Weights and lengths of the streamlines, and which to use, from
+        :class:`lacuna.interfaces.streamlines.WeighStreamlines`; by default all, with weight 1.
     endpoints_<atlas>
-        For each atlas, from :func:`lacuna.workflows.connectivity.init_parcellation_wf`.
+        Endpoint table of each atlas, from :func:`lacuna.workflows.connectivity.init_parcellation_wf`.
     regions_<atlas>
-        For each atlas of `load`, from :class:`lacuna.interfaces.images.PrepareRegions`.
+        Voxels of each atlas in `load`, from :class:`lacuna.interfaces.images.PrepareRegions`.
     bundles_<name>
-        From :func:`lacuna.workflows.bundles.init_bundle_set_wf`.
+        Bundles and their voxels, from :func:`lacuna.workflows.bundles.init_bundle_set_wf`.
 
     Outputs
     -------
     mask
-        The mask on its own grid: 0 and 1, or from 0 to 1 (float32) if it is graded.
+        The mask on its own grid: binary, or graded from 0 to 1 (float32).
     selected
-        Numbers of the streamlines with a vertex in the mask (``.npy``, or text); if it is graded, with how strongly it cuts
-        each (``.npz``).
+        Indices of the streamlines with a vertex in the mask (``.npy``, or text); for a graded mask, with how strongly
+        it cuts each (``.npz``).
     lesion_tdi
-        Their density.
+        Density of the selected streamlines.
     disconnection_map
         ``100 * lesion_tdi / full_tdi`` in percent, 0 where there are no streamlines.
     summary
         Statistics as JSON.
     sample
-        Some of the streamlines cut (``.tck``); if `most_sampled`.
+        Sample of the streamlines cut (``.tck``); if `most_sampled`.
     disconnection_matrix_<atlas>, mask_matrix_<atlas>, ...
-        For each atlas, the outputs of :func:`lacuna.workflows.connectivity.init_connectivity_wf`.
+        Outputs of :func:`lacuna.workflows.connectivity.init_connectivity_wf` for each atlas.
     lesion_load_<atlas>, lesion_probability_<atlas>
-        For each atlas of `load`, the outputs of :func:`lacuna.workflows.load.init_load_wf`.
+        Outputs of :func:`lacuna.workflows.load.init_load_wf` for each atlas in `load`.
     bundle_disconnection_<name>, sample_bundles_<name>
-        The outputs of :func:`lacuna.workflows.bundles.init_bundles_wf`.
+        Outputs of :func:`lacuna.workflows.bundles.init_bundles_wf`.
     """
     check_grading(graded_masks, mask_scale, binarize)
     for names in (atlases, load, bundles):
@@ -243,7 +247,7 @@ def init_snm_wf(
 
 @dataclass(frozen=True)
 class _Part:
-    """The workflow of an atlas or of bundles: its name, its table, what of the lesion it needs, and its outputs."""
+    """Workflow of an atlas or of bundles: its name, its table, the input from the lesion, and its outputs."""
 
     workflow: Workflow
     name: str
@@ -255,7 +259,7 @@ class _Part:
 def init_density_wf(
     *, warnings: Sequence[str] = (), min_support: int = MIN_SUPPORT, name: str = 'density_wf'
 ) -> Workflow:
-    """Compute the disconnection map from the streamlines that a lesion cuts, and its summary.
+    """Compute the disconnection map and its summary from the streamlines that a lesion cuts.
 
     Workflow Graph
         .. workflow::
@@ -275,15 +279,15 @@ def init_density_wf(
     Inputs
     ------
     mask
-        The mask, as it was prepared.
+        The prepared mask.
     lesion_tdi
-        Density of the streamlines that it cuts.
+        Density of the streamlines cut.
     streamlines_disconnected
-        Their number.
+        Number of streamlines cut.
     full_tdi, counts, streamlines_total
         See :func:`init_snm_wf`.
     selected, weighting
-        Their numbers, and how much each counts, for what the summary says of weights and lengths; optional.
+        The streamlines cut, and weights and lengths of all, for the summary; optional.
 
     Outputs
     -------

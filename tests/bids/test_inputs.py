@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -54,6 +55,54 @@ def options(toy, tmp_path):
 
 
 # labels
+
+
+def test_folders_above_a_dataset_name_no_session(tmp_path):
+    root = touch(
+        tmp_path / 'study_ses-9/ses-8/ds',
+        f'sub-01/ses-a/anat/sub-01_ses-a_{END}',
+        f'sub-02/anat/sub-02_{END}',
+    )
+    every = tmp_path / 'every.json'
+    every.write_text('{"mask": {"extension": ".nii.gz"}}')
+    for choice in ({}, {'filter_file': every}):
+        assert names(find_masks(root, sessions=['a'], **choice)) == [f'sub-01_ses-a_{END}']
+        for above in ('8', '9'):
+            with pytest.raises(InputError, match='no mask found'):
+                find_masks(root, sessions=[above], **choice)
+
+
+@pytest.mark.parametrize(
+    ('path', 'says'),
+    [
+        (f'sub-12/anat/sub-13_{END}', 'sub-13.*sub-12'),
+        (f'sub-12/ses-1/anat/sub-12_ses-2_{END}', 'ses-2.*ses-1'),
+    ],
+)
+def test_a_mask_in_the_folder_of_another(toy, tmp_path, options, capsys, path, says):  # noqa: ARG001
+    """Whose lesion is it? The other masks are finished."""
+    root = tmp_path / 'ses-7/ds'  # the session of nothing in it
+    write(root / f'sub-01/anat/sub-01_ses-a_{END}')
+    write(root / path)
+    out = tmp_path / 'out'
+    assert main(['run', 'snm', str(root), str(out), *options]) == 1
+    assert re.search(f'{Path(path).name}: .*{says}', capsys.readouterr().err)
+    assert [path.name for path in out.glob('sub-*')] == ['sub-01']
+    assert main(['check', str(root)]) == 1
+    assert re.search(f'{path}.*{says}', capsys.readouterr().out)
+
+
+def test_participants_without_a_mask_are_named(toy, tmp_path, options, capsys):  # noqa: ARG001
+    root = touch(tmp_path / 'ds', 'sub-02/anat/sub-02_T1w.nii.gz', 'sub-03/anat/sub-03_T1w.nii.gz')
+    write(root / f'sub-01/anat/sub-01_{END}')
+    words = ['run', 'snm', str(root), str(tmp_path / 'out'), *options, '--dry-run']
+    assert main([*words, '--participant-label', '01', 'sub-02', '03']) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert [
+        label for label in ('01', '02', '03') if any(f'participant {label}' in line for line in said)
+    ] == ['02', '03']
+    assert main(words) == 0
+    assert 'participant' not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,11 @@ def test_space_in_the_specified_order(tmp_path):
     assert describe_mask(path, space='MNI152NLin6Asym').space == 'MNI152NLin6Asym'
 
 
+def test_a_sidecar_that_an_editor_has_marked_as_utf_8(tmp_path):
+    sidecar_path(tmp_path / 'sub-01_mask.nii.gz').write_bytes(b'\xef\xbb\xbf{"Space": "MNI152NLin6Asym"}\r\n')
+    assert describe_mask(tmp_path / 'sub-01_mask.nii.gz').space == 'MNI152NLin6Asym'
+
+
 @pytest.mark.parametrize(
     ('name', 'says'),
     [

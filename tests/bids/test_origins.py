@@ -114,6 +114,7 @@ def test_a_mask_that_differs_is_never_drawn(patients, tmp_path, capsys):
     assert rows['sub-P01']['status'].startswith('stale: ')
     assert rows['sub-P02']['status'] == 'complete'
     assert main(['report', str(root), '--group']) == 0
+    assert main(['report', str(root), '--group', '--participant-label', '01']) == 2
     page = (root / 'group.html').read_text(encoding='utf-8')
     assert re.search(r'Number of lesions [^.]*of 1 ', page)
     assert 'sub-P01: the mask' in page

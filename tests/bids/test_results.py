@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.report_data import ATLAS, PARCELS, SPACE, write_results
+from helpers.waiting import HANGS
 
 from lacuna import load_results
 from lacuna.bids.collect import collect
@@ -94,10 +95,21 @@ def test_tables_are_those_of_collect(written, tmp_path, name, file):
 
 
 def test_a_table_that_there_is_not(written):
+    results = load_results(written[0])
     with pytest.raises(InputError, match='parcels, summary'):
-        load_results(written[0]).table('nothing')
-    with pytest.raises(InputError, match='aal'):
-        load_results(written[0]).table('parcels', atlas='aal')
+        results.table('nothing')
+    with pytest.raises(InputError, match=f'aal.*{results[0].atlases[0]}'):
+        results.table('parcels', atlas='aal')
+    with pytest.raises(InputError, match='no table load') as caught:  # these were not asked for
+        results.table('load')
+    assert 'load' not in str(caught.value).partition('(available')[2]
+
+
+def test_results_are_shown_in_a_line(written):
+    shown = repr(load_results(written[0])[0])
+    assert 'sub-' in shown
+    assert len(shown.splitlines()) == 1
+    assert '.nii.gz' not in shown
 
 
 def test_a_folder_of_something_else(tmp_path):
@@ -115,7 +127,7 @@ def test_a_result_that_is_there_twice(tmp_path):
 
 def test_reading_results_needs_no_nipype():
     code = 'import sys; from lacuna import load_results; sys.exit("nipype" in sys.modules or "pandas" in sys.modules)'
-    subprocess.run([sys.executable, '-c', code], check=True, timeout=60)
+    subprocess.run([sys.executable, '-c', code], check=True, timeout=HANGS)
 
 
 @pytest.mark.parametrize('bad', ['nan', 'inf', '', 'x', 'True', 'n/a', '1e999', '1\t2'])

@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from helpers.repositories import archive, figshare, md5, serve
+from helpers.waiting import HANGS
 
 from lacuna.cli import main
 from lacuna.datasets.connectomes import fetch
@@ -25,7 +26,7 @@ from lacuna.streamlines.files.tck import iter_blocks, read_header, scan, write_t
 from lacuna.utils.files import read_json
 
 TOKEN = 'sEcReT-t0ken'  # noqa: S105
-QUICK = Patience(timeout=2.0, attempts=4, first_wait=0.01)
+QUICK = Patience(timeout=HANGS, attempts=4, first_wait=0.01)
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def test_unusual_but_right(site, tmp_path, tracks, answer):
 
 def test_timeout_is_tried_again(site, tmp_path, tracks):
     url = site.add('/file.tck', tracks, 'hang', 'whole')
-    patience = Patience(timeout=0.3, attempts=3, first_wait=0.01)
+    patience = Patience(timeout=0.3, attempts=20, first_wait=0.01)
     path = download(Remote(url, 'file.tck'), tmp_path / 'work', patience=patience)
     assert path.read_bytes() == tracks
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.repositories import apis, archive, figshare, osf_project, serve
+from helpers.waiting import HANGS
 
 from lacuna.cli import main
 from lacuna.datasets import sources
@@ -18,7 +19,7 @@ from lacuna.streamlines.files.tck import scan, write_tck
 from lacuna.streamlines.subsample import Subsample
 from lacuna.utils.files import read_json
 
-QUICK = Patience(timeout=2.0, attempts=2, first_wait=0.01)
+QUICK = Patience(timeout=HANGS, attempts=2, first_wait=0.01)
 NAME = 'dtor985_10pct'
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.validator import errors
+from helpers.waiting import HANGS
 
 from lacuna.bids.inputs import find_masks
 from lacuna.cli.tutorial import add_parser
@@ -175,7 +176,7 @@ def test_command_says_what_to_type_next(tmp_path, monkeypatch, capsys):
 
 def test_command_line_module_is_light():
     code = "import sys, lacuna.cli.tutorial; sys.exit(bool({'nibabel', 'nilearn', 'scipy', 'nipype'} & set(sys.modules)))"
-    subprocess.run([sys.executable, '-c', code], check=True, timeout=30)
+    subprocess.run([sys.executable, '-c', code], check=True, timeout=HANGS)
 
 
 @pytest.mark.mrtrix
@@ -262,7 +263,7 @@ def test_the_validator_agrees_with_a_cohort(cohort):
     if not validator.exists():
         pytest.skip('bids-validator-deno is not installed beside Python')
     done = subprocess.run(
-        [validator, cohort.directory], check=False, capture_output=True, text=True, timeout=60
+        [validator, cohort.directory], check=False, capture_output=True, text=True, timeout=HANGS
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

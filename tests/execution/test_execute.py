@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from helpers.cohort import write_cohort
 from helpers.toys import check_toy_map
+from helpers.waiting import HANGS
 
 from lacuna.bids.outputs import Target
 from lacuna.cli import main
@@ -207,7 +208,7 @@ def test_in_a_notebook(tmp_path, where):
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=HANGS,
         cwd=folder,
     )
     assert not ended.returncode, ended.stderr

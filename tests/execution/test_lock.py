@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from helpers.cohort import tree, write_cohort
+from helpers.waiting import HANGS, wait_for
 
 from lacuna.errors import InputError
 from lacuna.execution.lock import locking
@@ -251,11 +252,10 @@ def test_the_record_of_an_interrupted_run(tmp_path, cohort):
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )  # fmt: skip
-    while process.poll() is None and not list(tmp_path.glob('out/sub-01/anat/*stats.json')):
-        pass
+    wait_for(lambda: list(tmp_path.glob('out/sub-01/anat/*stats.json')), process)
     assert record(tmp_path / 'out')['status'] == 'running'
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
+    process.communicate(timeout=HANGS)
     found = record(tmp_path / 'out')
     assert (found['status'], found['exit_code']) == ('interrupted', process.returncode)
     assert found['masks'][-1]['status'] == 'not finished'

@@ -4,10 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from helpers.cohort import find, tree, write_cohort
+from helpers.waiting import HANGS, wait_for
 
 from lacuna.execution.workfolders import remove_of_dead_runs
 from lacuna.utils.locks import file_lock
@@ -60,9 +60,7 @@ def work_files(folder):
 
 
 def until_first(process, folder):
-    while process.poll() is None and not find(folder, '*_stats.json'):
-        time.sleep(0.01)
-    assert process.poll() is None
+    wait_for(lambda: find(folder, '*_stats.json'), process)
 
 
 @pytest.mark.parametrize('engine', ['index', pytest.param('mrtrix', marks=pytest.mark.mrtrix)])
@@ -75,12 +73,12 @@ def test_nothing_is_left(tmp_path, start, engine, stop):
     assert work_files(place)
     assert not work_files(other)
     process.send_signal(stop)
-    process.communicate(timeout=60)
+    process.communicate(timeout=HANGS)
     assert bool(work_files(place)) == (stop == signal.SIGKILL)
     if stop != signal.SIGKILL:
         return
     process = start('--participant-label', '02')
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=HANGS)
     assert process.returncode == 0, err
     assert not work_files(tmp_path / 'tmp')
     assert not (tmp_path / 'out/.work').exists()
@@ -91,11 +89,11 @@ def test_what_was_asked_for_is_kept(tmp_path, start):
     process = start('-w', tmp_path / 'work')
     until_first(process, tmp_path / 'out')
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=HANGS)
     assert next(path.name for path in (tmp_path / 'work').iterdir()).endswith('_wf')
     assert not work_files(tmp_path / 'tmp')
     process = start('-w', tmp_path / 'work')
-    assert f'{MASKS} masks done' in process.communicate(timeout=120)[0]
+    assert f'{MASKS} masks done' in process.communicate(timeout=HANGS)[0]
     assert not list((tmp_path / 'work').iterdir())
 
 

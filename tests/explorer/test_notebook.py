@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import requests
 from helpers.explorer import unframed
+from helpers.waiting import HANGS
 from IPython.core.formatters import DisplayFormatter
 
 import lacuna
@@ -51,23 +52,23 @@ def test_the_page_answers_as_python_does_until_it_is_closed(tractogram, syntheti
     threads = threading.active_count()
     with tractogram.explore(mask, atlases=[atlas]) as page:
         origin = '/'.join(page.address.split('/')[:3])
-        about = requests.get(f'{page.address}about', timeout=60).json()
+        about = requests.get(f'{page.address}about', timeout=HANGS).json()
         assert about['masks'] == [mask.name]
         assert about['saving'] is None
         for parameters, body in (({'row': 0}, b''), ({'name': mask.name}, encoded(nb.load(mask)))):
             answer = requests.post(
-                f'{page.address}answer', body, params=parameters, headers={'Origin': origin}, timeout=60
+                f'{page.address}answer', body, params=parameters, headers={'Origin': origin}, timeout=HANGS
             )
             found, lesion = unframed(answer.content), tractogram.disconnect(mask)
             assert found['summary'] == lesion.summary
             assert found['bundles']['value'] == lesion.bundles().disconnection.tolist()
             values = lesion.parcels(atlas).disconnection.tolist()
             assert found['atlases'][0]['value'] == [None if np.isnan(each) else each for each in values]
-        assert requests.get(f'{origin}/', timeout=60).status_code == 404
+        assert requests.get(f'{origin}/', timeout=HANGS).status_code == 404
         shown = DisplayFormatter().format(page)[0]
         assert f'src="{page.address}"' in shown['text/html']
     with pytest.raises(requests.ConnectionError):
-        requests.get(f'{page.address}about', timeout=5)
+        requests.get(f'{page.address}about', timeout=HANGS)
     page.close()
     assert page.address not in DisplayFormatter().format(page)[0]['text/html']
     assert threading.active_count() == threads
@@ -102,7 +103,7 @@ def test_what_is_computed_and_saved_has_the_weights_of_the_tractogram(synthetic,
     weights.write_text('\n'.join(str(1 + number % 7) for number in range(20_000)))
     tractogram = lacuna.Tractogram(synthetic.connectome, nprocs=1, weights=weights, max_length=90)
     with tractogram.explore(min(synthetic.masks), output_dir=tmp_path / 'out') as page:
-        command = requests.get(f'{page.address}about', timeout=60).json()['command']
+        command = requests.get(f'{page.address}about', timeout=HANGS).json()['command']
     words = shlex.split(command)
     assert words[words.index('--connectome-weights') + 1] == str(weights)
     assert float(words[words.index('--max-length') + 1]) == 90

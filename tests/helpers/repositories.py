@@ -68,7 +68,8 @@ class Handler(BaseHTTPRequestHandler):
         if answer == 'slow':
             time.sleep(0.3)
         if answer == 'hang':
-            time.sleep(1.0)
+            self.connection.recv(1)  # until whoever asked has gone
+            return None
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)

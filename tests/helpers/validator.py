@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.waiting import HANGS
 from lacuna.bids.schema import RESULTS, extended_schema
 
 VALIDATOR = Path(sys.executable).with_name('bids-validator-deno')
@@ -19,7 +20,7 @@ def errors(dataset: Path, *options: str | Path) -> dict[str, set[str]]:
     if not VALIDATOR.exists():
         pytest.skip('bids-validator-deno is not installed beside Python')
     command = [VALIDATOR, dataset, '--format', 'json', '--ignoreWarnings', *options]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=HANGS)
     found: dict[str, set[str]] = {}
     for issue in json.loads(done.stdout)['issues']['issues']:
         found.setdefault(issue.get('location', '').removeprefix('/'), set()).add(issue['code'])

@@ -80,8 +80,23 @@ def test_list(capsys):
     )
 
 
+def test_a_machine_that_has_never_used_templateflow(tmp_path, monkeypatch, capsys):
+    """Its atlases are known by name, as TemplateFlow itself knows them, before anything is fetched."""
+    home = tmp_path / 'new' / 'templateflow'
+    monkeypatch.setenv('TEMPLATEFLOW_HOME', str(home))
+    assert find_atlases([], SPACE) == []
+    assert not home.exists()
+    (atlas,) = find_atlases(['schaefer2018parcels100networks7'], SPACE)
+    assert (atlas.space, atlas.is_here, atlas.image.stat().st_size) == (SPACE, False, 0)
+    assert len(atlas.labels.read_text().splitlines()) == 101
+    assert [path.name for path in home.parent.iterdir()] == ['templateflow']
+    assert main(['info', 'atlases']) == 0
+    assert 'schaefer2018parcels100networks7' in capsys.readouterr().out
+
+
 def test_no_home(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv('TEMPLATEFLOW_HOME', str(tmp_path / 'nowhere'))
+    (tmp_path / 'file').touch()
+    monkeypatch.setenv('TEMPLATEFLOW_HOME', str(tmp_path / 'file' / 'nowhere'))
     assert main(['info', 'atlases']) == 0
     assert '--custom-parcellation' in capsys.readouterr().out
     with pytest.raises(InputError, match="no atlas 'aal'; see 'lacuna info atlases'"):

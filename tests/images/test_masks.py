@@ -81,6 +81,28 @@ def test_no_position(tmp_path):
         read_mask(tmp_path / 'm.nii')
 
 
+@pytest.mark.parametrize(
+    ('qform', 'code', 'away'),
+    [
+        (AFFINE, 1, None),
+        (np.diag([1.0, 1, 1, 1]) + np.eye(4, k=3) * 0.3, 1, None),
+        (np.diag([1.0, 1, 1, 1]) + np.eye(4, k=3) * 10, 1, '10 mm'),
+        (np.diag([-1.0, 1, 1, 1]), 4, '6 mm'),  # left is right
+        (np.diag([-1.0, 1, 1, 1]), 0, None),  # not in use
+    ],
+)
+def test_two_positions(tmp_path, qform, code, away):
+    """Programs that use the qform would see the lesion elsewhere."""
+    image = nb.Nifti1Image(block().astype('uint8'), AFFINE)
+    image.set_qform(qform, code)
+    nb.save(image, tmp_path / 'm.nii')
+    mask = read_mask(tmp_path / 'm.nii')
+    assert np.array_equal(mask.affine, AFFINE)
+    assert len(mask.notes) == (away is not None)
+    assert away is None or (away in mask.notes[0] and 'sform' in mask.notes[0])
+    assert read_mask(image).notes == mask.notes
+
+
 @pytest.mark.parametrize('keep', [0.1, 0.6, 0.95])
 def test_truncated_gzip(tmp_path, keep):
     rng = np.random.default_rng(0)

@@ -1,10 +1,10 @@
 """Reports in a real browser: nothing is asked of the network, pictures load, and the viewer draws what it should."""
 
-import io
 import shutil
 
 import numpy as np
 import pytest
+from helpers.canvas import picture
 from helpers.report_data import write_bundles, write_results
 
 from lacuna.reports.group import write_group_report
@@ -50,12 +50,7 @@ def opened(browser):
 
 
 def pixels(page) -> np.ndarray:
-    """What the canvas shows, (rows, columns, 3)."""
-    from PIL import Image
-
-    page.wait_for_timeout(700)
-    image = page.locator('canvas').screenshot()
-    return np.asarray(Image.open(io.BytesIO(image)).convert('RGB'), int)
+    return picture(page, 'lacunaViewer.shown')
 
 
 def natural_sizes(page) -> list[int]:
@@ -124,7 +119,6 @@ def test_bundles_can_be_chosen_in_the_viewer(opened, tmp_path):
     lines = {}
     for choice in ('all', '0', '1'):
         page.locator('#bundle').select_option(choice)
-        page.evaluate('lacunaViewer.shown')
         pictures[choice] = pixels(page)
         lines[choice] = page.evaluate(visible)
     assert lines == {'all': [40, 10], '0': [40], '1': [10]}

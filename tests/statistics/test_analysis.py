@@ -14,6 +14,7 @@ import statsmodels.api as sm
 from helpers.score_results import REGIONS, percentages, write_cohort_results
 
 import lacuna
+from lacuna.cli.parser import main
 from lacuna.errors import InputError
 from lacuna.images.overlap import covered_voxels
 from lacuna.statistics.family import Settings
@@ -237,7 +238,9 @@ def test_the_command(cohort, tmp_path, lacuna_here):
         (['--features', 'bundles'], ['bundles']),
         (['--cv', '10'], ['--cv', '10x10']),
         (['--cv', '50x1'], ['--cv', '40']),
-        (['--compare', 'load'], ['load']),
+        (['--compare', 'load'], ['--compare load', '--cv none']),
+        (['--compare', 'load', '--cv', '2x1'], ['load']),
+        (['--compare', 'parcels', '--cv', '2x1'], ['--compare parcels', '--features']),
     ],
 )
 def test_bad_options_end_in_one_line(cohort, tmp_path, lacuna_here, options, words):
@@ -248,6 +251,44 @@ def test_bad_options_end_in_one_line(cohort, tmp_path, lacuna_here, options, wor
     assert done.stderr.count('\n') == 1
     assert [word for word in words if word not in done.stderr] == []
     assert not (tmp_path / 'stats').exists()
+
+
+def test_what_cannot_be_done_is_refused_before_any_permutation(cohort, tmp_path, monkeypatch, capsys):
+    root, scores, *_ = cohort
+    monkeypatch.setattr('lacuna.statistics.univariate.in_lots', lambda *_, **__: pytest.fail('permuted'))
+    (taken := tmp_path / 'bids').mkdir()
+    (taken / 'dataset_description.json').write_text('{"Name": "x"}')
+    given = ['--scores', str(scores), '--outcome', 'nihss_24h']
+    for folder, options, word in (
+        (taken, [], str(taken)),
+        (tmp_path / 'stats', ['--cv', '50x1'], '--cv 50x1'),
+    ):
+        assert main(['stats', str(root), str(folder), *given, *options]) == 2
+        assert word in capsys.readouterr().err
+
+
+def test_earlier_results_with_other_settings_are_named(cohort, tmp_path, capsys):
+    root, scores, *_ = cohort
+    given = [
+        '--scores',
+        str(scores),
+        '--outcome',
+        'nihss_24h',
+        '--cv',
+        'none',
+        '--permutations',
+        '19',
+        '--no-report',
+    ]
+
+    def said(*options):
+        assert main(['stats', str(root), str(tmp_path / 'stats'), *given, *options]) == 0
+        return capsys.readouterr().err
+
+    assert 'desc-nihss24h' not in said('--features', 'parcels')
+    assert 'desc-nihss24h' not in said('--features', 'edges')  # with the same settings
+    assert 'desc-nihss24hparcels_parcelstats' in said('--features', 'edges', '--rank')
+    assert 'desc-nihss24h' not in said('--features', 'parcels', 'edges', '--rank')
 
 
 def test_a_frame_needs_volumes(cohort):

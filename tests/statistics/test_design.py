@@ -96,7 +96,11 @@ def test_a_volume_column_of_the_table_is_taken_as_it_is(table):
 
 
 @pytest.mark.parametrize(
-    'content', ['nihss\n3\n', 'participant_id\tnihss\nsub-1\t3\n1\t4\n', '\0', 'a\tb\n1\t2\t3\t4\n'],
+    'content',
+    [
+        'nihss\n3\n', 'participant_id\tnihss\nsub-1\t3\n1\t4\n', '\0', 'a\tb\n1\t2\t3\t4\n', '',
+        'participant_id\tnihss\tnihss\nsub-1\t3\t4\n', 'participant_id\tnihss\nsub-1\t3\n\t4\n',
+    ],
 )  # fmt: skip
 def test_a_table_that_is_none_is_refused(tmp_path, content):
     path = tmp_path / 'scores.tsv'
@@ -105,3 +109,25 @@ def test_a_table_that_is_none_is_refused(tmp_path, content):
         read_scores(path)
     with pytest.raises(InputError, match='missing'):
         read_scores(tmp_path / 'missing.tsv')
+
+
+def test_a_column_of_a_frame_that_is_there_twice_is_refused(table):
+    with pytest.raises(InputError, match='nihss'):
+        read_scores(pd.concat([table, table[['nihss']]], axis=1))
+
+
+def test_what_only_python_reads_as_a_number_is_none(tmp_path, table):
+    table.loc['sub-002', 'nihss'] = '1_0'
+    design = make_design(write(table, tmp_path / 'scores.tsv'), 'nihss', [], IDS)
+    assert list(design.left_out['participant_id']) == ['sub-002']
+    assert '1_0' in design.left_out['reason'].iloc[0]
+
+
+def test_decimal_commas(tmp_path, table):
+    """Spreadsheets write them between semicolons; elsewhere the message says what to do."""
+    table['nihss'] = [f'{i},5' for i in range(14)]
+    path = tmp_path / 'scores.csv'
+    table.rename_axis('participant_id').to_csv(path, sep=';')
+    assert list(make_design(path, 'nihss', [], IDS).outcome) == [i + 0.5 for i in range(14)]
+    with pytest.raises(InputError, match='point'):
+        make_design(write(table, tmp_path / 'scores.tsv'), 'nihss', [], IDS)

@@ -11,8 +11,9 @@ from sklearn.model_selection import KFold
 from threadpoolctl import threadpool_limits
 
 from lacuna.errors import InputError
-from lacuna.statistics import prediction
-from lacuna.statistics.prediction import accuracy, cross_validate, pls_paths, predict, read_cv, ridge_paths
+from lacuna.statistics import regression
+from lacuna.statistics.prediction import accuracy, cross_validate, predict, read_cv
+from lacuna.statistics.regression import pls_paths, ridge_paths
 
 
 @pytest.fixture(autouse=True)
@@ -46,8 +47,8 @@ def test_ridge_is_that_of_the_features_themselves(monkeypatch, columns):
     features = np.where(rng.random((30, columns)) < 0.4, 0, rng.uniform(0, 100, (30, columns)))
     covariates = rng.normal(size=(30, 2))
     score = (features[:, :1] / 20 + covariates[:, :1] + rng.normal(size=(30, 1))) * 3
-    monkeypatch.setattr(prediction, '_PENALTIES', np.array([0.5]))
-    monkeypatch.setattr(prediction, '_BLOCK', 50)
+    monkeypatch.setattr(regression, '_PENALTIES', np.array([0.5]))
+    monkeypatch.setattr(regression, '_BLOCK', 50)
     means, guess, fold = cross_validate(4, score, features, covariates, 5, 0.3)
     seed = int(np.random.default_rng(4).integers(2**31))
     for number, (train, test) in enumerate(KFold(5, shuffle=True, random_state=seed).split(score)):

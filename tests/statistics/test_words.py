@@ -69,6 +69,10 @@ def test_doubts(cohort):
     assert '25 %' in doubts(analysed((like, *cohort[1:])))[0]
 
 
+def test_ranks_are_not_advised_for_two_scores(cohort):
+    assert doubts(analysed(cohort, np.repeat([0.0, 1.0], 30))) == []
+
+
 def test_the_method_names_what_was_done_and_all_its_citations_exist(cohort):
     known = set(
         re.findall(r'@\w+\{([^,]+),', resources.files('lacuna').joinpath('data/statistics.bib').read_text())

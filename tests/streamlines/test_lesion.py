@@ -229,7 +229,7 @@ def test_what_is_doubtful_is_a_warning(toy, tractogram):
 def test_bad_tractograms(toy, tmp_path):
     with pytest.raises(TractogramError, match=r'missing\.tck'):
         lacuna.Tractogram(tmp_path / 'missing.tck', SPACE)
-    with pytest.raises(InputError, match='resolution 3'):
+    with pytest.raises(InputError, match='resolution is 3'):
         lacuna.Tractogram(toy.tracks, resolution=3)
     write_tck(tmp_path / 'bare.tck', toy_streamlines())
     with pytest.raises(InputError, match=r'bare\.tck is not known'):

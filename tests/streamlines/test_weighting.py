@@ -19,7 +19,7 @@ from lacuna.measures import effective_number
 from lacuna.streamlines.connections import Connections, CutConnections
 from lacuna.streamlines.endpoints import EndpointTable
 from lacuna.streamlines.files import tck
-from lacuna.streamlines.index.density import add_weighted_visits
+from lacuna.streamlines.index.density import add_visits
 from lacuna.streamlines.lengths import measure_lengths
 from lacuna.streamlines.weighting import Weighting, read_weights
 from lacuna.testing import toy_streamlines, world_coordinates, write_mask
@@ -51,10 +51,13 @@ def heavy_tailed(count: int) -> np.ndarray:
 # weights
 
 
-@pytest.mark.parametrize('text', ['1 2 0.5', '1\n2\n\n.5\n', '# of tcksift2\n1, 2 # two\n5e-1', '1;2;0.5'])
+@pytest.mark.parametrize(
+    'text',
+    ['1 2 0.5', '1\n2\n\n.5\n', '\ufeff1\r\n2\r\n0.5\r\n', '# of tcksift2\n1, 2 # two\n5e-1', '1;2;0.5'],
+)
 def test_text_as_mrtrix_reads_it(text, tmp_path):
     path = tmp_path / 'weights.csv'
-    path.write_text(text)
+    path.write_text(text, encoding='utf-8')
     weights = read_weights(path, Path('some.tck'), 3)
     assert (weights.dtype, weights.tolist()) == (np.float32, [1, 2, 0.5])
 
@@ -314,9 +317,7 @@ def in_single_precision(tractogram, ids):
     out = np.zeros(np.prod(index.grid.shape), np.float32)
     for segment, part in index._parts(ids):
         local, factors = ids[part] - segment.first, tractogram.weights[ids[part]]
-        assert add_weighted_visits(
-            index._codes, segment.starts, segment.base, local, index._table, factors, out
-        )
+        assert add_visits(index._codes, segment.starts, segment.base, local, index._table, factors, out)
     return out.reshape(index.grid.shape)
 
 

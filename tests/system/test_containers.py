@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from helpers.paths import ROOT, SHARED
+from helpers.waiting import HANGS
 from spython.main.parse.parsers import get_parser
 
 FOLDER = ROOT / 'singularity'
@@ -85,7 +86,7 @@ def test_templates_from_a_folder(tmp_path, toy):
         capture_output=True,
         text=True,
         env={**os.environ, **nowhere, 'PYTHONPATH': str(ROOT)},
-        timeout=120,
+        timeout=HANGS,
     )
     assert done.returncode == 0, done.stderr
     assert f'TemplateFlow: {Path(name).name}\n' in done.stdout

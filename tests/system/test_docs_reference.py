@@ -136,7 +136,7 @@ def test_pages_need_no_network(site):
 def test_search_finds_pages_without_a_server(site, browser):
     page = browser.new_page()
     page.goto(f'{(site / "search.html").as_uri()}?q=tractotron')
-    page.locator('#search-results li').first.wait_for(timeout=60_000)
+    page.locator('#search-results li').first.wait_for()
     found = page.locator('#search-results li a').evaluate_all('links => links.map(link => link.href)')
     page.close()
     assert any('howto/from-other-tools.html' in link for link in found)

@@ -5,13 +5,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import nibabel as nb
 import numpy as np
 import pytest
 from helpers.cohort import tree
+from helpers.waiting import HANGS, wait_for
 
 from lacuna.cli import main
 from lacuna.images.spaces import standard_grid
@@ -242,7 +242,7 @@ def test_two_builders_build_once(large):
         subprocess.Popen([sys.executable, '-c', _BUILD, large], stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    said = [builder.communicate(timeout=120)[0] for builder in builders]
+    said = [builder.communicate(timeout=HANGS)[0] for builder in builders]
     assert [builder.returncode for builder in builders] == [0, 0]
     assert said[0] == said[1]
     assert len(indexes()) == 2
@@ -259,11 +259,9 @@ def test_a_build_that_is_stopped(large, stop, lacuna_here):
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
-    deadline = time.monotonic() + 60
-    while not list((cache_dir() / 'index').glob('*/.building-*')) and time.monotonic() < deadline:
-        time.sleep(0.005)
+    wait_for(lambda: list((cache_dir() / 'index').glob('*/.building-*')), process)
     process.send_signal(stop)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=HANGS)
     assert process.returncode != 0
     assert 'Traceback' not in err
     assert not indexes()

@@ -5,12 +5,12 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 
 import nibabel as nb
 import numpy as np
 import pytest
 from helpers.cohort import find, tree, write_cohort
+from helpers.waiting import HANGS, wait_for
 
 MASKS = 10  # enough for workers
 
@@ -70,8 +70,7 @@ def test_disk_that_fills_up_during_a_run(tmp_path, small_disk, nprocs):
         toy.tracks, '-w', small_disk / 'work', '--nprocs', str(nprocs), '--engine', 'mrtrix',
     ]  # fmt: skip
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not find(tmp_path / 'out', '*_stats.json'):
-        time.sleep(0.01)
+    wait_for(lambda: find(tmp_path / 'out', '*_stats.json'), process)
     ballast = small_disk / 'ballast'
     with ballast.open('wb', buffering=0) as stream:
         while process.poll() is None:  # what the run removes makes room again
@@ -80,7 +79,7 @@ def test_disk_that_fills_up_during_a_run(tmp_path, small_disk, nprocs):
             except OSError:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(0.01)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=HANGS)
     assert process.returncode == 1, err
     assert err.lower().count('no space left') == 1, err
     (line,) = [line for line in err.splitlines() if 'no space left' in line.lower()]
@@ -91,7 +90,7 @@ def test_disk_that_fills_up_during_a_run(tmp_path, small_disk, nprocs):
     assert f'{made} mask' in out
 
     ballast.unlink()
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=HANGS)
     assert (done.returncode, f'{MASKS} masks done ({MASKS - made} now)' in done.stdout) == (0, True), (
         done.stderr
     )
@@ -111,16 +110,14 @@ def test_disk_that_is_too_small(tmp_path, small_disk, share):
 
     def run(size):
         subprocess.run(['mount', '-o', f'remount,size={size}', small_disk], check=True)
-        return subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+        return subprocess.run(words, capture_output=True, text=True, check=False, timeout=HANGS)
 
     assert run('100m').returncode == 0
     expected = results(out)
     used = shutil.disk_usage(small_disk).used
     shutil.rmtree(out)
 
-    begin = time.monotonic()
     done = run(int(share * used))
-    assert time.monotonic() - begin < 30
     assert done.returncode in (1, 2), done.stderr
     assert done.stderr.lower().count('no space left') == 1, done.stderr
     assert 'Traceback' not in done.stderr
@@ -248,8 +245,7 @@ def test_slow_rename(tmp_path, cohort_command, hook):
         env={**os.environ, **slow},
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    while process.poll() is None and not find(tmp_path / 'out/sub-01', '.tmp-*'):
-        time.sleep(0.01)
+    wait_for(lambda: find(tmp_path / 'out/sub-01', '.tmp-*'), process)
     process.kill()
     process.wait()
     assert results(tmp_path / 'out').items() <= {**expected, **_temporary(tmp_path / 'out')}.items()

@@ -3,10 +3,10 @@
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from helpers.cohort import find, tree, write_cohort
+from helpers.waiting import HANGS, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -53,11 +53,9 @@ def test_stopped_in_the_middle(cohort, tmp_path, nprocs, stop):
         # a shell that runs the tests in the background has them ignore SIGINT
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
-    deadline = time.monotonic() + 60
-    while len(find(out, '*stats.json')) < 2 and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.01)
+    wait_for(lambda: len(find(out, '*stats.json')) >= 2, process)
     process.send_signal(stop)
-    _, said = process.communicate(timeout=20)  # no child keeps the pipes open
+    _, said = process.communicate(timeout=HANGS)  # no child keeps the pipes open
     assert process.returncode != 0
     if stop != signal.SIGKILL:
         assert 'lacuna: interrupted' in said

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 from helpers.cohort import find, tree, write_cohort
+from helpers.waiting import HANGS
 
 from lacuna.images.spaces import standard_grid
 from lacuna.testing import world_coordinates, write_mask
@@ -24,7 +25,7 @@ MANY = 150
 
 
 def ask(*command):
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=HANGS).stdout
 
 
 def free_ports(count):
@@ -110,7 +111,7 @@ class Study:
         return [*self.command(), '--use-plugin', str(self.folder / 'plugin.toml')]
 
     def run(self):
-        return subprocess.run(self.on_cluster(), capture_output=True, text=True, check=False, timeout=200)
+        return subprocess.run(self.on_cluster(), capture_output=True, text=True, check=False, timeout=HANGS)
 
     @contextmanager
     def running(self):
@@ -120,7 +121,7 @@ class Study:
         ) as run:
             try:
                 yield run
-                run.said, run.complained = run.communicate(timeout=200)
+                run.said, run.complained = run.communicate(timeout=HANGS)
             finally:
                 run.kill()
 

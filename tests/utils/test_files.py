@@ -67,9 +67,11 @@ from lacuna.utils.files import replacing
 target = Path(sys.argv[1], 'deep', 'a.tck')
 def make():
     Path(sys.argv[1], f'made-by-{sys.argv[2]}').touch()
-    time.sleep(0.5)
+    while len(list(Path(sys.argv[1]).glob('begun-*'))) < 3:
+        time.sleep(0.01)
     with replacing(target) as temporary:
         temporary.write_text('x')
+Path(sys.argv[1], f'begun-{sys.argv[2]}').touch()
 cached(target, make)
 assert target.read_text() == 'x'
 """

@@ -294,6 +294,60 @@ def test_another_atlas_of_the_same_name_stops(run, parcels, tmp_path):
     assert 'lower' in matrix(tmp_path / 'out', 'disconnectionpct')
 
 
+@pytest.mark.parametrize('change', ['measure', 'labels'])
+def test_outputs_of_an_atlas_are_made_with_one_setting(run, parcels, tmp_path, change):
+    """The matrices of one run and the parcels of a later one would be taken for those of the same."""
+    matrices, rois = BOTH
+    run(*parcels, matrices)
+    options = ('--edge-measure', 'invlength') if change == 'measure' else ()
+    if change == 'labels':
+        table = tmp_path / 'parcels.tsv'
+        table.write_text(table.read_text().replace('low', 'lower'))
+    code, _, err = run(*parcels, rois, *options)
+    assert (code, '--overwrite' in err) == (2, True)
+    assert ('count on disk, invlength now' if options else 'content of the atlas') in err
+    code, _, err = run(*parcels, rois, *options, '--overwrite')
+    assert (code, 'removed' in err) == (0, True)
+    left = {path.name.partition('toy_')[2] for path in (tmp_path / 'out/sub-01/anat').glob('*_atlas-toy_*')}
+    assert left == {
+        f'desc-{which}.{extension}'
+        for which in ('disconnectionpct_parcelstats', 'support_parceltable')
+        for extension in ('tsv', 'json')
+    }
+    assert run(*parcels, rois, *options)[::2] == (0, '')
+
+
+def test_what_is_not_made_again_is_removed_if_it_differs(run, parcels, toy, tmp_path):
+    other = ('--custom-parcellation', 'other', *parcels[2:])
+    nulls = ('--null-lesions', '9', '--null-inside', '0.01')
+    code, _, err = run(*parcels, *other, *BOTH, *nulls)
+    assert code == 0, err
+    folder = tmp_path / 'out/sub-01/anat'
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    # the same settings: all of it is still right
+    assert run('--overwrite')[::2] == (0, '')
+    assert {path: path.read_bytes() for path in folder.iterdir()}.keys() == before.keys()
+    # of these null lesions, nothing is left of the others
+    code, _, err = run('--overwrite', *nulls, '--null-seed', '3', '--dry-run')
+    assert (code, 'removed' in err) == (0, True)
+    assert set(folder.iterdir()) == before.keys()
+    assert run('--overwrite', *nulls, '--null-seed', '3')[0] == 0
+    gone = {path.name for path in before if not path.exists()}
+    assert gone
+    assert all('null' in name for name in gone)
+    # another mask: whatever is left is about it
+    data = np.roll(nb.load(toy.mask).get_fdata(), 1, axis=1)
+    write_mask(toy.mask, data, nb.load(toy.mask).affine)
+    assert run('--overwrite')[0] == 0
+    kept = {path.name.partition('_method-snm_')[2] for path in folder.iterdir()}
+    assert kept == {
+        'desc-summarystatistics_stats.json',
+        f'space-{SPACE}_desc-disconnectionpct.nii.gz',
+        f'space-{SPACE}_desc-disconnectionpct.json',
+    }
+    assert main(['check', str(tmp_path / 'out')]) == 0
+
+
 @pytest.mark.mrtrix
 def test_empty_mask_has_matrices_of_zeros(run, toy, parcels, tmp_path):
     image = nb.load(toy.mask)

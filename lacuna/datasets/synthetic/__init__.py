@@ -1,4 +1,4 @@
-"""Synthetic anatomy: bundles, parcels and lesions in the shape of a brain, the same on every run.
+"""Synthetic anatomy: bundles, parcels and lesions in the shape of a brain, identical in every run.
 
-For learning and tests, never for research: the landmarks are approximations from textbook anatomy.
+For tutorials and tests, not for research: the landmarks are approximated from anatomy textbooks.
 """

@@ -1,4 +1,4 @@
-"""Synthetic streamlines: smooth curves around the landmarks that fan out into the cortex."""
+"""Synthetic streamlines: smooth curves around landmarks that fan out into the cortex."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lacuna.datasets.synthetic.anatomy import voxel_indices, world_coordinates
 from lacuna.datasets.synthetic.landmarks import Landmarks, bundles
 from lacuna.images.spaces import Grid
 
-SHORT_FIBRES = 1260  # in each hemisphere
-_SAMPLES = 150  # per curve before it is resampled
-_LONGEST_REACH = 30  # mm that an end may grow to reach the cortex
-_DEPTH = 2.0  # mm, depth of every vertex below the surface of the brain
+SHORT_FIBRES = 1260  # per hemisphere
+_SAMPLES = 150  # per curve, before resampling
+_LONGEST_REACH = 30  # mm by which an end may be extended to reach the cortex
+_DEPTH = 2.0  # mm, minimum depth of vertices below the surface of the brain
 _SHORTEST = 12.0  # mm
-_SHARPEST = np.cos(np.deg2rad(30))  # turn from one step to the next
+_SHARPEST = np.cos(np.deg2rad(30))  # maximum turn from one step to the next
 _MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
@@ -39,7 +39,7 @@ class Bundle:
 
 
 class _Surroundings:
-    """What guides a growing streamline: its depth, and the nearest cortex."""
+    """The surroundings of a growing streamline: depth in the brain, and the nearest cortex."""
 
     def __init__(self, grid: Grid, brain: np.ndarray, cortex: np.ndarray) -> None:
         self.grid = grid
@@ -66,7 +66,7 @@ def simulate_bundles(
     *,
     step: float = 1.0,
 ) -> Iterator[Bundle]:
-    """Make the streamlines of every bundle, the left and right twins one after the other.
+    """Simulate the streamlines of all bundles; left and right twins follow each other.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def simulate_bundles(
     grid : Grid
         Grid of `brain` and `cortex`.
     brain, cortex : numpy.ndarray
-        Boolean. No vertex leaves the brain; the cortical ends of the bundles grow into the cortex.
+        Boolean. All vertices are inside the brain; cortical ends of bundles grow into the cortex.
     step : float
         Distance between vertices along the streamline, mm.
 
@@ -99,7 +99,7 @@ def _sides(landmarks: Landmarks) -> tuple[tuple[str, int], ...]:
 
 
 def _curves(rng: np.random.Generator, landmarks: Landmarks) -> np.ndarray:
-    """Return curves of a bundle in the left hemisphere, (streamlines, samples, 3), half as many again as needed."""
+    """Draw curves of a bundle in the left hemisphere, (streamlines, samples, 3), half as many again as needed."""
     spines = np.array(landmarks.spines, float)
     spread = np.array(landmarks.spread)
     crosses = landmarks.course == 'commissure'
@@ -113,11 +113,11 @@ def _curves(rng: np.random.Generator, landmarks: Landmarks) -> np.ndarray:
     else:
         controls = np.repeat(spines, count, axis=0)
 
-    # neighbours stay neighbours (common), but diverge towards the ends (first, last)
+    # neighbouring fibres stay neighbours (common), but diverge towards the ends (first, last)
     common, first, last = _bell(rng, (3, count, 1, 3))
     along = np.linspace(0, 1, len(spread))[:, None]
     offset = spread[:, None] * (0.75 * common + 0.65 * ((1 - along) * first + along * last))
-    if crosses:  # homotopic: an end that is more lateral on the left is also more lateral on the right
+    if crosses:  # homotopic: ends that are more lateral on one side are so on the other
         offset[..., 0] *= np.sign(0.5 - along[:, 0])
     controls = controls + offset
 
@@ -125,14 +125,14 @@ def _curves(rng: np.random.Generator, landmarks: Landmarks) -> np.ndarray:
     knots = np.concatenate([[0.0], knots]) / knots[-1]
     time = np.linspace(0, 1, _SAMPLES)[:, None]
     curves = CubicSpline(knots, controls, axis=1)(time[:, 0])
-    for waves in (2, 3, 5):  # no fibre is as straight as a spline
+    for waves in (2, 3, 5):  # real fibres are less straight than a spline
         amplitude = rng.normal(0, 0.3 * spread.mean() / waves, (count, 1, 3))
         curves += amplitude * np.sin(np.pi * waves * time + rng.uniform(0, np.pi, (count, 1, 1)))
     return curves
 
 
 def _bell(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Draw nearly normal numbers without outliers: never beyond 3 standard deviations."""
+    """Draw nearly normal numbers without outliers: within 3 standard deviations."""
     return 2.0 * (rng.random((3, *shape)).sum(axis=0) - 1.5)
 
 
@@ -145,7 +145,7 @@ def _finish(
     around: _Surroundings,
     step: float,
 ) -> Bundle:
-    """Grow the ends into the cortex, stay inside the brain and the hemisphere, resample, take `count`."""
+    """Extend the ends into the cortex, keep curves in the brain and hemisphere, resample, and keep `count` of them."""
     if side > 0:
         curves = curves * _MIRROR
     head = _reach(rng, curves[:, 0], curves[:, 0] - curves[:, 3], around) if landmarks.cortical[0] else None
@@ -177,9 +177,9 @@ def _finish(
 def _reach(
     rng: np.random.Generator, points: np.ndarray, direction: np.ndarray, around: _Surroundings
 ) -> list[np.ndarray]:
-    """Grow each end by 1 mm at a time, bending towards the cortex, until it is 1 to 4 mm inside it."""
+    """Extend each end by steps of 1 mm, bending towards the cortex, until it is 1 to 4 mm inside."""
     direction = _unit(direction)
-    left = rng.integers(1, 5, len(points))  # mm to go within the cortex
+    left = rng.integers(1, 5, len(points))  # mm left to grow inside the cortex
     path = np.empty((len(points), _LONGEST_REACH, 3))
     steps = np.zeros(len(points), int)
     points = points.copy()
@@ -199,19 +199,19 @@ def _reach(
 def _short_fibres(
     rng: np.random.Generator, side: int, around: _Surroundings, step: float
 ) -> list[np.ndarray]:
-    """Make U-shaped fibres between points of the cortex that are 12 to 40 mm apart."""
+    """Simulate U-fibres between points of the cortex that are 12 to 40 mm apart."""
     cortex = world_coordinates(around.grid, np.argwhere(around.cortex))
     cortex = cortex[cortex[:, 0] * side > 2]
     first, last = cortex[rng.integers(0, len(cortex), (2, 60 * SHORT_FIBRES))]
     distance = np.linalg.norm(last - first, axis=1)
     near = np.flatnonzero((distance > 12) & (distance < 40))
     first, last, distance = first[near], last[near], distance[near, None]
-    # the white matter of a hemisphere lies around this line from the frontal to the occipital lobe
+    # the white matter of a hemisphere surrounds this line from the frontal to the occipital lobe
     middle = (first + last) / 2
     core = np.stack(
         [np.full(len(near), 27.0 * side), np.clip(middle[:, 1], -75, 45), 18 - 0.1 * middle[:, 1]], 1
     )
-    core[:, 2] = np.where(middle[:, 2] < -8, -14, core[:, 2])  # the temporal lobe has its own line
+    core[:, 2] = np.where(middle[:, 2] < -8, -14, core[:, 2])  # line of the temporal lobe
     inward = _unit(core - middle)
     bend = middle + inward * (0.25 * distance + 4)
     jitter = _bell(rng, (len(near), 1, 3))
@@ -223,7 +223,7 @@ def _short_fibres(
     streamlines: list[np.ndarray] = []
     for curve in curves:
         streamline = _keep_side(curve, side)
-        # a fibre that crosses a sulcus or grey matter midway is not a U-fibre
+        # U-fibres do not cross a sulcus, or grey matter midway
         if around.in_cortex(streamline[12:-12]).mean() > 0.35 or not around.inside(streamline[6:-6]).all():
             continue
         streamline = resample(streamline[_longest_run(around.inside(streamline))], step)
@@ -235,13 +235,13 @@ def _short_fibres(
 
 
 def _keep_side(points: np.ndarray, side: int) -> np.ndarray:
-    """Bend curves that would cross the midline back into their hemisphere, without a kink."""
+    """Bend curves that would cross the midline smoothly back into their hemisphere."""
     x = side * points[:, :1]
     return np.concatenate([side * (0.5 * (x + np.sqrt(x**2 + 1.0)) + 0.3), points[:, 1:]], axis=1)
 
 
 def _is_plausible(points: np.ndarray, step: float) -> bool:
-    """Whether a resampled streamline is long enough and has no sharp corner, such as at the wall of a sulcus."""
+    """Whether a resampled streamline is long enough and has no sharp corner, as at the wall of a sulcus."""
     if step * (len(points) - 1) < _SHORTEST:
         return False
     steps = _unit(np.diff(points, axis=0))
@@ -259,7 +259,7 @@ def _longest_run(inside: np.ndarray) -> slice:
 
 
 def resample(points: np.ndarray, step: float) -> np.ndarray:
-    """Return points every `step` mm along a curve; a remainder shorter than a step is cut off.
+    """Resample a curve to points every `step` mm; a shorter remainder is cut off.
 
     >>> resample(np.array([[0.0, 0, 0], [2.5, 0, 0]]), 1.0)[:, 0]
     array([0., 1., 2.])

@@ -1,4 +1,4 @@
-"""A synthetic cohort: random lesions, and a score that one bundle explains."""
+"""A synthetic cohort: random lesions, and a score that depends on one bundle."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from nibabel.affines import apply_affine
 from lacuna.datasets.synthetic.lesions import Ellipsoid, Lesion
 from lacuna.images.spaces import Grid
 
-#: the bundle whose disconnection lowers the score
+#: bundle whose disconnection lowers the score
 PLANTED = 'CorticospinalTract_L'
-#: this share of the lesions lies around a place (mm from the midline, y, z), with these standard deviations
+#: share of lesions around a typical place (mm from the midline, y, z), with standard deviations
 _USUAL, _CENTRE, _SPREAD = 0.8, (25.0, -16.0, 20.0), (6.0, 16.0, 14.0)
 _ANYWHERE = (22.0, 38.0, 22.0)
 
 
 class Participant(NamedTuple):
-    """The row of a participant; `motor` depends on age and on the bundle `PLANTED`, `mood` on nothing."""
+    """Values of a participant; `motor` depends on age and on the bundle `PLANTED`, `mood` on nothing."""
 
     age: int
     motor: float
@@ -27,7 +27,7 @@ class Participant(NamedTuple):
 
 
 def random_lesion(rng: np.random.Generator) -> Lesion:
-    """Return the plan of a random lesion: on either side, more often around the middle cerebral artery.
+    """Draw the specification of a random lesion: on either side, most often near the middle cerebral artery.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def cut_share(streamlines: Sequence[np.ndarray], mask: np.ndarray, grid: Grid) -
     streamlines : sequence of numpy.ndarray
         Each (vertices, 3), world mm.
     mask : numpy.ndarray
-        On `grid`.
+        Boolean mask on `grid`.
     grid : Grid
     """
     lengths = [len(points) for points in streamlines]
@@ -71,7 +71,7 @@ def cut_share(streamlines: Sequence[np.ndarray], mask: np.ndarray, grid: Grid) -
 
 
 def simulate_participant(rng: np.random.Generator, cut: float) -> Participant:
-    """Make age and scores of a participant who has lost a share of the bundle `PLANTED`."""
+    """Draw age and scores of a participant who has lost the share `cut` of the bundle `PLANTED`."""
     age = int(np.clip(rng.normal(66, 11), 28, 94))
     motor = 80 - 40 * cut - 0.3 * (age - 66) + rng.normal(scale=6)
     return Participant(age, round(float(np.clip(motor, 0, 100)), 1), round(float(rng.normal(50, 10)), 1))

@@ -1,10 +1,10 @@
-"""The table of landmarks (``data/landmarks.json``): where the synthetic bundles run and the parcels lie.
+"""The table of landmarks (``data/landmarks.json``): courses of the synthetic bundles, and positions of the parcels.
 
-All are points in MNI152 world mm (RAS+) of the left hemisphere, approximated from textbook anatomy in MNI space; they do
-not come from an atlas or a subject.
+All points are in MNI152 world mm (RAS+) in the left hemisphere, approximated from textbook anatomy in MNI space; they
+do not come from an atlas or a subject.
 
-A bundle is a sheet: one or more spines with the same number of points, with streamlines between them. One spine makes a
-tube, several make a fan. The callosum is one sheet from rostrum to splenium; its parts are runs of neighbouring spines.
+A bundle is a sheet: one or more spines with the same number of points, with streamlines in between. One spine makes a
+tube, several make a fan. The callosum is one sheet from rostrum to splenium; its parts are runs of adjacent spines.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ class Landmarks:
     ----------
     name : str
     count : int
-        Streamlines (in each hemisphere).
+        Number of streamlines (per hemisphere).
     spines : sequence of sequence of points
         World mm; (spines, points, 3).
     spread : sequence of float
         Standard deviation of the streamlines around the sheet at each point, mm.
     cortical : sequence of bool
-        Whether the first and the last end grow until they reach the cortex.
+        Whether the first and the last end are extended into the cortex.
     course : str
         'pair': within the hemisphere, with a mirrored twin; 'commissure': the spines end on the midline and continue
-        mirrored; 'crossing': they cross the midline as given, with a mirrored twin.
+        mirrored; 'crossing': the spines cross the midline as given, with a mirrored twin.
     """
 
     name: str
@@ -58,10 +58,10 @@ class Landmarks:
 
 @cache
 def table() -> dict[str, Any]:
-    """The whole table; ``cortex`` are the seeds of the parcels of each network, ``deep`` balls (centre and radius)."""
+    """Return the table; ``cortex`` has the seeds of each network's parcels, ``deep`` has balls (centre and radius)."""
     return dict(json.loads(data_text('landmarks.json')))
 
 
 def bundles() -> list[Landmarks]:
-    """Every bundle but the short fibres, which have no landmarks."""
+    """Return all bundles except the short fibres, which have no landmarks."""
     return [Landmarks(name, **row) for name, row in table()['bundles'].items()]

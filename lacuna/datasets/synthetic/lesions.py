@@ -23,17 +23,17 @@ class Ellipsoid:
 
 @dataclass(frozen=True)
 class Lesion:
-    """The plan of one lesion: ellipsoids that merge.
+    """The specification of one lesion: ellipsoids that merge.
 
     Attributes
     ----------
     side, territory : str
-        Where it lies, in words.
+        Location in words.
     parts : tuple of Ellipsoid
     roughness : float
         Standard deviation of the surface, as a share of the radius.
     grain : float
-        Size of its bumps, mm.
+        Size of the surface's bumps, mm.
     """
 
     side: str
@@ -44,7 +44,7 @@ class Lesion:
 
 
 def lesions() -> list[Lesion]:
-    """The three lesions of the tutorial, for sub-01 to sub-03."""
+    """Return the three lesions of the tutorial, for sub-01 to sub-03."""
     return [
         Lesion(**{**row, 'parts': tuple(Ellipsoid(**part) for part in row['parts'])})
         for row in table()['lesions']
@@ -52,22 +52,22 @@ def lesions() -> list[Lesion]:
 
 
 def simulate_lesion(rng: np.random.Generator, grid: Grid, brain: np.ndarray, lesion: Lesion) -> np.ndarray:
-    """Make the voxels of a lesion, in one piece.
+    """Simulate the voxels of a lesion, in one piece.
 
     Parameters
     ----------
     rng : numpy.random.Generator
         The same state gives the same surface.
     grid : Grid
-        In world mm of an MNI152 space.
+        Grid in an MNI152 space.
     brain : numpy.ndarray
-        Boolean; the lesion stays inside it, and on its side of the midline.
+        Boolean; the lesion stays inside it, and on one side of the midline.
     lesion : Lesion
 
     Returns
     -------
     numpy.ndarray
-        uint8, 0 or 1, of the grid's shape.
+        uint8, 0 or 1, with the grid's shape.
     """
     reach = [np.add(part.centre, sign * 2 * max(part.radii)) for part in lesion.parts for sign in (-1, 1)]
     corners = voxel_indices(grid, np.array([np.min(reach, axis=0), np.max(reach, axis=0)]))
@@ -87,7 +87,7 @@ def simulate_lesion(rng: np.random.Generator, grid: Grid, brain: np.ndarray, les
 
 
 def _relative_radius(points: np.ndarray, part: Ellipsoid) -> np.ndarray:
-    """Return the distance from the centre in units of the half axes: 1 on the surface."""
+    """Return the distance from the centre relative to the half axes: 1 on the surface."""
     angle = np.deg2rad(part.turn)
     turn = np.array([[np.cos(angle), np.sin(angle), 0], [-np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
     return np.linalg.norm((points - part.centre) @ turn.T / part.radii, axis=-1)

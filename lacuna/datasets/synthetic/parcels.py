@@ -1,4 +1,4 @@
-"""A synthetic parcellation: 84 cortical parcels in seven networks, 16 below the cortex."""
+"""A synthetic parcellation: 84 cortical parcels in seven networks, and 16 subcortical ones."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lacuna.datasets.synthetic.anatomy import world_coordinates
 from lacuna.datasets.synthetic.landmarks import Point, table
 from lacuna.images.spaces import Grid
 
-_GRAY = 0.4  # least share of grey matter of a cortical voxel
+_GRAY = 0.4  # minimum share of grey matter in a cortical voxel
 
-_VERMIS = 9.0  # half its width, mm
+_VERMIS = 9.0  # half of its width, mm
 
 
 @dataclass(frozen=True)
 class Parcel:
-    """One row of the label table; `network` is 'Subcortical' below the cortex, `hemisphere` L, R or B (both)."""
+    """A row of the label table; `network` is 'Subcortical' below the cortex, `hemisphere` L, R or B (both)."""
 
     index: int
     name: str
@@ -29,14 +29,14 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Parcellation:
-    """A label image and its table.
+    """A label image with its table.
 
     Attributes
     ----------
     labels : numpy.ndarray
-        uint16, 0 outside of the parcels.
+        uint16, 0 outside the parcels.
     parcels : tuple of Parcel
-        In the order of their index: 1, 2, 3, ...
+        Ordered by index: 1, 2, 3, ...
     """
 
     labels: np.ndarray
@@ -44,7 +44,7 @@ class Parcellation:
 
     @property
     def cortex(self) -> np.ndarray:
-        """Return the voxels of the cortical parcels."""
+        """Boolean image of the cortical parcels."""
         first_deep = min(parcel.index for parcel in self.parcels if parcel.network == 'Subcortical')
         return (self.labels > 0) & (self.labels < first_deep)
 
@@ -55,16 +55,16 @@ def simulate_parcels(grid: Grid, brain: np.ndarray, gray: np.ndarray) -> Parcell
     Parameters
     ----------
     grid : Grid
-        In world mm of an MNI152 space.
+        Grid in an MNI152 space.
     brain : numpy.ndarray
-        Boolean.
+        Boolean brain mask.
     gray : numpy.ndarray
         Share of grey matter, 0 to 1.
 
     Returns
     -------
     Parcellation
-        Left cortex, right cortex, then the structures below it.
+        Left cortex, right cortex, then subcortical structures.
     """
     voxels = np.argwhere(brain)
     points = world_coordinates(grid, voxels)
@@ -91,7 +91,7 @@ def simulate_parcels(grid: Grid, brain: np.ndarray, gray: np.ndarray) -> Parcell
 
 
 def _nearest_seed(points: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    """Return the index of each point's cell. Two steps of Lloyd's algorithm even out sizes and keep cells near their seeds."""
+    """Return the index of the nearest seed of each point, after two steps of Lloyd's algorithm, which evens out sizes."""
     for _ in range(2):
         cell = cKDTree(seeds).query(points)[1]
         seeds = np.stack([points[cell == i].mean(axis=0) for i in range(len(seeds))])
@@ -99,7 +99,7 @@ def _nearest_seed(points: np.ndarray, seeds: np.ndarray) -> np.ndarray:
 
 
 def _is_ribbon(points: np.ndarray, gray: np.ndarray, deep: np.ndarray) -> np.ndarray:
-    """Return the grey matter of the cortex, without deep structures, the cerebellum and the lining of the ventricles."""
+    """Return the cortical grey matter, without deep structures, cerebellum and lining of the ventricles."""
     x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
     central = (x < 31) & (y > -42) & (y < 21) & (z > -13) & (z < 25)
     stem_region = (x < 20) & (y < -2) & (y > -44) & (z < -2)
@@ -107,14 +107,14 @@ def _is_ribbon(points: np.ndarray, gray: np.ndarray, deep: np.ndarray) -> np.nda
 
 
 def _below_tentorium(points: np.ndarray) -> np.ndarray:
-    """Whether a point is in the posterior fossa."""
+    """Return whether each point is in the posterior fossa."""
     x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
     roof = -6 - 0.36 * x - 0.25 * np.maximum(0, -62 - y)
     return (y < -36) & (z < roof)
 
 
 def _deep_labels(points: np.ndarray) -> tuple[np.ndarray, list[tuple[str, str]]]:
-    """Return the label of each point below the cortex (0: none), and the names with their hemispheres."""
+    """Return the subcortical label of each point (0: none), and the names with their hemispheres."""
     labels = np.zeros(len(points), int)
     names: list[tuple[str, str]] = []
     for side, letter in ((-1, 'L'), (1, 'R')):
@@ -139,7 +139,7 @@ def _deep_labels(points: np.ndarray) -> tuple[np.ndarray, list[tuple[str, str]]]
 
 
 def _in_chain(points: np.ndarray, balls: list[tuple[Point, float]]) -> np.ndarray:
-    """Whether a point is in a tube whose axis and radius run from ball to ball."""
+    """Return whether each point is in a tube whose axis and radius run from ball to ball."""
     inside = np.zeros(len(points), bool)
     for (start, r0), (stop, r1) in pairwise(balls):
         a, axis = np.array(start, float), np.subtract(stop, start)

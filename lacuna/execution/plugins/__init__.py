@@ -1,1 +1,1 @@
-"""What runs the nodes: this machine or a cluster."""
+"""Backends that run tasks: this machine, a cluster, or Nipype."""

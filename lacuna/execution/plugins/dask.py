@@ -1,4 +1,4 @@
-"""Tasks on many machines: through a scheduler of Dask that is there, or workers that Dask submits to a batch system."""
+"""Run tasks on many machines: with an existing Dask scheduler, or Dask workers submitted to a batch system."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from lacuna.execution.plugins.local import Numbered, Outcome, attempt
 
 _LOGGER = logging.getLogger('lacuna')
 
-#: tasks at the scheduler for each thread of a worker: one that is done, and one that waits
+#: tasks submitted per worker thread: one running and one waiting
 _AHEAD = 2
-#: and at least so many, while no worker has started yet
+#: minimum number of submitted tasks, while no worker has started
 _FEWEST = 8
-#: seconds for the outcome of a task that has ended to come from its worker
+#: seconds to wait for the outcome of a finished task
 _PATIENCE = 20
-#: jobs, if the file does not say how many
+#: default number of jobs
 _JOBS = 4
 _CORES, _MEMORY = 1, '4GB'
 
 
 class DaskPool:
-    """Does tasks through a scheduler of Dask.
+    """Run tasks with a Dask scheduler.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class DaskPool:
         self._client = client
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What a function returns, called by a worker."""
+        """Call a function on a worker, and return its result."""
         future = self._client.submit(_prepared, function, arguments, pure=False)
         try:
             return future.result()
@@ -50,10 +50,10 @@ class DaskPool:
             future.cancel()
 
     def run(self, function: Callable[..., object], tasks: Iterable[tuple[Any, ...]]) -> Iterator[Outcome]:
-        """Call a function with each of these arguments; outcomes come as tasks end.
+        """Call a function with each tuple of arguments; yield outcomes as tasks end.
 
-        Arguments are taken as workers ask for them. The scheduler tries a task again whose worker has gone. One that
-        it has given up is tried at the end, alone: what was killed may have been its neighbour.
+        Arguments are taken when workers are free. The scheduler repeats tasks whose worker is lost. Tasks that it gives
+        up are repeated alone at the end, because another task may have killed their worker.
         """
         killed: list[Numbered] = []
         for task, outcome in self._done(function, enumerate(tasks)):
@@ -69,7 +69,7 @@ class DaskPool:
     def _done(
         self, function: Callable[..., object], tasks: Iterator[Numbered]
     ) -> Iterator[tuple[Numbered, Outcome | None]]:
-        """Tasks and what became of them; None for one whose workers were killed, perhaps by another beside it."""
+        """Yield tasks with their outcomes; None if the worker was killed, perhaps by another task."""
         from distributed import KilledWorker, as_completed
 
         submitted: dict[str, Numbered] = {}
@@ -92,11 +92,11 @@ class DaskPool:
                 outcome = future.result(timeout=_PATIENCE)
             except KilledWorker:
                 pass
-            except (TimeoutError, CancelledError):  # it lay on a worker that has gone since
+            except (TimeoutError, CancelledError):  # its worker is lost
                 future.cancel()
                 submit(task)
                 continue
-            except Exception as error:  # noqa: BLE001  of Dask itself: that of the task is in its outcome
+            except Exception as error:  # noqa: BLE001  an error of Dask itself; errors of tasks are in their outcome
                 outcome = Outcome(task[0], reason=f'Dask did not finish it: {reason_of(error)}')
             yield task, outcome
             submit_more()
@@ -107,7 +107,7 @@ def _attempt(number: int, arguments: tuple[Any, ...], function: Callable[..., ob
 
 
 def _prepared(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    """Call a function in a process that others have started."""
+    """Call a function in a process that was started by others, after preparing its environment."""
     from lacuna.execution.environment import prepare_environment
 
     prepare_environment()
@@ -116,19 +116,19 @@ def _prepared(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
 
 @contextmanager
 def at_scheduler(address: str, *, one_thread: bool = False) -> Iterator[DaskPool]:
-    """The pool of a scheduler that is there.
+    """Yield the pool of an existing scheduler.
 
     Parameters
     ----------
     address : str
-        Such as ``tcp://10.0.0.1:8786``.
+        For example ``tcp://10.0.0.1:8786``.
     one_thread : bool
-        Whether the workers must have one thread each: Nipype changes the working directory of a process.
+        Whether workers must have one thread each, because Nipype changes the working directory of the process.
 
     Raises
     ------
     InputError
-        If the scheduler does not answer, or the workers have more threads.
+        If the scheduler does not answer, or workers have more threads.
     """
     _require()
     from distributed import Client
@@ -136,7 +136,7 @@ def at_scheduler(address: str, *, one_thread: bool = False) -> Iterator[DaskPool
     try:
         client = Client(address, timeout='20s')
     except (OSError, TimeoutError, ValueError) as error:
-        message = f'--dask-scheduler {address}: no scheduler of Dask answers there ({error})'
+        message = f'--dask-scheduler {address}: no scheduler of Dask answers there ({reason_of(error)})'
         raise InputError(message) from error
     try:
         if one_thread and max(client.nthreads().values(), default=1) > 1:
@@ -154,42 +154,42 @@ def at_scheduler(address: str, *, one_thread: bool = False) -> Iterator[DaskPool
 
 @contextmanager
 def on_cluster(settings: Mapping[str, Any], logs: Path) -> Iterator[DaskPool]:
-    """The pool of workers that Dask starts here, or submits to a batch system; they end with the block.
+    """Yield the pool of workers that Dask starts here or submits to a batch system; they end with the block.
 
     Parameters
     ----------
     settings : mapping
-        ``cluster``: a class of dask-jobqueue such as ``SLURMCluster``, or ``LocalCluster``; ``jobs``: how many,
-        or ``minimum`` and ``maximum``; ``options``: of the class.
+        ``cluster``: a class of dask-jobqueue such as ``SLURMCluster``, or ``LocalCluster``; ``jobs``: number of jobs,
+        or ``minimum`` and ``maximum``; ``options``: options of the class.
     logs : pathlib.Path
-        Folder for what jobs print, if the options name none.
+        Folder for the output of jobs, unless set in the options.
 
     Raises
     ------
     InputError
-        If it cannot be started.
+        If the cluster cannot be started.
     """
     _require()
     import dask
     from distributed import Client
 
     name = settings['cluster']
-    # limits would count the pages of an index, which the system takes back when it needs them
+    # Dask would count the pages of an index, which the system can drop at any time
     limits = ('target', 'spill', 'pause', 'terminate')
     changes: dict[str, Any] = {f'distributed.worker.memory.{key}': False for key in limits}
-    # a task for each worker and no more: one that kills its worker takes no other with it
+    # submit no more than one task per worker, so that a killed worker loses only one
     changes['distributed.scheduler.worker-saturation'] = 1.0
-    changes['distributed.scheduler.allowed-failures'] = 1  # it is tried again at the end
+    changes['distributed.scheduler.allowed-failures'] = 1  # tasks are repeated at the end
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(changes))
         try:
             cluster = _started(name, settings, logs)
-        except Exception as error:  # whatever a batch system, its options or the network raises
-            # of a command that has failed, what it said
+        except Exception as error:  # any error of the batch system, its options or the network
+            # for failed commands, their stderr
             said = ' '.join(str(error).rpartition('stderr:')[2].split()) or type(error).__name__
             message = f'{name} cannot be started: {said}'
             raise InputError(message) from error
-        # not as contexts: those swallow Ctrl-C
+        # not as context managers, which swallow Ctrl-C
         stack.callback(cluster.close)
         client = Client(cluster)
         stack.callback(client.close)
@@ -215,13 +215,13 @@ def _started(name: str, settings: Mapping[str, Any], logs: Path) -> Any:
         message = f'{submit} is not on the PATH'
         raise RuntimeError(message)
     usual = {'cores': _CORES, 'memory': _MEMORY, 'processes': 1, 'python': sys.executable}
-    if not re.search(r'\s', str(logs)):  # job scripts hold it without quotes
+    if not re.search(r'\s', str(logs)):  # not quoted in job scripts
         usual['log_directory'] = str(logs)
-    # the batch system limits the memory
+    # leave memory limits to the batch system
     extra = ['--memory-limit', '0', *options.pop('worker_extra_args', [])]
     cluster = kind(**{**usual, **options}, worker_extra_args=extra, scheduler_options=scheduler)
     try:
-        # the first job by hand: scale() and adapt() would not raise what the batch system says
+        # submit the first job here: scale() and adapt() would not raise the batch system's error
         cluster.worker_spec.update(cluster.new_worker_spec())
         cluster.sync(cluster._correct_state)
     except BaseException:
@@ -229,13 +229,13 @@ def _started(name: str, settings: Mapping[str, Any], logs: Path) -> Any:
         with suppress(Exception):
             cluster.close()
         raise
-    # not scale(): that would not replace a job that is cancelled
+    # not scale(), which would not replace cancelled jobs
     cluster.adapt(minimum_jobs=least, maximum_jobs=most)
     return cluster
 
 
 def _require() -> None:
-    # dask-jobqueue takes Ctrl-C for itself when it is imported, and ends the process without a word
+    # importing dask-jobqueue installs a Ctrl-C handler that ends the process silently
     install = signal.signal
     signal.signal = lambda *_: None
     try:

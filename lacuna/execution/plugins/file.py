@@ -1,4 +1,4 @@
-"""The file of ``--use-plugin``: what runs the masks, here or on a cluster, with which settings."""
+"""The file of ``--use-plugin``: how to run the masks, here or on a cluster."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from typing import Any
 
 from lacuna.errors import InputError
 
-#: what is put behind a cluster's name for Nipype's plugins that submit everything and return
+#: suffix of Nipype's plugins that submit everything at once and return
 _GRAPH = 'graph'
 _ALIASES = {'htcondor': 'Condor'}
-#: no file of settings is larger; a large one would be read for minutes
+#: bytes; larger files are refused, because reading them could take minutes
 _LARGEST = 100_000
 
 
 @dataclass(frozen=True)
 class PluginChoice:
-    """What runs the masks.
+    """How to run the masks.
 
     Attributes
     ----------
     name : str
         ``Linear`` or ``MultiProc`` of Nipype, or ``Dask``.
     args : dict
-        Its settings, checked. Those of Dask: ``cluster``, ``jobs`` (or ``minimum`` and ``maximum``) and ``options``.
+        Validated settings. Those of Dask are ``cluster``, ``jobs`` (or ``minimum`` and ``maximum``) and ``options``.
     path : pathlib.Path or None
-        The file that says so.
+        The file that was read.
     notes : sequence of str
-        What was understood in another way than it is written.
+        Settings that were interpreted differently from how they were written.
     """
 
     name: str
@@ -43,19 +43,19 @@ class PluginChoice:
 
     @property
     def is_dask(self) -> bool:
-        """Whether tasks go to workers of Dask."""
+        """Whether tasks go to Dask workers."""
         return self.name == 'Dask'
 
     @property
     def resources(self) -> dict[str, Any]:
-        """What it says of ``RunConfig.nprocs`` and ``RunConfig.mem_gb``.
+        """Its values for ``RunConfig.nprocs`` and ``RunConfig.mem_gb``.
 
         >>> PluginChoice('MultiProc', {'n_procs': 8, 'memory_gb': 16}).resources
         {'nprocs': 8, 'mem_gb': 16}
         >>> PluginChoice('Dask', {'cluster': 'SLURMCluster', 'options': {'cores': 4}}).resources
         {'nprocs': 4}
         """
-        if self.is_dask:  # the processors of a job
+        if self.is_dask:  # processors per job
             return {'nprocs': self.args.get('options', {}).get('cores', 1)}
         default = {'nprocs': 1} if self.name == 'Linear' else {}
         names = {'n_procs': 'nprocs', 'memory_gb': 'mem_gb'}
@@ -63,12 +63,12 @@ class PluginChoice:
 
 
 def read_plugin(path: Path) -> PluginChoice:
-    """Read and check the file of ``--use-plugin``, TOML (by its name) or YAML; nothing in it is executed.
+    """Read and check the file of ``--use-plugin``, TOML (by extension) or YAML; nothing in it is executed.
 
     Raises
     ------
     InputError
-        If the file cannot be read, or names an unknown plugin or setting.
+        If the file is unreadable, or names an unknown plugin or setting.
     """
     content = _load(path)
     if not isinstance(content, dict) or not isinstance(content.get('plugin'), str):
@@ -108,7 +108,7 @@ def read_plugin(path: Path) -> PluginChoice:
 
 
 def _as_dask(name: str, args: Mapping[str, Any], path: Path) -> PluginChoice:
-    """The settings of one of Nipype's plugins for batch systems, as those of a cluster of Dask."""
+    """Translate a Nipype plugin for a batch system to the corresponding Dask cluster."""
     cluster, words = _BATCH_SYSTEMS[name]
     options: dict[str, Any] = {}
     for key, option, value in (
@@ -135,7 +135,7 @@ def _as_dask(name: str, args: Mapping[str, Any], path: Path) -> PluginChoice:
 
 
 def _lines(template: str) -> list[str]:
-    """The lines of a template of job scripts, a text or a file: all but the first, which Dask writes."""
+    """Return the lines of a template of job scripts (text or file), without the first, which Dask writes."""
     try:
         text = Path(template).read_text(encoding='utf-8')
     except (OSError, ValueError):
@@ -152,12 +152,12 @@ def _load(path: Path) -> Any:
         if path.is_file() and path.stat().st_size > _LARGEST:
             message = 'it is too large to be one'
             raise ValueError(message)
-        text = path.read_text(encoding='utf-8')
+        text = path.read_text(encoding='utf-8-sig')
         return tomllib.loads(text) if path.suffix.lower() == '.toml' else yaml.safe_load(text)
     except OSError as error:
         message = f'the plugin file {path} cannot be read: {error.strerror}'
         raise InputError(message) from error
-    # what is well formed and yet no value makes PyYAML raise this and that
+    # PyYAML raises various errors for well-formed text that is not a value
     except (
         yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, OverflowError, RecursionError
     ) as error:  # fmt: skip
@@ -203,7 +203,7 @@ def _is_time(value: Any) -> bool:
 
 
 def _is_line(value: Any) -> bool:
-    """Words for a command line, with quotes that are closed."""
+    """Whether a text can be split into words of a command line."""
     if not isinstance(value, str) or '\0' in value:
         return False
     try:
@@ -218,7 +218,7 @@ _LINE: _Check = ('options as on a command line, in quotes', _is_line)
 _WHOLE: _Check = ('a whole number from 1', _is_whole)
 _NUMBER: _Check = ('a number above 0', _is_number)
 _LOCAL: dict[str, _Check] = {'n_procs': _WHOLE, 'memory_gb': _NUMBER}
-#: the classes of dask-jobqueue, and that of distributed
+#: cluster classes of dask-jobqueue and distributed
 _CLUSTERS = (
     'SLURMCluster', 'PBSCluster', 'LSFCluster', 'SGECluster', 'HTCondorCluster', 'OARCluster', 'LocalCluster'
 )  # fmt: skip
@@ -236,11 +236,11 @@ _DASK: dict[str, _Check] = {
         ),
     ),
 }
-#: settings of earlier versions: Dask tries again by itself, and a mask is a task
+#: settings of earlier versions without effect: Dask retries by itself, and each mask is a task
 _UNUSED = ('masks_per_job', 'max_tries', 'retry_timeout', 'job_finished_timeout')
 _BATCH: dict[str, _Check] = {
     **_LOCAL,
-    # without the quotes, YAML makes a number of seconds of 1:00:00
+    # without quotes, YAML reads 1:00:00 as a number of seconds
     'time': ("hours, minutes and seconds in quotes, such as '2:00:00'", _is_time),
     'max_jobs': _WHOLE,
     'template': (
@@ -253,7 +253,7 @@ _ENVIRONMENT: _Check = (
     'the name of a parallel environment',
     lambda value: isinstance(value, str) and bool(re.fullmatch(r'\w[\w.-]*', value)),
 )
-#: of Nipype's plugins for batch systems: the cluster of Dask, and the setting with options for what submits a job
+#: Nipype plugins for batch systems: corresponding Dask cluster, and the setting with options of the submit command
 _BATCH_SYSTEMS = {
     'SLURM': ('SLURMCluster', 'sbatch_args'),
     'SGE': ('SGECluster', 'qsub_args'),
@@ -261,7 +261,7 @@ _BATCH_SYSTEMS = {
     'LSF': ('LSFCluster', 'bsub_args'),
     'Condor': ('HTCondorCluster', ''),
 }
-#: of each plugin: its settings, and how each has to look
+#: settings of each plugin, with the check of their values
 _ARGS: dict[str, dict[str, _Check]] = {
     'Linear': {},
     'MultiProc': _LOCAL,

@@ -1,4 +1,4 @@
-"""Tasks on this machine: in this process, or in worker processes, any of which may be killed without harm to the others."""
+"""Run tasks on this machine: in this process, or in worker processes that may be killed without affecting others."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from typing import Any
 from lacuna.errors import reason_of
 from lacuna.utils.processes import Usage, measured, start_worker
 
-#: the arguments of a task, with its number
+#: number and arguments of a task
 Numbered = tuple[int, tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task.
+    """The outcome of a task.
 
     Attributes
     ----------
     number : int
-        Of the task, in the order in which they were given.
+        Number of the task, in the order of submission.
     usage : lacuna.utils.processes.Usage
     reason : str or None
-        Why it failed; None if it is done.
+        Why it failed; None if it succeeded.
     traceback : str
-        Of the error.
+        Traceback of the error.
     """
 
     number: int
@@ -48,7 +48,7 @@ class Killed:
 
 
 def attempt(number: int, function: Callable[..., object], arguments: tuple[Any, ...]) -> Outcome:
-    """Do a task; whatever it raises is its outcome.
+    """Run a task, and return its outcome, including any exception.
 
     >>> attempt(3, int, ('x',)).reason
     "invalid literal for int() with base 10: 'x'"
@@ -57,32 +57,32 @@ def attempt(number: int, function: Callable[..., object], arguments: tuple[Any, 
     with measured() as usage:
         try:
             function(*arguments)
-        except Exception as error:  # noqa: BLE001  goes into the record of the run
+        except Exception as error:  # noqa: BLE001  recorded in the outcome
             reason, traceback = reason_of(error), format_exc()
     return Outcome(number, usage, reason, traceback)
 
 
 class LocalPool:
-    """Does tasks on this machine.
+    """Run tasks on this machine.
 
     Parameters
     ----------
     workers : int
-        Processes to work in; with 1, tasks are done in this one.
+        Number of processes; with 1, tasks run in this process.
     """
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What a function returns, called in this process."""
+        """Call a function in this process, and return its result."""
         return function(*arguments)
 
     def run(self, function: Callable[..., object], tasks: Iterable[tuple[Any, ...]]) -> Iterator[Outcome]:
-        """Call a function with each of these arguments; outcomes come as tasks end.
+        """Call a function with each tuple of arguments; yield outcomes as tasks end.
 
-        Arguments are taken when a process is free for them. A task whose process is killed is tried again at the
-        end, alone; if that is killed too, it has failed.
+        Arguments are taken when a process is free. A task whose process is killed is repeated alone at the end, and
+        fails if it is killed again.
         """
         numbered = enumerate(tasks)
         if self._workers == 1:
@@ -105,18 +105,18 @@ class LocalPool:
 
 
 class _Worker:
-    """A process that does one task after the other."""
+    """A process that runs one task after the other."""
 
     def __init__(self, function: Callable[..., object]) -> None:
         context = get_context()
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs, function, str(Path.cwd())), daemon=True)
         self._process.start()
-        theirs.close()  # so that the end of the process is the end of the connection
+        theirs.close()  # so that the connection ends with the process
 
     def kill(self) -> None:
         self._process.kill()
-        self._process.join()  # it writes no more when its files are removed
+        self._process.join()  # before its files are removed
         self.connection.close()
 
 
@@ -130,7 +130,7 @@ def _work(connection: Any, function: Callable[..., object], folder: str) -> None
 def _in_processes(
     workers: int, function: Callable[..., object], tasks: Iterator[Numbered]
 ) -> Iterator[Outcome | Killed]:
-    """Do tasks in so many processes; one that is killed is replaced."""
+    """Run tasks in worker processes, replacing those that are killed."""
     idle: list[_Worker] = []
     busy: dict[Any, tuple[_Worker, Numbered]] = {}
     try:

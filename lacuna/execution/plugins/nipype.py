@@ -1,4 +1,4 @@
-"""Graphs of Nipype: of one mask in one process, and of a whole run under Nipype's own plugins."""
+"""Run Nipype graphs: that of one mask in this process, or that of a whole run with a Nipype plugin."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 
 class InOrder(PluginBase):
-    """Runs the nodes of a graph here, one after the other; the first error ends it, and is raised as it is."""
+    """Nipype plugin that runs the nodes of a graph in this process and raises the first error unchanged."""
 
     def run(self, graph: Any, config: Any, updatehash: bool = False) -> None:  # noqa: ARG002
         nodes, _ = topological_sort(graph)
         for node in nodes:
             try:
                 node.run(updatehash=updatehash)
-            except NodeExecutionError as error:  # its text is long, with the reason at the end
+            except NodeExecutionError as error:  # its text is long and ends with the reason
                 raise RuntimeError(crash_reason(str(error))) from error
 
 
 def run_in_order(workflow: Workflow, folder: Path, *, quiet: bool = True) -> None:
-    """Run all nodes of a workflow in this process; a run that was killed goes on in the same folder."""
+    """Run all nodes of a workflow in this process, resuming from the same folder after a killed run."""
     if quiet:
         quiet_nipype()
     else:
@@ -45,7 +45,7 @@ def run_in_order(workflow: Workflow, folder: Path, *, quiet: bool = True) -> Non
 
 
 def prepare_by_graph(plan: RunPlan, inputs: SpaceInputs, targets: Sequence[Target]) -> SpaceInputs:
-    """What the masks of a space share, with the engine ``mrtrix``: see `lacuna.execution.tasks.prepare_space`."""
+    """Prepare the shared inputs of a space with the engine ``mrtrix``; see `lacuna.execution.tasks.prepare_space`."""
     from lacuna.execution.cohort import init_space_wf
     from lacuna.interfaces.connectivity import NumberStreamlines
     from lacuna.utils.processes import processors
@@ -69,7 +69,7 @@ def prepare_by_graph(plan: RunPlan, inputs: SpaceInputs, targets: Sequence[Targe
 
 
 def run_mask_by_graph(job: MaskJob, inputs: SpaceInputs) -> None:
-    """One mask with the engine ``mrtrix``: see `lacuna.execution.tasks.run_mask`."""
+    """Run one mask with the engine ``mrtrix``; see `lacuna.execution.tasks.run_mask`."""
     from lacuna.execution.cohort import init_mask_wf, job_name
     from lacuna.execution.workfolders import remove_finished
 
@@ -98,16 +98,16 @@ def run_mask_by_graph(job: MaskJob, inputs: SpaceInputs) -> None:
 
 @dataclass(frozen=True)
 class Crash:
-    """A node that failed under a plugin of Nipype.
+    """A node that failed in a Nipype plugin.
 
     Attributes
     ----------
     node : str
-        Its full name in the workflow.
+        Full name of the node in the workflow.
     reason : str
-        The message of the error.
+        Message of the error.
     path : pathlib.Path
-        File with the traceback and the inputs of the node.
+        Crash file with the traceback and the inputs of the node.
     """
 
     node: str
@@ -134,18 +134,18 @@ def run_by_plugin(
     args : dict
         Its ``plugin_args``.
     work_dir : pathlib.Path
-        For unfinished results; a run of the same name goes on from there.
+        Folder for unfinished results, which a run of the same name resumes.
     crash_dir : pathlib.Path
-        For the records of failures.
+        Folder for crash files.
     on_finished : callable
-        Called with the full name of each node that has ended well.
+        Called with the full name of each node that finishes.
 
     Returns
     -------
     crashes : list of Crash
-        The nodes that failed.
+        Nodes that failed.
     error : Exception or None
-        What the plugin has raised at the end.
+        Exception raised by the plugin at the end.
 
     """
     quiet_nipype()
@@ -154,7 +154,7 @@ def run_by_plugin(
     def callback(node: Any, status: str) -> None:
         if status == 'start':
             started.add(node.fullname)
-        elif status == 'end' and node.fullname in started:  # Linear says so of nodes that it leaves out, too
+        elif status == 'end' and node.fullname in started:  # Linear also reports nodes that it skips
             on_finished(node.fullname)
 
     configure(workflow, work_dir, crash_dir)
@@ -162,14 +162,14 @@ def run_by_plugin(
     try:
         workflow.run(plugin=name, plugin_args={**args, 'status_callback': callback})
     except Exception as raised:
-        if 'KeyboardInterrupt' in str(raised):  # Nipype takes Ctrl-C for an error of the node
+        if 'KeyboardInterrupt' in str(raised):  # Nipype reports Ctrl-C as an error of the node
             raise KeyboardInterrupt from raised
         error = raised
     return [_read_crash(path) for path in sorted(set(crash_dir.glob('crash-*')) - known)], error
 
 
 def configure(workflow: Workflow, work_dir: Path, crash_dir: Path) -> None:
-    """Set Nipype up for this workflow and its nodes only."""
+    """Configure Nipype for this workflow and its nodes only."""
     settings = {
         'crashdump_dir': str(crash_dir),
         'crashfile_format': 'txt',
@@ -189,7 +189,7 @@ def configure(workflow: Workflow, work_dir: Path, crash_dir: Path) -> None:
 
 
 def _stream_commands(workflow: Workflow) -> None:
-    """Let the MRtrix3 commands of a workflow show what they print, with their progress."""
+    """Let MRtrix3 commands of a workflow print their output and progress."""
     from lacuna.interfaces.mrtrix import MRtrixCommand
 
     for name in workflow.list_node_names():
@@ -205,7 +205,7 @@ def _read_crash(path: Path) -> Crash:
 
 
 def crash_reason(text: str) -> str:
-    r"""The message of the error that a traceback ends with, in one line.
+    r"""Return the message of the error at the end of a traceback, in one line.
 
     >>> crash_reason('Traceback (most recent call last):\n  File "x"\n\tlacuna.errors.MaskError: m.nii: not 3D\n')
     'm.nii: not 3D'

@@ -1,1 +1,1 @@
-"""Pictures of brains, connections and groups."""
+"""Figures of brains, connections and groups."""

@@ -1,4 +1,4 @@
-"""A bar of a percentage with its interval: of a bundle, or of a parcel."""
+"""Bars of percentages with intervals, of bundles or parcels."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def percent_bar(axes: Axes, at: float, row: Mapping[Any, Any], colour: str, *, h
     ----------
     axes : matplotlib.axes.Axes
     at : float
-        Its position.
+        Position of the bar.
     row : mapping
-        ``value`` (NaN for none); and, if they are known, ``low`` and ``high``, the ends of its interval, and
-        ``streamlines``, of how many it is, or a ``text`` instead.
+        ``value`` (NaN for none) and optionally ``low`` and ``high``, the ends of its interval, and ``streamlines``, its
+        denominator, or ``text`` to write instead.
     colour : str
     height : float
     """

@@ -1,6 +1,7 @@
-"""Pictures of the brain: the lesion, the disconnection map, and the streamlines that are cut.
+"""Figures of the brain: the lesion, the disconnection map, and the streamlines cut.
 
-All functions take arrays in the frame (`lacuna.reports.figures.frame`) and return a figure, without reading or writing files.
+All functions take arrays in the common frame (`lacuna.reports.figures.frame`) and return a figure, without reading or
+writing files.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _AXES = 'xyz'
-_CUTS = (6, 7, 7)  # of each plane, to fill a row
+_CUTS = (6, 7, 7)  # per plane, to fill a row
 _WIDTH = 6 * SHAPE[1] + 15  # of a row in mm
 _UNSUPPORTED = '#c4c4c4'
-_CONTOUR = '#00e5d4'  # not one of the colours of percent
+_CONTOUR = '#00e5d4'  # does not occur in the colour map of percentages
 
 
 def cut_positions(mask: np.ndarray, axis: int, count: int) -> list[int]:
-    """Return the indices of `count` cuts spread over a mask, each through voxels of it if it is large enough.
+    """Return the indices of `count` cuts spread over a mask, each through the mask if it is large enough.
 
     >>> mask = np.zeros((30, 1, 1), bool)
     >>> mask[5:26] = True
@@ -55,7 +56,7 @@ def lesion_figure(template: Template, lesion: np.ndarray) -> Figure:
     ----------
     template : Template
     lesion : numpy.ndarray
-        bool.
+        Boolean array.
     """
     figure, rows = _mosaic(template, lesion)
     for axes, row in rows:
@@ -68,7 +69,7 @@ def lesion_figure(template: Template, lesion: np.ndarray) -> Figure:
 
 
 def is_small(lesion: np.ndarray) -> bool:
-    """Whether a lesion is so small that it is hard to find: less than a centimetre along each axis.
+    """Whether a lesion is hard to find in a figure: less than a centimetre along each axis.
 
     >>> lesion = np.zeros(SHAPE, bool)
     >>> lesion[80:84, 80:82, 80] = True
@@ -88,18 +89,18 @@ def map_figure(
     highest: float = 100.0,
     label: str = 'disconnected (%)',
 ) -> Figure:
-    """Draw a map in percent on the template, in three planes, with the outline of the lesion.
+    """Draw a map of percentages on the template, in three planes, with the outline of the lesion.
 
     Parameters
     ----------
     template : Template
     percent : numpy.ndarray
     lesion : numpy.ndarray or None
-        bool.
+        Boolean array.
     unsupported : numpy.ndarray, optional
-        bool; voxels of too few streamlines, which are hatched.
+        Boolean array; voxels of too few streamlines, which are hatched.
     highest : float
-        Value at the upper end of the colour scale; the lower end is 0.
+        Upper end of the colour scale; the lower end is 0.
     label : str
         Label of the colour scale.
     """
@@ -116,15 +117,15 @@ def map_figure(
 
 
 def statistic_figure(template: Template, values: np.ndarray, found: np.ndarray, label: str) -> Figure:
-    """Draw a map of a statistic with a sign on the template, in three planes, with the outline of what was found.
+    """Draw a signed statistic on the template, in three planes, with the outline of the significant voxels.
 
     Parameters
     ----------
     template : Template
     values : numpy.ndarray
-        0 where nothing was tested.
+        The statistic; 0 where nothing was tested.
     found : numpy.ndarray
-        bool.
+        Boolean array of significant voxels.
     label : str
         Label of the colour scale.
     """
@@ -153,11 +154,11 @@ def glass_figure(
     template : Template
     percent : numpy.ndarray
     lesion : numpy.ndarray or None
-        bool; its outline is drawn.
+        Boolean array, drawn as outline.
     unsupported : numpy.ndarray, optional
-        bool; voxels of too few streamlines: lines of sight with no others are grey.
+        Boolean array; voxels of too few streamlines. Lines of sight with no other voxels are grey.
     auto : float, optional
-        Upper end of the colour scale of a second row; that of the first is 100.
+        Upper end of the colour scale of a second row; the scale of the first row ends at 100.
     """
     scales = [100.0] + ([auto] if auto else [])
     supported = percent if unsupported is None else np.where(unsupported, 0, percent)
@@ -190,7 +191,7 @@ def streamline_figure(
     streamlines : sequence of numpy.ndarray
         Each (vertices, 3), world mm.
     lesion : numpy.ndarray or None
-        bool; its outline is drawn.
+        Boolean array, drawn as outline.
     """
     from matplotlib.collections import LineCollection
 
@@ -212,7 +213,7 @@ def streamline_figure(
 
 
 def direction_segments(streamlines: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the segments of streamlines, (pieces, 2, 3), and the colour of the direction of each, (pieces, 3).
+    """Return the segments of streamlines, (segments, 2, 3), and the colour of their directions, (segments, 3).
 
     >>> pieces, colours = direction_segments([np.array([[0.0, 0, 0], [0, -3, 0]])])
     >>> pieces.shape, colours.tolist()
@@ -233,7 +234,7 @@ _AS_IS: dict[str, Any] = {'origin': 'lower', 'interpolation': 'nearest', 'raster
 def _mosaic(
     template: Template, shown: np.ndarray, bar: bool = False
 ) -> tuple[Figure, list[tuple[Axes, Any]]]:
-    """Draw three rows of cuts through what is shown, on the template; yield each row with a function that cuts an image."""
+    """Draw three rows of cuts through the shown voxels; return the axes, with functions that cut images."""
     right = 0.93 if bar else 1.0
     heights = [SHAPE[2], SHAPE[2], SHAPE[1]]
     gap = 14  # below each row, for its labels
@@ -262,7 +263,7 @@ def _mosaic(
 
 
 def _bulk(shown: np.ndarray) -> np.ndarray:
-    """Leave out the outermost percent of the voxels along each axis, where cuts would show almost nothing."""
+    """Trim the outermost percent of the voxels along each axis, where cuts would be almost empty."""
     voxels = np.argwhere(shown)
     kept = np.zeros_like(shown)
     if len(voxels):
@@ -273,7 +274,7 @@ def _bulk(shown: np.ndarray) -> np.ndarray:
 
 
 class _Row:
-    """Return cuts of an image side by side, as one image."""
+    """Cut images at some positions, and place the cuts side by side."""
 
     def __init__(self, axis: int, positions: Sequence[int]) -> None:
         self.axis, self.positions = axis, positions
@@ -316,7 +317,7 @@ def _contour(axes: Axes, row: np.ndarray, colour: str) -> None:
 
 
 def _glass(figure: Figure, template: Template, row: int, rows: int) -> list[Axes]:
-    """Draw the side, front and top view of a glass brain."""
+    """Draw side, front and top views of a glass brain."""
     widths = [SHAPE[1], SHAPE[0], SHAPE[0]]
     tallest, left, panels = SHAPE[1], 0.0, []
     unit = 0.92 / (sum(widths) + 30)

@@ -1,4 +1,4 @@
-"""Pictures of bundles, and of lesion load beside disconnection.
+"""Figures of bundles, and of lesion load against disconnection.
 
 All functions take tables (`pandas`) and return a figure, without reading or writing files.
 """
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SIDES = {'L': ('left', LEFT), 'R': ('right', RIGHT), '': ('no side', MIDDLE)}
-#: gap above each system
+#: gap above each system, in rows
 _GAP = 0.7
-#: parcels that are named in the picture of load and disconnection
+#: number of parcels named in the figure of load and disconnection
 _NAMED = 8
-#: room that a name takes in it, percent
+#: size of a name in it, in percent
 _WIDE, _HIGH = 25.0, 2.5
 
 
 def bundle_rows(table: pd.DataFrame, count: int = 30) -> list[tuple[str, str, dict[str, str]]]:
-    """Return the bundles that lose most as rows of a picture: system, short name, and the name in the table of each side.
+    """Return the most affected bundles as rows of a figure: system, short name, and the name in the table by side.
 
-    Both sides of a bundle are in one row if either loses most; bundles that lose nothing are left out. Systems and their
-    bundles are in a fixed order, so that pictures can be compared.
+    Both sides of a bundle are in one row if either is among the most affected; unaffected bundles are left out. The
+    order of systems and bundles is fixed, so that figures can be compared.
 
     >>> import pandas as pd
     >>> values = {'AF_L': 40.0, 'AF_R': 0.0, 'CST_L': 2.0, 'CC': 0.0}
@@ -43,7 +43,7 @@ def bundle_rows(table: pd.DataFrame, count: int = 30) -> list[tuple[str, str, di
     for name in map(str, table.index):
         bundle = read_bundle(name)
         key = (bundle.system, bundle.short)
-        # two bundles of one short name and side: each in its own row
+        # bundles with the same short name and side get rows of their own
         while bundle.side in rows.get(key, {}):
             key = (bundle.system, name)
         rows.setdefault(key, {})[bundle.side] = name
@@ -58,14 +58,14 @@ def bundle_rows(table: pd.DataFrame, count: int = 30) -> list[tuple[str, str, di
 
 
 def bundle_figure(table: pd.DataFrame, count: int = 30) -> Figure:
-    """Draw bars of the bundles that lose most, by system and side, with their intervals.
+    """Draw bars of the most affected bundles, by system and side, with intervals.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        By bundle: ``value``, ``low`` and ``high`` in percent, and ``streamlines``.
+        ``value``, ``low`` and ``high`` in percent, and ``streamlines``, by bundle.
     count : int
-        Bundles to draw, both sides counting as one.
+        Number of bundles to draw, both sides counting as one.
     """
     rows = bundle_rows(table, count)
     bars = sum(len(sides) for _, _, sides in rows)
@@ -103,12 +103,12 @@ def bundle_figure(table: pd.DataFrame, count: int = 30) -> Figure:
 
 
 def load_figure(load: pd.Series, disconnection: pd.Series) -> Figure:
-    """Draw disconnection against lesion load, a point for each parcel.
+    """Draw disconnection against lesion load, one point per parcel.
 
     Parameters
     ----------
     load, disconnection : pandas.Series
-        Percent by parcel; parcels without either value are left out.
+        Percentages by parcel; parcels without both values are left out.
     """
     known = load.notna() & disconnection.reindex(load.index).notna()
     load, disconnection = load[known], disconnection.reindex(load.index)[known]

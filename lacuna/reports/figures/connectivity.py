@@ -1,6 +1,7 @@
-"""Pictures of parcels and of the connections between them.
+"""Figures of parcels and of the connections between them.
 
-All functions take tables (`pandas`, indexed by the names of the parcels) and return a figure, without reading or writing files.
+All functions take tables (`pandas`, indexed by the names of the parcels) and return a figure, without reading or
+writing files.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _HEMISPHERES = {'L': ('left', LEFT), 'R': ('right', RIGHT), '': ('no side', MIDDLE)}
-#: more names than this on one axis are illegible
+#: more names on one axis are illegible
 _MOST_NAMES = 60
 
 
 def top_parcels(percent: pd.Series, count: int = 20) -> pd.Series:
-    """Return the parcels that lose most, in descending order; those that lose nothing are left out.
+    """Return the most affected parcels in descending order; unaffected parcels are left out.
 
     >>> import pandas as pd
     >>> top_parcels(pd.Series({'a': 0.0, 'b': 5.0, 'c': 50.0})).to_dict()
@@ -34,16 +35,16 @@ def top_parcels(percent: pd.Series, count: int = 20) -> pd.Series:
 
 
 def parcel_figure(percent: pd.Series, support: pd.DataFrame | None = None, count: int = 20) -> Figure:
-    """Draw bars of the parcels that lose most, from 0 to 100 percent, coloured by hemisphere, with their intervals.
+    """Draw bars of the most affected parcels, from 0 to 100 percent, coloured by hemisphere, with intervals.
 
     Parameters
     ----------
     percent : pandas.Series
-        By parcel.
+        Percentage by parcel.
     support : pandas.DataFrame, optional
-        By parcel: ``low`` and ``high`` in percent, and ``streamlines``.
+        ``low`` and ``high`` in percent, and ``streamlines``, by parcel.
     count : int
-        Parcels to draw.
+        Number of parcels to draw.
     """
     top = top_parcels(percent, count)
     figure = new_figure(7.2, 1.1 + 0.24 * max(len(top), 3))
@@ -64,14 +65,14 @@ def parcel_figure(percent: pd.Series, support: pd.DataFrame | None = None, count
 
 
 def matrix_figure(percent: pd.DataFrame, full: pd.DataFrame | None) -> Figure:
-    """Draw the disconnection matrix, with the parcels of a network side by side.
+    """Draw the disconnection matrix, with parcels grouped by network.
 
     Parameters
     ----------
     percent : pandas.DataFrame
-        Square.
+        Square matrix of percentages.
     full : pandas.DataFrame or None
-        Streamlines of the whole tractogram: pairs without any are grey.
+        Streamlines of the whole tractogram; pairs without any are grey.
     """
     parcels = [read_parcel(str(name)) for name in percent.index]
     order = by_network(parcels)
@@ -94,7 +95,7 @@ def matrix_figure(percent: pd.DataFrame, full: pd.DataFrame | None) -> Figure:
 
 
 def name_axes(axes: Axes, parcels: list[Parcel]) -> None:
-    """Label networks (with lines between them) if there are any, else parcels if their names are legible."""
+    """Label networks (with lines between them) if there are any, else parcels if legible."""
     for spine in axes.spines.values():
         spine.set_visible(True)
     groups = runs([parcel.network for parcel in parcels])
@@ -121,7 +122,7 @@ def name_axes(axes: Axes, parcels: list[Parcel]) -> None:
 def top_edges(
     mask: pd.DataFrame, percent: pd.DataFrame, count: int = 60
 ) -> list[tuple[int, int, float, float]]:
-    """Return the connections that lose most streamlines, in descending order: both parcels (positions), number and percent.
+    """Return the connections with most streamlines cut, in descending order: parcels (indices), number, percentage.
 
     >>> import pandas as pd
     >>> cut = pd.DataFrame([[0, 2, 7], [2, 0, 0], [7, 0, 0]])
@@ -135,9 +136,9 @@ def top_edges(
 
 
 def circle_angles(parcels: list[Parcel]) -> np.ndarray:
-    """Return the position of each parcel on a circle (radians, 0 on the right): left hemisphere left, right one mirrored.
+    """Return the angle of each parcel on a circle (radians, 0 on the right): left hemisphere left, right one mirrored.
 
-    Parcels without a side follow at the bottom.
+    Parcels without a side are at the bottom.
     """
     order = [int(i) for i in by_network(parcels)]
     sides = {side: [i for i in order if parcels[i].hemisphere == side] for side in ('L', 'R', '')}
@@ -157,14 +158,14 @@ def circle_angles(parcels: list[Parcel]) -> np.ndarray:
 
 
 def connectogram_figure(mask: pd.DataFrame, percent: pd.DataFrame, count: int = 60) -> Figure:
-    """Draw the connections that lose most streamlines, on a circle of parcels.
+    """Draw the connections with most streamlines cut, on a circle of parcels.
 
     Parameters
     ----------
     mask, percent : pandas.DataFrame
-        Streamlines cut, and percent of the connection.
+        Number of streamlines cut, and percentage of the connection.
     count : int
-        Connections to draw.
+        Number of connections to draw.
     """
     import matplotlib as mpl
     from matplotlib.cm import ScalarMappable
@@ -216,7 +217,7 @@ def connectogram_figure(mask: pd.DataFrame, percent: pd.DataFrame, count: int = 
 
 
 def _name_points(axes: Axes, parcels: list[Parcel], angles: np.ndarray, named: list[int]) -> None:
-    """Write the names of the parcels with connections along the radius, if the previous name leaves room."""
+    """Write the names of connected parcels along the radius, if there is room beside the previous name."""
     taken: list[float] = []
     for i in sorted(named, key=lambda i: angles[i]):
         angle = angles[i]

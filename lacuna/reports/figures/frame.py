@@ -1,4 +1,4 @@
-"""One frame for all pictures: images on any grid are resampled to the same 1 mm grid around the brain."""
+"""The common frame of all figures: a 1 mm grid around the brain, to which images are resampled."""
 
 from __future__ import annotations
 
@@ -11,30 +11,31 @@ import numpy as np
 
 from lacuna.errors import InputError
 from lacuna.images.masks import read_image, read_mask
-from lacuna.images.spaces import standard_grid, templateflow_home
+from lacuna.images.spaces import standard_grid
+from lacuna.images.templateflow import has_content, templateflow_home
 from lacuna.measures import world_box
 
-#: world position (mm) of the first voxel's centre, and voxels of 1 mm along x, y and z (RAS+)
+#: world position (mm) of the first voxel's centre, and number of 1 mm voxels along x, y and z (RAS+)
 ORIGIN = (-78, -112, -76)
 SHAPE = (157, 193, 164)
 
-#: 4 x 4, from voxels of the frame to world mm
+#: 4 x 4, voxels of the frame to world mm
 FRAME_AFFINE = np.eye(4)
 FRAME_AFFINE[:3, 3] = ORIGIN
 
 
 @dataclass(frozen=True)
 class Template:
-    """A brain to draw on.
+    """A brain template, in the frame.
 
     Attributes
     ----------
     t1w : numpy.ndarray
-        In the frame, float32 between 0 and 1, 0 outside the brain.
+        float32 between 0 and 1; 0 outside the brain.
     brain : numpy.ndarray
-        In the frame, bool.
+        Boolean brain mask.
     source : str
-        Where it comes from, in words.
+        Source of the template, in words.
     """
 
     t1w: np.ndarray
@@ -45,18 +46,18 @@ class Template:
 def to_grid(
     data: np.ndarray, affine: np.ndarray, shape: tuple[int, ...], target: np.ndarray, order: int
 ) -> np.ndarray:
-    """Return the values of an image at the voxel centres of another grid; 0 outside.
+    """Resample an image to the voxel centres of another grid; 0 outside.
 
     Parameters
     ----------
     data : numpy.ndarray
         (x, y, z).
     affine, target : numpy.ndarray
-        4 x 4, of the image and of the other grid.
+        4 x 4, voxels of the image and of the other grid to world mm.
     shape : tuple of int
-        Of the other grid.
+        Shape of the other grid.
     order : int
-        0: nearest voxel, 1: linear.
+        Order of the interpolation: 0 for nearest voxel, 1 for linear.
     """
     from scipy import ndimage
 
@@ -110,9 +111,9 @@ def voxels_around(mask: np.ndarray, affine: np.ndarray, shape: tuple[int, ...], 
 
 
 def mask_in_frame(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """Resample a mask to the frame: voxels that lie in it, and those that hold the centre of one of its voxels.
+    """Resample a mask to the frame: voxels inside the mask, and those that contain the centre of a mask voxel.
 
-    So voxels of the mask within the frame are never lost, however small they are.
+    Thus small voxels of the mask are never lost.
     """
     frame = mask_to_grid(mask, affine, SHAPE, FRAME_AFFINE)
     frame[voxels_around(mask, affine, SHAPE, FRAME_AFFINE)] = True
@@ -120,7 +121,7 @@ def mask_in_frame(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
 
 
 def load_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return voxels and affine of an image.
+    """Load the voxels and the affine of an image.
 
     Raises
     ------
@@ -137,7 +138,7 @@ def load_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def load_template(space: str) -> Template:
-    """Return the template of a space: TemplateFlow's if it is on this machine, else the one that comes with nilearn.
+    """Load the template of a space: TemplateFlow's if it is on this machine, else the one that ships with nilearn.
 
     The network is never used.
     """
@@ -151,8 +152,7 @@ def load_template(space: str) -> Template:
         for t1w in (f'{resolution}_desc-brain', resolution)
     ]
     for t1w, brain in found:
-        # TemplateFlow's home holds empty files for those not yet downloaded
-        if all(path.is_file() and path.stat().st_size for path in (t1w, brain)):
+        if has_content(t1w) and has_content(brain):
             mask = read_mask(brain)
             return _template(*load_image(t1w), mask.data, mask.affine, f'{space} (TemplateFlow)')
     from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
@@ -178,7 +178,7 @@ def _template(
 
 
 def template_on_grid(space: str, resolution: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    """Return the template as uint8 on the standard grid of a space, and the affine."""
+    """Return the template (uint8) on the standard grid of a space, and its affine."""
     grid = standard_grid(space, resolution)
     values = to_grid(load_template(space).t1w, FRAME_AFFINE, grid.shape, grid.affine, order=1)
     return np.rint(values * 255).astype(np.uint8), grid.affine

@@ -1,4 +1,4 @@
-"""Pictures of all lesions of a dataset together: distributions, and which parcels each lesion disconnects."""
+"""Figures of all lesions of a dataset: distributions, and the parcels that each lesion disconnects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-#: more columns than this cannot be labelled: parcels are then averaged by network
+#: more columns cannot be labelled; parcels are then averaged by network
 _MOST_COLUMNS = 60
 _MOST_ROWS = 80
 _OUTLIER = 3.5
@@ -33,7 +33,7 @@ def robust_z(values: np.ndarray) -> np.ndarray:
 
 
 def outliers(values: np.ndarray) -> np.ndarray:
-    """Return which values are far from the others (robust z above 3.5); none if there are fewer than five.
+    """Find values far from the others (robust z above 3.5); none if there are fewer than five values.
 
     >>> outliers(np.array([1.0, 2, 3, 4, 100])).tolist()
     [False, False, False, False, True]
@@ -44,7 +44,7 @@ def outliers(values: np.ndarray) -> np.ndarray:
 
 
 def distribution_figure(volumes: Sequence[float], cut: Sequence[float]) -> Figure:
-    """Draw the distributions of volume (ml, logarithmic) and percentage of streamlines cut, a dot for each lesion."""
+    """Draw the distributions of volume (ml, logarithmic) and percentage of streamlines cut, one dot per lesion."""
     from matplotlib.ticker import MaxNLocator
 
     figure = new_figure(9.5, 2.9)
@@ -78,9 +78,9 @@ def _bins(count: int) -> int:
 
 
 def by_network_means(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the means of the parcels of each network and hemisphere; the table itself if names contain no networks.
+    """Average parcels by network and hemisphere; return the table itself if its names contain no networks.
 
-    Parcels without a value (NaN) are ignored.
+    Missing values (NaN) are ignored.
 
     >>> import pandas as pd
     >>> by_network_means(pd.DataFrame([[10.0, 20.0, 5.0]], columns=['LH_Vis_1', 'LH_Vis_2', 'RH_Vis_1']))
@@ -98,12 +98,12 @@ def by_network_means(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def heat_figure(table: pd.DataFrame) -> Figure:
-    """Draw how much of each parcel (or network, if there are many parcels) each lesion disconnects, in percent.
+    """Draw the disconnection of each parcel (or network, if there are many parcels) by each lesion, in percent.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Lesions in rows, parcels in columns; NaN is grey.
+        Lesions in rows, parcels in columns; missing values (NaN) are grey.
     """
     averaged = len(table.columns) > _MOST_COLUMNS
     shown = by_network_means(table) if averaged else table

@@ -1,4 +1,4 @@
-"""Pictures of a lesion among null lesions."""
+"""Figures of the comparison with null lesions."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: what is drawn of the statistics, and its name for people
+#: statistics that are drawn, with their labels
 _NUMBERS = {'streamlines_disconnected': 'streamlines cut', 'voxels_disconnected': 'voxels disconnected'}
 _MOST_ROWS = 20
-#: a p above this is not called unusual
+#: significance level
 ALPHA = 0.05
 
 
 def null_figure(statistics: Mapping[str, Any]) -> Figure:
-    """Draw how many streamlines and voxels null lesions cut, and the lesion among them.
+    """Draw the numbers of streamlines and voxels that null lesions disconnect, and those of the lesion.
 
     Parameters
     ----------
     statistics : mapping
-        The content of the statistics file of null lesions.
+        Content of the statistics file about null lesions.
     """
     figure = new_figure(7.6, 2.6)
     for column, (key, name) in enumerate(_NUMBERS.items()):
@@ -53,12 +53,12 @@ def null_figure(statistics: Mapping[str, Any]) -> Figure:
 
 
 def null_table_figure(table: pd.DataFrame) -> Figure:
-    """Draw the bundles (or parcels) that the lesion cuts, the most unusual first, with the null lesions.
+    """Draw the bundles (or parcels) that the lesion cuts, most unusual first, with the null lesions.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        The columns of the table of null lesions.
+        Columns of the table about null lesions.
     """
     rows = table[table['value'] > 0].sort_values(['p', 'value'], ascending=[True, False]).head(_MOST_ROWS)
     figure = new_figure(7.6, 1.2 + 0.26 * max(len(rows), 3))
@@ -92,7 +92,7 @@ def _heads(axes: Axes) -> None:
 
 
 def _density(statistics: Mapping[str, Any], prefix: str) -> tuple[np.ndarray, np.ndarray]:
-    """Heights and edges of steps whose areas are the percentages between the quantiles that differ."""
+    """Return heights and edges of a density: steps between distinct quantiles."""
     known: dict[float, int] = {}
     for share in sorted(int(key.removeprefix(prefix)) for key in statistics if key.startswith(prefix)):
         known[float(statistics[f'{prefix}{share}'])] = share  # the last of equal quantiles
@@ -103,7 +103,7 @@ def _density(statistics: Mapping[str, Any], prefix: str) -> tuple[np.ndarray, np
 
 
 def _p_text(p: float) -> str:
-    """A p for people.
+    """Format a p value.
 
     >>> _p_text(0.0123), _p_text(0.0004), _p_text(1.0), _p_text(float('nan'))
     ('.012', '.0004', '1', 'n/a')

@@ -1,4 +1,4 @@
-"""Pictures of an analysis of scores: who is in, what could be found, what was found, and how well it predicts."""
+"""Figures of an analysis of scores: participants, power, results, and accuracy of the prediction."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-#: for statistics with a sign, everywhere: blue below, red above 0
+#: colour map for signed statistics: blue below 0, red above
 SIGNED = 'RdBu_r'
 _MOST_BARS = 25
 _NAMES = {'baseline': 'covariates alone', 'ridge': 'ridge regression', 'pls': 'partial least squares'}
 
 
 def score_figure(score: pd.Series, covariates: pd.DataFrame) -> Figure:
-    """Draw the distribution of the scores, and the scores against each of up to three covariates."""
+    """Draw the distribution of the scores, and the scores against up to three covariates."""
     from matplotlib.ticker import MaxNLocator
 
     shown = list(covariates)[-3:]
@@ -54,16 +54,16 @@ def score_figure(score: pd.Series, covariates: pd.DataFrame) -> Figure:
 def power_figure(
     affected: np.ndarray, fewest: int, curves: Mapping[str, np.ndarray], participants: int
 ) -> Figure:
-    """Draw how many features affect how many participants, and how likely effects of some sizes would be found there.
+    """Draw how many participants the features affect, and the power to find effects of some sizes there.
 
     Parameters
     ----------
     affected : numpy.ndarray
-        Participants that each tested feature affects.
+        Number of participants that each tested feature affects.
     fewest : int
-        Participants that a feature has to affect.
+        Minimum number of participants that a feature must affect.
     curves : mapping
-        By name, the power for 0, 1, ... affected participants, as shares.
+        Power for 0, 1, ... affected participants (0 to 1), by name of the effect size.
     participants : int
     """
     figure = new_figure(9.5, 3.1)
@@ -92,14 +92,14 @@ def power_figure(
 
 
 def bar_figure(table: pd.DataFrame, critical: float, what: str) -> Figure:
-    """Draw the largest statistics as bars, coloured where the family-wise p is at most .05.
+    """Draw the largest statistics as bars, coloured if the family-wise p is at most .05.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        With ``t`` and ``p_fwe``, by feature; edges have two names.
+        Columns ``t`` and ``p_fwe`` by feature; edges are indexed by two names.
     critical : float
-        Statistic beyond which a feature is found.
+        Critical value of the statistic.
     what : str
         Name of the statistic.
     """
@@ -134,12 +134,12 @@ def _name(feature: object) -> str:
 
 
 def edge_figure(table: pd.DataFrame) -> Figure:
-    """Draw the statistic of each edge as a matrix: all above the diagonal, those found below it.
+    """Draw the statistics of all edges as a matrix; below the diagonal, only the significant ones.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        By pairs of parcels, with ``t`` and ``p_fwe``.
+        Columns ``t`` and ``p_fwe`` by pair of parcels.
     """
     import pandas as pd
 
@@ -175,7 +175,7 @@ def edge_figure(table: pd.DataFrame) -> Figure:
 
 
 def prediction_figure(score: pd.Series, predicted: pd.DataFrame, accuracy: pd.DataFrame) -> Figure:
-    """Draw predicted against observed scores of each model, for participants who were not used to fit it."""
+    """Draw predicted against observed scores of each model, for participants not used to fit it."""
     models = [str(model) for model in predicted]
     figure = new_figure(3.2 * len(models), 3.3)
     low = min(float(score.min()), float(predicted.to_numpy().min()))
@@ -199,7 +199,7 @@ def prediction_figure(score: pd.Series, predicted: pd.DataFrame, accuracy: pd.Da
 
 
 def model_name(model: str) -> str:
-    """Return the name of a model for people.
+    """Return the display name of a model.
 
     >>> model_name('both_ridge')
     'both together, ridge regression'
@@ -212,7 +212,7 @@ def model_name(model: str) -> str:
 
 
 def levels(sizes: Sequence[float]) -> list[str]:
-    """Return what sizes of effects are called in pictures.
+    """Return the display names of effect sizes.
 
     >>> levels([0.5])
     ['difference of 0.5 SD']

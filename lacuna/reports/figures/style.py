@@ -1,4 +1,4 @@
-"""The style of all pictures, and how to save them as reproducible files."""
+"""The style of all figures, and functions that save them as reproducible files."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: for percent, everywhere: perceptually uniform, and safe for red-green colour blindness
+#: colour map of percentages: perceptually uniform, and safe for red-green colour blindness
 PERCENT = 'plasma'
-#: Okabe and Ito's colours, for categories
+#: categorical colours of Okabe and Ito
 LESION = '#d55e00'
 LEFT = '#0072b2'
 RIGHT = '#e69f00'
@@ -27,7 +27,7 @@ INK = '#222222'
 FAINT = '#8a8a8a'
 
 _SETTINGS: dict[str, Any] = {
-    'font.family': 'DejaVu Sans',  # part of matplotlib, so that a figure is the same on every machine
+    'font.family': 'DejaVu Sans',  # ships with matplotlib, so that figures are the same on every machine
     'font.size': 9,
     'axes.titlesize': 10,
     'axes.spines.top': False,
@@ -43,16 +43,16 @@ _SETTINGS: dict[str, Any] = {
     'savefig.facecolor': 'white',
 }
 _DPI = 120
-#: step between shades of a colour: 52 of each, indistinguishable from 256 by eye, in half the bytes
+#: step between shades of a colour channel: 52 shades look like 256 and take half the bytes
 _SHADE = 5
 _DECIMALS = re.compile(r'(\.\d\d)\d+')
-#: if most values in percent are below this, they are also drawn on their own scale
+#: if most percentages are below this, they are drawn on a scale of their own too
 _SMALL = 40.0
 
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Use matplotlib's defaults with our settings in the block, whatever the user's own settings are."""
+    """Use matplotlib's defaults with Lacuna's settings in the block, whatever the user's settings."""
     import matplotlib as mpl
 
     keep = {'backend', 'backend_fallback'}
@@ -62,7 +62,7 @@ def drawing() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return a figure (size in inches) that is not registered with pyplot."""
+    """Create a figure (size in inches) that is not registered with pyplot."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -72,7 +72,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def png_bytes(figure: Figure) -> bytes:
-    """Return the figure as PNG, opaque, with as many shades as one can see."""
+    """Return a figure as opaque PNG, with as many shades as are visible."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -85,9 +85,9 @@ def png_bytes(figure: Figure) -> bytes:
 
 
 def svg_bytes(figure: Figure) -> bytes:
-    """Return the figure as SVG without date, header and fixed size; paths are rounded to a hundredth of a point.
+    """Return a figure as SVG without date, header and fixed size; paths are rounded to a hundredth of a point.
 
-    nireports removes the same parts in place; doing it here means that it changes nothing in finished files.
+    nireports would remove the same parts in place; here, finished files stay unchanged.
     """
     buffer = io.StringIO()
     figure.savefig(buffer, format='svg', metadata={'Date': None, 'Creator': None})
@@ -99,7 +99,7 @@ def svg_bytes(figure: Figure) -> bytes:
 
 
 def own_scale(percent: np.ndarray) -> float | None:
-    """Return the upper end of a scale for small values; None if the scale from 0 to 100 is enough.
+    """Return the upper end of a colour scale for small values; None if the scale to 100 is sufficient.
 
     >>> own_scale(np.array([0.0, 1.0, 2.0, 4.0])), own_scale(np.array([90.0, 100.0]))
     (4.0, None)

@@ -1,7 +1,7 @@
-"""Pictures of parcels on the cortical surface.
+"""Figures of parcels on the cortical surface.
 
-The meshes never change, so what each pixel shows of them is worked out once in a process; a picture is then a matter of
-colours.
+The meshes never change, so the vertices behind each pixel are computed once per process; drawing a figure then only
+assigns colours.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from lacuna.reports.figures.style import FAINT, PERCENT, new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: hemisphere, side that is seen, and where the front of the brain points
+#: hemisphere, visible side, and direction in which the front of the brain points
 VIEWS = (('left', 'lateral', -1), ('left', 'medial', 1), ('right', 'medial', -1), ('right', 'lateral', 1))
-#: pixels: width of a picture; width and height of a view; those of a millimetre; each is drawn as 2 x 2
+#: pixels: width of a figure, width and height of a view, pixels per mm; each is drawn as 2 x 2
 _PAGE = 1380
 _WIDTH, _HEIGHT = 310, 236
 _SCALE = 1.42
@@ -31,18 +31,18 @@ _FINER = 2
 
 @dataclass(frozen=True)
 class View:
-    """What the pixels of a view show of the surface, where they show it.
+    """The part of the surface that is visible in each pixel of a view.
 
     Attributes
     ----------
     seen : numpy.ndarray
-        (rows, columns), bool.
+        (rows, columns), bool: whether the pixel shows the surface.
     corners : numpy.ndarray
-        (pixels seen, 3), the vertices around each.
+        (visible pixels, 3), vertices of the triangle in each pixel.
     weights : numpy.ndarray
-        (pixels seen, 3), how near they are; their sum is 1.
+        (visible pixels, 3), barycentric weights of these vertices, which sum to 1.
     light : numpy.ndarray
-        (pixels seen,), from 0 to 1.
+        (visible pixels,), brightness from 0 to 1.
     """
 
     seen: np.ndarray
@@ -53,7 +53,7 @@ class View:
 
 @cache
 def view(side: str, front: int) -> View:
-    """Return what is seen of a hemisphere from one side.
+    """Compute what is visible of a hemisphere from one side.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def view(side: str, front: int) -> View:
     """
     mesh = hemisphere(side)
     places = mesh.inflated - (mesh.inflated.max(axis=0) + mesh.inflated.min(axis=0)) / 2
-    # seen along x, from the side on which y points to the given side
+    # viewed along x, from the side on which y points to `front`
     across, up, near = front * places[:, 1], places[:, 2], front * places[:, 0]
     size = np.array([_WIDTH, _HEIGHT]) * _FINER
     points = np.stack([across, up], axis=1) * _SCALE * _FINER + size / 2
@@ -89,7 +89,7 @@ def view(side: str, front: int) -> View:
 
 
 def _top_face(triangles: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Number of the last triangle over each pixel, -1 where there is none; matplotlib draws numbers as colours."""
+    """Return the index of the topmost triangle in each pixel, drawn as a colour by matplotlib; -1 where there is none."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.collections import PolyCollection
     from matplotlib.figure import Figure
@@ -124,16 +124,16 @@ def _barycentric(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 def surface_figure(
     percent: np.ndarray, parcels: Mapping[str, np.ndarray], *, auto: float | None = None
 ) -> Figure:
-    """Draw a percentage by parcel on the inflated cortex: both hemispheres, from outside and inside.
+    """Draw percentages of parcels on the inflated cortex: both hemispheres, lateral and medial.
 
     Parameters
     ----------
     percent : numpy.ndarray
-        (parcels,), NaN where it is not known.
+        (parcels,), NaN where unknown.
     parcels : mapping
-        Number of the parcel of each vertex, see `lacuna.images.cortex.vertex_parcels`.
+        Parcel of each vertex, by hemisphere, see `lacuna.images.cortex.vertex_parcels`.
     auto : float, optional
-        Upper end of the colour scale of a second row; that of the first is 100.
+        Upper end of the colour scale of a second row; the scale of the first row ends at 100.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -169,18 +169,18 @@ _NO_PARCEL, _NOTHING = (0.7, 0.7, 0.7), (0.97, 0.97, 0.97)
 
 
 def draw_view(view: View, side: str, percent: np.ndarray, parcels: np.ndarray, highest: float) -> np.ndarray:
-    """Return a view as colours, (rows, columns, 3) from 0 to 1, rows from below.
+    """Return a view as an RGB image, (rows, columns, 3) from 0 to 1, bottom row first.
 
     Parameters
     ----------
     view : View
     side : str
     percent : numpy.ndarray
-        (parcels,)
+        (parcels,), percentages.
     parcels : numpy.ndarray
-        (vertices,), numbers from 1.
+        (vertices,), index of the parcel, from 1.
     highest : float
-        Value at the upper end of the colour scale.
+        Upper end of the colour scale.
     """
     import matplotlib as mpl
 
@@ -204,7 +204,7 @@ def draw_view(view: View, side: str, percent: np.ndarray, parcels: np.ndarray, h
 
 
 def pixel_parcels(view: View, parcels: np.ndarray) -> np.ndarray:
-    """Return the parcel of each pixel that shows the surface: the one of the vertices around it that is nearest in sum."""
+    """Return the parcel of each visible pixel: the one with the largest sum of weights among its vertices."""
     around = parcels[view.corners]
     shares = sum((around == around[:, [corner]]) * view.weights[:, [corner]] for corner in range(3))
     return around[np.arange(len(around)), np.argmax(shares, axis=1)]

@@ -1,6 +1,6 @@
-"""The 3D viewer of a lesion, and the scripts that all pages of a folder share.
+"""The 3D viewer of a lesion, and the scripts shared by all pages of a folder.
 
-The scripts are not modules, because browsers load neither modules nor data for pages that are files on disk.
+The scripts are not modules, because browsers load neither modules nor data for pages opened from disk.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from lacuna.reports.figures.frame import template_on_grid
 from lacuna.reports.figures.style import PERCENT
 from lacuna.utils.files import data_text
 
-#: folder of the scripts, in the output folder
+#: folder of the scripts, below the output folder
 SCRIPTS = 'assets'
-#: the version is in the name because later runs may use another one
+#: with its version in the name, because later runs may use another
 _NIIVUE = 'niivue-0.69.0.js'
 
 
@@ -36,9 +36,9 @@ class ShownBundle:
     ----------
     name : str
     percent : float
-        Of its streamlines that are cut.
+        Percentage of its streamlines that are cut.
     rows : numpy.ndarray
-        Numbers of its streamlines among those shown, from 0.
+        Indices of its streamlines among those shown, from 0.
     """
 
     name: str
@@ -48,9 +48,9 @@ class ShownBundle:
 
 @cache
 def viewer_scripts(space: str) -> dict[str, bytes]:
-    """Return the files that all viewers of a space share, by name: NiiVue, and the template.
+    """Return the files shared by all viewers of a space, by name: NiiVue and the template.
 
-    The name of the template includes its checksum, because it differs between machines with and without TemplateFlow.
+    The name of the template includes its checksum, because machines with and without TemplateFlow have different ones.
     """
     files = resources.files('lacuna').joinpath('data')
     niivue, licence = (files.joinpath(name).read_bytes() for name in ('niivue.umd.js', 'niivue.LICENSE'))
@@ -71,21 +71,21 @@ def viewer_page(
     streamlines: Sequence[np.ndarray] = (),
     bundles: Sequence[ShownBundle] = (),
 ) -> str:
-    """Return the page: template, mask, disconnection map and streamlines, to rotate, slice and switch off.
+    """Return the page with template, mask, disconnection map and streamlines, to rotate, slice and toggle.
 
-    It belongs in ``sub-<label>/figures``, and `viewer_scripts` two folders up in `SCRIPTS`.
+    It belongs in ``sub-<label>/figures``, and the `viewer_scripts` in `SCRIPTS`, two folders up.
 
     Parameters
     ----------
     title : str
     space : str
-        Standard space of everything.
+        Standard space of all data.
     mask, percent : tuple of numpy.ndarray or None
         Voxels and affine.
     streamlines : sequence of numpy.ndarray
         Each (vertices, 3), world mm.
     bundles : sequence of ShownBundle
-        Those of the streamlines.
+        Bundles of the streamlines.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def viewer_page(
     }
     page = data_text('viewer.html')
     scripts = ''.join(f'<script src="../../{SCRIPTS}/{name}"></script>\n' for name in viewer_scripts(space))
-    # a '<' in JSON could end the enclosing script
+    # '<' in JSON could end the enclosing script element
     data = json.dumps(scene, allow_nan=False).replace('<', '\\u003c')
     return (
         page.replace('@@SCRIPTS@@', scripts)
@@ -136,7 +136,7 @@ def viewer_page(
 
 
 def percent_halves(percent: np.ndarray) -> np.ndarray:
-    """Return percentages in steps of a half, which a byte holds (uint8); small values stay above 0, and NaN is 0.
+    """Encode percentages in steps of one half as uint8; small values stay above 0, and NaN is 0.
 
     >>> percent_halves(np.array([0, 0.1, 49.9, 100, np.nan]))
     array([  0,   1, 100, 200,   0], dtype=uint8)
@@ -146,7 +146,7 @@ def percent_halves(percent: np.ndarray) -> np.ndarray:
 
 
 def _shown(bundle: ShownBundle, lines: np.ndarray) -> dict[str, Any]:
-    """Return a bundle for the page; streamlines that are no lines, of one vertex, are not counted."""
+    """Return a bundle for the page; streamlines of one vertex are left out, because they cannot be drawn."""
     import matplotlib as mpl
 
     place = np.cumsum(lines) - 1
@@ -166,7 +166,7 @@ def _volume(
 
 
 def nifti_text(data: np.ndarray, affine: np.ndarray, slope: float = 1.0) -> str:
-    """Return a compressed NIfTI, in base 64; `slope` is the value of a step of the stored numbers."""
+    """Return a compressed NIfTI file in base64; stored values are multiples of `slope`."""
     import nibabel as nb
 
     image = nb.Nifti1Image(data, affine)
@@ -175,7 +175,7 @@ def nifti_text(data: np.ndarray, affine: np.ndarray, slope: float = 1.0) -> str:
     image.header.set_slope_inter(slope, 0)
     header = image.header.copy()
     header['vox_offset'] = 352
-    # nibabel would divide by the slope; these are the stored numbers already
+    # the values are already the stored ones, which nibabel would divide by the slope
     content = header.binaryblock + b'\0' * 4 + data.astype(header.get_data_dtype()).tobytes(order='F')
     return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
 
@@ -191,7 +191,7 @@ def _cropped(mask: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _packed(streamlines: Sequence[np.ndarray]) -> dict[str, Any] | None:
-    """Return streamlines as text: lengths, and positions as whole numbers of a unit too small to see."""
+    """Encode streamlines as text: lengths, and positions as integer multiples of an invisibly small unit."""
     lines = [line for line in streamlines if len(line) > 1]
     if not lines:
         return None

@@ -1,4 +1,4 @@
-"""Common parts of the readers and writers of tractograms."""
+"""Shared parts of the readers and writers of tractograms."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 from lacuna.errors import TractogramError
 from lacuna.utils.files import replacing
 
-#: vertices in one block; a longer streamline makes a longer block
+#: vertices per block; a longer streamline makes a longer block
 BLOCK_VERTICES = 2**20
 
-#: more vertices than any streamline has: a larger length comes from a corrupt file and must not be allocated
+#: upper bound for the length of a streamline; larger lengths come from damaged files and must not be allocated
 LONGEST_STREAMLINE = 2**24
 
 #: yielded by every reader: points (vertices, 3) float32, and the number of vertices of each streamline
@@ -25,18 +25,18 @@ Progress = Callable[[int], object]
 
 
 def check_finite(path: Path, points: np.ndarray, lengths: np.ndarray, first: int) -> None:
-    """Refuse a block with a vertex that is not finite.
+    """Raise an error if a block has a vertex that is not finite.
 
     Parameters
     ----------
     path : pathlib.Path
-        File for the message.
+        File, for the message.
     points : numpy.ndarray
         (vertices, 3).
     lengths : numpy.ndarray
-        (streamlines,) vertices of each.
+        (streamlines,) number of vertices of each streamline.
     first : int
-        Number of the block's first streamline in the file.
+        Index of the block's first streamline in the file.
 
     Raises
     ------
@@ -56,13 +56,13 @@ def check_finite(path: Path, points: np.ndarray, lengths: np.ndarray, first: int
 
 @contextmanager
 def reading_tractogram(path: Path, *damage: type[Exception]) -> Iterator[None]:
-    """Turn errors that keep a file from being read into one clear line.
+    """Turn errors while reading a file into one clear line.
 
     Parameters
     ----------
     path : pathlib.Path
     *damage : type
-        Errors that unpacking raises if the file is damaged.
+        Errors that unpacking raises for damaged files.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def reading_tractogram(path: Path, *damage: type[Exception]) -> Iterator[None]:
 
 @contextmanager
 def replacing_tractogram(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target`, which replaces it when the block ends without an error.
+    """Yield a temporary path beside `target`, which replaces it when the block ends without error.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""Tables of the bundles of a tractogram: read in all common formats, and written in one.
+"""Tables of the bundles of a tractogram: all common formats can be read, one is written.
 
-The written format has a row for each run of streamlines, with the columns ``bundle``, ``first`` and ``count``.
+The written format has one row per run of streamlines, with the columns ``bundle``, ``first`` and ``count``.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from pathlib import Path
 
 import numpy as np
 
-from lacuna.errors import InputError, TractogramError, shorten
+from lacuna.errors import InputError, TractogramError, reason_of, shorten
 from lacuna.utils.files import replacing
 
 _NAME = ('bundle', 'name')
 _FIRST = ('first', 'first_index')
 _INDEX = ('index', 'cluster')
-#: instead of a table, the bundles that the tractogram has itself
+#: value instead of a table, for the bundles stored in the tractogram
 OWN_GROUPS = 'groups'
-#: more than any tractogram has
+#: upper bound for the number of streamlines
 _MOST_STREAMLINES = 2**28
-#: what stands for the bundle of a streamline that belongs to none
+#: labels of streamlines without a bundle
 _NONE = ('', 'n/a')
 
 Row = dict[str, str]
 
 
 def bundles_label(name: str) -> str:
-    """Return the name of a set of bundles in file names, from the name of its file: lower-case letters and digits.
+    """Return the name of a set of bundles, from the name of its file: lower-case letters and digits.
 
     >>> bundles_label('ICBM152_adult'), bundles_label('HCP-842_bundles')
     ('icbm152adult', 'hcp842')
@@ -39,7 +39,7 @@ def bundles_label(name: str) -> str:
 
 
 def check_bundles_label(name: str) -> str:
-    """Return a name for a set of bundles that is valid in file names.
+    """Return a name of a set of bundles if it is valid in file names; raise an error otherwise.
 
     Raises
     ------
@@ -52,23 +52,23 @@ def check_bundles_label(name: str) -> str:
 
 
 def write_bundles(path: str | Path, bundles: Mapping[str, np.ndarray]) -> None:
-    """Write which streamlines belong to which bundle, as a table of runs.
+    """Write the streamlines of each bundle as a table of runs.
 
-    Columns: ``bundle``, ``first`` (number of the run's first streamline, counted from 0) and ``count``. A bundle whose
-    streamlines are not consecutive takes several rows; one without streamlines takes a row with a count of 0.
+    Columns: ``bundle``, ``first`` (index of the run's first streamline, from 0) and ``count``. A bundle whose
+    streamlines are not consecutive has several rows; an empty bundle has one row with a count of 0.
 
     Parameters
     ----------
     path : path
     bundles : mapping of str to numpy.ndarray
-        Sorted numbers of the streamlines.
+        Sorted indices of the streamlines of each bundle.
     """
     with replacing(Path(path)) as temporary:
         temporary.write_bytes(bundles_bytes(bundles))
 
 
 def bundles_bytes(bundles: Mapping[str, np.ndarray]) -> bytes:
-    """Return what `write_bundles` writes."""
+    """Return the content that `write_bundles` writes."""
     stream = StringIO(newline='')
     table = csv.writer(stream, delimiter='\t', lineterminator='\n')
     table.writerow(('bundle', 'first', 'count'))
@@ -79,31 +79,31 @@ def bundles_bytes(bundles: Mapping[str, np.ndarray]) -> bytes:
 
 
 def read_bundles(path: str | Path, streamlines: int | None = None) -> dict[str, np.ndarray]:
-    """Read which streamlines belong to which bundle.
+    """Read the streamlines of each bundle.
 
     Parameters
     ----------
     path : path
         One of
 
-        * a table of runs: columns ``bundle`` or ``name``, ``first`` or ``first_index``, and ``count``, others are
-          ignored; a bundle may have several rows;
-        * a text with the bundle of each streamline, one a line (empty or ``n/a``: none). If all are whole numbers,
-          the table ``X.tsv`` beside ``X.txt`` (or ``X_clusters.txt``), with the columns ``index`` (or ``cluster``) and
-          ``name`` (or ``bundle``), says what they are called;
-        * such a table ``X.tsv``, with the numbers beside it.
+        * a table of runs with the columns ``bundle`` or ``name``, ``first`` or ``first_index``, and ``count``; other
+          columns are ignored, and a bundle may have several rows;
+        * a text file with the bundle of each streamline, one per line (empty or ``n/a``: none). If all are integers,
+          their names are read from a table ``X.tsv`` beside ``X.txt`` (or ``X_clusters.txt``) with the columns
+          ``index`` (or ``cluster``) and ``name`` (or ``bundle``);
+        * such a table ``X.tsv``, with the integers beside it.
     streamlines : int, optional
         Number of streamlines of the tractogram, to be checked.
 
     Returns
     -------
     dict of str to numpy.ndarray
-        Numbers of each bundle's streamlines, counted from 0 (int64, ascending, each once).
+        Indices of each bundle's streamlines, from 0 (int64, ascending, unique).
 
     Raises
     ------
     TractogramError
-        If the file cannot be read, or is not of a tractogram of so many streamlines.
+        If the file cannot be read, or does not fit the number of streamlines.
     """
     path = Path(path)
     try:
@@ -122,7 +122,7 @@ def read_bundles(path: str | Path, streamlines: int | None = None) -> dict[str, 
                 raise ValueError(message)
     except (OSError, ValueError, KeyError, TypeError, OverflowError, csv.Error) as error:
         message = (
-            f'cannot read the bundles of {path}: {error}; expected the columns bundle, first and count, '
+            f'cannot read the bundles of {path}: {reason_of(error, path)}; expected the columns bundle, first and count, '
             'or the bundle of each streamline, one a line'
         )
         raise TractogramError(message) from error
@@ -130,10 +130,10 @@ def read_bundles(path: str | Path, streamlines: int | None = None) -> dict[str, 
 
 
 def _table(lines: Sequence[str]) -> tuple[list[str], list[Row]]:
-    """Columns (in lower case) and rows of a table; nothing for a text without columns."""
+    """Return columns (lower case) and rows of a table; empty for text without columns."""
     separator = next((each for each in '\t,' if lines and each in lines[0]), None)
     header = [cell.strip().casefold() for cell in lines[0].split(separator)] if separator else []
-    # a label may have a comma in it; a tab always separates columns
+    # labels may contain commas; a tab always separates columns
     if separator != '\t' and not set(header) & {*_FIRST, *_INDEX}:
         return [], []
     reader = csv.DictReader(lines[1:], fieldnames=header, delimiter=separator or '\t')
@@ -170,7 +170,7 @@ def _ascending(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _checked(lines: Sequence[str], streamlines: int | None) -> list[str]:
-    """The label of each streamline."""
+    """Return the label of each streamline."""
     labels = [line.strip() for line in lines]
     if labels and streamlines == len(labels) - 1 and labels[0].casefold() in _NAME:
         del labels[0]
@@ -192,14 +192,14 @@ def _of_labels(path: Path, labels: list[str]) -> dict[str, np.ndarray]:
 
 
 def _names_beside(path: Path) -> Path | None:
-    """The table that says what the numbers in a text are called."""
+    """Return the table with the names of the integers in a text file."""
     stems = dict.fromkeys((path.stem, path.stem.removesuffix('_clusters')))
     found = (path.with_name(f'{stem}.tsv') for stem in stems)
     return next((table for table in found if table != path and table.is_file()), None)
 
 
 def _numbers_beside(path: Path) -> Path:
-    """The text with the numbers of which a table says what they are called."""
+    """Return the text file with the integers that a table names."""
     plain, clusters = path.with_suffix('.txt'), path.with_name(f'{path.stem}_clusters.txt')
     return clusters if clusters.is_file() and not plain.is_file() else plain
 
@@ -224,7 +224,7 @@ def _of_numbers(labels: np.ndarray, names: Mapping[int, str]) -> dict[str, np.nd
 
 
 def _sorted_into(bundles: Sequence[str], rows: np.ndarray) -> dict[str, np.ndarray]:
-    """The streamlines of each bundle, from the number of the bundle of each streamline (-1 for none)."""
+    """Return the streamlines of each bundle, from the bundle index of each streamline (-1 for none)."""
     order = np.argsort(rows, kind='stable')
     ends = np.searchsorted(rows[order], np.arange(len(bundles) + 1))
     return {name: order[ends[number] : ends[number + 1]] for number, name in enumerate(bundles)}

@@ -1,7 +1,7 @@
-"""Read tractograms of any supported format in a stream, and convert them to ``.tck`` once.
+"""Read tractograms of all supported formats as streams, and convert them to ``.tck``.
 
-Every reader yields the same blocks as `lacuna.streamlines.files.tck.iter_blocks`: points (vertices, 3) float32 in world mm
-(RAS+), and the number of vertices of each streamline.
+Every reader yields the same blocks as `lacuna.streamlines.files.tck.iter_blocks`: points (vertices, 3) float32 in world
+mm (RAS+), and the number of vertices of each streamline.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from lacuna import __version__
-from lacuna.errors import InputError, TractogramError
+from lacuna.errors import InputError, TractogramError, reason_of
 from lacuna.streamlines.files import tck, trk, trx
 from lacuna.streamlines.files.arrays import BLOCK_VERTICES, Blocks, Progress, replacing_tractogram
 from lacuna.streamlines.files.bundle_tables import read_bundles, write_bundles
 from lacuna.streamlines.files.tck import TractogramInfo
 from lacuna.streamlines.subsample import Subsample
 from lacuna.utils.files import json_bytes, write_if_changed
+from lacuna.utils.sidecars import generator
 
-#: endings of the files that can be read
+#: supported file extensions
 EXTENSIONS = ('.tck', '.trk', '.trk.gz', '.trx')
 
 
@@ -31,7 +31,7 @@ Header = tck.TckHeader | trk.TrkHeader | trx.TrxHeader
 
 
 def extension(path: str | Path) -> str:
-    """Return the ending of a tractogram's name, in lower case.
+    """Return the extension of a tractogram, in lower case.
 
     >>> extension('atlas.v2.TRK.gz')
     '.trk.gz'
@@ -53,7 +53,7 @@ def extension(path: str | Path) -> str:
 
 
 def without_extension(path: str | Path) -> Path:
-    """Return the path of a tractogram without the ending, after which its sidecars are named.
+    """Return the path of a tractogram without its extension.
 
     >>> without_extension('atlas.v2.trk.gz').name
     'atlas.v2'
@@ -63,7 +63,7 @@ def without_extension(path: str | Path) -> Path:
 
 
 def beside(path: str | Path, ending: str) -> Path:
-    """Path of what goes with a tractogram, such as its sidecar.
+    """Return the path of a file that belongs to a tractogram, such as its sidecar.
 
     >>> beside('atlas.v2.trk.gz', '.json').name
     'atlas.v2.json'
@@ -73,7 +73,7 @@ def beside(path: str | Path, ending: str) -> Path:
 
 
 def bundle_table(path: str | Path) -> Path:
-    """Where the table of the bundles of a tractogram is: beside it.
+    """Return the path of the table of bundles beside a tractogram.
 
     >>> bundle_table('atlas.v2.trk.gz').name
     'atlas.v2_bundles.tsv'
@@ -82,12 +82,12 @@ def bundle_table(path: str | Path) -> Path:
 
 
 def open_tractogram(path: str | Path) -> Header:
-    """Read the header of a tractogram; the format follows from the name.
+    """Read the header of a tractogram; the format follows from the extension.
 
     Raises
     ------
     TractogramError
-        If the file is missing, unreadable, of an unsupported format, or contradicts itself.
+        If the file is missing, unreadable, inconsistent, or of an unsupported format.
     """
     path = Path(path)
     ending = extension(path)
@@ -100,7 +100,7 @@ def open_tractogram(path: str | Path) -> Header:
 def iter_blocks(
     header: Header, *, vertices: int = BLOCK_VERTICES, progress: Progress | None = None
 ) -> Blocks:
-    """Go through the streamlines in blocks, in the order of the file.
+    """Iterate over the streamlines in blocks, in the order of the file.
 
     Parameters
     ----------
@@ -115,12 +115,12 @@ def iter_blocks(
     points : numpy.ndarray
         (vertices, 3) float32, world mm.
     lengths : numpy.ndarray
-        (streamlines,) int64, number of vertices of each; their sum is ``len(points)``.
+        (streamlines,) int64, number of vertices of each; they sum to ``len(points)``.
 
     Raises
     ------
     TractogramError
-        If the file is truncated or corrupt, or holds a vertex that is not finite.
+        If the file is truncated or damaged, or has a vertex that is not finite.
     """
     if not isinstance(header, tck.TckHeader):
         return _READERS[extension(header.path)].iter_blocks(header, vertices=vertices, progress=progress)
@@ -141,10 +141,9 @@ def convert(
 ) -> TractogramInfo:
     """Convert a tractogram to a little-endian float32 ``.tck`` with a sidecar.
 
-    The file is read in a stream: memory does not depend on its size. ``X.json`` is written beside ``X.tck``, and
-    ``X_bundles.tsv`` if there are bundles. All of them are written under temporary names, and the ``.tck`` gets its
-    final name last. A ``.trk`` or ``.trx`` has no step size, so neither has its ``.tck``; that of a ``.tck`` keeps all
-    header fields.
+    The file is read as a stream, so memory does not depend on its size. ``X.json`` is written beside ``X.tck``, and
+    ``X_bundles.tsv`` if there are bundles; the ``.tck`` gets its final name last. ``.trk`` and ``.trx`` have no step
+    size, so the ``.tck`` has none either; all header fields of a ``.tck`` are kept.
 
     Parameters
     ----------
@@ -153,11 +152,11 @@ def convert(
     target : path
         ``.tck``.
     space : str, optional
-        Standard space of the coordinates, for the sidecar; by default that of the source's own sidecar.
+        Standard space of the coordinates, for the sidecar; by default from the source's own sidecar.
     subsample : Subsample, optional
-        Keep only a random part of the streamlines; the sidecar records it.
+        Keep only a random subsample of the streamlines; the sidecar records it.
     bundles : mapping of str to numpy.ndarray, optional
-        Sorted numbers of the streamlines of each bundle of the source; by default, those of the table
+        Sorted indices of the streamlines of each bundle of the source; by default, from the table
         ``SOURCE_bundles.tsv`` beside it, or the groups of a ``.trx``.
     overwrite : bool
         Whether to replace existing files.
@@ -172,7 +171,7 @@ def convert(
     Raises
     ------
     TractogramError
-        If the source cannot be read or holds no streamlines, or the target cannot be written.
+        If the source is unreadable or has no streamlines, or the target cannot be written.
     InputError
         If `target` exists, is not a ``.tck``, or is `source`.
     """
@@ -202,19 +201,19 @@ def convert(
         table = bundle_table(target)
         if bundles:
             write_bundles(table, bundles)
-        elif overwrite:  # bundles of the replaced tractogram
+        elif overwrite:  # left from the replaced tractogram
             table.unlink(missing_ok=True)
         _write_sidecar(beside(target, '.json'), sidecar, source, info)
     return info
 
 
 def own_bundles(source: Header) -> dict[str, np.ndarray]:
-    """The bundles of a tractogram: of the table beside it, else the groups of a ``.trx``; empty if there are none.
+    """Read the bundles of a tractogram from the table beside it, else the groups of a ``.trx``; empty if there are none.
 
     Raises
     ------
     TractogramError
-        If they cannot be read, or are not those of so many streamlines.
+        If they are unreadable or do not fit the number of streamlines.
     """
     table = bundle_table(source.path)
     if table.is_file():
@@ -223,21 +222,21 @@ def own_bundles(source: Header) -> dict[str, np.ndarray]:
 
 
 def _count(source: Header) -> int:
-    """Return the claimed number of streamlines; count them if the file does not state it."""
+    """Return the number of streamlines in the header; count them if it has none."""
     if source.count is not None:
         return source.count
     return sum(len(lengths) for _, lengths in iter_blocks(source))
 
 
 def _sidecar_of_part(known: Mapping[str, Any], name: str, subsample: Subsample, count: int) -> dict[str, Any]:
-    """Return the metadata of a tractogram for a part of it, whose bundles have other numbers."""
+    """Return the metadata of a tractogram for a subsample, whose bundles have other indices."""
     drawn = {'Fraction': subsample.fraction, 'Seed': subsample.seed, 'SourceStreamlineCount': count}
     whole = {key: value for key, value in known.items() if key != 'Bundles'}
     return {**whole, 'Name': name, 'Subsample': _with(known.get('Subsample'), drawn)}
 
 
 def _has_vertices(path: Path) -> bool:
-    """Whether a ``.tck`` written by Lacuna has a row that is neither the end of a streamline nor of the file."""
+    """Whether a ``.tck`` written by Lacuna has a vertex: a row that is neither NaN nor Inf."""
     return any(len(points) for points, _ in tck.iter_blocks(tck.read_header(path)))
 
 
@@ -261,15 +260,16 @@ def _read_sidecar(tractogram: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(path.read_text('utf-8'))
-        json.dumps(content, allow_nan=False, ensure_ascii=False).encode()  # its content is written again
+        # fails for content that could not be written again
+        json.dumps(content, allow_nan=False, ensure_ascii=False).encode()
     except (OSError, ValueError, RecursionError) as error:
-        message = f'{path}: the sidecar of the tractogram is not valid JSON ({error}); correct or remove it'
+        message = f'{path}: the sidecar of the tractogram is not valid JSON ({reason_of(error, path)}); correct or remove it'
         raise TractogramError(message) from error
     return content if isinstance(content, dict) else {}
 
 
 def _write_sidecar(path: Path, known: Mapping[str, Any], source: Path, info: TractogramInfo) -> None:
-    """Write the sidecar of a converted tractogram, which keeps the content of the source's sidecar."""
+    """Write the sidecar of a converted tractogram, with the content of the source's sidecar."""
     content = {
         'Name': without_extension(source).name,
         'Description': 'Streamlines in world millimetres (RAS+)',
@@ -278,12 +278,12 @@ def _write_sidecar(path: Path, known: Mapping[str, Any], source: Path, info: Tra
         'VertexCount': info.vertices,
         'SHA256': info.sha256,
         'Sources': _with(known.get('Sources'), source.name),
-        'GeneratedBy': _with(known.get('GeneratedBy'), {'Name': 'Lacuna', 'Version': __version__}),
+        'GeneratedBy': _with(known.get('GeneratedBy'), generator()),
     }
     write_if_changed(path, json_bytes(content))
 
 
 def _with(known: object, entry: object) -> list[object]:
-    """Return a list of the source's sidecar (empty if it has none) with one more entry."""
+    """Return a list from the source's sidecar (empty if it has none) with one more entry."""
     entries = known if isinstance(known, list) else []
     return entries if entry in entries else [*entries, entry]

@@ -1,4 +1,4 @@
-"""Join a folder of tractograms, one for each bundle, into one tractogram, in the order of their names, in a stream."""
+"""Join a folder of tractograms, one per bundle, into one tractogram, in the order of their names."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from lacuna.streamlines.files.formats import (
 
 
 def tractograms_in(folder: Path) -> dict[str, Path]:
-    """Return the tractograms in a folder by their names without the ending, in this order.
+    """Return the tractograms in a folder by name without extension, sorted.
 
     Raises
     ------
     TractogramError
-        If there are none, or two with the same name.
+        If there are none, or two have the same name.
     """
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
@@ -47,12 +47,12 @@ def tractograms_in(folder: Path) -> dict[str, Path]:
 
 
 def join(tractograms: dict[str, Path], target: Path, progress: Progress | None = None) -> None:
-    """Write all tractograms into one ``.tck``, and the table of its bundles beside it.
+    """Join tractograms into one ``.tck``, with the table of its bundles beside it.
 
     Parameters
     ----------
     tractograms : dict of str to pathlib.Path
-        By the name of the bundle, in the order in which they are joined; one may be empty.
+        Tractograms by name of the bundle, in the order in which they are joined; some may be empty.
     target : pathlib.Path
         ``.tck``.
     progress : callable, optional
@@ -61,7 +61,7 @@ def join(tractograms: dict[str, Path], target: Path, progress: Progress | None =
     Raises
     ------
     TractogramError
-        If one cannot be read, none holds a streamline, or `target` cannot be written.
+        If a tractogram is unreadable, all are empty, or `target` cannot be written.
     """
     headers = [open_tractogram(path) for path in tractograms.values()]
     steps = [
@@ -82,14 +82,14 @@ def blocks_of(
     bundles: dict[str, np.ndarray],
     progress: Progress | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the streamlines of tractograms, one after the other, in blocks like `iter_blocks`.
+    """Yield the streamlines of tractograms one after the other, in blocks like `iter_blocks`.
 
     Parameters
     ----------
     tractograms : iterable of (str, pathlib.Path)
-        Name of the bundle, and file.
+        Name of the bundle, and its file.
     bundles : dict
-        Filled with the numbers of the streamlines of each among all.
+        Filled in place: indices of the streamlines of each bundle in the joined tractogram.
     progress : callable, optional
     """
     so_far = 0

@@ -1,7 +1,7 @@
 """Read and write MRtrix3 track files (``.tck``) in blocks of whole streamlines.
 
-A ``.tck`` holds a text header, then rows of three floats (RAS+ world mm): one row for each vertex, a row of NaN after
-each streamline, and a row of Inf at the end of the file.
+A ``.tck`` has a text header, then rows of three floats (RAS+ world mm): one row per vertex, a row of NaN after each
+streamline, and a row of Inf at the end of the file.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _DATATYPES = {
     'Float64BE': '>f8',
     'Float32': '=f4',
 }
-#: fields that describe how a file is stored, not its content
+#: header fields that describe the storage, not the content
 _OWN_FIELDS = ('count', 'datatype', 'file')
 _LONGEST_HEADER = 16 * 2**20
 _BLOCK_ROWS = 2**21
-#: mm; larger coordinates are not positions in a head but other bytes read as numbers
+#: mm; larger coordinates mean that other bytes were read as numbers
 _FARTHEST = 1e6
-#: mm; each step is divided into parts of a third of a voxel
+#: mm; upper bound of the step size, because each step is divided into parts of a third of a voxel
 _LONGEST_STEP = 1000.0
-#: vertices of each block that are compared with the brain
+#: number of vertices per block that are compared with the brain
 _SAMPLED = 2**13
 
 
@@ -48,15 +48,15 @@ class TckHeader:
     ----------
     path : pathlib.Path
     offset : int
-        Byte at which the vertices start.
+        Byte offset of the first vertex.
     dtype : numpy.dtype
-        Type of one coordinate.
+        Type of the coordinates.
     count : int or None
-        Number of streamlines, as claimed; None if absent.
+        Number of streamlines in the header; None if absent.
     step_size : float or None
-        Distance of the vertices in mm, as claimed; None if absent. MRtrix3 upsamples according to it.
+        Distance of the vertices in mm in the header, which determines MRtrix3's upsampling; None if absent.
     fields : dict
-        All fields; the values of a repeated one are joined by a newline.
+        All fields; values of repeated fields are joined by newlines.
     """
 
     path: Path
@@ -69,25 +69,25 @@ class TckHeader:
 
 @dataclass(frozen=True)
 class TractogramInfo:
-    """The results of one pass over a tractogram.
+    """Facts about a tractogram, from one pass over it.
 
     Attributes
     ----------
     count : int
-        Streamlines in the file, including empty ones.
+        Number of streamlines, including empty ones.
     vertices : int
     empty, single_vertex : int
-        Streamlines without a vertex, and with only one.
+        Number of streamlines without a vertex, and with only one.
     box : tuple of tuple of float
-        Smallest and largest world coordinates of the vertices (mm).
+        Smallest and largest world coordinates of the vertices in mm.
     spacing : float
-        Mean distance of successive vertices (mm); 0 if no streamline has two.
+        Mean distance of successive vertices in mm; 0 if no streamline has two.
     brain_pct : float
-        Percent of the vertices inside the brain of the standard spaces (of a sample, if there are many).
+        Percentage of the vertices inside the brain of the standard spaces (of a sample, if there are many).
     step_size : float or None
         From the header.
     sha256 : str
-        Checksum of the file's bytes, the same as that of ``sha256sum``.
+        SHA-256 of the file.
     """
 
     count: int
@@ -130,7 +130,7 @@ def _parse_header(path: Path, stream: BinaryIO, size: int) -> TckHeader:
         if colon:
             key = name.strip()
             values.setdefault(key, []).append(value.strip())
-        elif key:  # a long value that continues
+        elif key:  # continuation of a long value
             values[key].append(name)
     fields = {key: '\n'.join(lines) for key, lines in values.items()}
 
@@ -166,7 +166,7 @@ def _parse_header(path: Path, stream: BinaryIO, size: int) -> TckHeader:
 
 
 def _whole_number(text: str) -> int | None:
-    # Python refuses to convert thousands of digits
+    # Python refuses to convert very long numbers
     return int(text) if text.isdecimal() and len(text) < 20 else None
 
 
@@ -184,7 +184,7 @@ def iter_blocks(
     rows: int = _BLOCK_ROWS,
     on_bytes: Callable[[bytes], object] | None = None,
 ) -> Blocks:
-    """Go through the streamlines of a ``.tck`` in blocks, in the order of the file.
+    """Iterate over the streamlines of a ``.tck`` in blocks, in the order of the file.
 
     Parameters
     ----------
@@ -202,8 +202,8 @@ def iter_blocks(
     Raises
     ------
     TractogramError
-        If the file is truncated, holds a vertex that is not finite, or has a different number of streamlines than its
-        header claims.
+        If the file is truncated, has a vertex that is not finite, or not the number of streamlines that its header
+        claims.
     """
     row_bytes = 3 * header.dtype.itemsize
     found = 0
@@ -219,7 +219,7 @@ def iter_blocks(
             if len(chunk) % row_bytes:
                 message = f'{header.path} is truncated: it ends within a vertex; copy or download it again'
                 raise TractogramError(message)
-            with np.errstate(over='ignore'):  # results that are not finite are refused
+            with np.errstate(over='ignore'):  # overflow to infinity is refused below
                 fresh = np.frombuffer(chunk, header.dtype).reshape(-1, 3).astype(np.float32, copy=False)
             table = np.concatenate([pending, fresh]) if len(pending) else fresh
             points, lengths, pending, ended = _split(table, header, found)
@@ -241,20 +241,20 @@ def iter_blocks(
 def _split(
     table: np.ndarray, header: TckHeader, found: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
-    """Return the whole streamlines of a table of rows, the remaining rows, and whether the end marker was found."""
+    """Return the complete streamlines of a table of rows, the remaining rows, and whether the end marker was found."""
     with np.errstate(invalid='ignore', over='ignore'):
         total = table[:, 0] + table[:, 1]
-        total += table[:, 2]  # not finite if any coordinate is not: faster than checking each
-    other = np.flatnonzero(~np.isfinite(total))
-    other = other[~np.isfinite(table[other]).all(axis=1)]
+        total += table[:, 2]  # not finite if any coordinate is not; faster than checking each
+    breaks = np.flatnonzero(~np.isfinite(total))
+    breaks = breaks[~np.isfinite(table[breaks]).all(axis=1)]
     ended = False
-    is_end = np.isinf(table[other]).all(axis=1)
+    is_end = np.isinf(table[breaks]).all(axis=1)
     if is_end.any():
-        end = other[np.argmax(is_end)]
+        end = breaks[np.argmax(is_end)]
         ended = True
-        other = other[other < end]
+        breaks = breaks[breaks < end]
         table = table[:end]
-    bad = ~np.isnan(table[other]).all(axis=1)
+    bad = ~np.isnan(table[breaks]).all(axis=1)
     if bad.any():
         streamline = found + int(np.argmax(bad))
         message = (
@@ -262,18 +262,17 @@ def _split(
             'remove it (for example with tckedit), or download the file again'
         )
         raise TractogramError(message)
-    lengths = np.diff(other, prepend=-1) - 1
-    whole = int(other[-1]) + 1 if len(other) else 0
+    lengths = np.diff(breaks, prepend=-1) - 1
+    whole = int(breaks[-1]) + 1 if len(breaks) else 0
     inside = np.ones(whole, bool)
-    inside[other] = False
-    rows = (
-        np.ascontiguousarray(table[:whole]).view('V12').reshape(-1)
-    )  # taking whole rows is faster than single numbers
+    inside[breaks] = False
+    # taking whole rows is faster than single numbers
+    rows = np.ascontiguousarray(table[:whole]).view('V12').reshape(-1)
     return rows[inside].view(np.float32).reshape(-1, 3), lengths.astype(np.int64), table[whole:], ended
 
 
 def scan(path: str | Path, *, progress: Callable[[int], object] | None = None) -> TractogramInfo:
-    """Read a whole ``.tck`` once: validate it, measure it, and take its checksum.
+    """Read a whole ``.tck`` once: validate and measure it, and compute its checksum.
 
     Parameters
     ----------
@@ -305,7 +304,7 @@ def scan(path: str | Path, *, progress: Callable[[int], object] | None = None) -
         empty += int(np.count_nonzero(lengths == 0))
         single += int(np.count_nonzero(lengths == 1))
         if len(points):
-            # column by column: numpy is slow at reducing rows of three
+            # by column: numpy is slow at reducing rows of three
             low = np.minimum(low, [column.min() for column in points.T])
             high = np.maximum(high, [column.max() for column in points.T])
             if max(-low.min(), high.max()) > _FARTHEST:
@@ -316,7 +315,7 @@ def scan(path: str | Path, *, progress: Callable[[int], object] | None = None) -
                 raise TractogramError(message)
             inside_brain += len(points) * _share_inside_brain(points)
             inside = np.ones(len(points) - 1, bool)
-            inside[np.cumsum(lengths[lengths > 0])[:-1] - 1] = False  # steps from one streamline to the next
+            inside[np.cumsum(lengths[lengths > 0])[:-1] - 1] = False  # steps between streamlines
             steps = np.diff(points, axis=0)
             length += float(np.sqrt(np.einsum('ij,ij->i', steps, steps))[inside].sum(dtype=float))
             segments += int(inside.sum())
@@ -338,7 +337,7 @@ def scan(path: str | Path, *, progress: Callable[[int], object] | None = None) -
 
 
 def _share_inside_brain(points: np.ndarray) -> float:
-    if len(points) > _SAMPLED:  # always the same vertices
+    if len(points) > _SAMPLED:  # deterministic sample
         points = points[np.random.default_rng(0).integers(len(points), size=_SAMPLED)]
     return float(np.mean(brain().holds(points)))
 
@@ -348,7 +347,7 @@ def write_blocks(
     blocks: Iterable[tuple[np.ndarray, np.ndarray]],
     fields: Mapping[str, str] | None = None,
 ) -> int:
-    """Write blocks, as `iter_blocks` yields them, as a little-endian float32 ``.tck``.
+    """Write blocks from `iter_blocks` as a little-endian float32 ``.tck``.
 
     Parameters
     ----------
@@ -356,7 +355,7 @@ def write_blocks(
     blocks : iterable of (numpy.ndarray, numpy.ndarray)
         Points (vertices, 3) in world mm, and number of vertices of each streamline.
     fields : mapping of str to str, optional
-        Additional header fields; each line of a value becomes a separate field, as MRtrix3 writes repeated ones.
+        Additional header fields; each line of a value becomes a field of its own, as in MRtrix3.
 
     Returns
     -------
@@ -390,7 +389,7 @@ def write_tck(
 ) -> None:
     """Write streamlines (each (vertices, 3), world mm) as a little-endian float32 ``.tck``.
 
-    The count is filled in at the end, so `streamlines` may be a generator.
+    The count is written last, so `streamlines` may be a generator.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """Read TrackVis files (``.trk``, ``.trk.gz``) in blocks of whole streamlines.
 
-A ``.trk`` holds a header of 1000 bytes, then for each streamline its number of vertices (int32), the vertices (three
-float32 and the scalars of each), and its properties. The vertices are in millimetres from the corner of the first
-voxel, along the axes of the voxels; the header's matrix ``vox_to_ras`` says where that is in the world.
+A ``.trk`` has a header of 1000 bytes; then, for each streamline, its number of vertices (int32), the vertices (three
+float32 and the scalars of each), and its properties. Vertices are in millimetres from the corner of the first voxel,
+along the axes of the voxels; the header's matrix ``vox_to_ras`` maps them to world coordinates.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from lacuna.streamlines.files.arrays import (
 
 _HEADER_BYTES = 1000
 _WORD = 4
-#: bytes to read at a time, however many scalars per vertex the header claims
+#: maximum number of bytes read at a time, whatever number of scalars the header claims
 _MOST_BYTES = 2**26
 
 
@@ -45,11 +45,11 @@ class TrkHeader:
     byte_order : str
         ``'<'`` or ``'>'``.
     count : int or None
-        Number of streamlines, as claimed; None if the header has 0, which means unknown.
+        Number of streamlines in the header; None if it is 0, which means unknown.
     scalars, properties : int
-        Additional numbers for each vertex, and for each streamline.
+        Number of additional values per vertex, and per streamline.
     affine : numpy.ndarray
-        4 x 4, from stored coordinates to world mm (RAS+).
+        4 x 4, stored coordinates to world mm (RAS+).
     """
 
     path: Path
@@ -67,7 +67,7 @@ def read_header(path: str | Path) -> TrkHeader:
     Raises
     ------
     TractogramError
-        If the file cannot be read or is not a ``.trk``, or if the header does not define world coordinates.
+        If the file is unreadable or not a ``.trk``, or its header does not define world coordinates.
     """
     path = Path(path)
     with _opened(path) as (_, stream, packed):
@@ -103,7 +103,7 @@ def read_header(path: str | Path) -> TrkHeader:
 
 
 def _world_affine(path: Path, fields: np.void) -> np.ndarray:
-    """Return the matrix from stored coordinates to world mm; refuse a header that does not define it."""
+    """Return the matrix from stored coordinates to world mm; raise an error if the header does not define it."""
     from nibabel.streamlines.trk import get_affine_trackvis_to_rasmm
 
     advice = 'the positions would be wrong; save it again with its reference image, or convert it to .tck'
@@ -132,7 +132,7 @@ def _world_affine(path: Path, fields: np.void) -> np.ndarray:
     try:
         with np.errstate(all='ignore'):
             affine = np.asarray(get_affine_trackvis_to_rasmm(header), float)
-    except (TypeError, ValueError) as error:  # axes that cannot be distinguished
+    except (TypeError, ValueError) as error:  # ambiguous axes
         message = f'{path}: the voxel-to-RAS matrix in the header is singular; {advice}'
         raise TractogramError(message) from error
     if not np.isfinite(affine).all():
@@ -145,7 +145,7 @@ def _world_affine(path: Path, fields: np.void) -> np.ndarray:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, BinaryIO, bool]]:
-    """Open the file and its unpacked stream, and tell whether it is packed; errors of either become one clear line."""
+    """Open the file and its unpacked stream, and return whether it is packed; errors become one clear line."""
     with reading_tractogram(path, EOFError, gzip.BadGzipFile, zlib.error), path.open('rb') as raw:
         packed = raw.read(2) == b'\x1f\x8b'
         raw.seek(0)
@@ -155,7 +155,7 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, BinaryIO, bool]]:
 def iter_blocks(
     header: TrkHeader, *, vertices: int = BLOCK_VERTICES, progress: Progress | None = None
 ) -> Blocks:
-    """Go through the streamlines of a ``.trk`` in blocks, see `lacuna.streamlines.files.formats.iter_blocks`."""
+    """Iterate over the streamlines of a ``.trk`` in blocks, see `lacuna.streamlines.files.formats.iter_blocks`."""
     per_point = 3 + header.scalars
     found = 0
     pending = b''
@@ -186,7 +186,7 @@ def iter_blocks(
 
 
 def _split(words: np.ndarray, header: TrkHeader, found: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return world coordinates and lengths of the whole streamlines in a table of words, and the words they take."""
+    """Return world coordinates and lengths of the complete streamlines in a table of words, and the words they take."""
     from lacuna.streamlines.files.trk_records import copy_records, count_records
 
     counts = words.view('=i4')

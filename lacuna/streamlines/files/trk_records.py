@@ -1,6 +1,6 @@
-"""Go through the streamlines of a ``.trk``, of which only the first word says where the next one is.
+"""Iterate over the records of a ``.trk``, each of which begins with its own length.
 
-Apart, because loading the compiler takes half a second, which other formats do without.
+A separate module, because loading numba takes half a second, which other formats do not need.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import numpy as np
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def count_records(counts: np.ndarray, per_point: int, properties: int, longest: int) -> tuple[int, int, int]:
-    """Whole streamlines in a table of words, the words they take, and their vertices.
+    """Count the complete streamlines in a table of words, the words they take, and their vertices.
 
-    Each one's place follows from the lengths of those before it. At a length that cannot be, the number of vertices
-    is -1, and the second number is where that length stands.
+    At an impossible length, the number of vertices is -1, and the second number is the position of that length.
     """
     found = at = vertices = 0
     while at < len(counts):
@@ -39,7 +38,7 @@ def copy_records(
     points: np.ndarray,
     lengths: np.ndarray,
 ) -> None:
-    """World coordinates and lengths of the whole streamlines at the start of a table of words."""
+    """Compute world coordinates and lengths of the complete streamlines at the start of a table of words."""
     per_point, properties = strides
     m = affine
     at = row = 0

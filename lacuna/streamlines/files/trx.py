@@ -1,7 +1,7 @@
 """Read ``.trx`` files in blocks of whole streamlines.
 
-A ``.trx`` is a zip archive: ``header.json``, ``positions.3.<type>`` (world mm, RAS+), ``offsets.<type>`` (first vertex
-of each streamline), and optionally groups of streamlines (``groups/<name>.<type>``) and a value for each streamline
+A ``.trx`` is a zip archive with ``header.json``, ``positions.3.<type>`` (world mm, RAS+), ``offsets.<type>`` (first
+vertex of each streamline), and optionally groups of streamlines (``groups/<name>.<type>``) and per-streamline values
 (``dps/<name>.<type>``).
 """
 
@@ -43,13 +43,13 @@ class TrxHeader:
     ----------
     path : pathlib.Path
     count, vertices : int
-        Numbers of streamlines and vertices, as claimed.
+        Numbers of streamlines and vertices in the header.
     positions, offsets : str
         Names of the members of the archive.
     groups : dict
-        Name of the member of each group of streamlines.
+        Archive member of each group of streamlines, by name.
     per_streamline : dict
-        Name of the member of each set of values of the streamlines.
+        Archive member of each set of per-streamline values, by name.
     """
 
     path: Path
@@ -63,20 +63,20 @@ class TrxHeader:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open the archive; its errors become one clear line."""
-    # RuntimeError, and its subclass NotImplementedError: encrypted, or an unsupported compression
+    """Open the archive; errors become one clear line."""
+    # RuntimeError and its subclass NotImplementedError: encrypted, or unsupported compression
     damage = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
     with reading_tractogram(path, *damage), zipfile.ZipFile(path) as archive:
         yield archive
 
 
 def read_header(path: str | Path) -> TrxHeader:
-    """Read the header and the table of contents of a ``.trx``.
+    """Read the header and table of contents of a ``.trx``.
 
     Raises
     ------
     TractogramError
-        If the file cannot be read, is not a ``.trx``, or contradicts itself.
+        If the file is unreadable, not a ``.trx``, or inconsistent.
     """
     path = Path(path)
     with _opened(path) as archive:
@@ -90,7 +90,7 @@ def read_header(path: str | Path) -> TrxHeader:
             message = f'{path} is not a .trx file: it has no header.json, or an oversized one'
             raise TractogramError(message)
         with archive.open('header.json') as stream:
-            text = stream.read(_LONGEST_HEADER)  # never more, because the size may be wrong
+            text = stream.read(_LONGEST_HEADER)  # the size in the archive may be wrong
     try:
         header = json.loads(text)
         count, vertices = (int(header[key]) for key in ('NB_STREAMLINES', 'NB_VERTICES'))
@@ -119,7 +119,7 @@ def read_header(path: str | Path) -> TrxHeader:
 
 
 def _members_in(sizes: dict[str, int], folder: str, types: dict[str, str]) -> dict[str, str]:
-    """The members of a folder that hold something, by their names without type."""
+    """Return the nonempty members of a folder, by name without type."""
     return {
         Path(name).stem: name
         for name, size in sorted(sizes.items())
@@ -143,7 +143,7 @@ def _dtype(member: str) -> np.dtype:
 
 
 def _read(stream: IO[bytes], member: str, items: int) -> np.ndarray:
-    """Read the next `items` numbers of a member; one that ends early is an error."""
+    """Read the next `items` numbers of a member; raise an error if it ends early."""
     dtype = _dtype(member)
     data = stream.read(items * dtype.itemsize)
     if len(data) < items * dtype.itemsize:
@@ -155,7 +155,7 @@ def _read(stream: IO[bytes], member: str, items: int) -> np.ndarray:
 def iter_blocks(
     header: TrxHeader, *, vertices: int = BLOCK_VERTICES, progress: Progress | None = None
 ) -> Blocks:
-    """Go through the streamlines of a ``.trx`` in blocks, see `lacuna.streamlines.files.formats.iter_blocks`."""
+    """Iterate over the streamlines of a ``.trx`` in blocks, see `lacuna.streamlines.files.formats.iter_blocks`."""
     if not header.count:
         return
     found = read = 0
@@ -169,7 +169,7 @@ def iter_blocks(
                     before = int(ends[first - 1]) if first else 0
                     last = max(int(np.searchsorted(ends, before + vertices, side='right')), first + 1)
                     part = lengths[first:last]
-                    with np.errstate(over='ignore'):  # values that are not finite are refused
+                    with np.errstate(over='ignore'):  # overflow to infinity is refused below
                         stored = _read(positions, header.positions, 3 * int(part.sum()))
                         points = stored.reshape(-1, 3).astype(np.float32)
                     check_finite(header.path, points, part, found)
@@ -182,11 +182,11 @@ def iter_blocks(
                             - packed * read // max(header.vertices, 1)
                         )
                     read += len(points)
-            positions.read(1)  # at the end of the member, this compares the checksum
+            positions.read(1)  # reading the end verifies the checksum
 
 
 def _iter_lengths(archive: zipfile.ZipFile, header: TrxHeader) -> Iterator[np.ndarray]:
-    """Yield numbers of vertices, some streamlines at a time."""
+    """Yield the numbers of vertices, some streamlines at a time."""
     items = archive.getinfo(header.offsets).file_size // _dtype(header.offsets).itemsize
     previous = 0
     with archive.open(header.offsets) as stream:
@@ -197,7 +197,7 @@ def _iter_lengths(archive: zipfile.ZipFile, header: TrxHeader) -> Iterator[np.nd
             wanted = min(_OFFSETS_AT_A_TIME, header.count - first)
             stored = min(wanted, items - 1 - first)
             ends = _read(stream, header.offsets, stored)
-            if stored < wanted:  # older files lack the last offset, the number of vertices
+            if stored < wanted:  # older files lack the last offset, the total number of vertices
                 ends = np.append(ends, np.array([header.vertices], ends.dtype))
             beyond = ends > header.vertices
             lengths = np.diff(ends.astype(np.int64), prepend=previous)
@@ -212,7 +212,7 @@ def _iter_lengths(archive: zipfile.ZipFile, header: TrxHeader) -> Iterator[np.nd
                 raise TractogramError(message)
             previous = int(ends[-1])
             yield lengths
-        stream.read(1)  # at the end of the member, this compares the checksum
+        stream.read(1)  # reading the end verifies the checksum
 
 
 def read_groups(header: TrxHeader) -> dict[str, np.ndarray]:
@@ -221,12 +221,12 @@ def read_groups(header: TrxHeader) -> dict[str, np.ndarray]:
     Returns
     -------
     dict of str to numpy.ndarray
-        Sorted int64 numbers of each group's streamlines, counted from 0.
+        Sorted int64 indices of each group's streamlines, from 0.
 
     Raises
     ------
     TractogramError
-        If a group refers to a streamline that does not exist.
+        If a group contains an index that does not exist.
     """
     groups = {}
     with _opened(header.path) as archive:
@@ -245,17 +245,17 @@ def read_groups(header: TrxHeader) -> dict[str, np.ndarray]:
 
 
 def read_per_streamline(header: TrxHeader, name: str) -> np.ndarray:
-    """Read the values of the streamlines of one name.
+    """Read per-streamline values by name.
 
     Returns
     -------
     numpy.ndarray
-        (streamlines,) of the type in the file.
+        (streamlines,), with the type stored in the file.
 
     Raises
     ------
     TractogramError
-        If there is not one for each streamline.
+        If their number does not match.
     """
     member = header.per_streamline[name]
     with _opened(header.path) as archive:
@@ -265,5 +265,5 @@ def read_per_streamline(header: TrxHeader, name: str) -> np.ndarray:
             raise TractogramError(message)
         with archive.open(member) as stream:
             values = _read(stream, member, items)
-            stream.read(1)  # at the end of the member, this compares the checksum
+            stream.read(1)  # reading the end verifies the checksum
     return values

@@ -1,1 +1,1 @@
-"""The index: which streamlines visit which voxels."""
+"""The streamline index: which streamlines visit which voxels."""

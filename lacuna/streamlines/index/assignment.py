@@ -1,10 +1,10 @@
-"""Assign each end of a streamline to a parcel.
+"""Assign the ends of streamlines to parcels, as ``tck2connectome`` does.
 
-This is the radial search of ``tck2connectome``: voxels around an endpoint are tried from near to far, and the parcel of
-the nearest labelled voxel centre within 4 mm is taken (``Tck2nodes_radial`` in
+The rule ``radial`` is its radial search: voxels around an end are tried from near to far, and the end belongs to the
+parcel of the nearest labelled voxel centre within 4 mm (``Tck2nodes_radial`` in
 ``src/dwi/tractography/connectome/tck2nodes.cpp`` of MRtrix3 3.0). It uses double precision, the image in RAS+
-orientation, and the same order of trial, so that ties fall the same way. Or the parcel of the voxel of the endpoint
-itself, the rule of ``tck2connectome -assignment_end_voxels`` (``Tck2nodes_end_voxels``).
+orientation and the same search order, so that ties are resolved in the same way. The rule ``end-voxels`` is
+``-assignment_end_voxels``: the parcel of the voxel of the end (``Tck2nodes_end_voxels``).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 import numpy as np
 
-from lacuna.errors import InputError
-from lacuna.streamlines.endpoints import check_rule
+from lacuna.errors import InputError, check_choice
+from lacuna.streamlines.endpoints import RULES
 from lacuna.streamlines.index.voxels import VoxelLookup, voxel_lookup
 
 RADIUS = 4.0
@@ -31,22 +31,22 @@ def assign(
     radius: float = RADIUS,
     nprocs: int = 1,
 ) -> np.ndarray:
-    """Label of the parcel at each end of each streamline, 0 where there is none.
+    """Return the parcel at each end of each streamline; 0 where there is none.
 
     Parameters
     ----------
     endpoints : numpy.ndarray
-        (n, 2, 3) float32, first and last vertex, world mm; NaN for a streamline without a vertex.
+        (n, 2, 3) float32, first and last vertex, world mm; NaN for a streamline without vertices.
     labels : numpy.ndarray
-        (i, j, k), non-negative whole numbers, 0 is background.
+        (i, j, k), non-negative integers; 0 is background.
     affine : numpy.ndarray
-        (4, 4), from voxel indices of `labels` to world mm; for a NIfTI file see `lacuna.images.nifti.nifti_affine`.
+        (4, 4), voxel indices of `labels` to world mm; for a NIfTI file see `lacuna.images.nifti.nifti_affine`.
     rule : str
-        Of `lacuna.streamlines.endpoints.RULES`.
+        One of `lacuna.streamlines.endpoints.RULES`.
     radius : float
-        mm, for the rule ``radial``.
+        Search radius in mm, for the rule ``radial``.
     nprocs : int
-        Threads.
+        Number of threads.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def assign(
     Raises
     ------
     InputError
-        If `labels` is not a volume of whole numbers that fit, or `affine` is singular.
+        If `labels` is not a volume of integers in range, or `affine` is singular.
     """
     labels = np.asarray(labels)
     if labels.ndim != 3:
@@ -69,8 +69,9 @@ def assign(
     if whole.size and int(whole.min()) < 0:
         message = 'the label image holds negative values'
         raise InputError(message)
+    check_choice('rule', rule, RULES)
     lookup = voxel_lookup(affine, labels.shape)
-    end_only = check_rule(rule) == 'end-voxels'
+    end_only = rule == 'end-voxels'
     offsets = _search_order(lookup.spacing, 0.0 if end_only else radius)[: 1 if end_only else None]
     reach = float(np.sqrt(((0.5 * lookup.spacing[::-1]) ** 2).cumsum()[-1]))
     to_voxel = _double_inverse(lookup)
@@ -90,13 +91,13 @@ def assign(
 
 
 def _double_inverse(lookup: VoxelLookup) -> np.ndarray:
-    """Return the transform from world to voxel in double precision, (3, 4)."""
+    """Return the world-to-voxel transform in double precision, (3, 4)."""
     whole = np.vstack([lookup.to_world, [0.0, 0.0, 0.0, 1.0]])
     return np.ascontiguousarray(np.linalg.inv(whole)[:3])
 
 
 def _search_order(spacing: np.ndarray, radius: float) -> np.ndarray:
-    """Return the steps from the voxel of the endpoint in the order of trial; (n, 3) int64."""
+    """Return the offsets from the voxel of the end in search order, (n, 3) int64."""
     reach = np.sqrt(((0.5 * spacing[2]) ** 2 + (0.5 * spacing[1]) ** 2) + (0.5 * spacing[0]) ** 2)
     most = int(np.ceil((radius + reach) / spacing.min()))
     axis = np.arange(-most, most + 1)
@@ -109,7 +110,7 @@ def _search_order(spacing: np.ndarray, radius: float) -> np.ndarray:
 
 @numba.njit(cache=True, nogil=True)
 def _round(value):  # type: ignore[no-untyped-def]
-    """Round to the nearest whole number, halves away from zero."""
+    """Round to the nearest integer, halves away from zero."""
     lower = np.floor(value)
     part = value - lower
     if part > 0.5 or (part == 0.5 and value > 0):

@@ -26,14 +26,14 @@ from lacuna.streamlines.sample import upsampling
 
 SELECTION = 'selection'
 _SEGMENT_ROWS = 6 * 2**20  # rows of the .tck: 75 MB
-_MOST_THREADS = 8  # more segments at the same time would take more than 3 GB
-_SHARE = 0.5  # an index takes less than this share of the .tck
+_MOST_THREADS = 8  # more segments at a time would take more than 3 GB of memory
+_SHARE = 0.5  # upper bound of the index's size, relative to the .tck
 
 Packed = tuple[list[np.ndarray], np.ndarray, np.ndarray]
 
 
 def density_name(grid: Grid, ratio: int) -> str:
-    """Return the name of the part with the visits for a grid and an upsampling ratio."""
+    """Return the name of the part with the visited voxels for a grid and an upsampling factor."""
     text = repr((tuple(grid.shape), np.asarray(grid.affine, float).tolist(), ratio))
     return f'density-{grid.space}-{grid.resolution}mm-x{ratio}-{zlib.crc32(text.encode()):08x}'
 
@@ -47,37 +47,37 @@ def build_index(
     nprocs: int = 1,
     progress: Callable[[int], object] | None = None,
 ) -> Path:
-    """Build the index of a tractogram for a grid in `directory`; intact existing parts are kept.
+    """Build the index of a tractogram for a grid in `directory`; intact parts are kept.
 
-    If two processes want the same index at the same time, the second waits for the first, and it is built once. A killed
-    build leaves nothing that looks finished.
+    If two processes build the same index, the second waits for the first and uses its result. An interrupted build
+    leaves no part that looks complete.
 
     Parameters
     ----------
     tractogram : path
         A ``.tck``.
     directory : path
-        Folder of this tractogram's index. It may hold the visits for several grids with one selection.
+        Folder of this tractogram's index; it can hold the visited voxels for several grids.
     grid : Grid
-        Grid of the densities.
+        Grid of the density maps.
     upsample : int, optional
-        Points per stored step; None takes MRtrix3's rule (``lacuna.streamlines.sample.upsampling``).
+        Points per step of a streamline; by default MRtrix3's rule (``lacuna.streamlines.sample.upsampling``).
     nprocs : int
-        Threads.
+        Number of threads.
     progress : callable, optional
         Called with the number of bytes of the tractogram read since the last call.
 
     Returns
     -------
     pathlib.Path
-        The part with the visits, for :meth:`lacuna.streamlines.index.query.Index.open`.
+        The part with the visited voxels, for :meth:`lacuna.streamlines.index.query.Index.open`.
 
     Raises
     ------
     TractogramError
-        If the tractogram cannot be read or is corrupt.
+        If the tractogram is unreadable or damaged.
     StreamlineIndexError
-        If `directory` cannot be written, the disk is full, or the tractogram changed while it was read.
+        If `directory` cannot be written, the disk is full, or the tractogram changes during the build.
     InputError
         If `upsample` is less than 1.
     """
@@ -108,19 +108,19 @@ def build_index(
 
 
 def has_index(tractogram: Path, directory: Path, grid: Grid, *, upsample: int | None = None) -> bool:
-    """Whether `directory` holds a complete index of a tractogram for a grid, according to manifests and sizes."""
+    """Whether `directory` holds a complete index for a grid, judged by manifests and sizes."""
     header = tck.read_header(tractogram)
     ratio = upsampling(header.step_size, float(voxel_lookup(grid.affine, grid.shape).spacing.min()), upsample)
     return not _missing(_parts(directory, grid, ratio), tractogram, verify=False)
 
 
 def _parts(directory: Path, grid: Grid, ratio: int) -> dict[str, Path]:
-    """Return the folders of the parts."""
+    """Return the folders of the parts of an index."""
     return {SELECTION: directory / SELECTION, 'density': directory / density_name(grid, ratio)}
 
 
 def _missing(wanted: dict[str, Path], tractogram: Path, *, verify: bool = True) -> list[str]:
-    """Return the parts that are missing, incomplete, or of another tractogram; a new selection makes all parts new."""
+    """Return the parts that are missing, incomplete or of another tractogram; all, if the selection is."""
     missing = []
     source = None
     for kind, folder in wanted.items():
@@ -138,9 +138,9 @@ def _missing(wanted: dict[str, Path], tractogram: Path, *, verify: bool = True) 
 
 
 def is_source(source: dict[str, Any], tractogram: Path) -> bool:
-    """Whether a tractogram is the one an index was built from.
+    """Whether an index was built from this tractogram.
 
-    Size and modification time decide; if only the time differs, the checksum does.
+    Decided by size and modification time; by the checksum if only the time differs.
     """
     try:
         stat = tractogram.stat()
@@ -165,7 +165,7 @@ class _Segment:
 
 @dataclass
 class _Job:
-    """One pass over the tractogram, with the parts that it writes."""
+    """One pass over the tractogram, which writes the missing parts of its index."""
 
     header: tck.TckHeader
     grid: Grid
@@ -193,7 +193,7 @@ class _Job:
                     pending.append(segment)
                     while len(pending) > -(
                         -threads // len(self.writers)
-                    ):  # each segment is a task for each part
+                    ):  # each segment is one task per part
                         self._write(pending.popleft())
                 while pending:
                     self._write(pending.popleft())
@@ -263,7 +263,7 @@ class _Job:
             self.segments['density'].append({**about, **where})
 
     def _append(self, writer: index_format.PartWriter, name: str, array: np.ndarray) -> list[int]:
-        """Write an array; return where it begins in its file, in elements, and its length."""
+        """Append an array to a part; return its offset in the file, in elements, and its length."""
         at = self.at.get(name, 0)
         self.at[name] = at + len(array)
         writer.append(name, array)
@@ -289,12 +289,12 @@ class _Job:
 
 
 def endpoints_of(points: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the first and last vertex, and the length, of each streamline.
+    """Return the first and last vertex and the length of each streamline.
 
     Returns
     -------
     endpoints : numpy.ndarray
-        (streamlines, 2, 3) float32, world mm; NaN for a streamline without a vertex.
+        (streamlines, 2, 3) float32, world mm; NaN for a streamline without vertices.
     millimetres : numpy.ndarray
         (streamlines,) float32.
     """

@@ -1,11 +1,11 @@
-"""The voxels that a streamline visits, by the rule of ``tckmap``, packed into about one byte per voxel.
+"""The voxels that streamlines visit, as ``tckmap`` counts them, packed into about one byte per voxel.
 
-Each streamline is first upsampled (``upsample_weights``), then each voxel that holds a point of it counts once. The
-voxels are stored in the order of the first visit: one byte for a step of up to two voxels along each axis, five for a
+Each streamline is upsampled (``upsample_weights``); then each voxel that contains one of its points counts once. Voxels
+are stored in the order of the first visit: one byte for a step of up to two voxels along each axis, five bytes for a
 longer step and for the first voxel.
 
-The loops below are written out, because helper functions with array arguments count references at each call, which made
-the loops ten times slower.
+The loops below are not split into helper functions: numba counts references to array arguments at each call, which
+made them ten times slower.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _CHUNK_BYTES = 2**23
 
 
 def upsample_weights(ratio: int) -> np.ndarray:
-    """Compute the weights of four successive vertices for the points between the inner two.
+    """Compute the weights of four successive vertices for points between the inner two.
 
-    Hermite interpolation of tension 0.1 in single precision, in the order of operations of MRtrix3
+    Hermite interpolation with tension 0.1 in single precision, with MRtrix3's order of operations
     (``core/math/hermite.h``).
 
     Parameters
     ----------
     ratio : int
-        Points per stored step, at least 1.
+        Upsampling factor, at least 1.
 
     Returns
     -------
@@ -61,20 +61,20 @@ def pack_visits(
     points : numpy.ndarray
         (vertices, 3) float32, world mm.
     lengths : numpy.ndarray
-        (streamlines,) int64, vertices of each.
+        (streamlines,) int64, number of vertices of each streamline.
     lookup : VoxelLookup
-        Lookup for the grid.
+        Voxel lookup for the grid.
     ratio : int
-        See `lacuna.streamlines.sample.upsampling`.
+        Upsampling factor, see `lacuna.streamlines.sample.upsampling`.
 
     Returns
     -------
     codes : list of numpy.ndarray
-        uint8, the packed visits, to be concatenated.
+        uint8 arrays to be concatenated: the packed voxels.
     starts : numpy.ndarray
-        (streamlines + 1,) uint32, where each streamline's visits begin in `codes`, and the end.
+        (streamlines + 1,) uint32, offset of each streamline in `codes`, and the end.
     total : numpy.ndarray
-        uint32, visits of each voxel, flat in the stored order of the grid.
+        uint32, number of visits of each voxel, flat in the stored order of the grid.
     """
     voxels = int(np.prod(lookup.shape))
     weights = upsample_weights(ratio)
@@ -99,7 +99,7 @@ def pack_visits(
 
 
 def step_table(lookup: VoxelLookup) -> np.ndarray:
-    """Return the change of the flat voxel index for each one-byte code; (256,) int64."""
+    """Return the change of the flat voxel index that each one-byte code stands for; (256,) int64."""
     table = np.zeros(256, np.int64)
     for code in range(125):
         step = np.array([code // 25 - 2, code // 5 % 5 - 2, code % 5 - 2])
@@ -111,7 +111,7 @@ def step_table(lookup: VoxelLookup) -> np.ndarray:
 def _pack(  # type: ignore[no-untyped-def]
     points, lengths, first, row, to_voxel, shape, strides, start, weights, stamp, total, out, starts
 ):
-    """Pack streamlines from `first` on, until `out` might not have room for another one."""
+    """Pack streamlines from `first` on, until `out` may be too short for the next one."""
     ratio = len(weights) + 1
     used = 0
     mx, my, mz = to_voxel[0], to_voxel[1], to_voxel[2]
@@ -182,20 +182,22 @@ def _pack(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def add_visits(codes, starts, base, ids, table, density):  # type: ignore[no-untyped-def]
-    """Add 1 to `density` for each voxel that the streamlines visit; return False if the codes are invalid.
+def add_visits(codes, starts, base, ids, table, weights, density):  # type: ignore[no-untyped-def]
+    """Add its weight to `density` at each voxel that a streamline visits; return False if the codes are invalid.
 
     Parameters
     ----------
     codes, starts : numpy.ndarray
-        See `pack_visits`; `starts` of one segment, counted from `base` in `codes`.
+        Results of `pack_visits` for one segment; offsets in `codes` are relative to `base`.
     base : int
     ids : numpy.ndarray
-        (n,) uint32, streamlines, counted within the segment.
+        (n,) uint32, indices of streamlines within the segment.
     table : numpy.ndarray
-        See `step_table`.
+        Result of `step_table`.
+    weights : numpy.ndarray
+        (n,) weight of each of them.
     density : numpy.ndarray
-        (voxels,) uint32, changed in place.
+        (voxels,) of the data type of the weights; changed in place.
     """
     voxels = len(density)
     for n in range(len(ids)):
@@ -203,6 +205,7 @@ def add_visits(codes, starts, base, ids, table, density):  # type: ignore[no-unt
         end = base + np.int64(starts[ids[n] + 1])
         if at < 0 or end > len(codes):
             return False
+        weight = weights[n]
         flat = np.int64(-1)
         while at < end:
             code = codes[at]
@@ -221,36 +224,5 @@ def add_visits(codes, starts, base, ids, table, density):  # type: ignore[no-unt
                 at += 1
             if flat < 0 or flat >= voxels:
                 return False
-            density[flat] += np.uint32(1)
-    return True
-
-
-@numba.njit(cache=True, nogil=True)
-def add_weighted_visits(codes, starts, base, ids, table, weights, density):  # type: ignore[no-untyped-def]
-    """Like `add_visits`, but add ``weights[n]`` (float64) for each streamline ``ids[n]``; `density` is float64."""
-    voxels = len(density)
-    for n in range(len(ids)):
-        at = base + np.int64(starts[ids[n]])
-        end = base + np.int64(starts[ids[n] + 1])
-        if at < 0 or end > len(codes):
-            return False
-        flat = np.int64(-1)
-        while at < end:
-            code = codes[at]
-            if code == 255:
-                if at + 5 > end:
-                    return False
-                flat = (
-                    np.int64(codes[at + 1])
-                    | (np.int64(codes[at + 2]) << 8)
-                    | (np.int64(codes[at + 3]) << 16)
-                    | (np.int64(codes[at + 4]) << 24)
-                )
-                at += 5
-            else:
-                flat += table[code]
-                at += 1
-            if flat < 0 or flat >= voxels:
-                return False
-            density[flat] += weights[n]
+            density[flat] += weight
     return True

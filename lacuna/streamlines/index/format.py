@@ -1,4 +1,4 @@
-"""Parts of a streamline index on disk: a folder of plain arrays and a manifest, written completely or not at all."""
+"""Parts of a streamline index on disk: folders with plain arrays and a manifest, written atomically."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from lacuna.errors import StreamlineIndexError, shorten
+from lacuna.errors import StreamlineIndexError, reason_of, shorten
 from lacuna.utils.locks import file_lock
 
 VERSION = 1
@@ -24,7 +24,7 @@ _LOCK = '.lock'
 _UNFINISHED = '.building-'
 _REBUILD = 'delete the folder and run again to rebuild it'
 _CHUNK = 2**24
-#: the arrays of each part; compiled code relies on their types
+#: arrays of each part with their dtypes, which compiled code relies on
 _DTYPES = {
     'selection': {
         'endpoints': '<f4',
@@ -40,14 +40,14 @@ _DTYPES = {
 
 
 class PartWriter:
-    """Writes the arrays of a part one after the other; nothing has the final name before `finish`.
+    """Write the arrays of a part; it gets its final name in `finish`.
 
     Parameters
     ----------
     folder : pathlib.Path
         Final folder of the part.
     kind : str
-        What the part is, such as ``'selection'``.
+        Kind of the part, such as ``'selection'``.
 
     Raises
     ------
@@ -64,7 +64,7 @@ class PartWriter:
         self._arrays: dict[str, dict[str, Any]] = {}
 
     def append(self, name: str, array: np.ndarray) -> None:
-        """Add the bytes of `array` to the array `name`, which has the type of the first addition."""
+        """Append `array` to the array `name`, whose dtype is that of the first call."""
         array = np.ascontiguousarray(array)
         if name not in self._streams:
             self._streams[name] = (self.temporary / f'{name}.bin').open('wb')
@@ -77,7 +77,7 @@ class PartWriter:
         entry['crc32'] = zlib.crc32(buffer, entry['crc32'])
 
     def finish(self, facts: dict[str, Any]) -> None:
-        """Write the manifest and give the part its final name."""
+        """Write the manifest and rename the part to its final name."""
         for stream in self._streams.values():
             stream.flush()
             os.fsync(stream.fileno())
@@ -92,7 +92,7 @@ class PartWriter:
         self.temporary.replace(self.folder)
 
     def discard(self) -> None:
-        """Remove what was written."""
+        """Remove the unfinished part."""
         for stream in self._streams.values():
             with contextlib.suppress(OSError):
                 stream.close()
@@ -105,12 +105,12 @@ def _body_checksum(body: dict[str, Any]) -> int:
 
 
 def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
-    """Read the manifest of a part, and check it and the sizes of the arrays.
+    """Read the manifest of a part, and check its content and the sizes of the arrays.
 
     Raises
     ------
     StreamlineIndexError
-        If it is missing, damaged, of another version or kind.
+        If it is missing, damaged, or of another version or kind.
     """
     try:
         body = json.loads((folder / MANIFEST).read_text(encoding='utf-8'))
@@ -118,7 +118,7 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
         message = f'no finished streamline index in {folder}; build it first'
         raise StreamlineIndexError(message) from None
     except (OSError, ValueError, RecursionError) as error:
-        message = f'the streamline index {folder} cannot be read ({error}); {_REBUILD}'
+        message = f'the streamline index {folder} cannot be read ({reason_of(error)}); {_REBUILD}'
         raise StreamlineIndexError(message) from error
     if not isinstance(body, dict) or body.get('format') != _MAGIC:
         message = f'{folder} is not a streamline index; {_REBUILD}'
@@ -142,7 +142,7 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
 
 
 def _has_arrays(body: dict[str, Any]) -> bool:
-    """Whether the manifest lists the arrays of its kind, with their types, and the tractogram."""
+    """Whether the manifest lists the tractogram and all arrays of its kind with their dtypes."""
     arrays, source = body.get('arrays'), body.get('source')
     return (
         isinstance(arrays, dict)
@@ -185,20 +185,20 @@ def map_array(folder: Path, manifest: dict[str, Any], name: str) -> np.ndarray:
 
 
 def damaged(folder: Path) -> StreamlineIndexError:
-    """Return the error for contents that contradict themselves."""
+    """Return the error for an inconsistent index."""
     return StreamlineIndexError(f'the streamline index {folder} is damaged; {_REBUILD}')
 
 
 @contextlib.contextmanager
 def building(directory: Path, needed: int) -> Iterator[None]:
-    """Wait for and hold the exclusive right to build in `directory`. Disk errors become one clear line.
+    """Hold the lock for building in `directory`; disk errors become one clear line.
 
     Parameters
     ----------
     directory : pathlib.Path
         Created if missing.
     needed : int
-        Bytes that the index may take, for the message.
+        Estimated size of the index in bytes, for the message.
 
     Raises
     ------
@@ -222,7 +222,7 @@ def building(directory: Path, needed: int) -> Iterator[None]:
 
 
 def describe(directory: Path) -> str:
-    """Describe an index in one line: its tractogram, grids, size and path, or what is wrong with it."""
+    """Describe an index in one line: tractogram, grids, size and path, or what is wrong with it."""
     size = sum(path.stat().st_size for path in directory.rglob('*') if path.is_file()) / 1e6
     try:
         selection = read_manifest(directory / 'selection', 'selection')

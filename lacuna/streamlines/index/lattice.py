@@ -1,14 +1,14 @@
 """The streamlines with a vertex in each cubic millimetre: the rows of the selection.
 
-The lattice has its voxel centres on whole millimetres from -128 to 127 mm, like the usual 1 mm grids, whatever their
+The lattice has its voxel centres at whole millimetres from -128 to 127 mm, like the usual 1 mm grids, whatever their
 first voxel. A vertex belongs to the voxel ``floor(x + 0.5)``. MRtrix3 rounds in single precision *after* adding the
 grid's offset, so a vertex within ``MARGIN`` of a face may fall on either side, depending on the grid. Such vertices
-(about 2 in 10,000) and those outside the lattice are *loose*: they are stored with their coordinates and tested one by
-one. A vertex exactly on a face is not loose, because its position in every grid is exact.
+(about 2 in 10,000) and those outside the lattice are *loose*: they are stored with their coordinates and tested
+one by one. A vertex exactly on a face is not loose, because its position is exact in every grid.
 
-Voxels are grouped in blocks of 16 along z. The rows of a block follow one another: the length of the row in words, then
-the row, all in words of 16 bits; a number above 65534 takes three words: 65535, its low half, its high half. A row lists
-the streamlines in ascending order: the first number, then the differences minus 1.
+Voxels are grouped in blocks of 16 along z. A block holds one row after the other: the length of the row in words, then
+the row, in 16-bit words. A number above 65534 takes three words: 65535, its low half and its high half. A row lists
+the streamlines in ascending order: the first index, then the differences minus 1.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-#: first voxel centre (mm) and number of voxels along each axis
+#: first voxel centre (mm), and number of voxels along each axis
 LOW = -128
 SIZE = 256
-#: voxels of a block, along z
+#: voxels per block, along z
 DEPTH = 16
 #: blocks along z
 LAYERS = SIZE // DEPTH
-#: mm from a face within which a vertex is loose: twice the largest rounding error for indices below 512
+#: distance from a face (mm) below which a vertex is loose: twice the largest rounding error for indices below 512
 MARGIN = 2.0**-15
 
 
@@ -36,13 +36,13 @@ class Rows:
     Attributes
     ----------
     box : tuple of int
-        First x, first y, first layer, then the number of each, of the part of the lattice covered.
+        First x, first y and first layer of the part of the lattice covered, then the size along each.
     blocks : numpy.ndarray
-        (blocks + 1,) uint32, where each block begins in `data`, x slowest.
+        (blocks + 1,) uint32, offset of each block in `data`, x slowest.
     data : numpy.ndarray
-        uint16.
+        uint16, the rows.
     loose_ids : numpy.ndarray
-        (n,) uint32, streamline of each loose vertex, counted within the segment.
+        (n,) uint32, streamline of each loose vertex, as index within the segment.
     loose_points : numpy.ndarray
         (n, 3) float32, world mm.
     """
@@ -56,7 +56,7 @@ class Rows:
 
 @numba.njit(cache=True, nogil=True)
 def mark_rows(box, blocks, data, keys, wanted, grades, marks):  # type: ignore[no-untyped-def]
-    """Mark the streamlines of a segment with a vertex in the wanted voxels; return False if the rows are invalid.
+    """Mark the streamlines of a segment with a vertex in wanted voxels; return False if the rows are invalid.
 
     Parameters
     ----------
@@ -67,11 +67,11 @@ def mark_rows(box, blocks, data, keys, wanted, grades, marks):  # type: ignore[n
     keys : numpy.ndarray
         (n,) int64, blocks of the whole lattice, ``(x * SIZE + y) * LAYERS + layer``.
     wanted : numpy.ndarray
-        (n,) uint16, the wanted voxels of each block, lowest bit first.
+        (n,) uint16, wanted voxels of each block as bits, lowest first.
     grades : numpy.ndarray or None
-        (n, DEPTH) float32, the value of each voxel of each block; None: 1 for all that are wanted.
+        (n, DEPTH) float32, value of each voxel of each block; None: 1 for all wanted voxels.
     marks : numpy.ndarray
-        (streamlines,) uint8, set to 1 in place; with `grades` float32, raised to the greatest value.
+        (streamlines,) uint8, set to 1 in place; float32 with `grades`, raised in place to the greatest value.
     """
     for b in range(len(keys)):
         key = keys[b]
@@ -110,7 +110,7 @@ def mark_rows(box, blocks, data, keys, wanted, grades, marks):  # type: ignore[n
                     streamline += value + 1
                     if streamline >= len(marks):
                         return False
-                    if grades is None:  # settled when compiled
+                    if grades is None:  # decided at compile time
                         marks[streamline] = 1
                     elif grades[b, z] > marks[streamline]:
                         marks[streamline] = grades[b, z]

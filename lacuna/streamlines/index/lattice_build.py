@@ -1,7 +1,7 @@
-"""Build the rows of the lattice: from the vertices of each streamline to the streamlines of each voxel.
+"""Build the rows of the lattice: the streamlines of each voxel, from the vertices of each streamline.
 
-The (voxel, streamline) pairs are first sorted by their column of 8 x 8 voxels, so that counting and writing, which jump
-from voxel to voxel, stay within the processor's cache.
+The (voxel, streamline) pairs are first sorted by columns of 8 x 8 voxels, so that counting and writing, which access
+voxels in random order, stay within the processor's cache.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _REPEATED = -2
 
 
 def build_rows(points: np.ndarray, lengths: np.ndarray) -> Rows:
-    """Invert the vertices of a segment.
+    """Build the rows of a segment from its vertices.
 
     Parameters
     ----------
     points : numpy.ndarray
         (vertices, 3) float32, world mm.
     lengths : numpy.ndarray
-        (streamlines,) int64, vertices of each.
+        (streamlines,) int64, number of vertices of each streamline.
     """
     packed = np.empty(len(points), np.int32)
     counts = np.zeros(_COLUMNS + 1, np.int64)
@@ -52,10 +52,8 @@ def build_rows(points: np.ndarray, lengths: np.ndarray) -> Rows:
 
 @numba.njit(cache=True, nogil=True)
 def _cell(value):  # type: ignore[no-untyped-def]
-    """Return the index in the lattice along one axis; -1 for a loose coordinate."""
-    shifted = (
-        np.float64(value) + 128.5
-    )  # exact for all but the smallest values, which are in the middle anyway
+    """Return the lattice index along one axis; -1 for a loose coordinate."""
+    shifted = np.float64(value) + 128.5  # exact except for very small values, which are not near a face
     if not (shifted >= 0.5 and shifted < 255.5):
         return np.int64(-1)
     index = np.int64(shifted)
@@ -67,7 +65,7 @@ def _cell(value):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _locate(points, lengths, packed, counts, low, high):  # type: ignore[no-untyped-def]
-    """Voxel of each vertex, 8 bits an axis, or a reason to pass over it; pairs in each column, from 1 on; their extremes."""
+    """Find the voxel of each vertex (8 bits per axis, or why it is skipped); count pairs per column; return the extent."""
     loose, row = 0, 0
     for n in range(len(lengths)):
         before = np.int64(-1)
@@ -94,7 +92,7 @@ def _locate(points, lengths, packed, counts, low, high):  # type: ignore[no-unty
 def _sort(  # type: ignore[no-untyped-def]
     points, lengths, packed, places, first, size, pairs, loose_ids, loose_points
 ):
-    """Write the (voxel, streamline) pairs by column, streamlines ascending, and put loose vertices aside."""
+    """Sort the (voxel, streamline) pairs by column, streamlines ascending, and collect loose vertices."""
     row, loose = 0, 0
     for n in range(len(lengths)):
         for p in range(row, row + lengths[n]):
@@ -110,9 +108,7 @@ def _sort(  # type: ignore[no-untyped-def]
                 pairs[at, 1] = n
             elif code == _LOOSE:
                 loose_ids[loose] = n
-                for axis in range(
-                    3
-                ):  # a slice would make the compiler take seconds, for the text of an error
+                for axis in range(3):  # a slice would take seconds to compile, for its error message
                     loose_points[loose, axis] = points[p, axis]
                 loose += 1
         row += lengths[n]
@@ -136,7 +132,7 @@ def _write_code(data, at, value):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _measure(pairs, cells):  # type: ignore[no-untyped-def]
-    """Count the words of each row in ``cells[:, 1]``; ``cells[:, 0]`` is the last streamline."""
+    """Count the words of each row in ``cells[:, 1]``; ``cells[:, 0]`` is the previous streamline."""
     for m in range(len(pairs)):
         cell, n = pairs[m, 0], pairs[m, 1]
         last = cells[cell, 0]
@@ -146,11 +142,11 @@ def _measure(pairs, cells):  # type: ignore[no-untyped-def]
 
 
 def _place(cells: np.ndarray, blocks: np.ndarray) -> int:
-    """Compute where each block begins; return the number of words of all blocks."""
+    """Compute the offset of each block; return the total number of words."""
     counts = cells[:, 1].reshape(-1, DEPTH)
     words = counts.sum(axis=1)
     words[words > 0] += DEPTH
-    large = counts >= 65535  # their lengths take two words more
+    large = counts >= 65535  # such lengths take two more words
     if large.any():
         words += 2 * np.count_nonzero(large, axis=1)
     blocks[0] = 0
@@ -160,7 +156,7 @@ def _place(cells: np.ndarray, blocks: np.ndarray) -> int:
 
 @numba.njit(cache=True, nogil=True)
 def _write_lengths(cells, blocks, data):  # type: ignore[no-untyped-def]
-    """Write the row lengths; store in ``cells[:, 1]`` where each row begins, and reset ``cells[:, 0]``."""
+    """Write the row lengths, store the offset of each row in ``cells[:, 1]``, and reset ``cells[:, 0]``."""
     for b in range(len(blocks) - 1):
         at = np.int64(blocks[b])
         for c in range(b * 16, b * 16 + 16):

@@ -1,4 +1,4 @@
-"""A lesion mask on the 1 mm lattice of the index: lattice voxels that are certainly, or possibly, in the mask."""
+"""Lesion masks on the 1 mm lattice of the index: lattice voxels that are certainly, or possibly, in the mask."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _LARGEST_INDEX = 500  # `lattice.MARGIN` covers the rounding for indices up to 5
 
 @dataclass(frozen=True)
 class Wanted:
-    """Voxels of the lattice.
+    """Wanted voxels of the lattice.
 
     Attributes
     ----------
     keys : numpy.ndarray
-        (n,) int64, blocks: ``(x * SIZE + y) * LAYERS + layer``.
+        (n,) int64, block indices: ``(x * SIZE + y) * LAYERS + layer``.
     voxels : numpy.ndarray
-        (n,) uint16, the wanted voxels of each block, lowest bit first.
+        (n,) uint16, wanted voxels of each block as bits, lowest first.
     grades : numpy.ndarray or None
-        (n, DEPTH) float32, the value of a graded mask in each voxel of each block.
+        (n, DEPTH) float32, value of a graded mask in each voxel of each block.
     """
 
     keys: np.ndarray
@@ -35,25 +35,25 @@ class Wanted:
 
     @classmethod
     def of(cls, blocks: np.ndarray) -> Wanted:
-        """Make it from the bits of all blocks of the lattice, uint16."""
+        """Create from the bits of all blocks of the lattice, uint16."""
         keys = np.flatnonzero(blocks)
         return cls(keys, blocks[keys])
 
 
 @dataclass(frozen=True)
 class MaskOnLattice:
-    """A mask, prepared for lookups.
+    """A mask, prepared for queries.
 
     Attributes
     ----------
     flat : numpy.ndarray
-        The mask in memory order: uint8, or float32 if it is graded.
+        The mask in memory order: uint8, or float32 if graded.
     lookup : VoxelLookup
-        Lookup for the box of the mask, as ``tckedit`` crops it.
+        Voxel lookup for the mask, cropped as ``tckedit`` does.
     certain : Wanted
-        All points of these voxels lie in the mask (loose vertices excepted).
+        Voxels whose points are all in the mask (except loose vertices).
     possible : Wanted or None
-        Some points of these voxels may lie in the mask; None if `certain` is sufficient.
+        Voxels some of whose points may be in the mask; None if `certain` is sufficient.
     """
 
     flat: np.ndarray
@@ -63,22 +63,22 @@ class MaskOnLattice:
 
 
 def mask_on_lattice(mask: np.ndarray, affine: np.ndarray, *, graded: bool = False) -> MaskOnLattice:
-    """Prepare a mask for a selection.
+    """Prepare a mask for queries.
 
     Parameters
     ----------
     mask : numpy.ndarray
-        (i, j, k) bool, or float if it is graded.
+        (i, j, k) bool, or float if graded.
     affine : numpy.ndarray
-        (4, 4), from voxel indices of the mask to world mm; for a NIfTI file see `lacuna.images.nifti.nifti_affine`.
+        (4, 4), voxel indices of the mask to world mm; for a NIfTI file see `lacuna.images.nifti.nifti_affine`.
     graded : bool
-        Whether the values of the mask count, and not only which voxels are not 0. Where it does not lie on the
-        lattice, nothing is certain.
+        Whether to use the values of the mask, and not only which voxels are above 0. No voxel is certain if such a mask
+        does not lie on the lattice.
 
     Raises
     ------
     MaskError
-        If the mask is not a volume or has no voxel.
+        If the mask is not a volume or is empty.
     InputError
         If `affine` is singular.
     """
@@ -112,7 +112,7 @@ def mask_on_lattice(mask: np.ndarray, affine: np.ndarray, *, graded: bool = Fals
 
 
 def _lattice_shift(lookup: VoxelLookup) -> np.ndarray | None:
-    """Return the lattice index of the first voxel of a grid that coincides with the lattice; None for other grids."""
+    """Return the lattice index of the first voxel of a grid that lies on the lattice; None for other grids."""
     linear, shift = lookup.to_voxel[:, :3], lookup.to_voxel[:, 3]
     if (linear != np.eye(3, dtype=np.float32)).any() or (shift != np.rint(shift)).any():
         return None
@@ -122,7 +122,7 @@ def _lattice_shift(lookup: VoxelLookup) -> np.ndarray | None:
 
 
 def _wanted(voxels: np.ndarray, first: np.ndarray) -> Wanted:
-    """The blocks of voxels, (x, y, z) uint8 or float32, the first of which is at an index of the lattice."""
+    """Return the blocks of `voxels`, (x, y, z) uint8 or float32, whose first voxel has the lattice index `first`."""
     inside = tuple(slice(max(0, -at), max(0, SIZE - at)) for at in first.tolist())
     voxels, first = voxels[inside], np.maximum(first, 0)
     layer, depth = divmod(int(first[2]), DEPTH)
@@ -138,7 +138,7 @@ def _wanted(voxels: np.ndarray, first: np.ndarray) -> Wanted:
 
 
 def _in_ras(flat: np.ndarray, lookup: VoxelLookup) -> np.ndarray:
-    """Return the voxels of a lookup, in RAS+ orientation."""
+    """Return the voxels of a lookup in RAS+ orientation."""
     step = flat.itemsize
     view = np.lib.stride_tricks.as_strided(
         flat[lookup.start :], tuple(lookup.shape), tuple(lookup.strides * step), writeable=False
@@ -148,7 +148,7 @@ def _in_ras(flat: np.ndarray, lookup: VoxelLookup) -> np.ndarray:
 
 def _classify(table: np.ndarray, lookup: VoxelLookup) -> tuple[np.ndarray, np.ndarray]:
     linear = lookup.to_voxel.astype(np.float64)
-    # bound of what single precision may lose: four roundings of terms up to these sizes
+    # bound of the rounding error in single precision: four roundings of terms up to these sizes
     largest = np.abs(linear[:, :3]).sum(axis=1) * SIZE + np.abs(linear[:, 3])
     slack = 8.0 * 2.0**-24 * largest + 1e-9
     half = 0.5 * np.abs(linear[:, :3]).sum(axis=1) + slack
@@ -169,9 +169,9 @@ def _classify(table: np.ndarray, lookup: VoxelLookup) -> tuple[np.ndarray, np.nd
 
 @numba.njit(cache=True, nogil=True)
 def _classify_box(table, linear, half, size, low, high, certain, possible):  # type: ignore[no-untyped-def]
-    """Sort the lattice voxels of a box by the mask voxels that their points may fall in.
+    """Classify the lattice voxels of a box by the mask voxels that their points may fall in.
 
-    `table` holds the sums of the mask over all boxes that begin at its first voxel.
+    `table` is the summed-area table of the mask: sums over all boxes that begin at its first voxel.
     """
     first, last = np.empty(3, np.int64), np.empty(3, np.int64)
     for x in range(low[0], high[0]):
@@ -210,7 +210,7 @@ def _classify_box(table, linear, half, size, low, high, certain, possible):  # t
 def mark_loose(
     ids: np.ndarray, points: np.ndarray, lookup: VoxelLookup, flat: np.ndarray, marks: np.ndarray
 ) -> None:
-    """Mark the streamlines `ids` whose vertex ``points[n]`` lies in the mask, with the greatest value of the mask."""
+    """Raise the marks of the streamlines `ids` to the mask's value at their loose vertices, ``points[n]``."""
     voxels = flat_voxels(lookup, points)
     hit = (voxels >= 0) & (ids < len(marks))
     np.maximum.at(marks, ids[hit], flat[voxels[hit]])

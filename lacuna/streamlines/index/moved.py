@@ -1,4 +1,4 @@
-"""A body of lattice voxels at other places of the lattice: its keys are shifted, its mask is not laid on the lattice again."""
+"""Null lesions on the lattice: the keys of a lesion's voxels are shifted instead of resampling its mask."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from lacuna.streamlines.index.voxels import voxel_lookup
 
 
 class MovableBody:
-    """A body in each of its turns, ready to be put anywhere.
+    """A lesion in all rotations, ready to be moved.
 
     Parameters
     ----------
     body : lacuna.images.placements.Body
     among : sequence of numpy.ndarray
-        Its turns, see `lacuna.images.placements.turns`.
+        Rotations, see `lacuna.images.placements.turns`.
     """
 
     def __init__(self, body: Body, among: Sequence[np.ndarray]) -> None:
@@ -29,7 +29,7 @@ class MovableBody:
         self._turned = lru_cache(maxsize=2)(self._turn)
 
     def at(self, turn: int, first: np.ndarray) -> MaskOnLattice:
-        """Return the mask that `mask_on_lattice` would make of the body, turned, with its first voxel at a place (mm)."""
+        """Return the result of `mask_on_lattice` for the rotated body with its first voxel at `first` (mm)."""
         flat, shape, voxels, values = self._turned(turn)
         affine = np.eye(4)
         affine[:3, 3] = first - 1  # of the margin
@@ -40,7 +40,7 @@ class MovableBody:
         return MaskOnLattice(flat, voxel_lookup(affine, shape), blocks, None)
 
     def _turn(self, turn: int) -> tuple[np.ndarray, tuple[int, ...], np.ndarray, np.ndarray | None]:
-        """Its voxels with a margin of one, flat; the shape of that; their indices, z fastest; and values, if it is graded."""
+        """Return the voxels with a margin of one, flat; their shape; their indices, z fastest; and values, if graded."""
         turned = self._body.turned(self._among[turn])
         voxels = np.argwhere(turned).astype(np.int32)
         padded = np.pad(turned, 1)
@@ -51,7 +51,7 @@ class MovableBody:
 
 @numba.njit(cache=True, nogil=True)
 def _shift(voxels, values, first, keys, wanted, grades):  # type: ignore[no-untyped-def]
-    """Write the blocks of voxels (x, y, z; z fastest), with an offset, as in `Wanted`; return how many there are.
+    """Write the blocks of voxels (x, y, z; z fastest), with an offset, as in `Wanted`; return their number.
 
     `values` and `grades` are None if the body is not graded.
     """
@@ -67,6 +67,6 @@ def _shift(voxels, values, first, keys, wanted, grades):  # type: ignore[no-unty
         else:
             keys[n], wanted[n] = key, bit
             n += 1
-        if grades is not None:  # settled when compiled
+        if grades is not None:  # decided at compile time
             grades[n - 1, z % 16] = values[v]
     return n

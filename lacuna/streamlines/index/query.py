@@ -1,6 +1,6 @@
 """Query a streamline index: which streamlines a mask cuts, and how many of them visit each voxel.
 
-The answers are those of ``tckedit -include`` and ``tckmap`` of MRtrix3 on the tractogram, bit for bit.
+Results equal those of ``tckedit -include`` and ``tckmap`` of MRtrix3 bit for bit.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from lacuna.errors import InputError, StreamlineIndexError
 from lacuna.images.spaces import Grid
 from lacuna.streamlines.index import format as index_format
 from lacuna.streamlines.index.build import SELECTION, is_source
-from lacuna.streamlines.index.density import add_visits, add_weighted_visits, step_table
+from lacuna.streamlines.index.density import add_visits, step_table
 from lacuna.streamlines.index.lattice import mark_rows
 from lacuna.streamlines.index.masks import MaskOnLattice, Wanted, mark_loose, mask_on_lattice
 from lacuna.streamlines.index.vertices import mark_crossing, read_vertices
 from lacuna.streamlines.index.voxels import voxel_lookup
 
-#: streamlines of the tractogram whose factors are summed at a time
+#: number of streamlines of the tractogram whose factors are summed at a time
 BLOCK = 2**20
 
 
@@ -51,13 +51,13 @@ class _DensitySegment:
 
 
 class Index:
-    """An index on disk, open for queries; use `Index.open`.
+    """An index on disk, open for queries; see `Index.open`.
 
-    The arrays are mapped from their files: they take no extra memory, and processes share them.
+    The arrays are memory-mapped: they are shared between processes and take no extra memory.
     """
 
     def __init__(self, density: Path, tractogram: Path | None, verify: bool, nprocs: int) -> None:
-        #: the folder given to `open`
+        #: the folder passed to `open`
         self.part = density
         self.directory = density.parent
         self.nprocs = max(1, nprocs)
@@ -94,23 +94,24 @@ class Index:
         verify: bool = True,
         nprocs: int = 1,
     ) -> Index:
-        """Open an index for a grid.
+        """Open the index for a grid.
 
         Parameters
         ----------
         density : path
-            The part with the visits for the grid, which `build_index` returns.
+            The part with the visited voxels for the grid, returned by `build_index`.
         tractogram : path, optional
-            The source. If given, it must be unchanged; masks that do not lie on the 1 mm lattice need it.
+            The source, which must be unchanged. Needed to read streamlines, and for masks that do not lie on the 1 mm
+            lattice.
         verify : bool
             Compare every byte with its checksum (0.2 s per GB); otherwise only manifests and sizes are checked.
         nprocs : int
-            Threads for a query.
+            Number of threads per query.
 
         Raises
         ------
         StreamlineIndexError
-            If there is no index, or it is damaged, of another version, or not of `tractogram`.
+            If there is no index, or it is damaged, of another version, or of another tractogram.
         """
         return cls(Path(density), None if tractogram is None else Path(tractogram), verify, nprocs)
 
@@ -120,7 +121,7 @@ class Index:
 
         self.streamlines: int = self._selection['streamlines']
         self.source_sha256: str = self._selection['source']['sha256']
-        #: (streamlines, 2, 3) float32, first and last vertex, world mm; NaN for a streamline without a vertex
+        #: (streamlines, 2, 3) float32, first and last vertex, world mm; NaN for a streamline without vertices
         self.endpoints: np.ndarray = array('endpoints').reshape(-1, 2, 3)
         #: (streamlines,) float32, mm
         self.lengths: np.ndarray = array('lengths')
@@ -142,7 +143,7 @@ class Index:
         ]
         starts = index_format.map_array(density, self._density, 'starts')
         self._codes = index_format.map_array(density, self._density, 'codes')
-        #: uint32 on the grid, visits of all streamlines
+        #: uint32 on the grid, number of streamlines that visit each voxel
         self.total_density: np.ndarray = index_format.map_array(density, self._density, 'total').reshape(
             self.grid.shape
         )
@@ -156,7 +157,7 @@ class Index:
             raise index_format.damaged(self.directory)
 
     def _fits(self) -> bool:
-        """Whether the arrays are as long as compiled code, which does not check, assumes."""
+        """Whether the arrays have the lengths that compiled code assumes without checking."""
         return (
             len(self.vertices) == len(self.endpoints) == len(self.lengths) == self.streamlines
             and all(
@@ -179,36 +180,36 @@ class Index:
         )
 
     def select(self, mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
-        """Return the streamlines with a vertex in a mask, as ``tckedit -include`` selects them.
+        """Select the streamlines with a vertex in a mask, as ``tckedit -include`` does.
 
         Parameters
         ----------
         mask : numpy.ndarray
             (i, j, k) bool, on any grid.
         affine : numpy.ndarray
-            (4, 4), from voxel indices of the mask to world mm; for a NIfTI file see `lacuna.images.nifti.nifti_affine`.
+            (4, 4), voxel indices of the mask to world mm; for a NIfTI file see `lacuna.images.nifti.nifti_affine`.
 
         Returns
         -------
         numpy.ndarray
-            (n,) uint32, ascending numbers of the streamlines in the file, from 0.
+            (n,) uint32, ascending indices of the streamlines in the file, from 0.
 
         Raises
         ------
         MaskError
-            If the mask has no voxel or is not a volume.
+            If the mask is empty or not a volume.
         StreamlineIndexError
-            If the index is damaged, or the mask does not lie on the 1 mm lattice and the tractogram is needed
-            but not given or changed.
+            If the index is damaged; or if the mask does not lie on the 1 mm lattice, and the tractogram was not given
+            or has changed.
         """
         return self.select_on_lattice(mask_on_lattice(mask, affine))
 
     def select_on_lattice(self, mask: MaskOnLattice) -> np.ndarray:
-        """Return the streamlines with a vertex in a mask that was prepared, see `select`."""
+        """Select the streamlines with a vertex in a prepared mask, see `select`."""
         return np.flatnonzero(self._values(mask) != 0).astype(np.uint32)
 
     def grades(self, mask: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the streamlines with a vertex in a graded mask, and the greatest value along the vertices of each.
+        """Select the streamlines with a vertex in a graded mask, and the greatest value along each.
 
         Parameters
         ----------
@@ -220,7 +221,7 @@ class Index:
         Returns
         -------
         ids : numpy.ndarray
-            (n,) uint32, those that `select` returns for the voxels above 0.
+            (n,) uint32, result of `select` for the voxels above 0.
         grades : numpy.ndarray
             (n,) float32, above 0.
 
@@ -232,24 +233,24 @@ class Index:
         return self.grades_on_lattice(mask_on_lattice(mask, affine, graded=True))
 
     def grades_on_lattice(self, mask: MaskOnLattice) -> tuple[np.ndarray, np.ndarray]:
-        """Return the streamlines with a vertex in a graded mask that was prepared, and their values, see `grades`."""
+        """Select the streamlines with a vertex in a prepared graded mask, and their values, see `grades`."""
         found = self._values(mask)
         ids = np.flatnonzero(found != 0)
         return ids.astype(np.uint32), found[ids]
 
     def _values(self, mask: MaskOnLattice) -> np.ndarray:
-        """Greatest value of a mask along each streamline, (streamlines,) of the type of its voxels."""
+        """Return the greatest value of a mask along each streamline, (streamlines,), with the mask's dtype."""
         marks = self._marks(mask.certain, mask.flat.dtype)
         self._mark_loose(mask, marks)
         if mask.possible is not None:
             doubtful = self._marks(mask.possible, np.dtype(np.uint8)).view(bool)
-            if mask.flat.dtype == np.uint8:  # there is no greater value
+            if mask.flat.dtype == np.uint8:  # already the greatest value
                 doubtful &= marks == 0
             self._decide(np.flatnonzero(doubtful), mask, marks)
         return marks
 
     def with_threads(self, nprocs: int) -> Index:
-        """Return the same index with another number of threads for a query."""
+        """Return the same index with another number of threads per query."""
         other = copy(self)
         other.nprocs = max(1, nprocs)
         return other
@@ -275,7 +276,7 @@ class Index:
             mark_loose(segment.loose_ids, segment.loose_points, mask.lookup, mask.flat, part)
 
     def _decide(self, candidates: np.ndarray, mask: MaskOnLattice, marks: np.ndarray) -> None:
-        """Mark the candidates with a vertex in the mask; their vertices are read from the tractogram."""
+        """Mark the candidates with a vertex in the mask, reading their vertices from the tractogram."""
         if not len(candidates):
             return
         source = self._unchanged_tractogram(
@@ -298,7 +299,7 @@ class Index:
         Parameters
         ----------
         ids : numpy.ndarray
-            (n,) numbers of streamlines.
+            (n,) indices of streamlines.
 
         Returns
         -------
@@ -315,22 +316,22 @@ class Index:
 
     @cached_property
     def _first_rows(self) -> np.ndarray:
-        """Row of the tractogram at which each streamline begins, (streamlines,) int64."""
+        """Row of the tractogram's data at which each streamline begins, (streamlines,) int64."""
         ends = np.cumsum(self.vertices, dtype=np.int64) + np.arange(1, self.streamlines + 1)
         return ends - 1 - self.vertices
 
     def density(self, ids: np.ndarray, factors: np.ndarray | None = None) -> np.ndarray:
-        """Count the streamlines of a selection that visit each voxel, as ``tckmap -template`` does.
+        """Count the streamlines that visit each voxel, as ``tckmap -template`` does, or sum their factors.
 
-        Sums of factors are made in float64, in the order of the tractogram, in blocks of 1,048,576 streamlines of it: they
-        are the same with any number of threads, and never more than those of a larger selection.
+        Factors are summed in float64, in the order of the tractogram and in blocks of 1,048,576 of its streamlines:
+        sums do not depend on the number of threads, and never exceed those of a larger selection.
 
         Parameters
         ----------
         ids : numpy.ndarray
-            (n,) ascending numbers of streamlines, from `select`.
+            (n,) ascending indices of streamlines, from `select`.
         factors : numpy.ndarray, optional
-            (n,) float, not negative: how much each of these counts.
+            (n,) float, non-negative: how much each streamline counts.
 
         Returns
         -------
@@ -353,38 +354,36 @@ class Index:
 
     def _count(self, ids: np.ndarray) -> np.ndarray:
         def run(share: np.ndarray) -> np.ndarray | None:
-            out = np.zeros(math.prod(self.grid.shape), np.uint32)
-            for segment, part in self._parts(share):
-                local = share[part] - np.uint32(segment.first)
-                if not add_visits(self._codes, segment.starts, segment.base, local, self._table, out):
-                    return None
-            return out
+            return self._visits(share, np.ones(len(share), np.uint32))
 
         shares = np.array_split(ids, min(self.nprocs, 1 + len(ids) // 10_000))
         return self._added(self._each(run, shares))
 
     def _weighted_sum(self, ids: np.ndarray, factors: np.ndarray) -> np.ndarray:
         def run(block: slice) -> np.ndarray | None:
-            out = np.zeros(math.prod(self.grid.shape))
-            share, own = ids[block], factors[block]
-            for segment, part in self._parts(share):
-                local = share[part] - np.uint32(segment.first)
-                code = (self._codes, segment.starts, segment.base, local, self._table)
-                if not add_weighted_visits(*code, own[part], out):
-                    return None
-            return out
+            return self._visits(ids[block], factors[block])
 
         firsts = np.arange(0, self.streamlines + BLOCK, BLOCK).astype(np.uint32)
         edges: list[int] = np.searchsorted(ids, firsts).tolist()
         blocks = [slice(first, end) for first, end in pairwise(edges) if end > first] or [slice(0)]
-        # as many at a time as there are threads, so that few sums are in memory
+        # one block per thread at a time, to keep few sums in memory
         total = self._added(self._each(run, blocks[: self.nprocs]))
         for at in range(self.nprocs, len(blocks), self.nprocs):
             total = self._added([total, *self._each(run, blocks[at : at + self.nprocs])])
         return total
 
+    def _visits(self, ids: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+        """Sum the weights of the streamlines that visit each voxel, in their order; None if the index is damaged."""
+        out = np.zeros(math.prod(self.grid.shape), weights.dtype)
+        for segment, part in self._parts(ids):
+            local = ids[part] - np.uint32(segment.first)
+            code = (self._codes, segment.starts, segment.base, local, self._table)
+            if not add_visits(*code, weights[part], out):
+                return None
+        return out
+
     def _added(self, sums: Sequence[np.ndarray | None]) -> np.ndarray:
-        """The sum of sums, in their order, into the first of them."""
+        """Add arrays in order, into the first of them."""
         found = [part.reshape(self.grid.shape) for part in sums if part is not None]
         if len(found) < len(sums):
             raise index_format.damaged(self.directory)
@@ -393,7 +392,7 @@ class Index:
         return found[0]
 
     def _parts(self, ids: np.ndarray) -> Iterator[tuple[_DensitySegment, slice]]:
-        """Yield the segments that hold some of ascending `ids`, and which these are."""
+        """Yield the segments that contain some of the ascending `ids`, with their slice of `ids`."""
         for segment in self._densities:
             low, high = np.searchsorted(ids, [segment.first, segment.first + segment.count]).tolist()
             if high > low:

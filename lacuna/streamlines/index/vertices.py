@@ -1,4 +1,4 @@
-"""Test the vertices of single streamlines, read from the tractogram itself."""
+"""Test the vertices of single streamlines, read from the tractogram."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def mark_crossing(
     marks: np.ndarray,
     nprocs: int = 1,
 ) -> None:
-    """Mark those of some streamlines that have a vertex in a mask, with the greatest value of the mask.
+    """Raise the marks of the candidates with a vertex in a mask to the mask's greatest value there.
 
     Parameters
     ----------
@@ -34,14 +34,14 @@ def mark_crossing(
     first_rows : numpy.ndarray
         (streamlines,) int64, row of the data section at which each streamline begins.
     vertices : numpy.ndarray
-        (streamlines,) number of vertices of each.
+        (streamlines,) number of vertices of each streamline.
     candidates : numpy.ndarray
-        (n,) int64, streamlines to test.
+        (n,) int64, indices of the streamlines to test.
     mask : MaskOnLattice
     marks : numpy.ndarray
-        (streamlines,) of the type of ``mask.flat``, raised in place.
+        (streamlines,) with the dtype of ``mask.flat``, raised in place.
     nprocs : int
-        Threads.
+        Number of threads.
     """
     table = _rows(tractogram, first_rows, vertices)
     native = table.dtype == np.dtype('<f4')
@@ -65,14 +65,14 @@ def mark_crossing(
 def read_vertices(
     tractogram: Path, first_rows: np.ndarray, vertices: np.ndarray, ids: np.ndarray
 ) -> list[np.ndarray]:
-    """Read the vertices of some streamlines, each (n, 3) float32 in world mm; arguments as in `mark_crossing`."""
+    """Read the vertices of streamlines, each (n, 3) float32, world mm; arguments as in `mark_crossing`."""
     table = _rows(tractogram, first_rows, vertices)
     rows, lengths = first_rows[ids], vertices[ids].astype(np.int64)
     return [table[row : row + n].astype(np.float32) for row, n in zip(rows, lengths, strict=True)]
 
 
 def _rows(tractogram: Path, first_rows: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """Map the data section of a ``.tck``: vertices, and NaN after each streamline."""
+    """Map the data section of a ``.tck``: vertices, with a NaN row after each streamline."""
     header = read_header(tractogram)
     count = (tractogram.stat().st_size - header.offset) // (3 * header.dtype.itemsize)
     if len(vertices) and int(first_rows[-1]) + int(vertices[-1]) > count:

@@ -1,9 +1,9 @@
-"""Find the voxel of a vertex, bit for bit as in MRtrix3.
+"""Find the voxel of a vertex, bit for bit as MRtrix3 does.
 
-MRtrix3 first turns an image to its closest RAS+ orientation, then maps vertices with the inverse of that image's
-affine in single precision, ``((m0*x + m1*y) + m2*z) + t``, and rounds halves away from zero. Ties and near-ties may fall
-on the other side with any other order, orientation or precision (``core/header.cpp``, ``core/transform.h``,
-``src/dwi/tractography/roi.h`` and ``mapping/mapper.cpp`` of MRtrix3 3.0).
+MRtrix3 first reorients an image to the closest RAS+ orientation, then maps vertices with the inverse of that image's
+affine in single precision, ``((m0*x + m1*y) + m2*z) + t``, and rounds halves away from zero. With any other order of
+operations, orientation or precision, ties and near-ties may fall on the other side (``core/header.cpp``,
+``core/transform.h``, ``src/dwi/tractography/roi.h`` and ``mapping/mapper.cpp`` of MRtrix3 3.0).
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from lacuna.images.nifti import is_usable
 
 @dataclass(frozen=True)
 class VoxelLookup:
-    """The mapping from world millimetres to a voxel of a stored array.
+    """The mapping from world coordinates to the voxels of a stored array.
 
     Attributes
     ----------
     to_voxel : numpy.ndarray
-        (3, 4) float32, from world mm to indices of the image in RAS+ orientation.
+        (3, 4) float32, world mm to voxel indices in RAS+ orientation.
     to_world : numpy.ndarray
         (3, 4) float64, the inverse.
     shape : numpy.ndarray
         (3,) int64, size along the RAS+ axes.
     strides : numpy.ndarray
-        (3,) int64, step in the stored array, flat in memory order, for a step along each RAS+ axis.
+        (3,) int64, step in the flat stored array for a step along each RAS+ axis.
     start : int
-        Flat index of the first RAS+ voxel.
+        Index of the first RAS+ voxel in the flat array.
     spacing : numpy.ndarray
-        (3,) float64, edges of a voxel along the RAS+ axes, mm.
+        (3,) float64, voxel sizes along the RAS+ axes, mm.
     """
 
     to_voxel: np.ndarray
@@ -49,12 +49,12 @@ class VoxelLookup:
 def voxel_lookup(
     affine: np.ndarray, shape: tuple[int, ...], *, order: Literal['C', 'F'] = 'C'
 ) -> VoxelLookup:
-    """Make the lookup for a whole image.
+    """Create the lookup for a whole image.
 
     Parameters
     ----------
     affine : numpy.ndarray
-        (4, 4), from stored voxel indices to world mm; for a NIfTI file see `lacuna.images.nifti.nifti_affine`.
+        (4, 4), stored voxel indices to world mm; for a NIfTI file see `lacuna.images.nifti.nifti_affine`.
     shape : tuple of int
         Size along the three stored axes.
     order : str
@@ -99,14 +99,14 @@ def voxel_lookup(
 
 
 def cropped(lookup: VoxelLookup, low: np.ndarray, high: np.ndarray) -> VoxelLookup:
-    """Make the lookup that ``tckedit`` uses for a mask: the box of its voxels with a margin of one voxel.
+    """Create the lookup for a mask as ``tckedit`` crops it: the box of its voxels with a margin of one voxel.
 
     Parameters
     ----------
     lookup : VoxelLookup
         Lookup for the whole mask.
     low, high : numpy.ndarray
-        (3,) int, the first and the last index of a voxel of the mask along each RAS+ axis.
+        (3,) int, first and last index of a mask voxel along each RAS+ axis.
     """
     first = np.maximum(np.asarray(low, np.int64) - 1, 0)
     size = np.minimum(lookup.shape - first, np.asarray(high, np.int64) + 2 - first)
@@ -140,7 +140,7 @@ def _lookup(
 
 
 def _closest_ras(axes: np.ndarray) -> tuple[list[int], list[bool]]:
-    """Return which stored axis runs along each world axis, and which run in the opposite direction."""
+    """Return the stored axis closest to each world axis, and whether it runs in the opposite direction."""
     order = [int(np.argmax(np.abs(axes[row]))) for row in range(3)]
     if order[0] == order[1]:
         order[1] = _other(order[0], order[2])
@@ -159,7 +159,7 @@ def _other(first: int, second: int) -> int:
 
 
 def _inverse(matrix: np.ndarray) -> np.ndarray:
-    """Invert a 3 x 3 matrix by cofactors, in the order of the linear algebra library that MRtrix3 uses."""
+    """Invert a 3 x 3 matrix by cofactors, with the order of operations of MRtrix3's linear algebra library (Eigen)."""
     cofactors = np.empty((3, 3))
     for i in range(3):
         for j in range(3):
@@ -170,7 +170,7 @@ def _inverse(matrix: np.ndarray) -> np.ndarray:
 
 
 def flat_voxels(lookup: VoxelLookup, points: np.ndarray) -> np.ndarray:
-    """Flat index in the stored array of the voxel nearest to each of the points, (n, 3) float32; -1 outside; as `flat_voxel`."""
+    """Return the flat index in the stored array of the voxel nearest to each point, (n, 3) float32; -1 outside."""
     x, y, z = points.T
     flat = np.full(len(points), lookup.start, np.int64)
     inside = np.ones(len(points), bool)
@@ -183,7 +183,7 @@ def flat_voxels(lookup: VoxelLookup, points: np.ndarray) -> np.ndarray:
 
 @numba.njit(cache=True, nogil=True)
 def nearest_index(row, size, x, y, z):  # type: ignore[no-untyped-def]
-    """Return the index along one axis of the voxel nearest to a point, -1 outside.
+    """Return the index along one axis of the voxel nearest to a point; -1 outside.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ def nearest_index(row, size, x, y, z):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def rounded_index(position, size):  # type: ignore[no-untyped-def]
-    """Round a float32 to the nearest whole number, halves away from zero; -1 outside an axis of `size` voxels."""
+    """Round a float32 to the nearest integer, halves away from zero; -1 outside an axis of `size` voxels."""
     exact = np.float64(position)
     if exact > -0.5 and exact < size - 0.5:
         return np.int64(exact + 0.5)
@@ -208,7 +208,7 @@ def rounded_index(position, size):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True, inline='always')
 def flat_voxel(to_voxel, shape, strides, start, x, y, z):  # type: ignore[no-untyped-def]
-    """Return the flat index in the stored array of the voxel nearest to a point (world mm, float32), -1 outside."""
+    """Return the flat index in the stored array of the voxel nearest to a point (world mm, float32); -1 outside."""
     m = to_voxel
     i = rounded_index(((m[0, 0] * x + m[0, 1] * y) + m[0, 2] * z) + m[0, 3], shape[0])
     j = rounded_index(((m[1, 0] * x + m[1, 1] * y) + m[1, 2] * z) + m[1, 3], shape[1])
