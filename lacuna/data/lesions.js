@@ -138,6 +138,7 @@ async function start() {
   if (about.elsewhere) faults.push(`${about.elsewhere} lesions in other spaces than ${about.space} are left out.`);
   byId('warnings').textContent = faults.slice(0, 5).join('\n') + (faults.length > 5 ? `\n... and ${faults.length - 5} more` : '');
   byId('warnings').hidden = !faults.length;
+  byId('over').textContent = about.tractograms > 1 ? `, mean over ${about.tractograms} tractograms` : '';
   listenToPage();
   byId('what').onchange = showAll;
   byId('all').onclick = showAll;

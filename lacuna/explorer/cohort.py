@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lacuna.bids.results import LesionResults, Results, cut_percent
+from lacuna.bids.results import LesionResults, Results
 from lacuna.errors import InputError
 from lacuna.explorer.grid import PageGrid
 from lacuna.images.spaces import standard_grid
@@ -140,14 +140,13 @@ class Cohort:
             'emptyMap': nifti_text(np.zeros(self.page.shape, np.uint8), self.page.affine, 0.5),
             'lesions': [self._described(each) for each in self.seen],
             'elsewhere': self.elsewhere,
+            'tractograms': max(seen.summary.get('tractograms', 1) for seen in self.seen),
         }
 
     def _described(self, seen: Seen) -> dict[str, Any]:
         report = f'sub-{seen.lesion.subject}.html'
         return {
             'name': seen.lesion.stem,
-            'volume': seen.summary.get('mask_volume_mm3'),
-            'cut': cut_percent(seen.summary),
             'report': report if Path(self.root, report).is_file() else None,
             'problems': seen.problems,
         }
