@@ -61,7 +61,7 @@ def shorten(value: object) -> str:
 def reason_of(error: BaseException, file: object = None) -> str:
     """Return the message of an error in one line; its type if it has none.
 
-    One of the operating system names its file, unless that is `file`, which the message names anyway.
+    Errors of the operating system include the path, unless it is `file`, which the caller names.
 
     >>> reason_of(ValueError('no\\n  number')), reason_of(MemoryError())
     ('no number', 'MemoryError')

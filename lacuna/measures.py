@@ -366,12 +366,12 @@ def wilson_interval(
 
     hits, totals = np.asarray(hits, float), np.asarray(totals, float)
     z = float(ndtri(0.5 + confidence / 2))
-    some = np.where(totals > 0, totals, np.nan)
-    share = hits / some
-    middle = (2 * hits + z**2) / (2 * (some + z**2))
-    reach = z * np.sqrt(4 * some * share * (1 - share) + z**2) / (2 * (some + z**2))
-    low = np.where(hits == 0, 0.0 * some, middle - reach)
-    high = np.where(hits == totals, 1.0 + 0.0 * some, middle + reach)
+    counts = np.where(totals > 0, totals, np.nan)
+    share = hits / counts
+    middle = (2 * hits + z**2) / (2 * (counts + z**2))
+    reach = z * np.sqrt(4 * counts * share * (1 - share) + z**2) / (2 * (counts + z**2))
+    low = np.where(hits == 0, 0.0 * counts, middle - reach)
+    high = np.where(hits == totals, 1.0 + 0.0 * counts, middle + reach)
     return low, high
 
 
@@ -562,14 +562,14 @@ def higher_order_statistics(
     pairs = np.triu(np.isfinite(paths), k=1)
     joined = int(np.count_nonzero(pairs))
     direct, longer = int(np.count_nonzero(cut[pairs])), int(np.count_nonzero(delta[pairs]))
-    aside = int(np.count_nonzero(indirect[pairs]))
+    indirectly = int(np.count_nonzero(indirect[pairs]))
     return {
         'spared_threshold_pct': float(threshold),
         'pairs': joined,
         'pairs_directly_disconnected': direct,
         'pairs_directly_disconnected_pct': _percent(direct, joined),
-        'pairs_indirectly_disconnected': aside,
-        'pairs_indirectly_disconnected_pct': _percent(aside, joined),
+        'pairs_indirectly_disconnected': indirectly,
+        'pairs_indirectly_disconnected_pct': _percent(indirectly, joined),
         'pairs_with_longer_path': longer,
         'delta_sspl_max': int(delta.max(initial=0)),
         'path_length_cap': _cap(paths),

@@ -146,11 +146,11 @@ def bidsify(
     usable = list(_usable(entries, space, found, show_progress=show_progress))
     todo = [entry for entry in usable if not entry.target.exists()]
     found.kept += [entry.target for entry in usable if entry.target.exists()]
-    if taken := [entry for entry in usable if entry.target.exists() and not _same(entry)]:
+    if taken := [entry for entry in usable if entry.target.exists() and not _is_written(entry)]:
         message = (
             f'{taken[0].target} already exists and differs from {taken[0].source}'
             + (f' (and {len(taken) - 1} more such files)' if len(taken) > 1 else '')
-            + '; nothing was written: remove it, or choose another folder'
+            + '; nothing was written: remove the existing file, or choose another folder'
         )
         raise InputError(message)
     if usable:
@@ -235,7 +235,7 @@ def _usable(
     *,
     show_progress: bool,
 ) -> Iterable[Entry]:
-    looks = thread_map(lambda entry: _look(entry, space), entries)
+    looks = thread_map(lambda entry: _inspect(entry, space), entries)
     shown = track(looks, 'check', total=len(entries), unit=' masks', show=show_progress)
     for entry, (fault, warning) in zip(entries, shown, strict=True):
         if fault:
@@ -246,7 +246,7 @@ def _usable(
         yield entry
 
 
-def _look(entry: Entry, space: str) -> tuple[str | None, str | None]:
+def _inspect(entry: Entry, space: str) -> tuple[str | None, str | None]:
     """Return why a mask is left out, and what is suspicious about it."""
     if not NIFTI.search(entry.source.name):
         return (
@@ -265,7 +265,7 @@ def _look(entry: Entry, space: str) -> tuple[str | None, str | None]:
     return seen.failure, '; '.join(seen.doubts)
 
 
-def _same(entry: Entry) -> bool:
+def _is_written(entry: Entry) -> bool:
     """Whether the existing file has the content to be written."""
     if not entry.is_copied:
         try:

@@ -168,7 +168,7 @@ def _mask_row(
     reason = reason or seen.failure
     if seen.mask and seen.facts:
         sizes = voxel_sizes(seen.mask.affine)
-        grid = (_by(seen.mask.shape), _by(sizes), seen.facts.voxels, f'{seen.facts.volume_ml:.6g}')
+        grid = (_times(seen.mask.shape), _times(sizes), seen.facts.voxels, f'{seen.facts.volume_ml:.6g}')
         if described and fails:
             contradiction = (described.contradiction,) if described.contradiction else ()
             warnings = (*seen.doubts, *contradiction)
@@ -177,7 +177,7 @@ def _mask_row(
     return Row(cells, bool(reason) and fails, warnings)
 
 
-def _by(values: Iterable[float]) -> str:
+def _times(values: Iterable[float]) -> str:
     return 'x'.join(f'{value:.4g}' for value in values)
 
 

@@ -31,9 +31,17 @@ SOURCES = 'SourceSHA256'
 #: name of the set of bundles, if the tractograms name theirs differently
 _ANY_BUNDLES = 'bundles'
 #: sidecar fields taken from the combined results
-_KEPT = ('Space', 'SpatialReference', 'Resolution', 'Parameters', 'SoftwareVersions', 'Mask', 'Atlas')
+_SHARED_FIELDS = (
+    'Space',
+    'SpatialReference',
+    'Resolution',
+    'Parameters',
+    'SoftwareVersions',
+    'Mask',
+    'Atlas',
+)
 #: statistics that do not depend on the tractogram
-_OF_LESION = ('mask_voxels', 'mask_volume_mm3', 'mask_components', 'mask_outside_brain_pct')
+_MASK_STATISTICS = ('mask_voxels', 'mask_volume_mm3', 'mask_components', 'mask_outside_brain_pct')
 _OF_TRACTOGRAM = (
     'streamlines_disconnected_pct', 'weight_disconnected_pct', 'voxels_disconnected', 'disconnection_mean_pct',
     'disconnection_max_pct', 'disconnection_mean_supported_pct',
@@ -106,7 +114,7 @@ def combine(
     sidecars: dict[Target, dict[str, Any]] = {}
     for part in parts:
         about = _metadata(root, part, command)
-        if overwrite or not _is_there(root, mask, part, about):
+        if overwrite or not _is_current(root, mask, part, about):
             contents |= part.make()
             sidecars |= {target: {**_about(outputs()[target.key]), **about} for target in part.targets}
     if contents:
@@ -117,9 +125,9 @@ def combine(
 
 def changed_sources(root: Path, sidecar: Mapping[str, Any]) -> list[str]:
     """Return the names of sources that changed since they were combined; empty for results of one tractogram."""
-    known = sidecar.get(SOURCES)
+    sources = sidecar.get(SOURCES)
     changed = []
-    for uri, sha256 in known.items() if isinstance(known, Mapping) else ():
+    for uri, sha256 in sources.items() if isinstance(sources, Mapping) else ():
         path = resolve_uri(root, uri, {})
         records = [sidecar_path(path), *path.parent.glob('*_desc-disconnectionpct.json')] if path else []
         now = (dig(read_json(record), FILES, path.name, 'SHA256') for record in records) if path else ()
@@ -140,15 +148,15 @@ def write_description_of_several(root: Path, folders: Mapping[str, Path]) -> Non
     links = read_links(root)
     generated: list[Mapping[str, Any]] = []
     for folder in folders.values():
-        theirs = read_links(folder)
-        for name, uri in theirs.items():
-            place = resolve_uri(folder, f'bids:{name}:.', theirs)
+        source_links = read_links(folder)
+        for name, uri in source_links.items():
+            place = resolve_uri(folder, f'bids:{name}:.', source_links)
             if place and name.startswith((LESIONS, 'atlas-')) and uri not in links.values():
                 links[link_name(links, name, place)] = uri
         description = read_json(folder / 'dataset_description.json') or {}
-        known = {tool['Name'] for tool in generated}
+        names = {tool['Name'] for tool in generated}
         tools = (tool for tool in listed(description, 'GeneratedBy') if isinstance(tool, dict))
-        generated += [tool for tool in tools if tool.get('Name') not in (None, *known)]
+        generated += [tool for tool in tools if tool.get('Name') not in (None, *names)]
     write_dataset(root, links, generated, 'results_several.txt')
 
 
@@ -162,12 +170,16 @@ def _parts(files: Mapping[str, Mapping[Target, Path]]) -> list[_Part]:
         sources = _sources(files, Target('roi_disconnection', atlas))
         targets = tuple(Target(key, atlas) for key in ('mean_parcels', 'sd_parcels', 'spread_parcels'))
         parts.append(_Part(targets, sources, partial(_combined_parcels, sources, targets)))
-    having = {label: target for label, each in files.items() for target in each if _is_of_bundles(target)}
-    if having:
+    by_tractogram = {
+        label: target for label, each in files.items() for target in each if _is_of_bundles(target)
+    }
+    if by_tractogram:
         sources = tuple(
-            source for label, target in having.items() for source in _sources({label: files[label]}, target)
+            source
+            for label, target in by_tractogram.items()
+            for source in _sources({label: files[label]}, target)
         )
-        names = {str(target.atlas) for target in having.values()}
+        names = {str(target.atlas) for target in by_tractogram.values()}
         target = Target('spread_bundles', names.pop() if len(names) == 1 else _ANY_BUNDLES)
         checksums = ''.join(str(dig(source.sidecar, 'Atlas', 'SHA256')) for source in sources)
         about = {
@@ -189,7 +201,7 @@ def _sources(files: Mapping[str, Mapping[Target, Path]], target: Target) -> tupl
         path = paths[target]
         sidecar = read_json(sidecar_path(paths[target.recorded_with]))
         if sidecar is None or not path.is_file() or damage(path, sidecar):
-            message = f'{path}: it is missing or damaged; run this tractogram again'
+            message = f'{path}: the file is missing or damaged; run this tractogram again'
             raise InputError(message)
         found.append(_Source(label, path, sidecar))
     return tuple(found)
@@ -199,18 +211,18 @@ def _metadata(root: Path, part: _Part, command: str) -> dict[str, Any]:
     """Return the common content of the sidecars of combined outputs."""
     first = part.sources[0]
     folders = {source.tractogram: _dataset_of(root, source.path) for source in part.sources}
-    kept = {key: first.sidecar[key] for key in _KEPT if key in first.sidecar}
-    kept['SoftwareVersions'] = {**kept.get('SoftwareVersions', {}), 'Lacuna': lacuna.__version__}
+    common = {key: first.sidecar[key] for key in _SHARED_FIELDS if key in first.sidecar}
+    common['SoftwareVersions'] = {**common.get('SoftwareVersions', {}), 'Lacuna': lacuna.__version__}
     if part.atlas:
-        kept['Atlas'] = part.atlas
-    theirs = [uri for uri in map(str, listed(first.sidecar, 'Sources')) if not uri.startswith('bids::')]
-    taken = [uri for uri in theirs if uri.startswith((f'bids:{LESIONS}', 'bids:atlas-'))]
-    adopted = [_adopted(root, uri, folders[first.tractogram]) for uri in taken]
+        common['Atlas'] = part.atlas
+    uris = [uri for uri in map(str, listed(first.sidecar, 'Sources')) if not uri.startswith('bids::')]
+    shared_uris = [uri for uri in uris if uri.startswith((f'bids:{LESIONS}', 'bids:atlas-'))]
+    adopted = [_translate_uri(root, uri, folders[first.tractogram]) for uri in shared_uris]
     combined = {f'bids::{each.path.relative_to(root).as_posix()}': each.sha256 for each in part.sources}
     of_each = {source.tractogram: source.sidecar.get('Tractogram') or {} for source in part.sources}
     return {
         'Sources': [*adopted[:1], *combined, *adopted[1:]],
-        **kept,
+        **common,
         'Tractograms': [{'Label': label, **about} for label, about in of_each.items()],
         SOURCES: combined,
         'CommandLine': command,
@@ -222,7 +234,7 @@ def _dataset_of(root: Path, path: Path) -> Path:
     return root / path.relative_to(root).parts[0]
 
 
-def _adopted(root: Path, uri: str, dataset: Path) -> str:
+def _translate_uri(root: Path, uri: str, dataset: Path) -> str:
     """Translate the URI of a source to this dataset's link to the same folder."""
     _, name, path = uri.split(':', 2)
     folder = read_links(dataset).get(name)
@@ -230,7 +242,7 @@ def _adopted(root: Path, uri: str, dataset: Path) -> str:
     return f'bids:{own}:{path}'
 
 
-def _is_there(root: Path, mask: MaskFile, part: _Part, about: Mapping[str, Any]) -> bool:
+def _is_current(root: Path, mask: MaskFile, part: _Part, about: Mapping[str, Any]) -> bool:
     paths = {target: root / path for target, path in mask_outputs(mask, part.targets).items()}
     for target, path in paths.items():
         sidecar = read_json(sidecar_path(paths[target.recorded_with]))
@@ -245,7 +257,7 @@ def _combined_maps(maps: Sequence[_Source], summaries: Sequence[_Source]) -> dic
     images = [load(source.path) for source in maps]
     for source, image in zip(maps, images, strict=True):
         if image.shape != images[0].shape or not np.allclose(image.affine, images[0].affine, atol=1e-4):
-            message = f'{source.path}: it lies on another grid than {maps[0].path}'
+            message = f'{source.path}: the map is on another grid than {maps[0].path}'
             raise InputError(message)
     mean, sd, _ = mean_and_sd([voxels(image) for image in images])
     affine = images[0].affine
@@ -276,7 +288,7 @@ def spread_statistics(
     3.0
     """
     found: dict[str, Any] = {'tractograms': len(summaries)}
-    found |= {key: summaries[0][key] for key in _OF_LESION if key in summaries[0]}
+    found |= {key: summaries[0][key] for key in _MASK_STATISTICS if key in summaries[0]}
     for key in _OF_TRACTOGRAM:
         values = [summary.get(key) for summary in summaries]
         if all(isinstance(value, int | float) for value in values):
@@ -295,7 +307,7 @@ def _combined_parcels(sources: Sequence[_Source], targets: Sequence[Target]) -> 
     tables = [read_parcels(source.path) for source in sources]
     for source, table in zip(sources, tables, strict=True):
         if not table.index.equals(tables[0].index):
-            message = f'{source.path}: it has other parcels than {sources[0].path}'
+            message = f'{source.path}: the parcels are not those of {sources[0].path}'
             raise InputError(message)
     mean, sd, n = mean_and_sd([table.to_numpy() for table in tables])
     names = tuple(tables[0].index)

@@ -143,9 +143,9 @@ def outdated_outputs(
     metadata: Mapping[str, Any],
     atlases: Mapping[str, Mapping[str, Any]],
 ) -> dict[Path, list[str]]:
-    """Return the outputs of a mask that are not to be made, and were made with other settings; differences in words.
+    """Find outputs of a mask that were made with other settings and are not made again; return the differences in words.
 
-    Beside new results, they would be taken for those of the same mask, tractogram and atlas.
+    Beside new results, they would seem to belong to the same mask, tractogram and atlas.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def _differences_of_other(
     metadata: Mapping[str, Any],
     atlases: Mapping[str, Mapping[str, Any]],
 ) -> list[str]:
-    """Return how an output differs from the settings of a run, as far as these are about it: its atlas may be another."""
+    """Return how an output differs from the settings of a run, ignoring its atlas if it is not in these settings."""
     own = {name: dig(on_disk, 'Parameters', name) for name in outputs()[target.key].parameters}
     same = {**(dig(on_disk, 'Atlas') or {}), 'Sources': [], 'Parameters': own}
     wanted = sidecar_for(target, metadata, {str(target.atlas): same, **atlases})
@@ -263,6 +263,6 @@ def check_one_tractogram(root: Path) -> None:
     if found := tractogram_dirs(root):
         message = (
             f'the output folder {root} holds the results of a run over several tractograms ({", ".join(found)}); '
-            'choose another folder, or give --connectome-path for each of them'
+            'choose another folder, or repeat --connectome-path for each of them'
         )
         raise InputError(message)

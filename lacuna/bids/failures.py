@@ -94,13 +94,13 @@ def each_reason(failures: Iterable[Failure]) -> list[str]:
     >>> each_reason([Failure(Path('a.nii'), 'a.nii: empty'), Failure(Path('b.nii'), 'b.nii: empty')])
     ['a.nii: empty (and 1 more mask)']
     """
-    having: dict[str, list[Failure]] = {}
+    by_reason: dict[str, list[Failure]] = {}
     for failure in failures:
-        having.setdefault(failure.reason.removeprefix(f'{failure.path}: '), []).append(failure)
+        by_reason.setdefault(failure.reason.removeprefix(f'{failure.path}: '), []).append(failure)
     more = {1: '', 2: ' (and 1 more mask)'}
     return [
         found[0].reason + more.get(len(found), f' (and {len(found) - 1} more masks)')
-        for found in having.values()
+        for found in by_reason.values()
     ]
 
 
@@ -124,7 +124,7 @@ class Absent(NamedTuple):
     fails: bool = True
 
 
-class _Asked(NamedTuple):
+class _RunMask(NamedTuple):
     """A mask of an earlier run, with the settings for reading it."""
 
     path: Path
@@ -146,7 +146,7 @@ class Wanted:
         What could not be determined.
     """
 
-    asked: Mapping[str, _Asked]
+    asked: Mapping[str, _RunMask]
     failures: Mapping[str, Failure]
     notes: list[str]
 
@@ -185,7 +185,7 @@ class Wanted:
 def find_wanted(root: Path) -> Wanted:
     """Find the masks of earlier runs from the settings in ``logs/``, and the failed masks."""
     notes: list[str] = []
-    asked = _find_asked(root, notes)
+    asked = _find_run_masks(root, notes)
     stems = {each.path: stem for stem, each in asked.items()}
     failures = {
         stems.get(each.path) or each.stem: Failure(each.path, one_line(each.reason, each.path))
@@ -199,9 +199,9 @@ def one_line(reason: str, path: Path) -> str:
     return ' '.join(reason.removeprefix(f'{path}: ').split())
 
 
-def _find_asked(root: Path, notes: list[str]) -> dict[str, _Asked]:
+def _find_run_masks(root: Path, notes: list[str]) -> dict[str, _RunMask]:
     """Find the masks of earlier runs, by the stem of their results."""
-    asked: dict[str, _Asked] = {}
+    asked: dict[str, _RunMask] = {}
     seen = set()
     for path in sorted((root / 'logs').glob('*/settings.toml')):
         try:
@@ -227,18 +227,18 @@ def _find_asked(root: Path, notes: list[str]) -> dict[str, _Asked]:
             continue
         seen.add(key)
         try:
-            masks = _asked_masks(source, choice)
+            masks = _masks_of_run(source, choice)
         except InputError as error:
             notes.append(f'the masks of a run are unknown: {error}')
             continue
         subject = only_label(choice['participants'])
         asked.update(
-            (name_mask(mask, subject)[0], _Asked(mask, skip_empty, binarize, mask_scale)) for mask in masks
+            (name_mask(mask, subject)[0], _RunMask(mask, skip_empty, binarize, mask_scale)) for mask in masks
         )
     return asked
 
 
-def _asked_masks(source: Path, choice: Mapping[str, Any]) -> Iterable[Path]:
+def _masks_of_run(source: Path, choice: Mapping[str, Any]) -> Iterable[Path]:
     if source.is_dir():
         return find_masks(source, **choice)
     try:

@@ -168,7 +168,7 @@ def read_member(member: Member, stream: BinaryIO | None = None) -> Row:
     path = member.path
     sidecar = read_json(member.made_by) if member.made_by else None
     if sidecar is None:
-        message = f'{path}: no JSON file beside it records how it was made; run it again'
+        message = f'{path}: the JSON file that records how it was made is missing; run it again'
         raise InputError(message)
     if member.is_matrix and stream:
         matrix = read_matrix(path)
@@ -231,7 +231,7 @@ def _keep_majority(
     if 2 * times <= len(rows):
         path, rest = others[0].member.path, len(rows) - times
         faults.append(
-            f'no table {group}: {times} results and {rest} others do not match '
+            f'table {group} not written: {times} results and {rest} others do not match '
             f'({path}: {describe(others[0], typical)}); select with --pattern'
         )
         return []

@@ -23,7 +23,7 @@ LABEL = re.compile('[0-9A-Za-z]+')
 _MASK = r'(?:[^/]*_(?:mask|lesion)|[^/]*lesion[^/]*_roi)\.(?:nii(?:\.gz)?|img)'
 _IMAGE = r'[^/]*\.(?:nii(?:\.gz)?|img)'
 #: other masks in derivatives of fMRIPrep and similar tools
-_NO_LESION = ('*_desc-brain_mask.nii*', '*_desc-aseg*_mask.nii*', '*_desc-ribbon_mask.nii*')
+_OTHER_MASKS = ('*_desc-brain_mask.nii*', '*_desc-aseg*_mask.nii*', '*_desc-ribbon_mask.nii*')
 #: pattern by which pybids finds the session
 _SESSION = re.compile(r'[_/\\]+ses-([a-zA-Z0-9+]+)')
 #: the query in a filter file, and keys that are not entities
@@ -68,7 +68,7 @@ def find_masks(
 
     def look(names: str) -> list[Path]:
         try:
-            paths = _indexed(root, wanted, _labels(sessions, 'ses-'), names, filters)
+            paths = _find_images(root, wanted, _labels(sessions, 'ses-'), names, filters)
         except ValueError as error:  # from pybids, about an unknown entity
             message = f'{filter_file}: {str(error).split(" If you", 1)[0]}'
             raise InputError(message) from error
@@ -93,7 +93,7 @@ def find_masks(
 
 
 def without_masks(root: Path, participants: Sequence[str], found: Iterable[Path]) -> list[str]:
-    """Labels of the given participants of whom no mask was found in a dataset, in their order."""
+    """Return the labels of requested participants without a mask, in order."""
     folders = {path.relative_to(root.absolute()).parts[0] for path in found}
     return [label for label in dict.fromkeys(_labels(participants, 'sub-')) if f'sub-{label}' not in folders]
 
@@ -114,10 +114,10 @@ def _is_wanted(path: Path, root: Path, pattern: str | None, filters: Mapping[str
 
 
 def _may_be_lesion(path: Path) -> bool:
-    return not any(fnmatch.fnmatch(path.name, other) for other in _NO_LESION)
+    return not any(fnmatch.fnmatch(path.name, other) for other in _OTHER_MASKS)
 
 
-def _indexed(
+def _find_images(
     root: Path,
     participants: Sequence[str],
     sessions: Sequence[str],
@@ -135,7 +135,7 @@ def _indexed(
         ignore.append(re.compile(rf'^/(?!sub-({"|".join(map(re.escape, participants))})(/|$))'))
     if sessions:
         ignore.append(re.compile(rf'^/[^/]*/ses-(?!({"|".join(map(re.escape, sessions))})(/|$))'))
-    found = _asked_of_pybids(root, ignore, filters) if filters else _walked(root.absolute(), '', ignore)
+    found = _query_pybids(root, ignore, filters) if filters else _walk(root.absolute(), '', ignore)
     return [
         path
         for path in found
@@ -144,12 +144,12 @@ def _indexed(
 
 
 def _session(path: Path, root: Path) -> str | None:
-    """The session of a mask; what the folders above the dataset are called is no part of it."""
+    """Return the session of a mask, ignoring the names of folders above the dataset."""
     found = _SESSION.search(f'/{path.relative_to(root).as_posix()}')
     return found[1] if found else None
 
 
-def _walked(folder: Path, below: str, ignore: Sequence[re.Pattern[str]]) -> Iterator[Path]:
+def _walk(folder: Path, below: str, ignore: Sequence[re.Pattern[str]]) -> Iterator[Path]:
     """Iterate over the files below a folder that are not ignored, following links as pybids does."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -160,12 +160,12 @@ def _walked(folder: Path, below: str, ignore: Sequence[re.Pattern[str]]) -> Iter
         if any(pattern.search(path) for pattern in ignore):
             continue
         if entry.is_dir():
-            yield from _walked(folder / entry.name, path, ignore)
+            yield from _walk(folder / entry.name, path, ignore)
         else:
             yield folder / entry.name
 
 
-def _asked_of_pybids(root: Path, ignore: Sequence[re.Pattern[str]], filters: Mapping[str, Any]) -> list[Path]:
+def _query_pybids(root: Path, ignore: Sequence[re.Pattern[str]], filters: Mapping[str, Any]) -> list[Path]:
     """Return the files that pybids finds, with its index restricted to the necessary files."""
     from bids import BIDSLayout, BIDSLayoutIndexer
 
@@ -200,7 +200,7 @@ def read_filters(path: Path) -> dict[str, Any]:
         message = f'{path}: expected an object such as {example}'
         raise InputError(message)
     if other := [name for name in content if name != _QUERY]:
-        message = f'{path}: {shorten(other[0])} is not a query of Lacuna; the only one is "{_QUERY}", such as {example}'
+        message = f'{path}: unknown query {shorten(other[0])}; only "{_QUERY}" is known, such as {example}'
         raise InputError(message)
 
     def value(entity: str, given: object) -> object:
@@ -210,7 +210,7 @@ def read_filters(path: Path) -> dict[str, Any]:
             return Query.NONE
         if not isinstance(given, str | int | float):
             message = (
-                f'{path}: {entity} is {shorten(given)}; expected a text, a number, null, or a list of them'
+                f'{path}: {entity} is {shorten(given)}; expected text, a number, null, or a list of these'
             )
             raise InputError(message)
         return Query.REQUIRED if given == '*' else given
@@ -311,7 +311,7 @@ def refuse_labels(labelled: Iterable[tuple[Path, str]]) -> None:
             bad.setdefault(label, []).append(path)
     if not bad:
         return
-    others = ' The other participants can be run with --participant-label.' if taken else ''
+    others = ' You can run the other participants with --participant-label.' if taken else ''
     rows: list[tuple[str, ...]] = []
     spaces = set()
     for label, masks in bad.items():
@@ -327,7 +327,7 @@ def refuse_labels(labelled: Iterable[tuple[Path, str]]) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator='\n').writerows([('subject', 'session', 'label', 'path'), *rows])
     message = (
-        f'{_shown(bad)}.{others} Save these lines as rename.csv, change the names if you like, and use the dataset that '
+        f'{_invalid_labels(bad)}.{others} Save these lines as rename.csv, change the names if you like, and use the dataset that '
         f"'lacuna bidsify rename.csv NEW_DIR --space {spaces.pop() if len(spaces) == 1 else 'SPACE'}' makes:\n"
         f'{text.getvalue().rstrip()}'
     )
@@ -343,13 +343,13 @@ def refuse_results(labels: Iterable[str], root: Path) -> None:
     """
     if bad := sorted({label for label in labels if not LABEL.fullmatch(label)}):
         message = (
-            f"{root}: {_shown(bad)}. Rename their masks ('lacuna check BIDS_DIR' prints a table for 'lacuna bidsify'), "
+            f"{root}: {_invalid_labels(bad)}. Rename their masks ('lacuna check BIDS_DIR' prints a table for 'lacuna bidsify'), "
             'remove these results, and run them again'
         )
         raise InputError(message)
 
 
-def _shown(labels: Iterable[str]) -> str:
+def _invalid_labels(labels: Iterable[str]) -> str:
     names = [f'sub-{label}' for label in labels]
     return (
         f'{len(names)} participant{"" if len(names) == 1 else "s"} with a label that is not only letters and digits, which '

@@ -111,7 +111,7 @@ def describe_mask(path: Path, *, space: str | None = None, subject: str | None =
 
 
 def _check_folders(path: Path, entities: Mapping[str, str]) -> None:
-    """Refuse a mask whose name and folders say two things, as copies of a participant's folder do: whose is it?"""
+    """Raise an error if the name and the folders of a mask contradict each other, as in a copied participant's folder."""
     folders = [parent.name for parent in path.parents]
     participant = next((number for number, name in enumerate(folders) if name.startswith('sub-')), -1)
     for folder in folders[participant::-1] if participant >= 0 else ():
@@ -134,7 +134,7 @@ def name_mask(path: Path, subject: str | None = None) -> tuple[str, str]:
         check_name(path)
         return _stem_and_subject(path, subject)
     except (InputError, MaskError):
-        return path.name, _letters(path.name)
+        return path.name, _alphanumeric(path.name)
 
 
 def _stem_and_subject(path: Path, subject: str | None) -> tuple[str, str]:
@@ -142,11 +142,11 @@ def _stem_and_subject(path: Path, subject: str | None) -> tuple[str, str]:
     if 'sub' in entities:
         # outputs have their own desc-
         return '_'.join(part for part in stem.split('_') if not part.startswith('desc-')), entities['sub']
-    subject = subject or _letters(stem)
+    subject = subject or _alphanumeric(stem)
     return f'sub-{subject}', subject
 
 
-def _letters(name: str) -> str:
+def _alphanumeric(name: str) -> str:
     return re.sub('[^0-9A-Za-z]', '', name) or 'lesion'
 
 

@@ -235,8 +235,8 @@ class LesionResults:
 
     def sidecars(self) -> dict[Target, dict[str, Any]]:
         """Return the content of the readable sidecars, by output."""
-        having = {target: path for target, path in self.files.items() if outputs()[target.key].sidecar}
-        found = ((target, read_json(sidecar_path(path))) for target, path in having.items())
+        with_sidecar = {target: path for target, path in self.files.items() if outputs()[target.key].sidecar}
+        found = ((target, read_json(sidecar_path(path))) for target, path in with_sidecar.items())
         return {target: sidecar for target, sidecar in found if sidecar is not None}
 
     def members(self) -> Iterator[Member]:
@@ -476,12 +476,12 @@ def find_results(root: Path, subject: str | None = None) -> Results:
         for parent, folders, names in os.walk(folder):
             folders.sort()
             for name in sorted(names):
-                about = (
+                parsed = (
                     parse_output_name(name) if '_method-snm_' in name and name.startswith('sub-') else None
                 )
-                if not about or not (path := Path(parent, name)).is_file():
+                if not parsed or not (path := Path(parent, name)).is_file():
                     continue
-                stem, key, scope = about
+                stem, key, scope = parsed
                 in_space = outputs()[key].scope == 'space'
                 if in_space:
                     spaces[stem] = str(scope)
@@ -497,8 +497,8 @@ def find_results(root: Path, subject: str | None = None) -> Results:
     for stem, found in files.items():
         lesion = LesionResults(stem, '', found, root, links)
         if stem not in spaces:
-            said = (sidecar.get('Space') for sidecar in lesion.sidecars().values())
-            spaces[stem] = str(next(filter(None, said), usual))
+            stated = (sidecar.get('Space') for sidecar in lesion.sidecars().values())
+            spaces[stem] = str(next(filter(None, stated), usual))
         sample = figures_dir(root, lesion.subject) / output_name(stem, SAMPLE.key, space=spaces[stem])
         if sample.is_file():
             found[SAMPLE] = sample

@@ -20,7 +20,7 @@ _IMAGE = 'match(extension, "^[.]nii([.]gz)?$")'
 _HEADER = '# From here to the last line of this kind, written by Lacuna.\n'
 _END = '# To here, written by Lacuna; what you add below is kept.\n'
 _NOT_BIDS = """\
-# Pages, figures, logs and group tables: BIDS has no names for them. Directory patterns take no trailing slash.
+# Pages, figures, logs and group tables, for which BIDS has no names. Directory patterns take no trailing slash.
 /assets
 /logs
 /sub-*.html
@@ -30,7 +30,9 @@ _NOT_BIDS = """\
 # Each is a dataset of its own: the results with one of several tractograms.
 /tractogram-*
 """
-RESULTS = '# Results: to check them, leave out all that follows, and use the schema of the documentation of Lacuna.\n'
+RESULTS = (
+    '# Results: to check them, remove everything below, and use the schema in the documentation of Lacuna.\n'
+)
 
 #: content written by versions without these lines
 _EARLIER = tuple(
@@ -88,7 +90,7 @@ def extended_schema() -> dict[str, Any]:
     objects['datatypes']['connectome'] = {
         'value': 'connectome',
         'display_name': 'Connectome',
-        'description': 'What belongs to a tractogram and no participant.\n',
+        'description': 'Files that belong to a tractogram, not to a participant.\n',
     }
     objects['suffixes'].update(
         (output.suffix, {'value': output.suffix, 'display_name': output.suffix, 'description': output.about})
@@ -245,7 +247,11 @@ _METADATA = {
         **_TRACTOGRAM,
     ),
     'LacunaTractograms': _field(
-        'Tractograms', 'The tractograms that a result is over.', type='array', items=_TRACTOGRAM, minItems=1
+        'Tractograms',
+        'The tractograms over which a result was combined.',
+        type='array',
+        items=_TRACTOGRAM,
+        minItems=1,
     ),
     'LacunaSourceSHA256': _field(
         'SourceSHA256',
@@ -262,8 +268,8 @@ _METADATA = {
     'LacunaAtlas': _field(
         'Atlas', 'What the rows are: name and checksum.', **_table(Name=_TEXT, SHA256=_SHA256)
     ),
-    'LacunaParameters': _field('Parameters', 'Settings that the numbers depend on.', type='object'),
-    'LacunaCommandLine': _field('CommandLine', 'The command that gives the same numbers.', **_TEXT),
+    'LacunaParameters': _field('Parameters', 'Settings on which the numbers depend.', type='object'),
+    'LacunaCommandLine': _field('CommandLine', 'The command that reproduces the numbers.', **_TEXT),
     'LacunaDenominator': _field(
         'Denominator', 'BIDS URI of the density of the whole tractogram.', type='string', format='bids_uri'
     ),

@@ -109,22 +109,22 @@ _IDENTITY = {
     _GRADED: 'graded masks',
     _SCALE: 'scale of graded masks',
     _ASSIGNMENT: 'rule for the ends of streamlines',
-    _MIN_SUPPORT: 'streamlines of a supported voxel',
+    _MIN_SUPPORT: 'streamlines that support a voxel',
     _WEIGHTS: 'weights of the streamlines (sha256)',
     _SHORTEST: 'shortest length of a streamline (mm)',
     _LONGEST: 'longest length of a streamline (mm)',
     _MEASURE: 'measure of connections',
-    ('Parameters', 'SparedThreshold'): 'percent spared of a connection that remains',
+    ('Parameters', 'SparedThreshold'): 'percent of a connection that has to be spared',
     ('NullLesions', 'Count'): 'number of null lesions',
     ('NullLesions', 'Seed'): 'seed of null lesions',
-    ('NullLesions', 'Inside'): 'share of null lesions that is in the brain',
+    ('NullLesions', 'Inside'): 'share of a null lesion that has to be in the brain',
     ('NullLesions', 'Within'): 'where null lesions may be',
     ('NullLesions', 'Mirrors'): 'mirrored null lesions',
     ('NullLesions', 'SHA256'): 'content of the reference of null lesions (sha256)',
 }
 
 #: defaults for fields that a sidecar lacks
-_UNSAID: dict[tuple[str, ...], Any] = {
+_DEFAULTS: dict[tuple[str, ...], Any] = {
     _BINARIZE: 'none',
     _GRADED: 'error',
     _SCALE: 'none',
@@ -161,7 +161,7 @@ def differences(
     for keys, name in _IDENTITY.items():
         if made_again and keys == _MIN_SUPPORT:
             continue
-        old, new = (_said(sidecar, keys) for sidecar in (on_disk, wanted))
+        old, new = (_value_of(sidecar, keys) for sidecar in (on_disk, wanted))
         if new is not None and old != new:
             found.append(f'{name}: {_short(old)} on disk, {_short(new)} now')
     return found
@@ -169,12 +169,12 @@ def differences(
 
 def identity(sidecar: Mapping[str, Any]) -> dict[str, Any]:
     """Return everything but the mask that determines the numbers of a result, by name; equal for a whole cohort."""
-    return {name: _said(sidecar, keys) for keys, name in _IDENTITY.items() if keys[0] != 'Mask'}
+    return {name: _value_of(sidecar, keys) for keys, name in _IDENTITY.items() if keys[0] != 'Mask'}
 
 
-def _said(sidecar: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
+def _value_of(sidecar: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
     found = dig(sidecar, *keys)
-    return _UNSAID.get(keys) if found is None else found
+    return _DEFAULTS.get(keys) if found is None else found
 
 
 def _short(value: Any) -> str:

@@ -267,7 +267,7 @@ def write_tables(tables: Sequence[GroupTable], *, overwrite: bool) -> set[Path]:
         message = (
             f'{differing[0]} already exists and differs from the new table by more than new rows'
             f'{f" ({len(differing)} tables in all)" if len(differing) > 1 else ""}; '
-            'choose another --output-dir, or use --overwrite to replace it'
+            'choose another --output-dir, or add --overwrite to replace it'
         )
         raise InputError(message)
     for table in tables:

@@ -358,7 +358,7 @@ async function save() {
 }
 
 function showCommand() {
-  byId('command-note').textContent = command ? '' : 'MASK stands for the mask: save it first, and its path is here.';
+  byId('command-note').textContent = command ? '' : 'MASK stands for the mask: save the mask to see its path here.';
   byId('command-text').textContent = command ?? about.command;
   byId('command-page').showModal();
 }
@@ -447,7 +447,7 @@ async function start() {
   }
   byId('save').disabled = about.saving === null;
   if (about.saving === null) byId('save').title = 'start lacuna explore with --output-dir to save';
-  byId('save-where').textContent = `In ${about.saving}: the mask in masks, and what lacuna run makes of it in derivatives.`;
+  byId('save-where').textContent = `In ${about.saving}: the mask is saved in masks, its results in derivatives.`;
   listen();
   nv.scene.crosshairPos = nv.mm2frac([-26, -10, 16]);
   if (about.masks.length) {

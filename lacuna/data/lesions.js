@@ -53,7 +53,7 @@ function tell() {
     const row = document.createElement('button');
     row.className = 'row';
     row.dataset.row = rows[place];
-    row.title = `${name}: show its mask and its map`;
+    row.title = `${name}: show only its mask and its map`;
     row.setAttribute('aria-pressed', alone === rows[place]);
     row.innerHTML = '<span class="what"></span><span class="number"></span><span class="track"><span class="bar"></span></span>';
     row.querySelector('.what').textContent = name;
@@ -135,7 +135,7 @@ async function start() {
   nv.setDrawingEnabled(false);
   sums = unpacked(await (await got('sums')).arrayBuffer());
   const faults = about.lesions.flatMap(({ name, problems }) => Object.entries(problems).map(([part, problem]) => `${name}: the ${part} ${problem}. It is not counted.`));
-  if (about.elsewhere) faults.push(`${about.elsewhere} lesions in other spaces than ${about.space} are left out.`);
+  if (about.elsewhere) faults.push(`${about.elsewhere} lesions that are not in ${about.space} are left out.`);
   byId('warnings').textContent = faults.slice(0, 5).join('\n') + (faults.length > 5 ? `\n... and ${faults.length - 5} more` : '');
   byId('warnings').hidden = !faults.length;
   byId('over').textContent = about.tractograms > 1 ? `, mean over ${about.tractograms} tractograms` : '';

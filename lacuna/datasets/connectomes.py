@@ -85,7 +85,7 @@ def fetch(
     InputError
         If the connectome is unknown, or cannot be downloaded or converted.
     """
-    known = _known(name, url, space)
+    connectome = _look_up(name, url, space)
     target = folder / f'{part_name(name, subsample)}.tck'
     if not target.is_file() or force:
         if token and not (token.isascii() and token.isprintable()):
@@ -96,12 +96,14 @@ def fetch(
         if subsample and whole:
             _convert_whole(whole, target, subsample, show_progress=show_progress)
         else:
-            remote = locate(known, url=url, token=token, apis=apis, patience=patience)
+            remote = locate(connectome, url=url, token=token, apis=apis, patience=patience)
             if url:
-                known = dataclasses.replace(known, size=None)
-            elif known.api and say:
-                say(_found(known, remote))
-            _download_and_convert(known, remote, target, subsample, patience, show_progress=show_progress)
+                connectome = dataclasses.replace(connectome, size=None)
+            elif connectome.api and say:
+                say(_describe_file(connectome, remote))
+            _download_and_convert(
+                connectome, remote, target, subsample, patience, show_progress=show_progress
+            )
     _remember(target)
     return target
 
@@ -146,10 +148,10 @@ def connectome_path(given: str | Path) -> Path:
         message = f"{name} was not fetched, or no longer exists: fetch it with 'lacuna fetch {name}'"
         raise InputError(message)
     by_lower = {each.lower(): each for each in (*table, *here)}
-    near = [by_lower[each] for each in difflib.get_close_matches(name.lower(), by_lower, cutoff=0.5)]
-    meant = f'; did you mean {", ".join(near)}?' if near else ''
+    matches = [by_lower[each] for each in difflib.get_close_matches(name.lower(), by_lower, cutoff=0.5)]
+    hint = f'; did you mean {", ".join(matches)}?' if matches else ''
     message = (
-        f'no file {name}, and no fetched connectome of that name{meant} '
+        f'no file {name}, and no fetched connectome of that name{hint} '
         "('lacuna fetch --list' lists those that can be fetched, 'lacuna info connectomes' those on this machine)"
     )
     raise InputError(message)
@@ -161,12 +163,12 @@ def _remember(path: Path) -> None:
         write_if_changed(note, json_bytes({'Path': str(path.absolute())}))
 
 
-def _found(known: Connectome, remote: Remote) -> str:
+def _describe_file(connectome: Connectome, remote: Remote) -> str:
     """Describe the file at a source, and warn if its size is unexpected."""
     size = f'{remote.size / 1e6:,.0f} MB' if remote.size else 'of unknown size'
     line = f'found {remote.name}, {size}: {shown(remote.url)}'
-    if remote.size and known.size and not 1 / _ODD_SIZE < remote.size / known.size < _ODD_SIZE:
-        line += f' (about {known.size / 1e6:,.0f} MB were expected: check whether it is the right file)'
+    if remote.size and connectome.size and not 1 / _ODD_SIZE < remote.size / connectome.size < _ODD_SIZE:
+        line += f' (expected about {connectome.size / 1e6:,.0f} MB: check whether it is the right file)'
     return line
 
 
@@ -177,7 +179,7 @@ def _convert_whole(source: Path, target: Path, subsample: Subsample, *, show_pro
 
 
 def _download_and_convert(
-    known: Connectome,
+    connectome: Connectome,
     remote: Remote,
     target: Path,
     subsample: Subsample | None,
@@ -186,16 +188,16 @@ def _download_and_convert(
     show_progress: bool,
 ) -> None:
     folder = target.parent
-    hidden = f'.{known.name}-'
+    hidden = f'.{connectome.name}-'
     work = folder / f'{hidden}{hashlib.sha256(remote.url.encode()).hexdigest()[:8]}-download'
-    size = remote.size or known.size or 0
+    size = remote.size or connectome.size or 0
     there = sum(path.stat().st_size for path in work.glob('*'))
-    kept = subsample.fraction if subsample else 1.0
+    fraction = subsample.fraction if subsample else 1.0
     packed = remote.name.lower().endswith(('gz', *ARCHIVES))
-    check_space(folder, int(size * (1 + (_GROWTH * (1 + kept) if packed else kept))) - there)
+    check_space(folder, int(size * (1 + (_GROWTH * (1 + fraction) if packed else fraction))) - there)
     path = download(remote, work, patience=patience, show_progress=show_progress)
     try:
-        _convert(known, remote, path, target, subsample, show_progress=show_progress)
+        _convert(connectome, remote, path, target, subsample, show_progress=show_progress)
     except TractogramError as error:
         if not remote.checksum and not isinstance(error.__cause__, OSError):
             path.unlink(missing_ok=True)  # otherwise the next call would use it again
@@ -204,7 +206,7 @@ def _download_and_convert(
         shutil.rmtree(used)
 
 
-def _known(name: str, url: str | None, space: str | None) -> Connectome:
+def _look_up(name: str, url: str | None, space: str | None) -> Connectome:
     """Return the entry of a connectome: from the table, or from the arguments."""
     table = connectomes()
     if name in table:
@@ -215,7 +217,7 @@ def _known(name: str, url: str | None, space: str | None) -> Connectome:
     if not (url and space):
         message = (
             f'no connectome {name!r} in the list; choose from {", ".join(table)}, '
-            'or give the address and space of yours with --url and --space'
+            'or give the address and space of another with --url and --space'
         )
         raise InputError(message)
     if not _NAME.fullmatch(name):
@@ -226,7 +228,7 @@ def _known(name: str, url: str | None, space: str | None) -> Connectome:
 
 
 def _convert(
-    known: Connectome,
+    connectome: Connectome,
     remote: Remote,
     path: Path,
     target: Path,
@@ -241,11 +243,11 @@ def _convert(
         if not path.name.lower().endswith(EXTENSIONS):
             source, bundles = unpack(path, Path(scratch), show_progress=show_progress)
         about = {
-            'Name': known.name,
-            **({'Description': known.about} if known.about else {}),
-            'Space': known.space,
-            **({'ReferencesAndLinks': [known.citation]} if known.citation else {}),
-            **({'License': known.licence} if known.licence else {}),
+            'Name': connectome.name,
+            **({'Description': connectome.about} if connectome.about else {}),
+            'Space': connectome.space,
+            **({'ReferencesAndLinks': [connectome.citation]} if connectome.citation else {}),
+            **({'License': connectome.licence} if connectome.licence else {}),
             'Sources': [shown(remote.url)],
         }
         write_if_changed(beside(source, '.json'), json_bytes(about))
@@ -254,7 +256,7 @@ def _convert(
             convert(
                 source,
                 target,
-                space=known.space,
+                space=connectome.space,
                 subsample=subsample,
                 bundles=several,
                 overwrite=True,

@@ -134,7 +134,7 @@ def download(
         )
         raise InputError(message) from error
     except OSError as error:
-        message = f'{folder}: {error.strerror or error}; what was downloaded is kept'
+        message = f'{folder}: {error.strerror or error}; the downloaded part is kept'
         raise InputError(message) from error
     path = Path(found)
     if remote.size is not None and not remote.checksum and (size := path.stat().st_size) != remote.size:
@@ -169,11 +169,11 @@ def _alone(folder: Path) -> Iterator[None]:
         with file_lock(folder / '.lock', wait=False):
             yield
     except BlockingIOError as error:
-        message = f'another download into {folder} is running; wait for it to end'
+        message = f'another download into {folder} is running; wait until it has ended'
         raise InputError(message) from error
 
 
-class _AgainError(Exception):
+class _RetryError(Exception):
     """This attempt failed, but another may succeed."""
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
@@ -190,10 +190,10 @@ def _repeat(
         before = position()
         try:
             return attempt()
-        except _AgainError as error:
+        except _RetryError as error:
             failures = 1 if position() > before else failures + 1
             if failures >= patience.attempts:
-                message = f'{shown(url)}: {error}; what was downloaded is kept, try again later'
+                message = f'{shown(url)}: {error}; the downloaded part is kept, try again later'
                 raise InputError(message) from None
             wait = patience.first_wait * 2 ** (failures - 1) if error.wait is None else error.wait
             time.sleep(min(wait, _LONGEST_WAIT))
@@ -219,7 +219,7 @@ def _request(
         requests.exceptions.ChunkedEncodingError,
     ) as error:
         reason = f'the connection failed or broke off ({type(error).__name__})'
-        raise _AgainError(reason) from None
+        raise _RetryError(reason) from None
     except requests.exceptions.JSONDecodeError:
         raise
     except requests.exceptions.RequestException as error:  # its text may contain the token
@@ -232,7 +232,7 @@ def _check_status(url: str, response: requests.Response) -> None:
     if status in _BUSY:
         after = response.headers.get('Retry-After', '')
         reason = f'the server answers {status} ({response.reason})'
-        raise _AgainError(reason, float(after) if after.isdigit() else None)
+        raise _RetryError(reason, float(after) if after.isdigit() else None)
     problem = {
         401: 'the token is missing or invalid: give one with --api-key or in the environment',
         403: 'access refused: give a valid token with --api-key or in the environment',
@@ -257,10 +257,10 @@ def _download_part(remote: Remote, part: Path, patience: Patience, *, show_progr
             if there and validator.is_file():  # if the file has changed, the server sends all of it
                 headers['If-Range'] = validator.read_text()
             with _request(remote.url, remote.token, headers, patience) as response:
-                if response.status_code == 416 and _span(response) == (None, there):
+                if response.status_code == 416 and _content_range(response) == (None, there):
                     return
                 _refuse_page(remote, response)
-                total = _begin(remote, response, stream)
+                total = _position_stream(remote, response, stream)
                 _keep_validator(validator, response)
                 check_space(part.parent, max((total or 0) - stream.tell(), 0))
                 with counting(f'download {remote.name}', total, show=show_progress) as advance:
@@ -271,28 +271,28 @@ def _download_part(remote: Remote, part: Path, patience: Patience, *, show_progr
                 if stream.tell() > total:
                     _restart(stream)
                 reason = 'the length of the file differs from what the server says'
-                raise _AgainError(reason)
+                raise _RetryError(reason)
 
         _repeat(attempt, remote.url, patience, stream.tell)
     validator.unlink(missing_ok=True)
 
 
-def _begin(remote: Remote, response: requests.Response, stream: BinaryIO) -> int | None:
+def _position_stream(remote: Remote, response: requests.Response, stream: BinaryIO) -> int | None:
     """Position the stream where the response starts; return the size of the whole file, if known."""
     if response.status_code == 206:
-        first, whole = _span(response)
+        first, whole = _content_range(response)
         if first == stream.tell():
             return whole or remote.size
     if response.status_code != 200:
         _restart(stream)
         reason = 'the server sent a different part of the file than requested'
-        raise _AgainError(reason)
+        raise _RetryError(reason)
     _restart(stream)
     length = response.headers.get('Content-Length', '')
     return int(length) if length.isdigit() else remote.size
 
 
-def _span(response: requests.Response) -> tuple[int | None, int | None]:
+def _content_range(response: requests.Response) -> tuple[int | None, int | None]:
     """Return where the response starts and the size of the whole file; None if unknown."""
     found = re.fullmatch(r'bytes (?:(\d+)-\d+|\*)/(\d+|\*)', response.headers.get('Content-Range', ''))
     first, whole = found.groups() if found else (None, None)

@@ -155,7 +155,7 @@ def _locate_figshare(known: Connectome, api: str, token: str | None, patience: P
             token if _same_site(address, api) else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise InputError(_unexpected(url, known)) from None
+        raise InputError(_ambiguous_message(url, known)) from None
 
 
 def _locate_osf(known: Connectome, api: str, patience: Patience | None) -> Remote:
@@ -163,7 +163,7 @@ def _locate_osf(known: Connectome, api: str, patience: Patience | None) -> Remot
     try:
         return _osf_remote(read_answer(url, patience=patience)['data'], known)
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise InputError(_unexpected(url, known)) from None
+        raise InputError(_ambiguous_message(url, known)) from None
 
 
 def _osf_remote(entry: dict[str, Any], known: Connectome) -> Remote:
@@ -234,7 +234,7 @@ def _is_tractogram(name: str) -> bool:
     return name.lower().endswith(EXTENSIONS + ARCHIVES)
 
 
-def _unexpected(url: str, known: Connectome) -> str:
+def _ambiguous_message(url: str, known: Connectome) -> str:
     return f'{shown(url)} does not lead to exactly one tractogram; {known.other_ways}'
 
 

@@ -253,7 +253,7 @@ def _write_cohort(paths: TutorialPaths, planted: Sequence[np.ndarray], *, show_p
         'age': {'Description': 'Age', 'Units': 'years'},
         'lesion_side': {'Description': 'Hemisphere of the lesion'},
         'motor': {
-            'Description': f'Synthetic score, 0 to 100; lower the more of the {PLANTED} is cut, and with age'
+            'Description': f'Synthetic score, 0 to 100; falls with the share of the {PLANTED} that is cut, and with age'
         },
         'mood': {'Description': 'Synthetic score that depends on nothing'},
     }

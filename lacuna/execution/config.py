@@ -222,7 +222,9 @@ class RunConfig:
             raise InputError(message)
         self._check_nulls()
         if len(self.bundles) > 2:
-            message = f'bundles are {shorten(self.bundles)}; give a table and a name for file names at most'
+            message = (
+                f'bundles are {shorten(self.bundles)}; give a table and at most one name for output files'
+            )
             raise InputError(message)
         if self.bundles[1:]:
             check_bundles_label(self.bundles[1])
@@ -230,7 +232,7 @@ class RunConfig:
             message = f'nprocs is {self.nprocs}; give a number of processors, or -1 for all'
             raise InputError(message)
         if self.mem_gb is not None and not 0 < self.mem_gb < math.inf:
-            message = f'mem_gb is {self.mem_gb}; give the gigabytes to use'
+            message = f'mem_gb is {self.mem_gb}; give the memory to use in gigabytes'
             raise InputError(message)
         if self.dask_scheduler is not None and not re.fullmatch(
             r'[a-z]+://[^\s/]+:\d+/?', self.dask_scheduler
@@ -265,19 +267,21 @@ class RunConfig:
             if name.startswith('null_') and getattr(self, name) != field.default
         ]
         if changed and not self.null_lesions:
-            message = f'--{changed[0].replace("_", "-")} says how null lesions are made: add --null-lesions'
+            message = f'--{changed[0].replace("_", "-")} is a setting of null lesions: add --null-lesions'
             raise InputError(message)
         if not self.null_lesions:
             return
         NullSettings(n=self.null_lesions, seed=self.null_seed, inside=self.null_inside)
         if (self.null_within in NEED_REFERENCE) != (self.null_reference is not None):
-            message = f'--null-reference goes with --null-within {" or ".join(NEED_REFERENCE)}, which need it'
+            message = f'use --null-reference together with --null-within {" or ".join(NEED_REFERENCE)}'
             raise InputError(message)
         if self.null_tissues and (self.null_within != 'tissue' or len(self.null_tissues) != 2):
-            message = '--null-tissues are two maps, of grey and of white matter, for --null-within tissue'
+            message = (
+                'use --null-tissues, two maps of grey and of white matter, together with --null-within tissue'
+            )
             raise InputError(message)
         if self.null_within == 'lesions' and self.grading is not None:
-            message = 'null lesions within lesions are binary: --null-within lesions does not go with --graded-masks'
+            message = '--null-within lesions needs binary masks, so it cannot be used with --graded-masks'
             raise InputError(message)
         if self.engine != ENGINES[0]:
             message = f'null lesions are not computed with --engine {self.engine}: a thousand of them would take days'
@@ -466,7 +470,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     fields = RunConfig.__dataclass_fields__
     for name, value in values.items():
         if name not in fields:
-            message = f"the settings {path} name '{name}', which is no setting of this version"
+            message = f"the settings {path} contain '{name}', which is not a setting of this version"
             raise InputError(message)
         # a list in a run over several tractograms
         given = value if name == 'connectome_path' and isinstance(value, list) else [value]

@@ -48,7 +48,7 @@ def _compiled_code() -> Path:
         if make_private_dir(cache / name):
             return cache / name
         _LOGGER.warning(
-            'lacuna: compiled code is not kept in %s: it belongs to somebody else, or others can write there',
+            'lacuna: compiled code is not kept in %s: the folder belongs to somebody else, or others can write to it',
             cache / name,
         )
     return private_temporary_dir() / name

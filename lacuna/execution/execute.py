@@ -94,7 +94,7 @@ def _mrtrix_version() -> str | None:
     if missing := missing_commands():
         message = (
             f'--engine mrtrix needs MRtrix3, and {", ".join(missing)} is not on the PATH; install it (Debian: '
-            "'apt-get install mrtrix3'), or leave out --engine: the default needs no MRtrix3"
+            "'apt-get install mrtrix3'), or remove --engine: the default does not need MRtrix3"
         )
         raise InputError(message)
     return mrtrix_version()

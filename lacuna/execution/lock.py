@@ -61,8 +61,8 @@ class OutputLock:
             message = f'the output folder {self._root} cannot be written: {error.strerror or error}'
             raise InputError(message) from error
         try:
-            others = self._agree(settings)
-            taken = [subject for subject in subjects if not self._try(_byte(subject))]
+            others = self._agree_on_settings(settings)
+            taken = [subject for subject in subjects if not self._try_lock(_byte(subject))]
         except OSError as error:
             if error.errno in NO_LOCKS:  # a file system without locks: other runs cannot be detected
                 return
@@ -77,7 +77,7 @@ class OutputLock:
         )
         message = (
             f'another run is writing into {self._root}, with {reason}; '
-            'start this one again when that has ended, or choose another folder'
+            'start this one again when the other has ended, or choose another folder'
         )
         raise InputError(message)
 
@@ -103,11 +103,11 @@ class OutputLock:
             self._file.close()
             self._file = None
 
-    def _agree(self, settings: str) -> str | None:
+    def _agree_on_settings(self, settings: str) -> str | None:
         """Write the settings if no other run is active; otherwise return the others' settings if they differ."""
         file = self._file
         assert file is not None  # noqa: S101
-        if self._try(_SETTINGS):
+        if self._try_lock(_SETTINGS):
             for left in (*self._root.glob(f'{TEMPORARY}*'), *self._root.glob(f'connectome/{TEMPORARY}*')):
                 left.unlink(missing_ok=True)  # left by a killed run; no other run is active
             file.truncate(0)
@@ -117,7 +117,7 @@ class OutputLock:
         found = file.read().decode(errors='replace')
         return None if found == settings else found
 
-    def _try(self, byte: int) -> bool:
+    def _try_lock(self, byte: int) -> bool:
         assert self._file is not None  # noqa: S101
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)

@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger('lacuna')
 
 _STEPS = {
-    'index': 'once: build an index of the tractogram, or take that of an earlier run, and find the parcels at the '
-    'ends of its streamlines; for each mask: ask it for the streamlines with a vertex in the mask and for their '
-    'density, divide by the density of the whole tractogram, summarise; join the streamlines with the parcels and the '
-    'bundles, and the mask with the parcels',
+    'index': 'once: build an index of the tractogram, or use that of an earlier run, and find the parcels at the '
+    'ends of its streamlines; for each mask: look up the streamlines with a vertex in the mask and their '
+    'density, divide by the density of the whole tractogram, summarise; count the streamlines by parcel and '
+    'bundle, and the lesion load of parcels',
     'mrtrix': 'once: map the whole tractogram (tckmap), find the parcels at the ends of its streamlines '
     '(tck2connectome); for each mask: select the streamlines with a vertex in it (tckedit), map them (tckmap), '
-    'divide by the density of the whole tractogram, summarise; join the streamlines with the parcels and the bundles, '
-    'and the mask with the parcels',
+    'divide by the density of the whole tractogram, summarise; count the streamlines by parcel and bundle, '
+    'and the lesion load of parcels',
 }
 
 
-class _ToCaller(logging.Handler):
+class _CallerHandler(logging.Handler):
     """Handler that passes records to the caller's handlers at the levels set before `passing_to_callers`."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class _ToCaller(logging.Handler):
 def passing_to_callers() -> Iterator[None]:
     """Let the log of a run receive all messages, and the caller's handlers only those at their own level."""
     handlers, level, propagates = list(_LOGGER.handlers), _LOGGER.level, _LOGGER.propagate
-    _LOGGER.handlers[:] = [_ToCaller()]
+    _LOGGER.handlers[:] = [_CallerHandler()]
     _LOGGER.propagate = False
     _LOGGER.setLevel(logging.INFO)
     try:
@@ -84,7 +84,7 @@ def log_tractogram(tractogram: Tractogram) -> None:
         if count
     ]
     if short:
-        _LOGGER.info('it has streamlines that are short: %s; they are kept', ', '.join(short))
+        _LOGGER.info('the tractogram has very short streamlines: %s; they are kept', ', '.join(short))
 
 
 def log_warnings(plan: RunPlan) -> None:

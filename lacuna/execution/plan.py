@@ -242,7 +242,7 @@ def make_plan(
     """
     seen = SeenMasks(config.output_dir, config.chunk)
     paths = mask_paths(config) if paths is None else paths
-    masks = _look_at_masks(config, paths, seen, show_progress=show_progress)
+    masks = _inspect_masks(config, paths, seen, show_progress=show_progress)
     # other chunks may have usable masks
     if masks.failed and not masks.usable and not masks.skipped and not config.chunk:
         raise InputError('\n'.join(each_reason(masks.failed)))
@@ -263,7 +263,7 @@ def make_plan(
         atlases=atlases,
         bundles=bundles,
         nulls=null_settings(config),
-        movements=_movements(tractogram, atlases),
+        movements=_find_transforms(tractogram, atlases),
     )
     misplaced = tractogram_doubt(tractogram.info.brain_pct)
     warnings = [*_tractogram_warnings(plan, misplaced), *masks.contradictions, *_atlas_warnings(plan)]
@@ -273,13 +273,13 @@ def make_plan(
     plan = replace(plan, warnings=(*warnings, *plan.doubts_of_endpoints()))
     if lock:
         lock({mask.subject for mask in masks.usable})
-    plan = _compared(plan, masks.usable, misplaced)
+    plan = _compare_with_results(plan, masks.usable, misplaced)
     if lock:
         seen.save()
     return plan
 
 
-def _compared(plan: RunPlan, usable: Iterable[MaskFile], misplaced: str | None) -> RunPlan:
+def _compare_with_results(plan: RunPlan, usable: Iterable[MaskFile], misplaced: str | None) -> RunPlan:
     """Add to a plan what is missing in the output folder."""
     config, tractogram = plan.config, plan.tractogram
     links = read_links(config.output_dir)
@@ -361,7 +361,9 @@ def _unpublished(plan: RunPlan, space: str, sidecars: Mapping[str, Mapping[str, 
     )
 
 
-def _movements(tractogram: Tractogram, atlases: Mapping[str, RunAtlases]) -> dict[tuple[str, str], Transform]:
+def _find_transforms(
+    tractogram: Tractogram, atlases: Mapping[str, RunAtlases]
+) -> dict[tuple[str, str], Transform]:
     """Return the transforms of points that a run needs: for the streamlines, and to the atlases."""
     pairs = [(tractogram.space, space) for space in atlases]
     pairs += [(space, each.atlas.space) for space, found in atlases.items() for each in found.parcellations]
@@ -399,14 +401,14 @@ class _Masks(NamedTuple):
     contradictions: list[str]
 
 
-def _look_at_masks(
+def _inspect_masks(
     config: RunConfig, paths: Sequence[Path], seen: SeenMasks, *, show_progress: bool
 ) -> _Masks:
     described: list[MaskFile] = []
     failed: list[Failure] = []
     subject = only_label(config.participants)
     if subject is not None and not config.source.is_dir() and not LABEL.fullmatch(subject):
-        message = f'the participant {shorten(subject)} has to be letters and digits'
+        message = f'the participant label {shorten(subject)} may only have letters and digits'
         raise InputError(message)
     for path in paths:
         try:
@@ -454,7 +456,7 @@ def mask_paths(config: RunConfig) -> list[Path]:
         )
         return chunk_of(masks, config.chunk) if config.chunk else masks
     if not config.source.exists():
-        message = f'there is no {config.source}: give a BIDS dataset or a mask (.nii.gz)'
+        message = f'no file or folder {config.source}: give a BIDS dataset or a mask (.nii.gz)'
         raise InputError(message)
     refuse_labels((config.source, label) for label in labels_of(Path(config.source.name)))
     return [config.source]
@@ -476,5 +478,5 @@ def _conflict_message(conflicts: dict[str, list[str]]) -> str:
     lines = [f'  {name}: {"; ".join(found)}' for name, found in list(conflicts.items())[:10]]
     if len(conflicts) > 10:
         lines.append(f'  ... and {len(conflicts) - 10} more')
-    head = 'the results in the output folder were made with other settings; choose another folder, or --overwrite:'
+    head = 'the results in the output folder were made with other settings; choose another folder, or add --overwrite:'
     return '\n'.join([head, *lines])

@@ -39,7 +39,9 @@ class Reasons:
         """Explain an error and name the file with details; on a full disk, all failures have the same explanation."""
         if full := full_disk(reason, self._places):
             elsewhere = ', or name another with --work-dir' if str(self._work_dir) in full else ''
-            return f'no space left on the disk of {full}: make room{elsewhere}; the same command goes on'
+            return (
+                f'no space left on the disk of {full}: make room{elsewhere}; the same command then continues'
+            )
         return f'{reason} (details: {details})' if details else reason
 
 

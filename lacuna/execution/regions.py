@@ -124,7 +124,7 @@ def read_atlases(config: RunConfig, space: str, cache: Path) -> RunAtlases:
             try:
                 check_networks(parcellations[-1].networks)
             except InputError as error:
-                message = f'the atlas {atlas.name} ({atlas.labels}): {error}; leave out --compute-networks'
+                message = f'the atlas {atlas.name} ({atlas.labels}): {error}; remove --compute-networks'
                 raise InputError(message) from error
     return RunAtlases(tuple(parcellations), tuple(probabilities))
 
@@ -133,11 +133,11 @@ def _check_probability_atlas(atlas: Atlas, config: RunConfig, space: str) -> Non
     about = f'{atlas.image} is a probability atlas (4D)'
     if asked := config.of_connections:
         options = ', '.join(f'--{name.replace("_", "-")}' for name in asked)
-        message = f'{about}: only its --lesion-load is computed; leave out {options}, or run it by itself'
+        message = f'{about}, for --lesion-load only; remove {options}, or run it separately'
         raise InputError(message)
     if atlas.space != space:
         message = (
-            f'{about} in {atlas.space}, and is not resampled: give one in {space}, the space of the masks'
+            f'{about} in {atlas.space}, which is not resampled: give one in {space}, the space of the masks'
         )
         raise InputError(message)
 

@@ -58,9 +58,11 @@ class SeenMasks:
         name = f'seen-{chunk.replace("/", "-of-")}.json' if chunk else 'seen.json'
         self._path = output_dir / 'logs' / name
         found = read_json(self._path) or {}
-        known = found.get('masks')
-        self._by = [_VERSION, __version__]
-        self._known: dict[str, Any] = known if found.get('by') == self._by and isinstance(known, dict) else {}
+        entries = found.get('masks')
+        self._versions = [_VERSION, __version__]
+        self._entries: dict[str, Any] = (
+            entries if found.get('by') == self._versions and isinstance(entries, dict) else {}
+        )
         self._is_new = False
 
     def look(self, mask: MaskFile, binarize: float | None, mask_scale: float | None = None) -> Look:
@@ -68,12 +70,12 @@ class SeenMasks:
         stamps = _stamps(mask.path)
         now = [stamps, mask.space, mask.space_from, binarize, mask_scale]
         with suppress(KeyError, TypeError, ValueError):  # not cached, or edited by hand
-            known = self._known[str(mask.path)]
-            if stamps and known['as'] == now:
+            entry = self._entries[str(mask.path)]
+            if stamps and entry['as'] == now:
                 packed = UnreadMask(
-                    mask.path, binarize, mask_scale, str(known['sha256']), bool(known['graded'])
+                    mask.path, binarize, mask_scale, str(entry['sha256']), bool(entry['graded'])
                 )
-                return Look(packed, int(known['voxels']), tuple(map(str, known['doubts'])), known['failure'])
+                return Look(packed, int(entry['voxels']), tuple(map(str, entry['doubts'])), entry['failure'])
         looked = time.time_ns()
         found = inspect_mask(
             mask.path, mask.space, space_from=mask.space_from, binarize=binarize, mask_scale=mask_scale
@@ -82,7 +84,7 @@ class SeenMasks:
             return Look(None, 0, found.doubts, found.failure)
         if stamps and all(looked - max(each[1:3]) > _SETTLED_NS for each in stamps):
             self._is_new = True
-            self._known[str(mask.path)] = {
+            self._entries[str(mask.path)] = {
                 'as': now,
                 'sha256': found.mask.sha256,
                 'graded': found.mask.graded,
@@ -95,7 +97,7 @@ class SeenMasks:
     def save(self) -> None:
         """Save the cache for the next run; errors are ignored."""
         if self._is_new:
-            content = json.dumps({'by': self._by, 'masks': self._known}, ensure_ascii=False)
+            content = json.dumps({'by': self._versions, 'masks': self._entries}, ensure_ascii=False)
             with suppress(OSError), replacing(self._path) as temporary:
                 temporary.write_text(content, encoding='utf-8')
 

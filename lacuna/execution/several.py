@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger('lacuna')
 
 #: number of lesions combined at the same time
-_MOST_AT_A_TIME = 4
+_MOST_CONCURRENT = 4
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,9 @@ def any_config(values: Mapping[str, Any]) -> RunConfig | SeveralConfig:
         ('--connectome-weights FILE', weights is not None and Path(weights).expanduser().is_file()),
     ):
         if is_given:
-            message = f'{option} is of one tractogram, and there are {len(paths)}; run that one by itself'
+            message = (
+                f'{option} belongs to one tractogram, but {len(paths)} are given; run that one separately'
+            )
             raise InputError(message)
     runs: dict[str, RunConfig] = {}
     for path in paths:
@@ -140,11 +142,13 @@ def run_several(several: SeveralConfig, *, show: bool = False) -> RunResult:
     check_several_dir(several.output_dir)
     if several.common.dry_run:
         results = {label: run_config(config, show=show) for label, config in several.runs.items()}
-        return replace(_joined(several, results), seconds=time.monotonic() - started)
+        return replace(_merge_results(several, results), seconds=time.monotonic() - started)
     with using(cache_dir()), ExitStack() as locks:
         _check_inputs(several, show=show)
         # check everything before any work, which may take hours
-        planned = {label: _planned(config, locks, show=show) for label, config in several.runs.items()}
+        planned = {
+            label: _make_locked_plan(config, locks, show=show) for label, config in several.runs.items()
+        }
         lock = locks.enter_context(locking(several.output_dir))
         lock.take(_subjects(plan for plan, _ in planned.values()), several.command_line())
         log_dir = None
@@ -167,7 +171,7 @@ def check_several_dir(root: Path) -> None:
     InputError
     """
     if read_json(root / 'dataset_description.json') is not None and not tractogram_dirs(root):
-        message = f'the output folder {root} holds a dataset with a single tractogram, or none; choose another for several'
+        message = f'the output folder {root} holds something other than a run over several tractograms; choose another folder'
         raise InputError(message)
 
 
@@ -183,7 +187,7 @@ def _check_inputs(several: SeveralConfig, *, show: bool) -> None:
             open_tractogram(config, pools, show=show)
 
 
-def _planned(config: RunConfig, locks: ExitStack, *, show: bool) -> tuple[RunPlan, OutputLock]:
+def _make_locked_plan(config: RunConfig, locks: ExitStack, *, show: bool) -> tuple[RunPlan, OutputLock]:
     """Plan one run, and lock its results until all runs have finished."""
     lock = locks.enter_context(locking(config.output_dir))
     with Pools(config) as pools:
@@ -194,7 +198,7 @@ def _subjects(plans: Iterable[RunPlan]) -> set[str]:
     return {mask.subject for plan in plans for mask in (*plan.done, *(job.mask for job in plan.todo))}
 
 
-def _joined(several: SeveralConfig, results: Mapping[str, RunResult]) -> RunResult:
+def _merge_results(several: SeveralConfig, results: Mapping[str, RunResult]) -> RunResult:
     """Merge the results of the runs; a mask that failed with any tractogram has failed."""
     failures = _failures(results)
     failed = {failure.path for failure in failures}
@@ -243,7 +247,7 @@ def _combine(
     from lacuna.bids.failures import Failure, update_failures
     from lacuna.execution.record import new_log_dir
 
-    joined, root = _joined(several, results), several.output_dir
+    joined, root = _merge_results(several, results), several.output_dir
     files = {label: {mask.path: mask for mask in result.finished} for label, result in results.items()}
     with lock.tables():
         write_description_of_several(root, {label: run.output_dir for label, run in several.runs.items()})
@@ -252,13 +256,13 @@ def _combine(
         of_each = {label: by_path[mask.path].outputs for label, by_path in files.items()}
         command, overwrite = several.command_line(mask.subject), several.common.overwrite
         try:
-            paths, is_new = combine(root, _described(mask), of_each, command=command, overwrite=overwrite)
+            paths, is_new = combine(root, _to_mask_file(mask), of_each, command=command, overwrite=overwrite)
         except LacunaError as error:
             return Failure(mask.path, str(error), mask.subject)
         return replace(mask, outputs=paths, is_new=is_new)
 
     # each thread holds the maps of all tractograms
-    with ThreadPoolExecutor(min(processors(several.common.nprocs), _MOST_AT_A_TIME)) as pool:
+    with ThreadPoolExecutor(min(processors(several.common.nprocs), _MOST_CONCURRENT)) as pool:
         looks = pool.map(work, joined.finished)
         made = list(track(looks, 'combining', total=len(joined.finished), show=show))
     finished = [mask for mask in made if isinstance(mask, FinishedMask)]
@@ -282,7 +286,7 @@ def _combine(
     )
 
 
-def _described(mask: FinishedMask) -> MaskFile:
+def _to_mask_file(mask: FinishedMask) -> MaskFile:
     from lacuna.bids.mask_files import MaskFile
 
     session = parse_entities(mask.stem).get('ses')
@@ -297,7 +301,7 @@ def _write_methods(several: SeveralConfig, log_dir: Path) -> None:
     text, bibliography = next(filter(None, written), ('', ''))
     text += (
         f'\nThis was done with each of {len(several.runs)} tractograms ({", ".join(several.runs)}). Maps and percentages '
-        'are means over them, and their standard deviations (n - 1) say how far the tractograms differ.\n'
+        'are means over the tractograms, and their standard deviations (n - 1) describe how much the tractograms differ.\n'
     )
     write_if_changed(log_dir / 'CITATION.md', text.encode())
     write_if_changed(log_dir / 'CITATION.bib', bibliography.encode())

@@ -54,7 +54,7 @@ def run(
         If an input or a setting cannot be used. Failures of single masks are in ``failures`` instead.
     """
     if unknown := settings.keys() - RunConfig.__dataclass_fields__.keys():
-        message = f'run() has no setting {", ".join(sorted(unknown))}; those of RunConfig are possible'
+        message = f'run() has no setting {", ".join(sorted(unknown))}; see RunConfig for its settings'
         raise TypeError(message)
     values = {'source': source, 'output_dir': output_dir, 'connectome_path': connectome_path, **settings}
     with _ONE_RUN, passing_to_callers(), process_as_it_was():

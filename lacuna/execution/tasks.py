@@ -217,7 +217,7 @@ def publish_density(plan: RunPlan, inputs: SpaceInputs) -> None:
     from lacuna.bids.sidecars import save
 
     if inputs.index:
-        shared = _opened(inputs)
+        shared = _open_shared(inputs)
         affine = shared.index.grid.affine
         counts = make(shared.counts, affine)
         content: bytes | Path = encoded(make(shared.full_density, affine))
@@ -242,7 +242,7 @@ def run_mask(job: MaskJob, inputs: SpaceInputs) -> None:
         return
     from lacuna.bids.derivatives import save_outputs
 
-    shared = _opened(inputs)
+    shared = _open_shared(inputs)
     mask = job.packed.unpack()
     found = Disconnection(
         shared.index,
@@ -363,7 +363,7 @@ def nulls_of(
 
 
 @lru_cache(maxsize=2)
-def _opened(inputs: SpaceInputs) -> Shared:
+def _open_shared(inputs: SpaceInputs) -> Shared:
     """Open index and tables, once per process for all masks."""
     from lacuna.images.regions import load_regions
     from lacuna.streamlines.bundles import Bundles, BundleSet

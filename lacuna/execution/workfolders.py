@@ -82,7 +82,7 @@ def make_work_folder(folder: Path) -> Path:
     if not make_private_dir(folder):
         message = (
             f'the work folder {folder} belongs to somebody else, or others can write there; '
-            'remove it, or name another with --work-dir'
+            'remove it, or choose another with --work-dir'
         )
         raise InputError(message)
     return folder

@@ -66,7 +66,7 @@ class Cohort:
         self.root, self._show = results.root, show_progress
         lesions = results.with_map()
         if not lesions:
-            message = f'{self.root}: no maps of lesions'
+            message = f'{self.root}: no disconnection maps'
             raise InputError(message)
         self.space = Counter(lesion.space for lesion in lesions).most_common(1)[0][0]
         self.lesions = [lesion for lesion in lesions if lesion.space == self.space]
@@ -93,7 +93,7 @@ class Cohort:
         with self._one:  # if two pages ask at once, one waits
             rest = self.lesions[len(self._seen) :]
             if rest:
-                with closing(thread_map(self._look, rest)) as looks:
+                with closing(thread_map(self._read, rest)) as looks:
                     for seen in track(looks, 'lesions', total=len(rest), show=self._show):
                         if self._closed:
                             message = 'lacuna explore has ended'
@@ -105,7 +105,7 @@ class Cohort:
         """Stop reading lesions."""
         self._closed = True
 
-    def _look(self, lesion: LesionResults) -> Seen:
+    def _read(self, lesion: LesionResults) -> Seen:
         path = lesion.map_path
         assert path is not None  # noqa: S101  `with_map`
         x, y, z = self.page.shape

@@ -117,8 +117,8 @@ def find_atlases(
     InputError
         If a name is unknown (with near matches), or used twice.
     """
-    known = list_atlases(folder) if names or folder else []
-    found = [_choose(name, known, space) for name in dict.fromkeys(names)]
+    available = list_atlases(folder) if names or folder else []
+    found = [_choose(name, available, space) for name in dict.fromkeys(names)]
     for atlas in custom:
         if atlas.name in {other.name for other in found}:
             message = f'two atlases are named {atlas.name}; give the custom one another name'
@@ -127,11 +127,13 @@ def find_atlases(
     return found
 
 
-def _choose(name: str, known: Sequence[Atlas], space: str) -> Atlas:
-    candidates = [atlas for atlas in known if atlas.name == name]
+def _choose(name: str, available: Sequence[Atlas], space: str) -> Atlas:
+    candidates = [atlas for atlas in available if atlas.name == name]
     if not candidates:
-        near = difflib.get_close_matches(name, sorted({atlas.name for atlas in known}), n=4, cutoff=0.5)
-        hint = f'did you mean {", ".join(near)}?' if near else "see 'lacuna info atlases'"
+        matches = difflib.get_close_matches(
+            name, sorted({atlas.name for atlas in available}), n=4, cutoff=0.5
+        )
+        hint = f'did you mean {", ".join(matches)}?' if matches else "see 'lacuna info atlases'"
         message = f"no atlas '{name}'; {hint}"
         raise InputError(message)
     return max(candidates, key=lambda atlas: (atlas.space == space, atlas.is_here))
@@ -268,9 +270,9 @@ def read_parcellation(atlas: Atlas) -> Parcellation:
     names = tuple(labels.values())
     digest = hashlib.sha256(repr((index.shape, affine.round(6).tolist(), list(labels.items()))).encode())
     digest.update(index.tobytes())
-    known = read_networks(atlas.labels, labels)
+    by_label = read_networks(atlas.labels, labels)
     networks = tuple(
-        known.get(value, '') if known else schaefer_network(name) for value, name in labels.items()
+        by_label.get(value, '') if by_label else schaefer_network(name) for value, name in labels.items()
     )
     return Parcellation(atlas, index, affine, names, digest.hexdigest(), networks)
 
@@ -285,7 +287,7 @@ def check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
     """
     if not any(networks):
         message = (
-            'the networks of the parcels are not known: the label table has no column network, '
+            'the networks of the parcels are unknown: the label table has no column network, '
             'and the names are not those of the Schaefer atlas'
         )
         raise InputError(message)

@@ -127,7 +127,7 @@ def vertex_parcels(parcellation: Parcellation) -> dict[str, np.ndarray] | None:
     dict of numpy.ndarray, or None
         ``left`` and ``right``, each (10242,) int. None if the parcels cover less than 3 percent of the cortex.
     """
-    met = {side: _met(parcellation, hemisphere(side)) for side in HEMISPHERES}
+    met = {side: _most_frequent_parcels(parcellation, hemisphere(side)) for side in HEMISPHERES}
     vertices = np.bincount(np.concatenate(list(met.values())), minlength=len(parcellation.names) + 1)
     voxel = abs(np.linalg.det(parcellation.affine[:3, :3]))
     sizes = np.concatenate([[0], parcellation.sizes]) * voxel
@@ -137,12 +137,14 @@ def vertex_parcels(parcellation: Parcellation) -> dict[str, np.ndarray] | None:
     if vertices[on_cortex].sum() < _LEAST_OF_CORTEX * cortex:
         return None
     return {
-        side: _filled(parcellation, hemisphere(side), np.where(on_cortex[found], found, 0), on_cortex)
+        side: _fill_from_nearest(
+            parcellation, hemisphere(side), np.where(on_cortex[found], found, 0), on_cortex
+        )
         for side, found in met.items()
     }
 
 
-def _met(parcellation: Parcellation, side: Hemisphere) -> np.ndarray:
+def _most_frequent_parcels(parcellation: Parcellation, side: Hemisphere) -> np.ndarray:
     """Return the most frequent parcel of each vertex between white matter and pia; 0 if there is none."""
     cortex = np.flatnonzero(side.is_cortex)
     white, across = side.white[cortex], (side.pial - side.white)[cortex]
@@ -154,7 +156,7 @@ def _met(parcellation: Parcellation, side: Hemisphere) -> np.ndarray:
     return found
 
 
-def _filled(
+def _fill_from_nearest(
     parcellation: Parcellation, side: Hemisphere, found: np.ndarray, on_cortex: np.ndarray
 ) -> np.ndarray:
     """Assign vertices without a parcel to the nearest one in reach, changing `found` in place."""

@@ -54,7 +54,7 @@ _KINDS: dict[_Kind, str] = {
     'other': 'columns that no header names',
 }
 #: kinds of lines that cannot be read, even if all lines are of the kind
-_ODD: set[_Kind] = {'separated', 'other'}
+_UNREADABLE: set[_Kind] = {'separated', 'other'}
 
 
 class _Line(NamedTuple):
@@ -107,7 +107,7 @@ def read_labels(path: Path, image_labels: Collection[int] = ()) -> dict[int, str
     present = {int(value) for value in image_labels} - {0}
     lines = _content(path)
     rows = _with_header(path, lines) or _without_header(path, lines, present)
-    values = _chosen(path, rows, present)
+    values = _choose_values(path, rows, present)
     labels: dict[int, str] = {}
     at: dict[object, _Line] = {}
     for line, value, found in zip(rows.lines, values, rows.names, strict=True):
@@ -148,7 +148,7 @@ def read_networks(path: Path, labels: Collection[int]) -> dict[int, str]:
     if rows is None or rows.networks is None:
         return {}
     networks = (' '.join(cell.split()) for cell in rows.networks)
-    found = dict(zip(_chosen(path, rows, set(labels)), networks, strict=True))
+    found = dict(zip(_choose_values(path, rows, set(labels)), networks, strict=True))
     return {value: name if name.lower() not in _NO_NAMES else '' for value, name in found.items()}
 
 
@@ -255,17 +255,17 @@ def _without_header(path: Path, lines: list[_Line], present: set[int]) -> _Rows:
     delimiter = next(
         (each for each in _SEPARATORS if all(_is_split(line.text, each) for line in lines)), None
     )
-    plain = [_classified(line.text, delimiter) for line in lines]
+    plain = [_parse_plain(line.text, delimiter) for line in lines]
     kinds = Counter(row.kind for row in plain)
     mixed = len(kinds) > 1 or len({row.name for row in plain}) < len(plain)
     if delimiter is None and set(kinds) <= {'numbered', 'pair'} and mixed:
         # a number after the name is a second value if all lines have one, as in AAL's; else it belongs to the name
         plain = [_Plain('pair', row.values[:1], row.rest, row.rest) for row in plain]
         kinds = Counter(row.kind for row in plain)
-    if len(kinds) > 1 or set(kinds) <= _ODD:
+    if len(kinds) > 1 or set(kinds) <= _UNREADABLE:
         usual = max(kinds, key=lambda kind: (kinds[kind], kind != 'name'))
         line, odd = next(
-            pair for pair in zip(lines, plain, strict=True) if pair[1].kind != usual or usual in _ODD
+            pair for pair in zip(lines, plain, strict=True) if pair[1].kind != usual or usual in _UNREADABLE
         )
         others = f', unlike the other lines, which have {_KINDS[usual]}' if len(kinds) > 1 else ''
         hint = 'give each line a value and a name, or add a header such as index and name'
@@ -284,7 +284,7 @@ def _is_split(text: str, delimiter: str) -> bool:
     return len(cells) > 1 and _is_number(cells[0])
 
 
-def _classified(text: str, delimiter: str | None) -> _Plain:
+def _parse_plain(text: str, delimiter: str | None) -> _Plain:
     value, *rest = _cells(text, delimiter)
     while rest and not rest[-1]:
         rest.pop()
@@ -299,7 +299,7 @@ def _classified(text: str, delimiter: str | None) -> _Plain:
     behind = (
         len(rest) - 1
         if delimiter
-        else _trailing(rest[1:], lambda cell: _is_number(cell) or bool(_HEX.fullmatch(cell)))
+        else _count_trailing(rest[1:], lambda cell: _is_number(cell) or bool(_HEX.fullmatch(cell)))
     )
     name, extra = ' '.join(rest[: len(rest) - behind]), rest[len(rest) - behind :]
     whole = ' '.join(rest)
@@ -312,7 +312,7 @@ def _classified(text: str, delimiter: str | None) -> _Plain:
     return _Plain('other' if delimiter else 'pair', (value,), whole, whole)
 
 
-def _trailing(cells: Sequence[str], fits: Callable[[str], bool]) -> int:
+def _count_trailing(cells: Sequence[str], fits: Callable[[str], bool]) -> int:
     """Count the last cells that fit."""
     return next((count for count, cell in enumerate(reversed(cells)) if not fits(cell)), len(cells))
 
@@ -329,7 +329,7 @@ def _names_alone(path: Path, lines: list[_Line], present: set[int]) -> _Rows:
         _refuse(
             path,
             lines[0],
-            f'{shorten(names[0])} is a header, but there is no column of values; add one named index',
+            f'the header {shorten(names[0])} has no column of values; add one named index',
         )
     for delimiter in _DELIMITERS:
         columns = {len(_cells(line.text, delimiter)) for line in lines}
@@ -352,7 +352,7 @@ def _is_number(text: str) -> bool:
     return bool(_NUMBER.fullmatch(text))
 
 
-def _chosen(path: Path, rows: _Rows, present: set[int]) -> list[int]:
+def _choose_values(path: Path, rows: _Rows, present: set[int]) -> list[int]:
     """Return the label values: of two columns, those that match the image; else the first."""
     (first, cells), *others = rows.values.items()
     for line, cell in zip(rows.lines, cells, strict=True):

@@ -12,7 +12,7 @@ from lacuna.errors import InputError, MaskError, check_choice
 from lacuna.images.brain import Brain, brain
 
 #: tolerance around 0 and 1: SPM stores integers with a scale factor
-_NEARLY = 1e-3
+_TOLERANCE = 1e-3
 #: integers up to this are labels or counts rather than grades of a lesion
 _MOST_LABELS = 20
 #: NIfTI intent code of label images
@@ -45,7 +45,7 @@ def check_grading(graded_masks: str, mask_scale: float, binarize: float | None =
         message = '--binarize makes masks binary: give it or --graded-masks, not both'
         raise InputError(message)
     if not 0 < mask_scale < math.inf:
-        message = f'--mask-scale {mask_scale}: give the value that means all of a voxel, such as 100'
+        message = f'--mask-scale {mask_scale}: give the value that means a whole voxel, such as 100'
         raise InputError(message)
     if graded_masks == GRADED[0] and mask_scale != 1:
         message = '--mask-scale is for graded masks: add --graded-masks max'
@@ -76,7 +76,7 @@ def check_finite(path: Path, data: np.ndarray, affine: np.ndarray) -> list[str]:
     return [f'{len(missing)} voxels outside the brain are NaN, read as 0']
 
 
-def _off_binary(data: np.ndarray) -> np.ndarray:
+def _non_binary_values(data: np.ndarray) -> np.ndarray:
     """Return the values other than 0 and 1, without NaN."""
     binary = (data == 0) | (data == 1)
     if binary.all():
@@ -86,13 +86,13 @@ def _off_binary(data: np.ndarray) -> np.ndarray:
 
 
 def is_binary(data: np.ndarray) -> bool:
-    other = _off_binary(data)
-    return not other.size or bool(np.minimum(np.abs(other), np.abs(other - 1)).max() <= _NEARLY)
+    other = _non_binary_values(data)
+    return not other.size or bool(np.minimum(np.abs(other), np.abs(other - 1)).max() <= _TOLERANCE)
 
 
 def check_binary(path: Path, data: np.ndarray) -> list[str]:
     """Raise an error for values other than 0 and 1; return a note about values that are nearly 0 or 1."""
-    other = _off_binary(data)
+    other = _non_binary_values(data)
     if not other.size:
         return []
     if is_binary(data):
@@ -101,7 +101,7 @@ def check_binary(path: Path, data: np.ndarray) -> list[str]:
     values = ', '.join(f'{value:g}' for value in np.unique(other)[:4])
     message = (
         f'{path}: the mask is not binary: it holds {values}; make it 0 and 1 (one mask per file), '
-        'or use --binarize T if values above T are lesion, or --graded-masks max if they are by how much'
+        'or use --binarize T if values above T are lesion, or --graded-masks max if values say how much of a voxel is'
     )
     raise MaskError(message)
 
@@ -114,18 +114,18 @@ def graded_values(
     `stored` are the values in the file, `values` those after scaling.
     """
     if reason := _label_image(path, image, stored):
-        message = f'{path}: the mask is an image of labels ({reason}), not a graded mask; make one mask of each label'
+        message = f'{path}: the mask is an image of labels ({reason}), not a graded mask; make a mask for each label'
         raise MaskError(message)
     values = np.nan_to_num(values, nan=0.0)
     low, high = float(values.min(initial=0)), float(values.max(initial=0))
-    if low < -_NEARLY:
+    if low < -_TOLERANCE:
         message = f'{path}: the mask holds negative values (down to {low * scale:g}); a graded mask has none'
         raise MaskError(message)
-    if high > 1 + _NEARLY:
+    if high > 1 + _TOLERANCE:
         by = f' after division by {scale:g}' if scale != 1 else ''
         message = (
             f'{path}: the mask holds values above 1 (up to {high:g}{by}); '
-            'give the value that means all of a voxel with --mask-scale S, such as 100 for percent'
+            'give the value that means a whole voxel with --mask-scale S, such as 100 for percent'
         )
         raise MaskError(message)
     if low < 0:

@@ -183,7 +183,7 @@ class UnreadMask:
         """
         mask = read_mask(self.path, self.binarize, self.mask_scale)
         if mask.sha256 != self.sha256:
-            message = f'{self.path}: the mask has changed since the run has started; run again'
+            message = f'{self.path}: the mask has changed since the run started; run again'
             raise MaskError(message)
         return mask
 
@@ -268,7 +268,7 @@ def read_mask(given: Any, binarize: float | None = None, mask_scale: float | Non
 
 
 def _check_positions(image: Any, shape: Sequence[int]) -> list[str]:
-    """Say if a NIfTI image has two positions that are half a voxel apart: other programs may use the other one."""
+    """Return a note if sform and qform differ by half a voxel or more: other programs may use the other one."""
     header: Any = getattr(image, 'header', {})
     if not ('sform_code' in header and header['sform_code'] and header['qform_code']):
         return []

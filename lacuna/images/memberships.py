@@ -57,11 +57,11 @@ class Memberships:
         """
         numbers, regions, weights, totals = [], [], [], []
         for region, (voxels, given) in enumerate(parts):
-            own = np.ones(len(voxels), np.float32) if given is None else np.asarray(given, np.float32)
+            weight = np.ones(len(voxels), np.float32) if given is None else np.asarray(given, np.float32)
             numbers.append(np.asarray(voxels, np.int64))
             regions.append(np.full(len(voxels), region, np.int32))
-            weights.append(own)
-            totals.append(own.sum(dtype=np.float64))
+            weights.append(weight)
+            totals.append(weight.sum(dtype=np.float64))
         number = np.concatenate([np.empty(0, np.int64), *numbers])
         order = np.argsort(number, kind='stable')
         found, starts = np.unique(number[order], return_index=True)
@@ -114,10 +114,10 @@ class Memberships:
         """Return the positions of the entries of these voxels, and the index of the voxel of each entry."""
         row = np.searchsorted(self.voxels, voxels)
         row[row == len(self.voxels)] = 0
-        known = np.flatnonzero(self.voxels[row] == voxels) if len(self.voxels) else np.empty(0, np.int64)
-        first, last = self.starts[row[known]], self.starts[row[known] + 1]
+        found = np.flatnonzero(self.voxels[row] == voxels) if len(self.voxels) else np.empty(0, np.int64)
+        first, last = self.starts[row[found]], self.starts[row[found] + 1]
         counts = last - first
-        repeated = np.repeat(known, counts)
+        repeated = np.repeat(found, counts)
         ends = np.cumsum(counts)
         at = np.arange(len(repeated)) + np.repeat(first - (ends - counts), counts)
         return at, repeated
@@ -129,5 +129,5 @@ class Memberships:
     @classmethod
     def of_arrays(cls, content: Mapping[str, np.ndarray]) -> Memberships:
         """Create memberships from the result of `arrays`."""
-        own: dict[str, Any] = {name: content[name] for name in cls.__dataclass_fields__}
-        return cls(**{**own, 'shape': tuple(own['shape'].tolist())})
+        fields: dict[str, Any] = {name: content[name] for name in cls.__dataclass_fields__}
+        return cls(**{**fields, 'shape': tuple(fields['shape'].tolist())})

@@ -65,19 +65,19 @@ def covered_values(
     >>> covered_values(np.array([[[0, 0.25, 1]]]), np.eye(4), (1, 1, 3), np.eye(4))
     (array([1, 2]), array([0.25, 1.  ]))
     """
-    mask, mask_affine = _part(mask, mask_affine)
+    mask, mask_affine = _crop(mask, mask_affine)
     low, size = _box(mask, mask_affine, shape, affine)
     if not mask.size or not size.all():
         return np.empty(0, np.int64), np.empty(0, mask.dtype)
-    to_mask = _between(affine, mask_affine, low)
-    if (order := _parallel(to_mask)) is None:
+    to_mask = _voxel_transform(affine, mask_affine, low)
+    if (order := _axis_order(to_mask)) is None:
         at = np.indices(tuple(size.tolist())).reshape(3, -1)
         at = np.floor(to_mask[:3, :3] @ at + to_mask[:3, 3:] + 0.5).astype(int)
         inside = ((at >= 0) & (at < np.array(mask.shape)[:, None])).all(axis=0)
         hit = np.zeros(at.shape[1], mask.dtype)
         hit[inside] = mask[tuple(at[:, inside])]
-        where = _where(hit.reshape(size))
-        return _numbers(where + low, shape), hit[hit != 0]
+        where = _voxel_indices(hit.reshape(size))
+        return _flat_indices(where + low, shape), hit[hit != 0]
     part = mask.transpose(order)
     first = np.empty(3, int)
     for axis, of_mask in enumerate(order):
@@ -86,12 +86,12 @@ def covered_values(
         if not len(inside):
             return np.empty(0, np.int64), np.empty(0, mask.dtype)
         first[axis] = inside[0]
-        part = _taken(part, at[inside], axis)
-    where = _where(part)
-    return _numbers(where + low + first, shape), part[tuple(where.T)]
+        part = _take(part, at[inside], axis)
+    where = _voxel_indices(part)
+    return _flat_indices(where + low + first, shape), part[tuple(where.T)]
 
 
-def _taken(part: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:
+def _take(part: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:
     """Take rows along an axis, without a copy if they are contiguous."""
     step = int(at[1] - at[0]) if len(at) > 1 else 1
     if step == 0 or (np.diff(at) != step).any():
@@ -129,23 +129,23 @@ def covered_share(
     >>> covered_share(np.ones((1, 1, 1), bool), np.eye(4), (2, 1, 1), np.diag([2.0, 2, 2, 1]))
     (array([0]), array([0.125]))
     """
-    mask, mask_affine = _part(mask, mask_affine)
+    mask, mask_affine = _crop(mask, mask_affine)
     low, size = _box(mask, mask_affine, shape, affine)
     if not mask.size or not size.all():
         return np.empty(0, np.int64), np.empty(0)
-    to_grid = _between(mask_affine, affine, np.zeros(3, int))
+    to_grid = _voxel_transform(mask_affine, affine, np.zeros(3, int))
     to_grid[:3, 3] -= low
-    share = _exact_share if _parallel(to_grid) else _sampled_share
+    share = _exact_share if _axis_order(to_grid) else _sampled_share
     covered = share(mask, to_grid, tuple(size))
-    hit = _where(covered > 1e-9)
-    return _numbers(hit + low, shape), np.minimum(covered[tuple(hit.T)], 1.0)
+    hit = _voxel_indices(covered > 1e-9)
+    return _flat_indices(hit + low, shape), np.minimum(covered[tuple(hit.T)], 1.0)
 
 
 def _exact_share(mask: np.ndarray, to_grid: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     """Compute the overlap of the voxels of grid and mask axis by axis."""
     from scipy import sparse
 
-    order = _parallel(to_grid.T) or (0, 1, 2)  # the grid's axis for each axis of the mask
+    order = _axis_order(to_grid.T) or (0, 1, 2)  # the grid's axis for each axis of the mask
     covered = mask.transpose(order).astype(np.float64)
     for axis, of_mask in enumerate(order):
         scale, shift = to_grid[axis, of_mask], to_grid[axis, 3]
@@ -158,10 +158,10 @@ def _exact_share(mask: np.ndarray, to_grid: np.ndarray, size: tuple[int, ...]) -
         ):  # voxels of the grid that one voxel of the mask can overlap
             at = first + step
             length = np.minimum(middle + reach, at + 0.5) - np.maximum(middle - reach, at - 0.5)
-            some = (length > 1e-9) & (at >= 0) & (at < size[axis])
-            rows.append(at[some])
-            columns.append(np.flatnonzero(some))
-            lengths.append(length[some])
+            overlapping = (length > 1e-9) & (at >= 0) & (at < size[axis])
+            rows.append(at[overlapping])
+            columns.append(np.flatnonzero(overlapping))
+            lengths.append(length[overlapping])
         weights = sparse.csr_matrix(
             (np.concatenate(lengths), (np.concatenate(rows), np.concatenate(columns))),
             shape=(size[axis], mask.shape[of_mask]),
@@ -186,7 +186,7 @@ def _sampled_share(mask: np.ndarray, to_grid: np.ndarray, size: tuple[int, ...])
     return hits.reshape(size) / _POINTS**3
 
 
-def _part(mask: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _crop(mask: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Crop a mask to its voxels, and convert it to bool unless graded."""
     part, moved = lesion_part(mask, affine)
     return part if part.dtype.kind == 'f' else part != 0, moved
@@ -198,7 +198,7 @@ def _box(
     """Return first voxel and size of the part of the grid that the mask can overlap."""
     if not mask.size:
         return np.zeros(3, int), np.zeros(3, int)
-    # after `_part`, the mask touches all borders of the array
+    # after `_crop`, the mask touches all borders of the array
     edges = np.array([[-0.5, length - 0.5] for length in mask.shape])
     corners = np.array(list(product(*edges))) @ mask_affine[:3, :3].T + mask_affine[:3, 3]
     at = (corners - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T
@@ -207,25 +207,25 @@ def _box(
     return low, np.maximum(high - low, 0)
 
 
-def _between(source: np.ndarray, target: np.ndarray, first: np.ndarray) -> np.ndarray:
+def _voxel_transform(source: np.ndarray, target: np.ndarray, first: np.ndarray) -> np.ndarray:
     """Return the transform from voxels of one grid, relative to `first`, to voxels of another, rounded."""
     matrix = np.linalg.inv(target) @ source
     matrix[:3, 3] += matrix[:3, :3] @ first
     return np.asarray(matrix.round(_DIGITS))
 
 
-def _parallel(matrix: np.ndarray) -> tuple[int, ...] | None:
+def _axis_order(matrix: np.ndarray) -> tuple[int, ...] | None:
     """Return the row with the only entry of each of the first three columns; None if the axes are not parallel."""
-    some = matrix[:3, :3] != 0
-    if (some.sum(axis=0) != 1).any() or (some.sum(axis=1) != 1).any():
+    entries = matrix[:3, :3] != 0
+    if (entries.sum(axis=0) != 1).any() or (entries.sum(axis=1) != 1).any():
         return None
-    return tuple(int(row) for row in some.argmax(axis=0))
+    return tuple(int(row) for row in entries.argmax(axis=0))
 
 
-def _where(filled: np.ndarray) -> np.ndarray:
+def _voxel_indices(filled: np.ndarray) -> np.ndarray:
     """Return the voxels of a mask in C order, (n, 3); flat indices are several times as fast to find."""
     return np.column_stack(np.unravel_index(np.flatnonzero(np.ascontiguousarray(filled)), filled.shape))
 
 
-def _numbers(voxels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _flat_indices(voxels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.asarray(np.ravel_multi_index(tuple(voxels.T), shape), np.int64)

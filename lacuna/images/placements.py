@@ -19,9 +19,9 @@ from lacuna.measures import lesion_part, world_box
 #: number of voxels above which sums need double precision, to be off by less than half a voxel
 _MANY = 100_000
 #: relative size below which sums of a map are 0: single precision cannot resolve them
-_NOTHING = 1e-4
+_RELATIVE_ZERO = 1e-4
 #: tolerance in mm of rotated axes
-_CLOSE = 1e-3
+_AXIS_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,10 @@ def turns(affine: np.ndarray, *, mirrors: bool = False) -> list[np.ndarray]:
         if not mirrors and round(np.linalg.det(turn)) < 0:
             continue
         within = to_voxel @ turn @ to_world  # the rotation in voxels: must be a signed permutation too
-        if np.abs(within - np.rint(within)).max() < _CLOSE and np.abs(within).max() < 1 + _CLOSE:
+        if (
+            np.abs(within - np.rint(within)).max() < _AXIS_TOLERANCE
+            and np.abs(within).max() < 1 + _AXIS_TOLERANCE
+        ):
             found.append(turn)
     return found
 
@@ -195,7 +198,7 @@ def draw(
     size = int(np.count_nonzero(body.voxels))
     wanted = [(_sum(tissue, body), slack * size) for tissue, slack in tissues]
     valid, keys, kept = 0, np.empty(0), np.empty((0, 5), np.int64)
-    nothing = _NOTHING * size * float(weight.voxels.max()) if weight else 0.0
+    nothing = _RELATIVE_ZERO * size * float(weight.voxels.max()) if weight else 0.0
     for turn in places(body, region, need, among, fields=fields, workers=workers):
         good = np.ones(len(turn.at), bool)
         for (own, slack), found in zip(wanted, turn.sums, strict=False):
@@ -289,7 +292,7 @@ def places(
         return
     kind = np.float64 if np.count_nonzero(body.voxels) > _MANY else np.float32
     # a body with enough voxels inside extends at most this far outside, so that the FFT does not wrap around
-    beyond = max(_ends(body.voxels, need))
+    beyond = max(_removable_planes(body.voxels, need))
     room = Body(np.empty(np.array(region.voxels.shape) + 2 * beyond, bool), region.first - beyond)
     shape = [fft.next_fast_len(size, real=True) for size in room.voxels.shape]
     spectra = [
@@ -310,7 +313,7 @@ def places(
         yield PlacesOfTurn(number, np.flatnonzero(hit), count, [each[hit] for each in sums], room.first, box)
 
 
-def _ends(voxels: np.ndarray, need: int) -> Iterator[int]:
+def _removable_planes(voxels: np.ndarray, need: int) -> Iterator[int]:
     """Return how many planes can be cut off each end of a body that keeps `need` voxels."""
     for axis in range(3):
         planes = np.count_nonzero(voxels, axis=tuple({0, 1, 2} - {axis}))

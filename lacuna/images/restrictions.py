@@ -44,7 +44,7 @@ def tissue_maps(space: str, given: Sequence[str | Path], like: Body) -> list[Bod
     maps = [read_map(path, space, like) for path in given or [_tissue(label) for label in ('GM', 'WM')]]
     for each, path in zip(maps, given, strict=False):
         if each.voxels.max() > 1 + 1e-3:
-            message = f'{path}: a map of a tissue holds probabilities, 0 to 1, but this one has {each.voxels.max():g}'
+            message = f'{path}: a tissue map holds probabilities from 0 to 1, but this one holds {each.voxels.max():g}'
             raise InputError(message)
     return maps
 

@@ -33,7 +33,7 @@ _AMBIGUOUS = re.compile(
     '(fsl|spm|icbm)?(mni|mni152|icbm|icbm152|fsl|spm|spm8|spm12|mnispace|mni152lin|mni152nlin)(1mm|2mm)?'
 )
 _WHICH = (
-    f"may be either of two spaces; name one: '{SPACES[0]}' (the templates of FSL and SPM; grids of 182 x 218 x 182, "
+    f"may be either of two spaces; choose '{SPACES[0]}' (the templates of FSL and SPM; grids of 182 x 218 x 182, "
     "91 x 109 x 91 or 181 x 217 x 181 voxels) or 'MNI152NLin2009cAsym' (the template of fMRIPrep, and of ICBM since 2009; "
     '193 x 229 x 193, 97 x 115 x 97 or 197 x 233 x 189 voxels). Find out to which template the images were normalised, '
     "or look at their grid ('lacuna check' shows it for masks)"
@@ -119,8 +119,8 @@ def world_space(name: str, what: str = 'space') -> str:
     elif _SYMMETRIC.fullmatch(name):
         message = f"{what} '{name}' {_NO_WAY_FROM}"
     else:
-        meant = next((space for space in SPACES if space.casefold() == name.casefold()), None)
-        choice = f"did you mean '{meant}'?" if meant else f'choose from {", ".join(SPACES)}'
+        match = next((space for space in SPACES if space.casefold() == name.casefold()), None)
+        choice = f"did you mean '{match}'?" if match else f'choose from {", ".join(SPACES)}'
         message = f"{what} '{name}' is not supported; {choice}"
     raise InputError(message)
 
@@ -266,9 +266,9 @@ def check_space(name: str, shape: tuple[int, ...], affine: np.ndarray) -> str | 
     if not is_usable(affine):
         return f'declared as {name}, but its affine is zero, singular or not finite: it has no position'
     sizes = tuple(int(size) for size in shape[:3])
-    known = _recognise(sizes, affine)
-    if known and known[0] != declared:
-        return f"declared as {name}, but {_describe(sizes, affine)} are a grid of {known[0]} ({known[1]}'s)"
+    owner = _recognise(sizes, affine)
+    if owner and owner[0] != declared:
+        return f"declared as {name}, but {_describe(sizes, affine)} are a grid of {owner[0]} ({owner[1]}'s)"
     low, high = _box(sizes, affine)
     shared = np.clip(np.minimum(high, _BRAIN[1]) - np.maximum(low, _BRAIN[0]), 0, None).prod()
     share = shared / min((high - low).prod(), (_BRAIN[1] - _BRAIN[0]).prod())
@@ -316,8 +316,8 @@ def _recognise(shape: tuple[int, ...], affine: np.ndarray) -> tuple[str, str] | 
         return None
     edges = np.abs(affine[range(3), axes])
     along = tuple(shape[axis] for axis in axes)
-    for (edge, known), found in _KNOWN_GRIDS.items():
-        if along == known and np.allclose(edges, edge, atol=1e-3):
+    for (edge, owner_shape), found in _KNOWN_GRIDS.items():
+        if along == owner_shape and np.allclose(edges, edge, atol=1e-3):
             return found
     return None
 

@@ -1,4 +1,4 @@
-"""TemplateFlow's folder on this machine, and what it can fetch."""
+"""TemplateFlow's folder on this machine, and downloads into it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lacuna.utils.locks import file_lock
 
 
 def templateflow_home() -> Path:
-    """Return TemplateFlow's folder on this machine: ``TEMPLATEFLOW_HOME``, else its default; it need not exist."""
+    """Return TemplateFlow's folder: ``TEMPLATEFLOW_HOME``, else its default; it may not exist."""
     if given := os.environ.get('TEMPLATEFLOW_HOME'):
         return Path(given).expanduser().absolute()
     from platformdirs import user_cache_dir
@@ -24,13 +24,12 @@ def templateflow_home() -> Path:
 
 
 def listed_templateflow_home() -> Path:
-    """Return TemplateFlow's folder, which holds a placeholder for each file that can be fetched.
+    """Return TemplateFlow's folder with an empty placeholder for each file that can be fetched.
 
-    TemplateFlow brings the list along and writes it when it is first used. If the folder cannot be written, it is
-    returned as it is.
+    TemplateFlow writes the placeholders on first use. A folder that is not writable is returned unchanged.
     """
     home = templateflow_home()
-    # the lock: others wait for the whole list
+    # with a lock, so that other processes wait for all placeholders
     with suppress(OSError), warnings.catch_warnings(), file_lock(cache_dir() / 'templateflow.lock'):
         warnings.simplefilter('ignore', ResourceWarning)  # about the new folder
         if not home.is_dir() or not any(home.iterdir()):
@@ -41,26 +40,26 @@ def listed_templateflow_home() -> Path:
 
 
 def has_content(path: Path) -> bool:
-    """Whether a file is there; TemplateFlow has empty placeholders for files it can fetch."""
+    """Whether a file exists and is not one of TemplateFlow's empty placeholders."""
     return path.is_file() and path.stat().st_size > 0
 
 
 def fetched(path: Path, query: Mapping[str, Any], missing: str, instead: str) -> Path:
-    """Return a file of TemplateFlow's folder; fetch it if it is not there.
+    """Return a file in TemplateFlow's folder, fetched if necessary.
 
     Parameters
     ----------
     path : pathlib.Path
-        ``HOME/tpl-NAME/FILE``
+        ``HOME/tpl-NAME/FILE``.
     query : mapping
-        Entities by which TemplateFlow finds the file.
+        Entities of the file in TemplateFlow.
     missing, instead : str
-        For the message: what is missing, and what users can do without it.
+        Parts of the error message: what is missing, and what users can do instead.
 
     Raises
     ------
     lacuna.errors.InputError
-        If it cannot be fetched.
+        If the file cannot be fetched.
     """
     if has_content(path):
         return path
@@ -75,7 +74,7 @@ def fetched(path: Path, query: Mapping[str, Any], missing: str, instead: str) ->
 
 
 def download(home: Path, template: str, query: Mapping[str, Any]) -> str:
-    """Fetch what TemplateFlow finds; return what went wrong, if anything."""
+    """Download the files that match a query; return an error message, or an empty string."""
     try:
         from templateflow.client import TemplateFlowClient
 

@@ -25,7 +25,7 @@ from lacuna.bids.outputs import Target
 from lacuna.bids.sidecars import save
 
 
-def _given(value: Any) -> Any:
+def _value_or_none(value: Any) -> Any:
     return value if isdefined(value) else None
 
 
@@ -35,7 +35,7 @@ class _DerivativesDataSinkInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
         exists=True, mandatory=True, desc='lesion mask; the names of the outputs begin with its name'
     )
     space = traits.Str(mandatory=True, desc='standard space of the outputs')
-    subject = traits.Str(desc='label of a mask whose name has none')
+    subject = traits.Str(desc='participant label, for a mask whose name has none')
     metadata = traits.Dict(traits.Str, traits.Any, desc='common content of the sidecars')
     atlases = traits.Dict(traits.Str, traits.Any, desc='content of the sidecars for each atlas')
 
@@ -73,8 +73,10 @@ class DerivativesDataSink(SimpleInterface):
 
     def _run_interface(self, runtime: Any) -> Any:
         inputs = self.inputs
-        mask = describe_mask(Path(inputs.source_file), space=inputs.space, subject=_given(inputs.subject))
-        metadata, atlases = _given(inputs.metadata) or {}, _given(inputs.atlases) or {}
+        mask = describe_mask(
+            Path(inputs.source_file), space=inputs.space, subject=_value_or_none(inputs.subject)
+        )
+        metadata, atlases = _value_or_none(inputs.metadata) or {}, _value_or_none(inputs.atlases) or {}
         files = {target: getattr(inputs, target.field) for target in self._targets}
         paths = save_outputs(Path(inputs.base_directory), mask, files, metadata, atlases)
         self._results['out_files'] = [str(path) for path in paths]
@@ -82,8 +84,8 @@ class DerivativesDataSink(SimpleInterface):
 
 
 class _SaveFileInputSpec(BaseInterfaceInputSpec):
-    in_file = File(exists=True, mandatory=True, desc='file to keep')
-    out_path = File(mandatory=True, desc='its final name')
+    in_file = File(exists=True, mandatory=True, desc='file to copy')
+    out_path = File(mandatory=True, desc='final name of the file')
     metadata = traits.Dict(traits.Str, traits.Any, desc='sidecar')
 
 
@@ -98,6 +100,6 @@ class SaveFile(SimpleInterface):
     output_spec = _SaveFileOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        target = save(self.inputs.in_file, Path(self.inputs.out_path), _given(self.inputs.metadata))
+        target = save(self.inputs.in_file, Path(self.inputs.out_path), _value_or_none(self.inputs.metadata))
         self._results['out_file'] = str(target)
         return runtime

@@ -26,19 +26,19 @@ from lacuna.utils.cache import cached_or_local
 
 
 class _MakeBundleSetInputSpec(BaseInterfaceInputSpec):
-    table = File(exists=True, mandatory=True, desc='which streamlines belong to which bundle')
-    streamlines_total = traits.Int(mandatory=True, desc='streamlines of the tractogram, all of them')
-    index = Directory(exists=True, xor=['in_densities'], desc='of BuildIndex')
+    table = File(exists=True, mandatory=True, desc='table of the streamlines of each bundle')
+    streamlines_total = traits.Int(mandatory=True, desc='number of all streamlines of the tractogram')
+    index = Directory(exists=True, xor=['in_densities'], desc='from BuildIndex')
     in_densities = InputMultiPath(
         File(exists=True),
         xor=['index'],
-        desc='number of the streamlines of each bundle that visit each voxel',
+        desc='density of each bundle',
     )
-    weighting = File(exists=True, desc='which streamlines are looked at, from WeighStreamlines')
+    weighting = File(exists=True, desc='which streamlines to use, from WeighStreamlines')
     out_file = File(
         'bundles.npz',
         usedefault=True,
-        desc='set of bundles to write; an absolute path is in a cache, and the file is used if it is there',
+        desc='set of bundles to write; with an absolute path, an existing file is used',
     )
 
 
@@ -79,13 +79,15 @@ class MakeBundleSet(SimpleInterface):
 
 
 class _SplitBundlesInputSpec(BaseInterfaceInputSpec):
-    table = File(exists=True, mandatory=True, desc='which streamlines belong to which bundle')
-    streamlines_total = traits.Int(mandatory=True, desc='streamlines of the tractogram, all of them')
-    weighting = File(exists=True, desc='which streamlines are looked at, from WeighStreamlines')
+    table = File(exists=True, mandatory=True, desc='table of the streamlines of each bundle')
+    streamlines_total = traits.Int(mandatory=True, desc='number of all streamlines of the tractogram')
+    weighting = File(exists=True, desc='which streamlines to use, from WeighStreamlines')
 
 
 class _SplitBundlesOutputSpec(TraitedSpec):
-    out_files = InputMultiPath(File(exists=True), desc='for each bundle, a weight of 0 or 1 a streamline')
+    out_files = InputMultiPath(
+        File(exists=True), desc='weights of 0 or 1 per streamline, one file per bundle'
+    )
 
 
 class SplitBundles(SimpleInterface):
@@ -109,18 +111,20 @@ class SplitBundles(SimpleInterface):
 
 
 class _BundleTableInputSpec(BaseInterfaceInputSpec):
-    bundles = File(exists=True, mandatory=True, desc='set of bundles, of MakeBundleSet')
-    mask = File(exists=True, mandatory=True, desc='lesion mask of 0 and 1, or graded, on any grid')
+    bundles = File(exists=True, mandatory=True, desc='set of bundles, from MakeBundleSet')
+    mask = File(exists=True, mandatory=True, desc='lesion mask, binary or graded, on any grid')
     selected = File(
-        exists=True, mandatory=True, desc='numbers of the disconnected streamlines (.npy, or text)'
+        exists=True, mandatory=True, desc='indices of the disconnected streamlines (.npy, or text)'
     )
-    weighting = File(exists=True, desc='how much each streamline counts, from WeighStreamlines')
-    most_sampled = traits.Range(low=0, value=0, usedefault=True, desc='streamlines of the sample; 0 for none')
+    weighting = File(exists=True, desc='weights of the streamlines, from WeighStreamlines')
+    most_sampled = traits.Range(
+        low=0, value=0, usedefault=True, desc='number of streamlines in the sample; 0 for none'
+    )
 
 
 class _BundleTableOutputSpec(TraitedSpec):
-    out_file = File(exists=True, desc='what is cut of each bundle (.tsv)')
-    sample = File(desc='which streamlines of the sample belong to which bundle (.tsv)')
+    out_file = File(exists=True, desc='disconnection of each bundle (.tsv)')
+    sample = File(desc='bundles of the streamlines in the sample (.tsv)')
 
 
 class BundleTable(SimpleInterface):

@@ -36,12 +36,12 @@ class _AtlasInputSpec(BaseInterfaceInputSpec):
     labels = File(exists=True, mandatory=True, desc='label table')
     space = traits.Str(mandatory=True, desc='standard space of the image')
     name = traits.Str('custom', usedefault=True, desc='name of the atlas')
-    target_space = traits.Str(requires=['transform'], desc='space to move it to, if different')
+    target_space = traits.Str(requires=['transform'], desc='space to move the atlas to, if different')
     transform = File(exists=True, desc='moves points from the target space to that of the image (ITK, .h5)')
 
 
 class _PrepareParcellationOutputSpec(TraitedSpec):
-    out_image = File(exists=True, desc='row number in the label table, from 1, of each voxel')
+    out_image = File(exists=True, desc='row of the label table in each voxel, from 1; 0 outside')
     names = File(exists=True, desc='names of the rows (JSON list)')
 
 
@@ -71,12 +71,12 @@ class PrepareParcellation(SimpleInterface):
 
 class _MakeEndpointTableInputSpec(BaseInterfaceInputSpec):
     assignments = File(exists=True, mandatory=True, desc='from tck2connectome -out_assignments')
-    in_parcels = File(exists=True, mandatory=True, desc='number of the parcel in each voxel, from 1')
+    in_parcels = File(exists=True, mandatory=True, desc='index of the parcel in each voxel, from 1')
     names = File(exists=True, mandatory=True, desc='from PrepareParcellation')
 
 
 class _MakeEndpointTableOutputSpec(TraitedSpec):
-    out_file = File(exists=True, desc='table of the ends of all streamlines (.npz)')
+    out_file = File(exists=True, desc='endpoint table (.npz)')
 
 
 class MakeEndpointTable(SimpleInterface):
@@ -97,12 +97,12 @@ class MakeEndpointTable(SimpleInterface):
 
 
 class _NumberStreamlinesInputSpec(BaseInterfaceInputSpec):
-    count = traits.Int(mandatory=True, desc='streamlines of the tractogram')
-    weighting = File(exists=True, desc='which of them are looked at, from WeighStreamlines')
+    count = traits.Int(mandatory=True, desc='number of streamlines in the tractogram')
+    weighting = File(exists=True, desc='which streamlines to use, from WeighStreamlines')
 
 
 class _NumberStreamlinesOutputSpec(TraitedSpec):
-    out_file = File(exists=True, desc='their numbers, from 0; -1 for those that are not looked at')
+    out_file = File(exists=True, desc='index of each streamline, from 0; -1 for unused ones')
 
 
 class NumberStreamlines(SimpleInterface):
@@ -136,37 +136,39 @@ class NumberStreamlines(SimpleInterface):
 
 
 class _ConnectivityInputSpec(BaseInterfaceInputSpec):
-    endpoints = File(exists=True, mandatory=True, desc='table of the ends of all streamlines')
+    endpoints = File(exists=True, mandatory=True, desc='endpoint table')
     selected = File(
-        exists=True, mandatory=True, desc='numbers of the disconnected streamlines (.npy, or text)'
+        exists=True, mandatory=True, desc='indices of the disconnected streamlines (.npy, or text)'
     )
-    weighting = File(exists=True, desc='how much each streamline counts, from WeighStreamlines')
-    edge_measure = traits.Enum(*EDGE_MEASURES, usedefault=True, desc='what is summed for a connection')
-    outputs = traits.List(traits.Str, mandatory=True, desc='outputs to write, by their names here')
-    networks = traits.List(traits.Str, desc='network of each parcel; empty for a parcel without one')
+    weighting = File(exists=True, desc='weights of the streamlines, from WeighStreamlines')
+    edge_measure = traits.Enum(
+        *EDGE_MEASURES, usedefault=True, desc='what is summed over the streamlines of a connection'
+    )
+    outputs = traits.List(traits.Str, mandatory=True, desc='names of the outputs to write')
+    networks = traits.List(traits.Str, desc='network of each parcel; empty for parcels without')
     spared_threshold = traits.Float(
         50.0,
         usedefault=True,
-        desc='percent of a connection that has to be spared for a path to lead along it',
+        desc='minimum percentage of a connection that must be spared for paths to use it',
     )
 
 
 class _ConnectivityOutputSpec(TraitedSpec):
-    disconnection_matrix = File(desc='percent of the streamlines of each pair')
-    mask_matrix = File(desc='disconnected streamlines of each pair')
-    intact_matrix = File(desc='streamlines left of each pair')
-    full_matrix = File(desc='streamlines of each pair')
-    mean_length_matrix = File(desc='mean length of the streamlines of each pair')
-    mean_length_cut_matrix = File(desc='the same of those that are disconnected')
-    mean_length_spared_matrix = File(desc='the same of those that are left')
+    disconnection_matrix = File(desc='percentage of the streamlines of each pair that are cut')
+    mask_matrix = File(desc='number of streamlines cut, by pair')
+    intact_matrix = File(desc='number of streamlines spared, by pair')
+    full_matrix = File(desc='number of streamlines, by pair')
+    mean_length_matrix = File(desc='mean length of the streamlines, by pair')
+    mean_length_cut_matrix = File(desc='mean length of the streamlines cut, by pair')
+    mean_length_spared_matrix = File(desc='mean length of the streamlines spared, by pair')
     matrix_statistics = File(desc='JSON')
-    roi_disconnection = File(desc='percent of the streamlines of each parcel')
-    parcel_support = File(desc='streamlines of each parcel, and interval of the percentage')
-    network_disconnection = File(desc='percent of the streamlines of each network')
-    network_matrix = File(desc='percent of the streamlines of each pair of networks')
-    delta_sspl = File(desc='steps by which the shortest path of each pair gets longer')
-    indirect_disconnection = File(desc='the same for pairs that are not cut directly')
-    parcel_delta_sspl = File(desc='mean of these steps by parcel')
+    roi_disconnection = File(desc='percentage of the streamlines of each parcel that are cut')
+    parcel_support = File(desc='number of streamlines of each parcel, and interval of the percentage')
+    network_disconnection = File(desc='percentage of the streamlines of each network that are cut')
+    network_matrix = File(desc='percentage of the streamlines of each pair of networks that are cut')
+    delta_sspl = File(desc='additional steps of the shortest path, by pair')
+    indirect_disconnection = File(desc='additional steps of the shortest path, of pairs not cut directly')
+    parcel_delta_sspl = File(desc='mean number of additional steps, by parcel')
     higher_order_statistics = File(desc='JSON')
 
 

@@ -31,7 +31,7 @@ from lacuna.utils.files import json_bytes
 
 class _GridTemplateInputSpec(BaseInterfaceInputSpec):
     space = traits.Str(mandatory=True, desc='standard space')
-    resolution = traits.Int(mandatory=True, desc='edge of the voxels in mm')
+    resolution = traits.Int(mandatory=True, desc='voxel size in mm')
 
 
 class _ImageOutputSpec(TraitedSpec):
@@ -53,21 +53,19 @@ class GridTemplate(SimpleInterface):
 
 class _PrepareMaskInputSpec(BaseInterfaceInputSpec):
     in_file = File(exists=True, mandatory=True, desc='lesion mask, on any grid of its space')
-    binarize = traits.Float(desc='values above this are lesion; by default, the mask has to be 0 and 1')
+    binarize = traits.Float(
+        desc='threshold above which values are lesion; by default, the mask must be binary'
+    )
     mask_scale = traits.Range(
         low=0.0,
         exclude_low=True,
-        desc='what values are divided by, for a graded mask; by default, graded masks are refused',
+        desc='divisor of the values of a graded mask; by default, graded masks are refused',
     )
-    packed = traits.Any(
-        nohash=True, desc='content of in_file, if it was already read and found usable (PackedMask)'
-    )
+    packed = traits.Any(nohash=True, desc='content of in_file, if already read and usable (PackedMask)')
 
 
 class _PrepareMaskOutputSpec(_ImageOutputSpec):
-    inside = File(
-        exists=True, desc='where the mask is above 0 (0 and 1): the same image, unless it is graded'
-    )
+    inside = File(exists=True, desc='binary mask of the voxels above 0; the same image, unless it is graded')
 
 
 class PrepareMask(SimpleInterface):
@@ -119,7 +117,9 @@ class DisconnectionMap(SimpleInterface):
 
 class _SupportMaskInputSpec(BaseInterfaceInputSpec):
     in_file = File(exists=True, mandatory=True, desc='number of all streamlines that visit each voxel')
-    min_support = traits.Range(low=1, value=MIN_SUPPORT, usedefault=True, desc='streamlines that are enough')
+    min_support = traits.Range(
+        low=1, value=MIN_SUPPORT, usedefault=True, desc='minimum number of streamlines in a supported voxel'
+    )
 
 
 class SupportMask(SimpleInterface):
@@ -136,16 +136,18 @@ class SupportMask(SimpleInterface):
 
 class _SummaryStatisticsInputSpec(BaseInterfaceInputSpec):
     in_mask = File(exists=True, mandatory=True, desc='lesion mask on its own grid')
-    disconnection_map = File(exists=True, mandatory=True, desc='percent')
+    disconnection_map = File(exists=True, mandatory=True, desc='disconnection map, in percent')
     full_tdi = File(exists=True, mandatory=True, desc='density of all streamlines')
-    streamlines_total = traits.Int(mandatory=True, desc='streamlines of the tractogram')
+    streamlines_total = traits.Int(mandatory=True, desc='number of streamlines in the tractogram')
     streamlines_disconnected = traits.Int(mandatory=True, desc='streamlines with a vertex in the mask')
-    counts = File(
-        exists=True, desc='number of all streamlines that visit each voxel, if full_tdi is not that'
+    counts = File(exists=True, desc='number of streamlines that visit each voxel, if full_tdi is weighted')
+    min_support = traits.Range(
+        low=1, value=MIN_SUPPORT, usedefault=True, desc='minimum number of streamlines in a supported voxel'
     )
-    min_support = traits.Range(low=1, value=MIN_SUPPORT, usedefault=True, desc='streamlines that are enough')
-    selected = File(exists=True, desc='their numbers (.npy, or text), for weights and lengths')
-    weighting = File(exists=True, desc='how much each streamline counts, from WeighStreamlines')
+    selected = File(
+        exists=True, desc='indices of the disconnected streamlines (.npy, or text), for weights and lengths'
+    )
+    weighting = File(exists=True, desc='weights of the streamlines, from WeighStreamlines')
     warnings = traits.List(traits.Str, desc='warnings about the mask and the tractogram')
 
 
@@ -183,7 +185,7 @@ class _PrepareRegionsInputSpec(_AtlasInputSpec):
     out_file = File(
         'regions.npz',
         usedefault=True,
-        desc='file to write; an absolute path is in a cache, and the file is used if it is there',
+        desc='file to write; with an absolute path, an existing file is used',
     )
 
 
@@ -212,12 +214,12 @@ class PrepareRegions(SimpleInterface):
 
 
 class _RegionLoadInputSpec(BaseInterfaceInputSpec):
-    in_mask = File(exists=True, mandatory=True, desc='lesion mask of 0 and 1, or graded, on any grid')
+    in_mask = File(exists=True, mandatory=True, desc='lesion mask, binary or graded, on any grid')
     regions = File(exists=True, mandatory=True, desc='from PrepareRegions')
 
 
 class _RegionLoadOutputSpec(TraitedSpec):
-    lesion_load = File(exists=True, desc='percent of each region that is lesion (.tsv)')
+    lesion_load = File(exists=True, desc='percentage of each region that is lesion (.tsv)')
     lesion_probability = File(desc='largest probability of each region in the lesion (.tsv)')
 
 

@@ -29,21 +29,23 @@ from lacuna.utils.progress import counting
 class _BuildIndexInputSpec(BaseInterfaceInputSpec):
     in_tracks = File(exists=True, mandatory=True, desc='tractogram (.tck)')
     directory = Directory(
-        desc='folder of the index, whose intact parts are kept; by default, that beside the tractogram, or in the cache'
+        desc='folder of the index, whose intact parts are kept; by default, beside the tractogram or in the cache'
     )
     space = traits.Str(mandatory=True, desc='standard space of the tractogram')
-    resolution = traits.Int(mandatory=True, desc='edge of the voxels of the densities in mm')
-    upsample = traits.Range(low=1, desc='override the rule of the step size')
-    weighting = File(exists=True, desc='how much each streamline counts, from WeighStreamlines')
+    resolution = traits.Int(mandatory=True, desc='voxel size of the densities in mm')
+    upsample = traits.Range(low=1, desc='upsampling factor; by default, from the step size')
+    weighting = File(exists=True, desc='weights of the streamlines, from WeighStreamlines')
     show_progress = traits.Bool(False, usedefault=True, nohash=True, desc='show a progress bar on a terminal')
-    num_threads = traits.Int(1, usedefault=True, nohash=True, desc='kept equal to the n_procs of the node')
+    num_threads = traits.Int(
+        1, usedefault=True, nohash=True, desc='number of threads; kept equal to the n_procs of the node'
+    )
 
 
 class _BuildIndexOutputSpec(TraitedSpec):
     index = Directory(exists=True, desc='the part of the index for this grid, for QueryIndex')
-    full_tdi = File(exists=True, desc='number, or summed weights, of the streamlines that visit each voxel')
-    counts = File(exists=True, desc='number of the streamlines that visit each voxel')
-    streamlines_total = traits.Int(desc='streamlines of the tractogram that are looked at')
+    full_tdi = File(exists=True, desc='number (or summed weights) of streamlines that visit each voxel')
+    counts = File(exists=True, desc='number of streamlines that visit each voxel')
+    streamlines_total = traits.Int(desc='number of streamlines in use')
 
 
 class BuildIndex(SimpleInterface):
@@ -98,27 +100,31 @@ class BuildIndex(SimpleInterface):
 
 
 class _QueryIndexInputSpec(BaseInterfaceInputSpec):
-    in_mask = File(exists=True, mandatory=True, desc='lesion mask of 0 and 1, or graded, on any grid')
+    in_mask = File(exists=True, mandatory=True, desc='lesion mask, binary or graded, on any grid')
     index = Directory(exists=True, mandatory=True, desc='from BuildIndex')
     in_tracks = File(
         exists=True,
         mandatory=True,
-        desc='the tractogram; read for masks off the 1 mm lattice, and for the sample',
+        desc='tractogram; read for masks off the 1 mm lattice, and for the sample',
     )
-    weighting = File(exists=True, desc='how much each streamline counts, from WeighStreamlines')
+    weighting = File(exists=True, desc='weights of the streamlines, from WeighStreamlines')
     density = traits.Bool(True, usedefault=True, desc='whether to compute the density')
-    most_sampled = traits.Range(low=0, value=0, usedefault=True, desc='streamlines of the sample; 0 for none')
-    num_threads = traits.Int(1, usedefault=True, nohash=True, desc='kept equal to the n_procs of the node')
+    most_sampled = traits.Range(
+        low=0, value=0, usedefault=True, desc='number of streamlines in the sample; 0 for none'
+    )
+    num_threads = traits.Int(
+        1, usedefault=True, nohash=True, desc='number of threads; kept equal to the n_procs of the node'
+    )
 
 
 class _QueryIndexOutputSpec(TraitedSpec):
     selected = File(
         exists=True,
-        desc='numbers of the streamlines with a vertex in the mask, from 0 (.npy; .npz if the mask is graded)',
+        desc='indices of the streamlines with a vertex in the mask, from 0 (.npy; .npz if the mask is graded)',
     )
-    count = traits.Int(desc='their number')
-    out_file = File(exists=True, desc='how many of them visit each voxel')
-    sample = File(exists=True, desc='some of them, evenly over their order (.tck)')
+    count = traits.Int(desc='number of selected streamlines')
+    out_file = File(exists=True, desc='density of the selected streamlines')
+    sample = File(exists=True, desc='sample of the selected streamlines, evenly spread (.tck)')
 
 
 class QueryIndex(SimpleInterface):
@@ -158,19 +164,21 @@ class QueryIndex(SimpleInterface):
 
 class _AssignEndpointsInputSpec(BaseInterfaceInputSpec):
     index = Directory(exists=True, mandatory=True, desc='from BuildIndex')
-    in_parcels = File(exists=True, mandatory=True, desc='number of the parcel in each voxel, from 1')
+    in_parcels = File(exists=True, mandatory=True, desc='index of the parcel in each voxel, from 1')
     names = File(exists=True, mandatory=True, desc='names of the parcels (JSON list)')
-    assignment = traits.Enum(*RULES, usedefault=True, desc='which parcel an end belongs to')
+    assignment = traits.Enum(*RULES, usedefault=True, desc='rule for assigning ends to parcels')
     out_file = File(
         'endpoints.npz',
         usedefault=True,
-        desc='table to write; an absolute path is in a cache, and an existing file is used',
+        desc='table to write; with an absolute path, an existing file is used',
     )
-    num_threads = traits.Int(1, usedefault=True, nohash=True, desc='kept equal to the n_procs of the node')
+    num_threads = traits.Int(
+        1, usedefault=True, nohash=True, desc='number of threads; kept equal to the n_procs of the node'
+    )
 
 
 class _AssignEndpointsOutputSpec(TraitedSpec):
-    out_file = File(exists=True, desc='table of the ends of all streamlines (.npz)')
+    out_file = File(exists=True, desc='endpoint table (.npz)')
 
 
 class AssignEndpoints(SimpleInterface):

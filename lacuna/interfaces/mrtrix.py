@@ -61,7 +61,11 @@ def clean_message(text: str) -> str:
 
 class _MRtrixInputSpec(CommandLineInputSpec):
     num_threads = traits.Int(
-        1, usedefault=True, nohash=True, argstr='-nthreads %d', desc='kept equal to the n_procs of the node'
+        1,
+        usedefault=True,
+        nohash=True,
+        argstr='-nthreads %d',
+        desc='number of threads; kept equal to the n_procs of the node',
     )
     quiet = traits.Bool(
         True,
@@ -105,11 +109,11 @@ class MRtrixCommand(CommandLine):
         runtime.stdout, runtime.stderr = clean_message(done.stdout or ''), clean_message(done.stderr or '')
         runtime.returncode = done.returncode
         if done.returncode not in correct_return_codes:
-            said = (
+            reason = (
                 f'{runtime.stderr}\n{runtime.stdout}'.strip()
                 or f'{self.cmd} ended with code {done.returncode}'
             )
-            message = f'{said} (command: {runtime.cmdline})'
+            message = f'{reason} (command: {runtime.cmdline})'
             raise MRtrixError(message)
         return runtime
 
@@ -142,7 +146,7 @@ class _TCKEditInputSpec(_WritingInputSpec):
         desc='drop the streamlines with a vertex in any of these masks',
     )
     in_weights = File(exists=True, argstr='-tck_weights_in %s', desc='one weight per streamline')
-    min_weight = traits.Float(argstr='-minweight %g', desc='drop the streamlines of a smaller weight')
+    min_weight = traits.Float(argstr='-minweight %g', desc='drop streamlines with a smaller weight')
     out_weights = File(
         argstr='-tck_weights_out %s', desc='weights of the streamlines kept; with `in_weights` only'
     )
@@ -150,7 +154,7 @@ class _TCKEditInputSpec(_WritingInputSpec):
 
 class _TCKEditOutputSpec(TraitedSpec):
     out_tracks = File(exists=True, desc='the streamlines kept')
-    out_weights = File(exists=True, desc='their weights')
+    out_weights = File(exists=True, desc='weights of the streamlines kept')
     count = traits.Int(desc='number of streamlines kept')
 
 
@@ -195,7 +199,9 @@ class _TCKMapInputSpec(_WritingInputSpec):
     in_tracks = File(exists=True, mandatory=True, argstr='%s', position=-2, desc='tractogram')
     out_file = File('tdi.nii.gz', usedefault=True, argstr='%s', position=-1, desc='output image')
     template = File(exists=True, argstr='-template %s', desc='image that defines the grid of the output')
-    upsample = traits.Range(low=1, argstr='-upsample %d', desc='override the rule of the step size')
+    upsample = traits.Range(
+        low=1, argstr='-upsample %d', desc='upsampling factor; by default, from the step size'
+    )
     in_weights = File(exists=True, argstr='-tck_weights_in %s', desc='one weight per streamline')
 
 
@@ -221,7 +227,7 @@ class _TCK2ConnectomeInputSpec(_WritingInputSpec):
         argstr='-assignment_radial_search %g', xor=['end_voxels'], desc='mm; 4 by default'
     )
     end_voxels = traits.Bool(
-        argstr='-assignment_end_voxels', xor=['search_radius'], desc='use only the voxel of an end'
+        argstr='-assignment_end_voxels', xor=['search_radius'], desc='assign ends by their voxel only'
     )
     symmetric = traits.Bool(True, usedefault=True, argstr='-symmetric', desc='both triangles')
     zero_diagonal = traits.Bool(True, usedefault=True, argstr='-zero_diagonal', desc='no self-connections')

@@ -26,17 +26,19 @@ from lacuna.streamlines.endpoints import EDGE_MEASURES
 
 
 class _CompareWithNullsInputSpec(BaseInterfaceInputSpec):
-    in_mask = File(exists=True, mandatory=True, desc='lesion mask of 0 and 1, or graded, on any grid')
-    packed = traits.Any(nohash=True, desc='its content, if it was already read (PackedMask)')
+    in_mask = File(exists=True, mandatory=True, desc='lesion mask, binary or graded, on any grid')
+    packed = traits.Any(nohash=True, desc='content of in_mask, if already read (PackedMask)')
     space = traits.Str(mandatory=True, desc='standard space of the mask')
-    settings = traits.Any(mandatory=True, desc='how they are made (NullSettings)')
-    index = Directory(exists=True, mandatory=True, desc='of BuildIndex')
-    weighting = File(exists=True, desc='how much each streamline counts, from WeighStreamlines')
-    edge_measure = traits.Enum(*EDGE_MEASURES, usedefault=True, desc='what is summed for a connection')
-    bundles = File(exists=True, desc='set of bundles, of MakeBundleSet')
+    settings = traits.Any(mandatory=True, desc='settings of null lesions (NullSettings)')
+    index = Directory(exists=True, mandatory=True, desc='from BuildIndex')
+    weighting = File(exists=True, desc='weights of the streamlines, from WeighStreamlines')
+    edge_measure = traits.Enum(
+        *EDGE_MEASURES, usedefault=True, desc='what is summed over the streamlines of a connection'
+    )
+    bundles = File(exists=True, desc='set of bundles, from MakeBundleSet')
     atlases = traits.List(traits.Str, desc='names of the atlases')
-    endpoints = InputMultiPath(File(exists=True), desc='of AssignEndpoints, for each of the atlases')
-    networks = traits.Dict(traits.Str, traits.Any, desc='by the name of the atlas, network of each parcel')
+    endpoints = InputMultiPath(File(exists=True), desc='endpoint table of each atlas, from AssignEndpoints')
+    networks = traits.Dict(traits.Str, traits.Any, desc='network of each parcel, by name of the atlas')
     num_threads = traits.Int(1, usedefault=True, nohash=True, desc='threads')
 
 
@@ -75,7 +77,7 @@ class CompareWithNulls(SimpleInterface):
         tables = inputs.endpoints if isdefined(inputs.endpoints) else []
         networks = inputs.networks if isdefined(inputs.networks) else {}
         weighting = read_weighting(inputs.weighting)
-        asked = Targets(
+        scope = Targets(
             Bundles(BundleSet.load(inputs.bundles), weighting) if isdefined(inputs.bundles) else None,
             {
                 name: Connections(EndpointTable.load(path), weighting, inputs.edge_measure)
@@ -85,7 +87,7 @@ class CompareWithNulls(SimpleInterface):
         )
         lesions = null_lesions(mask, inputs.space, inputs.settings, workers=inputs.num_threads)
         index = Index.open(inputs.index, verify=False)
-        found = NullDisconnection(index, lesions, asked, inputs.num_threads, weighting)
+        found = NullDisconnection(index, lesions, scope, inputs.num_threads, weighting)
         for target in self._targets:
             path = Path(runtime.cwd, target.field + outputs()[target.key].extension)
             path.write_bytes(null_file(target.key, target.atlas, found))

@@ -28,13 +28,13 @@ _FILES = ('disconnection_map', 'support_mask', 'summary', 'sample', 'null_statis
 
 
 class _DrawReportletsInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
-    stem = traits.Str(mandatory=True, desc='the name that all outputs of the mask begin with')
+    stem = traits.Str(mandatory=True, desc="common beginning of the names of the mask's outputs")
     space = traits.Str(mandatory=True, desc='standard space of the map')
     mask = File(exists=True, mandatory=True, desc='lesion mask, on any grid of the space')
-    disconnection_map = File(exists=True, desc='percent')
+    disconnection_map = File(exists=True, desc='disconnection map, in percent')
     support_mask = File(exists=True, desc='voxels with enough streamlines, on the grid of the map')
     summary = File(exists=True, desc='statistics (JSON)')
-    sample = File(exists=True, desc='some of the streamlines cut (.tck)')
+    sample = File(exists=True, desc='sample of the streamlines cut (.tck)')
     null_statistics = File(exists=True, desc='statistics of null lesions (JSON)')
     viewer = traits.Bool(True, usedefault=True, desc='whether to write the viewer')
     metadata = traits.Dict(traits.Str, traits.Any, desc='common content of the sidecars of the mask')

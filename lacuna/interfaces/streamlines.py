@@ -53,16 +53,14 @@ class CountStreamlines(SimpleInterface):
 
 class _WeighStreamlinesInputSpec(BaseInterfaceInputSpec):
     in_tracks = File(exists=True, mandatory=True, desc='tractogram, in its own space')
-    space = traits.Str(mandatory=True, desc='its standard space')
-    weights = traits.Str(desc='text file with a weight for each streamline, or a field of a .trx')
+    space = traits.Str(mandatory=True, desc='standard space of the tractogram')
+    weights = traits.Str(desc='text file with one weight per streamline, or the name of values in a .trx')
     min_length = traits.Range(low=0.0, desc='leave out shorter streamlines, mm')
     max_length = traits.Range(low=0.0, desc='leave out longer streamlines, mm')
 
 
 class _WeighStreamlinesOutputSpec(TraitedSpec):
-    weighting = File(
-        exists=True, desc='which streamlines are looked at, how much each counts, and their lengths'
-    )
+    weighting = File(exists=True, desc='weights and lengths of the streamlines, and which to use (.npz)')
 
 
 class WeighStreamlines(SimpleInterface):
@@ -86,14 +84,12 @@ class WeighStreamlines(SimpleInterface):
 
 
 class _WriteWeightsInputSpec(BaseInterfaceInputSpec):
-    selected = File(
-        exists=True, desc='numbers of some streamlines (.npy, or text); by default, those looked at'
-    )
-    weighting = File(exists=True, desc='how much each streamline counts, from WeighStreamlines')
+    selected = File(exists=True, desc='indices of streamlines (.npy, or text); by default, all in use')
+    weighting = File(exists=True, desc='weights of the streamlines, from WeighStreamlines')
 
 
 class _WriteWeightsOutputSpec(TraitedSpec):
-    out_file = File(exists=True, desc='how much each of them counts (text)')
+    out_file = File(exists=True, desc='one weight per streamline (text)')
 
 
 class WriteWeights(SimpleInterface):
@@ -113,15 +109,17 @@ class WriteWeights(SimpleInterface):
 
 
 class _GradeStreamlinesInputSpec(BaseInterfaceInputSpec):
-    selected = File(exists=True, mandatory=True, desc='numbers of some streamlines (text)')
+    selected = File(exists=True, mandatory=True, desc='indices of the selected streamlines (text)')
     samples = File(
-        exists=True, mandatory=True, desc='greatest value of the mask along each of them, from tcksample'
+        exists=True,
+        mandatory=True,
+        desc='greatest value of the mask along each selected streamline, from tcksample',
     )
 
 
 class _GradeStreamlinesOutputSpec(TraitedSpec):
     selected = File(
-        exists=True, desc='their numbers, and how strongly the mask cuts each (.npz, or .npy if wholly)'
+        exists=True, desc='indices, with how strongly the mask cuts each (.npz; .npy if all are cut fully)'
     )
 
 
@@ -147,15 +145,17 @@ class _MoveStreamlinesInputSpec(BaseInterfaceInputSpec):
     out_tracks = File(
         'moved.tck',
         usedefault=True,
-        desc='moved tractogram; an absolute path is in a cache, and an existing file is used',
+        desc='moved tractogram; with an absolute path, an existing file is used',
     )
-    num_threads = traits.Int(1, usedefault=True, nohash=True, desc='kept equal to the n_procs of the node')
+    num_threads = traits.Int(
+        1, usedefault=True, nohash=True, desc='number of threads; kept equal to the n_procs of the node'
+    )
 
 
 class _MoveStreamlinesOutputSpec(TraitedSpec):
-    out_tracks = File(exists=True, desc='the tractogram with its vertices in the other space')
+    out_tracks = File(exists=True, desc='tractogram in the target space')
     outside = traits.Int(
-        desc='vertices outside the field of the transform, if the tractogram was moved in this run'
+        desc='number of vertices outside the displacement field, if the tractogram was moved in this run'
     )
 
 
@@ -181,11 +181,11 @@ class MoveStreamlines(SimpleInterface):
 
 class _SampleStreamlinesInputSpec(BaseInterfaceInputSpec):
     in_tracks = File(exists=True, mandatory=True, desc='tractogram (.tck)')
-    most = traits.Range(low=1, mandatory=True, desc='largest number of streamlines to keep')
+    most = traits.Range(low=1, mandatory=True, desc='maximum number of streamlines')
 
 
 class _SampleStreamlinesOutputSpec(TraitedSpec):
-    sample = File(exists=True, desc='some of the streamlines, evenly over their order (.tck)')
+    sample = File(exists=True, desc='sample of the streamlines, evenly spread (.tck)')
 
 
 class SampleStreamlines(SimpleInterface):

@@ -26,8 +26,8 @@ from lacuna.utils.progress import track
 _TITLE = 'Lacuna: all lesions'
 #: note in place of the form for places, which only a served page has
 AT_A_PLACE = (
-    '<p class="caption">Which lesions are at a place, and whom has it disconnected? <code>lacuna explore</code> with the '
-    'folder of this page shows it here: click a voxel, and see who.</p>'
+    '<p class="caption">To see which lesions cover or disconnect a place, run <code>lacuna explore</code> with the '
+    'folder of this page: it shows an interactive map here.</p>'
 )
 
 
@@ -39,6 +39,8 @@ class GroupRow:
     ----------
     lesion : LesionResults
     volume_ml, cut_percent, mean_percent : float
+    cut_sd, mean_sd : float or None
+        Standard deviations between several tractograms.
     side : str
         Side of the lesion; empty if the mask is missing or has changed since the map was made.
     """
@@ -48,10 +50,12 @@ class GroupRow:
     cut_percent: float
     mean_percent: float
     side: str
+    cut_sd: float | None = None
+    mean_sd: float | None = None
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _ReadLesion:
     """A lesion as read: row, problems of mask and map, flat indices of its voxels in the frame, and map with affine."""
 
     row: GroupRow
@@ -69,7 +73,7 @@ class _Sums:
     maps: int = 0
     totals: dict[tuple[object, ...], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
-    def add(self, seen: _Seen) -> None:
+    def add(self, seen: _ReadLesion) -> None:
         if seen.voxels is not None:
             self.overlap.reshape(-1)[seen.voxels] += 1
             self.masks += 1
@@ -119,7 +123,7 @@ def write_group_report(
     rows = []
     problems: list[str] = []
     sums: dict[str, _Sums] = {}
-    looks = track(thread_map(_look, lesions), 'group', total=len(lesions), show=show_progress)
+    looks = track(thread_map(_read_lesion, lesions), 'group', total=len(lesions), show=show_progress)
     for lesion, seen in zip(lesions, looks, strict=True):
         rows.append(seen.row)
         problems += [f'{lesion.stem}: the {problem}. It is not drawn.' for problem in seen.problems]
@@ -147,7 +151,7 @@ def write_group_report(
         sections += _atlas_sections(lesions)
     body = ''.join(sections) or '<p class="box bad">No results.</p>'
     over = (
-        ' All numbers are means over several tractograms.'
+        ' All numbers are means over several tractograms, and ± is the standard deviation (n - 1) between them.'
         if any(each.is_combined for each in lesions)
         else ''
     )
@@ -156,7 +160,7 @@ def write_group_report(
     return output
 
 
-def _look(lesion: LesionResults) -> _Seen:
+def _read_lesion(lesion: LesionResults) -> _ReadLesion:
     summary = lesion.summary
     side, voxels = '', None
     mask, problem = lesion.mask[1:]
@@ -169,13 +173,15 @@ def _look(lesion: LesionResults) -> _Seen:
         cut_percent(summary) or cut_percent(summary, '_mean') or 0.0,
         float(summary.get('disconnection_mean_pct') or summary.get('disconnection_mean_pct_mean') or 0),
         side,
+        cut_percent(summary, '_sd') if lesion.is_combined else None,
+        float(summary.get('disconnection_mean_pct_sd') or 0) if lesion.is_combined else None,
     )
     problems, image = [f'mask {problem}'] if problem else [], None
     try:
         image = load_image(lesion.map_path) if lesion.map_path else None
     except InputError:  # 'lacuna check' says why; running the same command again repairs it
         problems.append('map cannot be read')
-    return _Seen(row, problems, voxels, image)
+    return _ReadLesion(row, problems, voxels, image)
 
 
 def flagged(rows: Sequence[GroupRow]) -> list[list[str]]:
@@ -199,8 +205,13 @@ def _table(rows: Sequence[GroupRow], folder: Path) -> str:
         if (folder / page).is_file():
             name = f'<a href="{escape(page, quote=True)}">{name}</a>'
         cells = f'<td>{name}</td><td>{row.side}</td>'
-        for value, digits in ((row.volume_ml, 3), (row.cut_percent, 2), (row.mean_percent, 1)):
-            cells += f'<td data-value="{value!r}">{value:,.{digits}f}</td>'
+        for value, sd, digits in (
+            (row.volume_ml, None, 3),
+            (row.cut_percent, row.cut_sd, 2),
+            (row.mean_percent, row.mean_sd, 1),
+        ):
+            spread = '' if sd is None else f' ± {sd:,.{digits}f}'
+            cells += f'<td data-value="{value!r}">{value:,.{digits}f}{spread}</td>'
         mark = ' class="outlier"' if unusual else ''
         body.append(f'<tr{mark}>{cells}<td>{", ".join(unusual)}</td></tr>')
     return (
@@ -228,8 +239,8 @@ def _map_sections(space: str, sums: _Sums, support: Path | None) -> Iterable[str
         highest = float(np.percentile(mean[mean > 0], 99)) if mean.any() else 1.0
         few = (mean > 0) & (to_frame(*load_image(support)) == 0) if support else None
         figure = map_figure(template, mean, None, unsupported=few, highest=max(highest, 0.1))
-        text = f'Mean of {sums.maps} disconnection maps ({where}), on its own scale.'
-        text += ' Hatched are voxels of too few streamlines to support a percentage.' if support else ''
+        text = f'Mean of {sums.maps} disconnection maps ({where}).'
+        text += ' Hatched voxels have too few streamlines to support a percentage.' if support else ''
         yield _picture('Mean disconnection', text, png_bytes(figure))
 
 
@@ -247,8 +258,10 @@ def _atlas_sections(lesions: Sequence[LesionResults]) -> Iterable[str]:
         if columns:
             table = pd.DataFrame(columns).T
             text = f'Percent of the streamlines of each parcel ({escape(name)}) that pass through the lesion. White: none; '
-            text += 'grey: no streamline joins it to another parcel. '
-            text += 'If there are more than 60 parcels and their names contain the network, the means of networks are shown.'
+            text += 'grey: no streamline joins the parcel to another. '
+            text += (
+                'With more than 60 parcels whose names contain the network, the means of networks are shown.'
+            )
             if unreadable:
                 text += f' Left out because their tables cannot be read: {escape(", ".join(unreadable))}.'
             yield _picture('Parcels', text, svg_bytes(heat_figure(table)))

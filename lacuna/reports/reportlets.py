@@ -101,6 +101,7 @@ def draw_reportlets(
             lesion.space,
             mask=(images.mask.data, images.mask.affine) if images.mask else None,
             percent=images.percent,
+            unsupported=_unsupported(lesion, images.percent[0]) if images.percent else None,
             streamlines=images.streamlines,
             bundles=_shown_bundles(lesion, len(images.streamlines)),
         )
@@ -175,7 +176,7 @@ def _check(lesion: LesionResults, images: _Images) -> tuple[MaskFacts | None, li
     """Return the facts about the mask, and the results of all checks."""
     found, facts, mask = [], None, images.mask
     if mask is None:
-        found.append(f'The mask {images.found.problem}. Figures that need it are left out.')
+        found.append(f'The mask {images.found.problem}. Figures that need the mask are left out.')
     else:
         facts = mask_facts(mask)
         found += map(checks.sentence, mask_doubts(mask, lesion.space, facts=facts))
@@ -269,7 +270,7 @@ def results_stamp(lesions: Iterable[LesionResults], *, viewer: bool = True) -> s
 
     Modification times are not used: clocks can be wrong, and archives restore old times.
     """
-    known = []
+    state = []
     for lesion in lesions:
         paths = [lesion.path(key) for key in ('disconnection_map', 'summary', 'sample')]
         paths += [lesion.path(key, atlas) for atlas in lesion.atlases for key in REPORT_TABLES]
@@ -277,6 +278,6 @@ def results_stamp(lesions: Iterable[LesionResults], *, viewer: bool = True) -> s
         paths.append(lesion.path('null_statistics'))
         if lesion.is_combined:
             paths += [path for target, path in lesion.files.items() if outputs()[target.key].combined]
-        known += [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path]
-    known += [] if viewer else [('no viewer', 0, 0)]
-    return f'<!-- of {hashlib.sha256(repr(known).encode()).hexdigest()} -->\n'
+        state += [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path]
+    state += [] if viewer else [('no viewer', 0, 0)]
+    return f'<!-- of {hashlib.sha256(repr(state).encode()).hexdigest()} -->\n'

@@ -37,9 +37,9 @@ class Similarity(NamedTuple):
 
 def similarities(lesions: Sequence[LesionResults]) -> Iterator[Similarity]:
     """Compare the map of each lesion that has null lesions with the mean of the others in its space."""
-    known = [each for each in lesions if each.path('null_z') and each.null_statistics.get('null_lesions')]
-    for space in sorted({each.space for each in known}):
-        group = [each for each in known if each.space == space]
+    compared = [each for each in lesions if each.path('null_z') and each.null_statistics.get('null_lesions')]
+    for space in sorted({each.space for each in compared}):
+        group = [each for each in compared if each.space == space]
         support = None if len(group) < FEWEST else _support(group[0])
         if support is None:
             continue
@@ -88,9 +88,9 @@ def similarity_html(rows: Sequence[Similarity]) -> str:
         body.append(f'<tr>{cells}</tr>')
     return (
         '<p class="caption">Correlation of the map of each lesion with the mean '
-        f'map of the others (median {before:.2f}), and the same of the maps in standard deviations of their null lesions '
-        f'(median {after:.2f}): what is lost between them is common to any lesion of such a shape. The last column is the '
-        f'share of the ranks of a map that the density of the tractogram explains (median {degree:.1f} %).</p>'
+        f'map of the others (median {before:.2f}), and the same for the maps in standard deviations of their null lesions '
+        f'(median {after:.2f}). The similarity that disappears is common to any lesions of these shapes. The last column is '
+        f'the variance of the ranks of each map explained by the density of the tractogram (median {degree:.1f} %).</p>'
         '<div class="scroll"><table class="sortable">'
         f'<thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
     )

@@ -38,7 +38,7 @@ def spread_rows(lesion: LesionResults) -> list[tuple[str, str]]:
         rows.append(
             (
                 'Spread of the map',
-                f'± {spread:.1f} points of percent, mean over the {voxels:,} voxels of any map',
+                f'± {spread:.1f} percentage points, mean over the {voxels:,} voxels affected in any map',
             )
         )
     return rows
@@ -68,8 +68,9 @@ def spread_fragment(lesion: LesionResults) -> str:
         ]
         body.append(f'<tr><th scope="row">{name}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>')
     return (
-        f'<p>All numbers of this page are means over {len(body)} tractograms, and ± is the standard deviation (n - 1) between '
-        'them: how much the answer depends on the tractogram. The interval on the page of a single one leaves this out.</p>'
+        f'<p>All numbers on this page are means over {len(body)} tractograms; ± is the standard deviation (n - 1) between '
+        'them, which shows how much the result depends on the tractogram. Intervals on the page of a single tractogram do '
+        'not include this.</p>'
         '<table class="summary"><thead><tr><th scope="col">Tractogram</th><th scope="col">Streamlines</th>'
         '<th scope="col">Cut (%)</th><th scope="col">Mean of the map (%)</th></tr></thead>'
         f'<tbody>{"".join(body)}</tbody></table>'

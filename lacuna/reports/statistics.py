@@ -112,7 +112,7 @@ def _family_parts(found: Statistics, family: Family) -> Iterator[str]:
     else:
         text = (
             f'The {min(len(family.table), _MOST_ROWS)} largest statistics. Coloured: family-wise p &le; .05, beyond the '
-            f'dashed line. Below 0: the more is cut, the lower is {escape(str(design.outcome.name))}.'
+            f'dashed line. Negative: the more is cut, the lower is {escape(str(design.outcome.name))}.'
         )
         figure = figures.bar_figure(family.table, family.critical, statistic)
         yield picture(f'Largest statistics of {family.kind}', text, svg_bytes(figure))
@@ -128,11 +128,11 @@ def _family_parts(found: Statistics, family: Family) -> Iterator[str]:
 
 
 def _summary(family: Family, survivors: int) -> str:
-    left = [f'{family.too_few:,} affect fewer than {family.fewest} participants']
+    left = [f'{family.too_few:,} affected in fewer than {family.fewest} participants']
     if family.constant:
-        left.append(f'{family.constant:,} are explained by the covariates')
+        left.append(f'{family.constant:,} explained by the covariates')
     if family.without_value:
-        left.append(f'{family.without_value:,} have no value')
+        left.append(f'{family.without_value:,} without a value')
     same = f' ({family.distinct:,} different)' if family.distinct < len(family.table) else ''
     return (
         f'{len(family.table):,} features tested{same}; left out: {", ".join(left)}. '
@@ -152,9 +152,9 @@ def _power_parts(found: Statistics, family: Family) -> Iterator[str]:
     }
     share = 100 * np.mean(detectable(family, design, 0.8) >= 0.8)
     text = (
-        'Where could an effect be found at all? Grey: number of features that affect so many participants. Lines: how '
+        'Where could an effect be found at all? Grey: number of features affected in so many participants. Lines: how '
         'likely a feature is found with a family-wise p of .05, if the scores of affected and unaffected participants '
-        'differ by so many standard deviations (of what the covariates leave). '
+        'differ by so many standard deviations (after regressing out the covariates). '
         f'A difference of 0.8 would be found with a probability of 80 % or more in {share:.0f} % of the features.'
     )
     affected = family.table['n_affected'].to_numpy()
@@ -176,7 +176,7 @@ def _map_parts(found: Statistics, family: Family, statistic: str) -> Iterator[st
     yield picture(f'Map of {family.kind}', text, png_bytes(figure))
     if family.features.grid is not None and not math.isinf(family.critical):
         chance = family.features.grid.image(100 * detectable(family, found.design, _SIZES[-1]))
-        text = f'How likely a difference of {_SIZES[-1]} standard deviations would be found at each voxel that was tested.'
+        text = f'Probability of finding a difference of {_SIZES[-1]} standard deviations at each voxel that was tested.'
         figure = map_figure(template, _in_frame(chance), None, label='power (%)')
         yield picture(f'Power of {family.kind}', text, png_bytes(figure))
 
@@ -251,7 +251,7 @@ def _prediction_parts(score: pd.Series, family: Family) -> Iterator[str]:
         for model, row in prediction.comparison.iterrows():
             better = 'smaller' if row['difference'] > 0 else 'larger'
             yield (
-                f'<p>With {family.kind} besides the compared features, the squared error of {figures.model_name(str(model))} '
+                f'<p>With {family.kind} in addition to the compared features, the squared error of {figures.model_name(str(model))} '
                 f'is {better} (p = {row["p"]:.2g}, corrected resampled t-test).</p>'
             )
 

@@ -69,14 +69,12 @@ def interval_note(spread: float | None = None) -> str:
     spread : float, optional
         Standard deviation of the percentages between tractograms, in percentage points; None for one tractogram.
 
-    >>> interval_note(4.25).endswith('a standard deviation of 4.2 points in this run.')
+    >>> '4.2 points' in interval_note(4.25)
     True
     """
-    text = (
-        '95 % (Wilson), of a finite number of streamlines; they leave out the difference between tractograms'
-    )
+    text = '95 % (Wilson), for a finite number of streamlines; they do not include the difference between tractograms'
     return (
-        f'{text}.' if spread is None else f'{text}: a standard deviation of {spread:.1f} points in this run.'
+        f'{text}.' if spread is None else f'{text} (a standard deviation of {spread:.1f} points in this run).'
     )
 
 
@@ -124,8 +122,8 @@ def nulls_fragment(statistics: Mapping[str, Any], bundles: pd.DataFrame | None, 
         none = [escape(str(name)) for name in bundles.index[bundles['p_min'] > alpha]]
         if none:
             text += (
-                f' No answer is possible for {len(none)} of {len(bundles)} bundles, which more than {100 * alpha:g} % of '
-                f'the null lesions cut as much as any can: {", ".join(none)}.'
+                f' No answer is possible for {len(none)} of {len(bundles)} bundles, because more than {100 * alpha:g} % of '
+                f'the null lesions cut as much of them as any lesion can: {", ".join(none)}.'
             )
     return f'<p>{text}</p>'
 
@@ -138,7 +136,7 @@ def _lesion_rows(facts: MaskFacts | None, summary: Mapping[str, Any]) -> list[tu
     side = facts.side
     if side == 'both':
         side = f'both ({facts.left_percent:.0f} % left)'
-    kind = 'graded: values from 0 to 1, which the volume sums; outlines are around all voxels above 0'
+    kind = 'graded, with values from 0 to 1; the volume is their sum, and outlines include all voxels above 0'
     return [
         *([('Kind of mask', kind)] if facts.graded else []),
         ('Volume', f'{facts.volume_ml:.3g} ml ({facts.voxels:,} voxels{_parts(summary)})'),

@@ -154,10 +154,10 @@ def stats(
     _check(settings, kinds, of_results=not isinstance(data, pd.DataFrame))
     if isinstance(data, pd.DataFrame):
         found = [frame_features(data, kinds[0])]
-        others = [] if compare is None else [_compared(compare)]
+        others = [] if compare is None else [_comparison_features(compare)]
         volumes = None if isinstance(volume, bool) else volume
         if volume is True:
-            message = 'a frame of features has no lesion volumes: pass volume=volumes (mm³ by participant) or volume=False'
+            message = 'a data frame of features has no lesion volumes: pass volume=volumes (mm³ by participant) or volume=False'
             raise InputError(message)
     else:
         lesions = select_lesions(Path(data).expanduser().absolute(), sessions=sessions, pattern=pattern)
@@ -166,7 +166,7 @@ def stats(
         if isinstance(compare, str):
             others = read_features(lesions, compare, pattern=pattern)
         elif compare is not None:
-            others = [_compared(compare)]
+            others = [_comparison_features(compare)]
         volumes = lesion_volumes(lesions) if volume is True else None if volume is False else volume
     # one design for all families, so that they have the same participants
     everyone = set.intersection(*(set(each.values.index) for each in (*found, *others)))
@@ -177,7 +177,7 @@ def stats(
             each.of(design.participants),
             design,
             settings,
-            other=_like(each, others, design),
+            other=_comparison(each, others, design),
             nprocs=processors(nprocs),
             show_progress=show_progress,
         )
@@ -209,14 +209,16 @@ def _check(settings: Settings, kinds: Sequence[str], *, of_results: bool) -> Non
         raise InputError(message)
 
 
-def _compared(frame: pd.DataFrame | str) -> Features:
+def _comparison_features(frame: pd.DataFrame | str) -> Features:
     if isinstance(frame, str):
-        message = f'with a frame of features, those to compare with have to be a frame too, not {frame!r}'
+        message = (
+            f'with a data frame of features, those to compare with have to be a data frame too, not {frame!r}'
+        )
         raise InputError(message)
     return frame_features(frame, 'other')
 
 
-def _like(features: Features, others: Sequence[Features], design: Design) -> pd.DataFrame | None:
+def _comparison(features: Features, others: Sequence[Features], design: Design) -> pd.DataFrame | None:
     """Return the other features of the same atlas, else the first ones; None if they are of the same kind."""
     if not others or features.kind == others[0].kind:
         return None

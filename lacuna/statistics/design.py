@@ -154,14 +154,14 @@ def make_design(
         message = f'{outcome} is both the outcome and a covariate'
         raise InputError(message)
     if VOLUME in covariates and VOLUME not in table and volumes is None:
-        message = f'{VOLUME} is listed as a covariate, and left out'
+        message = f'{VOLUME} is listed as a covariate, but also left out'
         raise InputError(message)
     for name in (outcome, *names):
         if name not in table:
             message = f'the table of scores has no column {name} (it has {few(list(map(str, table)), 12)})'
             raise InputError(message)
-    known = sorted(set(participants) & set(table.index))
-    if not known:
+    ids = sorted(set(participants) & set(table.index))
+    if not ids:
         here, there = sorted(participants), list(table.index)
         message = (
             'no participant is in both the results and the table of scores '
@@ -174,22 +174,22 @@ def make_design(
     left_out |= {id_: 'not in the table of scores' for id_ in participants if id_ not in table.index}
     columns = {}
     for name in (outcome, *names):
-        numbers = np.array([_number(cell) for cell in table.loc[known, name]])
+        numbers = np.array([_number(cell) for cell in table.loc[ids, name]])
         if np.isnan(numbers).all():
-            cell = shorten(str(table.loc[known[0], name]))
+            cell = shorten(str(table.loc[ids[0], name]))
             remedy = 'write decimals with a point' if ',' in cell else 'code it as numbers'
-            message = f'the column {name} holds no number (but {cell} and the like); {remedy}'
+            message = f'the column {name} holds no numbers (but {cell} and the like); {remedy}'
             raise InputError(message)
         for at in np.flatnonzero(np.isnan(numbers)):
-            left_out.setdefault(known[at], f'{name} is {shorten(str(table.loc[known[at], name]))}')
+            left_out.setdefault(ids[at], f'{name} is {shorten(str(table.loc[ids[at], name]))}')
         columns[name] = numbers
     if volumes is not None and VOLUME not in columns:
-        sizes = np.array([float(volumes.get(id_, math.nan)) for id_ in known])
+        sizes = np.array([float(volumes.get(id_, math.nan)) for id_ in ids])
         for at in np.flatnonzero(~(sizes > 0)):
-            left_out.setdefault(known[at], 'the lesion volume is not known, or 0')
+            left_out.setdefault(ids[at], 'the lesion volume is unknown or 0')
         columns[VOLUME] = np.log(np.where(sizes > 0, sizes, math.nan))
-    joined = pd.DataFrame(columns, index=pd.Index(known, name=_ID))
-    joined = joined[[id_ not in left_out for id_ in known]]
+    joined = pd.DataFrame(columns, index=pd.Index(ids, name=_ID))
+    joined = joined[[id_ not in left_out for id_ in ids]]
     _check(joined, outcome, len(left_out))
     score = joined.pop(outcome)
     if rank:

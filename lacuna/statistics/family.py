@@ -185,22 +185,24 @@ def analyse(
     if (cv := read_cv(settings.cv)) and cv[0] > len(values):
         message = f'--cv {settings.cv}: there are only {len(values)} participants'
         raise InputError(message)
-    known = ~np.isnan(values).any(axis=0)
+    complete = ~np.isnan(values).any(axis=0)
     affected = (values != 0).sum(axis=0)
-    often = known & (affected >= fewest)
-    kept = np.flatnonzero(often)
-    rest = univariate.unit(univariate.residuals(univariate.standard(values[:, kept]), covariates))
-    kept = kept[~np.isnan(rest).any(axis=0)]
+    frequent = complete & (affected >= fewest)
+    tested_columns = np.flatnonzero(frequent)
+    rest = univariate.unit(univariate.residuals(univariate.standard(values[:, tested_columns]), covariates))
+    tested_columns = tested_columns[~np.isnan(rest).any(axis=0)]
     if settings.test == 'brunner-munzel':
-        kept = kept[(affected[kept] < len(values) - 1) & (affected[kept] > 1)]
-    if not len(kept):
+        tested_columns = tested_columns[
+            (affected[tested_columns] < len(values) - 1) & (affected[tested_columns] > 1)
+        ]
+    if not len(tested_columns):
         message = (
-            f'{features.kind}: none of {values.shape[1]} features can be tested: each affects fewer than {fewest} '
+            f'{features.kind}: none of {values.shape[1]} features can be tested: each is affected in fewer than {fewest} '
             f'of {len(values)} participants (--min-affected), or is the same for all'
         )
         raise InputError(message)
-    first, inverse = distinct(values[:, kept])
-    tested = values[:, kept[first]]
+    first, inverse = distinct(values[:, tested_columns])
+    tested = values[:, tested_columns[first]]
     run = _Run(design.outcome.to_numpy(float), tested, covariates, settings, nprocs, show_progress)
     found, largest = run.ranks() if settings.test == 'brunner-munzel' else run.least_squares()
     columns = {
@@ -208,23 +210,23 @@ def analyse(
         'p': found.p,
         'p_fwe': univariate.family_wise(found.t, largest),
         'q': np.zeros(len(first)),
-        'n_affected': affected[kept[first]],
+        'n_affected': affected[tested_columns[first]],
         'effect': found.effect,
     }
     import pandas as pd
 
-    here = features.values.iloc[:, kept]
+    here = features.values.iloc[:, tested_columns]
     table = pd.DataFrame({name: column[inverse] for name, column in columns.items()}, here.columns)
     # over all features, including equal ones
     table['q'] = univariate.false_discovery(table['p'].to_numpy())
     grid = features.grid
     family = Family(
-        replace(features, values=here, grid=grid and replace(grid, numbers=grid.numbers[kept])),
+        replace(features, values=here, grid=grid and replace(grid, numbers=grid.numbers[tested_columns])),
         table,
         fewest,
-        int((known & ~often).sum()),
-        int(often.sum()) - len(kept),
-        int((~known).sum()),
+        int((complete & ~frequent).sum()),
+        int(frequent.sum()) - len(tested_columns),
+        int((~complete).sum()),
         len(first),
         largest,
         covariates.shape[1],
@@ -245,7 +247,10 @@ def analyse(
             other=other,
             nprocs=nprocs,
         )
-        weights = {f'weight_{name}': prediction.weights[name].to_numpy()[kept] for name in prediction.weights}
+        weights = {
+            f'weight_{name}': prediction.weights[name].to_numpy()[tested_columns]
+            for name in prediction.weights
+        }
         family = replace(family, table=family.table.assign(**weights), prediction=prediction)
     return family
 

@@ -105,7 +105,7 @@ def frame_features(frame: pd.DataFrame, kind: str) -> Features:
     values.index = pd.Index(map(participant_id, frame.index), name='participant_id')
     for names, what in ((values.index, 'participant'), (values.columns, 'feature')):
         if twice := list(map(str, names[names.duplicated()].unique())):
-            message = f'the {what} {few(twice)} is more than once in the table of features'
+            message = f'the {what} {few(twice)} is listed more than once in the table of features'
             raise InputError(message)
     return Features(kind, values)
 

@@ -17,7 +17,7 @@ LOT = 100
 #: features tested at once; the values of some hundred participants fit into a processor's cache
 _BLOCK = 1_000
 #: relative tolerance within which permuted and observed values are equal
-_EQUAL = 1e-9
+_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -197,12 +197,12 @@ def permuted_maximum(
     largest = np.zeros(count)
     for part in blocks(features.shape[1], _BLOCK):
         with _quiet():
-            found = _nilearn(count, seed, score, features[:, part], covariates)
+            found = _permuted_ols(count, seed, score, features[:, part], covariates)
         np.maximum(largest, found['h0_max_t'][0], out=largest)
     return largest
 
 
-def _nilearn(count: int, seed: int, score: Any, features: Any, covariates: Any, **options: Any) -> Any:
+def _permuted_ols(count: int, seed: int, score: Any, features: Any, covariates: Any, **options: Any) -> Any:
     from nilearn.mass_univariate import permuted_ols
 
     return permuted_ols(
@@ -261,7 +261,7 @@ def permuted_ranks(
         for part in blocks(affected.shape[1], _BLOCK):
             t = np.abs(brunner_munzel(permuted, affected[:, part]).t)
             largest[i] = max(largest[i], np.nanmax(t, initial=0.0))
-            reached[part] += t >= rare[part] * (1 - _EQUAL)
+            reached[part] += t >= rare[part] * (1 - _TOLERANCE)
     return largest, reached
 
 
@@ -290,7 +290,7 @@ def permuted_enhancement(
     with _quiet(), warnings.catch_warnings():
         warnings.simplefilter('ignore')
         masker = NiftiMasker(mask).fit()
-        found = _nilearn(count, seed, score, features, covariates, masker=masker, tfce=True)
+        found = _permuted_ols(count, seed, score, features, covariates, masker=masker, tfce=True)
     return found['tfce'][0], found['h0_max_tfce'][0]
 
 
@@ -300,7 +300,7 @@ def family_wise(statistic: np.ndarray, largest: np.ndarray) -> np.ndarray:
     >>> family_wise(np.array([3.0, -5.0]), np.array([1.0, 2.0, 3.0, 4.0])).tolist()
     [0.6, 0.2]
     """
-    reach = np.abs(statistic) * (1 - _EQUAL)
+    reach = np.abs(statistic) * (1 - _TOLERANCE)
     above = len(largest) - np.searchsorted(np.sort(largest), reach)
     return np.where(np.isnan(statistic), np.nan, (1 + above) / (1 + len(largest)))
 
@@ -310,7 +310,7 @@ def false_discovery(p: np.ndarray) -> np.ndarray:
     from scipy.stats import false_discovery_control
 
     q = np.full(p.shape, np.nan)
-    known = ~np.isnan(p)
-    if known.any():
-        q[known] = false_discovery_control(p[known])
+    valid = ~np.isnan(p)
+    if valid.any():
+        q[valid] = false_discovery_control(p[valid])
     return q

@@ -64,34 +64,34 @@ def power(affected: np.ndarray, participants: int, freedom: int, critical: float
 def doubts(found: Statistics) -> list[str]:
     """Return caveats of the analysis, one sentence each."""
     design = found.design
-    said = _score_doubts(design)
+    caveats = _score_doubts(design)
     if not any(name == VOLUME for name in design.covariates):
-        said.append(
-            'The lesion volume is not a covariate: what larger lesions disconnect more often may only stand for them.'
+        caveats.append(
+            'The lesion volume is not a covariate: disconnections that are more frequent in larger lesions may only reflect their size.'
         )
     if found.settings.permutations < 19:
-        said.append('With fewer than 19 permutations, no feature can reach a family-wise p of .05.')
+        caveats.append('With fewer than 19 permutations, no feature can reach a family-wise p of .05.')
     for family in found.families:
-        said += _family_doubts(family, design)
-    return said
+        caveats += _family_doubts(family, design)
+    return caveats
 
 
 def _score_doubts(design: Design) -> list[str]:
     from scipy.stats import skew
 
-    score, name, said = design.outcome.to_numpy(), design.outcome.name, []
+    score, name, caveats = design.outcome.to_numpy(), design.outcome.name, []
     if len(score) < _FEW:
-        said.append(f'There are few participants ({len(score)}): only large effects can be found.')
-    if design.ranked or design.outcome.nunique() == 2:  # of which ranks are the same
-        return said
+        caveats.append(f'There are few participants ({len(score)}): only large effects can be found.')
+    if design.ranked or design.outcome.nunique() == 2:  # for two values, ranks give the same result
+        return caveats
     for end, value in (('lowest', score.min()), ('highest', score.max())):
         if (share := np.mean(score == value)) >= _MANY_AT_THE_END:
-            said.append(
+            caveats.append(
                 f'{100 * share:.0f} % of the participants have the {end} {name} ({value:g}); compare with --rank.'
             )
     if abs(skewness := float(skew(score))) > _SKEWED:
-        said.append(f'The distribution of {name} is skewed ({skewness:.1f}); compare with --rank.')
-    return said
+        caveats.append(f'The distribution of {name} is skewed ({skewness:.1f}); compare with --rank.')
+    return caveats
 
 
 def _family_doubts(family: Family, design: Design) -> list[str]:
@@ -103,8 +103,10 @@ def _family_doubts(family: Family, design: Design) -> list[str]:
     likeness = np.abs(volume @ unit(residuals(values, others)))
     if (share := float(np.mean(likeness > _COLLINEAR))) < 0.05:
         return []
-    nearly = f'{100 * share:.0f} % of the features are nearly the lesion volume (r > {_COLLINEAR})'
-    return [f'{family.kind}: {nearly}; their own effect cannot be told from its effect.']
+    nearly = (
+        f'{100 * share:.0f} % of the features are nearly the same as the lesion volume (r > {_COLLINEAR})'
+    )
+    return [f'{family.kind}: {nearly}; their effects cannot be separated from that of the volume.']
 
 
 def methods(found: Statistics) -> str:
@@ -119,7 +121,7 @@ def methods(found: Statistics) -> str:
     )
     fewest = found.families[0].fewest
     text = [f'In {len(design.participants)} participants, {name} was related to {what} [@sperber].']
-    text.append(f'Features that affect fewer than {fewest} participants were left out.')
+    text.append(f'Features affected in fewer than {fewest} participants were left out.')
     if settings.test == 'ols':
         text.append(
             'Each feature was tested by least squares (two-sided t)'
@@ -133,7 +135,7 @@ def methods(found: Statistics) -> str:
             + (f', from which {covariates} were regressed out,' if covariates else '')
             + " of affected and unaffected participants were compared with Brunner and Munzel's test [@brunner_munzel], "
             f'with {settings.permutations:,} permutations for family-wise p from the largest absolute statistic, and for '
-            'features that affect fewer than nine participants.'
+            'features affected in fewer than nine participants.'
         )
     text.append('False discovery rates are those of Benjamini and Hochberg [@benjamini_hochberg].')
     kinds = {family.kind for family in found.families}
@@ -145,15 +147,15 @@ def methods(found: Statistics) -> str:
         text.append('Voxels were also tested with threshold-free cluster enhancement [@tfce].')
     if prediction := next((family.prediction for family in found.families if family.prediction), None):
         text.append(
-            f'How well all features together predict the score was found by {prediction.repeats} times '
-            f'{prediction.folds}-fold cross-validation [@sklearn] of ridge regression and partial least squares on what '
-            'the covariates leave; selection, scaling and range of features and, by inner folds, penalty and number of components '
-            f'were learned without the participants who are predicted, and {prediction.permutations} permuted scores '
+            f'How well all features together predict the score was measured by {prediction.repeats} times '
+            f'{prediction.folds}-fold cross-validation [@sklearn] of ridge regression and partial least squares on the '
+            'residuals of the covariates. Selection, scaling and range of features and, by inner folds, penalty and number of '
+            f'components were learned without the predicted participants; {prediction.permutations} permuted scores '
             'gave the distribution of the gain over the covariates alone.'
         )
         if any(family.prediction and family.prediction.comparison is not None for family in found.families):
             text.append(
-                'Whether the features predict more than other features alone [@hope] was tested with the corrected '
+                'Whether the features predict the score better than other features alone [@hope] was tested with the corrected '
                 'resampled t-test [@nadeau_bengio].'
             )
     return ' '.join(text)

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 _TABLES = {'edges': 'score_edges', 'bundles': 'score_bundles'}
 
 _COLUMNS = {
-    't': 'Statistic: t of the feature, or that of Brunner and Munzel',
-    'p': 'Two-sided p of the feature by itself, parametric (of Brunner and Munzel with fewer than nine affected: permuted)',
+    't': 'Statistic: t of the feature, or the statistic of Brunner and Munzel',
+    'p': 'Two-sided uncorrected p of the feature, parametric (by permutation for Brunner and Munzel with fewer than nine affected)',
     'p_fwe': 'Family-wise p: share of permutations whose largest absolute statistic reaches that of the feature',
     'q': 'False discovery rate (Benjamini and Hochberg) of p',
     'n_affected': 'Number of participants in whom the feature is not 0',
@@ -45,9 +45,9 @@ _COLUMNS = {
 
 _MODELS = {
     'baseline': 'The covariates alone, by least squares',
-    'ridge': 'Covariates and features, by ridge regression of what the covariates leave',
-    'pls': 'Covariates and features, by partial least squares on what the covariates leave',
-    'other_*': 'The features that are compared with, alone',
+    'ridge': 'Covariates and features, by ridge regression on the residuals of the covariates',
+    'pls': 'Covariates and features, by partial least squares on the residuals of the covariates',
+    'other_*': 'The compared features alone',
     'both_*': 'These and the features together',
 }
 
@@ -85,7 +85,7 @@ def write_statistics(found: Statistics, output_dir: Path, derivatives: Path | No
 
 
 def earlier_results(found: Statistics, output_dir: Path, paths: Sequence[Path]) -> list[str]:
-    """Say in at most one sentence which results of the same outcome stay beside `paths`, made with other settings."""
+    """Return a note if older results of the same outcome, made with other settings, are beside `paths`; else nothing."""
     settings = _common(found)
     del settings['GeneratedBy']
     new = {sidecar_path(path).name for path in paths}
@@ -157,8 +157,10 @@ def _table(
     cells = frame.reset_index()
     columns = [cells[column].astype(object).where(cells[column].notna(), None) for column in cells]
     content = table_bytes(list(map(str, cells)), zip(*columns, strict=True))
-    known = {column: {'Description': _COLUMNS[column]} for column in map(str, cells) if column in _COLUMNS}
-    return name, content, {'Description': outputs()[key].about, **known}, dict(about)
+    descriptions = {
+        column: {'Description': _COLUMNS[column]} for column in map(str, cells) if column in _COLUMNS
+    }
+    return name, content, {'Description': outputs()[key].about, **descriptions}, dict(about)
 
 
 def _common(found: Statistics) -> dict[str, Any]:

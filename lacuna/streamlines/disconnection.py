@@ -202,7 +202,7 @@ class ParcelDisconnection:
             If there are no parcels or no mask.
         """
         if self.read_parcels is None or self.mask is None:
-            message = 'the load of parcels needs the parcels and the mask'
+            message = 'lesion load needs the parcels and the mask'
             raise ValueError(message)
         return self._series(parcel_load(self.mask, self.read_parcels()))
 

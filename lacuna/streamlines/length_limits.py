@@ -48,5 +48,7 @@ def check_length_limits(shortest: float | None, longest: float | None) -> None:
             message = f'{option} {value}: give a length in mm'
             raise InputError(message)
     if shortest is not None and longest is not None and shortest > longest:
-        message = f'--min-length {shortest:g} is more than --max-length {longest:g}: no streamline is left'
+        message = (
+            f'--min-length {shortest:g} is greater than --max-length {longest:g}: no streamline would remain'
+        )
         raise InputError(message)

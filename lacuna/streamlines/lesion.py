@@ -200,7 +200,7 @@ class Lesion:
 
         found = ('', source) if isinstance(source, Groups) else self.tractogram.bundles(source)
         if found is None:
-            message = f'{self.tractogram.path}: no bundles are known; give the table that says which streamlines are in which'
+            message = f'{self.tractogram.path}: the bundles are unknown; give a table of the streamlines of each bundle'
             raise TractogramError(message)
         return self._disconnection.bundles(self.tractogram.bundle_set(found[1], self.space))
 
@@ -361,5 +361,9 @@ def _check_mask(
 def _find_atlas(atlas: str | tuple[Any, Any, str], space: str, folder: Path | None) -> Atlas:
     if isinstance(atlas, str):
         return find_atlases([atlas], space, folder=folder)[0]
-    image, labels, atlas_space = atlas
+    try:
+        image, labels, atlas_space = atlas
+    except ValueError:
+        message = f'an atlas is a name, or an image, its label table and its space, not {len(atlas)} of these'
+        raise InputError(message) from None
     return custom_atlas('custom', image, labels, atlas_space)

@@ -222,7 +222,9 @@ def _region(body: Body, within: str) -> Body:
 def _other_lesions(mask: Mask, space: str, settings: NullSettings) -> OtherLesions:
     """Draw from other patients' masks of similar volume."""
     if mask.values is not None:
-        message = "null lesions within 'lesions' are for binary masks; make the mask binary, or choose another place"
+        message = (
+            "null lesions within 'lesions' need a binary mask; make the mask binary, or choose another within"
+        )
         raise InputError(message)
     volume, similar, seen = _volume(mask), [], {mask.sha256}
     for path in settings.reference:

@@ -59,7 +59,7 @@ class NullSettings:
             )
             raise InputError(message)
         if not 0 < self.inside <= 1:
-            message = f'{self.inside} is not a share of the lesion that may be inside; give a number above 0, up to 1'
+            message = f'the share {self.inside} of a null lesion inside the brain is invalid; give a number above 0, up to 1'
             raise InputError(message)
         check_choice('within', self.within, WITHIN)
         if self.within in NEED_REFERENCE and not self.reference:

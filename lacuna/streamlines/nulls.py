@@ -212,7 +212,7 @@ class NullDisconnection:
         """Names and columns of `bundles`, as arrays."""
         bundles = self._targets.bundles
         if bundles is None:
-            message = 'the null lesions were not asked about bundles'
+            message = 'the null lesions were made without bundles'
             raise ValueError(message)
         columns = self._columns(self._observed.bundles[0], self._counted.bundles, bundles.total)
         return bundles.groups.names, columns

@@ -158,6 +158,25 @@ class Tractogram:
         self._bundle_sets: dict[Path, Bundles] = {}
         self._connections: dict[Any, Connections] = {}
         self._transforms: dict[tuple[str, str], Transform | None] = {}
+        self._check_kept()
+
+    def _check_kept(self) -> None:
+        """Raise TractogramError if no streamline is within the length limits, or none of these has a weight."""
+        if not self.is_limited:
+            return
+        lengths, kept = self.weighting.known_lengths, self.weighting.ids
+        if kept is None or (len(kept) if self.weights is None else self.weights[kept].any()):
+            return
+        limits = ' and '.join(
+            f'{name} {limit:g}'
+            for name, limit in (('--min-length', self.min_length), ('--max-length', self.max_length))
+            if limit is not None
+        )
+        message = (
+            f'{self.path}: no streamline is left by {limits}{"" if self.weights is None else " and the weights"}; '
+            f'the streamlines are {np.nanmin(lengths):.1f} to {np.nanmax(lengths):.1f} mm long'
+        )
+        raise TractogramError(message)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle without open files and computed tables; the other process opens its own."""
@@ -166,7 +185,7 @@ class Tractogram:
         return {**state, **{name: {} for name in opened}}
 
     def __repr__(self) -> str:
-        return f'<Tractogram {self.name}: {self.info.count} streamlines in {self.space}>'
+        return f'<Tractogram {self.name}: {self.streamlines_total} streamlines in {self.space}>'
 
     @property
     def name(self) -> str:

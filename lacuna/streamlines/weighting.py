@@ -114,7 +114,7 @@ class Weighting:
         Raises
         ------
         ValueError
-            If neither weights nor lengths are per_streamline, so that the number of streamlines is unknown.
+            If neither weights nor lengths are known, so that the number of streamlines is unknown.
         """
         per_streamline = next(
             (each for each in (self.lengths, self.weights, self.kept) if each is not None), None
@@ -241,7 +241,7 @@ def _numbers(path: Path) -> np.ndarray:
         message = f'cannot read the weights {path}: {error.strerror or error}'
         raise InputError(message) from error
     except UnicodeDecodeError:
-        message = f'{path}: the weights have to be a text file of numbers, such as tcksift2 writes'
+        message = f'{path}: the weights have to be a text file of numbers, as written by tcksift2'
         raise InputError(message) from None
     words = _SEPARATORS.sub(' ', _COMMENT.sub('', text)).split()
     try:
@@ -257,7 +257,7 @@ def _of_trx(name: str | Path, tractogram: Path) -> np.ndarray:
     if header is None or str(name) not in header.per_streamline:
         fields = ', '.join(header.per_streamline) if header else ''
         among = f', or one of the names in {tractogram}: {fields}' if fields else ''
-        message = f'there are no weights {name}: give a text file with one for each streamline{among}'
+        message = f'no weights {name}: give a text file with one number for each streamline{among}'
         raise InputError(message)
     with np.errstate(over='ignore'):
         return read_per_streamline(header, str(name)).astype(np.float32)

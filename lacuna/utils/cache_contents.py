@@ -21,7 +21,7 @@ KINDS = {
     'endpoints': 'parcels at the ends of streamlines',
     'bundles': 'voxels that bundles visit',
     'lengths': 'lengths and weights of streamlines',
-    'density': 'densities by weight, or of some lengths',
+    'density': 'densities with weights or limits of length',
     'regions': 'voxels of atlases, for lesion load',
     'tdi': 'densities of tractograms (engine mrtrix)',
     'tractograms': 'checksums of tractograms',

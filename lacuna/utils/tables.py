@@ -1,4 +1,4 @@
-"""Tables that people write, with spreadsheets, statistics programs or by hand."""
+"""Read tables written by users, with spreadsheets, statistics programs or by hand."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _DECIMAL_COMMA = re.compile(r'^([+-]?\d+),(\d+)$')
 
 
 def read_table(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Read a table as text: its columns, and the line and the cells of each row that is not blank.
+    """Read a table as text: the columns, and line number and cells of each nonblank row.
 
-    Its header tells whether tabs, commas or semicolons separate the cells. With semicolons, as spreadsheets write them
-    where the comma is the decimal point, `0,5` is `0.5`. Columns without a name are left out.
+    The separator (tab, comma or semicolon) is detected from the header. With semicolons, which spreadsheets write where
+    the comma is the decimal separator, `0,5` is read as `0.5`. Columns without a name are left out.
 
     Raises
     ------
     InputError
-        If it is no such table, a column is there twice, a row has more cells than the header, or a quote is not closed.
+        If it is not such a table, a column occurs twice, a row has more cells than the header, or a quote is not closed.
     """
     try:
         text = path.read_text(encoding='utf-8-sig')

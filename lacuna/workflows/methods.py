@@ -42,17 +42,17 @@ def selection(engine: str, *, graded: bool = False) -> str:
     if engine == 'mrtrix':
         found = (
             'Streamlines with a vertex inside the lesion mask, on its own grid, were selected (`tckedit`), and those '
-            'that visit each voxel were counted (`tckmap`). '
+            'visiting each voxel were counted (`tckmap`). '
         )
     else:
         found = (
             'Streamlines with a vertex inside the lesion mask, on its own grid, were selected from an index of the '
-            'tractogram, and those that visit each voxel were counted. '
+            'tractogram, and those visiting each voxel were counted. '
         )
     if graded:
         how = '`tcksample -stat_tck max`' if engine == 'mrtrix' else 'as `tcksample -stat_tck max`'
         found += (
-            'Of graded masks, each of them counts as much as the greatest value of the mask along its vertices '
+            'For graded masks, each streamline counts as much as the greatest value of the mask along its vertices '
             f'({how}), which is the mean over all thresholds of the mask. '
         )
     return found
@@ -60,14 +60,16 @@ def selection(engine: str, *, graded: bool = False) -> str:
 
 def ratio() -> str:
     """Describe the disconnection map."""
-    return 'The voxel-wise disconnection is their share of all streamlines of the voxel, in percent. '
+    return (
+        'The disconnection of a voxel is the percentage of all its streamlines that pass through the lesion. '
+    )
 
 
 def connectivity() -> str:
     """Describe matrices and values of parcels."""
     return (
         'The disconnection of two parcels is the percentage of the streamlines between them that pass through the '
-        'lesion; that of a parcel is the percentage of all its streamlines. '
+        'lesion; that of a parcel is the percentage of all streamlines that join it to other parcels. '
     )
 
 
@@ -79,8 +81,8 @@ def networks() -> str:
 def higher_order(spared_threshold: float) -> str:
     """Describe shortest paths between parcels."""
     return (
-        'By how many steps the lesion lengthens the shortest path between two parcels was computed on the pairs with at '
-        f'least {spared_threshold:g} % of their streamlines spared. '
+        'The number of steps by which the lesion lengthens the shortest path between two parcels was computed; paths use '
+        f'pairs of parcels with at least {spared_threshold:g} % of their streamlines spared. '
     )
 
 
@@ -98,7 +100,7 @@ def of_outputs(outputs: Iterable[str], spared_threshold: float, edge_measure: st
     found += networks() if 'network_disconnection' in outputs else ''
     found += higher_order(spared_threshold) if 'delta_sspl' in outputs else ''
     if 'mean_length_matrix' in outputs:
-        found += 'The mean lengths of the streamlines between two parcels were computed of all, of those cut and of those spared. '
+        found += 'The mean length of the streamlines between two parcels was computed for all, those cut and those spared. '
     return found
 
 
@@ -107,7 +109,7 @@ def counting(weights: str | None, limits: tuple[float | None, float | None]) -> 
     shortest, longest = limits
     words = [f'at least {shortest:g} mm'] if shortest is not None else []
     words += [f'at most {longest:g} mm'] if longest is not None else []
-    found = f'Only streamlines of {" and ".join(words)} were looked at, as with `tckedit`. ' if words else ''
+    found = f'Only streamlines of {" and ".join(words)} were included, as with `tckedit`. ' if words else ''
     if weights:
         found += f'Each streamline counts as much as its weight ({weights}): numbers of streamlines below are sums of weights. '
     return found
@@ -122,7 +124,7 @@ def load() -> str:
 _WITHIN = {
     'brain': 'anywhere in the brain',
     'hemisphere': 'in the same hemisphere',
-    'tissue': 'where the shares of grey and of white matter are those of the lesion, by up to 5 points',
+    'tissue': 'where the shares of grey and of white matter are within 5 points of those of the lesion',
     'reference': 'in proportion to the frequency of lesions in a cohort',
 }
 
@@ -147,7 +149,7 @@ def bundles() -> str:
     """Describe the disconnection of bundles."""
     return (
         'The disconnection of a bundle is the percentage of its streamlines that pass through the lesion, with '
-        "Wilson's 95 % interval [@wilson]; its lesion load is the share of the volume it visits that is lesion. "
+        "Wilson's 95 % interval [@wilson]; its lesion load is the share of its volume that is lesion. "
     )
 
 

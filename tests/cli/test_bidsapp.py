@@ -77,7 +77,7 @@ def test_settings_survive(tmp_path):
 @pytest.mark.parametrize(
     ('text', 'says'),
     [
-        ('nonsense = 1', "'nonsense', which is no setting"),
+        ('nonsense = 1', "'nonsense'"),
         ('nprocs = "all"', "nprocs is 'all'; expected int"),
         ('nprocs = ', 'cannot be read'),
         (None, 'No such file'),

@@ -102,13 +102,13 @@ def test_a_damaged_map_is_left_out_and_said(tmp_path):
 
 
 def test_lesions_are_read_once_whoever_asks_and_no_more_when_it_ends(results, monkeypatch):
-    looked, look = [], Cohort._look
+    looked, look = [], Cohort._read
 
     def counted(self, lesion):
         looked.append(lesion.stem)
         return look(self, lesion)
 
-    monkeypatch.setattr(Cohort, '_look', counted)
+    monkeypatch.setattr(Cohort, '_read', counted)
     cohort = Cohort(load_results(results))
     assert cohort.progress == (0, 3)
     with ThreadPoolExecutor(4) as pool:

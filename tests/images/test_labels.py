@@ -159,7 +159,7 @@ def test_the_image_decides_between_two_values(tmp_path):
         ('1 10 Left\n2 20 Right\n', 'line 1: '),
         ('Left 1\nRight 2\n', '2 names without values'),
         ('Left,1\nRight,2\n', 'line 1: .*index and name'),
-        ('region\nLeft\nRight\n', "line 1: 'region' is a header"),
+        ('region\nLeft\nRight\n', "line 1: .*'region'"),
         ('<?xml version="1.0"?><atlas><label index="0">x</label></atlas>', 'XML or JSON'),
         ('{"1": "x"}', 'XML or JSON'),
         ('index\tname\n1\ta\x01b\n', 'cannot be printed'),

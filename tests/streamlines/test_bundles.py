@@ -142,7 +142,7 @@ def test_an_empty_mask_cuts_nothing(toy, tractogram):
 
 def test_sources_and_names(toy, tractogram, tmp_path):
     assert tractogram.bundles() is None
-    with pytest.raises(TractogramError, match='no bundles are known'):
+    with pytest.raises(TractogramError, match='bundles are unknown'):
         tractogram.disconnect(toy.mask).bundles()
     with pytest.raises(TractogramError, match='no groups'):
         tractogram.bundles('groups')

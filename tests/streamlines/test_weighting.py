@@ -13,6 +13,7 @@ import pytest
 from helpers.tractograms import write_trx
 
 import lacuna
+from lacuna.cli import main
 from lacuna.errors import InputError
 from lacuna.images.nifti import voxels
 from lacuna.measures import effective_number
@@ -306,6 +307,28 @@ def test_what_is_left_out_is_in_no_denominator(toy, tmp_path):
 def test_limits_that_are_refused(shortest, longest, toy):
     with pytest.raises(InputError, match='length'):
         lacuna.Tractogram(toy.tracks, min_length=shortest, max_length=longest)
+
+
+@pytest.mark.parametrize('limits', [{'min_length': 5000}, {'min_length': 1, 'max_length': 1.5}])
+def test_limits_that_leave_nothing(limits, toy, tmp_path):
+    """Not a map of 0 percent."""
+    lengths = measure_lengths(toy.tracks)
+    with pytest.raises(InputError, match=f'{lengths.min():.1f} to {lengths.max():.1f} mm') as caught:
+        lacuna.Tractogram(toy.tracks, **limits)
+    assert str(toy.tracks) in str(caught.value)
+    options = [f'--{name.replace("_", "-")}={value}' for name, value in limits.items()]
+    words = ['run', 'snm', tmp_path / 'bids', tmp_path / 'out', '--connectome-path', toy.tracks, *options]
+    assert main([str(word) for word in words]) == 2
+    assert not (tmp_path / 'out').exists()
+
+
+def test_weights_and_limits_that_leave_nothing_together(toy, tmp_path):
+    lengths = measure_lengths(toy.tracks)
+    limit = float(np.median(lengths))
+    weights = write_numbers(tmp_path / 'weights.txt', lengths <= limit)
+    assert lacuna.Tractogram(toy.tracks, weights=weights, max_length=limit).streamlines_total
+    with pytest.raises(InputError, match='weights'):
+        lacuna.Tractogram(toy.tracks, weights=weights, min_length=limit + 1)
 
 
 # real data

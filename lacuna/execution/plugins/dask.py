@@ -43,7 +43,7 @@ class DaskPool:
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function on a worker, and return its result."""
-        future = self._client.submit(_prepared, function, arguments, pure=False)
+        future = self._client.submit(_call_prepared, function, arguments, pure=False)
         try:
             return future.result()
         finally:
@@ -56,17 +56,17 @@ class DaskPool:
         up are repeated alone at the end, because another task may have killed their worker.
         """
         killed: list[Numbered] = []
-        for task, outcome in self._done(function, enumerate(tasks)):
+        for task, outcome in self._run_tasks(function, enumerate(tasks)):
             if outcome:
                 yield outcome
             else:
                 killed.append(task)
         for each in killed:
-            for task, outcome in self._done(function, iter([each])):
+            for task, outcome in self._run_tasks(function, iter([each])):
                 reason = 'its worker was killed again and again; was there enough memory?'
                 yield outcome or Outcome(task[0], reason=reason)
 
-    def _done(
+    def _run_tasks(
         self, function: Callable[..., object], tasks: Iterator[Numbered]
     ) -> Iterator[tuple[Numbered, Outcome | None]]:
         """Yield tasks with their outcomes; None if the worker was killed, perhaps by another task."""
@@ -103,10 +103,10 @@ class DaskPool:
 
 
 def _attempt(number: int, arguments: tuple[Any, ...], function: Callable[..., object]) -> Outcome:
-    return attempt(number, _prepared, (function, arguments))
+    return attempt(number, _call_prepared, (function, arguments))
 
 
-def _prepared(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def _call_prepared(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     """Call a function in a process that was started by others, after preparing its environment."""
     from lacuna.execution.environment import prepare_environment
 
@@ -130,18 +130,18 @@ def at_scheduler(address: str, *, one_thread: bool = False) -> Iterator[DaskPool
     InputError
         If the scheduler does not answer, or workers have more threads.
     """
-    _require()
+    _import_dask()
     from distributed import Client
 
     try:
         client = Client(address, timeout='20s')
     except (OSError, TimeoutError, ValueError) as error:
-        message = f'--dask-scheduler {address}: no scheduler of Dask answers there ({reason_of(error)})'
+        message = f'--dask-scheduler {address}: no Dask scheduler answers there ({reason_of(error)})'
         raise InputError(message) from error
     try:
         if one_thread and max(client.nthreads().values(), default=1) > 1:
             message = (
-                f'--dask-scheduler {address}: its workers have several threads, and --engine mrtrix needs one a '
+                f'--dask-scheduler {address}: its workers have several threads, but --engine mrtrix needs one per '
                 'process; start them with --nthreads 1'
             )
             raise InputError(message)
@@ -169,7 +169,7 @@ def on_cluster(settings: Mapping[str, Any], logs: Path) -> Iterator[DaskPool]:
     InputError
         If the cluster cannot be started.
     """
-    _require()
+    _import_dask()
     import dask
     from distributed import Client
 
@@ -183,7 +183,7 @@ def on_cluster(settings: Mapping[str, Any], logs: Path) -> Iterator[DaskPool]:
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(changes))
         try:
-            cluster = _started(name, settings, logs)
+            cluster = _start_cluster(name, settings, logs)
         except Exception as error:  # any error of the batch system, its options or the network
             # for failed commands, their stderr
             said = ' '.join(str(error).rpartition('stderr:')[2].split()) or type(error).__name__
@@ -197,7 +197,7 @@ def on_cluster(settings: Mapping[str, Any], logs: Path) -> Iterator[DaskPool]:
         yield DaskPool(client)
 
 
-def _started(name: str, settings: Mapping[str, Any], logs: Path) -> Any:
+def _start_cluster(name: str, settings: Mapping[str, Any], logs: Path) -> Any:
     least = settings.get('minimum', settings.get('jobs', 0 if 'maximum' in settings else _JOBS))
     most = max(least, settings.get('maximum', settings.get('jobs', least)))
     options = dict(settings.get('options', {}))
@@ -234,7 +234,7 @@ def _started(name: str, settings: Mapping[str, Any], logs: Path) -> Any:
     return cluster
 
 
-def _require() -> None:
+def _import_dask() -> None:
     # importing dask-jobqueue installs a Ctrl-C handler that ends the process silently
     install = signal.signal
     signal.signal = lambda *_: None

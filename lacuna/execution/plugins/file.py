@@ -89,7 +89,7 @@ def read_plugin(path: Path) -> PluginChoice:
         if key not in allowed:
             message = (
                 f'the plugin file {path}: {name} knows no {reprlib.repr(key)}'
-                f'{_meant(str(key)[:50], allowed)}; it knows {", ".join(sorted(allowed)) or "no settings"}'
+                f'{_suggest(str(key)[:50], allowed)}; it knows {", ".join(sorted(allowed)) or "no settings"}'
             )
             raise InputError(message)
         expected, is_right = allowed[key]
@@ -97,7 +97,7 @@ def read_plugin(path: Path) -> PluginChoice:
             message = f'the plugin file {path}: {key} is {reprlib.repr(value)}; write {expected}'
             raise InputError(message)
     if name in _BATCH_SYSTEMS:
-        return _as_dask(name, args, path)
+        return _to_dask(name, args, path)
     if 'jobs' in args and (other := [key for key in ('minimum', 'maximum') if key in args]):
         message = f'the plugin file {path}: give jobs or {other[0]}, not both'
         raise InputError(message)
@@ -107,7 +107,7 @@ def read_plugin(path: Path) -> PluginChoice:
     return PluginChoice(name, args, path)
 
 
-def _as_dask(name: str, args: Mapping[str, Any], path: Path) -> PluginChoice:
+def _to_dask(name: str, args: Mapping[str, Any], path: Path) -> PluginChoice:
     """Translate a Nipype plugin for a batch system to the corresponding Dask cluster."""
     cluster, words = _BATCH_SYSTEMS[name]
     options: dict[str, Any] = {}
@@ -125,7 +125,7 @@ def _as_dask(name: str, args: Mapping[str, Any], path: Path) -> PluginChoice:
     unused = [key for key in args if key in _UNUSED]
     notes = [f'{path}: plugin: {name} is run by Dask, as {cluster}']
     if unused:
-        notes.append(f'{path}: {", ".join(unused)} has no meaning for Dask and is ignored')
+        notes.append(f'{path}: {", ".join(unused)} has no meaning with Dask and is ignored')
     dask = {
         'cluster': cluster,
         **({'jobs': args['max_jobs']} if 'max_jobs' in args else {}),
@@ -179,13 +179,13 @@ def _plugin_name(path: Path, given: str) -> str:
         )
         raise InputError(message)
     message = (
-        f'the plugin file {path}: there is no plugin {reprlib.repr(given)}{_meant(wanted[:50], names)}; '
+        f'the plugin file {path}: there is no plugin {reprlib.repr(given)}{_suggest(wanted[:50], names)}; '
         f'choose from {", ".join(_ARGS)}'
     )
     raise InputError(message)
 
 
-def _meant(word: str, known: Mapping[str, Any]) -> str:
+def _suggest(word: str, known: Mapping[str, Any]) -> str:
     found = difflib.get_close_matches(word, known, n=1)
     return f" (did you mean '{found[0]}'?)" if found else ''
 

@@ -12,7 +12,7 @@ from traceback import format_exc
 from typing import Any
 
 from lacuna.errors import reason_of
-from lacuna.utils.processes import Usage, measured, start_worker
+from lacuna.utils.processes import Usage, measured, shielded_from_interrupts, start_worker
 
 #: number and arguments of a task
 Numbered = tuple[int, tuple[Any, ...]]
@@ -110,8 +110,11 @@ class _Worker:
     def __init__(self, function: Callable[..., object]) -> None:
         context = get_context()
         self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(theirs, function, str(Path.cwd())), daemon=True)
-        self._process.start()
+        self._process = context.Process(
+            target=_work_loop, args=(theirs, function, str(Path.cwd())), daemon=True
+        )
+        with shielded_from_interrupts():
+            self._process.start()
         theirs.close()  # so that the connection ends with the process
 
     def kill(self) -> None:
@@ -120,7 +123,7 @@ class _Worker:
         self.connection.close()
 
 
-def _work(connection: Any, function: Callable[..., object], folder: str) -> None:
+def _work_loop(connection: Any, function: Callable[..., object], folder: str) -> None:
     start_worker(folder)
     while True:
         number, arguments = connection.recv()

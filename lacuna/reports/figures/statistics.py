@@ -77,12 +77,14 @@ def power_figure(
         linewidth=0,
     )
     axes.axvline(fewest - 0.5, color=FAINT, linewidth=0.8, linestyle=':')
-    axes.set(xlabel='participants that a feature affects', ylabel='features tested', xlim=(0, participants))
+    axes.set(
+        xlabel='participants in whom a feature is affected', ylabel='features tested', xlim=(0, participants)
+    )
     right = axes.twinx()
     for (name, curve), colour in zip(curves.items(), (LEFT, RIGHT, LESION), strict=False):
         right.plot(np.arange(len(curve)), 100 * curve, color=colour, linewidth=1.6, label=name)
     right.axhline(80, color=FAINT, linewidth=0.6, linestyle='--')
-    right.set(ylabel='found with a probability of (%)', ylim=(0, 102))
+    right.set(ylabel='probability of finding an effect (%)', ylim=(0, 102))
     right.spines['right'].set_visible(True)
     figure.legend(
         *right.get_legend_handles_labels(), loc='outside upper center', ncols=3, frameon=False, fontsize=8

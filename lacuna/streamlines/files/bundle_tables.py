@@ -110,10 +110,12 @@ def read_bundles(path: str | Path, streamlines: int | None = None) -> dict[str, 
         lines = path.read_text(encoding='utf-8-sig').splitlines()
         header, rows = _table(lines)
         if not header:
-            bundles = _of_labels(path, _checked(lines, streamlines))
+            bundles = _of_labels(path, _check_labels(lines, streamlines))
         elif set(header) & set(_INDEX):
             numbers = _numbers_beside(path).read_text(encoding='utf-8-sig').splitlines()
-            bundles = _of_numbers(np.array(_checked(numbers, streamlines), np.int64), _names(header, rows))
+            bundles = _of_numbers(
+                np.array(_check_labels(numbers, streamlines), np.int64), _names(header, rows)
+            )
         else:
             bundles = _of_runs(header, rows, streamlines)
         for name in bundles:
@@ -123,7 +125,7 @@ def read_bundles(path: str | Path, streamlines: int | None = None) -> dict[str, 
     except (OSError, ValueError, KeyError, TypeError, OverflowError, csv.Error) as error:
         message = (
             f'cannot read the bundles of {path}: {reason_of(error, path)}; expected the columns bundle, first and count, '
-            'or the bundle of each streamline, one a line'
+            'or the bundle of each streamline, one per line'
         )
         raise TractogramError(message) from error
     return bundles
@@ -169,7 +171,7 @@ def _ascending(parts: Sequence[np.ndarray]) -> np.ndarray:
     return parts[0] if len(parts) == 1 else np.unique(np.concatenate(parts))
 
 
-def _checked(lines: Sequence[str], streamlines: int | None) -> list[str]:
+def _check_labels(lines: Sequence[str], streamlines: int | None) -> list[str]:
     """Return the label of each streamline."""
     labels = [line.strip() for line in lines]
     if labels and streamlines == len(labels) - 1 and labels[0].casefold() in _NAME:
@@ -188,7 +190,7 @@ def _of_labels(path: Path, labels: list[str]) -> dict[str, np.ndarray]:
     if all(map(_is_number, bundles)):
         bundles.sort(key=int)
     row = {label: number for number, label in enumerate(bundles)}
-    return _sorted_into(bundles, np.array([row.get(label, -1) for label in labels], np.int64))
+    return _group_streamlines(bundles, np.array([row.get(label, -1) for label in labels], np.int64))
 
 
 def _names_beside(path: Path) -> Path | None:
@@ -220,10 +222,12 @@ def _names(header: Sequence[str], rows: Sequence[Row]) -> dict[int, str]:
 def _of_numbers(labels: np.ndarray, names: Mapping[int, str]) -> dict[str, np.ndarray]:
     row = {value: number for number, value in enumerate(names)}
     found, at = np.unique(labels, return_inverse=True)
-    return _sorted_into(list(names.values()), np.array([row.get(int(value), -1) for value in found])[at])
+    return _group_streamlines(
+        list(names.values()), np.array([row.get(int(value), -1) for value in found])[at]
+    )
 
 
-def _sorted_into(bundles: Sequence[str], rows: np.ndarray) -> dict[str, np.ndarray]:
+def _group_streamlines(bundles: Sequence[str], rows: np.ndarray) -> dict[str, np.ndarray]:
     """Return the streamlines of each bundle, from the bundle index of each streamline (-1 for none)."""
     order = np.argsort(rows, kind='stable')
     ends = np.searchsorted(rows[order], np.arange(len(bundles) + 1))

@@ -232,7 +232,7 @@ def _sidecar_of_part(known: Mapping[str, Any], name: str, subsample: Subsample, 
     """Return the metadata of a tractogram for a subsample, whose bundles have other indices."""
     drawn = {'Fraction': subsample.fraction, 'Seed': subsample.seed, 'SourceStreamlineCount': count}
     whole = {key: value for key, value in known.items() if key != 'Bundles'}
-    return {**whole, 'Name': name, 'Subsample': _with(known.get('Subsample'), drawn)}
+    return {**whole, 'Name': name, 'Subsample': _append(known.get('Subsample'), drawn)}
 
 
 def _has_vertices(path: Path) -> bool:
@@ -277,13 +277,13 @@ def _write_sidecar(path: Path, known: Mapping[str, Any], source: Path, info: Tra
         'StreamlineCount': info.count,
         'VertexCount': info.vertices,
         'SHA256': info.sha256,
-        'Sources': _with(known.get('Sources'), source.name),
-        'GeneratedBy': _with(known.get('GeneratedBy'), generator()),
+        'Sources': _append(known.get('Sources'), source.name),
+        'GeneratedBy': _append(known.get('GeneratedBy'), generator()),
     }
     write_if_changed(path, json_bytes(content))
 
 
-def _with(known: object, entry: object) -> list[object]:
+def _append(known: object, entry: object) -> list[object]:
     """Return a list from the source's sidecar (empty if it has none) with one more entry."""
     entries = known if isinstance(known, list) else []
     return entries if entry in entries else [*entries, entry]

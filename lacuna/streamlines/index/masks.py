@@ -100,7 +100,7 @@ def mask_on_lattice(mask: np.ndarray, affine: np.ndarray, *, graded: bool = Fals
     lookup = cropped(whole, low, high)
     shift = _lattice_shift(lookup)
     if shift is not None and (low > 0).all():
-        return MaskOnLattice(flat, lookup, _wanted(_in_ras(flat, whole)[box], shift + 1), None)
+        return MaskOnLattice(flat, lookup, _to_wanted(_in_ras(flat, whole)[box], shift + 1), None)
     table = np.zeros(tuple(lookup.shape + 1), np.int32)
     table[1:, 1:, 1:] = _in_ras(filled, lookup)
     for axis in range(3):
@@ -121,7 +121,7 @@ def _lattice_shift(lookup: VoxelLookup) -> np.ndarray | None:
     return -shift.astype(np.int64) - LOW
 
 
-def _wanted(voxels: np.ndarray, first: np.ndarray) -> Wanted:
+def _to_wanted(voxels: np.ndarray, first: np.ndarray) -> Wanted:
     """Return the blocks of `voxels`, (x, y, z) uint8 or float32, whose first voxel has the lattice index `first`."""
     inside = tuple(slice(max(0, -at), max(0, SIZE - at)) for at in first.tolist())
     voxels, first = voxels[inside], np.maximum(first, 0)

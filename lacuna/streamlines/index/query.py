@@ -134,10 +134,10 @@ class Index:
                 segment['first'],
                 segment['count'],
                 np.array(segment['box'], np.int64),
-                _piece(blocks, segment['blocks']),
-                _piece(rows, segment['rows']),
-                _piece(loose_ids, segment['loose']),
-                _piece(loose_points, segment['loose']),
+                _checked_slice(blocks, segment['blocks']),
+                _checked_slice(rows, segment['rows']),
+                _checked_slice(loose_ids, segment['loose']),
+                _checked_slice(loose_points, segment['loose']),
             )
             for segment in self._selection['segments']
         ]
@@ -149,7 +149,10 @@ class Index:
         )
         self._densities = [
             _DensitySegment(
-                segment['first'], segment['count'], _piece(starts, segment['starts']), segment['codes'][0]
+                segment['first'],
+                segment['count'],
+                _checked_slice(starts, segment['starts']),
+                segment['codes'][0],
             )
             for segment in self._density['segments']
         ]
@@ -246,7 +249,7 @@ class Index:
             doubtful = self._marks(mask.possible, np.dtype(np.uint8)).view(bool)
             if mask.flat.dtype == np.uint8:  # already the greatest value
                 doubtful &= marks == 0
-            self._decide(np.flatnonzero(doubtful), mask, marks)
+            self._mark_candidates(np.flatnonzero(doubtful), mask, marks)
         return marks
 
     def with_threads(self, nprocs: int) -> Index:
@@ -266,7 +269,7 @@ class Index:
                 )
             )
 
-        if not all(self._each(run, self._selections)):
+        if not all(self._map_threads(run, self._selections)):
             raise index_format.damaged(self.directory)
         return marks
 
@@ -275,7 +278,7 @@ class Index:
             part = marks[segment.first : segment.first + segment.count]
             mark_loose(segment.loose_ids, segment.loose_points, mask.lookup, mask.flat, part)
 
-    def _decide(self, candidates: np.ndarray, mask: MaskOnLattice, marks: np.ndarray) -> None:
+    def _mark_candidates(self, candidates: np.ndarray, mask: MaskOnLattice, marks: np.ndarray) -> None:
         """Mark the candidates with a vertex in the mask, reading their vertices from the tractogram."""
         if not len(candidates):
             return
@@ -357,7 +360,7 @@ class Index:
             return self._visits(share, np.ones(len(share), np.uint32))
 
         shares = np.array_split(ids, min(self.nprocs, 1 + len(ids) // 10_000))
-        return self._added(self._each(run, shares))
+        return self._sum_in_order(self._map_threads(run, shares))
 
     def _weighted_sum(self, ids: np.ndarray, factors: np.ndarray) -> np.ndarray:
         def run(block: slice) -> np.ndarray | None:
@@ -367,9 +370,9 @@ class Index:
         edges: list[int] = np.searchsorted(ids, firsts).tolist()
         blocks = [slice(first, end) for first, end in pairwise(edges) if end > first] or [slice(0)]
         # one block per thread at a time, to keep few sums in memory
-        total = self._added(self._each(run, blocks[: self.nprocs]))
+        total = self._sum_in_order(self._map_threads(run, blocks[: self.nprocs]))
         for at in range(self.nprocs, len(blocks), self.nprocs):
-            total = self._added([total, *self._each(run, blocks[at : at + self.nprocs])])
+            total = self._sum_in_order([total, *self._map_threads(run, blocks[at : at + self.nprocs])])
         return total
 
     def _visits(self, ids: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
@@ -382,7 +385,7 @@ class Index:
                 return None
         return out
 
-    def _added(self, sums: Sequence[np.ndarray | None]) -> np.ndarray:
+    def _sum_in_order(self, sums: Sequence[np.ndarray | None]) -> np.ndarray:
         """Add arrays in order, into the first of them."""
         found = [part.reshape(self.grid.shape) for part in sums if part is not None]
         if len(found) < len(sums):
@@ -398,7 +401,7 @@ class Index:
             if high > low:
                 yield segment, slice(low, high)
 
-    def _each(self, run: Callable[[Any], Any], items: list[Any]) -> list[Any]:
+    def _map_threads(self, run: Callable[[Any], Any], items: list[Any]) -> list[Any]:
         if self.nprocs == 1 or len(items) < 2:
             return [run(item) for item in items]
         with ThreadPoolExecutor(self.nprocs) as pool:
@@ -416,7 +419,7 @@ def _grid(facts: dict[str, Any]) -> Grid:
     return grid
 
 
-def _piece(array: np.ndarray, where: list[int]) -> np.ndarray:
+def _checked_slice(array: np.ndarray, where: list[int]) -> np.ndarray:
     first, count = where
     if not 0 <= first <= first + count <= len(array):
         message = 'a segment reaches beyond its array'
