@@ -336,7 +336,7 @@ def test_weights_and_limits_that_leave_nothing_together(toy, tmp_path):
 
 def in_single_precision(tractogram, ids):
     """The density of weighted streamlines as tckmap adds it: in float32, one streamline after the other."""
-    index = tractogram.index(SPACE)
+    index = tractogram.in_space(SPACE).index()
     out = np.zeros(np.prod(index.grid.shape), np.float32)
     for segment, part in index._parts(ids):
         local, factors = ids[part] - segment.first, tractogram.weights[ids[part]]
@@ -370,7 +370,7 @@ def test_equal_to_plain_commands(unpacked, shared, tmp_path):
     nb.save(lesion.map, tmp_path / 'grid.nii.gz')
     for tracks_of, weights_of, ours in (
         (selected, own, voxels(lesion.density)),
-        (everything, of_all, tractogram.full_density(SPACE)),
+        (everything, of_all, tractogram.in_space(SPACE).full_density()),
     ):
         words = ('-template', tmp_path / 'grid.nii.gz', '-tck_weights_in', weights_of, '-nthreads', 0)
         plain('tckmap', '-quiet', '-force', *words, tracks_of, tmp_path / 'tdi.nii')
