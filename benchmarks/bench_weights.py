@@ -32,7 +32,8 @@ def querying(
     tractogram: lacuna.Tractogram, space: str, weighting: Weighting, whole: Connections
 ) -> Callable[[Mask], float]:
     """Return what times the query of a mask."""
-    index, full = tractogram.index(space), tractogram.full_density(space)
+    placed = tractogram.in_space(space)
+    index, full = placed.index(), placed.full_density()
 
     def run(mask: Mask) -> float:
         start = time.perf_counter()

@@ -94,6 +94,14 @@ def toy(_written_toy, tmp_path) -> Toy:
     return Toy(*(tmp_path / path.relative_to(written) for path in (_written_toy.tracks, _written_toy.mask)))
 
 
+@pytest.fixture
+def options(toy, tmp_path) -> list[str]:
+    """Options of a quick run of the toy."""
+    return [
+        '--connectome-path', str(toy.tracks), '-w', str(tmp_path / 'work'), '--no-report', '--nprocs', '1',
+    ]  # fmt: skip
+
+
 @pytest.fixture(scope='session')
 def synthetic(common) -> TutorialPaths:
     """What ``lacuna tutorial`` writes; nobody writes into it."""

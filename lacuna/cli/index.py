@@ -88,5 +88,5 @@ def _build(args: argparse.Namespace) -> None:
         raise InputError(message)
     part = tractogram.path
     for resolution in args.resolution:
-        part = tractogram.build_index(aligned.space, resolution, beside=args.beside)
+        part = aligned.build_index(resolution, beside=args.beside)
     print(describe(part.parent))

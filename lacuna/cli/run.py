@@ -272,7 +272,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='folder for unfinished work, kept if the run is stopped (default: a temporary folder in TMPDIR; on a '
         'cluster, or with --engine mrtrix: OUTPUT_DIR/.work)',
     )
-    how.add_argument('--overwrite', action='store_true', help='replace results made with other settings')
+    how.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='replace results made with other settings; those not made again are removed',
+    )
     how.add_argument(
         '--report',
         choices=REPORTS,

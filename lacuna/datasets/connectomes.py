@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from lacuna.streamlines.files.formats import EXTENSIONS, beside, convert
 from lacuna.streamlines.subsample import Subsample
 from lacuna.utils.cache import cache_dir
 from lacuna.utils.files import json_bytes, read_json, write_if_changed
-from lacuna.utils.progress import counting
+from lacuna.utils.progress import reading
 
 _NAME = re.compile(r'\w[\w.-]*', re.ASCII)
 #: typical growth of compressed streamlines when unpacked; two copies exist for a moment
@@ -174,7 +174,7 @@ def _describe_file(connectome: Connectome, remote: Remote) -> str:
 
 def _convert_whole(source: Path, target: Path, subsample: Subsample, *, show_progress: bool) -> None:
     """Draw a subsample of a connectome that was already fetched."""
-    with _bar(source, show_progress) as advance:
+    with reading(f'convert {source.name}', source, show=show_progress) as advance:
         convert(source, target, subsample=subsample, overwrite=True, progress=advance)
 
 
@@ -252,7 +252,7 @@ def _convert(
         }
         write_if_changed(beside(source, '.json'), json_bytes(about))
         several = bundles if len(bundles) > 1 else None
-        with _bar(source, show_progress) as advance:
+        with reading(f'convert {source.name}', source, show=show_progress) as advance:
             convert(
                 source,
                 target,
@@ -262,7 +262,3 @@ def _convert(
                 overwrite=True,
                 progress=advance,
             )
-
-
-def _bar(source: Path, show: bool) -> AbstractContextManager[Callable[[int], object]]:
-    return counting(f'convert {source.name}', source.stat().st_size, show=show)

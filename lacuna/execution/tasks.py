@@ -191,16 +191,15 @@ def prepare_space(
         from lacuna.execution.plugins.nipype import prepare_by_graph
 
         return prepare_by_graph(plan, inputs, targets)
-    tractogram = plan.tractogram
-    index = tractogram.index(space)
+    placed = plan.tractogram.in_space(space)
     for each in used:
-        tractogram.endpoints_path(each, space, config.assignment)
+        placed.endpoints_file(each, config.assignment)
     for atlas in loaded:
         _cache_regions(plan, atlas, space)
     if needed['bundles'] and plan.bundles:
-        tractogram.bundle_set_path(plan.bundles.groups, space)
-    density, counts = (tractogram.full_density_path(space, counts=each) for each in (False, True))
-    return replace(inputs, index=index.part, density=density, counts=counts)
+        placed.bundles_file(plan.bundles.groups)
+    density, counts = (placed.density_file(counts=each) for each in (False, True))
+    return replace(inputs, index=placed.index().part, density=density, counts=counts)
 
 
 def _cache_regions(plan: RunPlan, regions: Parcellation | ProbabilityAtlas, space: str) -> None:

@@ -97,14 +97,15 @@ class Session:
             max_length=config.max_length,
         )
         self.space = world_space(config.mask_space or self.tractogram.space)
-        self.page = PageGrid.of(self.tractogram.grid(space=self.space))
+        self.placed = self.tractogram.in_space(self.space)
+        self.page = PageGrid.of(self.placed.grid())
         self.shape, self.affine = self.page.shape, self.page.affine
         # neither compiled code nor the library that checks masks is thread-safe
         self._one = threading.Lock()
 
     def warm_up(self) -> None:
         """Load or compute everything that answers need, so that the first is as fast as the others."""
-        self.tractogram.index(self.space)
+        self.placed.index()
         self.describe(self.drawn(self._ball()))
 
     @cached_property
@@ -115,7 +116,7 @@ class Session:
         found = read_bundles_of(self.config, self.tractogram)
         if found is None:
             return None
-        visits = self.tractogram.bundle_set(found.groups, self.space).known.visits
+        visits = self.placed.bundle_set(found.groups).known.visits
         rows = np.repeat(visits.voxels, np.diff(visits.starts))
         order = np.argsort(visits.regions, kind='stable')
         parts = np.split(rows[order], np.searchsorted(visits.regions[order], range(1, len(found.groups))))
@@ -131,7 +132,7 @@ class Session:
         custom = {name: tuple(rest) for name, *rest in self.config.custom_parcellations}
         found = []
         for atlas in named_atlases(self.config, self.space):
-            parcels = self.tractogram.parcellation(atlas, self.space)
+            parcels = self.placed.parcellation(atlas)
             where = np.argwhere(parcels.index)
             numbers = parcels.index[tuple(where.T)]
             order = np.argsort(numbers, kind='stable')
@@ -299,7 +300,7 @@ class Session:
             raise InputError(message)
         with self._one:
             members = self.bundles.source[row]
-            return _lines(read_sample(self.tractogram.index(self.space), members, _BUNDLE_SAMPLE))
+            return _lines(read_sample(self.placed.index(), members, _BUNDLE_SAMPLE))
 
     @property
     def results(self) -> Path:

@@ -39,6 +39,8 @@ class GroupRow:
     ----------
     lesion : LesionResults
     volume_ml, cut_percent, mean_percent : float
+    cut_sd, mean_sd : float or None
+        Standard deviations between several tractograms.
     side : str
         Side of the lesion; empty if the mask is missing or has changed since the map was made.
     """
@@ -48,6 +50,8 @@ class GroupRow:
     cut_percent: float
     mean_percent: float
     side: str
+    cut_sd: float | None = None
+    mean_sd: float | None = None
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,7 @@ def write_group_report(
         sections += _atlas_sections(lesions)
     body = ''.join(sections) or '<p class="box bad">No results.</p>'
     over = (
-        ' All numbers are means over several tractograms.'
+        ' All numbers are means over several tractograms, and ± is the standard deviation (n - 1) between them.'
         if any(each.is_combined for each in lesions)
         else ''
     )
@@ -170,6 +174,8 @@ def _read_lesion(lesion: LesionResults) -> _ReadLesion:
         cut_percent(summary) or cut_percent(summary, '_mean') or 0.0,
         float(summary.get('disconnection_mean_pct') or summary.get('disconnection_mean_pct_mean') or 0),
         side,
+        cut_percent(summary, '_sd') if lesion.is_combined else None,
+        float(summary.get('disconnection_mean_pct_sd') or 0) if lesion.is_combined else None,
     )
     path = lesion.map_path
     return _ReadLesion(row, problem, voxels, load_image(path) if path else None)
@@ -196,8 +202,13 @@ def _table(rows: Sequence[GroupRow], folder: Path) -> str:
         if (folder / page).is_file():
             name = f'<a href="{escape(page, quote=True)}">{name}</a>'
         cells = f'<td>{name}</td><td>{row.side}</td>'
-        for value, digits in ((row.volume_ml, 3), (row.cut_percent, 2), (row.mean_percent, 1)):
-            cells += f'<td data-value="{value!r}">{value:,.{digits}f}</td>'
+        for value, sd, digits in (
+            (row.volume_ml, None, 3),
+            (row.cut_percent, row.cut_sd, 2),
+            (row.mean_percent, row.mean_sd, 1),
+        ):
+            spread = '' if sd is None else f' ± {sd:,.{digits}f}'
+            cells += f'<td data-value="{value!r}">{value:,.{digits}f}{spread}</td>'
         mark = ' class="outlier"' if unusual else ''
         body.append(f'<tr{mark}>{cells}<td>{", ".join(unusual)}</td></tr>')
     return (

@@ -24,7 +24,7 @@ from lacuna.reports.methods import methods_html, newest_methods
 from lacuna.reports.reportlets import draw_reportlets, publish_reportlets, results_stamp
 from lacuna.utils.files import write_if_changed
 from lacuna.utils.names import parse_entities
-from lacuna.utils.processes import start_worker
+from lacuna.utils.processes import shielded_from_interrupts, start_worker
 
 _CRASH = re.compile(r'\(details: (?P<path>.*?\.txt)\)')
 _MOST_OF_A_CRASH = 20_000
@@ -72,7 +72,15 @@ def make_reports(
         initializer=start_worker,
         initargs=(str(Path.cwd()),),
     ) as pool:
-        yield from zip(subjects, pool.map(make, subjects, known_masks), strict=True)
+        with shielded_from_interrupts():
+            pages = [pool.submit(make, *each) for each in zip(subjects, known_masks, strict=True)]
+        try:
+            for subject, page in zip(subjects, pages, strict=True):
+                yield subject, page.result()
+        except BaseException:  # Ctrl-C, which the workers ignore: pages that are not finished are of no use
+            for worker in list(pool._processes.values()):
+                worker.kill()
+            raise
 
 
 def _try_report(root: Path, subject: str, masks: Mapping[Path, KnownMask], **options: Any) -> Path | str:

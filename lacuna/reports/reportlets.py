@@ -101,6 +101,7 @@ def draw_reportlets(
             lesion.space,
             mask=(images.mask.data, images.mask.affine) if images.mask else None,
             percent=images.percent,
+            unsupported=_unsupported(lesion, images.percent[0]) if images.percent else None,
             streamlines=images.streamlines,
             bundles=_shown_bundles(lesion, len(images.streamlines)),
         )

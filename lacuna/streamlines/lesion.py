@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lacuna.images.atlases import Atlas
     from lacuna.streamlines.bundles import BundleDisconnection, Groups
     from lacuna.streamlines.nulls import NullDisconnection
+    from lacuna.streamlines.placed import TractogramInSpace
     from lacuna.streamlines.tractogram import Tractogram
     from lacuna.streamlines.weighting import Cut
 
@@ -172,10 +173,9 @@ class Lesion:
             If the atlas, rule or measure is unknown, or the atlas's image and names do not match.
         """
         found = _find_atlas(atlas, self.space, folder)
-        whole = self.tractogram.connections(
-            found, self.space, assignment=assignment, edge_measure=edge_measure
-        )
-        return self._disconnection.parcels(whole, lambda: self.tractogram.parcellation(found, self.space))
+        placed = self._in_space
+        whole = placed.connections(found, assignment=assignment, edge_measure=edge_measure)
+        return self._disconnection.parcels(whole, lambda: placed.parcellation(found))
 
     def bundles(self, source: str | Path | Groups | None = None) -> BundleDisconnection:
         """Compute the disconnection of each bundle of the tractogram.
@@ -202,7 +202,7 @@ class Lesion:
         if found is None:
             message = f'{self.tractogram.path}: the bundles are unknown; give a table of the streamlines of each bundle'
             raise TractogramError(message)
-        return self._disconnection.bundles(self.tractogram.bundle_set(found[1], self.space))
+        return self._disconnection.bundles(self._in_space.bundle_set(found[1]))
 
     def nulls(
         self,
@@ -260,24 +260,24 @@ class Lesion:
             reference=tuple(map(Path, [reference] if single else reference)),  # type: ignore[arg-type]
             tissues=tuple(map(Path, tissues)),
         )
-        tractogram = self.tractogram
+        tractogram, placed = self.tractogram, self._in_space
         named = tractogram.bundles(bundles)
         connections, networks = {}, {}
         for each in atlases:
             atlas = _find_atlas(each, self.space, folder)
-            connections[atlas.name] = tractogram.connections(
-                atlas, self.space, assignment=assignment, edge_measure=edge_measure
+            connections[atlas.name] = placed.connections(
+                atlas, assignment=assignment, edge_measure=edge_measure
             )
-            networks[atlas.name] = tractogram.parcellation(atlas, self.space).networks
-        bundle_set = tractogram.bundle_set(named[1], self.space) if named else None
+            networks[atlas.name] = placed.parcellation(atlas).networks
+        bundle_set = placed.bundle_set(named[1]) if named else None
         lesions = null_lesions(self._mask, self.space, settings, workers=tractogram.nprocs)
         return NullDisconnection(
-            tractogram.index(self.space),
+            placed.index(),
             lesions,
             Targets(bundle_set, connections, networks),
             tractogram.nprocs,
             tractogram.weighting,
-            tractogram.full_density(self.space),
+            placed.full_density(),
         )
 
     def plot(self, kind: str = 'glass_brain', **options: Any) -> Any:
@@ -318,16 +318,20 @@ class Lesion:
             return plotting.plot_glass_brain(self.map, **{**chosen, 'plot_abs': False, **options})
         return plotting.plot_stat_map(self.map, **{**chosen, 'draw_cross': False, **options})
 
+    @property
+    def _in_space(self) -> TractogramInSpace:
+        return self.tractogram.in_space(self.space)
+
     @cached_property
     def _disconnection(self) -> Disconnection:
-        space = self.space
+        placed = self._in_space
         return Disconnection(
-            self.tractogram.index(space),
+            placed.index(),
             self._mask,
             self.warnings,
             self.tractogram.weighting,
-            self.tractogram.full_density(space),
-            self.tractogram.full_density(space, counts=True),
+            placed.full_density(),
+            placed.full_density(counts=True),
             self._min_support,
         )
 
@@ -361,5 +365,9 @@ def _check_mask(
 def _find_atlas(atlas: str | tuple[Any, Any, str], space: str, folder: Path | None) -> Atlas:
     if isinstance(atlas, str):
         return find_atlases([atlas], space, folder=folder)[0]
-    image, labels, atlas_space = atlas
+    try:
+        image, labels, atlas_space = atlas
+    except ValueError:
+        message = f'an atlas is a name, or an image, its label table and its space, not {len(atlas)} of these'
+        raise InputError(message) from None
     return custom_atlas('custom', image, labels, atlas_space)

@@ -1,27 +1,37 @@
-"""A tractogram in the space of the masks, and the cache paths of what is computed from it."""
+"""A tractogram in the space of the masks, and what is computed from it once for all lesions."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from lacuna.errors import check_choice
-from lacuna.images.spaces import Grid
-from lacuna.images.transforms import Transform
+from lacuna.images.spaces import Grid, standard_grid
+from lacuna.images.transforms import Transform, find_transform_of_points
 from lacuna.utils.cache import cached, digest
+from lacuna.utils.files import replacing, stamp
+from lacuna.utils.progress import reading
 
 if TYPE_CHECKING:
-    from lacuna.images.atlases import Parcellation
-    from lacuna.streamlines.bundles import Groups
+    from lacuna.images.atlases import Atlas, Parcellation
+    from lacuna.streamlines.bundles import Bundles, Groups
+    from lacuna.streamlines.connections import Connections
+    from lacuna.streamlines.endpoints import EndpointTable
+    from lacuna.streamlines.index.query import Index
     from lacuna.streamlines.tractogram import Tractogram
 
 
 @dataclass(frozen=True)
 class TractogramInSpace:
-    """A tractogram in the space of the masks, and the cache paths of what is computed from it.
+    """A tractogram in the space of the masks, and what is computed from it once for all lesions.
+
+    Methods ending in ``_path`` only say where something belongs in the cache, by everything that determines its content;
+    those ending in ``_file`` also write it if it is missing; the others read it, and keep it in memory.
 
     Attributes
     ----------
@@ -37,6 +47,7 @@ class TractogramInSpace:
     space: str
     transform: Transform | None
     cache: Path
+    _kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def content(self) -> list[str]:
@@ -145,6 +156,215 @@ class TractogramInSpace:
             move_tractogram(source, self.tracks, points, threads=threads, progress=progress)
 
         cached(self.tracks, make)
+
+    def grid(self, resolution: int | None = None) -> Grid:
+        """Return the standard grid of the maps, by default at the resolution of the tractogram."""
+        return standard_grid(self.space, resolution or self.tractogram.resolution)
+
+    def index(self) -> Index:
+        """Find or build the streamline index for the maps.
+
+        Raises
+        ------
+        lacuna.errors.StreamlineIndexError
+            If it cannot be written, or the tractogram changes during the build.
+        """
+        from lacuna.streamlines.index.query import Index
+
+        def find() -> Index:
+            part = self.build_index()
+            # build_index has just verified every byte
+            return Index.open(part, tractogram=self.tracks, verify=False, nprocs=self.tractogram.nprocs)
+
+        return self._keep('index', find)
+
+    def build_index(self, resolution: int | None = None, *, beside: bool = False) -> Path:
+        """Build the streamline index for a resolution, unless it exists.
+
+        Parameters
+        ----------
+        resolution : int, optional
+            Voxel size in mm; by default, that of the maps.
+        beside : bool
+            Write it beside the tractogram, for all its users, instead of into the cache.
+
+        Returns
+        -------
+        pathlib.Path
+            Folder of the index, for :meth:`lacuna.streamlines.index.query.Index.open`.
+        """
+        from lacuna.streamlines.index.build import build_index
+
+        tractogram, grid, show = self.tractogram, self.grid(resolution), self.tractogram.progress
+        with reading(f'moving the streamlines to {self.space}', tractogram.tracks, show=show) as advance:
+            self.move(threads=tractogram.nprocs, progress=advance)
+        upsample = tractogram.upsample
+        directory = index_beside(self.tracks) if beside else self.index_directory(grid, upsample)
+        with reading(f'indexing for {grid.resolution} mm', self.tracks, show=show) as advance:
+            return build_index(
+                self.tracks,
+                directory,
+                grid,
+                upsample=upsample,
+                nprocs=tractogram.nprocs,
+                progress=advance,
+            )
+
+    def parcellation(self, atlas: Atlas) -> Parcellation:
+        """Read the parcels of an atlas, and move them into the space if necessary.
+
+        Raises
+        ------
+        lacuna.errors.InputError
+            If the atlas cannot be read, or its image and names do not match.
+        """
+        from lacuna.images.atlases import fetch, move_parcellation, read_parcellation
+        from lacuna.images.transforms import PointTransform
+
+        atlas = fetch(atlas)
+
+        def read() -> Parcellation:
+            parcels = read_parcellation(atlas)
+            if transform := self._transform_to(atlas):
+                grid = standard_grid(self.space, 1)
+                parcels = move_parcellation(parcels, grid, PointTransform(transform.path))
+            return parcels
+
+        return self._keep(('parcellation', *_identity(atlas)), read)
+
+    def endpoints(self, atlas: Atlas, *, assignment: str = 'radial') -> EndpointTable:
+        """Return the parcels at the two ends of every streamline, from the cache or newly assigned.
+
+        Parameters
+        ----------
+        atlas : lacuna.images.atlases.Atlas
+        assignment : str
+            ``radial``: the nearest parcel within 4 mm of the end; ``end-voxels``: the parcel of its voxel.
+
+        Raises
+        ------
+        lacuna.errors.InputError
+            If the atlas cannot be read, its image and names do not match, or the assignment is unknown.
+        """
+        from lacuna.images.atlases import fetch, read_parcellation
+        from lacuna.streamlines.endpoints import EndpointTable
+
+        atlas = fetch(atlas)
+        return self._keep(
+            ('endpoints', assignment, *_identity(atlas)),
+            lambda: EndpointTable.load(self.endpoints_file(read_parcellation(atlas), assignment)),
+        )
+
+    def endpoints_file(self, parcellation: Parcellation, assignment: str = 'radial') -> Path:
+        """Return the file of `endpoints` for an atlas already read; it is written if missing."""
+        from lacuna.streamlines.disconnection import assign_endpoints
+
+        atlas = parcellation.atlas
+        transform = self._transform_to(atlas)
+        path = self.endpoints_path(parcellation, transform, assignment=assignment)
+
+        def make() -> None:
+            parcels = self.parcellation(atlas)
+            table = assign_endpoints(
+                self.index(), parcels.image(), parcels.names, rule=assignment, nprocs=self.tractogram.nprocs
+            )
+            table.save(path)
+
+        cached(path, make)
+        return path
+
+    def connections(
+        self, atlas: Atlas, *, assignment: str = 'radial', edge_measure: str = 'count'
+    ) -> Connections:
+        """Return the connections between the parcels of an atlas.
+
+        Parameters
+        ----------
+        atlas, assignment
+            See `endpoints`.
+        edge_measure : str
+            What is summed over the streamlines between two parcels; see
+            :class:`lacuna.streamlines.connections.Connections`.
+
+        Raises
+        ------
+        lacuna.errors.InputError
+            As `endpoints`, or if the measure is unknown.
+        """
+        from lacuna.streamlines.connections import Connections
+        from lacuna.streamlines.endpoints import EDGE_MEASURES
+
+        check_choice('edge_measure', edge_measure, EDGE_MEASURES)
+        table = self.endpoints(atlas, assignment=assignment)
+        return self._keep(
+            ('connections', id(table), edge_measure),
+            lambda: Connections(table, self.tractogram.weighting, edge_measure),
+        )
+
+    def bundle_set(self, groups: Groups) -> Bundles:
+        """Return bundles with the voxels they visit, from the cache or newly computed."""
+        from lacuna.streamlines.bundles import Bundles, BundleSet
+
+        path = self.bundles_file(groups)
+        return self._keep(path, lambda: Bundles(BundleSet.load(path), self.tractogram.weighting))
+
+    def bundles_file(self, groups: Groups) -> Path:
+        """Return the file of `bundle_set`, written if missing."""
+        from lacuna.streamlines.bundles import BundleSet
+
+        path = self.bundles_path(groups, self.grid(), self.tractogram.upsample)
+        cached(path, lambda: BundleSet.from_index(groups, self.index()).save(path))
+        return path
+
+    def full_density(self, *, counts: bool = False) -> np.ndarray | None:
+        """Return the density of the whole tractogram within the length limits.
+
+        Parameters
+        ----------
+        counts : bool
+            Count streamlines instead of summing weights.
+
+        Returns
+        -------
+        numpy.ndarray or None
+            None without weights and length limits: the index holds that density.
+        """
+        path = self.density_file(counts=counts)
+        return None if path is None else np.load(path, mmap_mode='r', allow_pickle=False)
+
+    def density_file(self, *, counts: bool = False) -> Path | None:
+        """Return the file of `full_density`, written if missing."""
+        from lacuna.streamlines.disconnection import full_density
+
+        tractogram = self.tractogram
+        if (counts or tractogram.weights is None) and not tractogram.is_limited:
+            return None
+        path = self.density_path(self.grid(), tractogram.upsample, counts=counts)
+        weighting = replace(tractogram.weighting, weights=None) if counts else tractogram.weighting
+
+        def make() -> None:
+            with replacing(path) as temporary:
+                np.save(temporary, full_density(self.index(), weighting))
+
+        cached(path, make)
+        return path
+
+    def _transform_to(self, atlas: Atlas) -> Transform | None:
+        # kept, because finding one reads its file for the checksum
+        return self._keep(
+            ('transform', atlas.space), lambda: find_transform_of_points(self.space, atlas.space)
+        )
+
+    def _keep(self, key: Any, make: Callable[[], Any]) -> Any:
+        """Return what was made before, or make and keep it."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
+
+def _identity(atlas: Atlas) -> tuple[Any, ...]:
+    """Return a key that changes when the files of an atlas do."""
+    return (atlas, *stamp(atlas.image), *stamp(atlas.labels))
 
 
 def index_beside(tracks: Path) -> Path:

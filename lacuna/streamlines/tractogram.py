@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
-from dataclasses import replace
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lacuna.errors import InputError, TractogramError, check_choice
-from lacuna.images.spaces import Grid, Settled, settle_space, space_in_name, standard_grid, world_space
-from lacuna.images.transforms import Transform, find_transform_of_points
+from lacuna.errors import InputError, TractogramError
+from lacuna.images.spaces import Settled, settle_space, space_in_name, standard_grid, world_space
+from lacuna.images.transforms import find_transform_of_points
 from lacuna.measures import MIN_SUPPORT
 from lacuna.streamlines.files import tck
 from lacuna.streamlines.files.formats import convert, extension, without_extension
 from lacuna.streamlines.files.joined import join, tractograms_in
 from lacuna.streamlines.inspection import checksum, checksum_of_all, inspect
 from lacuna.streamlines.length_limits import check_length_limits, length_limits
-from lacuna.streamlines.placed import TractogramInSpace, index_beside
+from lacuna.streamlines.placed import TractogramInSpace
 from lacuna.streamlines.weighting import VERSION, Weighting, read_weights, weights_sha256
 from lacuna.utils.cache import cache_dir, cached, digest
-from lacuna.utils.files import read_json, replacing, stamp
+from lacuna.utils.files import read_json, replacing
 from lacuna.utils.processes import processors
-from lacuna.utils.progress import counting
+from lacuna.utils.progress import reading
 
 if TYPE_CHECKING:
     from lacuna.explorer.notebook import Explorer
-    from lacuna.images.atlases import Atlas, Parcellation
-    from lacuna.streamlines.bundles import Bundles, Groups, NamedBundles
-    from lacuna.streamlines.connections import Connections
-    from lacuna.streamlines.endpoints import EndpointTable
-    from lacuna.streamlines.index.query import Index
+    from lacuna.streamlines.bundles import Groups, NamedBundles
     from lacuna.streamlines.lesion import Lesion
 
 _LONGEST_LABEL = 80
@@ -125,11 +119,11 @@ class Tractogram:
         parts = tractograms_in(self.path) if self.path.is_dir() else {}
         kind = 'folder' if parts else extension(self.path)
         self.space, _, self.contradiction = _settle_space(self.path, space)
-        self.grid(resolution)
+        standard_grid(self.space, resolution)  # refuses other resolutions
         self.resolution, self.upsample = resolution, upsample
         self.nprocs, self.progress = processors(nprocs), progress
         self.cache = Path(cache).absolute() if cache else cache_dir()
-        with self._bar('reading the tractogram', self.path) as advance:
+        with reading('reading the tractogram', self.path, show=self.progress) as advance:
             if kind == '.tck':
                 self.tracks = self.path
                 self.info = inspect(self.path, self.cache, advance)
@@ -152,21 +146,34 @@ class Tractogram:
         self.weights_source = weights
         #: (streamlines,) float32, or None
         self.weights = None if weights is None else read_weights(weights, self.path, self.info.count)
-        self._indexes: dict[str, Index] = {}
-        self._tables: dict[Any, EndpointTable] = {}
-        self._parcellations: dict[Any, Parcellation] = {}
-        self._bundle_sets: dict[Path, Bundles] = {}
-        self._connections: dict[Any, Connections] = {}
-        self._transforms: dict[tuple[str, str], Transform | None] = {}
+        self._in_spaces: dict[str, TractogramInSpace] = {}
+        self._check_kept()
+
+    def _check_kept(self) -> None:
+        """Raise TractogramError if no streamline is within the length limits, or none of these has a weight."""
+        if not self.is_limited:
+            return
+        lengths, kept = self.weighting.known_lengths, self.weighting.ids
+        if kept is None or (len(kept) if self.weights is None else self.weights[kept].any()):
+            return
+        limits = ' and '.join(
+            f'{name} {limit:g}'
+            for name, limit in (('--min-length', self.min_length), ('--max-length', self.max_length))
+            if limit is not None
+        )
+        message = (
+            f'{self.path}: no streamline is left by {limits}{"" if self.weights is None else " and the weights"}; '
+            f'the streamlines are {np.nanmin(lengths):.1f} to {np.nanmax(lengths):.1f} mm long'
+        )
+        raise TractogramError(message)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle without open files and computed tables; the other process opens its own."""
-        opened = ('_indexes', '_tables', '_connections', '_parcellations', '_bundle_sets')
         state = {name: value for name, value in self.__dict__.items() if name != 'weighting'}
-        return {**state, **{name: {} for name in opened}}
+        return {**state, '_in_spaces': {}}
 
     def __repr__(self) -> str:
-        return f'<Tractogram {self.name}: {self.info.count} streamlines in {self.space}>'
+        return f'<Tractogram {self.name}: {self.streamlines_total} streamlines in {self.space}>'
 
     @property
     def name(self) -> str:
@@ -192,7 +199,7 @@ class Tractogram:
         path = self.cache / 'lengths' / f'{digest([VERSION, self.info.sha256])}.npy'
 
         def make() -> None:
-            with self._bar('measuring the streamlines', self.tracks) as advance:
+            with reading('measuring the streamlines', self.tracks, show=self.progress) as advance:
                 lengths = measure_lengths(self.tracks, advance)
             with replacing(path) as temporary:
                 np.save(temporary, lengths)
@@ -204,41 +211,6 @@ class Tractogram:
         """Return the file of `weighting`, for other processes; it is written if missing."""
         path = self.cache / 'lengths' / f'{digest([self.weighting_key, self.info.sha256])}.npz'
         cached(path, lambda: self.weighting.save(path))
-        return path
-
-    def full_density(self, space: str | None = None, *, counts: bool = False) -> np.ndarray | None:
-        """Return the density of the whole tractogram within the length limits.
-
-        Parameters
-        ----------
-        space : str, optional
-            Space of the map; by default, that of the tractogram.
-        counts : bool
-            Count streamlines instead of summing weights.
-
-        Returns
-        -------
-        numpy.ndarray or None
-            None without weights and length limits: the index holds that density.
-        """
-        path = self.full_density_path(space, counts=counts)
-        return None if path is None else np.load(path, mmap_mode='r', allow_pickle=False)
-
-    def full_density_path(self, space: str | None = None, *, counts: bool = False) -> Path | None:
-        """Return the file of `full_density`, written if missing."""
-        from lacuna.streamlines.disconnection import full_density
-
-        if (counts or self.weights is None) and self._limits is None:
-            return None
-        placed = self.in_space(space)
-        path = placed.density_path(self.grid(space=placed.space), self.upsample, counts=counts)
-        weighting = replace(self.weighting, weights=None) if counts else self.weighting
-
-        def make() -> None:
-            with replacing(path) as temporary:
-                np.save(temporary, full_density(self.index(placed.space), weighting))
-
-        cached(path, make)
         return path
 
     @cached_property
@@ -369,173 +341,10 @@ class Tractogram:
             If the space is not supported, or there is no transform to it.
         """
         space = world_space(space or self.space)
-        return TractogramInSpace(self, space, self._transform(self.space, space), self.cache)
-
-    def grid(self, resolution: int | None = None, space: str | None = None) -> Grid:
-        """Return the standard grid of the maps (by default, at the tractogram's resolution and in its space)."""
-        return standard_grid(space or self.space, self.resolution if resolution is None else resolution)
-
-    def index(self, space: str | None = None) -> Index:
-        """Find or build the streamline index for the maps in a space (by default, its own).
-
-        Returns
-        -------
-        lacuna.streamlines.index.query.Index
-
-        Raises
-        ------
-        lacuna.errors.StreamlineIndexError
-            If it cannot be written, or the tractogram changes during the build.
-        """
-        from lacuna.streamlines.index.query import Index
-
-        placed = self.in_space(space)
-        if placed.space not in self._indexes:
-            part = self.build_index(placed.space)
-            # build_index has just verified every byte
-            self._indexes[placed.space] = Index.open(
-                part, tractogram=placed.tracks, verify=False, nprocs=self.nprocs
-            )
-        return self._indexes[placed.space]
-
-    def build_index(
-        self, space: str | None = None, resolution: int | None = None, *, beside: bool = False
-    ) -> Path:
-        """Build the streamline index for a space and resolution, unless it exists.
-
-        Parameters
-        ----------
-        space : str, optional
-            By default, that of the tractogram.
-        resolution : int, optional
-            Voxel size in mm; by default, that of the maps.
-        beside : bool
-            Write it beside the tractogram, for all its users, instead of into the cache.
-
-        Returns
-        -------
-        pathlib.Path
-            Folder of the index, for :meth:`lacuna.streamlines.index.query.Index.open`.
-        """
-        from lacuna.streamlines.index.build import build_index
-
-        placed = self.in_space(space)
-        with self._bar(f'moving the streamlines to {placed.space}', self.tracks) as advance:
-            placed.move(threads=self.nprocs, progress=advance)
-        grid = self.grid(resolution, placed.space)
-        directory = index_beside(placed.tracks) if beside else placed.index_directory(grid, self.upsample)
-        with self._bar(f'indexing for {grid.resolution} mm', placed.tracks) as advance:
-            return build_index(
-                placed.tracks,
-                directory,
-                grid,
-                upsample=self.upsample,
-                nprocs=self.nprocs,
-                progress=advance,
-            )
-
-    def endpoints(
-        self, atlas: Atlas, space: str | None = None, *, assignment: str = 'radial'
-    ) -> EndpointTable:
-        """Return the parcels at the two ends of every streamline, from the cache or newly assigned.
-
-        Parameters
-        ----------
-        atlas : lacuna.images.atlases.Atlas
-        space : str, optional
-            Space of the lesions, into which streamlines and parcels are moved; by default, that of the tractogram.
-        assignment : str
-            ``radial``: the nearest parcel within 4 mm of the end; ``end-voxels``: the parcel of its voxel.
-
-        Raises
-        ------
-        lacuna.errors.InputError
-            If the atlas cannot be read, its image and names do not match, or the assignment is unknown.
-        """
-        from lacuna.images.atlases import fetch, read_parcellation
-        from lacuna.streamlines.endpoints import EndpointTable
-
-        atlas = fetch(atlas)
-        key = (self.in_space(space).space, assignment, *_identity(atlas))
-        if key not in self._tables:
-            path = self.endpoints_path(read_parcellation(atlas), space, assignment)
-            self._tables[key] = EndpointTable.load(path)
-        return self._tables[key]
-
-    def connections(
-        self,
-        atlas: Atlas,
-        space: str | None = None,
-        *,
-        assignment: str = 'radial',
-        edge_measure: str = 'count',
-    ) -> Connections:
-        """Return the connections between the parcels of an atlas; computed once for all lesions.
-
-        Parameters
-        ----------
-        atlas, space, assignment
-            See `endpoints`.
-        edge_measure : str
-            What is summed over the streamlines between two parcels; see
-            :class:`lacuna.streamlines.connections.Connections`.
-
-        Raises
-        ------
-        lacuna.errors.InputError
-            As `endpoints`, or if the measure is unknown.
-        """
-        from lacuna.streamlines.connections import Connections
-        from lacuna.streamlines.endpoints import EDGE_MEASURES
-
-        check_choice('edge_measure', edge_measure, EDGE_MEASURES)
-        table = self.endpoints(atlas, space, assignment=assignment)
-        key = (id(table), edge_measure)
-        if key not in self._connections:
-            self._connections[key] = Connections(table, self.weighting, edge_measure)
-        return self._connections[key]
-
-    def endpoints_path(
-        self, parcellation: Parcellation, space: str | None = None, assignment: str = 'radial'
-    ) -> Path:
-        """Return the file of `endpoints` for an atlas already read; the file is written if missing."""
-        from lacuna.streamlines.disconnection import assign_endpoints
-
-        placed, atlas = self.in_space(space), parcellation.atlas
-        transform = self._transform(placed.space, atlas.space)
-        path = placed.endpoints_path(parcellation, transform, assignment=assignment)
-
-        def make() -> None:
-            parcels = self.parcellation(atlas, placed.space)
-            index = self.index(placed.space)
-            table = assign_endpoints(
-                index, parcels.image(), parcels.names, rule=assignment, nprocs=self.nprocs
-            )
-            table.save(path)
-
-        cached(path, make)
-        return path
-
-    def parcellation(self, atlas: Atlas, space: str | None = None) -> Parcellation:
-        """Read the parcels of an atlas, and move them into a space (by default, that of the tractogram) if necessary.
-
-        Raises
-        ------
-        lacuna.errors.InputError
-            If the atlas cannot be read, or its image and names do not match.
-        """
-        from lacuna.images.atlases import fetch, move_parcellation, read_parcellation
-        from lacuna.images.transforms import PointTransform
-
-        placed, atlas = self.in_space(space), fetch(atlas)
-        key = (placed.space, *_identity(atlas))
-        if key not in self._parcellations:
-            parcels = read_parcellation(atlas)
-            if transform := self._transform(placed.space, atlas.space):
-                grid = standard_grid(placed.space, 1)
-                parcels = move_parcellation(parcels, grid, PointTransform(transform.path))
-            self._parcellations[key] = parcels
-        return self._parcellations[key]
+        if space not in self._in_spaces:
+            transform = find_transform_of_points(self.space, space)
+            self._in_spaces[space] = TractogramInSpace(self, space, transform, self.cache)
+        return self._in_spaces[space]
 
     def bundles(self, source: str | Path | None = None, name: str | None = None) -> tuple[str, Groups] | None:
         """Find the bundles of the tractogram.
@@ -573,41 +382,6 @@ class Tractogram:
         kept = None if self._limits is None else self.weighting.kept
         return find_bundles(self.path, self.tracks, self.info.count, source, name, kept)
 
-    def bundle_set(self, groups: Groups, space: str | None = None) -> Bundles:
-        """Return bundles with the voxels they visit, from the cache or newly computed.
-
-        Parameters
-        ----------
-        groups : lacuna.streamlines.bundles.Groups
-        space : str, optional
-            Space of the lesions; by default, that of the tractogram.
-        """
-        from lacuna.streamlines.bundles import Bundles, BundleSet
-
-        path = self.bundle_set_path(groups, space)
-        if path not in self._bundle_sets:
-            self._bundle_sets[path] = Bundles(BundleSet.load(path), self.weighting)
-        return self._bundle_sets[path]
-
-    def bundle_set_path(self, groups: Groups, space: str | None = None) -> Path:
-        """Return the file of `bundle_set`, written if missing."""
-        from lacuna.streamlines.bundles import BundleSet
-
-        placed = self.in_space(space)
-        path = placed.bundles_path(groups, self.grid(space=placed.space), self.upsample)
-        cached(path, lambda: BundleSet.from_index(groups, self.index(placed.space)).save(path))
-        return path
-
-    def _transform(self, source: str, target: str) -> Transform | None:
-        # cached, because finding a transform reads its file for the checksum
-        if (source, target) not in self._transforms:
-            self._transforms[source, target] = find_transform_of_points(source, target)
-        return self._transforms[source, target]
-
-    def _bar(self, what: str, path: Path) -> AbstractContextManager[Callable[[int], object]]:
-        files = [path] if path.is_file() else list(path.iterdir())
-        return counting(what, sum(each.stat().st_size for each in files), show=self.progress)
-
 
 def tractogram_label(path: Path) -> str:
     """Return the name of a file, without its extension, as a BIDS label.
@@ -621,11 +395,6 @@ def tractogram_label(path: Path) -> str:
 def _stem(path: Path) -> Path:
     """Return the path of a tractogram without its extension; of a folder, unchanged."""
     return path if path.is_dir() else without_extension(path)
-
-
-def _identity(atlas: Atlas) -> tuple[Any, ...]:
-    """Return a key that changes when the files of an atlas do."""
-    return (atlas, *stamp(atlas.image), *stamp(atlas.labels))
 
 
 def _settle_space(path: Path, given: str | None) -> Settled:

@@ -114,7 +114,7 @@ class Weighting:
         Raises
         ------
         ValueError
-            If neither weights nor lengths are per_streamline, so that the number of streamlines is unknown.
+            If neither weights nor lengths are known, so that the number of streamlines is unknown.
         """
         per_streamline = next(
             (each for each in (self.lengths, self.weights, self.kept) if each is not None), None

@@ -104,8 +104,19 @@ def start_worker(folder: str) -> None:
     """Set up a worker process, which ignores Ctrl-C (left to its parent) and ends with its parent."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.chdir(folder)
+
+
+@contextmanager
+def shielded_from_interrupts() -> Iterator[None]:
+    """Start worker processes: Ctrl-C must not stop them, with a traceback each, before `start_worker` makes them ignore it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

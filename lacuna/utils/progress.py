@@ -1,10 +1,11 @@
-"""Progress bars, shown on terminals only: `track` wraps an iterable, `counting` counts bytes."""
+"""Progress bars, shown on terminals only: `track` wraps an iterable, `counting` and `reading` count bytes."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 _Item = TypeVar('_Item')
@@ -33,3 +34,9 @@ def counting(
 
     with tqdm(desc=what, total=total, leave=False, unit=unit, unit_scale=unit == 'B') as bar:
         yield bar.update
+
+
+def reading(what: str, path: Path, *, show: bool = True) -> AbstractContextManager[Callable[[int], object]]:
+    """As `counting`, for the bytes of a file, or of all files of a folder."""
+    files = [path] if path.is_file() else list(path.iterdir())
+    return counting(what, sum(each.stat().st_size for each in files), show=show)

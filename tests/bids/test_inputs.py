@@ -41,19 +41,6 @@ def names(paths):
     return [path.name for path in paths]
 
 
-@pytest.fixture
-def options(toy, tmp_path):
-    return [
-        '--connectome-path',
-        str(toy.tracks),
-        '-w',
-        str(tmp_path / 'work'),
-        '--no-report',
-        '--nprocs',
-        '1',
-    ]
-
-
 # labels
 
 

@@ -10,19 +10,6 @@ from lacuna.errors import InputError
 from lacuna.execution.config import RunConfig, read_settings
 
 
-@pytest.fixture
-def options(toy, tmp_path):
-    return [
-        '--connectome-path',
-        str(toy.tracks),
-        '-w',
-        str(tmp_path / 'work'),
-        '--no-report',
-        '--nprocs',
-        '1',
-    ]
-
-
 def results(folder):
     return {
         name: (folder / name).read_bytes()

@@ -236,6 +236,10 @@ def test_commands_on_what_is_over_tractograms(again, tmp_path, capsys):
         'desc-disconnectionspread_stats.tsv',
     }
     found = lacuna.load_results(out)
+    page, summary = (out / 'group.html').read_text(encoding='utf-8'), found[0].summary
+    for key, digits in (('streamlines_disconnected_pct', 2), ('disconnection_mean_pct', 1)):
+        mean, sd = (summary[f'{key}_{what}'] for what in ('mean', 'sd'))
+        assert f'>{mean:,.{digits}f} ± {sd:,.{digits}f}</td>' in page
     assert found.table('parcelmean')['left'].tolist() == [found[0].parcels('parts')['left']]
     assert found.table('bundlemean')['all'].tolist() == [found[0].bundles()['mean']['all']]
     for kind, values in (('parcels', found[0].parcels('parts')), ('bundles', found[0].bundles()['mean'])):

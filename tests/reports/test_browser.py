@@ -7,6 +7,7 @@ import pytest
 from helpers.canvas import picture
 from helpers.report_data import write_bundles, write_results
 
+from lacuna.bids.results import find_results
 from lacuna.reports.group import write_group_report
 from lacuna.reports.participant import make_report
 
@@ -97,6 +98,26 @@ def test_the_viewer_draws_and_obeys(opened, pages):
     assert (np.abs(pixels(page) - everything).max(axis=2) > 8).mean() > 0.05
     # the lesion of this dataset is on the left
     assert page.evaluate('lacunaViewer.nv.frac2mm(lacunaViewer.nv.scene.crosshairPos)[0]') < -20
+
+
+def test_the_viewer_hides_what_few_streamlines_support(opened, pages):
+    (lesion,) = find_results(pages, '01')
+    page = opened(pages / f'sub-01/figures/{STEM}_method-snm_desc-viewer.html')
+    page.wait_for_function('lacunaViewer.ready || lacunaViewer.error')
+    assert page.evaluate('lacunaViewer.error') is None
+    page.locator('#show-streamlines').uncheck()
+    page.locator('#show-lesion').uncheck()
+    everything = pixels(page)
+
+    def voxels():
+        return page.evaluate('lacunaViewer.nv.volumes[1].img.reduce((sum, value) => sum + (value > 0), 0)')
+
+    assert voxels() == lesion.summary['voxels_disconnected']
+    page.locator('#supported').check()
+    assert voxels() == lesion.summary['voxels_supported'] < lesion.summary['voxels_disconnected']
+    assert (np.abs(pixels(page) - everything).max(axis=2) > 8).mean() > 0.0001
+    page.locator('#supported').uncheck()
+    assert (np.abs(pixels(page) - everything).max(axis=2) > 8).mean() < 0.0001
 
 
 def test_bundles_can_be_chosen_in_the_viewer(opened, tmp_path):

@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ from lacuna.reports.figures.frame import ORIGIN, SHAPE, load_image, load_templat
 from lacuna.reports.figures.group import by_network_means, heat_figure
 from lacuna.reports.figures.style import drawing, png_bytes
 from lacuna.reports.group import GroupRow, flagged, write_group_report
-from lacuna.reports.participant import is_current, make_report, write_page
+from lacuna.reports.participant import is_current, make_report, make_reports, write_page
 from lacuna.reports.reportlets import _unsupported, draw_reportlets, publish_reportlets
 from lacuna.streamlines.sample import median_spacing
 from lacuna.testing import audit_graph
@@ -46,6 +47,28 @@ def dataset(tmp_path_factory):
     write_results(root, lesions, 'sub-02_label-lesion', centre=(2.0, 0.0, 20.0), sample=False)
     make_report(root, '01')
     return root
+
+
+def test_who_stops_does_not_wait_for_the_other_pages(tmp_path):
+    """A page that takes forever (here: a sidecar that is a pipe nobody writes into) ends with the run."""
+    root = tmp_path / 'out'
+    for label in ('01', '02'):
+        write_results(root, tmp_path / 'in', f'sub-{label}_label-lesion')
+    (sidecar,) = root.glob('sub-02/anat/*_desc-disconnectionpct.json')
+    sidecar.unlink()
+    os.mkfifo(sidecar)
+    pages = make_reports(root, ['01', '02'], workers=2)
+    subject, page = next(pages)
+    assert (subject, page) == ('01', root / 'sub-01.html')
+    closing = Thread(target=pages.close)
+    closing.start()
+    closing.join(60)
+    stopped = not closing.is_alive()
+    if not stopped:  # so that the test ends
+        sidecar.write_text('{}')
+    closing.join()
+    assert stopped
+    assert not (root / 'sub-02.html').exists()
 
 
 def fragment(root: Path, stem: str) -> str:

@@ -113,7 +113,7 @@ def test_a_table_whose_numbers_are_known(toy, tractogram):
 
 def load_of(lesion, numbers):
     """Load of a bundle, voxel by voxel: the mask has 1 mm voxels, each in one voxel of the map, or in two along an axis."""
-    index = lesion.tractogram.index(lesion.space)
+    index = lesion.tractogram.in_space(lesion.space).index()
     visited = np.argwhere(index.density(np.asarray(numbers, np.uint32)) > 0)
     mask = np.asarray(lesion.mask.dataobj) > 0
     to_mask = np.linalg.inv(lesion.mask.affine)

@@ -135,20 +135,9 @@ def test_the_parcels_of_a_lesion(toy, tractogram, parcels):
         lesion.parcels(parcels, assignment='nearest')
 
 
-def test_the_files_of_a_run(toy, tractogram, parcels, tmp_path):
-    words = [
-        'run',
-        'snm',
-        toy.mask,
-        tmp_path / 'out',
-        '--connectome-path',
-        toy.tracks,
-        '--no-report',
-        '--nprocs',
-        1,
-    ]
-    words += ['--custom-parcellation', 'two', *parcels]
-    words += ['--compute-disconnectivity-matrix', '--compute-roi-disconnection', '-w', tmp_path / 'work']
+def test_the_files_of_a_run(toy, tractogram, parcels, tmp_path, options):
+    words = ['run', 'snm', toy.mask, tmp_path / 'out', *options, '--custom-parcellation', 'two', *parcels]
+    words += ['--compute-disconnectivity-matrix', '--compute-roi-disconnection']
     assert main([str(word) for word in words]) == 0
     lesion = tractogram.disconnect(toy.mask)
     check_same(lesion, tmp_path / 'out', 'two', lesion.parcels(parcels))
@@ -241,27 +230,10 @@ def test_bad_tractograms(toy, tmp_path):
         tractogram.disconnect(toy.mask).parcels('nothing')
 
 
-def test_what_a_run_has_cached_is_used(toy, parcels, tmp_path):
+def test_what_a_run_has_cached_is_used(toy, parcels, tmp_path, options):
     """Index and endpoint table have one place, whoever makes them first."""
-    words = [
-        'run',
-        'snm',
-        toy.mask,
-        tmp_path / 'out',
-        '--connectome-path',
-        toy.tracks,
-        '--no-report',
-        '--nprocs',
-        1,
-    ]
-    words += [
-        '--custom-parcellation',
-        'two',
-        *parcels,
-        '--compute-roi-disconnection',
-        '-w',
-        tmp_path / 'work',
-    ]
+    words = ['run', 'snm', toy.mask, tmp_path / 'out', *options, '--custom-parcellation', 'two', *parcels]
+    words += ['--compute-roi-disconnection']
     assert main([str(word) for word in words]) == 0
     tractogram = lacuna.Tractogram(toy.tracks)
     times = {path: path.stat().st_mtime_ns for path in tractogram.cache.rglob('*') if path.is_file()}

@@ -58,7 +58,11 @@ def test_a_body_that_moves_is_a_mask_that_is_laid_anew(tractogram):
     filled, among = rng.random((9, 14, 21)) < 0.3, turns(np.eye(4), mirrors=True)
     body = Body(filled, np.zeros(3, int))
     graded = Body(np.where(filled, rng.random(filled.shape), 0).astype(np.float32), body.first)
-    index, moved, moved_graded = tractogram.index(), MovableBody(body, among), MovableBody(graded, among)
+    index, moved, moved_graded = (
+        tractogram.in_space().index(),
+        MovableBody(body, among),
+        MovableBody(graded, among),
+    )
     counts = []
     for number in rng.integers(0, len(among), 60):
         first = rng.integers(-24, 12, 3)
@@ -81,11 +85,11 @@ def test_counts_are_those_of_each_null_lesion(tractogram, toy, found):
     """Bundles, maps and totals, from selections one by one."""
     lesion, lesions = tractogram.disconnect(toy.mask), found.lesions
     body, among = Body.of(np.asanyarray(lesion.mask.dataobj), lesion.mask.affine), turns(np.eye(4))
-    ids = [lesions.cut(tractogram.index(), i)[0] for i in range(60)]
+    ids = [lesions.cut(tractogram.in_space().index(), i)[0] for i in range(60)]
     assert len(lesions) == found.n == 60
-    assert (lesions.own(tractogram.index())[0] == lesion.streamlines).all()
-    maps = np.array([tractogram.index().density(each) for each in ids]).astype(float)
-    full = tractogram.index().total_density
+    assert (lesions.own(tractogram.in_space().index())[0] == lesion.streamlines).all()
+    maps = np.array([tractogram.in_space().index().density(each) for each in ids]).astype(float)
+    full = tractogram.in_space().index().total_density
     own = np.asanyarray(lesion.density.dataobj)
     support = full > 0
     below = 100 * np.where(own > 0, (maps < own).mean(axis=0), 0)
@@ -102,7 +106,7 @@ def test_counts_are_those_of_each_null_lesion(tractogram, toy, found):
     table = found.bundles
     assert list(table.columns) == ['value', 'null_mean', 'null_sd', 'p', 'p_min', 'p_fwe']
     cut = np.array([len(each) for each in ids])
-    total = len(tractogram.index().lengths)
+    total = len(tractogram.in_space().index().lengths)
     assert table.loc['all', 'null_mean'] == pytest.approx(100 * cut.mean() / total)
     assert table.loc['all', 'p'] == (1 + (cut >= len(lesion.streamlines)).sum()) / 61
     assert table.loc['one', 'null_mean'] == pytest.approx(100 * np.mean([3 in each for each in ids]))
@@ -122,9 +126,9 @@ def test_threads(tractogram, toy, found):
         tractogram.disconnect(toy.mask)._mask, SPACE, NullSettings(n=60, seed=4), workers=2
     )
     other = NullDisconnection(
-        tractogram.index(),
+        tractogram.in_space().index(),
         lesions,
-        Targets(tractogram.bundle_set(tractogram.bundles(tractogram.table)[1])),
+        Targets(tractogram.in_space().bundle_set(tractogram.bundles(tractogram.table)[1])),
         3,
     )
     np.testing.assert_array_equal(found.z.get_fdata(), other.z.get_fdata())
@@ -228,7 +232,7 @@ def test_a_mask_of_2_mm(tractogram, tmp_path):
         lesions.facts['lesion_volume_mm3'] == lesion.summary['mask_volume_mm3'] == lesions.body.voxels.sum()
     )
     assert lesions.facts['lesion_shape_exact'] is False
-    own, cut = set(lesions.own(tractogram.index())[0].tolist()), set(lesion.streamlines.tolist())
+    own, cut = set(lesions.own(tractogram.in_space().index())[0].tolist()), set(lesion.streamlines.tolist())
     assert len(own & cut) > 0.8 * len(own | cut)
 
 

@@ -13,6 +13,7 @@ import pytest
 from helpers.tractograms import write_trx
 
 import lacuna
+from lacuna.cli import main
 from lacuna.errors import InputError
 from lacuna.images.nifti import voxels
 from lacuna.measures import effective_number
@@ -308,12 +309,34 @@ def test_limits_that_are_refused(shortest, longest, toy):
         lacuna.Tractogram(toy.tracks, min_length=shortest, max_length=longest)
 
 
+@pytest.mark.parametrize('limits', [{'min_length': 5000}, {'min_length': 1, 'max_length': 1.5}])
+def test_limits_that_leave_nothing(limits, toy, tmp_path):
+    """Not a map of 0 percent."""
+    lengths = measure_lengths(toy.tracks)
+    with pytest.raises(InputError, match=f'{lengths.min():.1f} to {lengths.max():.1f} mm') as caught:
+        lacuna.Tractogram(toy.tracks, **limits)
+    assert str(toy.tracks) in str(caught.value)
+    options = [f'--{name.replace("_", "-")}={value}' for name, value in limits.items()]
+    words = ['run', 'snm', tmp_path / 'bids', tmp_path / 'out', '--connectome-path', toy.tracks, *options]
+    assert main([str(word) for word in words]) == 2
+    assert not (tmp_path / 'out').exists()
+
+
+def test_weights_and_limits_that_leave_nothing_together(toy, tmp_path):
+    lengths = measure_lengths(toy.tracks)
+    limit = float(np.median(lengths))
+    weights = write_numbers(tmp_path / 'weights.txt', lengths <= limit)
+    assert lacuna.Tractogram(toy.tracks, weights=weights, max_length=limit).streamlines_total
+    with pytest.raises(InputError, match='weights'):
+        lacuna.Tractogram(toy.tracks, weights=weights, min_length=limit + 1)
+
+
 # real data
 
 
 def in_single_precision(tractogram, ids):
     """The density of weighted streamlines as tckmap adds it: in float32, one streamline after the other."""
-    index = tractogram.index(SPACE)
+    index = tractogram.in_space(SPACE).index()
     out = np.zeros(np.prod(index.grid.shape), np.float32)
     for segment, part in index._parts(ids):
         local, factors = ids[part] - segment.first, tractogram.weights[ids[part]]
@@ -347,7 +370,7 @@ def test_equal_to_plain_commands(unpacked, shared, tmp_path):
     nb.save(lesion.map, tmp_path / 'grid.nii.gz')
     for tracks_of, weights_of, ours in (
         (selected, own, voxels(lesion.density)),
-        (everything, of_all, tractogram.full_density(SPACE)),
+        (everything, of_all, tractogram.in_space(SPACE).full_density()),
     ):
         words = ('-template', tmp_path / 'grid.nii.gz', '-tck_weights_in', weights_of, '-nthreads', 0)
         plain('tckmap', '-quiet', '-force', *words, tracks_of, tmp_path / 'tdi.nii')

@@ -99,7 +99,7 @@ def test_null_lesions_keep_their_values(toy):
     tractogram = lacuna.Tractogram(toy.tracks, nprocs=1)
     lesion = tractogram.disconnect(toy.mask, graded_masks='max')
     nulls = lesion.nulls(30, seed=1)
-    lesions, index = nulls.lesions, tractogram.index()
+    lesions, index = nulls.lesions, tractogram.in_space().index()
     np.testing.assert_array_equal(lesions.own(index)[1], lesion.cut.factors)
     sums = np.array([lesions.cut(index, number)[1].sum(dtype=float) for number in range(30)])
     assert nulls.statistics['weight_disconnected_null_mean'] == pytest.approx(sums.mean())

@@ -197,26 +197,11 @@ def test_participants_and_patterns_do_not_leave_the_dataset(toy, tmp_path, capsy
     assert len([line for line in capsys.readouterr().err.splitlines() if line.startswith('lacuna:')]) == 3
 
 
-def test_a_result_that_cannot_be_written_is_said(toy, tmp_path, capsys):
+def test_a_result_that_cannot_be_written_is_said(toy, tmp_path, options, capsys):
     out = tmp_path / 'out'
     out.mkdir()
     (out / 'connectome').touch()  # where a folder should be
-    code = main(
-        [
-            'run',
-            'snm',
-            str(toy.mask),
-            str(out),
-            '--connectome-path',
-            str(toy.tracks),
-            '-w',
-            str(tmp_path / 'w'),
-            '--no-report',
-            '--nprocs',
-            '1',
-        ]
-    )
-    assert code == 1
+    assert main(['run', 'snm', str(toy.mask), str(out), *options]) == 1
     assert 'connectome' in capsys.readouterr().err
 
 
@@ -348,7 +333,7 @@ def test_nothing_is_unpickled_from_a_work_folder_that_others_can_write(toy, tmp_
     assert name.exists()
 
 
-def test_a_link_in_place_of_a_result_is_replaced_not_followed(toy, tmp_path):
+def test_a_link_in_place_of_a_result_is_replaced_not_followed(toy, tmp_path, options):
     """Somebody who can write into the output folder cannot make a run write elsewhere through a link."""
     out = tmp_path / 'out'
     anat = out / 'sub-01' / 'anat'
@@ -358,18 +343,7 @@ def test_a_link_in_place_of_a_result_is_replaced_not_followed(toy, tmp_path):
     (out / 'README').symlink_to(precious)
     target = anat / 'sub-01_label-lesion_method-snm_space-MNI152NLin6Asym_desc-disconnectionpct.json'
     target.symlink_to(precious)
-    command = [
-        'run',
-        'snm',
-        str(toy.mask),
-        str(out),
-        '--connectome-path',
-        str(toy.tracks),
-        '-w',
-        str(tmp_path / 'w'),
-        '--overwrite',
-    ]
-    assert main([*command, '--no-report', '--nprocs', '1']) == 0
+    assert main(['run', 'snm', str(toy.mask), str(out), *options, '--overwrite']) == 0
     assert precious.read_text() == 'mine'
     assert not target.is_symlink()
 

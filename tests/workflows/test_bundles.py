@@ -45,7 +45,7 @@ def test_graphs_are_sound(tmp_path):
 @pytest.mark.mrtrix
 def test_both_engines_and_python_agree(toy, parts, tmp_path):
     table, tractogram = parts
-    index = str(tractogram.build_index())
+    index = str(tractogram.in_space().build_index())
     common = {'table': str(table), 'streamlines_total': 30}
     kept = tmp_path / 'kept/bundles.npz'
     by_index = run(init_bundle_set_wf(cached_bundles=kept), tmp_path / 'index', index=index, **common)
@@ -104,7 +104,8 @@ def test_both_engines_assign_by_the_voxel_of_the_end(toy, tmp_path):
     )
     (tmp_path / 'parcels.tsv').write_text('index\tname\n3\tbeyond\n4\tright\n7\tleft\n')
     labels = {'image': str(image), 'labels': str(tmp_path / 'parcels.tsv')}
-    index = str(lacuna.Tractogram(toy.tracks, nprocs=1, cache=tmp_path / 'cache').build_index())
+    tractogram = lacuna.Tractogram(toy.tracks, nprocs=1, cache=tmp_path / 'cache')
+    index = str(tractogram.in_space().build_index())
     tables = {}
     for rule in ('radial', 'end-voxels'):
         ran = run(

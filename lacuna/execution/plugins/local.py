@@ -12,7 +12,7 @@ from traceback import format_exc
 from typing import Any
 
 from lacuna.errors import reason_of
-from lacuna.utils.processes import Usage, measured, start_worker
+from lacuna.utils.processes import Usage, measured, shielded_from_interrupts, start_worker
 
 #: number and arguments of a task
 Numbered = tuple[int, tuple[Any, ...]]
@@ -113,7 +113,8 @@ class _Worker:
         self._process = context.Process(
             target=_work_loop, args=(theirs, function, str(Path.cwd())), daemon=True
         )
-        self._process.start()
+        with shielded_from_interrupts():
+            self._process.start()
         theirs.close()  # so that the connection ends with the process
 
     def kill(self) -> None:

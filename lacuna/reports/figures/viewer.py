@@ -68,6 +68,7 @@ def viewer_page(
     *,
     mask: tuple[np.ndarray, np.ndarray] | None,
     percent: tuple[np.ndarray, np.ndarray] | None,
+    unsupported: np.ndarray | None = None,
     streamlines: Sequence[np.ndarray] = (),
     bundles: Sequence[ShownBundle] = (),
 ) -> str:
@@ -82,6 +83,8 @@ def viewer_page(
         Standard space of all data.
     mask, percent : tuple of numpy.ndarray or None
         Voxels and affine.
+    unsupported : numpy.ndarray, optional
+        Where too few streamlines support a percentage, on the grid of `percent`; the page can hide it.
     streamlines : sequence of numpy.ndarray
         Each (vertices, 3), world mm.
     bundles : sequence of ShownBundle
@@ -115,9 +118,14 @@ def viewer_page(
         note += f'{len(streamlines)} are shown.'
     else:
         note += 'No sample of streamlines to show.'
+    hidden = None
+    if percent is not None and unsupported is not None and unsupported.any():
+        hidden = nifti_text(unsupported.astype(np.uint8), percent[1])
+        note += ' "supported only" hides voxels of too few streamlines to support a percentage.'
     lines = np.array([len(line) > 1 for line in streamlines], bool)
     scene = {
         'volumes': volumes,
+        'unsupported': hidden,
         'streamlines': packed,
         'bundles': [_shown(bundle, lines) for bundle in bundles] if packed else [],
         'centre': centre,
