@@ -133,6 +133,13 @@ def summary_statistics(
 def count_components(mask: np.ndarray) -> int:
     """Count the groups of voxels that share a face, an edge or a corner.
 
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        (x, y, z) bool.
+
+    Examples
+    --------
     >>> count_components(np.array([[[1, 0, 0, 1]]], bool))
     2
     """
@@ -188,6 +195,15 @@ def _supported_along_axes(mask: np.ndarray, to_grid: np.ndarray, full_tdi: np.nd
 def world_box(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
     """Return the smallest and largest world coordinates (mm) of the voxels of a mask, including their edges; (2, 3).
 
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        (x, y, z) bool.
+    affine : numpy.ndarray
+        4 x 4, voxels to world mm.
+
+    Examples
+    --------
     >>> world_box(np.ones((1, 1, 1), bool), np.diag([2.0, 2, 2, 1]))
     array([[-1., -1., -1.],
            [ 1.,  1.,  1.]])
@@ -201,6 +217,13 @@ def world_box(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
 def voxel_box(mask: np.ndarray) -> tuple[slice, ...]:
     """Return the smallest box around all voxels that are not 0 (empty if there are none).
 
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        Of any number of dimensions.
+
+    Examples
+    --------
     >>> voxel_box(np.array([[0, 2, 2, 0], [0, 0, 0, 0]]))
     (slice(0, 1, None), slice(1, 3, None))
     """
@@ -224,7 +247,24 @@ def _extents(filled: np.ndarray) -> tuple[slice, ...]:
 def lesion_part(
     mask: np.ndarray, affine: np.ndarray, box: tuple[slice, ...] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Crop a mask to its nonzero voxels (or to `box`); return the part and its affine."""
+    """Crop a mask to its nonzero voxels (or to `box`); return the part and its affine.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        (x, y, z), bool or graded.
+    affine : numpy.ndarray
+        4 x 4, voxels to world mm.
+    box : tuple of slice, optional
+        Result of `voxel_box`, if already computed.
+
+    Returns
+    -------
+    part : numpy.ndarray
+        The voxels inside the box.
+    affine : numpy.ndarray
+        4 x 4, voxels of `part` to world mm.
+    """
     box = box or voxel_box(mask)
     moved = affine.copy()
     moved[:3, 3] += affine[:3, :3] @ [part.start for part in box]
@@ -283,6 +323,18 @@ def roi_disconnection(lesion_matrix: np.ndarray, full_matrix: np.ndarray) -> np.
 
     The value of a parcel that no streamline joins to another is NaN: it is not spared; nothing is known about it.
 
+    Parameters
+    ----------
+    lesion_matrix, full_matrix : numpy.ndarray
+        (parcels, parcels) counts (or summed weights) of the disconnected and of all streamlines.
+
+    Returns
+    -------
+    numpy.ndarray
+        (parcels,) float64, 0 to 100, or NaN.
+
+    Examples
+    --------
     >>> full = np.array([[0, 4, 0], [4, 0, 0], [0, 0, 0]])
     >>> roi_disconnection(full // 4, full)
     array([25., 25., nan])
@@ -432,6 +484,13 @@ def percent_interval(
 def mean_of(total: np.ndarray, number: np.ndarray) -> np.ndarray:
     """Divide sums by counts (or by summed weights); NaN where the count is 0.
 
+    Parameters
+    ----------
+    total, number : numpy.ndarray
+        Sums and counts, of one shape.
+
+    Examples
+    --------
     >>> mean_of(np.array([3.0, 0.0]), np.array([2, 0]))
     array([1.5, nan])
     """
@@ -441,6 +500,13 @@ def mean_of(total: np.ndarray, number: np.ndarray) -> np.ndarray:
 def share_percent(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Compute a percentage; NaN where `whole` is 0.
 
+    Parameters
+    ----------
+    part, whole : numpy.ndarray
+        Numbers, of one shape.
+
+    Examples
+    --------
     >>> share_percent(np.array([1, 0]), np.array([4, 0]))
     array([25., nan])
     """
@@ -581,6 +647,18 @@ def higher_order_statistics(
 def path_lengths(full: np.ndarray) -> np.ndarray:
     """Compute the number of steps of the shortest path between each pair of parcels; infinite if there is none.
 
+    Parameters
+    ----------
+    full : numpy.ndarray
+        (n, n) connections, symmetric. Values above 0 are steps of a path.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n, n) float64.
+
+    Examples
+    --------
     >>> path_lengths(np.array([[0, 1, 0], [1, 0, 2], [0, 2, 0]]))
     array([[0., 1., 2.],
            [1., 0., 1.],

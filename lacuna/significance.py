@@ -20,6 +20,15 @@ _LONGEST = 2.0
 def exceedances(observed: np.ndarray, nulls: np.ndarray) -> np.ndarray:
     """Count the null lesions whose value is at least the observed one; (items,) int64.
 
+    Parameters
+    ----------
+    observed : numpy.ndarray
+        (items,) values of the lesion.
+    nulls : numpy.ndarray
+        (n, items) values of the null lesions.
+
+    Examples
+    --------
     >>> exceedances(np.array([2, 0]), np.array([[1, 0], [2, 0], [3, 1]]))
     array([2, 3])
     """
@@ -53,6 +62,15 @@ def p_values(exceeding: np.ndarray, n: int, observed: np.ndarray) -> np.ndarray:
 def smallest_p(observed: np.ndarray, nulls: np.ndarray) -> np.ndarray:
     """Compute the smallest p that a lesion of this shape can reach: that of the largest value; 1 if all values are 0.
 
+    Parameters
+    ----------
+    observed : numpy.ndarray
+        (items,) values of the lesion.
+    nulls : numpy.ndarray
+        (n, items) values of the null lesions.
+
+    Examples
+    --------
     >>> smallest_p(np.array([50, 0]), np.array([[100, 0], [100, 0], [0, 0]]))
     array([0.75, 1.  ])
     """
@@ -95,6 +113,13 @@ def familywise_p(observed: np.ndarray, nulls: np.ndarray) -> np.ndarray:
 def pooled_p(values: np.ndarray) -> np.ndarray:
     """Compute the p of each value within its column, as if each row were the observed one; NaN stays NaN.
 
+    Parameters
+    ----------
+    values : numpy.ndarray
+        (n + 1, items) values of the lesion and the null lesions.
+
+    Examples
+    --------
     >>> pooled_p(np.array([[0, 3], [1, 2], [1, 1], [0, 0]]))
     array([[1.  , 0.25],
            [0.5 , 0.5 ],
@@ -114,6 +139,15 @@ def spread(total: np.ndarray, squares: np.ndarray, n: int) -> tuple[np.ndarray, 
 
     Both are NaN for n = 0, and the standard deviation for n = 1.
 
+    Parameters
+    ----------
+    total, squares : numpy.ndarray
+        Sums of the values and of their squares, of one shape.
+    n : int
+        Number of values.
+
+    Examples
+    --------
     >>> spread(np.array([6]), np.array([14]), 3)
     (array([2.]), array([1.]))
     """
@@ -132,6 +166,13 @@ def standardised(observed: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> np.n
 
     0 where the standard deviation is 0.
 
+    Parameters
+    ----------
+    observed, mean, sd : numpy.ndarray
+        Values of the lesion, and mean and standard deviation of the null lesions, of one shape.
+
+    Examples
+    --------
     >>> standardised(np.array([5.0, 1.0]), np.array([3.0, 1.0]), np.array([1.0, 0.0]))
     array([2., 0.])
     """
@@ -141,6 +182,15 @@ def standardised(observed: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> np.n
 def percentile(exceeding: np.ndarray, n: int) -> np.ndarray:
     """Compute the percentage of null lesions with a value below the observed one; NaN without null lesions.
 
+    Parameters
+    ----------
+    exceeding : numpy.ndarray
+        Result of `exceedances`.
+    n : int
+        Number of null lesions.
+
+    Examples
+    --------
     >>> percentile(np.array([0, 1, 4]), 4)
     array([100.,  75.,   0.])
     """
@@ -150,6 +200,13 @@ def percentile(exceeding: np.ndarray, n: int) -> np.ndarray:
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
     """Compute Spearman's correlation, ignoring pairs with NaN; None if a variable is constant.
 
+    Parameters
+    ----------
+    first, second : numpy.ndarray
+        (values,) of one length.
+
+    Examples
+    --------
     >>> rank_correlation(np.array([1, 2, 9]), np.array([3, 4, 5]))
     1.0
     """

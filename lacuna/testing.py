@@ -96,7 +96,19 @@ def toy_streamlines() -> list[np.ndarray]:
 
 
 def write_toy(folder: Path, name: str = 'sub-01_space-MNI152NLin6Asym_label-lesion_mask.nii.gz') -> Toy:
-    """Write the toy's tractogram (with a sidecar) and mask (as a BIDS dataset) into a folder."""
+    """Write the toy's tractogram (with a sidecar) and mask (as a BIDS dataset) into a folder.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Existing folder.
+    name : str
+        File name of the mask.
+
+    Returns
+    -------
+    Toy
+    """
     tracks = folder / 'toy.tck'
     write_tck(tracks, toy_streamlines())
     tracks.with_suffix('.json').write_text('{"Space": "MNI152NLin6Asym"}')
@@ -125,6 +137,10 @@ def write_mask(path: Path, data: np.ndarray, affine: np.ndarray, dtype: str = 'u
 
 def audit_graph(workflow: Workflow) -> list[str]:
     """Find faults of a workflow that would show only when it runs, or not at all.
+
+    Parameters
+    ----------
+    workflow : nipype.pipeline.engine.Workflow
 
     Returns
     -------

@@ -136,11 +136,25 @@ class LesionResults:
         return self.path(self.key_of(_MAP))
 
     def key_of(self, key: str) -> str:
-        """Return the output that replaces `key` over several tractograms; for one tractogram, `key` itself."""
+        """Return the output that replaces `key` over several tractograms; for one tractogram, `key` itself.
+
+        Parameters
+        ----------
+        key : str
+            Key in the table of outputs.
+        """
         return _COMBINED.get(key, key) if self.is_combined else key
 
     def path(self, key: str, atlas: str | None = None) -> Path | None:
-        """Return the path of an output; None if it does not exist."""
+        """Return the path of an output; None if it does not exist.
+
+        Parameters
+        ----------
+        key : str
+            Key in the table of outputs, such as ``disconnection_map``.
+        atlas : str, optional
+            Name of the atlas, or of the set of bundles, of the output.
+        """
         return self.files.get(Target(key, atlas))
 
     @property
@@ -163,7 +177,18 @@ class LesionResults:
         return (read_json(path) if path else None) or {}
 
     def null_bundles(self, name: str | None = None) -> pd.DataFrame:
-        """Return the table that compares each bundle with null lesions; `name` as for `bundles`."""
+        """Return the table that compares each bundle with null lesions; `name` as for `bundles`.
+
+        Parameters
+        ----------
+        name : str, optional
+            Name of the set of bundles; not needed if there is only one.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each bundle.
+        """
         name = name or next(iter(self.bundle_sets), None)
         return read_columns(self._existing('null_bundles', name), 'bundle')
 
@@ -184,11 +209,33 @@ class LesionResults:
         return read_parcels(self._existing(self.key_of(key), atlas))
 
     def support(self, atlas: str) -> pd.DataFrame:
-        """Return the counts behind the percentage of each region, and its confidence interval."""
+        """Return the counts behind the percentage of each region, and its confidence interval.
+
+        Parameters
+        ----------
+        atlas : str
+            Name of the atlas.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each region.
+        """
         return read_columns(self._existing('parcel_support', atlas), 'region')
 
     def parcel_spread(self, atlas: str) -> pd.DataFrame:
-        """Return ``mean``, ``sd`` and ``n`` of each region over several tractograms."""
+        """Return ``mean``, ``sd`` and ``n`` of each region over several tractograms.
+
+        Parameters
+        ----------
+        atlas : str
+            Name of the atlas.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each region.
+        """
         return read_columns(self._existing('spread_parcels', atlas), 'region')
 
     def bundles(self, name: str | None = None) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lacuna.cli.atlases import add_atlases
 from lacuna.errors import InputError
 from lacuna.execution.config import REPORTS
 from lacuna.images.spaces import RESOLUTIONS, SPACES
@@ -49,23 +50,7 @@ def add_parser(commands: Any) -> None:
         metavar='DIR',
         help='where the page may save: masks in DIR/masks, results in DIR/derivatives (default: it cannot save)',
     )
-    parser.add_argument(
-        '--parcel-atlases',
-        nargs='+',
-        default=(),
-        metavar='NAME',
-        help="atlases; see 'lacuna info atlases'",
-    )
-    parser.add_argument(
-        '--custom-parcellation',
-        nargs=4,
-        action='append',
-        dest='custom_parcellations',
-        default=[],
-        metavar=('NAME', 'NIFTI', 'LABELS', 'SPACE'),
-        help='label image, label table and space; may be given several times',
-    )
-    parser.add_argument('--atlas-dir', type=Path, metavar='DIR', help='folder with atlases in BIDS names')
+    add_atlases(parser)
     parser.add_argument(
         '--bundles',
         nargs='+',
@@ -104,7 +89,7 @@ def add_parser(commands: Any) -> None:
         dest='browser',
         help='print the address without opening a browser',
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, parcel_atlases=(), custom_parcellations=[])
 
 
 def run(args: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from lacuna.cli.atlases import add_atlases
 from lacuna.cli.masks import add_mask_values
 from lacuna.cli.output import print_plan, print_result, set_up_logging
 from lacuna.errors import EXIT_DONE, EXIT_FAILED, InputError
@@ -136,21 +137,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
     atlases = parser.add_argument_group('parcels and connections')
-    atlases.add_argument(
-        '--parcel-atlases',
-        nargs='+',
-        metavar='NAME',
-        help="atlases, such as schaefer2018parcels100networks7; see 'lacuna info atlases'",
-    )
-    atlases.add_argument(
-        '--custom-parcellation',
-        nargs=4,
-        action='append',
-        dest='custom_parcellations',
-        metavar=('NAME', 'NIFTI', 'LABELS', 'SPACE'),
-        help='label image, label table and space; may be given several times',
-    )
-    atlases.add_argument('--atlas-dir', type=Path, metavar='DIR', help='folder with atlases in BIDS names')
+    add_atlases(atlases)
     atlases.add_argument(
         '--compute-disconnectivity-matrix',
         action='store_true',

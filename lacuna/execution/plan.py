@@ -441,6 +441,14 @@ def _inspect_masks(
 def mask_paths(config: RunConfig) -> list[Path]:
     """Find the masks of a run.
 
+    Parameters
+    ----------
+    config : lacuna.execution.config.RunConfig
+
+    Returns
+    -------
+    list of pathlib.Path
+
     Raises
     ------
     InputError
@@ -465,6 +473,14 @@ def mask_paths(config: RunConfig) -> list[Path]:
 def chunk_of(masks: Sequence[Path], chunk: str) -> list[Path]:
     """Return the masks of every N-th participant, from the I-th on, for chunk ``I/N`` of a dataset.
 
+    Parameters
+    ----------
+    masks : sequence of pathlib.Path
+    chunk : str
+        ``I/N``, with I from 1 to N.
+
+    Examples
+    --------
     >>> [path.name for path in chunk_of([Path(f'sub-{label}_mask.nii.gz') for label in 'aabcd'], '1/3')]
     ['sub-a_mask.nii.gz', 'sub-a_mask.nii.gz', 'sub-d_mask.nii.gz']
     """

@@ -20,6 +20,7 @@ import numpy as np
 from lacuna.errors import InputError, MaskError
 from lacuna.explorer.grid import PageGrid, centre_of
 from lacuna.explorer.masks import ListedMask
+from lacuna.images.mask_values import NOT_BINARY
 from lacuna.images.nifti import make, voxels
 from lacuna.images.spaces import settle_space, stated_spaces, world_space
 from lacuna.reports.figures.viewer import nifti_text, percent_halves
@@ -236,7 +237,11 @@ class Session:
                 raise MaskError(message)
         with self._one, warnings.catch_warnings():
             warnings.simplefilter('ignore')  # the lesion keeps its warnings, and the page shows them
-            return self.tractogram.disconnect(mask, space)
+            try:
+                return self.tractogram.disconnect(mask, space)
+            except MaskError as error:
+                # the page has no such options
+                raise MaskError(str(error).replace(NOT_BINARY, 'with lacuna bidsify --binarize T')) from error
 
     def describe(self, lesion: Lesion) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return what the page shows of a lesion.

@@ -142,6 +142,19 @@ def _choose(name: str, available: Sequence[Atlas], space: str) -> Atlas:
 def custom_atlas(name: str, image: str, labels: str, space: str) -> Atlas:
     """Create the atlas from the four arguments of ``--custom-parcellation``.
 
+    Parameters
+    ----------
+    name : str
+        Name of the atlas in file names.
+    image, labels : str
+        Paths of the label image and the label table.
+    space : str
+        Standard space of the image.
+
+    Returns
+    -------
+    Atlas
+
     Raises
     ------
     InputError
@@ -162,6 +175,15 @@ def list_atlases(folder: Path | None = None) -> list[Atlas]:
     """List the label images with a label table in `folder` and TemplateFlow, including those not fetched yet.
 
     Each atlas is listed at its finest resolution.
+
+    Parameters
+    ----------
+    folder : pathlib.Path, optional
+        A BIDS-Atlas folder.
+
+    Returns
+    -------
+    list of Atlas
 
     Raises
     ------
@@ -219,6 +241,15 @@ def atlas_name(atlas: str, desc: str = '') -> str:
 def fetch(atlas: Atlas) -> Atlas:
     """Fetch the missing files of an atlas from TemplateFlow.
 
+    Parameters
+    ----------
+    atlas : Atlas
+
+    Returns
+    -------
+    Atlas
+        The same atlas, whose files exist.
+
     Raises
     ------
     InputError
@@ -241,6 +272,14 @@ def fetch(atlas: Atlas) -> Atlas:
 
 def read_parcellation(atlas: Atlas) -> Parcellation:
     """Read an atlas and check that image and names match.
+
+    Parameters
+    ----------
+    atlas : Atlas
+
+    Returns
+    -------
+    Parcellation
 
     Raises
     ------

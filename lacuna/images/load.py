@@ -117,6 +117,14 @@ def is_probability_atlas(path: str | Path) -> bool:
 def read_probabilities(atlas: Atlas) -> Probabilities:
     """Read a probability atlas volume by volume.
 
+    Parameters
+    ----------
+    atlas : lacuna.images.atlases.Atlas
+
+    Returns
+    -------
+    Probabilities
+
     Raises
     ------
     InputError

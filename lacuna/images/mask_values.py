@@ -11,6 +11,8 @@ import numpy as np
 from lacuna.errors import InputError, MaskError, check_choice
 from lacuna.images.brain import Brain, brain
 
+#: what to do with a mask of other values, where there are such options
+NOT_BINARY = 'or use --binarize T if values above T are lesion, or --graded-masks max if values say how much of a voxel is'
 #: tolerance around 0 and 1: SPM stores integers with a scale factor
 _TOLERANCE = 1e-3
 #: integers up to this are labels or counts rather than grades of a lesion
@@ -99,10 +101,7 @@ def check_binary(path: Path, data: np.ndarray) -> list[str]:
         off = np.minimum(np.abs(other), np.abs(other - 1)).max()
         return [f'values that differ from 0 and 1 by up to {off:.1g} are read as 0 and 1']
     values = ', '.join(f'{value:g}' for value in np.unique(other)[:4])
-    message = (
-        f'{path}: the mask is not binary: it holds {values}; make it 0 and 1 (one mask per file), '
-        'or use --binarize T if values above T are lesion, or --graded-masks max if values say how much of a voxel is'
-    )
+    message = f'{path}: the mask is not binary: it holds {values}; make it 0 and 1 (one mask per file), {NOT_BINARY}'
     raise MaskError(message)
 
 

@@ -59,14 +59,30 @@ def encoded(image: Any, *, compress: bool = True) -> bytes:
 
 
 def save(image: Any, path: Path) -> str:
-    """Write an image as ``.nii`` or ``.nii.gz`` atomically; return the path."""
+    """Write an image as ``.nii`` or ``.nii.gz`` atomically; return the path.
+
+    Parameters
+    ----------
+    image : nibabel.Nifti1Image
+    path : pathlib.Path
+        Its extension decides about compression.
+    """
     with replacing(path) as temporary:
         temporary.write_bytes(encoded(image, compress=path.name.endswith('.gz')))
     return str(path)
 
 
 def load(path: str | Path) -> Any:
-    """Load an image written by `save`; its voxels are read on first access."""
+    """Load an image written by `save`; its voxels are read on first access.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    nibabel.Nifti1Image
+    """
     import nibabel as nb
 
     return nb.load(path)

@@ -102,15 +102,22 @@ class Grid:
 def world_space(name: str, what: str = 'space') -> str:
     """Return the supported space that shares its coordinates with space `name`.
 
-    `what` is the name of the setting in error messages.
-
-    >>> world_space('MNI152NLin2009aAsym')
-    'MNI152NLin2009cAsym'
+    Parameters
+    ----------
+    name : str
+        Name of a standard space.
+    what : str
+        Name of the setting in error messages.
 
     Raises
     ------
     InputError
         If `name` is not a supported space, or is ambiguous.
+
+    Examples
+    --------
+    >>> world_space('MNI152NLin2009aAsym')
+    'MNI152NLin2009cAsym'
     """
     if name in _WORLD_SPACE:
         return _WORLD_SPACE[name]
@@ -213,6 +220,19 @@ def stated_spaces(path: Path) -> list[tuple[object, str]]:
 def standard_grid(space: str, resolution: int) -> Grid:
     """Return the grid of results in `space` with isotropic voxels of `resolution` mm.
 
+    Parameters
+    ----------
+    space : str
+        Name of a standard space.
+    resolution : int
+        Voxel size in mm: 1 or 2.
+
+    Returns
+    -------
+    Grid
+
+    Examples
+    --------
     >>> standard_grid('MNI152NLin6Asym', 2).shape
     (91, 109, 91)
 
@@ -284,6 +304,15 @@ def check_space(name: str, shape: tuple[int, ...], affine: np.ndarray) -> str | 
 def looks_native(shape: tuple[int, ...], affine: np.ndarray) -> str | None:
     """Return why a grid looks like that of a native scan; None if it does not.
 
+    Parameters
+    ----------
+    shape : tuple of int
+        Number of voxels along the first three stored axes.
+    affine : numpy.ndarray
+        4 x 4, voxel indices to world mm (RAS+).
+
+    Examples
+    --------
     >>> looks_native((256, 256, 30), np.diag([0.9, 0.9, 5, 1]))
     'voxels of 0.9 x 0.9 x 5 mm'
     >>> looks_native((91, 109, 91), standard_grid('MNI152NLin6Asym', 2).affine)
@@ -343,8 +372,10 @@ def transform_name(source_space: str, target_space: str) -> str:
     ``from-A`` in ``tpl-B`` resamples images of A onto B: it maps each point of B to a point of A, and so moves the
     points of a tractogram in B to A.
 
-    >>> transform_name('MNI152NLin2009aAsym', 'MNI152NLin6Asym')
-    'tpl-MNI152NLin2009cAsym/tpl-MNI152NLin2009cAsym_from-MNI152NLin6Asym_mode-image_xfm.h5'
+    Parameters
+    ----------
+    source_space, target_space : str
+        Names of standard spaces.
 
     Raises
     ------
@@ -352,6 +383,11 @@ def transform_name(source_space: str, target_space: str) -> str:
         If a space is not supported.
     ValueError
         If both share their coordinates, so that nothing has to be moved.
+
+    Examples
+    --------
+    >>> transform_name('MNI152NLin2009aAsym', 'MNI152NLin6Asym')
+    'tpl-MNI152NLin2009cAsym/tpl-MNI152NLin2009cAsym_from-MNI152NLin6Asym_mode-image_xfm.h5'
     """
     source, target = world_space(source_space), world_space(target_space)
     if source == target:

@@ -28,6 +28,15 @@ class Transform:
 def find_transform_of_points(source: str, target: str) -> Transform | None:
     """Return the transform of points from one space to another; None if both share their coordinates.
 
+    Parameters
+    ----------
+    source, target : str
+        Names of standard spaces.
+
+    Returns
+    -------
+    Transform or None
+
     Raises
     ------
     InputError
@@ -114,7 +123,20 @@ class PointTransform:
         return self.apply_and_flag(points)[0]
 
     def apply_and_flag(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Move points; also return which of them, (n,) bool, are outside the box of a displacement field."""
+        """Move points; also return which of them, (n,) bool, are outside the box of a displacement field.
+
+        Parameters
+        ----------
+        points : numpy.ndarray
+            (n, 3), world mm (RAS+).
+
+        Returns
+        -------
+        moved : numpy.ndarray
+            (n, 3) float64, world mm (RAS+).
+        outside : numpy.ndarray
+            (n,) bool.
+        """
         moved = np.asarray(points, float).reshape(-1, 3)
         outside = np.zeros(len(moved), bool)
         for step in self._steps:

@@ -60,7 +60,7 @@ def stats(
     scores: str | Path | pd.DataFrame,
     outcome: str,
     *,
-    covariates: Sequence[str] = (),
+    covariates: str | Sequence[str] = (),
     features: str | Sequence[str] = 'parcels',
     volume: bool | Mapping[str, float] | pd.Series = True,
     rank: bool = False,
@@ -84,13 +84,14 @@ def stats(
     Parameters
     ----------
     data : path or pandas.DataFrame
-        Output folder of ``lacuna run``; or a data frame, participants by features.
+        Output folder of ``lacuna run``; or a data frame, participants by features, with the ids as its index or as a
+        column ``participant_id`` (as in the tables of `lacuna.load_results`).
     scores : path or pandas.DataFrame
         Table with a column ``participant_id`` and one row per participant; ids are compared as text, with or without
         ``sub-``.
     outcome : str
         Column with the score.
-    covariates : sequence of str
+    covariates : str or sequence of str
         Columns with covariates.
     features : str or sequence of str
         ``voxels``, ``parcels``, ``edges``, ``networks``, ``bundles``, ``load`` (of parcels) or ``lesion``; for a data
@@ -145,6 +146,7 @@ def stats(
     import pandas as pd
 
     kinds = [features] if isinstance(features, str) else list(dict.fromkeys(features))
+    covariates = [covariates] if isinstance(covariates, str) else covariates
     settings = Settings(test, min_affected, permutations, seed, tfce, cv)
     named = compare if isinstance(compare, str) else ''
     if compare is not None and (cv == 'none' or kinds == [named]):

@@ -184,7 +184,8 @@ def make_design(
             left_out.setdefault(ids[at], f'{name} is {shorten(str(table.loc[ids[at], name]))}')
         columns[name] = numbers
     if volumes is not None and VOLUME not in columns:
-        sizes = np.array([float(volumes.get(id_, math.nan)) for id_ in ids])
+        of_ids = {participant_id(label): float(size) for label, size in volumes.items()}
+        sizes = np.array([of_ids.get(id_, math.nan) for id_ in ids])
         for at in np.flatnonzero(~(sizes > 0)):
             left_out.setdefault(ids[at], 'the lesion volume is unknown or 0')
         columns[VOLUME] = np.log(np.where(sizes > 0, sizes, math.nan))

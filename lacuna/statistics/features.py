@@ -13,6 +13,7 @@ import numpy as np
 from lacuna.bids.groups import Member, Row, leading_cells, read_group
 from lacuna.bids.inputs import matches
 from lacuna.bids.results import LesionResults, load_results
+from lacuna.bids.tables import LEADING
 from lacuna.errors import InputError
 from lacuna.images.nifti import load, make, voxels
 from lacuna.images.overlap import covered_values
@@ -91,12 +92,14 @@ def frame_features(frame: pd.DataFrame, kind: str) -> Features:
     Raises
     ------
     InputError
-        If a participant or feature occurs twice, or a value is not a number.
+        If a participant or feature occurs twice, or a value is not a number, or infinite.
     """
     import pandas as pd
 
     from lacuna.statistics.design import participant_id
 
+    if LEADING[0] in frame:
+        frame = frame.set_index(LEADING[0]).drop(columns=list(LEADING[1:]), errors='ignore')
     try:
         values = frame.astype(float)
     except (TypeError, ValueError) as error:
@@ -107,6 +110,9 @@ def frame_features(frame: pd.DataFrame, kind: str) -> Features:
         if twice := list(map(str, names[names.duplicated()].unique())):
             message = f'the {what} {few(twice)} is listed more than once in the table of features'
             raise InputError(message)
+    if infinite := [str(name) for name, column in values.items() if np.isinf(column).any()]:
+        message = f'the feature {few(infinite)} is infinite for some participants'
+        raise InputError(message)
     return Features(kind, values)
 
 

@@ -62,12 +62,35 @@ def select_streamlines(index: Index, mask: Any) -> Selection:
 
 
 def density_map(index: Index, cut: Cut) -> Any:
-    """Count the streamlines cut that visit each voxel of the index's grid; an image (uint32, or float64 sums of factors)."""
+    """Count the streamlines cut that visit each voxel of the index's grid; an image (uint32, or float64 sums of factors).
+
+    Parameters
+    ----------
+    index : lacuna.streamlines.index.query.Index
+    cut : lacuna.streamlines.weighting.Cut
+
+    Returns
+    -------
+    nibabel.Nifti1Image
+        On the grid of the index.
+    """
     return make(index.density(cut.ids, cut.factors), index.grid.affine)
 
 
 def full_density(index: Index, weighting: Weighting) -> np.ndarray:
-    """Count the streamlines in use that visit each voxel of the index's grid (uint32), or sum their weights (float64)."""
+    """Count the streamlines in use that visit each voxel of the index's grid (uint32), or sum their weights (float64).
+
+    Parameters
+    ----------
+    index : lacuna.streamlines.index.query.Index
+    weighting : lacuna.streamlines.weighting.Weighting
+        Weights of the streamlines, and which to use.
+
+    Returns
+    -------
+    numpy.ndarray
+        On the grid of the index.
+    """
     if weighting.plain:
         return index.total_density
     everything = weighting.everything
@@ -75,12 +98,37 @@ def full_density(index: Index, weighting: Weighting) -> np.ndarray:
 
 
 def full_counts(index: Index, weighting: Weighting) -> np.ndarray:
-    """Count the streamlines in use that visit each voxel of the index's grid, without weights."""
+    """Count the streamlines in use that visit each voxel of the index's grid, without weights.
+
+    Parameters
+    ----------
+    index : lacuna.streamlines.index.query.Index
+    weighting : lacuna.streamlines.weighting.Weighting
+        Which streamlines to use.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint32, on the grid of the index.
+    """
     return full_density(index, replace(weighting, weights=None))
 
 
 def read_sample(index: Index, ids: np.ndarray, most: int) -> list[np.ndarray]:
-    """Read at most `most` of the streamlines `ids`, evenly spread; each (vertices, 3) float32, world mm."""
+    """Read at most `most` of the streamlines `ids`, evenly spread; each (vertices, 3) float32, world mm.
+
+    Parameters
+    ----------
+    index : lacuna.streamlines.index.query.Index
+    ids : numpy.ndarray
+        (n,) indices of streamlines.
+    most : int
+        Maximum number of streamlines.
+
+    Returns
+    -------
+    list of numpy.ndarray
+    """
     return index.read(ids[spread(len(ids), most)]) if len(ids) else []
 
 

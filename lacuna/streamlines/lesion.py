@@ -125,6 +125,11 @@ class Lesion:
     def sample(self, count: int) -> list[np.ndarray]:
         """Read at most `count` of the streamlines cut, evenly spread over the tractogram.
 
+        Parameters
+        ----------
+        count : int
+            Maximum number of streamlines.
+
         Returns
         -------
         list of numpy.ndarray

@@ -335,6 +335,15 @@ class Tractogram:
     def in_space(self, space: str | None = None) -> TractogramInSpace:
         """Return the tractogram in a standard space; by default, in its own.
 
+        Parameters
+        ----------
+        space : str, optional
+            Standard space; by default, that of the tractogram.
+
+        Returns
+        -------
+        lacuna.streamlines.placed.TractogramInSpace
+
         Raises
         ------
         lacuna.errors.InputError

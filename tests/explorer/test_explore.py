@@ -237,6 +237,19 @@ def test_a_mask_of_another_space_is_refused_before_a_transform_is_fetched(explor
     assert b'--mask-space' in content
 
 
+def test_a_graded_mask_is_refused_with_what_there_is_to_do(explorer, about):
+    """The page has no options for it, so none is advised."""
+    graded = 0.5 * drawing(about, (-26, -10, 16), 8).astype(np.float32)
+    status, content = explorer.ask(
+        'answer?name=graded.nii.gz', encoded(make(graded, np.array(about['affine'])))
+    )
+    assert status == 422
+    assert len(content.splitlines()) == 1
+    for word in (b'graded.nii.gz', b'0.5', b'lacuna bidsify --binarize'):
+        assert word in content
+    assert b'--graded-masks' not in content
+
+
 def test_two_pages_at_once(explorer, about, tractogram):
     """Each gets the answers to its own questions."""
     balls = [drawing(about, centre, 8) for centre in ((-26, -10, 16), (26, -10, 16))]

@@ -291,6 +291,15 @@ def test_earlier_results_with_other_settings_are_named(cohort, tmp_path, capsys)
     assert 'desc-nihss24h' not in said('--features', 'parcels', 'edges', '--rank')
 
 
+def test_a_table_of_results_and_one_covariate_are_taken_as_they_are(cohort):
+    root, scores, *_ = cohort
+    given = {'volume': False, 'permutations': 9, 'cv': 'none'}
+    table = lacuna.load_results(root).table('parcels')
+    found = lacuna.stats(table, scores, 'nihss_24h', covariates='age', **given)
+    like = lacuna.stats(root, scores, 'nihss_24h', covariates=['age'], **given)
+    pd.testing.assert_frame_equal(found['parcels'].table, like['parcels'].table, check_names=False)
+
+
 def test_a_frame_needs_volumes(cohort):
     _, scores, values, _ = cohort
     with pytest.raises(InputError, match='volume'):

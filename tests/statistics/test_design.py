@@ -123,6 +123,12 @@ def test_what_only_python_reads_as_a_number_is_none(tmp_path, table):
     assert '1_0' in design.left_out['reason'].iloc[0]
 
 
+def test_volumes_are_found_with_or_without_sub(table):
+    volumes = {id_.removeprefix('sub-'): 10.0 + i for i, id_ in enumerate(IDS)}
+    design = make_design(table, 'nihss', [], IDS, volumes=pd.Series(volumes))
+    assert list(design.covariates['lesionvolume']) == list(np.log(10.0 + np.arange(14)))
+
+
 def test_decimal_commas(tmp_path, table):
     """Spreadsheets write them between semicolons; elsewhere the message says what to do."""
     table['nihss'] = [f'{i},5' for i in range(14)]

@@ -111,11 +111,22 @@ def test_masks_whose_file_is_gone_are_left_out(written):
         pd.DataFrame({'a': ['x', 'y']}, index=['1', '2']),
         pd.DataFrame({'a': [1.0, 2.0]}, index=['1', 'sub-1']),
         pd.DataFrame([[1.0, 2.0]], index=['1'], columns=['a', 'a']),
+        pd.DataFrame({'a': [1.0, np.inf]}, index=['1', '2']),
     ],
 )
 def test_frames_that_are_refused(frame):
     with pytest.raises(InputError):
         frame_features(frame, 'parcels')
+
+
+def test_frames_with_ids_in_a_column():
+    """As `Results.table` returns them."""
+    frame = pd.DataFrame(
+        {'participant_id': ['sub-1', '2'], 'session_id': '01', 'label': 'lesion', 'a': [1.0, 0.0]}
+    )
+    values = frame_features(frame, 'parcels').values
+    assert list(values.index) == ['sub-1', 'sub-2']
+    assert values.to_dict('list') == {'a': [1.0, 0.0]}
 
 
 def test_equal_features_are_found():

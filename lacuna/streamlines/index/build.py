@@ -108,7 +108,18 @@ def build_index(
 
 
 def has_index(tractogram: Path, directory: Path, grid: Grid, *, upsample: int | None = None) -> bool:
-    """Whether `directory` holds a complete index for a grid, judged by manifests and sizes."""
+    """Whether `directory` holds a complete index for a grid, judged by manifests and sizes.
+
+    Parameters
+    ----------
+    tractogram : pathlib.Path
+    directory : pathlib.Path
+        Folder of the index.
+    grid : Grid
+        Grid of the density maps.
+    upsample : int, optional
+        Points per step of a streamline; by default MRtrix3's rule.
+    """
     header = tck.read_header(tractogram)
     ratio = upsampling(header.step_size, float(voxel_lookup(grid.affine, grid.shape).spacing.min()), upsample)
     return not _missing(_parts(directory, grid, ratio), tractogram, verify=False)
@@ -290,6 +301,13 @@ class _Job:
 
 def endpoints_of(points: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the first and last vertex and the length of each streamline.
+
+    Parameters
+    ----------
+    points : numpy.ndarray
+        (vertices, 3) float32, world mm.
+    lengths : numpy.ndarray
+        (streamlines,) number of vertices of each streamline.
 
     Returns
     -------
