@@ -110,7 +110,8 @@ def frame_features(frame: pd.DataFrame, kind: str) -> Features:
         if twice := list(map(str, names[names.duplicated()].unique())):
             message = f'the {what} {few(twice)} is listed more than once in the table of features'
             raise InputError(message)
-    if (infinite := np.isinf(values).any(axis=0)).any():
+    infinite = np.isinf(values.to_numpy()).any(axis=0)
+    if infinite.any():
         message = (
             f'the feature {few(list(map(str, values.columns[infinite])))} is infinite for some participants'
         )
