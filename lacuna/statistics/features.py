@@ -110,11 +110,8 @@ def frame_features(frame: pd.DataFrame, kind: str) -> Features:
         if twice := list(map(str, names[names.duplicated()].unique())):
             message = f'the {what} {few(twice)} is listed more than once in the table of features'
             raise InputError(message)
-    infinite = np.isinf(values.to_numpy()).any(axis=0)
-    if infinite.any():
-        message = (
-            f'the feature {few(list(map(str, values.columns[infinite])))} is infinite for some participants'
-        )
+    if infinite := [str(name) for name, column in values.items() if np.isinf(column).any()]:
+        message = f'the feature {few(infinite)} is infinite for some participants'
         raise InputError(message)
     return Features(kind, values)
 
