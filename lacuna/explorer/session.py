@@ -288,7 +288,7 @@ class Session:
     def on_page(self, lesion: Lesion) -> tuple[np.ndarray, list[float] | None]:
         """Return a lesion's mask on the voxels of the page (uint8, first axis fastest), and a place in its middle."""
         shown = self.page.mask(voxels(lesion.mask), np.asarray(lesion.mask.affine, float))
-        return shown.ravel(order='F'), self.page.centre(np.argwhere(shown))
+        return shown.ravel(order='F'), self.page.centre(shown)
 
     def bundle(self, row: int) -> dict[str, np.ndarray]:
         """Return lengths and positions of a sample of the streamlines of a bundle.

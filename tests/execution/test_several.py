@@ -13,6 +13,7 @@ import lacuna
 from lacuna.bids.outputs import Target
 from lacuna.cli import main
 from lacuna.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, InputError
+from lacuna.explorer.cohort import Cohort
 from lacuna.images.spaces import standard_grid
 from lacuna.reports.participant import is_current
 from lacuna.statistics.features import read_features
@@ -130,6 +131,21 @@ def test_bundles_go_by_their_names(made):
     expected = [(one + other) / 2, 100 * 2 / 7, 100 * 2 / 6, np.nan]
     np.testing.assert_allclose(table['mean'], expected, rtol=1e-14)
     np.testing.assert_allclose(table['sd'], [(other - one) / 2**0.5, np.nan, np.nan, np.nan], rtol=1e-12)
+
+
+def test_the_page_of_all_lesions_has_the_means(made):
+    cohort = Cohort(lacuna.load_results(made / 'out'))
+    assert cohort.about()['tractograms'] == 2
+    maps = [
+        nb.load(next((made / 'alone' / label).rglob('*_desc-disconnectionpct.nii.gz'))) for label in LABELS
+    ]
+    both = [image.get_fdata() for image in maps]
+    voxel = np.argwhere(both[0] != both[1])[0]
+    mm = nb.affines.apply_affine(maps[0].affine, voxel)
+    at = np.rint(nb.affines.apply_affine(np.linalg.inv(cohort.page.affine), mm)).astype(int)
+    mean = np.mean([values[tuple(voxel)] for values in both])
+    assert abs(cohort.at(*at.tolist())['percent'][0] - mean) <= 0.5
+    assert Cohort(lacuna.load_results(made / 'out/tractogram-toy')).about()['tractograms'] == 1
 
 
 def test_statistics_are_of_both(made):
