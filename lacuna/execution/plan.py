@@ -72,7 +72,7 @@ class MaskJob:
     warnings : tuple of str
         What is suspicious about the mask and the tractogram.
     outdated : tuple of pathlib.Path
-        Results to remove: they were made with other settings, and are not made again.
+        Results to be removed, because they were made with other settings and are not made again.
     """
 
     mask: MaskFile

@@ -181,7 +181,7 @@ class Cohort:
             If there is no such voxel.
         """
         if not all(0 <= at < most for at, most in zip((x, y, z), self.page.shape, strict=True)):
-            message = f'there is no voxel {x}, {y}, {z}'
+            message = f'no voxel {x}, {y}, {z}'
             raise InputError(message)
         values = np.array([self._plane(seen, z)[:, y, x] for seen in self.seen])
         rows = np.flatnonzero(values.any(axis=1))
@@ -200,7 +200,7 @@ class Cohort:
             If there is no such row.
         """
         if not 0 <= row < len(self.seen):
-            message = f'there is no lesion {row}'
+            message = f'no lesion {row}'
             raise InputError(message)
         seen = self.seen[row]
         both = np.stack([self._plane(seen, z) for z in range(self.page.shape[2])])

@@ -224,7 +224,7 @@ class Session:
 
     def _listed(self, row: int) -> ListedMask:
         if not 0 <= row < len(self.listed):
-            message = f'there is no mask {row}'
+            message = f'no mask {row}'
             raise MaskError(message)
         return self.listed[row]
 
@@ -301,7 +301,7 @@ class Session:
         from lacuna.streamlines.disconnection import read_sample
 
         if self.bundles is None or not 0 <= row < len(self.bundles.names):
-            message = f'there is no bundle {row}'
+            message = f'no bundle {row}'
             raise InputError(message)
         with self._one:
             members = self.bundles.source[row]

@@ -119,7 +119,7 @@ class Tractogram:
         parts = tractograms_in(self.path) if self.path.is_dir() else {}
         kind = 'folder' if parts else extension(self.path)
         self.space, _, self.contradiction = _settle_space(self.path, space)
-        standard_grid(self.space, resolution)  # refuses other resolutions
+        standard_grid(self.space, resolution)  # raises for other resolutions
         self.resolution, self.upsample = resolution, upsample
         self.nprocs, self.progress = processors(nprocs), progress
         self.cache = Path(cache).absolute() if cache else cache_dir()

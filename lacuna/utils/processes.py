@@ -111,7 +111,7 @@ def start_worker(folder: str) -> None:
 
 @contextmanager
 def shielded_from_interrupts() -> Iterator[None]:
-    """Start worker processes: Ctrl-C must not stop them, with a traceback each, before `start_worker` makes them ignore it."""
+    """Start worker processes, shielded from Ctrl-C until `start_worker` makes them ignore it."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

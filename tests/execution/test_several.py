@@ -211,6 +211,24 @@ def test_what_is_there_is_not_made_again_until_a_source_changes(again, tmp_path)
     assert {Path(name).name.rpartition('_')[2] for name in changed} == {'bundlestats.tsv', 'bundlestats.json'}
 
 
+def test_nothing_of_other_settings_is_left(again, tmp_path):
+    """Parcels of another upsampling beside the new map; with the same settings they stay."""
+    out = tmp_path / 'out'
+    assert main(again) == EXIT_DONE
+    before = set(times(out))
+    at = again.index('--custom-parcellation')
+    without = [*again[:at], *again[at + 5 :]]
+    without.remove('--compute-roi-disconnection')
+    assert main([*without, '--overwrite']) == EXIT_DONE
+    assert set(times(out)) == before
+    assert main([*without, '--overwrite', '--tck-upsample', '2']) == EXIT_DONE
+    gone = before - set(times(out))
+    assert gone
+    assert all('atlas-parts' in name for name in gone)
+    assert not any('atlas-parts' in name for name in times(out))
+    assert main(['check', str(out)]) == EXIT_DONE
+
+
 def test_a_mask_that_fails_with_one_tractogram_is_not_combined(again, tmp_path, capsys):
     write_cohort(tmp_path, 2)  # the same first mask, and a second one
     out = tmp_path / 'out'
