@@ -5,7 +5,10 @@ Milliseconds, in a headless Chromium that draws without a graphics card, from th
 sphere goes by steps, one in two seconds, and is then dragged with the mouse, 30 events a second. ``asked`` is an answer of the
 server alone. Without a graphics card, the picture is that of the slices: 3D follows when there is rest. Goals for the numbers: 150 ms with 200,000 streamlines, 400 ms with a million.
 
+With ``--results``, of the page of all lesions of a folder: the start of the command, its memory, and a click.
+
     PYTHONPATH=docs python benchmarks/bench_explore.py TRACTOGRAM.tck ... [--space S] [--atlas NAME]
+    PYTHONPATH=docs python benchmarks/bench_explore.py --results DERIVATIVES
 """
 
 from __future__ import annotations
@@ -19,14 +22,26 @@ from pathlib import Path
 from typing import Any
 
 import pictures
+import psutil
 import requests
 
-STEPS, DRAGS = 12, 90
+STEPS, DRAGS, CLICKS = 12, 90, 12
 VIEWS = {'slices and 3D': '3', 'axial': '0'}
 #: every answer, as soon as it is there
 _WATCH = """() => {
   window.seen = [];
   new MutationObserver(() => seen.push({...lacunaExplorer.timing})).observe(document.body, {attributeFilter: ['data-drawn']});
+}"""
+
+#: from a click until the list of lesions is there
+_CLICKED = """() => {
+  window.clicked = [];
+  let pressed = 0;
+  document.addEventListener('mousedown', (event) => { pressed = event.timeStamp; }, true);
+  new MutationObserver(() => {
+    if (pressed) clicked.push(performance.now() - pressed);
+    pressed = 0;
+  }).observe(document.body, {attributeFilter: ['data-answers']});
 }"""
 
 
@@ -68,6 +83,34 @@ def alone(address: str, times: int = 9) -> list[float]:
     return taken
 
 
+def of_all_lesions(results: Path) -> None:
+    """Print how long the page of all lesions takes to be ready, and a click until its list is there."""
+    began = time.perf_counter()
+    with pictures.serving(str(results)) as (address, server), pictures.browser() as chromium:
+        started = time.perf_counter() - began
+        process = psutil.Process(server.pid)
+        memory, used = process.memory_info().rss / 1e6, process.cpu_times()
+        page = chromium.new_page(viewport={'width': 1280, 'height': 800})
+        began = time.perf_counter()
+        page.goto(f'{address}results/0/group.html')
+        frame = page.frame_locator('iframe')
+        frame.locator('body[data-state=ready][data-answers]').wait_for(timeout=120_000)
+        ready = time.perf_counter() - began
+        inside, canvas = page.frames[1], frame.locator('canvas')
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        inside.evaluate(_CLICKED)
+        for click in range(CLICKS):
+            page.mouse.click(box['x'] + box['width'] * (0.18 + 0.01 * click), box['y'] + box['height'] * 0.3)
+            inside.wait_for_function('done => clicked.length > done', arg=click)
+        taken = sorted(inside.evaluate('clicked'))
+        print(
+            f'{inside.evaluate("about.lesions.length")} lesions; load {os.getloadavg()[0]:.1f}; start {started:.1f} s '
+            f'({used.user + used.system:.1f} s of processors), {memory:.0f} MB; page ready {ready:.1f} s later; '
+            f'click: median {statistics.median(taken):.0f} ms, most {taken[-1]:.0f} ms'
+        )
+
+
 def row(what: str, values: list[dict[str, float]]) -> str:
     """A line of the table."""
     cells = [what, str(len(values))]
@@ -82,11 +125,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('tracks', type=Path, nargs='+')
+    parser.add_argument('tracks', type=Path, nargs='*')
+    parser.add_argument('--results', type=Path)
     parser.add_argument('--space', default='MNI152NLin2009cAsym')
     parser.add_argument('--atlas', nargs='*', default=[])
     args = parser.parse_args()
 
+    if args.results:
+        of_all_lesions(args.results)
     ways: dict[str, Callable[[Any], None]] = {'by steps': by_steps, 'dragged': dragged}
     for tracks in args.tracks:
         arguments = ['--connectome-path', str(tracks), '--connectome-space', args.space]

@@ -47,7 +47,9 @@ def disconnection_percent(lesion_tdi: np.ndarray, full_tdi: np.ndarray) -> np.nd
     cut_in = np.flatnonzero(lesion_tdi.ravel() != 0)
     cut, whole = lesion_tdi.ravel()[cut_in], full_tdi.ravel()[cut_in]
     if (cut > whole).any():
-        message = 'more disconnected streamlines than streamlines: the densities are of different tractograms'
+        message = (
+            'more disconnected streamlines than streamlines: the densities belong to different tractograms'
+        )
         raise ValueError(message)
     percent = np.zeros(full_tdi.shape)
     percent.reshape(-1)[cut_in] = 100.0 * cut / whole

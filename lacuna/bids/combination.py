@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ def combine(
     command : str
         Command that reproduces the results, for the sidecars.
     overwrite : bool
-        Combine everything again.
+        Combine everything again, and remove combined outputs whose results are no longer there.
 
     Returns
     -------
@@ -119,8 +120,19 @@ def combine(
             sidecars |= {target: {**_about(outputs()[target.key]), **about} for target in part.targets}
     if contents:
         save_described(root, mask, contents, sidecars.__getitem__)
+    if overwrite:
+        _remove_outdated(root / mask.folder, mask.stem, root)
     paths = mask_outputs(mask, [target for part in parts for target in part.targets])
     return {target: root / path for target, path in paths.items()}, bool(contents)
+
+
+def _remove_outdated(folder: Path, stem: str, root: Path) -> None:
+    for sidecar in folder.glob(f'{glob.escape(stem)}_method-snm_*.json'):
+        about = read_json(sidecar) or {}
+        if changed_sources(root, about):
+            for name in dig(about, FILES) or ():
+                (folder / Path(name).name).unlink(missing_ok=True)
+            sidecar.unlink()
 
 
 def changed_sources(root: Path, sidecar: Mapping[str, Any]) -> list[str]:

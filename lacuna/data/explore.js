@@ -44,7 +44,7 @@ async function work() {
     } catch (error) {
       fault(error.message);
       redraw({ now: true });
-      if (which.kind !== 'drawing') { lesion = { kind: 'drawing' }; byId('masks').value = ''; }
+      if (which.kind !== 'drawing' && lesion === which) { lesion = { kind: 'drawing' }; byId('masks').value = ''; }
     }
     document.body.dataset.answers = app.answers += 1;
   }
@@ -111,13 +111,14 @@ function setLines({ lengths, positions }) {
 }
 
 function showMap() {
+  if (!app.answer) return;
   setMap(app.answer.map, byId('show-lesion').checked ? nv.drawBitmap : null);
 }
 
 // all that is no picture
 function tell(answer, which) {
   app.answer = answer;
-  if (answer.mask) {
+  if (answer.mask && lesion === which) { // else one has drawn or chosen something else meanwhile
     setDrawing(answer.mask);
     nv.drawAddUndoBitmap();
     if (answer.middle) lookAt(answer.middle);
@@ -134,6 +135,7 @@ function tell(answer, which) {
 const percentText = (value) => (value === null || value === undefined ? 'n/a' : `${value.toFixed(value < 10 ? 1 : 0)} %`);
 
 function numbers() {
+  if (!app.answer) return;
   const { summary, warnings, title } = app.answer;
   const shown = (each) => ({
     volume: `${(each.mask_volume_mm3 / 1000).toFixed(2)} ml`,
@@ -205,16 +207,21 @@ function makeRows(id, regions) {
 let pointed = null;
 async function point(row) {
   pointed = row;
-  for (const [other, mesh] of bundleMeshes) mesh.visible = other === row;
-  redraw({ all: true });
+  showPointed();
   if (row === null || bundleMeshes.has(row)) return;
-  const response = await fetch(`bundle/${row}`);
-  if (!response.ok) return;
-  const { lengths, positions } = unpacked(await response.arrayBuffer());
-  if (!lengths.length || bundleMeshes.has(row)) return;
-  const mesh = await newMesh(lengths, positions, [255, 255, 255, 255]);
-  mesh.visible = pointed === row;
-  bundleMeshes.set(row, mesh);
+  bundleMeshes.set(row, null); // on its way: asked for once, however often one points at it
+  try {
+    const { lengths, positions } = unpacked(await (await got(`bundle/${row}`)).arrayBuffer());
+    if (lengths.length) bundleMeshes.set(row, await newMesh(lengths, positions, [255, 255, 255, 255]));
+  } catch (error) {
+    bundleMeshes.delete(row);
+    fault(error.message);
+  }
+  showPointed();
+}
+
+function showPointed() {
+  for (const [row, mesh] of bundleMeshes) if (mesh) mesh.visible = row === pointed;
   redraw({ all: true });
 }
 
@@ -316,9 +323,13 @@ function clear() {
   edited();
 }
 
+let opened = null;
 async function openFile(file) {
   if (!file) return;
-  lesion = { kind: 'file', name: file.name, data: await file.arrayBuffer() };
+  opened = file;
+  const data = await file.arrayBuffer();
+  if (opened !== file) return; // another one was opened meanwhile
+  lesion = { kind: 'file', name: file.name, data };
   setTool('look');
   byId('masks').value = '';
   ask();
@@ -331,11 +342,12 @@ async function save() {
   said.textContent = 'Saving: the report takes some seconds ...';
   now.disabled = true;
   byId('save-files').hidden = true;
+  const which = lesion;
   try {
-    const [parameters, body] = asked(lesion);
+    const [parameters, body] = asked(which);
     const response = await post('save', { ...parameters, subject: byId('subject').value, label: byId('label').value }, body);
     app.saved = await response.json();
-    command = app.saved.command;
+    if (lesion === which) command = app.saved.command;
     said.textContent = 'Saved.';
     byId('save-files').textContent = [`mask     ${app.saved.mask}`, `results  ${app.saved.results}`, ...(app.saved.report ? [`report   ${app.saved.report}`] : [])].join('\n');
     byId('save-files').hidden = false;

@@ -29,15 +29,17 @@ async function ask() {
 
 const percentText = (value) => `${value.toFixed(1)} %`;
 
+const having = (part) => about.lesions.filter(({ problems }) => !problems[part]).length;
+
 function tell() {
   const { rows, lesioned, percent, mm } = here;
-  const least = Number(byId('least').value), masks = about.lesions.filter(({ problem }) => !problem).length;
+  const least = Number(byId('least').value), masks = having('mask'), maps = having('map');
   const order = rows.map((_, place) => place).filter((place) => lesioned[place] || percent[place] >= least);
   order.sort((a, b) => lesioned[b] - lesioned[a] || percent[b] - percent[a] || a - b);
   app.here = { lesioned: rows.filter((_, place) => lesioned[place]), disconnected: rows.filter((_, place) => percent[place] >= least) };
   byId('title').textContent = `At ${mm.map(Math.round).join(', ')} mm`;
   byId('lesioned').textContent = `${app.here.lesioned.length} of ${masks}`;
-  byId('disconnected').textContent = `${app.here.disconnected.length} of ${about.lesions.length}`;
+  byId('disconnected').textContent = `${app.here.disconnected.length} of ${maps}`;
   byId('disconnected-by').textContent = `disconnected by ${least} % or more`;
   byId('nothing').hidden = order.length > 0;
   byId('rows').hidden = !order.length;
@@ -89,7 +91,7 @@ function showAll() {
   nv.drawBitmap.fill(0);
   nv.refreshDrawing(false);
   const values = sums[byId('what').value], highest = Math.max(values.reduce((most, value) => Math.max(most, value), 0) / 2, 1);
-  const lesions = Math.round(highest / 100 * about.lesions.filter(({ problem }) => !problem).length);
+  const lesions = Math.round(highest / 100 * having('mask'));
   colours(values, highest, byId('what').value === 'overlap' ? `${lesions} lesions` : `${highest} % on average`);
   if (here) tell();
 }
@@ -119,15 +121,24 @@ function moved() {
 }
 
 async function start() {
-  about = await (await got('about')).json();
+  const watching = setInterval(async () => {
+    const [read, all] = await (await got('progress')).json();
+    if (!about) byId('title').textContent = `Reading the lesions: ${read} of ${all} ...`;
+  }, 500);
+  try {
+    about = await (await got('about')).json();
+  } finally {
+    clearInterval(watching);
+  }
   document.title = `${about.name} - Lacuna: lesions at a place`;
   await openBrain({ opacity: 0.85 });
   nv.setDrawingEnabled(false);
   sums = unpacked(await (await got('sums')).arrayBuffer());
-  const faults = about.lesions.filter(({ problem }) => problem).map(({ name, problem }) => `${name}: the mask ${problem}. It is not counted.`);
+  const faults = about.lesions.flatMap(({ name, problems }) => Object.entries(problems).map(([part, problem]) => `${name}: the ${part} ${problem}. It is not counted.`));
   if (about.elsewhere) faults.push(`${about.elsewhere} lesions that are not in ${about.space} are left out.`);
   byId('warnings').textContent = faults.slice(0, 5).join('\n') + (faults.length > 5 ? `\n... and ${faults.length - 5} more` : '');
   byId('warnings').hidden = !faults.length;
+  byId('over').textContent = about.tractograms > 1 ? `, mean over ${about.tractograms} tractograms` : '';
   listenToPage();
   byId('what').onchange = showAll;
   byId('all').onclick = showAll;

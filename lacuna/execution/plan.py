@@ -36,6 +36,7 @@ from lacuna.execution.sidecars import (
 )
 from lacuna.images.atlases import Parcellation
 from lacuna.images.masks import KnownMask
+from lacuna.images.nifti import load, two_positions
 from lacuna.images.plausibility import tractogram_doubt
 from lacuna.images.regions import VERSION as REGIONS_VERSION
 from lacuna.images.spaces import check_space, standard_grid
@@ -71,7 +72,7 @@ class MaskJob:
     warnings : tuple of str
         What is suspicious about the mask and the tractogram.
     outdated : tuple of pathlib.Path
-        Results to remove: they were made with other settings, and are not made again.
+        Results to be removed, because they were made with other settings and are not made again.
     """
 
     mask: MaskFile
@@ -386,7 +387,11 @@ def _atlas_warnings(plan: RunPlan) -> list[str]:
             f'the atlas {each.atlas.name} ({each.atlas.image}): {doubt}'
             for found in plan.atlases.values()
             for each in found.parcellations
-            if (doubt := check_space(each.atlas.space, each.index.shape, each.affine))
+            for doubt in (
+                check_space(each.atlas.space, each.index.shape, each.affine),
+                two_positions(load(each.atlas.image)),
+            )
+            if doubt
         )
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lacuna.bids.results import LesionResults, Results, cut_percent
+from lacuna.bids.results import LesionResults, Results
 from lacuna.errors import InputError
 from lacuna.explorer.grid import PageGrid
 from lacuna.images.spaces import standard_grid
@@ -37,15 +39,15 @@ class Seen:
         empty.
     middle : list of float or None
         World coordinates (mm) of a voxel of the mask.
-    problem : str
-        Why the mask is not shown.
+    problems : dict of str
+        Why its ``mask`` or its ``map`` is not shown.
     """
 
     lesion: LesionResults
     summary: dict[str, Any]
     planes: list[bytes | None]
     middle: list[float] | None
-    problem: str
+    problems: dict[str, str]
 
 
 class Cohort:
@@ -70,28 +72,60 @@ class Cohort:
         self.lesions = [lesion for lesion in lesions if lesion.space == self.space]
         self.elsewhere = len(lesions) - len(self.lesions)
         self.page = PageGrid.of(standard_grid(self.space, _RESOLUTION))
+        self._seen: list[Seen] = []
+        self._one = threading.Lock()
+        self._closed = False
 
-    @cached_property
+    @property
+    def progress(self) -> tuple[int, int]:
+        """The number of lesions that were read, and of all."""
+        return len(self._seen), len(self.lesions)
+
+    @property
     def seen(self) -> list[Seen]:
-        """The lesions, read on first access."""
-        looks = thread_map(self._read, self.lesions)
-        return list(track(looks, 'lesions', total=len(self.lesions), show=self._show))
+        """The lesions, read on first access.
+
+        Raises
+        ------
+        lacuna.errors.InputError
+            If it was closed before all were read.
+        """
+        with self._one:  # if two pages ask at once, one waits
+            rest = self.lesions[len(self._seen) :]
+            if rest:
+                with closing(thread_map(self._read, rest)) as looks:
+                    for seen in track(looks, 'lesions', total=len(rest), show=self._show):
+                        if self._closed:
+                            message = 'lacuna explore has ended'
+                            raise InputError(message)
+                        self._seen.append(seen)
+        return self._seen
+
+    def close(self) -> None:
+        """Stop reading lesions."""
+        self._closed = True
 
     def _read(self, lesion: LesionResults) -> Seen:
         path = lesion.map_path
         assert path is not None  # noqa: S101  `with_map`
-        percent = percent_halves(np.nan_to_num(self.page.map(*load_image(path))))
+        x, y, z = self.page.shape
+        both = np.zeros((z, 2, y, x), np.uint8)
         found, problem = lesion.mask[1:]
-        mask = self.page.mask(found.data, found.affine) if found else np.zeros(self.page.shape, np.uint8)
-        both = np.stack([mask, percent])  # (2, x, y, z)
-        planes = [
-            pack(plane.tobytes(order='C')) if plane.any() else None for plane in np.moveaxis(both, 3, 0)
-        ]
-        return Seen(lesion, lesion.summary, planes, self.page.centre(np.argwhere(mask)), problem)
+        problems, middle = {'mask': problem} if problem else {}, None
+        if found:
+            mask = self.page.mask(*found.part)
+            both[:, 0], middle = mask.T, self.page.centre(mask)
+        try:
+            percent, affine = load_image(path)
+            both[:, 1] = self.page.map(percent_halves(percent), affine).T
+        except InputError:  # 'lacuna check' says why; running the same command again repairs it
+            problems['map'] = 'cannot be read'
+        planes = [pack(plane.tobytes()) if plane.any() else None for plane in both]
+        return Seen(lesion, lesion.summary, planes, middle, problems)
 
     def _plane(self, seen: Seen, z: int) -> np.ndarray:
-        """Return mask and map of a plane, (2, x, y) uint8."""
-        packed, shape = seen.planes[z], (2, *self.page.shape[:2])
+        """Return mask and map of a plane, (2, y, x) uint8."""
+        packed, shape = seen.planes[z], (2, *self.page.shape[1::-1])
         if packed is None:
             return np.zeros(shape, np.uint8)
         return np.frombuffer(unpack(packed), np.uint8).reshape(shape)
@@ -106,30 +140,31 @@ class Cohort:
             'emptyMap': nifti_text(np.zeros(self.page.shape, np.uint8), self.page.affine, 0.5),
             'lesions': [self._described(each) for each in self.seen],
             'elsewhere': self.elsewhere,
+            'tractograms': max(seen.summary.get('tractograms', 1) for seen in self.seen),
         }
 
     def _described(self, seen: Seen) -> dict[str, Any]:
         report = f'sub-{seen.lesion.subject}.html'
         return {
             'name': seen.lesion.stem,
-            'volume': seen.summary.get('mask_volume_mm3'),
-            'cut': cut_percent(seen.summary),
             'report': report if Path(self.root, report).is_file() else None,
-            'problem': seen.problem,
+            'problems': seen.problems,
         }
 
     @cached_property
     def sums(self) -> dict[str, np.ndarray]:
         """Return the share of lesions in each voxel, and the mean map, in half percent (uint8, first axis fastest)."""
-        total = np.zeros((2, *self.page.shape), np.uint32)
-        for z in range(self.page.shape[2]):
+        total = np.zeros((self.page.shape[2], 2, *self.page.shape[1::-1]), np.uint32)
+        for z, plane in enumerate(total):
             for seen in self.seen:
                 if seen.planes[z] is not None:
-                    total[..., z] += self._plane(seen, z)
-        masks = sum(not seen.problem for seen in self.seen)
-        overlap = percent_halves(100 * total[0] / max(masks, 1))
-        mean = percent_halves(total[1] / (2 * len(self.seen)))
-        return {'overlap': overlap.ravel(order='F'), 'mean': mean.ravel(order='F')}
+                    plane += self._plane(seen, z)
+        masks, maps = (
+            max(sum(part not in seen.problems for seen in self.seen), 1) for part in ('mask', 'map')
+        )
+        overlap = percent_halves(100 * total[:, 0] / masks)
+        mean = percent_halves(total[:, 1] / (2 * maps))
+        return {'overlap': overlap.ravel(), 'mean': mean.ravel()}
 
     def at(self, x: int, y: int, z: int) -> dict[str, list[Any]]:
         """Return the lesions that include a voxel, or disconnect it, and by how much.
@@ -146,9 +181,9 @@ class Cohort:
             If there is no such voxel.
         """
         if not all(0 <= at < most for at, most in zip((x, y, z), self.page.shape, strict=True)):
-            message = f'there is no voxel {x}, {y}, {z}'
+            message = f'no voxel {x}, {y}, {z}'
             raise InputError(message)
-        values = np.array([self._plane(seen, z)[:, x, y] for seen in self.seen])
+        values = np.array([self._plane(seen, z)[:, y, x] for seen in self.seen])
         rows = np.flatnonzero(values.any(axis=1))
         return {
             'rows': rows.tolist(),
@@ -165,10 +200,8 @@ class Cohort:
             If there is no such row.
         """
         if not 0 <= row < len(self.seen):
-            message = f'there is no lesion {row}'
+            message = f'no lesion {row}'
             raise InputError(message)
         seen = self.seen[row]
-        both = np.stack([self._plane(seen, z) for z in range(self.page.shape[2])], axis=3)
-        return {
-            name: part.ravel(order='F') for name, part in zip(('mask', 'map'), both, strict=True)
-        }, seen.middle
+        both = np.stack([self._plane(seen, z) for z in range(self.page.shape[2])])
+        return {'mask': both[:, 0].ravel(), 'map': both[:, 1].ravel()}, seen.middle

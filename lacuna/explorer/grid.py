@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lacuna.images.spaces import Grid
-from lacuna.reports.figures.frame import to_grid
+from lacuna.measures import lesion_part
+from lacuna.reports.figures.frame import mask_to_grid, to_grid, voxels_around
 
 
 @dataclass(frozen=True)
@@ -47,19 +48,16 @@ class PageGrid:
 
     def mask(self, data: np.ndarray, affine: np.ndarray) -> np.ndarray:
         """Resample a mask to these voxels (uint8): those with their centre in it, or with a smaller mask voxel inside."""
-        from nibabel.affines import apply_affine
+        mask = data > 0
+        shown = mask_to_grid(mask, affine, self.shape, self.affine)
+        if not shown.any():
+            shown[voxels_around(mask, affine, self.shape, self.affine)] = True
+        return shown.view(np.uint8)
 
-        shown = to_grid((data > 0).view(np.uint8), affine, self.shape, self.affine, 0)
-        if data.any() and not shown.any():
-            points = apply_affine(np.linalg.inv(self.affine) @ affine, np.argwhere(data))
-            index = np.rint(points).astype(int)
-            index = index[((index >= 0) & (index < self.shape)).all(axis=1)]
-            shown[tuple(index.T)] = 1
-        return shown
-
-    def centre(self, where: np.ndarray) -> list[float] | None:
-        """Return the world coordinates (mm) of the voxel nearest to the mean of some voxels, (n, 3)."""
-        return centre_of(where, self.affine)
+    def centre(self, mask: np.ndarray) -> list[float] | None:
+        """Return the world coordinates (mm) of the voxel of a mask nearest to the mean of all; None if it is empty."""
+        part, affine = lesion_part(mask > 0, self.affine)
+        return centre_of(np.argwhere(part), affine)
 
 
 def centre_of(where: np.ndarray, affine: np.ndarray) -> list[float] | None:

@@ -120,7 +120,8 @@ def cohort_routes(cohort: Cohort) -> list[BaseRoute]:
     ==========================  =================================================================================
     (nothing), ``group.html``   the page of all lesions, with the page of places in it, or the latter alone
     ``lesions/``                the page of places, with its scripts beside it
-    ``lesions/about``           JSON, see `Cohort.about`
+    ``lesions/progress``        JSON, see `Cohort.progress`
+    ``lesions/about``           JSON, see `Cohort.about`, once all lesions are read
     ``lesions/sums``            `frame` of `Cohort.sums`
     ``lesions/at``              JSON, see `Cohort.at`; the voxel is ``?x=``, ``?y=`` and ``?z=``
     ``lesions/one/ROW``         `frame` of `Cohort.one`
@@ -160,6 +161,9 @@ def cohort_routes(cohort: Cohort) -> list[BaseRoute]:
     async def about(_: Request) -> Response:
         return JSONResponse(await run_in_threadpool(cohort.about))
 
+    async def progress(_: Request) -> Response:
+        return JSONResponse(cohort.progress)
+
     async def sums(_: Request) -> Response:
         return framed({}, await run_in_threadpool(lambda: cohort.sums))
 
@@ -173,6 +177,7 @@ def cohort_routes(cohort: Cohort) -> list[BaseRoute]:
 
     asked = [
         *_page_routes('lesions', cohort.space, within="'self'"),
+        Route('/progress', progress),
         Route('/about', about),
         Route('/sums', sums),
         Route('/at', at),

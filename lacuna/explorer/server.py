@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import socket
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+_LOG = logging.getLogger(__name__)
 HOST = '127.0.0.1'
 #: first part of the addresses of result folders
 RESULTS = 'results'
@@ -115,6 +117,10 @@ def make_app(
         status = error.status_code if isinstance(error, HTTPException) else 500
         return PlainTextResponse(f'{HTTPStatus(status).phrase.lower()}\n', status)
 
+    async def broken(_: Request, error: Exception) -> Response:
+        _LOG.error('an answer failed', exc_info=error)
+        return PlainTextResponse('internal server error\n', 500)
+
     groups = [(cohort.root.name, f'{RESULTS}/{row}/') for row, cohort in enumerate(cohorts)]
     routes: list[BaseRoute] = [
         Mount(f'/{RESULTS}/{row}', routes=cohort_routes(each)) for row, each in enumerate(cohorts)
@@ -131,6 +137,7 @@ def make_app(
             OSError: refused,  # for example, of a full disk
             MemoryError: refused,
             HTTPException: unknown,
+            Exception: broken,
         },
     )
 
@@ -170,12 +177,16 @@ def prepared(
             ws='none',
             lifespan='off',
             access_log=False,
-            log_level='error',
+            log_level='critical',  # what breaks is logged above; that it breaks off after Ctrl-C is no error
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=1,
         )
-        yield uvicorn.Server(settings), listening, f'http://{HOST}:{number}/{token}/'
+        try:
+            yield uvicorn.Server(settings), listening, f'http://{HOST}:{number}/{token}/'
+        finally:
+            for cohort in cohorts:
+                cohort.close()
 
 
 def serve(

@@ -224,7 +224,7 @@ class Session:
 
     def _listed(self, row: int) -> ListedMask:
         if not 0 <= row < len(self.listed):
-            message = f'there is no mask {row}'
+            message = f'no mask {row}'
             raise MaskError(message)
         return self.listed[row]
 
@@ -288,7 +288,7 @@ class Session:
     def on_page(self, lesion: Lesion) -> tuple[np.ndarray, list[float] | None]:
         """Return a lesion's mask on the voxels of the page (uint8, first axis fastest), and a place in its middle."""
         shown = self.page.mask(voxels(lesion.mask), np.asarray(lesion.mask.affine, float))
-        return shown.ravel(order='F'), self.page.centre(np.argwhere(shown))
+        return shown.ravel(order='F'), self.page.centre(shown)
 
     def bundle(self, row: int) -> dict[str, np.ndarray]:
         """Return lengths and positions of a sample of the streamlines of a bundle.
@@ -301,7 +301,7 @@ class Session:
         from lacuna.streamlines.disconnection import read_sample
 
         if self.bundles is None or not 0 <= row < len(self.bundles.names):
-            message = f'there is no bundle {row}'
+            message = f'no bundle {row}'
             raise InputError(message)
         with self._one:
             members = self.bundles.source[row]

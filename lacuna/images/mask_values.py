@@ -11,7 +11,7 @@ import numpy as np
 from lacuna.errors import InputError, MaskError, check_choice
 from lacuna.images.brain import Brain, brain
 
-#: what to do with a mask of other values, where there are such options
+#: advice for masks with other values, in commands that have these options
 NOT_BINARY = 'or use --binarize T if values above T are lesion, or --graded-masks max if values say how much of a voxel is'
 #: tolerance around 0 and 1: SPM stores integers with a scale factor
 _TOLERANCE = 1e-3

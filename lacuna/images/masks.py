@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
 import os
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +16,7 @@ import numpy as np
 from lacuna.errors import MaskError, reason_of
 from lacuna.images.brain import brain
 from lacuna.images.mask_values import check_binary, check_finite, graded_values, is_binary
-from lacuna.images.nifti import is_usable, make, nifti_affine, opened
+from lacuna.images.nifti import is_usable, make, opened, two_positions
 from lacuna.measures import lesion_part, voxel_box, world_box
 from lacuna.utils.packed import pack, unpack
 
@@ -246,7 +244,9 @@ def read_mask(given: Any, binarize: float | None = None, mask_scale: float | Non
     else:
         filled = voxel_box(_nonzero(data))
     part, part_affine = lesion_part(data, affine, filled)
-    notes = check_finite(path, part, part_affine) + _check_positions(image, data.shape)
+    notes = check_finite(path, part, part_affine)
+    if doubt := two_positions(image):
+        notes.append(doubt)
     graded = None
     if mask_scale is not None:
         found = part.astype(np.float64) / mask_scale
@@ -265,21 +265,6 @@ def read_mask(given: Any, binarize: float | None = None, mask_scale: float | Non
     return Mask.of(
         content, box, data.shape, affine, _checksum(content, box, data.shape, affine), tuple(notes)
     )
-
-
-def _check_positions(image: Any, shape: Sequence[int]) -> list[str]:
-    """Return a note if sform and qform differ by half a voxel or more: other programs may use the other one."""
-    header: Any = getattr(image, 'header', {})
-    if not ('sform_code' in header and header['sform_code'] and header['qform_code']):
-        return []
-    apart = nifti_affine(header) - nifti_affine({**header, 'sform_code': 0})
-    corners = np.array([*itertools.product(*((0, size - 1) for size in shape))])
-    away = float(np.linalg.norm(corners @ apart[:3, :3].T + apart[:3, 3], axis=1).max())
-    if not away > 0.5 * min(header.get_zooms()[:3]):
-        return []
-    return [
-        f'sform and qform of the header place the mask up to {away:.0f} mm apart: the sform is used; is it the right one?'
-    ]
 
 
 def _nonzero(data: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO
@@ -122,6 +123,19 @@ def is_usable(affine: np.ndarray) -> bool:
     return affine.shape == (4, 4) and bool(
         (np.abs(affine) < 1e6).all() and abs(np.linalg.det(affine[:3, :3])) >= 1e-6
     )
+
+
+def two_positions(image: Any) -> str | None:
+    """Return a warning if sform and qform of an image differ by half a voxel or more: other programs may use the other one."""
+    header: Any = getattr(image, 'header', {})
+    if not ('sform_code' in header and header['sform_code'] and header['qform_code']):
+        return None
+    apart = nifti_affine(header) - nifti_affine({**header, 'sform_code': 0})
+    corners = np.array([*itertools.product(*((0, size - 1) for size in image.shape[:3]))])
+    away = float(np.linalg.norm(corners @ apart[:3, :3].T + apart[:3, 3], axis=1).max())
+    if not away > 0.5 * min(header.get_zooms()[:3]):
+        return None
+    return f'sform and qform of the header are up to {away:.0f} mm apart: the sform is used; is it the right one?'
 
 
 def nifti_affine(header: Mapping[str, Any]) -> np.ndarray:

@@ -56,10 +56,10 @@ class GroupRow:
 
 @dataclass(frozen=True)
 class _ReadLesion:
-    """A lesion as read: row, problem of its mask, flat indices of its voxels in the frame, and map with affine."""
+    """A lesion as read: row, problems of mask and map, flat indices of its voxels in the frame, and map with affine."""
 
     row: GroupRow
-    problem: str
+    problems: list[str]
     voxels: np.ndarray | None
     map: tuple[np.ndarray, np.ndarray] | None
 
@@ -126,8 +126,7 @@ def write_group_report(
     looks = track(thread_map(_read_lesion, lesions), 'group', total=len(lesions), show=show_progress)
     for lesion, seen in zip(lesions, looks, strict=True):
         rows.append(seen.row)
-        if seen.problem:
-            problems.append(f'{lesion.stem}: the mask {seen.problem}. It is not drawn.')
+        problems += [f'{lesion.stem}: the {problem}. It is not drawn.' for problem in seen.problems]
         sums.setdefault(lesion.space, _Sums()).add(seen)
     if problems:
         sections.append(warnings_html(problems))
@@ -166,8 +165,8 @@ def _read_lesion(lesion: LesionResults) -> _ReadLesion:
     side, voxels = '', None
     mask, problem = lesion.mask[1:]
     if mask:
-        voxels = np.flatnonzero(mask_in_frame(mask.data, mask.affine)).astype(np.int32)
-        side = measure_mask(mask.data, mask.affine).side
+        voxels = np.flatnonzero(mask_in_frame(*mask.part)).astype(np.int32)
+        side = measure_mask(*mask.part).side
     row = GroupRow(
         lesion,
         float(summary.get('mask_volume_mm3') or 0) / 1000,
@@ -177,8 +176,12 @@ def _read_lesion(lesion: LesionResults) -> _ReadLesion:
         cut_percent(summary, '_sd') if lesion.is_combined else None,
         float(summary.get('disconnection_mean_pct_sd') or 0) if lesion.is_combined else None,
     )
-    path = lesion.map_path
-    return _ReadLesion(row, problem, voxels, load_image(path) if path else None)
+    problems, image = [f'mask {problem}'] if problem else [], None
+    try:
+        image = load_image(lesion.map_path) if lesion.map_path else None
+    except InputError:  # 'lacuna check' says why; running the same command again repairs it
+        problems.append('map cannot be read')
+    return _ReadLesion(row, problems, voxels, image)
 
 
 def flagged(rows: Sequence[GroupRow]) -> list[list[str]]:

@@ -35,13 +35,15 @@ def picture(title: str, caption: str, content: bytes) -> str:
 
 
 def whole_page(title: str, body: str) -> str:
-    """Return a complete page; tables of class ``sortable`` can be sorted."""
+    """Return a complete page with links to its sections; tables of class ``sortable`` can be sorted."""
     name = escape(title)
+    sections = dict(re.findall(r'<section id="(.*?)"><h2>(.*?)</h2>', body))
+    links = ''.join(f'<a href="#{anchor}">{text}</a>' for anchor, text in sections.items())
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'{_title(title)}<link rel="icon" href="data:,"><style>{data_text("report.css")}</style></head>'
-        f'<body><nav><strong>{name}</strong></nav><main><h1>{name}</h1>{body}</main>'
+        f'<body><nav><strong>{name}</strong>{links}</nav><main><h1>{name}</h1>{body}</main>'
         f'<script>\n{data_text("group.js")}</script></body></html>\n'
     )
 

@@ -77,7 +77,7 @@ def make_reports(
         try:
             for subject, page in zip(subjects, pages, strict=True):
                 yield subject, page.result()
-        except BaseException:  # Ctrl-C, which the workers ignore: pages that are not finished are of no use
+        except BaseException:  # for example Ctrl-C, which the workers ignore
             for worker in list(pool._processes.values()):
                 worker.kill()
             raise

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from html import escape
 from typing import NamedTuple
 
 import numpy as np
 
 from lacuna.bids.results import LesionResults
+from lacuna.errors import InputError
 from lacuna.reports.figures.frame import load_image
 
 #: minimum number of lesions for a comparison with the mean of the others
@@ -100,10 +102,11 @@ def _support(lesion: LesionResults) -> np.ndarray | None:
 
 
 def _maps(lesion: LesionResults, support: np.ndarray) -> list[np.ndarray]:
-    """Return the values of the map and of the standardised map; empty if they are on another grid."""
+    """Return the values of the map and of the standardised map; empty if on another grid, or damaged."""
     found = []
     for key in ('disconnection_map', 'null_z'):
-        path = lesion.path(key)
-        data = load_image(path)[0] if path else np.empty(0)
+        path, data = lesion.path(key), np.empty(0)
+        with suppress(InputError):
+            data = load_image(path)[0] if path else data
         found.append(data[support].astype(float) if data.shape == support.shape else np.empty(0))
     return found

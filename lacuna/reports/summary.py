@@ -72,7 +72,9 @@ def interval_note(spread: float | None = None) -> str:
     >>> '4.2 points' in interval_note(4.25)
     True
     """
-    text = '95 % (Wilson), for a finite number of streamlines; they do not include the difference between tractograms'
+    text = (
+        '95 % (Wilson), of a finite number of streamlines; they leave out the difference between tractograms'
+    )
     return (
         f'{text}.' if spread is None else f'{text} (a standard deviation of {spread:.1f} points in this run).'
     )

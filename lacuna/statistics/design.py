@@ -201,7 +201,7 @@ def make_design(
 
 def _number(cell: Any) -> float:
     """Return the number in a cell; NaN if it has none."""
-    if isinstance(cell, str) and '_' in cell:  # 1_0 is 10 for Python only
+    if isinstance(cell, str) and '_' in cell:  # Python would read 1_0 as 10
         return math.nan
     try:
         value = float(cell)

@@ -350,13 +350,13 @@ class TractogramInSpace:
         return path
 
     def _transform_to(self, atlas: Atlas) -> Transform | None:
-        # kept, because finding one reads its file for the checksum
+        # cached, because finding a transform reads its file for the checksum
         return self._keep(
             ('transform', atlas.space), lambda: find_transform_of_points(self.space, atlas.space)
         )
 
     def _keep(self, key: Any, make: Callable[[], Any]) -> Any:
-        """Return what was made before, or make and keep it."""
+        """Return the cached value, or compute and cache it."""
         if key not in self._kept:
             self._kept[key] = make()
         return self._kept[key]

@@ -22,7 +22,7 @@ from lacuna.streamlines.length_limits import check_length_limits, length_limits
 from lacuna.streamlines.placed import TractogramInSpace
 from lacuna.streamlines.weighting import VERSION, Weighting, read_weights, weights_sha256
 from lacuna.utils.cache import cache_dir, cached, digest
-from lacuna.utils.files import read_json, replacing
+from lacuna.utils.files import read_sidecar, replacing
 from lacuna.utils.processes import processors
 from lacuna.utils.progress import reading
 
@@ -119,7 +119,7 @@ class Tractogram:
         parts = tractograms_in(self.path) if self.path.is_dir() else {}
         kind = 'folder' if parts else extension(self.path)
         self.space, _, self.contradiction = _settle_space(self.path, space)
-        standard_grid(self.space, resolution)  # refuses other resolutions
+        standard_grid(self.space, resolution)  # raises for other resolutions
         self.resolution, self.upsample = resolution, upsample
         self.nprocs, self.progress = processors(nprocs), progress
         self.cache = Path(cache).absolute() if cache else cache_dir()
@@ -410,7 +410,7 @@ def _settle_space(path: Path, given: str | None) -> Settled:
     sidecar = _stem(path).with_name(f'{_stem(path).name}.json')
     claims = [
         (given, '--connectome-space'),
-        ((read_json(sidecar) or {}).get('Space'), f"Space in the tractogram's {sidecar.name}"),
+        (read_sidecar(sidecar).get('Space'), f"Space in the tractogram's {sidecar.name}"),
         (space_in_name(path), "the tractogram's name"),
     ]
     if settled := settle_space(claims):

@@ -11,6 +11,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from lacuna.errors import InputError
+
 #: prefix of unfinished files
 TEMPORARY = '.tmp-'
 
@@ -100,6 +102,21 @@ def read_json(path: str | Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):  # RecursionError: deeply nested
         return None
     return content if isinstance(content, dict) else None
+
+
+def read_sidecar(path: str | Path) -> dict[str, Any]:
+    """Read a JSON file that somebody has written beside an image or tractogram; empty if it is missing.
+
+    Raises
+    ------
+    InputError
+        If it contains no object: what it says would be ignored.
+    """
+    found = read_json(path)
+    if found is None and Path(path).is_file() and os.access(path, os.R_OK):
+        message = f'{path} is not valid JSON, such as {{"Space": "MNI152NLin6Asym"}}; correct or remove it'
+        raise InputError(message)
+    return found or {}
 
 
 def dig(content: Any, *keys: str) -> Any:

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ def processors(nprocs: int) -> int:
     return available_processors() if nprocs == -1 else max(1, nprocs)
 
 
-def thread_map(look: Callable[[_Item], _Found], items: Iterable[_Item]) -> Iterator[_Found]:
+def thread_map(look: Callable[[_Item], _Found], items: Iterable[_Item]) -> Generator[_Found, None, None]:
     """Map a function over items in threads (reading images is mostly decompression); results are in order."""
     with ThreadPoolExecutor(min(_MOST_READERS, available_processors())) as pool:
         yield from pool.map(look, items)
@@ -111,7 +111,7 @@ def start_worker(folder: str) -> None:
 
 @contextmanager
 def shielded_from_interrupts() -> Iterator[None]:
-    """Start worker processes: Ctrl-C must not stop them, with a traceback each, before `start_worker` makes them ignore it."""
+    """Start worker processes, shielded from Ctrl-C until `start_worker` makes them ignore it."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

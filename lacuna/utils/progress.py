@@ -37,6 +37,6 @@ def counting(
 
 
 def reading(what: str, path: Path, *, show: bool = True) -> AbstractContextManager[Callable[[int], object]]:
-    """As `counting`, for the bytes of a file, or of all files of a folder."""
+    """Show a progress bar as `counting` does, for the bytes of a file or of all files in a folder."""
     files = [path] if path.is_file() else list(path.iterdir())
     return counting(what, sum(each.stat().st_size for each in files), show=show)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lacuna
-from lacuna.utils.files import read_json
+from lacuna.utils.files import read_sidecar
 from lacuna.utils.names import NIFTI, parse_entities, sidecar_path
 
 
@@ -44,8 +44,8 @@ def inherited_metadata(path: Path) -> dict[str, Any]:
             and parse_entities(name).items() <= wanted
         ]
         for each in sorted(general, key=lambda other: len(parse_entities(other.name))):
-            found |= read_json(each) or {}
-    return found | (read_json(own) or {})
+            found |= read_sidecar(each)
+    return found | read_sidecar(own)
 
 
 def _json_files(folder: Path) -> list[str]:

@@ -152,6 +152,17 @@ def test_a_sidecar_that_an_editor_has_marked_as_utf_8(tmp_path):
     assert describe_mask(tmp_path / 'sub-01_mask.nii.gz').space == 'MNI152NLin6Asym'
 
 
+@pytest.mark.parametrize('name', ['sub-01_space-MNI152NLin6Asym_mask.json', '../../mask.json'])
+@pytest.mark.parametrize('text', ['{"Space": "MNI152NLin2009cAsym",}', '["MNI152NLin2009cAsym"]', ''])
+def test_a_sidecar_that_is_none_is_not_ignored(tmp_path, name, text):
+    """What it says would be missing, and the name might say something else."""
+    folder = tmp_path / 'sub-01/anat'
+    folder.mkdir(parents=True)
+    (folder / name).write_text(text)
+    with pytest.raises(MaskError, match=Path(name).name.replace('.', '[.]') + ' is not valid JSON'):
+        describe_mask(folder / f'sub-01_{SPACE}_mask.nii.gz')
+
+
 @pytest.mark.parametrize(
     ('name', 'says'),
     [

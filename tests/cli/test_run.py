@@ -479,6 +479,14 @@ def test_tractogram_without_a_space(run, toy):
     assert run('--connectome-space', 'MNI152NLin6Asym')[0] == 0
 
 
+def test_a_sidecar_of_the_tractogram_that_is_none(run, toy, tmp_path):
+    sidecar = toy.tracks.with_suffix('.json')
+    sidecar.write_text('{"Space": "MNI152NLin6Asym",}')
+    code, _, err = run()
+    assert (code, f'{sidecar} is not valid JSON' in err, err.count('\n')) == (2, True, 1)
+    assert not (tmp_path / 'out').exists()
+
+
 def test_short_streamlines_are_said(run, toy):
     from lacuna.streamlines.files.tck import write_tck
     from lacuna.testing import toy_streamlines

@@ -13,6 +13,7 @@ import lacuna
 from lacuna.bids.outputs import Target
 from lacuna.cli import main
 from lacuna.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, InputError
+from lacuna.explorer.cohort import Cohort
 from lacuna.images.spaces import standard_grid
 from lacuna.reports.participant import is_current
 from lacuna.statistics.features import read_features
@@ -132,6 +133,21 @@ def test_bundles_go_by_their_names(made):
     np.testing.assert_allclose(table['sd'], [(other - one) / 2**0.5, np.nan, np.nan, np.nan], rtol=1e-12)
 
 
+def test_the_page_of_all_lesions_has_the_means(made):
+    cohort = Cohort(lacuna.load_results(made / 'out'))
+    assert cohort.about()['tractograms'] == 2
+    maps = [
+        nb.load(next((made / 'alone' / label).rglob('*_desc-disconnectionpct.nii.gz'))) for label in LABELS
+    ]
+    both = [image.get_fdata() for image in maps]
+    voxel = np.argwhere(both[0] != both[1])[0]
+    mm = nb.affines.apply_affine(maps[0].affine, voxel)
+    at = np.rint(nb.affines.apply_affine(np.linalg.inv(cohort.page.affine), mm)).astype(int)
+    mean = np.mean([values[tuple(voxel)] for values in both])
+    assert abs(cohort.at(*at.tolist())['percent'][0] - mean) <= 0.5
+    assert Cohort(lacuna.load_results(made / 'out/tractogram-toy')).about()['tractograms'] == 1
+
+
 def test_statistics_are_of_both(made):
     found = results(made / 'out').summary
     shares = [
@@ -193,6 +209,24 @@ def test_what_is_there_is_not_made_again_until_a_source_changes(again, tmp_path)
     assert main(['check', str(out)]) == EXIT_DONE
     changed = {name for name, time in times(out).items() if before.get(name) != time}
     assert {Path(name).name.rpartition('_')[2] for name in changed} == {'bundlestats.tsv', 'bundlestats.json'}
+
+
+def test_nothing_of_other_settings_is_left(again, tmp_path):
+    """Parcels of another upsampling beside the new map; with the same settings they stay."""
+    out = tmp_path / 'out'
+    assert main(again) == EXIT_DONE
+    before = set(times(out))
+    at = again.index('--custom-parcellation')
+    without = [*again[:at], *again[at + 5 :]]
+    without.remove('--compute-roi-disconnection')
+    assert main([*without, '--overwrite']) == EXIT_DONE
+    assert set(times(out)) == before
+    assert main([*without, '--overwrite', '--tck-upsample', '2']) == EXIT_DONE
+    gone = before - set(times(out))
+    assert gone
+    assert all('atlas-parts' in name for name in gone)
+    assert not any('atlas-parts' in name for name in times(out))
+    assert main(['check', str(out)]) == EXIT_DONE
 
 
 def test_a_mask_that_fails_with_one_tractogram_is_not_combined(again, tmp_path, capsys):

@@ -1,15 +1,20 @@
 """The page of all lesions as ``lacuna explore`` serves it: who has a place lesioned, who has it disconnected."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import nibabel as nb
 import numpy as np
 import pytest
+import requests
 from helpers.explorer import Explorer, unframed
 from helpers.report_data import SPACE, write_results
 
 from lacuna.bids.results import load_results
+from lacuna.errors import InputError
 from lacuna.explorer.cohort import Cohort
+from lacuna.explorer.server import prepared
 from lacuna.reports.group import AT_A_PLACE, write_group_report
 from lacuna.reports.participant import make_report
 
@@ -77,9 +82,73 @@ def test_a_mask_that_has_changed_is_left_out_and_said(tmp_path):
     nb.save(nb.Nifti1Image(data, image.affine), mask)
     cohort = Cohort(load_results(root))
     (lesion,) = cohort.about()['lesions']
-    assert 'changed' in lesion['problem']
+    assert 'changed' in lesion['problems']['mask']
     assert not cohort.sums['overlap'].any()
     assert cohort.sums['mean'].any()
+
+
+def test_a_damaged_map_is_left_out_and_said(tmp_path):
+    root = tmp_path / 'derivatives'
+    for subject, centre in PLACES.items():
+        write_results(root, tmp_path / 'masks', f'sub-{subject}_label-lesion', centre=centre)
+    alone = Cohort(load_results(root)[:1]).sums
+    for subject in ('02', '03'):
+        (path,) = root.rglob(f'sub-{subject}_*_desc-disconnectionpct.nii.gz')
+        path.write_bytes(path.read_bytes()[:-200])
+    cohort = Cohort(load_results(root))
+    assert [set(each['problems']) for each in cohort.about()['lesions']] == [set(), {'map'}, {'map'}]
+    np.testing.assert_array_equal(cohort.sums['mean'], alone['mean'])
+    assert cohort.sums['overlap'].max() == 133  # their masks count
+
+
+def test_lesions_are_read_once_whoever_asks_and_no_more_when_it_ends(results, monkeypatch):
+    looked, look = [], Cohort._read
+
+    def counted(self, lesion):
+        looked.append(lesion.stem)
+        return look(self, lesion)
+
+    monkeypatch.setattr(Cohort, '_read', counted)
+    cohort = Cohort(load_results(results))
+    assert cohort.progress == (0, 3)
+    with ThreadPoolExecutor(4) as pool:
+        sums = list(pool.map(lambda _: cohort.sums['overlap'].tolist(), range(4)))
+    assert sums[1:] == sums[:-1]
+    assert sorted(looked) == [each.stem for each in cohort.lesions]
+    assert cohort.progress == (3, 3)
+    ended = Cohort(load_results(results))
+    ended.close()
+    with pytest.raises(InputError):
+        ended.about()
+    assert ended.progress == (0, 3)
+
+
+def test_it_ends_quietly_while_an_answer_is_awaited(results, monkeypatch, capfd, caplog):
+    """As with Ctrl-C; that something breaks is said, and that it breaks off is not."""
+    asked, goes_on = threading.Event(), threading.Event()
+
+    def waiting(_):
+        asked.set()
+        goes_on.wait()
+
+    monkeypatch.setattr(Cohort, 'about', waiting)
+    monkeypatch.setattr(Cohort, 'sums', property(lambda _: {}['broken']))
+    page = prepared(None, [Cohort(load_results(results))])
+    with page as (server, listening, address), ThreadPoolExecutor() as pool:
+        served = pool.submit(server.run, sockets=[listening])
+        failed = pool.submit(requests.get, f'{address}results/0/lesions/sums', timeout=60)
+        answer = pool.submit(requests.get, f'{address}results/0/lesions/about', timeout=60)
+        try:
+            assert failed.result().status_code == 500
+            assert asked.wait(60)
+        finally:
+            server.should_exit = True
+            served.result()
+            goes_on.set()
+    assert answer.exception() or answer.result().status_code >= 500
+    (said,) = caplog.records
+    assert said.exc_info[0] is KeyError
+    assert capfd.readouterr() == ('', '')
 
 
 def test_what_is_served_of_a_folder_and_what_not(explorer, results):
@@ -158,6 +227,19 @@ def test_click_a_voxel_in_the_page_of_all_lesions(explorer, opened):
     page.locator('table.sortable a').first.click()
     page.wait_for_url('**/sub-01.html')
     assert page.evaluate('origin') == 'null'
+
+
+@pytest.mark.slow
+def test_the_page_counts_the_lesions_that_are_read(explorer, opened):
+    held = []
+    page = opened(
+        f'{explorer.address}results/0/lesions/',
+        prepare=lambda page: page.route('**/lesions/about', lambda route: held.append(route)),
+    )
+    page.get_by_text('3 of 3').wait_for()
+    held[0].continue_()
+    page.locator('body[data-state=ready][data-answers]').wait_for()
+    assert '3 of 3' not in page.locator('#title').text_content()
 
 
 @pytest.mark.slow

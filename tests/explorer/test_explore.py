@@ -465,6 +465,34 @@ def test_pointing_going_there_and_comparing(page, about):
 
 
 @pytest.mark.slow
+def test_what_one_does_meanwhile_is_kept(page):
+    """An answer that comes late changes nothing that was done since it was asked for."""
+    held = []
+    page.route('**/answer?row=0', lambda route: held.append(route))
+    after(page, page.locator('#clear').click)
+    with page.expect_request('**/answer?row=0'):
+        page.locator('#masks').select_option('0')
+    page.locator('[data-tool=brush]').click()
+    page.locator('canvas').press(' ')
+    drawn = voxels_drawn(page)
+    assert drawn.any()
+    shown = after(page, lambda: held[0].continue_())
+    np.testing.assert_array_equal(voxels_drawn(page), drawn)
+    assert shown['summary']['mask_voxels'] == drawn.sum()
+    page.unroute('**/answer?row=0')
+
+    # a bundle that one points at again before it is there is drawn once
+    before = page.evaluate('lacunaExplorer.nv.meshes.length')
+    page.evaluate('() => { bundleMeshes.clear(); point(0); point(null); point(0); }')
+    page.wait_for_function('() => bundleMeshes.get(0)?.visible')
+    page.evaluate('() => point(1)')
+    page.wait_for_function('() => bundleMeshes.get(1)?.visible')
+    assert page.evaluate('lacunaExplorer.nv.meshes.length') == before + 2
+    assert not page.evaluate('bundleMeshes.get(0).visible')
+    page.evaluate('() => point(null)')
+
+
+@pytest.mark.slow
 def test_all_by_keys(page):
     page.locator('canvas').focus()
     after(page, lambda: page.keyboard.press('s'))

@@ -24,7 +24,16 @@ from lacuna.images.plausibility import measure_mask
 from lacuna.reports import checks
 from lacuna.reports.figures import brain as figures
 from lacuna.reports.figures import connectivity as charts
-from lacuna.reports.figures.frame import ORIGIN, SHAPE, load_image, load_template, mask_in_frame, to_frame
+from lacuna.reports.figures.frame import (
+    ORIGIN,
+    SHAPE,
+    load_image,
+    load_template,
+    mask_in_frame,
+    mask_to_grid,
+    to_frame,
+    to_grid,
+)
 from lacuna.reports.figures.group import by_network_means, heat_figure
 from lacuna.reports.figures.style import drawing, png_bytes
 from lacuna.reports.group import GroupRow, flagged, write_group_report
@@ -150,6 +159,21 @@ def test_images_of_any_grid_meet_in_the_frame():
         image[5, 6, 7] = 3
         assert to_frame(image, affine)[tuple(point - ORIGIN)] == 3
         assert mask_in_frame(image > 0, affine)[tuple(point - ORIGIN)]
+
+
+def test_a_mask_on_another_grid_is_as_if_all_of_it_were_looked_at():
+    random = np.random.default_rng(1)
+    for _ in range(20):
+        mask = random.random((12, 9, 7)) > 0.6
+        mask[:4] = mask[:, 7:] = False
+        affine, target = np.eye(4), np.diag([*random.choice([-1, 1], 3) * 2.0, 1])
+        affine[:3, :3] += random.normal(0, 0.2, (3, 3))
+        affine[:3, 3] = random.normal(0, 6, 3)
+        # the mask is in its middle, and in part outside
+        target[:3, 3] = affine[:3] @ (7, 4, 3, 1) - target[:3, :3] @ random.integers(0, 9, 3)
+        whole = to_grid(mask.view(np.uint8), affine, (9, 9, 9), target, 0)
+        np.testing.assert_array_equal(mask_to_grid(mask, affine, (9, 9, 9), target), whole > 0)
+        assert whole.any()
 
 
 def test_voxels_smaller_than_the_frames_are_not_lost():
@@ -556,6 +580,25 @@ def test_a_damaged_table_is_left_out_of_the_group_page(dataset, tmp_path):
     caption = page.split('<h2>Parcels</h2>')[1].partition('</p>')[0]
     assert 'sub-02_label-lesion' in caption
     assert 'sub-01' not in caption
+
+
+def test_a_damaged_map_is_left_out_of_the_group_page(dataset, tmp_path):
+    root = tmp_path / 'out'
+    shutil.copytree(dataset, root)
+    (path,) = root.rglob('sub-02_*_desc-disconnectionpct.nii.gz')
+    path.write_bytes(path.read_bytes()[:-200])
+    page = write_group_report(root, root / 'group.html').read_text(encoding='utf-8')
+    (said,) = re.findall(r'<li>(.*map cannot be read.*?)</li>', page)
+    assert 'sub-02_label-lesion' in said
+    assert page.count('<tr') == 4
+    assert 'Mean of 2 disconnection maps' in page
+
+
+def test_the_group_page_leads_to_its_sections(dataset):
+    page = write_group_report(dataset, dataset / 'group.html').read_text(encoding='utf-8')
+    linked = re.findall(r'<a href="#(.*?)">', page)
+    assert linked == re.findall(r'<section id="(.*?)">', page)
+    assert 'At-a-place' in linked
 
 
 @pytest.mark.mrtrix

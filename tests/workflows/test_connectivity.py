@@ -294,6 +294,19 @@ def test_another_atlas_of_the_same_name_stops(run, parcels, tmp_path):
     assert 'lower' in matrix(tmp_path / 'out', 'disconnectionpct')
 
 
+def test_an_atlas_with_two_positions_is_doubtful(run, parcels):
+    _, _, path, *_ = parcels
+    image = nb.load(path)
+    flipped = np.diag([-1.0, 1, 1, 1]) @ image.affine
+    two = nb.Nifti1Image(np.asarray(image.dataobj), image.affine)
+    two.set_qform(flipped, code=1)
+    nb.save(two, path)
+    code, _, err = run(*parcels, *BOTH, '--dry-run')
+    assert code == 0, err
+    (line,) = (line for line in err.splitlines() if 'qform' in line)
+    assert str(path) in line
+
+
 @pytest.mark.parametrize('change', ['measure', 'labels'])
 def test_outputs_of_an_atlas_are_made_with_one_setting(run, parcels, tmp_path, change):
     """The matrices of one run and the parcels of a later one would be taken for those of the same."""

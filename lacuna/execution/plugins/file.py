@@ -174,12 +174,10 @@ def _plugin_name(path: Path, given: str) -> str:
         return names[wanted]
     if wanted.endswith(_GRAPH) and wanted.removesuffix(_GRAPH) in names:
         use = names[wanted.removesuffix(_GRAPH)]
-        message = (
-            f"the plugin file {path}: {given} returns at once, before anything is done; write 'plugin: {use}'"
-        )
+        message = f"the plugin file {path}: {given} returns before anything is done; write 'plugin: {use}'"
         raise InputError(message)
     message = (
-        f'the plugin file {path}: there is no plugin {reprlib.repr(given)}{_suggest(wanted[:50], names)}; '
+        f'the plugin file {path}: unknown plugin {reprlib.repr(given)}{_suggest(wanted[:50], names)}; '
         f'choose from {", ".join(_ARGS)}'
     )
     raise InputError(message)

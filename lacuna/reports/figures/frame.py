@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from lacuna.images.masks import read_mask
-from lacuna.images.nifti import load, voxels
+from lacuna.errors import InputError
+from lacuna.images.masks import read_image, read_mask
 from lacuna.images.spaces import standard_grid
 from lacuna.images.templateflow import has_content, templateflow_home
 from lacuna.measures import world_box
@@ -79,36 +80,60 @@ def to_frame(data: np.ndarray, affine: np.ndarray, order: int = 0) -> np.ndarray
     return to_grid(data, affine, SHAPE, FRAME_AFFINE, order)
 
 
+def mask_to_grid(
+    mask: np.ndarray, affine: np.ndarray, shape: tuple[int, ...], target: np.ndarray
+) -> np.ndarray:
+    """Return the voxels of another grid whose centres lie in a mask (bool).
+
+    Only the box around the mask is resampled: most of a grid is far from it.
+    """
+    found = np.zeros(shape, bool)
+    if not mask.any():
+        return found
+    low, high = world_box(mask, np.linalg.inv(target) @ affine)
+    first = np.clip(np.floor(low).astype(int) - 1, 0, shape)
+    last = np.clip(np.ceil(high).astype(int) + 2, 0, shape)
+    if (last > first).all():
+        box = tuple(map(slice, first, last))
+        part = target.copy()
+        part[:3, 3] += target[:3, :3] @ first
+        size = tuple((last - first).tolist())
+        found[box] = to_grid(mask.view(np.uint8), affine, size, part, 0).astype(bool)
+    return found
+
+
+def voxels_around(mask: np.ndarray, affine: np.ndarray, shape: tuple[int, ...], target: np.ndarray) -> Any:
+    """Return the index of the voxels of another grid that hold the centre of a voxel of a mask."""
+    from nibabel.affines import apply_affine
+
+    index = np.rint(apply_affine(np.linalg.inv(target) @ affine, np.argwhere(mask))).astype(int)
+    return tuple(index[((index >= 0) & (index < shape)).all(axis=1)].T)
+
+
 def mask_in_frame(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
     """Resample a mask to the frame: voxels inside the mask, and those that contain the centre of a mask voxel.
 
     Thus small voxels of the mask are never lost.
     """
-    from nibabel.affines import apply_affine
-
-    frame = np.zeros(SHAPE, bool)
-    if not mask.any():
-        return frame
-    # restrict to the box around the mask, a small part of the frame
-    low, high = world_box(mask, affine) - ORIGIN
-    first = np.clip(np.floor(low).astype(int) - 1, 0, SHAPE)
-    last = np.clip(np.ceil(high).astype(int) + 2, 0, SHAPE)
-    box = tuple(slice(begin, end) for begin, end in zip(first, last, strict=True))
-    if (last > first).all():
-        part = FRAME_AFFINE.copy()
-        part[:3, 3] += first
-        shape = tuple((last - first).tolist())
-        frame[box] = to_grid(mask.view(np.uint8), affine, shape, part, 0).astype(bool)
-    index = np.rint(apply_affine(affine, np.argwhere(mask)) - ORIGIN).astype(int)
-    inside = ((index >= 0) & (index < SHAPE)).all(axis=1)
-    frame[tuple(index[inside].T)] = True
+    frame = mask_to_grid(mask, affine, SHAPE, FRAME_AFFINE)
+    frame[voxels_around(mask, affine, SHAPE, FRAME_AFFINE)] = True
     return frame
 
 
 def load_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Load the voxels and the affine of an image."""
-    image = load(path)
-    return voxels(image), np.asarray(image.affine, float)
+    """Load the voxels and the affine of an image.
+
+    Raises
+    ------
+    lacuna.errors.InputError
+        If it cannot be read.
+    """
+    try:
+        data, image = read_image(path)
+    except ValueError as error:
+        message = f'{path}: the image cannot be read ({error}); is the file complete?'
+        raise InputError(message) from error
+    return data, np.asarray(image.affine, float)
 
 
 @cache

@@ -144,14 +144,13 @@ def viewer_page(
 
 
 def percent_halves(percent: np.ndarray) -> np.ndarray:
-    """Encode percentages in steps of one half as uint8; small values stay above 0.
+    """Encode percentages in steps of one half as uint8; small values stay above 0, and NaN is 0.
 
-    >>> percent_halves(np.array([0, 0.1, 49.9, 100]))
-    array([  0,   1, 100, 200], dtype=uint8)
+    >>> percent_halves(np.array([0, 0.1, 49.9, 100, np.nan]))
+    array([  0,   1, 100, 200,   0], dtype=uint8)
     """
-    halves = np.rint(np.asarray(percent, float) * 2)
-    halves[(halves == 0) & (percent > 0)] = 1
-    return halves.astype(np.uint8)
+    halves = np.rint(percent * 2)
+    return np.fmax(halves, percent > 0).astype(np.uint8)
 
 
 def _shown(bundle: ShownBundle, lines: np.ndarray) -> dict[str, Any]:

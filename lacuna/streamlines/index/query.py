@@ -66,7 +66,7 @@ class Index:
         self._selection = index_format.read_manifest(selection, SELECTION)
         self._density = index_format.read_manifest(density, 'density')
         if self._density['source']['sha256'] != self._selection['source']['sha256']:
-            message = f'{density} and {selection} are of different tractograms; delete both and run again'
+            message = f'{density} and {selection} belong to different tractograms; delete both and run again'
             raise StreamlineIndexError(message)
         if tractogram is not None and not is_source(self._selection['source'], tractogram):
             message = (
