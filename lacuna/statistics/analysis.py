@@ -85,7 +85,7 @@ def stats(
     ----------
     data : path or pandas.DataFrame
         Output folder of ``lacuna run``; or a data frame, participants by features, with the ids as its index or as a
-        column ``participant_id`` (as in the tables of `lacuna.load_results`).
+        column ``participant_id`` (as in the tables of :func:`lacuna.bids.results.load_results`).
     scores : path or pandas.DataFrame
         Table with a column ``participant_id`` and one row per participant; ids are compared as text, with or without
         ``sub-``.
