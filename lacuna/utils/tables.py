@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from itertools import zip_longest
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def read_table(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]
         raise InputError(message) from error
     header = lines[0][1] if lines else []
     columns = [name for name in header if name]
-    if twice := sorted({name for name in columns if columns.count(name) > 1}):
+    if twice := sorted(name for name, times in Counter(columns).items() if times > 1):
         message = f'{path}: the column {few(twice)} is there more than once'
         raise InputError(message)
     rows = []
