@@ -67,7 +67,7 @@ def main() -> None:
         weights_file = Path(scratch, 'weights.txt')
         weights_file.write_text('\n'.join(map(repr, weights.tolist())))
         options = ({}, {'weights': weights_file}, {'min_length': 40, 'max_length': 130})
-        table = assign_endpoints(plain.index(args.space), parcels.image(), parcels.names)
+        table = assign_endpoints(plain.in_space(args.space).index(), parcels.image(), parcels.names)
         queries = []
         for given in options:
             each = lacuna.Tractogram(args.tractogram, args.space, nprocs=1, cache=cache, **given)

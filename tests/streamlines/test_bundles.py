@@ -240,7 +240,7 @@ def test_bundle_percents_as_published(hcp842, shared, lesion, other):
     value = found.table['value'][both]
     same = both.drop(other) if other else both
     np.testing.assert_allclose(value[same], wanted[same], rtol=0, atol=1e-8)
-    groups, single = found.bundles.groups, np.flatnonzero(hcp842.index().vertices == 1)
+    groups, single = found.bundles.groups, np.flatnonzero(hcp842.in_space().index().vertices == 1)
     assert len(single) == 37
     percent = {}
     for row, name in enumerate(groups.names):
