@@ -139,7 +139,7 @@ def missing_outputs(
 def outdated_outputs(
     root: Path,
     mask: MaskFile,
-    targets: Iterable[Target],
+    targets: Collection[Target],
     metadata: Mapping[str, Any],
     atlases: Mapping[str, Mapping[str, Any]],
 ) -> dict[Path, list[str]]:
@@ -154,6 +154,17 @@ def outdated_outputs(
     """
     wanted = mask_outputs(mask, targets).values()
     known = {name for path in wanted for name in (path.name, sidecar_path(path).name)}
+    # settings that decide nothing of what this run wants do not make other outputs outdated
+    deciding = {name for target in targets for name in outputs()[target.key].parameters}
+    compared = {
+        atlas: {
+            **about,
+            'Parameters': {
+                key: value for key, value in about.get('Parameters', {}).items() if key in deciding
+            },
+        }
+        for atlas, about in atlases.items()
+    }
     found: dict[Path, list[str]] = {}
     for path in sorted((root / mask.folder).glob(f'{glob.escape(mask.stem)}_method-snm_*')):
         stem, key, scope = (path.name not in known and parse_output_name(path.name)) or ('', '', None)
@@ -164,7 +175,7 @@ def outdated_outputs(
         entities = {'atlas': str(scope), 'space': str(scope) if in_space else mask.space}
         sidecar = sidecar_path(path.with_name(output_name(stem, holder.key, **entities)))
         about = read_json(sidecar)
-        if about and (differing := _differences_of_other(about, holder, metadata, atlases)):
+        if about and (differing := _differences_of_other(about, holder, metadata, compared)):
             found |= dict.fromkeys((path, sidecar) if outputs()[key].sidecar else (path,), differing)
     return found
 

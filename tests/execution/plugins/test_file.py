@@ -39,8 +39,8 @@ def test_plugin_file(tmp_path, name, text, expected):
 @pytest.mark.parametrize(
     ('text', 'said'),
     [
-        ('plugin: SLRUM', "no plugin 'SLRUM' (did you mean 'slurm'?)"),
-        ('plugin: SLURMGraph', "returns at once, before anything is done; write 'plugin: SLURM'"),
+        ('plugin: SLRUM', "'SLRUM' (did you mean 'slurm'?)"),
+        ('plugin: SLURMGraph', "write 'plugin: SLURM'"),
         ('plugin: [SLURM]', 'does not name a plugin'),
         ('- SLURM', 'does not name a plugin'),
         ('', 'does not name a plugin'),
