@@ -39,6 +39,11 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
+    def end_headers(self):
+        # said, not only done: else who asks again over the same connection may find it closed
+        self.send_header('Connection', 'close')
+        super().end_headers()
+
     def do_GET(self):
         site: Site = self.server.site
         site.requests.append((self.path, dict(self.headers)))
@@ -46,7 +51,6 @@ class Handler(BaseHTTPRequestHandler):
         content = site.files.get(self.path, site.files.get(path))
         answers = site.answers.get(path) or ['whole']
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
-        self.close_connection = True
         if content is None:
             return self.reply(404, b'')
         if answer.isdigit():
