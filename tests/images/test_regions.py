@@ -84,5 +84,5 @@ def test_the_workflow_gives_the_same(kind, request, tmp_path):
     wanted = region_load(nb.load(tmp_path / 'mask.nii.gz'), load_regions(kept))
     assert set(wanted) == {'lesion_load'} | ({'lesion_probability'} if kind == 'probabilities' else set())
     for key, values in wanted.items():
-        table = pd.read_csv(getattr(made, key), sep='\t', index_col='region')['value']
-        np.testing.assert_array_equal(table, values)
+        table = pd.read_csv(getattr(made, key), sep='\t', index_col='region', dtype=str)['value']
+        np.testing.assert_array_equal([float(each) for each in table], values)
