@@ -167,13 +167,14 @@ def outdated_outputs(
     }
     found: dict[Path, list[str]] = {}
     for path in sorted((root / mask.folder).glob(f'{glob.escape(mask.stem)}_method-snm_*')):
-        stem, key, scope = (path.name not in known and parse_output_name(path.name)) or ('', '', None)
-        if stem != mask.stem:
+        parsed = None if path.name in known else parse_output_name(path.name)
+        if parsed is None or parsed[0] != mask.stem:
             continue
+        _, key, scope = parsed
         in_space = outputs()[key].scope == 'space'
         holder = Target(key, None if in_space else scope).recorded_with
         entities = {'atlas': str(scope), 'space': str(scope) if in_space else mask.space}
-        sidecar = sidecar_path(path.with_name(output_name(stem, holder.key, **entities)))
+        sidecar = sidecar_path(path.with_name(output_name(mask.stem, holder.key, **entities)))
         about = read_json(sidecar)
         if about and (differing := _differences_of_other(about, holder, metadata, compared)):
             found |= dict.fromkeys((path, sidecar) if outputs()[key].sidecar else (path,), differing)

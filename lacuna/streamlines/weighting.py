@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lacuna.errors import InputError
+from lacuna.errors import InputError, reason_of
 from lacuna.streamlines.files.trx import read_header, read_per_streamline
 from lacuna.utils.files import replacing
 
@@ -238,7 +238,7 @@ def _numbers(path: Path) -> np.ndarray:
     try:
         text = path.read_text(encoding='utf-8-sig')
     except OSError as error:
-        message = f'cannot read the weights {path}: {error.strerror or error}'
+        message = f'cannot read the weights {path}: {reason_of(error, path)}'
         raise InputError(message) from error
     except UnicodeDecodeError:
         message = f'{path}: the weights have to be a text file of numbers, as written by tcksift2'

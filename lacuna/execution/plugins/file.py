@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lacuna.errors import InputError
+from lacuna.errors import InputError, reason_of
 
 #: suffix of Nipype's plugins that submit everything at once and return
 _GRAPH = 'graph'
@@ -155,7 +155,7 @@ def _load(path: Path) -> Any:
         text = path.read_text(encoding='utf-8-sig')
         return tomllib.loads(text) if path.suffix.lower() == '.toml' else yaml.safe_load(text)
     except OSError as error:
-        message = f'the plugin file {path} cannot be read: {error.strerror}'
+        message = f'the plugin file {path} cannot be read: {reason_of(error, path)}'
         raise InputError(message) from error
     # PyYAML raises various errors for well-formed text that is not a value
     except (

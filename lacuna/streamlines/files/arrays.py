@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lacuna.errors import TractogramError
+from lacuna.errors import TractogramError, reason_of
 from lacuna.utils.files import replacing
 
 #: vertices per block; a longer streamline makes a longer block
@@ -74,7 +74,7 @@ def reading_tractogram(path: Path, *damage: type[Exception]) -> Iterator[None]:
         message = f'{path} is truncated, corrupt or not a {path.suffix} file: {str(error)[:200]}; copy or download it again'
         raise TractogramError(message) from error
     except OSError as error:
-        message = f'cannot read the tractogram {path}: {error.strerror or error}'
+        message = f'cannot read the tractogram {path}: {reason_of(error, path)}'
         raise TractogramError(message) from error
 
 

@@ -169,7 +169,7 @@ def verify_arrays(folder: Path, manifest: dict[str, Any]) -> None:
                 while chunk := stream.read(_CHUNK):
                     found = zlib.crc32(chunk, found)
         except OSError as error:
-            message = f'the streamline index cannot be read: {path}: {error.strerror or error}; {_REBUILD}'
+            message = f'the streamline index cannot be read: {path}: {reason_of(error, path)}; {_REBUILD}'
             raise StreamlineIndexError(message) from error
         if found != entry.get('crc32'):
             message = f'the streamline index is damaged: {path} does not match its checksum; {_REBUILD}'
