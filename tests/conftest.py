@@ -58,12 +58,17 @@ def _own_cache(tmp_path_factory, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def _own_logging():
-    """A command sets up its messages for the rest of its process, which here are other tests."""
+    """A command sets up its messages for the rest of its process: here other tests, or a fixture's before them."""
     logger = logging.getLogger('lacuna')
-    before = list(logger.handlers), logger.level, logger.propagate
+    _as_imported(logger)
     yield
-    logger.handlers[:], logger.propagate = before[0], before[2]
-    logger.setLevel(before[1])
+    _as_imported(logger)
+
+
+def _as_imported(logger: logging.Logger) -> None:
+    logger.handlers.clear()
+    logger.setLevel(logging.NOTSET)
+    logger.propagate = True
 
 
 @pytest.fixture(scope='session')

@@ -2,8 +2,8 @@
 
 import nibabel as nb
 import numpy as np
-import pandas as pd
 import pytest
+from helpers.tables import read_exact
 
 from lacuna.images.atlases import Atlas, move_parcellation, read_parcellation
 from lacuna.images.load import read_probabilities
@@ -84,5 +84,5 @@ def test_the_workflow_gives_the_same(kind, request, tmp_path):
     wanted = region_load(nb.load(tmp_path / 'mask.nii.gz'), load_regions(kept))
     assert set(wanted) == {'lesion_load'} | ({'lesion_probability'} if kind == 'probabilities' else set())
     for key, values in wanted.items():
-        table = pd.read_csv(getattr(made, key), sep='\t', index_col='region', dtype=str)['value']
-        np.testing.assert_array_equal([float(each) for each in table], values)
+        table = read_exact(getattr(made, key))['value']
+        np.testing.assert_array_equal(table, values)

@@ -6,6 +6,7 @@ import nibabel as nb
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.tables import read_exact
 from helpers.toys import write_two_networks
 
 import lacuna
@@ -142,9 +143,9 @@ def test_the_files_of_a_run(toy, graded, run, atlas, tmp_path, lacuna_here):
         ('desc-support_parceltable.tsv', parcels.support),
         ('atlas-toy_desc-disconnectionpct_bundlestats.tsv', lesion.bundles().table),
     ):
-        table = pd.read_csv(one(out, end), sep='\t', index_col=0)
+        table = read_exact(one(out, end))
         pd.testing.assert_frame_equal(table, wanted, check_names=False, check_exact=True)
-    load = pd.read_csv(one(out, 'desc-lesionloadpct_parcelstats.tsv'), sep='\t', index_col=0)['value']
+    load = read_exact(one(out, 'desc-lesionloadpct_parcelstats.tsv'))['value']
     pd.testing.assert_series_equal(load, parcels.load, check_names=False, check_exact=True)
     sidecar = json.loads(one(out, 'desc-disconnectionpct.json').read_text())
     assert sidecar['Parameters']['GradedMasks'] == 'max'

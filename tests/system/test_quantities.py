@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.cohort import tree
+from helpers.tables import read_exact
 from helpers.toys import write_two_networks
 
 import lacuna
@@ -75,10 +76,6 @@ def one(folder, end, subject='01'):
     return path
 
 
-def values(path):
-    return pd.read_csv(path, sep='\t', index_col=0)
-
-
 def times(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob('sub-*/**/*_*')}
 
@@ -107,7 +104,7 @@ def test_both_engines_and_python(study, run, atlas, tmp_path, rule):
         ('desc-indirectdisconnection_connmatrix.tsv', longer.indirect),
     ):
         pd.testing.assert_frame_equal(
-            values(one(tmp_path / 'index', end)), wanted, check_names=False, check_exact=True
+            read_exact(one(tmp_path / 'index', end)), wanted, check_names=False, check_exact=True
         )
     for end, wanted in (
         ('desc-lesionloadpct_parcelstats.tsv', parcels.load),
@@ -115,16 +112,16 @@ def test_both_engines_and_python(study, run, atlas, tmp_path, rule):
         ('seg-networks_desc-disconnectionpct_parcelstats.tsv', parcels.networks.disconnection),
         ('desc-deltasspl_parcelstats.tsv', longer.mean),
     ):
-        table = values(one(tmp_path / 'index', end))
+        table = read_exact(one(tmp_path / 'index', end))
         assert list(table) == ['value']
         pd.testing.assert_series_equal(table['value'], wanted, check_names=False, check_exact=True)
     numbers = json.loads(one(tmp_path / 'index', 'desc-higherorder_stats.json').read_text())
     assert numbers == longer.statistics
     # 10 of the 15 long lines are cut; 20 of the 30 lines begin in the left parcel, and end short of another
-    assert values(one(tmp_path / 'index', 'bundlestats.tsv'))['value'].tolist()[:1] == [100 * 10 / 30]
+    assert read_exact(one(tmp_path / 'index', 'bundlestats.tsv'))['value'].tolist()[:1] == [100 * 10 / 30]
     assert list(parcels.networks.disconnection.index) == ['one', 'two']
     assert (parcels.disconnection['far'] > 0) == (rule == 'radial')
-    cut = values(one(tmp_path / 'index', 'bundlestats.tsv', '02'))
+    cut = read_exact(one(tmp_path / 'index', 'bundlestats.tsv', '02'))
     assert cut['streamlines_disconnected'].tolist() == [0, 0, 0, 0]
     assert cut['value'].isna().tolist() == [False, False, True, False]
 
@@ -183,7 +180,7 @@ def test_other_bundles_threshold_or_rule(run, atlas, study, tmp_path):
     assert 'content of the atlas' in done.stderr
     assert results(tmp_path / 'out') == before
     assert run('out', *given, '--overwrite').returncode == 0
-    assert len(values(one(tmp_path / 'out', 'bundlestats.tsv'))) == 2
+    assert len(read_exact(one(tmp_path / 'out', 'bundlestats.tsv'))) == 2
     changed = {name for name, content in results(tmp_path / 'out').items() if content != before[name]}
     assert {name.split('atlas-')[-1] for name in changed} == {
         'toy_desc-disconnectionpct_bundlestats.tsv', 'toy_desc-disconnectionpct_bundlestats.json',
@@ -204,9 +201,9 @@ def test_a_probability_atlas(run, study, tmp_path):
     inside = np.asarray(mask.dataobj)[tuple(at)] > 0
     assert inside.sum() > 50
     flat = data.astype('f4').reshape(-1, 2).astype(float)
-    load = values(one(tmp_path / 'out', 'atlas-prob_desc-lesionloadpct_parcelstats.tsv'))['value']
+    load = read_exact(one(tmp_path / 'out', 'atlas-prob_desc-lesionloadpct_parcelstats.tsv'))['value']
     np.testing.assert_allclose(load, 100 * flat[inside].sum(0) / flat.sum(0), rtol=1e-12)
-    largest = values(one(tmp_path / 'out', 'atlas-prob_desc-lesionprobmaxpct_parcelstats.tsv'))['value']
+    largest = read_exact(one(tmp_path / 'out', 'atlas-prob_desc-lesionprobmaxpct_parcelstats.tsv'))['value']
     np.testing.assert_allclose(largest, 100 * flat[inside].max(0), rtol=1e-12)
     done = run('out', *custom, SPACE, '--lesion-load', '--compute-roi-disconnection')
     assert (done.returncode, done.stderr.count('\n')) == (2, 1)
@@ -226,8 +223,8 @@ def test_the_tables_of_all_lesions(run, atlas, lacuna_here, tmp_path):
         ('atlas-toy2_seg-networks_desc-disconnectionpct_parcelstats', 'networks', 'toy2'),
         ('atlas-toy2_desc-deltasspl_parcelstats', 'deltasspl', 'toy2'),
     ):
-        table = pd.read_csv(out / f'group_label-lesion_method-snm_{end}.tsv', sep='\t', index_col=0)
-        own = values(one(out, f'{end}.tsv'))['value']
+        table = read_exact(out / f'group_label-lesion_method-snm_{end}.tsv')
+        own = read_exact(one(out, f'{end}.tsv'))['value']
         np.testing.assert_array_equal(table.loc['sub-01', list(own.index)].astype(float), own)
         read = lacuna.load_results(out).table(key)
         np.testing.assert_array_equal(read.loc[0, list(own.index)].astype(float), own)
@@ -235,9 +232,11 @@ def test_the_tables_of_all_lesions(run, atlas, lacuna_here, tmp_path):
         sidecar = json.loads((out / f'group_label-lesion_method-snm_{end}.json').read_text())
         assert sidecar['Atlas']['Name'] == scope
     lesion = lacuna.load_results(out)[0]
-    pd.testing.assert_frame_equal(lesion.bundles(), values(one(out, 'bundlestats.tsv')), check_dtype=False)
     pd.testing.assert_frame_equal(
-        lesion.support('toy2'), values(one(out, 'parceltable.tsv')), check_dtype=False
+        lesion.bundles(), read_exact(one(out, 'bundlestats.tsv')), check_dtype=False
+    )
+    pd.testing.assert_frame_equal(
+        lesion.support('toy2'), read_exact(one(out, 'parceltable.tsv')), check_dtype=False
     )
     one(out, 'desc-support_parceltable.tsv', '02').unlink()
     one(out, 'bundlestats.tsv', '02').unlink()
@@ -257,7 +256,7 @@ def test_a_folder_of_bundles(run, tmp_path):
     for name, part in (('b', lines[:12]), ('a c', lines[12:30:2]), ('z', lines[13:30:2])):
         write_tck(folder / f'{name}.tck', part)
     assert run('out', '--connectome-space', SPACE, tracks=folder).returncode == 0
-    table = values(one(tmp_path / 'out', 'atlas-atlasoftracts_desc-disconnectionpct_bundlestats.tsv'))
+    table = read_exact(one(tmp_path / 'out', 'atlas-atlasoftracts_desc-disconnectionpct_bundlestats.tsv'))
     assert table['streamlines'].to_dict() == {'a c': 9, 'b': 12, 'z': 9}
     joined = [*lines[12:30:2], *lines[:12], *lines[13:30:2]]
     write_tck(tmp_path / 'joined.tck', joined)
@@ -351,7 +350,7 @@ def test_a_real_lesion(shared, unpacked, lacuna_here, tmp_path):
     found = results(tmp_path / 'index')
     assert len(found) > 25
     assert found == results(tmp_path / 'mrtrix')
-    table = values(one(tmp_path / 'index', 'atlas-hcp_desc-disconnectionpct_bundlestats.tsv'))
+    table = read_exact(one(tmp_path / 'index', 'atlas-hcp_desc-disconnectionpct_bundlestats.tsv'))
     assert list(table.index) == sorted(names)
     np.testing.assert_allclose(
         table.loc[names, 'value'], published.loc[names, 'lqt_percent'].astype(float), atol=5e-9

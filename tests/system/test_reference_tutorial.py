@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.repositories import osf_project, serve
+from helpers.tables import read_exact
 from helpers.validator import errors, errors_of_results
 
 from lacuna.images.spaces import find_transform
@@ -235,7 +236,7 @@ def test_group_table(followed):
     reader, _ = followed
     group = reader.names['parcel_df']
     (first, *_) = tables = outputs(reader, 'run3', 'desc-disconnectionpct_parcelstats.tsv')
-    regions = pd.read_csv(first, sep='\t', index_col=0)['value']
+    regions = read_exact(first)['value']
     assert group.shape == (3, 102)
     assert list(group.columns) == ['session_id', 'label', *regions.index]
     assert group.columns[2] == '7Networks_LH_Vis_1'
@@ -243,7 +244,7 @@ def test_group_table(followed):
     assert group.index.name == 'participant_id'
     assert set(group['label']) == {'acuteinfarct'}
     for row, table in zip(group[regions.index].to_numpy(float), tables, strict=True):
-        np.testing.assert_array_equal(row, pd.read_csv(table, sep='\t', index_col=0)['value'])
+        np.testing.assert_array_equal(row, read_exact(table)['value'])
     made = {path.name for path in (reader.home / 'group_outputs_snm').glob('*.tsv')}
     stem = 'group_ses-01_label-acuteinfarct_method-snm_atlas-schaefer2018parcels100networks7'
     assert made == {f'{stem}_desc-disconnectionpct_parcelstats.tsv'}
