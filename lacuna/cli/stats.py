@@ -103,15 +103,20 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the analysis, write its files, and print a summary."""
-    from lacuna.bids.derivatives import check_output_dir
     from lacuna.statistics.analysis import stats
     from lacuna.statistics.words import doubts
-    from lacuna.statistics.write import earlier_results, summary_lines, write_statistics
+    from lacuna.statistics.write import (
+        check_statistics_dir,
+        earlier_results,
+        summary_lines,
+        write_statistics,
+    )
 
     if args.nprocs == 0 or args.nprocs < -1:
         message = f'--nprocs {args.nprocs}: give at least 1, or -1 for all processors'
         raise InputError(message)
-    check_output_dir(args.output_dir.expanduser().absolute())  # before hours of permutations
+    # before hours of permutations
+    check_statistics_dir(args.output_dir.expanduser().absolute(), args.outcome)
     found = stats(
         args.derivatives,
         args.scores,

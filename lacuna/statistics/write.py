@@ -12,6 +12,7 @@ from lacuna.bids.description import BIDS_VERSION
 from lacuna.bids.outputs import group_output_name, outputs
 from lacuna.bids.sidecars import save
 from lacuna.bids.tables import table_bytes
+from lacuna.errors import InputError
 from lacuna.images.nifti import encoded
 from lacuna.statistics.analysis import Statistics
 from lacuna.statistics.family import EDGE_P, Family
@@ -71,10 +72,10 @@ def write_statistics(found: Statistics, output_dir: Path, derivatives: Path | No
     Raises
     ------
     InputError
-        If the folder is not writable, or contains something else.
+        As `check_statistics_dir`.
     """
     root = output_dir.expanduser().absolute()
-    check_output_dir(root)
+    check_statistics_dir(root, str(found.design.outcome.name))
     root.mkdir(parents=True, exist_ok=True)
     _write_dataset(root, derivatives)
     common = _common(found)
@@ -84,18 +85,38 @@ def write_statistics(found: Statistics, output_dir: Path, derivatives: Path | No
     ]
 
 
+def check_statistics_dir(root: Path, outcome: str) -> None:
+    """Raise an error if the results of an outcome cannot be written into a folder; nothing is created.
+
+    Raises
+    ------
+    InputError
+        If the folder is not writable, contains something else, or has results of another outcome whose files
+        have the same names.
+    """
+    check_output_dir(root)
+    for path, about in _sidecars(root):
+        other = str(about.get('Outcome', outcome))
+        if other != outcome and _letters(other) == _letters(outcome):
+            message = (
+                f'{path} has results of {other}, and those of {outcome} would get the same file names; '
+                f'choose another output folder, or rename the column'
+            )
+            raise InputError(message)
+
+
 def earlier_results(found: Statistics, output_dir: Path, paths: Sequence[Path]) -> list[str]:
     """Return a note if older results of the same outcome, made with other settings, are beside `paths`; else nothing."""
     settings = _common(found)
     del settings['GeneratedBy']
     new = {sidecar_path(path).name for path in paths}
-    kept = []
-    for path in sorted(output_dir.expanduser().glob('group_*.json')):
-        about = {} if path.name in new else read_json(path) or {}
-        if about.get('Outcome') == settings['Outcome'] and any(
-            about.get(key) != value for key, value in settings.items()
-        ):
-            kept.append(path.name)
+    kept = [
+        path.name
+        for path, about in _sidecars(output_dir.expanduser())
+        if path.name not in new
+        and about.get('Outcome') == settings['Outcome']
+        and any(about.get(key) != value for key, value in settings.items())
+    ]
     if not kept:
         return []
     others = f'{output_dir} also holds results of {settings["Outcome"]} with other settings ({few(kept, 1)})'
@@ -118,8 +139,17 @@ def family_name(found: Statistics, family: Family, key: str, stat: str | None = 
     return group_output_name(features.stem, key, family_desc(found, family), scope=scope, seg=seg, stat=stat)
 
 
+def _sidecars(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for path in sorted(root.glob('group_*.json')):
+        yield path, read_json(path) or {}
+
+
 def _outcome(found: Statistics) -> str:
-    return re.sub('[^A-Za-z0-9]', '', str(found.design.outcome.name)) or 'score'
+    return _letters(str(found.design.outcome.name))
+
+
+def _letters(outcome: str) -> str:
+    return re.sub('[^A-Za-z0-9]', '', outcome) or 'score'
 
 
 def _files(found: Statistics) -> Iterator[tuple[str, bytes, dict[str, Any], dict[str, Any]]]:

@@ -291,6 +291,26 @@ def test_earlier_results_with_other_settings_are_named(cohort, tmp_path, capsys)
     assert 'desc-nihss24h' not in said('--features', 'parcels', 'edges', '--rank')
 
 
+def test_another_outcome_never_takes_the_place_of_results(cohort, tmp_path, capsys):
+    """Letters and digits alone are in file names: `nihss_24h` and `nihss24h` are the same there."""
+    root, scores, *_ = cohort
+    table = pd.read_csv(scores, sep='\t', dtype=str)
+    table['nihss24h'] = table['nihss_24h'].iloc[::-1].to_numpy()
+    table.to_csv(tmp_path / 'scores.tsv', sep='\t', index=False)
+    out = tmp_path / 'stats'
+    given = ['--scores', str(tmp_path / 'scores.tsv'), '--features', 'parcels', '--cv', 'none']
+    given += ['--permutations', '19', '--no-report']
+    assert main(['stats', str(root), str(out), *given, '--outcome', 'nihss_24h']) == 0
+    before = {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    capsys.readouterr()
+    assert main(['stats', str(root), str(out), *given, '--outcome', 'nihss24h']) == 2
+    said = capsys.readouterr().err
+    assert said.count('\n') == 1
+    assert 'nihss_24h' in said
+    assert {path: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
+    assert main(['stats', str(root), str(out), *given, '--outcome', 'nihss_24h', '--rank']) == 0
+
+
 def test_a_table_of_results_and_one_covariate_are_taken_as_they_are(cohort):
     root, scores, *_ = cohort
     given = {'volume': False, 'permutations': 9, 'cv': 'none'}
