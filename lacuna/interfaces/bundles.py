@@ -19,7 +19,7 @@ from nipype.interfaces.base import (
 from lacuna.bids.matrices import bundles_bytes
 from lacuna.images.nifti import load
 from lacuna.interfaces.connectivity import read_cut, read_weighting
-from lacuna.interfaces.index import open_index
+from lacuna.interfaces.index import IndexPart, open_index
 from lacuna.streamlines.bundles import BundleDisconnection, Bundles, BundleSet, Groups
 from lacuna.streamlines.files.bundle_tables import read_bundles, write_bundles
 from lacuna.utils.cache import cached_or_local
@@ -28,7 +28,7 @@ from lacuna.utils.cache import cached_or_local
 class _MakeBundleSetInputSpec(BaseInterfaceInputSpec):
     table = File(exists=True, mandatory=True, desc='table of the streamlines of each bundle')
     streamlines_total = traits.Int(mandatory=True, desc='number of all streamlines of the tractogram')
-    index = File(exists=True, xor=['in_densities'], desc='from BuildIndex')
+    index = IndexPart(exists=True, xor=['in_densities'], desc='from BuildIndex')
     in_densities = InputMultiPath(
         File(exists=True),
         xor=['index'],

@@ -21,12 +21,32 @@ from lacuna.images.spaces import standard_grid
 from lacuna.interfaces.connectivity import read_weighting, save_selection
 from lacuna.streamlines import disconnection
 from lacuna.streamlines.endpoints import RULES
+from lacuna.streamlines.index.format import MANIFEST
 from lacuna.streamlines.tractogram import Tractogram
 from lacuna.utils.cache import cached_or_local
 from lacuna.utils.progress import counting
 
 if TYPE_CHECKING:
     from lacuna.streamlines.index.query import Index
+
+
+class IndexPart(File):
+    """Trait of the part of an index for a grid: its manifest, also if its folder is given.
+
+    Nipype knows folders by their paths only: a rebuilt index would look like the old one.
+    """
+
+    def validate(self, objekt: Any, name: str, value: Any, return_pathlike: bool = False) -> Any:
+        if isinstance(value, str | Path) and Path(value).is_dir():
+            value = Path(value) / MANIFEST
+        return super().validate(objekt, name, value, return_pathlike=return_pathlike)
+
+
+def open_index(manifest: str | Path, **options: Any) -> Index:
+    """Open an index that BuildIndex has built or found, whose every byte it verified."""
+    from lacuna.streamlines.index.query import Index
+
+    return Index.open(Path(manifest).parent, verify=False, **options)
 
 
 class _BuildIndexInputSpec(BaseInterfaceInputSpec):
@@ -45,7 +65,7 @@ class _BuildIndexInputSpec(BaseInterfaceInputSpec):
 
 
 class _BuildIndexOutputSpec(TraitedSpec):
-    index = File(exists=True, desc='manifest of the part of the index for this grid, for QueryIndex')
+    index = IndexPart(exists=True, desc='the part of the index for this grid, for QueryIndex')
     full_tdi = File(exists=True, desc='number (or summed weights) of streamlines that visit each voxel')
     counts = File(exists=True, desc='number of streamlines that visit each voxel')
     streamlines_total = traits.Int(desc='number of streamlines in use')
@@ -70,7 +90,6 @@ class BuildIndex(SimpleInterface):
 
     def _run_interface(self, runtime: Any) -> Any:
         from lacuna.streamlines.index.build import build_index
-        from lacuna.streamlines.index.format import MANIFEST
 
         inputs = self.inputs
         tracks, grid = Path(inputs.in_tracks), standard_grid(inputs.space, inputs.resolution)
@@ -90,8 +109,8 @@ class BuildIndex(SimpleInterface):
                 nprocs=inputs.num_threads,
                 progress=progress,
             )
-        self._results['index'] = str(part / MANIFEST)
-        index = open_index(self._results['index'])
+        self._results['index'] = str(part)
+        index = open_index(part / MANIFEST)
         weighting = read_weighting(inputs.weighting)
         density = make(disconnection.full_density(index, weighting), index.grid.affine)
         self._results['full_tdi'] = self._results['counts'] = save(density, Path(runtime.cwd, 'tdi.nii.gz'))
@@ -104,7 +123,7 @@ class BuildIndex(SimpleInterface):
 
 class _QueryIndexInputSpec(BaseInterfaceInputSpec):
     in_mask = File(exists=True, mandatory=True, desc='lesion mask, binary or graded, on any grid')
-    index = File(exists=True, mandatory=True, desc='from BuildIndex')
+    index = IndexPart(exists=True, mandatory=True, desc='from BuildIndex')
     in_tracks = File(
         exists=True,
         mandatory=True,
@@ -164,7 +183,7 @@ class QueryIndex(SimpleInterface):
 
 
 class _AssignEndpointsInputSpec(BaseInterfaceInputSpec):
-    index = File(exists=True, mandatory=True, desc='from BuildIndex')
+    index = IndexPart(exists=True, mandatory=True, desc='from BuildIndex')
     in_parcels = File(exists=True, mandatory=True, desc='index of the parcel in each voxel, from 1')
     names = File(exists=True, mandatory=True, desc='names of the parcels (JSON list)')
     assignment = traits.Enum(*RULES, usedefault=True, desc='rule for assigning ends to parcels')
@@ -208,14 +227,3 @@ class AssignEndpoints(SimpleInterface):
 
         self._results['out_file'] = str(cached_or_local(runtime.cwd, inputs.out_file, make))
         return runtime
-
-
-def open_index(manifest: str | Path, **options: Any) -> Index:
-    """Open an index that BuildIndex has built or found, whose every byte it verified.
-
-    Nodes pass the manifest and not its folder, which Nipype would know by its path only: a rebuilt index would look like
-    the old one.
-    """
-    from lacuna.streamlines.index.query import Index
-
-    return Index.open(Path(manifest).parent, verify=False, **options)

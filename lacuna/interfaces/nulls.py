@@ -21,7 +21,7 @@ from lacuna.bids.null_files import null_file
 from lacuna.bids.outputs import Target, outputs
 from lacuna.images.masks import read_mask
 from lacuna.interfaces.connectivity import read_weighting
-from lacuna.interfaces.index import open_index
+from lacuna.interfaces.index import IndexPart, open_index
 from lacuna.streamlines.endpoints import EDGE_MEASURES
 
 
@@ -33,7 +33,7 @@ class _CompareWithNullsInputSpec(BaseInterfaceInputSpec):
     images = InputMultiPath(
         File(exists=True), desc='the images of the settings, so that Nipype notices their changes'
     )
-    index = File(exists=True, mandatory=True, desc='from BuildIndex')
+    index = IndexPart(exists=True, mandatory=True, desc='from BuildIndex')
     weighting = File(exists=True, desc='weights of the streamlines, from WeighStreamlines')
     edge_measure = traits.Enum(
         *EDGE_MEASURES, usedefault=True, desc='what is summed over the streamlines of a connection'
