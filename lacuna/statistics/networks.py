@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lacuna.statistics.univariate import orthonormal, residuals, unit
+from lacuna.statistics.univariate import orthonormal, unexplained
 
 
 def permuted_t(
@@ -26,8 +26,7 @@ def permuted_t(
     """
     basis = orthonormal(covariates)
     freedom = len(score) - basis.shape[1] - 1
-    rest = unit(residuals(features, covariates))
-    left = unit(residuals(score, covariates))
+    rest, left = unexplained(features, covariates), unexplained(score, covariates)
     slope = left[permutations] @ rest
     explained = sum((column[permutations] @ rest) ** 2 for column in basis.T)
     with np.errstate(divide='ignore', invalid='ignore'):

@@ -86,23 +86,24 @@ def least_squares(score: np.ndarray, features: np.ndarray, covariates: np.ndarra
     from scipy.stats import t as student
 
     freedom = len(score) - covariates.shape[1] - 2
-    left = unit(residuals(residuals(score, covariates), covariates))
+    left = unexplained(unexplained(score, covariates), covariates)  # the second time removes rounding errors
     effect = np.empty(features.shape[1])
-    unexplained = np.empty(features.shape[1])
+    remaining = np.empty(features.shape[1])
     for part in blocks(features.shape[1], _BLOCK):
-        rest = unit(residuals(features[:, part], covariates))
+        rest = unexplained(features[:, part], covariates)
         effect[part] = left @ rest
         # 1 - r² as a sum of squared residuals, which is exact for r near 1
-        unexplained[part] = ((left[:, None] - effect[part] * rest) ** 2).sum(axis=0)
+        remaining[part] = ((left[:, None] - effect[part] * rest) ** 2).sum(axis=0)
     with np.errstate(divide='ignore', invalid='ignore'):
-        t = effect * np.sqrt(freedom / unexplained)
+        t = effect * np.sqrt(freedom / remaining)
     return Tested(t, 2 * student.sf(np.abs(t), freedom), effect)
 
 
-def unit(values: np.ndarray) -> np.ndarray:
-    """Scale columns to unit length; NaN where only rounding errors remain."""
-    length = np.linalg.norm(values, axis=0)
-    return np.asarray(values / np.where(length > 1e-10, length, np.nan))
+def unexplained(values: np.ndarray, covariates: np.ndarray) -> np.ndarray:
+    """Return `residuals` of unit length, whatever the unit of the values; NaN where only rounding errors remain."""
+    rest = residuals(standard(values), covariates)
+    length = np.linalg.norm(rest, axis=0)
+    return np.asarray(rest / np.where(length > 1e-10, length, np.nan))
 
 
 def brunner_munzel(score: np.ndarray, affected: np.ndarray) -> Tested:
