@@ -114,7 +114,7 @@ def _family_parts(found: Statistics, family: Family) -> Iterator[str]:
     statistic = 't' if found.settings.test == 'ols' else 'statistic of Brunner and Munzel'
     drawn = _finite(family)
     if drawn is not family:
-        yield '<p>Infinite statistics, of features that separate the scores completely, are drawn as the largest finite one.</p>'
+        yield '<p>Infinite statistics, of features that explain or separate the scores completely, are drawn as the largest finite one.</p>'
     if family.images:
         yield from _map_parts(found, drawn, statistic)
     else:
@@ -136,7 +136,7 @@ def _family_parts(found: Statistics, family: Family) -> Iterator[str]:
 
 
 def _finite(family: Family) -> Family:
-    """Return the family as it can be drawn: without infinite statistics (of the Brunner-Munzel test)."""
+    """Return the family as it can be drawn: without infinite statistics."""
     t = family.table['t']
     if not np.isinf(t).any():
         return family

@@ -127,8 +127,8 @@ def methods(found: Statistics) -> str:
         text.append(
             'Each feature was tested by least squares (two-sided t)'
             + (f' with {covariates} as covariates' if covariates else '')
-            + f', and {settings.permutations:,} permutations by the method of Freedman and Lane [@freedman_lane; @winkler], '
-            'as implemented in *nilearn* [@nilearn], gave family-wise p from the largest absolute t.'
+            + f', and {settings.permutations:,} permutations by the method of Freedman and Lane [@freedman_lane; @winkler] '
+            'gave family-wise p from the largest absolute t.'
         )
     else:
         text.append(
@@ -145,7 +145,9 @@ def methods(found: Statistics) -> str:
             'Connected edges with p < .001 were tested together by their number (network-based statistic) [@nbs].'
         )
     if settings.tfce and kinds & set(IMAGES):
-        text.append('Voxels were also tested with threshold-free cluster enhancement [@tfce].')
+        text.append(
+            'Voxels were also tested with threshold-free cluster enhancement [@tfce], as implemented in *nilearn* [@nilearn].'
+        )
     if prediction := next((family.prediction for family in found.families if family.prediction), None):
         text.append(
             f'How well all features together predict the score was measured by {prediction.repeats} times '
