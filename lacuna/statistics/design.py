@@ -40,7 +40,7 @@ class Design:
     ranked : bool
         Whether the scores were replaced by their ranks.
     log_volume: bool
-        Whether `VOLUME` is among the covariates as computed, and not as a column of the table of scores.
+        Whether ``lesionvolume`` is among the covariates as computed, and not as a column of the table of scores.
     """
 
     outcome: pd.Series
