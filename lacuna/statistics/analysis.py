@@ -172,6 +172,12 @@ def stats(
         volumes = lesion_volumes(lesions) if volume is True else None if volume is False else volume
     # one design for all families, so that they have the same participants
     everyone = set.intersection(*(set(each.values.index) for each in (*found, *others)))
+    if not everyone:
+        labels = ', '.join(dict.fromkeys(each.label for each in (*found, *others)))
+        message = (
+            f'no participant has all of the features ({labels}); choose fewer, or an atlas with --pattern'
+        )
+        raise InputError(message)
     reasons = {who: reason for each in (*found, *others) for who, reason in each.left_out.items()}
     design = make_design(scores, outcome, covariates, everyone, volumes=volumes, rank=rank, reasons=reasons)
     families = tuple(
@@ -217,12 +223,12 @@ def _comparison_features(frame: pd.DataFrame | str) -> Features:
             f'with a data frame of features, those to compare with have to be a data frame too, not {frame!r}'
         )
         raise InputError(message)
-    return frame_features(frame, 'other')
+    return frame_features(frame, 'other features')
 
 
-def _comparison(features: Features, others: Sequence[Features], design: Design) -> pd.DataFrame | None:
+def _comparison(features: Features, others: Sequence[Features], design: Design) -> Features | None:
     """Return the other features of the same atlas, else the first ones; None if they are of the same kind."""
     if not others or features.kind == others[0].kind:
         return None
     chosen = next((each for each in others if each.atlas == features.atlas), others[0])
-    return chosen.of(design.participants).values
+    return chosen.of(design.participants)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 EDGE_P = 0.001
 #: with fewer affected or unaffected participants, p of the Brunner-Munzel test comes from permutations
 _FEWEST_RANKED = 9
+#: affected and unaffected participants that the Brunner-Munzel test needs at least, for their variances
+_FEWEST_COMPARED = 2
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,9 @@ class Family:
         (false discovery rate), ``n_affected``, ``effect``, and columns of further tests.
     fewest : int
         Minimum number of participants that a feature must affect.
-    too_few, constant, without_value : int
-        Numbers of features left out: those that affect too few, that covariates explain completely, and that have
-        missing values.
+    too_few, too_many, constant, without_value : int
+        Numbers of features left out: those that affect too few, that affect all or all but one (Brunner-Munzel test),
+        that are the same for all or completely explained by the covariates, and that have missing values.
     distinct : int
         Number of distinct features among those tested.
     largest : numpy.ndarray
@@ -105,12 +107,15 @@ class Family:
         For edges: \\|t\\| above which they form components.
     prediction : lacuna.statistics.prediction.Prediction or None
         Prediction of the score from all features.
+    compared : str or None
+        The other features that the prediction is compared with, in words.
     """
 
     features: Features
     table: pd.DataFrame
     fewest: int
     too_few: int
+    too_many: int
     constant: int
     without_value: int
     distinct: int
@@ -119,6 +124,7 @@ class Family:
     components: pd.DataFrame | None = None
     edge_threshold: float | None = None
     prediction: Prediction | None = None
+    compared: str | None = None
 
     @property
     def kind(self) -> str:
@@ -157,7 +163,7 @@ def analyse(
     design: Design,
     settings: Settings,
     *,
-    other: pd.DataFrame | None = None,
+    other: Features | None = None,
     nprocs: int = 1,
     show_progress: bool = False,
 ) -> Family:
@@ -169,8 +175,8 @@ def analyse(
         Features of the participants of the design, in the same order.
     design : lacuna.statistics.design.Design
     settings : Settings
-    other : pandas.DataFrame, optional
-        Other features, which the prediction is compared with.
+    other : lacuna.statistics.features.Features, optional
+        Other features of the same participants, which the prediction is compared with.
     nprocs : int
     show_progress : bool
 
@@ -181,30 +187,30 @@ def analyse(
     """
     values = features.values.to_numpy(float)
     covariates = design.covariates.to_numpy(float)
-    fewest = settings.fewest(len(values))
+    ranks = settings.test == 'brunner-munzel'
+    fewest = max(settings.fewest(len(values)), _FEWEST_COMPARED if ranks else 1)
     if (cv := read_cv(settings.cv)) and cv[0] > len(values):
         message = f'--cv {settings.cv}: there are only {len(values)} participants'
         raise InputError(message)
     complete = ~np.isnan(values).any(axis=0)
     affected = (values != 0).sum(axis=0)
     frequent = complete & (affected >= fewest)
-    tested_columns = np.flatnonzero(frequent)
-    rest = univariate.unit(univariate.residuals(univariate.standard(values[:, tested_columns]), covariates))
+    most = len(values) - (_FEWEST_COMPARED if ranks else 0)
+    comparable = frequent & (affected <= most)
+    tested_columns = np.flatnonzero(comparable)
+    rest = univariate.unexplained(values[:, tested_columns], covariates)
     tested_columns = tested_columns[~np.isnan(rest).any(axis=0)]
-    if settings.test == 'brunner-munzel':
-        tested_columns = tested_columns[
-            (affected[tested_columns] < len(values) - 1) & (affected[tested_columns] > 1)
-        ]
     if not len(tested_columns):
         message = (
             f'{features.kind}: none of {values.shape[1]} features can be tested: each is affected in fewer than {fewest} '
-            f'of {len(values)} participants (--min-affected), or is the same for all'
+            f'of {len(values)} participants (--min-affected){f" or more than {most}" * ranks}, is the same for all, or '
+            'has missing values'
         )
         raise InputError(message)
     first, inverse = distinct(values[:, tested_columns])
     tested = values[:, tested_columns[first]]
     run = _Run(design.outcome.to_numpy(float), tested, covariates, settings, nprocs, show_progress)
-    found, largest = run.ranks() if settings.test == 'brunner-munzel' else run.least_squares()
+    found, largest = run.ranks() if ranks else run.least_squares()
     columns = {
         't': found.t,
         'p': found.p,
@@ -225,7 +231,8 @@ def analyse(
         table,
         fewest,
         int((complete & ~frequent).sum()),
-        int(frequent.sum()) - len(tested_columns),
+        int((frequent & ~comparable).sum()),
+        int(comparable.sum()) - len(tested_columns),
         int((~complete).sum()),
         len(first),
         largest,
@@ -244,14 +251,19 @@ def analyse(
             share=fewest / len(values),
             permutations=settings.permutations,
             seed=settings.seed,
-            other=other,
+            other=None if other is None else other.values,
             nprocs=nprocs,
         )
         weights = {
             f'weight_{name}': prediction.weights[name].to_numpy()[tested_columns]
             for name in prediction.weights
         }
-        family = replace(family, table=family.table.assign(**weights), prediction=prediction)
+        family = replace(
+            family,
+            table=family.table.assign(**weights),
+            prediction=prediction,
+            compared=other.label if other else None,
+        )
     return family
 
 
@@ -277,13 +289,16 @@ class _Run:
         return univariate.least_squares(*arrays), largest
 
     def ranks(self) -> tuple[univariate.Tested, np.ndarray]:
-        score = univariate.residuals(self.score, self.covariates) if self.covariates.shape[1] else self.score
-        # residuals of equal scores differ by rounding errors only
-        score = np.round(score, 10)
+        score = self.score
+        if self.covariates.shape[1]:
+            # residuals of equal scores differ by rounding errors only
+            score = np.round(univariate.unexplained(score, self.covariates), 10)
         affected = self.features != 0
         found = univariate.brunner_munzel(score, affected)
         count = affected.sum(axis=0)
         is_rare = np.minimum(count, len(score) - count) < _FEWEST_RANKED
+        # nor is there a parametric p if all scores of one group are higher
+        is_rare |= np.isinf(found.t)
         rare = np.where(is_rare, np.abs(found.t), np.nan)
         parts = [*self.in_lots(univariate.permuted_ranks, score, affected, rare)]
         reached = sum(part for _, part in parts)

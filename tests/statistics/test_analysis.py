@@ -134,6 +134,47 @@ def test_few_affected_are_compared_by_permutations(cohort):
     assert table.loc['common', 'p'] * 100 % 1 > 1e-6
 
 
+@pytest.mark.parametrize('test', ['ols', 'brunner-munzel'])
+def test_units_of_scores_and_features_do_not_matter(cohort, test):
+    _, _, values, facts = cohort
+    given = {'test': test, 'covariates': 'age', 'volume': False, 'permutations': 99, 'cv': 'none'}
+    edges = values.set_axis(pd.MultiIndex.from_tuples([('a', each) for each in REGIONS]), axis=1)
+    table = lacuna.stats(edges, facts, 'nihss_24h', features='edges', **given)['edges'].table
+    assert table.notna()[['t', 'p', 'p_fwe', 'q', 'effect']].all(axis=None)
+    for unit in (1e-13, 1e13):
+        scaled = facts.assign(nihss_24h=unit * facts['nihss_24h'])
+        found = lacuna.stats(unit * edges, scaled, 'nihss_24h', features='edges', **given)['edges'].table
+        pd.testing.assert_frame_equal(found, table, rtol=1e-7)
+
+
+def test_scores_that_a_feature_separates_completely(cohort):
+    """The statistic of Brunner and Munzel is infinite then; its p comes from permutations, too."""
+    _, _, values, facts = cohort
+    affected = values['LH_Vis_1'] > 0
+    assert min(affected.sum(), COUNT - affected.sum()) >= 9
+    apart = facts.assign(nihss_24h=facts['nihss_24h'] - 100 * affected)
+    found = lacuna.stats(
+        values, apart, 'nihss_24h', volume=False, test='brunner-munzel', permutations=99, cv='none'
+    )
+    row = found['parcels'].table.loc['LH_Vis_1']
+    assert row[['t', 'p', 'p_fwe', 'effect']].tolist() == [-np.inf, 0.01, 0.01, -0.5]
+
+
+def test_features_that_affect_everybody_cannot_be_compared_by_ranks(cohort):
+    _, _, values, facts = cohort
+    values = values.assign(everybody=np.arange(1.0, COUNT + 1), same=5.0, nobody=0.0)
+    values['but_one'] = values['everybody'].where(values.index != '07', 0)
+    values['two'] = (np.arange(COUNT) < 2).astype(float)
+    values['one'] = (np.arange(COUNT) < 1).astype(float)
+    given = {'volume': False, 'min_affected': 1, 'permutations': 19, 'cv': 'none'}
+    ranks = lacuna.stats(values, facts, 'nihss_24h', test='brunner-munzel', **given)['parcels']
+    assert list(ranks.table.index) == [*REGIONS, 'two']
+    assert (ranks.fewest, ranks.too_few, ranks.too_many, ranks.constant) == (2, 2, 3, 0)
+    least_squares = lacuna.stats(values, facts, 'nihss_24h', **given)['parcels']
+    assert list(least_squares.table.index) == [*REGIONS, 'everybody', 'but_one', 'two', 'one']
+    assert (least_squares.too_few, least_squares.too_many, least_squares.constant) == (1, 0, 1)
+
+
 def test_the_seed_decides(cohort):
     root, scores, *_ = cohort
     first, again, other = (
@@ -219,6 +260,7 @@ def test_the_command(cohort, tmp_path, lacuna_here):
     (design,) = out.glob('group_*_desc-nihss24h_design.tsv')
     used = pd.read_csv(design, sep='\t', index_col='participant_id')
     assert list(used) == ['nihss_24h', 'age', 'lesionvolume']
+    assert 'logarithm' in json.loads(design.with_suffix('.json').read_text())['lesionvolume']['Description']
     assert len(used) == COUNT - 1
 
 
@@ -289,6 +331,7 @@ def test_earlier_results_with_other_settings_are_named(cohort, tmp_path, capsys)
     assert 'desc-nihss24h' not in said('--features', 'edges')  # with the same settings
     assert 'desc-nihss24hparcels_parcelstats' in said('--features', 'edges', '--rank')
     assert 'desc-nihss24h' not in said('--features', 'parcels', 'edges', '--rank')
+    assert 'desc-nihss24hedges' in said('--features', 'edges', '--outcome', 'age')
 
 
 def test_another_outcome_never_takes_the_place_of_results(cohort, tmp_path, capsys):
@@ -318,6 +361,31 @@ def test_a_table_of_results_and_one_covariate_are_taken_as_they_are(cohort):
     found = lacuna.stats(table, scores, 'nihss_24h', covariates='age', **given)
     like = lacuna.stats(root, scores, 'nihss_24h', covariates=['age'], **given)
     pd.testing.assert_frame_equal(found['parcels'].table, like['parcels'].table, check_names=False)
+
+
+def test_atlases_without_a_common_participant_are_named(tmp_path):
+    values = percentages(24)
+    facts = write_cohort_results(tmp_path, values).assign(score=np.arange(24.0))
+    for number in range(13, 25):
+        for path in list(tmp_path.glob(f'sub-{number}/**/*_atlas-toy_*')):
+            path.rename(path.with_name(path.name.replace('atlas-toy', 'atlas-other')))
+    given = {'permutations': 9, 'cv': 'none'}
+    with pytest.raises(InputError, match=r'parcels of other, parcels of toy.*--pattern'):
+        lacuna.stats(tmp_path, facts, 'score', **given)
+    found = lacuna.stats(tmp_path, facts, 'score', pattern='*_atlas-toy_*', **given)
+    assert found.design.participants == [f'sub-{number:02d}' for number in range(1, 13)]
+
+
+def test_the_compared_features_are_of_the_same_atlas(cohort, tmp_path):
+    root, scores, *_ = cohort
+    found = lacuna.stats(
+        root, scores, 'nihss_24h', features=['parcels', 'edges'], compare='parcels', permutations=9, cv='3x1'
+    )
+    assert [family.compared for family in found.families] == [None, 'parcels of toy']
+    (path,) = [
+        path for path in write_statistics(found, tmp_path) if path.name.endswith('edges_prediction.json')
+    ]
+    assert json.loads(path.read_text())['ComparedFeatures'] == 'parcels of toy'
 
 
 def test_a_frame_needs_volumes(cohort):
@@ -407,5 +475,6 @@ def test_a_prediction_in_files(cohort, tmp_path):
     assert content['Models']['ridge']['r2'] == accuracy.loc['ridge', 'r2'] > 0.5
     assert content['Models']['ridge']['p'] == 1 / 20
     assert content['MoreThanTheOtherFeatures']['ridge']['p'] < 0.05
+    assert content['ComparedFeatures'] == 'other features'
     assert len(content['Predicted']) == COUNT
     assert found['parcels'].table['weight_ridge'].idxmax() == 'LH_SomMot_1'
