@@ -436,7 +436,7 @@ def test_a_home_folder_is_the_users(toy, tmp_path, monkeypatch):
 def test_a_tractogram_whose_space_is_doubtful_is_a_warning(toy, tmp_path):
     """As in a run: an option may contradict the sidecar."""
     tractogram = lacuna.Tractogram(toy.tracks, 'MNI152NLin2009cAsym', cache=tmp_path / 'cache')
-    cropped = nb.load(toy.mask).slicer[1:, 1:, 1:]  # a grid of neither space
+    cropped = nb.load(toy.mask).slicer[2:, 3:, 4:]  # a grid of neither space
     mask = nb.Nifti1Image(np.asarray(cropped.dataobj), cropped.affine)
     with pytest.warns(UserWarning, match="Space in the tractogram's toy.json MNI152NLin6Asym") as noted:
         tractogram.disconnect(mask)
