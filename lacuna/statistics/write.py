@@ -115,7 +115,9 @@ def earlier_results(found: Statistics, output_dir: Path, paths: Sequence[Path]) 
     kept = [
         path.name
         for path, about in _sidecars(output_dir.expanduser())
-        if path.name not in new and any(about.get(key) != value for key, value in settings.items())
+        if path.name not in new
+        and 'Outcome' in about  # group tables may lie there, too
+        and any(about.get(key) != value for key, value in settings.items())
     ]
     if not kept:
         return []
