@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lacuna.bids.results import LesionResults
 from lacuna.errors import InputError, check_choice
 from lacuna.statistics.design import Design, make_design
 from lacuna.statistics.family import Family, Settings, analyse
@@ -34,11 +35,14 @@ class Statistics:
     design : lacuna.statistics.design.Design
     families : tuple of Family
     settings : Settings
+    stems : tuple of str
+        Beginnings of the names of the participants' results, in their order; empty for a data frame of features.
     """
 
     design: Design
     families: tuple[Family, ...]
     settings: Settings
+    stems: tuple[str, ...] = ()
 
     @property
     def left_out(self) -> pd.DataFrame:
@@ -154,6 +158,7 @@ def stats(
         message = f'--compare {named or "frame"} needs {lacks}'
         raise InputError(message)
     _check(settings, kinds, of_results=not isinstance(data, pd.DataFrame))
+    lesions: Mapping[str, LesionResults] = {}
     if isinstance(data, pd.DataFrame):
         found = [frame_features(data, kinds[0])]
         others = [] if compare is None else [_comparison_features(compare)]
@@ -191,7 +196,8 @@ def stats(
         )
         for each in found
     )
-    return Statistics(design, families, settings)
+    stems = tuple(lesions[who].stem for who in design.participants) if lesions else ()
+    return Statistics(design, families, settings, stems)
 
 
 def _check(settings: Settings, kinds: Sequence[str], *, of_results: bool) -> None:

@@ -42,7 +42,7 @@ _COLUMNS = {
     'p_component': 'Family-wise p of the component',
     'tfce': 'Threshold-free cluster enhancement of t',
     'weight_ridge': 'Change of the score for a standard deviation of the feature, ridge regression on all features',
-    'weight_pls': 'The same by partial least squares',
+    'weight_pls': 'Change of the score for a standard deviation of the feature, partial least squares on all features',
     'p_tfce': 'Family-wise p of threshold-free cluster enhancement',
 }
 
@@ -115,7 +115,9 @@ def earlier_results(found: Statistics, output_dir: Path, paths: Sequence[Path]) 
     kept = [
         path.name
         for path, about in _sidecars(output_dir.expanduser())
-        if path.name not in new and any(about.get(key) != value for key, value in settings.items())
+        if path.name not in new
+        and 'Outcome' in about  # group tables may lie there, too
+        and any(about.get(key) != value for key, value in settings.items())
     ]
     if not kept:
         return []
@@ -185,7 +187,13 @@ def _files(found: Statistics) -> Iterator[tuple[str, bytes, dict[str, Any], dict
             yield family_name(found, family, 'prediction'), json_bytes(content), {}, {}
         if family.components is not None:
             key = 'score_components'
-            yield _table(family_name(found, family, key), key, family.components, about)
+            columns = {
+                'size': {'Description': 'Number of edges'},
+                'p_fwe': {
+                    'Description': 'Family-wise p: share of permutations whose largest component has at least so many edges'
+                },
+            }
+            yield _table(family_name(found, family, key), key, family.components, {**about, **columns})
 
 
 def _table(

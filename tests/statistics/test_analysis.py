@@ -327,7 +327,10 @@ def test_earlier_results_with_other_settings_are_named(cohort, tmp_path, capsys)
         assert main(['stats', str(root), str(tmp_path / 'stats'), *given, *options]) == 0
         return capsys.readouterr().err
 
-    assert 'desc-nihss24h' not in said('--features', 'parcels')
+    (tmp_path / 'stats').mkdir()
+    (tmp_path / 'stats/group_label-lesion_method-snm_desc-summarystatistics_stats.json').write_text('{}')
+    (tmp_path / 'stats/dataset_description.json').write_text('{"GeneratedBy": [{"Name": "Lacuna"}]}')
+    assert 'group_' not in said('--features', 'parcels')
     assert 'desc-nihss24h' not in said('--features', 'edges')  # with the same settings
     assert 'desc-nihss24hparcels_parcelstats' in said('--features', 'edges', '--rank')
     assert 'desc-nihss24h' not in said('--features', 'parcels', 'edges', '--rank')
