@@ -11,7 +11,7 @@ from nipype.interfaces.base import SimpleInterface
 from lacuna.utils.cache import cached
 
 
-class CachedInterface(SimpleInterface):
+class _CachedInterface(SimpleInterface):
     """Write one file: into the folder of the node or, if its path is absolute, once into a cache.
 
     With a cache, the node always runs, and uses an existing file: Nipype would not notice that the file was removed.
