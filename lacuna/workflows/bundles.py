@@ -10,6 +10,7 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.interfaces.bundles import BundleTable, MakeBundleSet, SplitBundles
 from lacuna.interfaces.mrtrix import TCKMap
+from lacuna.utils.files import absolute
 from lacuna.workflows import methods
 from lacuna.workflows.resources import SMALL
 
@@ -76,6 +77,7 @@ def init_bundle_set_wf(
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=['bundles']), name='outputnode')
     workflow.add_nodes([inputnode, outputnode])
+    cached_bundles = absolute(cached_bundles)
     if cached_bundles is not None and cached_bundles.is_file():
         outputnode.inputs.bundles = str(cached_bundles)
         return workflow

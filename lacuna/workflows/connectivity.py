@@ -16,6 +16,7 @@ from lacuna.interfaces.connectivity import Connectivity, MakeEndpointTable, Prep
 from lacuna.interfaces.index import AssignEndpoints
 from lacuna.interfaces.mrtrix import TCK2Connectome
 from lacuna.streamlines.endpoints import EDGE_MEASURES, RULES
+from lacuna.utils.files import absolute
 from lacuna.workflows import methods
 from lacuna.workflows.resources import SMALL
 
@@ -124,6 +125,7 @@ def init_parcellation_wf(
     inputnode = pe.Node(niu.IdentityInterface(fields=[source, 'image', 'labels']), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=['endpoints']), name='outputnode')
     workflow.add_nodes([inputnode, outputnode])
+    cached_endpoints = absolute(cached_endpoints)
     if cached_endpoints is not None and cached_endpoints.is_file():
         outputnode.inputs.endpoints = str(cached_endpoints)
         return workflow
@@ -132,7 +134,8 @@ def init_parcellation_wf(
         PrepareParcellation(space=atlas_space or space, name=atlas), name='prepare', mem_gb=SMALL
     )
     if atlas_transform is not None:
-        prepare.inputs.transform, prepare.inputs.target_space = str(atlas_transform), space
+        prepare.inputs.transform = str(absolute(atlas_transform))
+        prepare.inputs.target_space = space
     workflow.connect([(inputnode, prepare, [('image', 'image'), ('labels', 'labels')])])
     if engine == 'mrtrix':
         assign = pe.Node(
