@@ -47,7 +47,7 @@ from lacuna.streamlines.null_settings import NullSettings
 from lacuna.streamlines.placed import TractogramInSpace
 from lacuna.streamlines.sample import gap_warning
 from lacuna.streamlines.tractogram import Tractogram
-from lacuna.utils.cache import digest
+from lacuna.utils.cache import digest, is_intact
 from lacuna.utils.files import read_json
 from lacuna.utils.names import few, parse_entities, sidecar_path
 from lacuna.utils.processes import thread_map
@@ -194,7 +194,8 @@ class RunPlan:
         doubts: list[str] = []
         for space, atlases in self.atlases.items():
             for each in atlases.parcellations:
-                if coverage := Coverage.load(self.cached_endpoints(each, space)):
+                path = self.cached_endpoints(each, space)
+                if is_intact(path) and (coverage := Coverage.load(path)):
                     doubts += coverage.doubts(each.atlas.name, space)
         return [doubt for doubt in dict.fromkeys(doubts) if doubt not in self.warnings]
 

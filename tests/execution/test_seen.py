@@ -12,10 +12,10 @@ import pytest
 from lacuna.bids.mask_files import describe_mask
 from lacuna.cli import main
 from lacuna.errors import MaskError
-from lacuna.execution import seen as seen_module
 from lacuna.execution.seen import SeenMasks
 from lacuna.images.masks import PackedMask, UnreadMask
 from lacuna.testing import write_mask
+from lacuna.utils.files import SETTLED_NS
 
 NAME = 'sub-01_space-MNI152NLin6Asym_label-lesion_mask.nii'
 AFFINE = np.array([[2.0, 0, 0, -20], [0, 2, 0, -40], [0, 0, 2, 0], [0, 0, 0, 1]])
@@ -37,7 +37,7 @@ def block(size):
 
 def settle(path):
     """Wait until the clock has moved on so far that a file cannot be touched again unseen."""
-    while time.time_ns() - Path(path).stat().st_ctime_ns <= seen_module._SETTLED_NS:
+    while time.time_ns() - Path(path).stat().st_ctime_ns <= SETTLED_NS:
         time.sleep(0.1)
 
 
