@@ -287,17 +287,21 @@ def _compare_with_results(plan: RunPlan, usable: Iterable[MaskFile], misplaced: 
     links = read_links(config.output_dir)
     common: dict[str, dict[str, Any]] = {}
     for space in plan.atlases:
-        movement = plan.movements.get((tractogram.space, space))
         common[space] = run_metadata(
             config,
             tractogram,
             space,
             engine_version=plan.engine_version,
-            moved_with={'File': movement.path.name, 'SHA256': movement.sha256} if movement else None,
+            movement=plan.movements.get((tractogram.space, space)),
         )
     atlases = {
         space: {
-            **{each.atlas.name: atlas_metadata(each, config, links) for each in found.all},
+            **{
+                each.atlas.name: atlas_metadata(
+                    each, config, links, plan.movements.get((space, each.atlas.space))
+                )
+                for each in found.all
+            },
             **bundles_metadata(plan.bundles, tractogram, links),
         }
         for space, found in plan.atlases.items()
