@@ -142,11 +142,11 @@ def alone(function: Callable[..., Any], *arguments: Any) -> Any:
 def parent(tracks: Path, lesion: Path, work: Path, masks: int) -> list[Row]:
     """What the process costs that plans, hands out and records, with workers that do nothing."""
     import lacuna.execution.masks as module
-    from lacuna.execution.config import config_of
     from lacuna.execution.environment import prepare_environment
     from lacuna.execution.execute import prepare
     from lacuna.execution.pools import Pools
     from lacuna.execution.record import RunRecord
+    from lacuna.execution.settings import config_of
 
     prepare_environment()
     for number in range(masks):

@@ -33,7 +33,7 @@ _COMMON = ('Space', 'Tractogram', 'Tractograms', 'Atlas', 'Parameters')
 
 @dataclass(frozen=True)
 class Member:
-    """One table, matrix or statistics file of one lesion.
+    """One table, matrix, statistics file or map of one lesion.
 
     Attributes
     ----------
@@ -174,6 +174,8 @@ def read_member(member: Member, stream: BinaryIO | None = None) -> Row:
         matrix = read_matrix(path)
         parts = {'': Values(tuple(matrix.index), (stream.tell(),))}
         stream.write(matrix.to_numpy().tobytes())
+    elif member.output.extension == '.nii.gz':
+        parts = {}  # whoever compares maps reads them
     elif member.output.made_from == 'bundles':
         bundles = read_columns(path, 'bundle').iloc[:, 0]  # `value` or `mean`
         parts = {'': Values(tuple(bundles.index), bundles.tolist())}

@@ -120,7 +120,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _session(args: argparse.Namespace, listed: list[ListedMask]) -> Session:
-    from lacuna.execution.config import RunConfig, config_of
+    from lacuna.execution.config import RunConfig
+    from lacuna.execution.settings import config_of
     from lacuna.explorer.session import Session
 
     values = {

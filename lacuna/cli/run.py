@@ -10,9 +10,10 @@ from lacuna.cli.atlases import add_atlases
 from lacuna.cli.masks import add_mask_values
 from lacuna.cli.output import print_plan, print_result, set_up_logging
 from lacuna.errors import EXIT_DONE, EXIT_FAILED, InputError
-from lacuna.execution.config import ENGINES, ON_EMPTY, REPORTS, RunConfig, read_settings
+from lacuna.execution.config import ENGINES, ON_EMPTY, REPORTS, RunConfig
 from lacuna.execution.execute import prepare
 from lacuna.execution.pools import Pools
+from lacuna.execution.settings import read_settings
 from lacuna.execution.several import SeveralConfig, any_config, check_several_dir
 from lacuna.execution.start import run_any
 from lacuna.images.spaces import RESOLUTIONS, SPACES

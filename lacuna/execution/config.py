@@ -1,4 +1,4 @@
-"""The settings of a run: typed, checked on creation, and saved beside the results."""
+"""The settings of a run: typed, and checked on creation."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import dataclasses
 import math
 import re
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lacuna.errors import InputError, check_choice, reason_of, shorten
-from lacuna.execution.plugins.file import PluginChoice, read_plugin
+from lacuna.errors import InputError, check_choice, shorten
+from lacuna.execution.plugins.file import PluginChoice
 from lacuna.images.mask_values import GRADED, check_grading, check_threshold, grading
 from lacuna.images.spaces import RESOLUTIONS, world_space
 from lacuna.images.support import check_support
 from lacuna.measures import MIN_SUPPORT
 from lacuna.streamlines.endpoints import EDGE_MEASURES, RULES
-from lacuna.streamlines.files.bundle_tables import OWN_GROUPS, check_bundles_label
+from lacuna.streamlines.files.bundle_tables import check_bundles_label
 from lacuna.streamlines.length_limits import check_length_limits
 from lacuna.streamlines.null_settings import NEED_REFERENCE, WITHIN, NullSettings
 from lacuna.utils.names import check_name
@@ -201,33 +200,25 @@ class RunConfig:
             ('output_resolution', RESOLUTIONS),
         ):
             check_choice(name, getattr(self, name), choices)
-        if self.chunk is not None and not _is_chunk(self.chunk):
-            message = f"chunk is '{self.chunk}'; give I/N, such as 1/4 for the first of four"
-            raise InputError(message)
+        self._check_execution()
         for name in ('connectome_space', 'mask_space'):
             if (space := getattr(self, name)) is not None:
                 world_space(space, name)
-        wanted = bool(self.of_connections) or self.lesion_load
-        if wanted != bool(self.parcel_atlases or self.custom_parcellations):
-            message = (
-                'matrices and parcel tables need an atlas: name one with --parcel-atlases or --custom-parcellation'
-                if wanted
-                else 'nothing is computed from the atlas: add --compute-roi-disconnection, '
-                '--compute-disconnectivity-matrix, --lesion-load, --compute-networks, --compute-higher-order '
-                'or --compute-mean-lengths'
-            )
+        check_threshold(self.binarize)
+        check_support(self.min_support)
+        check_grading(self.graded_masks, self.mask_scale, self.binarize)
+        check_length_limits(self.min_length, self.max_length)
+        if self.tck_upsample is not None and not 1 <= self.tck_upsample <= _MOST_UPSAMPLE:
+            message = f'tck_upsample is {self.tck_upsample}; give a whole number from 1 to {_MOST_UPSAMPLE}'
             raise InputError(message)
-        if not 0 < self.spared_threshold <= 100:
-            message = f'spared_threshold is {self.spared_threshold}; give a percentage above 0, up to 100'
-            raise InputError(message)
+        self._check_regions()
         self._check_nulls()
-        if len(self.bundles) > 2:
-            message = (
-                f'bundles are {shorten(self.bundles)}; give a table and at most one name for output files'
-            )
+        self._check_paths()
+
+    def _check_execution(self) -> None:
+        if self.chunk is not None and not _is_chunk(self.chunk):
+            message = f"chunk is '{self.chunk}'; give I/N, such as 1/4 for the first of four"
             raise InputError(message)
-        if self.bundles[1:]:
-            check_bundles_label(self.bundles[1])
         if self.nprocs == 0 or self.nprocs < -1:
             message = f'nprocs is {self.nprocs}; give a number of processors, or -1 for all'
             raise InputError(message)
@@ -244,18 +235,39 @@ class RunConfig:
         if self.dask_scheduler and self.use_plugin:
             message = 'give --dask-scheduler or --use-plugin, not both'
             raise InputError(message)
-        check_threshold(self.binarize)
-        check_support(self.min_support)
-        check_grading(self.graded_masks, self.mask_scale, self.binarize)
-        check_length_limits(self.min_length, self.max_length)
-        if self.tck_upsample is not None and not 1 <= self.tck_upsample <= _MOST_UPSAMPLE:
-            message = f'tck_upsample is {self.tck_upsample}; give a whole number from 1 to {_MOST_UPSAMPLE}'
+
+    def _check_regions(self) -> None:
+        wanted = bool(self.of_connections) or self.lesion_load
+        if wanted != bool(self.parcel_atlases or self.custom_parcellations):
+            message = (
+                'matrices and parcel tables need an atlas: name one with --parcel-atlases or --custom-parcellation'
+                if wanted
+                else 'nothing is computed from the atlas: add --compute-roi-disconnection, '
+                '--compute-disconnectivity-matrix, --lesion-load, --compute-networks, --compute-higher-order '
+                'or --compute-mean-lengths'
+            )
             raise InputError(message)
+        if not 0 < self.spared_threshold <= 100:
+            message = f'spared_threshold is {self.spared_threshold}; give a percentage above 0, up to 100'
+            raise InputError(message)
+        if len(self.bundles) > 2:
+            message = (
+                f'bundles are {shorten(self.bundles)}; give a table and at most one name for output files'
+            )
+            raise InputError(message)
+        if self.bundles[1:]:
+            check_bundles_label(self.bundles[1])
+
+    def _check_paths(self) -> None:
         paths = (self.source, self.output_dir, self.connectome_path, self.work_dir, self.atlas_dir)
-        for path in (*paths, self.bids_filter_file, self.null_reference, *self.null_tissues):
+        for path in (
+            *paths,
+            self.bids_filter_file,
+            self.null_reference,
+            *self.null_tissues,
+            *self.bundles[:1],
+        ):
             check_name(path or '')
-        for each in self.bundles[:1]:
-            check_name(each)
         for _, image, labels, _ in self.custom_parcellations:
             check_name(image)
             check_name(labels)
@@ -383,56 +395,6 @@ class RunConfig:
         return words + (['--null-tissues', *self.null_tissues] if self.null_tissues else [])
 
 
-def config_of(values: Mapping[str, Any]) -> RunConfig:
-    """Create the settings from plain values: paths and labels as text, names of fetched tractograms, plugin files.
-
-    Parameters
-    ----------
-    values : mapping
-        Values by attribute of `RunConfig`. Relative paths are made absolute.
-
-    Raises
-    ------
-    InputError
-        If a value is invalid, or a settings file cannot be read.
-    """
-    from lacuna.datasets.connectomes import connectome_path
-
-    settings = {**values, 'connectome_path': connectome_path(values['connectome_path'])}
-    for name, setting in RunConfig.__dataclass_fields__.items():
-        if str(setting.type).startswith('Path') and settings.get(name) is not None:
-            settings[name] = _absolute(settings[name])
-    if plugin := settings.get('use_plugin'):
-        if not isinstance(plugin, PluginChoice):
-            plugin = read_plugin(_absolute(plugin))
-        settings = plugin.resources | settings | {'use_plugin': plugin}
-    elif settings.get('dask_scheduler'):
-        settings = {'nprocs': 1} | settings  # the other machines may have fewer processors
-    for name in ('participants', 'sessions', 'parcel_atlases', 'bundles'):
-        given = settings.get(name, ())
-        settings[name] = (str(given),) if isinstance(given, (str, Path)) else tuple(map(str, given))
-    if (source := settings['bundles'][:1]) and source[0] not in (OWN_GROUPS, NO_BUNDLES):
-        settings['bundles'] = (str(_absolute(source[0])), *settings['bundles'][1:])
-    if (weights := settings.get('connectome_weights')) is not None:
-        path = _absolute(weights)
-        # otherwise the name of per-streamline values in a .trx, or a missing file, which the error names as given
-        settings['connectome_weights'] = str(path if path.is_file() else weights)
-    settings['null_tissues'] = tuple(str(_absolute(path)) for path in settings.get('null_tissues', ()))
-    settings['custom_parcellations'] = tuple(
-        (name, str(Path(image).absolute()), str(Path(labels).absolute()), space)
-        for name, image, labels, space in settings.get('custom_parcellations', ())
-    )
-    return RunConfig(**settings)
-
-
-def _absolute(path: str | Path) -> Path:
-    try:
-        return Path(path).expanduser().absolute()
-    except RuntimeError as error:  # ~user, of an unknown user
-        message = f'{path}: {error}'
-        raise InputError(message) from error
-
-
 def _is_chunk(text: str) -> bool:
     """Whether a text is I/N, with I from 1 to N.
 
@@ -441,72 +403,3 @@ def _is_chunk(text: str) -> bool:
     """
     matched = re.fullmatch(r'(\d{1,9})/(\d{1,9})', text, re.ASCII)
     return matched is not None and 1 <= int(matched[1]) <= int(matched[2])
-
-
-def read_settings(path: Path) -> dict[str, Any]:
-    """Read the settings that `RunConfig.to_toml` wrote, as plain values.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file, or an output folder, whose last run is used.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, cannot be read, is not TOML, or holds an unknown setting or a value of the wrong type.
-    """
-    import tomllib
-
-    if path.is_dir():
-        path = _newest_settings(path)
-    try:
-        values = tomllib.loads(path.read_text(encoding='utf-8-sig'))
-    except (OSError, ValueError, RecursionError) as error:  # RecursionError: deeply nested
-        message = f'the settings {path} cannot be read: {reason_of(error, path)}'
-        raise InputError(message) from error
-    if isinstance(given := values.get('report'), bool):  # written by older versions
-        values['report'] = REPORTS[0] if given else 'none'
-    fields = RunConfig.__dataclass_fields__
-    for name, value in values.items():
-        if name not in fields:
-            message = f"the settings {path} contain '{name}', which is not a setting of this version"
-            raise InputError(message)
-        # a list in a run over several tractograms
-        given = value if name == 'connectome_path' and isinstance(value, list) else [value]
-        if not all(_is_a(each, str(fields[name].type).removesuffix(' | None')) for each in given):
-            message = f'the settings {path}: {name} is {shorten(value)}; expected {fields[name].type}'
-            raise InputError(message)
-    return values
-
-
-def _newest_settings(folder: Path) -> Path:
-    """Find the settings of the last run into an output folder: log folders begin with the time, in seconds."""
-    found = [*folder.glob('logs/*/settings.toml'), *folder.glob('settings.toml')]
-    if not found:
-        message = (
-            f'{folder} holds no settings of a run (logs/*/settings.toml); give its output folder, or the file'
-        )
-        raise InputError(message)
-    return max(found, key=lambda path: (path.parent.name.partition('_')[0], path.stat().st_mtime_ns))
-
-
-def _is_a(value: Any, kind: str) -> bool:
-    """Whether a TOML value has the type of a setting."""
-    if kind.startswith('tuple[str'):
-        return isinstance(value, list) and all(isinstance(item, str) for item in value)
-    if kind.startswith('tuple[tuple'):
-        return isinstance(value, list) and all(_is_a(item, 'tuple[str') and len(item) == 4 for item in value)
-    # in Python, bool is a subclass of int
-    return isinstance(value, _TOML_TYPES[kind]) and (kind == 'bool' or not isinstance(value, bool))
-
-
-#: Python types of the TOML values, by type of the setting
-_TOML_TYPES: dict[str, type | tuple[type, ...]] = {
-    'Path': str,
-    'PluginChoice': str,
-    'str': str,
-    'bool': bool,
-    'int': int,
-    'float': (int, float),
-}

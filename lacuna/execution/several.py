@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from lacuna.bids.outputs import tractogram_dir, tractogram_dirs
 from lacuna.errors import InputError, LacunaError
-from lacuna.execution.config import NO_BUNDLES, RunConfig, config_of
+from lacuna.execution.config import NO_BUNDLES, RunConfig
 from lacuna.execution.execute import execute, open_tractogram, prepare, run_config
 from lacuna.execution.lock import OutputLock, locking
 from lacuna.execution.messages import log_failures, speaking_of
 from lacuna.execution.pools import Pools
 from lacuna.execution.result import FinishedMask, RunPaths, RunResult
+from lacuna.execution.settings import config_of
 from lacuna.streamlines.files.bundle_tables import OWN_GROUPS
 from lacuna.streamlines.tractogram import tractogram_label
 from lacuna.utils.cache import cache_dir

@@ -76,7 +76,7 @@ def explore(
     height: int = 720,
 ) -> Explorer:
     """Serve the page for a tractogram; see :meth:`lacuna.streamlines.tractogram.Tractogram.explore`."""
-    from lacuna.execution.config import config_of
+    from lacuna.execution.settings import config_of
 
     named, custom = [], []
     for atlas in atlases:

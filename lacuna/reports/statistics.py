@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from lacuna.reports.methods import methods_html
 from lacuna.reports.page import keep_others, picture, section, whole_page
 from lacuna.reports.summary import warnings_html
 from lacuna.statistics.analysis import Statistics
+from lacuna.statistics.design import VOLUME
 from lacuna.statistics.family import Family
 from lacuna.statistics.words import detectable, doubts, methods, power
 from lacuna.statistics.write import significant
@@ -83,7 +85,7 @@ def _participants(found: Statistics) -> str:
         ('Outcome', escape(str(design.outcome.name)) + (' (ranks)' if design.ranked else '')),
         (
             'Covariates',
-            covariates + (' (logarithm of the volume)' if 'lesionvolume' in design.covariates else ''),
+            covariates + (' (logarithm of the volume)' if design.log_volume else ''),
         ),
         ('Test', escape(found.settings.test)),
         ('Permutations', f'{found.settings.permutations:,} (seed {found.settings.seed})'),
@@ -97,8 +99,11 @@ def _participants(found: Statistics) -> str:
 
 
 def _scores(found: Statistics) -> str:
-    figure = figures.score_figure(found.design.outcome, found.design.covariates)
-    text = 'Distribution (dashed: median), and the score against the covariates.'
+    design = found.design
+    labels = {VOLUME: 'lesion volume (log mm³)'} if design.log_volume else {}
+    figure = figures.score_figure(design.outcome, design.covariates.rename(columns=labels))
+    which = 'last three covariates' if design.covariates.shape[1] > 3 else 'covariates'
+    text = f'Distribution (dashed: median), and the score against the {which}.'
     return picture('Scores', text, svg_bytes(figure))
 
 
@@ -107,30 +112,46 @@ def _family_parts(found: Statistics, family: Family) -> Iterator[str]:
     yield f'<p>{_summary(family, len(survivors))}</p>'
     yield from _power_parts(found, family)
     statistic = 't' if found.settings.test == 'ols' else 'statistic of Brunner and Munzel'
+    drawn = _finite(family)
+    if drawn is not family:
+        yield '<p>Infinite statistics, of features that explain or separate the scores completely, are drawn as the largest finite one.</p>'
     if family.images:
-        yield from _map_parts(found, family, statistic)
+        yield from _map_parts(found, drawn, statistic)
     else:
         text = (
             f'The {min(len(family.table), _MOST_ROWS)} largest statistics. Coloured: family-wise p &le; .05, beyond the '
             f'dashed line. Negative: the more is cut, the lower is {escape(str(design.outcome.name))}.'
         )
-        figure = figures.bar_figure(family.table, family.critical, statistic)
+        figure = figures.bar_figure(drawn.table, family.critical, statistic)
         yield picture(f'Largest statistics of {family.kind}', text, svg_bytes(figure))
         if family.kind == 'edges':
             text = 'The statistic of each edge.'
             if family.components is not None:
                 text += ' ' + _component_text(family)
-            yield picture('Edges', text, svg_bytes(figures.edge_figure(family.table)))
+            yield picture('Edges', text, svg_bytes(figures.edge_figure(drawn.table)))
         if len(survivors):
             yield _survivor_table(survivors)
     if family.prediction is not None:
         yield from _prediction_parts(design.outcome, family)
 
 
+def _finite(family: Family) -> Family:
+    """Return the family as it can be drawn: without infinite statistics."""
+    t = family.table['t']
+    if not np.isinf(t).any():
+        return family
+    highest = float(t[np.isfinite(t)].abs().max())
+    highest = highest if highest > 0 else 1.0
+    return replace(family, table=family.table.assign(t=t.clip(-highest, highest)))
+
+
 def _summary(family: Family, survivors: int) -> str:
     left = [f'{family.too_few:,} affected in fewer than {family.fewest} participants']
+    if family.too_many:
+        left.append(f'{family.too_many:,} affected in all, or all but one')
     if family.constant:
-        left.append(f'{family.constant:,} explained by the covariates')
+        explained = ' or explained by the covariates' if family.covariates else ''
+        left.append(f'{family.constant:,} the same for all{explained}')
     if family.without_value:
         left.append(f'{family.without_value:,} without a value')
     same = f' ({family.distinct:,} different)' if family.distinct < len(family.table) else ''

@@ -39,12 +39,15 @@ class Design:
         Excluded participants: columns ``participant_id`` and ``reason``.
     ranked : bool
         Whether the scores were replaced by their ranks.
+    log_volume: bool
+        Whether ``lesionvolume`` is among the covariates as computed, and not as a column of the table of scores.
     """
 
     outcome: pd.Series
     covariates: pd.DataFrame
     left_out: pd.DataFrame
     ranked: bool = False
+    log_volume: bool = False
 
     @property
     def participants(self) -> list[str]:
@@ -143,7 +146,7 @@ def make_design(
     ------
     InputError
         If a column is missing or has no numbers, no participant is in both tables, fewer than ten remain, the score is
-        constant, or covariates are constant, linearly dependent, or the score itself.
+        constant, or covariates are constant, linearly dependent, or explain the score completely.
     """
     import pandas as pd
     from scipy.stats import rankdata
@@ -183,7 +186,8 @@ def make_design(
         for at in np.flatnonzero(np.isnan(numbers)):
             left_out.setdefault(ids[at], f'{name} is {shorten(str(table.loc[ids[at], name]))}')
         columns[name] = numbers
-    if volumes is not None and VOLUME not in columns:
+    log_volume = volumes is not None and VOLUME not in columns
+    if volumes is not None and log_volume:
         of_ids = {participant_id(label): float(size) for label, size in volumes.items()}
         sizes = np.array([of_ids.get(id_, math.nan) for id_ in ids])
         for at in np.flatnonzero(~(sizes > 0)):
@@ -196,7 +200,7 @@ def make_design(
     if rank:
         score = pd.Series(rankdata(score), score.index, name=outcome)
     rows = sorted(left_out.items())
-    return Design(score, joined, pd.DataFrame(rows, columns=[_ID, 'reason']), rank)
+    return Design(score, joined, pd.DataFrame(rows, columns=[_ID, 'reason']), rank, log_volume)
 
 
 def _number(cell: Any) -> float:
@@ -228,6 +232,9 @@ def _check(joined: pd.DataFrame, outcome: str, left_out: int) -> None:
             raise InputError(message)
     if np.linalg.matrix_rank(covariates, _DEPENDENT * len(joined)) < covariates.shape[1]:
         message = f'the covariates {", ".join(map(str, covariates))} depend on each other; leave one out'
+        raise InputError(message)
+    if np.linalg.matrix_rank(standard, _DEPENDENT * len(joined)) < standard.shape[1]:
+        message = f'the covariates {", ".join(map(str, covariates))} explain the outcome {outcome} completely; leave one out'
         raise InputError(message)
     if len(joined) - covariates.shape[1] - 2 < 1:
         message = f'{len(joined)} participants are too few for {covariates.shape[1]} covariates'

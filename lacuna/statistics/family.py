@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 EDGE_P = 0.001
 #: with fewer affected or unaffected participants, p of the Brunner-Munzel test comes from permutations
 _FEWEST_RANKED = 9
+#: affected and unaffected participants that the Brunner-Munzel test needs at least, for their variances
+_FEWEST_COMPARED = 2
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,9 @@ class Family:
         (false discovery rate), ``n_affected``, ``effect``, and columns of further tests.
     fewest : int
         Minimum number of participants that a feature must affect.
-    too_few, constant, without_value : int
-        Numbers of features left out: those that affect too few, that covariates explain completely, and that have
-        missing values.
+    too_few, too_many, constant, without_value : int
+        Numbers of features left out: those that affect too few, that affect all or all but one (Brunner-Munzel test),
+        that are the same for all or completely explained by the covariates, and that have missing values.
     distinct : int
         Number of distinct features among those tested.
     largest : numpy.ndarray
@@ -111,6 +113,7 @@ class Family:
     table: pd.DataFrame
     fewest: int
     too_few: int
+    too_many: int
     constant: int
     without_value: int
     distinct: int
@@ -181,30 +184,30 @@ def analyse(
     """
     values = features.values.to_numpy(float)
     covariates = design.covariates.to_numpy(float)
-    fewest = settings.fewest(len(values))
+    ranks = settings.test == 'brunner-munzel'
+    fewest = max(settings.fewest(len(values)), _FEWEST_COMPARED if ranks else 1)
     if (cv := read_cv(settings.cv)) and cv[0] > len(values):
         message = f'--cv {settings.cv}: there are only {len(values)} participants'
         raise InputError(message)
     complete = ~np.isnan(values).any(axis=0)
     affected = (values != 0).sum(axis=0)
     frequent = complete & (affected >= fewest)
-    tested_columns = np.flatnonzero(frequent)
-    rest = univariate.unit(univariate.residuals(univariate.standard(values[:, tested_columns]), covariates))
+    most = len(values) - (_FEWEST_COMPARED if ranks else 0)
+    comparable = frequent & (affected <= most)
+    tested_columns = np.flatnonzero(comparable)
+    rest = univariate.unexplained(values[:, tested_columns], covariates)
     tested_columns = tested_columns[~np.isnan(rest).any(axis=0)]
-    if settings.test == 'brunner-munzel':
-        tested_columns = tested_columns[
-            (affected[tested_columns] < len(values) - 1) & (affected[tested_columns] > 1)
-        ]
     if not len(tested_columns):
         message = (
             f'{features.kind}: none of {values.shape[1]} features can be tested: each is affected in fewer than {fewest} '
-            f'of {len(values)} participants (--min-affected), or is the same for all'
+            f'of {len(values)} participants (--min-affected){f" or more than {most}" * ranks}, is the same for all, or '
+            'has missing values'
         )
         raise InputError(message)
     first, inverse = distinct(values[:, tested_columns])
     tested = values[:, tested_columns[first]]
     run = _Run(design.outcome.to_numpy(float), tested, covariates, settings, nprocs, show_progress)
-    found, largest = run.ranks() if settings.test == 'brunner-munzel' else run.least_squares()
+    found, largest = run.ranks() if ranks else run.least_squares()
     columns = {
         't': found.t,
         'p': found.p,
@@ -225,7 +228,8 @@ def analyse(
         table,
         fewest,
         int((complete & ~frequent).sum()),
-        int(frequent.sum()) - len(tested_columns),
+        int((frequent & ~comparable).sum()),
+        int(comparable.sum()) - len(tested_columns),
         int((~complete).sum()),
         len(first),
         largest,
@@ -277,13 +281,16 @@ class _Run:
         return univariate.least_squares(*arrays), largest
 
     def ranks(self) -> tuple[univariate.Tested, np.ndarray]:
-        score = univariate.residuals(self.score, self.covariates) if self.covariates.shape[1] else self.score
-        # residuals of equal scores differ by rounding errors only
-        score = np.round(score, 10)
+        score = self.score
+        if self.covariates.shape[1]:
+            # residuals of equal scores differ by rounding errors only
+            score = np.round(univariate.unexplained(score, self.covariates), 10)
         affected = self.features != 0
         found = univariate.brunner_munzel(score, affected)
         count = affected.sum(axis=0)
         is_rare = np.minimum(count, len(score) - count) < _FEWEST_RANKED
+        # nor is there a parametric p if all scores of one group are higher
+        is_rare |= np.isinf(found.t)
         rare = np.where(is_rare, np.abs(found.t), np.nan)
         parts = [*self.in_lots(univariate.permuted_ranks, score, affected, rare)]
         reached = sum(part for _, part in parts)

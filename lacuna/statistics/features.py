@@ -6,19 +6,20 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from lacuna.bids.groups import Member, Row, leading_cells, read_group
 from lacuna.bids.inputs import matches
+from lacuna.bids.outputs import Target
 from lacuna.bids.results import LesionResults, load_results
 from lacuna.bids.tables import LEADING
 from lacuna.errors import InputError
 from lacuna.images.nifti import load, make, voxels
 from lacuna.images.overlap import covered_values
 from lacuna.statistics.settings import IMAGES, KINDS
-from lacuna.utils.names import few, parse_entities
+from lacuna.utils.names import few, parse_entities, sidecar_path
 from lacuna.utils.processes import thread_map
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Features:
 
 
 def frame_features(frame: pd.DataFrame, kind: str) -> Features:
-    """Create features from a data frame.
+    """Create features from a data frame; participants without any value are left out.
 
     Raises
     ------
@@ -113,7 +114,11 @@ def frame_features(frame: pd.DataFrame, kind: str) -> Features:
     if infinite := [str(name) for name, column in values.items() if np.isinf(column).any()]:
         message = f'the feature {few(infinite)} is infinite for some participants'
         raise InputError(message)
-    return Features(kind, values)
+    # such as the rows of lesions that failed, in tables of results
+    empty = values.isna().all(axis=1)
+    return Features(
+        kind, values[~empty], left_out=dict.fromkeys(values.index[empty], 'no value of any feature')
+    )
 
 
 def select_lesions(
@@ -228,12 +233,9 @@ def _table_features(
 ) -> Features:
     import pandas as pd
 
-    faults: list[str] = []
     first = next(iter(members.values()))
     with tempfile.TemporaryFile() as stack:
-        rows = read_group(f'of {kind}', members.values(), faults, stack)
-        if not rows:
-            raise InputError(faults[0])
+        rows, unlike = _comparable(kind, members, stack)
         names: Any = rows[0].parts[''].names
         if first.is_matrix:
             upper = np.triu_indices(len(names), 1)
@@ -244,15 +246,8 @@ def _table_features(
         else:
             values = np.array([row.parts[''].values for row in rows], float)
             names = pd.Index(names, name='bundle' if kind == 'bundles' else 'region')
-    there = {row.member.participant for row in rows}
-    left_out = {
-        who: f'no {first.output.key} of {first.target.atlas or "it"}' for who in lesions if who not in members
-    }
-    for who, member in members.items():
-        if who not in there:
-            left_out[who] = next(
-                (fault for fault in faults if str(member.path) in fault), 'does not match the others'
-            )
+    absent = f'no {first.output.key} of {first.target.atlas or "it"}'
+    left_out = {who: absent for who in lesions if who not in members} | unlike
     index = pd.Index([row.member.participant for row in rows], name='participant_id')
     return Features(
         kind,
@@ -263,6 +258,23 @@ def _table_features(
         left_out=left_out,
         about=rows[0].common,
     )
+
+
+def _comparable(
+    kind: str, members: Mapping[str, Member], stack: BinaryIO | None = None
+) -> tuple[list[Row], dict[str, str]]:
+    """Return the results that match most of the others, and why other participants are left out."""
+    faults: list[str] = []
+    rows = read_group(f'of {kind}', members.values(), faults, stack)
+    if not rows:
+        raise InputError(faults[-1])  # the last is about all, those before about single results
+    there = {row.member.participant for row in rows}
+    reasons = [fault.removeprefix('left out: ') for fault in faults]
+    return rows, {
+        who: next((reason for reason in reasons if str(member.path) in reason), 'does not match the others')
+        for who, member in members.items()
+        if who not in there
+    }
 
 
 def _matrix(row: Row, size: int, stack: Any) -> np.ndarray:
@@ -278,16 +290,22 @@ def _voxel_features(lesions: Mapping[str, LesionResults], kind: str) -> Features
     if len(spaces) > 1:
         message = f'the maps are in several spaces ({", ".join(sorted(spaces))}); choose one with --pattern'
         raise InputError(message)
-    grids = {who: load(path) for who, lesion in lesions.items() if (path := lesion.map_path)}
-    if not grids:
+    members = {
+        who: Member(path, Target(lesion.key_of(KINDS['voxels'])), lesion.stem, sidecar_path(path))
+        for who, lesion in lesions.items()
+        if (path := lesion.map_path)
+    }
+    if not members:
         message = f'no results for the features {kind!r}: no lesion has a disconnection map'
         raise InputError(message)
+    kept, unlike = _comparable(kind, members)
+    grids = {row.member.participant: load(row.member.path) for row in kept}
     like = next(iter(grids.values()))
     for who, image in grids.items():
         if image.shape != like.shape or not np.allclose(image.affine, like.affine, atol=1e-4):
             message = f'the maps of {next(iter(grids))} and {who} lie on different grids'
             raise InputError(message)
-    left_out = {who: 'no disconnection map' for who in lesions if who not in grids}
+    left_out = {who: 'no disconnection map' for who in lesions if who not in members} | unlike
     look = _map_voxels if kind == 'voxels' else _mask_voxels
     places, rows = {}, {}
     for who, found in zip(grids, thread_map(lambda who: look(lesions[who], grids[who]), grids), strict=True):
@@ -302,7 +320,6 @@ def _voxel_features(lesions: Mapping[str, LesionResults], kind: str) -> Features
     values = np.zeros((len(rows), len(numbers)))
     for i, who in enumerate(rows):
         values[i, np.searchsorted(numbers, places[who])] = rows[who]
-    about = next(iter(lesions.values())).metadata
     return Features(
         kind,
         pd.DataFrame(values, pd.Index(rows, name='participant_id')),
@@ -310,9 +327,7 @@ def _voxel_features(lesions: Mapping[str, LesionResults], kind: str) -> Features
         space=spaces.pop(),
         grid=VoxelSet(like.shape, np.asarray(like.affine, float), numbers),
         left_out=left_out,
-        about={
-            key: about[key] for key in ('Space', 'Tractogram', 'Tractograms', 'Parameters') if key in about
-        },
+        about=kept[0].common,
     )
 
 

@@ -4,34 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lacuna.statistics.univariate import orthonormal, residuals, unit
-
-
-def permuted_t(
-    permutations: np.ndarray, score: np.ndarray, features: np.ndarray, covariates: np.ndarray
-) -> np.ndarray:
-    """Compute t of each feature in each permutation, by the method of Freedman and Lane (1983).
-
-    Parameters
-    ----------
-    permutations : numpy.ndarray
-        (permutations, participants) permuted indices of the participants.
-    score, features, covariates : numpy.ndarray
-        See `lacuna.statistics.univariate.least_squares`.
-
-    Returns
-    -------
-    numpy.ndarray
-        (permutations, features).
-    """
-    basis = orthonormal(covariates)
-    freedom = len(score) - basis.shape[1] - 1
-    rest = unit(residuals(features, covariates))
-    left = unit(residuals(score, covariates))
-    slope = left[permutations] @ rest
-    explained = sum((column[permutations] @ rest) ** 2 for column in basis.T)
-    with np.errstate(divide='ignore', invalid='ignore'):
-        return np.asarray(slope * np.sqrt(freedom / (1 - explained - slope**2)))
+from lacuna.statistics.univariate import permuted_t
 
 
 def components(edges: np.ndarray, t: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,8 @@ LOT = 100
 _BLOCK = 1_000
 #: relative tolerance within which permuted and observed values are equal
 _TOLERANCE = 1e-9
+#: unexplained share of the variance below which a fit is perfect
+_PERFECT = 1e-12
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ def least_squares(score: np.ndarray, features: np.ndarray, covariates: np.ndarra
     Returns
     -------
     Tested
-        t of the feature's coefficient; NaN where covariates explain the feature completely.
+        t of the feature's coefficient; infinite where the fit is perfect, NaN where covariates explain the feature
+        completely.
 
     Examples
     --------
@@ -86,23 +88,29 @@ def least_squares(score: np.ndarray, features: np.ndarray, covariates: np.ndarra
     from scipy.stats import t as student
 
     freedom = len(score) - covariates.shape[1] - 2
-    left = unit(residuals(residuals(score, covariates), covariates))
+    left = unexplained(unexplained(score, covariates), covariates)  # the second time removes rounding errors
     effect = np.empty(features.shape[1])
-    unexplained = np.empty(features.shape[1])
+    remaining = np.empty(features.shape[1])
     for part in blocks(features.shape[1], _BLOCK):
-        rest = unit(residuals(features[:, part], covariates))
+        rest = unexplained(features[:, part], covariates)
         effect[part] = left @ rest
         # 1 - r² as a sum of squared residuals, which is exact for r near 1
-        unexplained[part] = ((left[:, None] - effect[part] * rest) ** 2).sum(axis=0)
-    with np.errstate(divide='ignore', invalid='ignore'):
-        t = effect * np.sqrt(freedom / unexplained)
+        remaining[part] = ((left[:, None] - effect[part] * rest) ** 2).sum(axis=0)
+    t = _t_of(effect, remaining, freedom)
     return Tested(t, 2 * student.sf(np.abs(t), freedom), effect)
 
 
-def unit(values: np.ndarray) -> np.ndarray:
-    """Scale columns to unit length; NaN where only rounding errors remain."""
-    length = np.linalg.norm(values, axis=0)
-    return np.asarray(values / np.where(length > 1e-10, length, np.nan))
+def _t_of(r: np.ndarray, remaining: np.ndarray, freedom: int) -> np.ndarray:
+    """Return t of correlations, and of what remains of 1 after their squares; infinite if only rounding errors remain."""
+    with np.errstate(divide='ignore'):
+        return np.asarray(r * np.sqrt(freedom / np.where(remaining > _PERFECT, remaining, 0.0)))
+
+
+def unexplained(values: np.ndarray, covariates: np.ndarray) -> np.ndarray:
+    """Return `residuals` of unit length, whatever the unit of the values; NaN where only rounding errors remain."""
+    rest = residuals(standard(values), covariates)
+    length = np.linalg.norm(rest, axis=0)
+    return np.asarray(rest / np.where(length > 1e-10, length, np.nan))
 
 
 def brunner_munzel(score: np.ndarray, affected: np.ndarray) -> Tested:
@@ -177,10 +185,11 @@ def _one_thread(do: Callable[..., Any], *arguments: Any) -> Any:
 def permuted_maximum(
     count: int, seed: int, score: np.ndarray, features: np.ndarray, covariates: np.ndarray
 ) -> np.ndarray:
-    """Return the maximum \\|t\\| over features in each of some permutations, by the method of Freedman and Lane (1983).
+    """Return the maximum \\|t\\| over features in each of some permutations, see `permuted_t`.
 
-    For `nilearn.mass_univariate.permuted_ols`, the score is the tested variable and the features are the targets: t of
-    a partial correlation is the same in both directions.
+    Equal to that of `nilearn.mass_univariate.permuted_ols`, with the score as tested variable and the features as
+    targets. But there, a perfect fit may be lost to rounding errors; with binary scores and features, many permutations
+    have one.
 
     Parameters
     ----------
@@ -194,29 +203,46 @@ def permuted_maximum(
     numpy.ndarray
         (count,).
     """
-    largest = np.zeros(count)
+    orders, largest = _orders(count, seed, len(score)), np.zeros(count)
     for part in blocks(features.shape[1], _BLOCK):
-        with _quiet():
-            found = _permuted_ols(count, seed, score, features[:, part], covariates)
-        np.maximum(largest, found['h0_max_t'][0], out=largest)
+        t = permuted_t(orders, score, features[:, part], covariates)
+        np.maximum(largest, np.abs(t).max(axis=1), out=largest)
     return largest
 
 
-def _permuted_ols(count: int, seed: int, score: Any, features: Any, covariates: Any, **options: Any) -> Any:
-    from nilearn.mass_univariate import permuted_ols
+def _orders(count: int, seed: int, participants: int) -> np.ndarray:
+    """Return random orders of the participants, (permutations, participants): those of nilearn with this seed."""
+    rng = np.random.RandomState(np.random.RandomState(seed).randint(1, np.iinfo(np.int32).max - 1))
+    orders = np.empty((count, participants), int)
+    order = np.arange(participants)
+    for i in range(count):
+        orders[i] = order = order[rng.permutation(participants)]
+    return orders
 
-    return permuted_ols(
-        standard(score[:, None]),
-        standard(features),
-        # without an intercept here, because nilearn would then flip signs instead of permuting
-        standard(covariates) if covariates.shape[1] else None,
-        model_intercept=True,
-        n_perm=count,
-        random_state=seed,
-        two_sided_test=True,
-        output_type='dict',
-        **options,
-    )
+
+def permuted_t(
+    orders: np.ndarray, score: np.ndarray, features: np.ndarray, covariates: np.ndarray
+) -> np.ndarray:
+    """Compute t of each feature in each permutation, by the method of Freedman and Lane (1983).
+
+    Parameters
+    ----------
+    orders : numpy.ndarray
+        (permutations, participants) permuted indices of the participants.
+    score, features, covariates : numpy.ndarray
+        See `least_squares`.
+
+    Returns
+    -------
+    numpy.ndarray
+        (permutations, features); 0 where the permuted covariates explain a feature completely.
+    """
+    basis = orthonormal(covariates)
+    freedom = len(score) - basis.shape[1] - 1
+    rest, left = unexplained(features, covariates), unexplained(score, covariates)
+    unrelated = 1 - sum((column[orders] @ rest) ** 2 for column in basis.T)
+    r = left[orders] @ rest / np.sqrt(np.where(unrelated > _PERFECT, unrelated, np.inf))
+    return _t_of(r, 1 - r**2, freedom)
 
 
 def standard(values: np.ndarray) -> np.ndarray:
@@ -224,14 +250,6 @@ def standard(values: np.ndarray) -> np.ndarray:
     centred = values - values.mean(axis=0)
     spread = centred.std(axis=0)
     return np.asarray(centred / np.where(spread > 0, spread, 1.0))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress nilearn's warnings about memory order and single permutations."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings('ignore', message='.*(C_CONTIGUOUS|number of permutations is 1 )')
-        yield
 
 
 def permuted_ranks(
@@ -286,11 +304,23 @@ def permuted_enhancement(
         (count,).
     """
     from nilearn.maskers import NiftiMasker
+    from nilearn.mass_univariate import permuted_ols
 
-    with _quiet(), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        masker = NiftiMasker(mask).fit()
-        found = _permuted_ols(count, seed, score, features, covariates, masker=masker, tfce=True)
+        found = permuted_ols(
+            standard(score[:, None]),
+            standard(features),
+            # without an intercept here, because nilearn would then flip signs instead of permuting
+            standard(covariates) if covariates.shape[1] else None,
+            model_intercept=True,
+            n_perm=count,
+            random_state=seed,
+            two_sided_test=True,
+            output_type='dict',
+            masker=NiftiMasker(mask).fit(),
+            tfce=True,
+        )
     return found['tfce'][0], found['h0_max_tfce'][0]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from lacuna.statistics.design import VOLUME
 from lacuna.statistics.settings import IMAGES
-from lacuna.statistics.univariate import residuals, unit
+from lacuna.statistics.univariate import unexplained
 
 if TYPE_CHECKING:
     from lacuna.statistics.analysis import Statistics
@@ -99,8 +99,8 @@ def _family_doubts(family: Family, design: Design) -> list[str]:
         return []
     values = family.features.values.to_numpy(float)
     others = design.covariates.drop(columns=VOLUME).to_numpy(float)
-    volume = unit(residuals(design.covariates[VOLUME].to_numpy(float), others))
-    likeness = np.abs(volume @ unit(residuals(values, others)))
+    volume = unexplained(design.covariates[VOLUME].to_numpy(float), others)
+    likeness = np.abs(volume @ unexplained(values, others))
     if (share := float(np.mean(likeness > _COLLINEAR))) < 0.05:
         return []
     nearly = (
@@ -114,7 +114,8 @@ def methods(found: Statistics) -> str:
     design, settings = found.design, found.settings
     name = f'`{design.outcome.name}`' + (' (ranks)' if design.ranked else '')
     covariates = ' and '.join(
-        'the logarithm of the lesion volume' if each == VOLUME else f'`{each}`' for each in design.covariates
+        'the logarithm of the lesion volume' if each == VOLUME and design.log_volume else f'`{each}`'
+        for each in design.covariates
     )
     what = '; '.join(
         _WHAT.get(family.kind, f'each of the features {family.kind}') for family in found.families
@@ -126,16 +127,16 @@ def methods(found: Statistics) -> str:
         text.append(
             'Each feature was tested by least squares (two-sided t)'
             + (f' with {covariates} as covariates' if covariates else '')
-            + f', and {settings.permutations:,} permutations by the method of Freedman and Lane [@freedman_lane; @winkler], '
-            'as implemented in *nilearn* [@nilearn], gave family-wise p from the largest absolute t.'
+            + f', and {settings.permutations:,} permutations by the method of Freedman and Lane [@freedman_lane; @winkler] '
+            'gave family-wise p from the largest absolute t.'
         )
     else:
         text.append(
             'The scores'
             + (f', from which {covariates} were regressed out,' if covariates else '')
             + " of affected and unaffected participants were compared with Brunner and Munzel's test [@brunner_munzel], "
-            f'with {settings.permutations:,} permutations for family-wise p from the largest absolute statistic, and for '
-            'features affected in fewer than nine participants.'
+            f'with {settings.permutations:,} permutations for family-wise p from the largest absolute statistic, and for p '
+            'of features that separate the scores completely, or that fewer than nine participants have or lack.'
         )
     text.append('False discovery rates are those of Benjamini and Hochberg [@benjamini_hochberg].')
     kinds = {family.kind for family in found.families}
@@ -144,7 +145,9 @@ def methods(found: Statistics) -> str:
             'Connected edges with p < .001 were tested together by their number (network-based statistic) [@nbs].'
         )
     if settings.tfce and kinds & set(IMAGES):
-        text.append('Voxels were also tested with threshold-free cluster enhancement [@tfce].')
+        text.append(
+            'Voxels were also tested with threshold-free cluster enhancement [@tfce], as implemented in *nilearn* [@nilearn].'
+        )
     if prediction := next((family.prediction for family in found.families if family.prediction), None):
         text.append(
             f'How well all features together predict the score was measured by {prediction.repeats} times '

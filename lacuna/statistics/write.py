@@ -30,7 +30,8 @@ _TABLES = {'edges': 'score_edges', 'bundles': 'score_bundles'}
 
 _COLUMNS = {
     't': 'Statistic: t of the feature, or the statistic of Brunner and Munzel',
-    'p': 'Two-sided uncorrected p of the feature, parametric (by permutation for Brunner and Munzel with fewer than nine affected)',
+    'p': 'Two-sided uncorrected p of the feature, parametric (for Brunner and Munzel by permutation, if fewer than nine '
+    'participants are affected or unaffected, or the feature separates the scores completely)',
     'p_fwe': 'Family-wise p: share of permutations whose largest absolute statistic reaches that of the feature',
     'q': 'False discovery rate (Benjamini and Hochberg) of p',
     'n_affected': 'Number of participants in whom the feature is not 0',
@@ -215,7 +216,8 @@ def _about(family: Family) -> dict[str, Any]:
         'FeaturesTested': len(family.table),
         'FeaturesDistinct': family.distinct,
         'FeaturesAffectedInTooFew': family.too_few,
-        'FeaturesExplainedByCovariates': family.constant,
+        'FeaturesAffectedInTooMany': family.too_many,
+        'FeaturesConstantOrExplainedByCovariates': family.constant,
         'FeaturesWithoutValue': family.without_value,
     }
     if family.edge_threshold is not None:

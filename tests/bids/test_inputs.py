@@ -16,7 +16,7 @@ from lacuna.bids.inputs import find_masks, written_label
 from lacuna.bids.mask_files import check_unique, describe_mask
 from lacuna.cli import bidsapp, main
 from lacuna.errors import InputError, MaskError
-from lacuna.execution.config import read_settings
+from lacuna.execution.settings import read_settings
 from lacuna.testing import write_mask
 from lacuna.utils.sidecars import inherited_metadata
 

@@ -7,7 +7,8 @@ from helpers.cohort import tree
 
 from lacuna.cli import bidsapp, main
 from lacuna.errors import InputError
-from lacuna.execution.config import RunConfig, read_settings
+from lacuna.execution.config import RunConfig
+from lacuna.execution.settings import read_settings
 
 
 def results(folder):

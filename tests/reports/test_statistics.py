@@ -95,6 +95,15 @@ def test_edges_are_above_the_diagonal_and_those_found_below():
     assert (np.argwhere(shown == 1)[:, 0] < np.argwhere(shown == 1)[:, 1]).all()
 
 
+def test_infinite_statistics_are_drawn(found, tmp_path):
+    """Of scores that a feature separates completely (Brunner and Munzel)."""
+    parcels = found['parcels']
+    table = parcels.table.assign(t=[np.inf, -np.inf, 2.0, -3.0, 1.0])
+    apart = replace(found, families=(replace(parcels, table=table),))
+    page = write_statistics_report(apart, tmp_path / 'stats.html').read_text()
+    assert len(re.findall('<img ', page)) == 4
+
+
 def test_a_point_for_each_participant(found):
     prediction = found['voxels'].prediction
     with drawing():

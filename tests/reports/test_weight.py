@@ -227,7 +227,7 @@ def test_a_run_makes_the_report_that_is_asked_for(tmp_path):
 
 @pytest.mark.parametrize(('written', 'meant'), [('report = true', 'full'), ('report = false', 'none')])
 def test_settings_of_a_time_without_a_choice(tmp_path, written, meant):
-    from lacuna.execution.config import read_settings
+    from lacuna.execution.settings import read_settings
 
     (tmp_path / 'settings.toml').write_text(written)
     assert read_settings(tmp_path / 'settings.toml') == {'report': meant}

@@ -134,6 +134,47 @@ def test_few_affected_are_compared_by_permutations(cohort):
     assert table.loc['common', 'p'] * 100 % 1 > 1e-6
 
 
+@pytest.mark.parametrize('test', ['ols', 'brunner-munzel'])
+def test_units_of_scores_and_features_do_not_matter(cohort, test):
+    _, _, values, facts = cohort
+    given = {'test': test, 'covariates': 'age', 'volume': False, 'permutations': 99, 'cv': 'none'}
+    edges = values.set_axis(pd.MultiIndex.from_tuples([('a', each) for each in REGIONS]), axis=1)
+    table = lacuna.stats(edges, facts, 'nihss_24h', features='edges', **given)['edges'].table
+    assert table.notna()[['t', 'p', 'p_fwe', 'q', 'effect']].all(axis=None)
+    for unit in (1e-13, 1e13):
+        scaled = facts.assign(nihss_24h=unit * facts['nihss_24h'])
+        found = lacuna.stats(unit * edges, scaled, 'nihss_24h', features='edges', **given)['edges'].table
+        pd.testing.assert_frame_equal(found, table, rtol=1e-7)
+
+
+def test_scores_that_a_feature_separates_completely(cohort):
+    """The statistic of Brunner and Munzel is infinite then; its p comes from permutations, too."""
+    _, _, values, facts = cohort
+    affected = values['LH_Vis_1'] > 0
+    assert min(affected.sum(), COUNT - affected.sum()) >= 9
+    apart = facts.assign(nihss_24h=facts['nihss_24h'] - 100 * affected)
+    found = lacuna.stats(
+        values, apart, 'nihss_24h', volume=False, test='brunner-munzel', permutations=99, cv='none'
+    )
+    row = found['parcels'].table.loc['LH_Vis_1']
+    assert row[['t', 'p', 'p_fwe', 'effect']].tolist() == [-np.inf, 0.01, 0.01, -0.5]
+
+
+def test_features_that_affect_everybody_cannot_be_compared_by_ranks(cohort):
+    _, _, values, facts = cohort
+    values = values.assign(everybody=np.arange(1.0, COUNT + 1), same=5.0, nobody=0.0)
+    values['but_one'] = values['everybody'].where(values.index != '07', 0)
+    values['two'] = (np.arange(COUNT) < 2).astype(float)
+    values['one'] = (np.arange(COUNT) < 1).astype(float)
+    given = {'volume': False, 'min_affected': 1, 'permutations': 19, 'cv': 'none'}
+    ranks = lacuna.stats(values, facts, 'nihss_24h', test='brunner-munzel', **given)['parcels']
+    assert list(ranks.table.index) == [*REGIONS, 'two']
+    assert (ranks.fewest, ranks.too_few, ranks.too_many, ranks.constant) == (2, 2, 3, 0)
+    least_squares = lacuna.stats(values, facts, 'nihss_24h', **given)['parcels']
+    assert list(least_squares.table.index) == [*REGIONS, 'everybody', 'but_one', 'two', 'one']
+    assert (least_squares.too_few, least_squares.too_many, least_squares.constant) == (1, 0, 1)
+
+
 def test_the_seed_decides(cohort):
     root, scores, *_ = cohort
     first, again, other = (

@@ -71,6 +71,11 @@ def test_ranks_and_no_volume(table):
         ({}, {'covariates': ['sex']}, ('sex', "'F'")),
         ({}, {'covariates': ['nihss']}, ('nihss',)),
         ({'copy': lambda t: 2 * t['nihss'].astype(float) + 1}, {'covariates': ['copy']}, ('copy', 'nihss')),
+        (
+            {'total': lambda t: t['nihss'].astype(float) + 2 * t['age'].astype(float)},
+            {'outcome': 'total', 'covariates': ['nihss', 'age']},
+            ('nihss', 'age', 'total'),
+        ),
         ({'nihss': '4'}, {}, ('nihss', '4')),
         ({'age': '50'}, {'covariates': ['age']}, ('age', '50')),
         ({'nihss': 'n/a'}, {}, ('nihss', 'n/a')),
@@ -93,6 +98,8 @@ def test_a_volume_column_of_the_table_is_taken_as_it_is(table):
     table['lesionvolume'] = [str(i) for i in range(14)]
     design = make_design(table, 'nihss', ['lesionvolume'], IDS, volumes=dict.fromkeys(IDS, 5.0))
     assert list(design.covariates['lesionvolume']) == list(range(14))
+    assert not design.log_volume
+    assert make_design(table, 'nihss', [], IDS, volumes=dict.fromkeys(IDS, 5.0) | {IDS[0]: 6.0}).log_volume
 
 
 @pytest.mark.parametrize(

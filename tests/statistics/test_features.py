@@ -75,6 +75,25 @@ def test_results_that_do_not_match_are_left_out(tmp_path):
         read_features(select_lesions(tmp_path), 'parcels')
 
 
+def test_maps_of_another_tractogram_are_left_out(tmp_path):
+    """As tables are."""
+    values = percentages(4)
+    write_cohort_results(tmp_path, values)
+    (sidecar,) = tmp_path.glob('sub-03/**/*_space-*_desc-disconnectionpct.json')
+    sidecar.write_text(sidecar.read_text().replace('a' * 64, 'c' * 64))
+    (found,) = read_features(select_lesions(tmp_path), 'voxels')
+    others = values.drop(index='03')
+    assert list(found.values.index) == [f'sub-{each}' for each in others.index]
+    np.testing.assert_array_equal(found.values, others.loc[:, (others > 0).any()].astype(np.float32))
+    assert list(found.left_out) == ['sub-03']
+    assert 'tractogram' in found.left_out['sub-03']
+    assert found.about['Tractogram']['SHA256'] == 'a' * 64
+    for sidecar in tmp_path.glob('sub-04/**/*_space-*_desc-disconnectionpct.json'):
+        sidecar.write_text(sidecar.read_text().replace('a' * 64, 'd' * 64))
+    with pytest.raises(InputError, match='do not match'):
+        read_features(select_lesions(tmp_path), 'voxels')
+
+
 def test_bundles_load_and_networks_have_tables_of_their_own(tmp_path):
     """Each output has a name of its own among those of a lesion."""
     values = percentages(3)
@@ -127,6 +146,14 @@ def test_frames_with_ids_in_a_column():
     values = frame_features(frame, 'parcels').values
     assert list(values.index) == ['sub-1', 'sub-2']
     assert values.to_dict('list') == {'a': [1.0, 0.0]}
+
+
+def test_rows_without_any_value_are_left_out_of_a_frame():
+    """As `Results.table` returns them for lesions that failed."""
+    frame = pd.DataFrame({'a': [1.0, np.nan, 0.0], 'b': [2.0, np.nan, np.nan]}, ['1', '2', '3'])
+    features = frame_features(frame, 'parcels')
+    assert list(features.values.index) == ['sub-1', 'sub-3']
+    assert list(features.left_out) == ['sub-2']
 
 
 def test_equal_features_are_found():

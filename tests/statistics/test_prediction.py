@@ -145,3 +145,15 @@ def test_accuracy_by_hand():
     alone = accuracy(truth, means, guess, np.arange(6))
     assert alone['r'][0] == pytest.approx(np.corrcoef((truth - means)[:, 0], (guess - means)[:, 0])[0, 1])
     assert accuracy(truth, means, means, fold)['r'][0] == 0
+
+
+@pytest.mark.parametrize('participants', [11, 25, 60])
+def test_the_mean_alone_has_no_correlation(participants):
+    """Without covariates, the baseline predicts the mean, up to rounding errors."""
+    rng = np.random.default_rng(0)
+    score = pd.Series(rng.normal(50, 9, participants))
+    features = pd.DataFrame(rng.normal(size=(participants, 3)))
+    none = pd.DataFrame(index=score.index)
+    found = predict(score, features, none, cv=(10, 3), share=0.1, permutations=1, seed=0).accuracy
+    assert found.loc['baseline', ['r2', 'r']].tolist() == pytest.approx([0, 0], abs=1e-12)
+    assert found.loc['ridge', 'r'] != 0

@@ -8,7 +8,7 @@ import statsmodels.api as sm
 from scipy import stats as st
 from sklearn.utils import check_random_state
 
-from lacuna.statistics import networks, univariate
+from lacuna.statistics import univariate
 
 
 @pytest.fixture
@@ -64,8 +64,33 @@ def test_permutations_are_those_of_freedman_and_lane(arrays):
         expected.append(np.abs(fits).max())
     found = univariate.permuted_maximum(20, 7, score, features, covariates)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
-    t = networks.permuted_t(np.array(orders), score, features, covariates)
+    t = univariate.permuted_t(np.array(orders), score, features, covariates)
     np.testing.assert_allclose(np.abs(t).max(axis=1), found, rtol=1e-9)
+
+
+def test_a_perfect_fit_is_the_largest_statistic_whatever_the_rounding():
+    """Binary scores and features: some permutations fit some feature perfectly."""
+    rng = np.random.default_rng(0)
+    score = (np.arange(12) < 2).astype(float)
+    features = np.column_stack([score, 30 * score + 0.1, *(rng.random((5, 12)) < 0.5)])
+    covariates = np.empty((12, 0))
+    found = univariate.least_squares(score, features, covariates)
+    assert np.isinf(found.t).tolist() == [True] * 2 + [False] * 5
+    largest = univariate.permuted_maximum(2000, 1, score, features, covariates)
+    # the two are two again in one of 66 permutations
+    assert np.isinf(largest).mean() == pytest.approx(1 / 66, abs=0.006)
+    assert np.isfinite(univariate.permuted_maximum(500, 1, score, features[:, 2:], covariates)).all()
+
+
+def test_covariates_that_explain_a_feature_in_a_permutation():
+    sex = np.repeat([0.0, 1.0], 6)
+    other = np.tile([0.0, 1.0], 6)  # unrelated to sex
+    order = np.arange(12).reshape(2, 6).T.reshape(1, 12)
+    np.testing.assert_array_equal(sex[order[0]], other)
+    features = np.column_stack([other, np.arange(12.0)])
+    t = univariate.permuted_t(order, np.arange(12.0) ** 2, features, sex[:, None])
+    assert t[0, 0] == 0
+    assert np.isfinite(t[0, 1])
 
 
 def test_blocks_of_features_share_their_permutations(arrays, monkeypatch):

@@ -69,6 +69,15 @@ def test_doubts(cohort):
     assert '25 %' in doubts(analysed((like, *cohort[1:])))[0]
 
 
+def test_a_volume_of_the_table_of_scores_is_no_logarithm(cohort):
+    cut, scores, volumes = cohort
+    own = (cut, scores.assign(lesionvolume=volumes.to_numpy()), volumes)
+    text = methods(analysed(own, covariates='lesionvolume'))
+    assert '`lesionvolume`' in text
+    assert 'logarithm' not in text
+    assert 'logarithm' in methods(analysed(cohort))
+
+
 def test_ranks_are_not_advised_for_two_scores(cohort):
     assert doubts(analysed(cohort, np.repeat([0.0, 1.0], 30))) == []
 

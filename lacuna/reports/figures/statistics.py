@@ -45,8 +45,7 @@ def score_figure(score: pd.Series, covariates: pd.DataFrame) -> Figure:
         ends = np.array([known.min(), known.max()])
         axes.plot(ends, start + slope * ends, color=INK, linewidth=0.9)
         r = np.corrcoef(known, values)[0, 1]
-        label = 'lesion volume (log mm³)' if name == 'lesionvolume' else str(name)
-        axes.set(xlabel=label, ylabel=str(score.name), title=f'r = {r:.2f}')
+        axes.set(xlabel=str(name), ylabel=str(score.name), title=f'r = {r:.2f}')
     figure.tight_layout()
     return figure
 
