@@ -5,21 +5,16 @@ import time
 
 import numpy as np
 import pytest
+from helpers.waiting import settle
 
 from lacuna.errors import TractogramError
 from lacuna.streamlines.files.tck import write_tck
 from lacuna.streamlines.inspection import checksum, inspect
-from lacuna.utils.files import SETTLED_NS
 
 
 def write(path, first, count=3):
     """Lines that begin at x = `first`; files of the same count have the same size."""
     write_tck(path, [np.array([[first, y, 0], [20, y, 0]], np.float32) for y in range(count)])
-
-
-def settle(path):
-    while time.time_ns() - path.stat().st_ctime_ns <= SETTLED_NS:
-        time.sleep(0.1)
 
 
 def box(path, cache, progress=None):
