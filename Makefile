@@ -3,12 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
-EXTRAS ?= dev
 # a file of tests stays in one process: what it prepares is prepared once
 PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 25
 PARCELS = '$(DEMO)'/tutorial/sourcedata/parcellation/synthetic100_space-MNI152NLin6Asym
 
-.PHONY: help setup mrtrix chromium debootstrap slurm demo test test-lowest soak lint types docs package release-check bench clean
+.PHONY: help setup mrtrix chromium egl debootstrap slurm demo test test-lowest soak lint types docs package release-check bench clean
 
 help:
 	@echo 'make demo    set everything up and map three synthetic lesions'
@@ -22,7 +21,7 @@ help:
 	@echo 'make release-check  whether this commit can be released'
 	@echo 'make bench   compare with plain MRtrix3 commands, in less than ten minutes'
 
-setup: mrtrix $(VENV)/.installed
+setup: mrtrix $(VENV)/.developed
 
 # Debian's package, where it is missing and can be installed; else say what follows from it
 mrtrix:
@@ -32,6 +31,10 @@ mrtrix:
 chromium:
 	@tools/install-package.sh chromium 'the tests of reports in a browser are skipped.' \
 	  chromium chromium-browser google-chrome
+
+# for the test of a picture that VTK draws, without a screen
+egl:
+	@tools/install-package.sh libegl1 'the test of yabplot is skipped.' libEGL.so
 
 # a batch system of our own, started by the tests and ended by them
 slurm:
@@ -43,14 +46,19 @@ slurm:
 debootstrap:
 	@tools/install-package.sh debootstrap 'the test of the container image is skipped.' debootstrap
 
+# what runs need, and on top of it what developers need
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo 'Python >= 3.11 is needed; name one with PYTHON=...'; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || tools/install-venv.sh $(PYTHON) $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
-demo: setup
+$(VENV)/.developed: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: mrtrix $(VENV)/.installed
 	@rm -rf '$(DEMO)/tutorial' '$(DEMO)/derivatives'
 	@mkdir -p '$(DEMO)'
 	$(BIN)/lacuna tutorial '$(DEMO)/tutorial'
@@ -67,7 +75,7 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-test: setup chromium slurm
+test: setup chromium egl slurm
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-lowest: mrtrix

@@ -1,11 +1,13 @@
 #!/bin/sh
 # Install a Debian package with apt where that is possible; never fails, but says what follows without it.
-#   tools/install-package.sh PACKAGE 'WHAT FOLLOWS' COMMAND...     any of the commands shows that it is there
+#   tools/install-package.sh PACKAGE 'WHAT FOLLOWS' COMMAND...     any of the commands, or of the libraries (lib*.so),
+#                                                                  shows that it is there
 package=$1 without=$2
 shift 2
 is_here() {
-    for command in "$@"; do
-        command -v "$command" >/dev/null && return 0
+    for each in "$@"; do
+        command -v "$each" >/dev/null && return 0
+        case $each in lib*) PATH="$PATH:/usr/sbin:/sbin" ldconfig -p 2>/dev/null | grep -q "^[[:space:]]*$each" && return 0 ;; esac
     done
     return 1
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lacuna.bids.results import LesionResults, cut_percent, find_results
+from lacuna.bids.sidecars import identity
 from lacuna.errors import InputError
 from lacuna.images.plausibility import NOTABLE, measure_mask
 from lacuna.reports.figures.brain import map_figure
@@ -20,6 +22,7 @@ from lacuna.reports.page import keep_others, picture, section, whole_page
 from lacuna.reports.similarity import similarities, similarity_html
 from lacuna.reports.summary import warnings_html
 from lacuna.utils.files import write_if_changed
+from lacuna.utils.names import few
 from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
 
@@ -128,6 +131,7 @@ def write_group_report(
         rows.append(seen.row)
         problems += [f'{lesion.stem}: the {problem}. It is not drawn.' for problem in seen.problems]
         sums.setdefault(lesion.space, _Sums()).add(seen)
+    problems += _unlike(lesions)
     if problems:
         sections.append(warnings_html(problems))
     with drawing():
@@ -182,6 +186,20 @@ def _read_lesion(lesion: LesionResults) -> _ReadLesion:
     except InputError:  # 'lacuna check' says why; running the same command again repairs it
         problems.append('map cannot be read')
     return _ReadLesion(row, problems, voxels, image)
+
+
+def _unlike(lesions: Sequence[LesionResults]) -> Iterator[str]:
+    """Yield what differs between the lesions of a space, in words; group tables leave out those that differ."""
+    made: dict[str, dict[tuple[tuple[str, str], ...], list[str]]] = defaultdict(lambda: defaultdict(list))
+    for lesion in lesions:
+        key = tuple((name, str(value)) for name, value in identity(lesion.metadata).items())
+        made[lesion.space][key].append(lesion.stem)
+    for groups in made.values():
+        usual = max(groups, key=lambda key: len(groups[key]))
+        for key, stems in groups.items():
+            fields = [name for (name, value), (_, other) in zip(key, usual, strict=True) if value != other]
+            if fields:
+                yield f'{few(stems)}: not comparable with the other lesions, because of other values of {", ".join(fields)}.'
 
 
 def flagged(rows: Sequence[GroupRow]) -> list[list[str]]:

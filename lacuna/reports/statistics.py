@@ -272,7 +272,7 @@ def _prediction_parts(score: pd.Series, family: Family) -> Iterator[str]:
         for model, row in prediction.comparison.iterrows():
             better = 'smaller' if row['difference'] > 0 else 'larger'
             yield (
-                f'<p>With {family.kind} in addition to the compared features, the squared error of {figures.model_name(str(model))} '
+                f'<p>With {family.kind} in addition to {escape(str(family.compared))}, the squared error of {figures.model_name(str(model))} '
                 f'is {better} (p = {row["p"]:.2g}, corrected resampled t-test).</p>'
             )
 

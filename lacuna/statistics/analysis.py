@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lacuna.bids.results import LesionResults
 from lacuna.errors import InputError, check_choice
 from lacuna.statistics.design import Design, make_design
 from lacuna.statistics.family import Family, Settings, analyse
@@ -34,11 +35,14 @@ class Statistics:
     design : lacuna.statistics.design.Design
     families : tuple of Family
     settings : Settings
+    stems : tuple of str
+        Beginnings of the names of the participants' results, in their order; empty for a data frame of features.
     """
 
     design: Design
     families: tuple[Family, ...]
     settings: Settings
+    stems: tuple[str, ...] = ()
 
     @property
     def left_out(self) -> pd.DataFrame:
@@ -154,6 +158,7 @@ def stats(
         message = f'--compare {named or "frame"} needs {lacks}'
         raise InputError(message)
     _check(settings, kinds, of_results=not isinstance(data, pd.DataFrame))
+    lesions: Mapping[str, LesionResults] = {}
     if isinstance(data, pd.DataFrame):
         found = [frame_features(data, kinds[0])]
         others = [] if compare is None else [_comparison_features(compare)]
@@ -172,6 +177,12 @@ def stats(
         volumes = lesion_volumes(lesions) if volume is True else None if volume is False else volume
     # one design for all families, so that they have the same participants
     everyone = set.intersection(*(set(each.values.index) for each in (*found, *others)))
+    if not everyone:
+        labels = ', '.join(dict.fromkeys(each.label for each in (*found, *others)))
+        message = (
+            f'no participant has all of the features ({labels}); choose fewer, or an atlas with --pattern'
+        )
+        raise InputError(message)
     reasons = {who: reason for each in (*found, *others) for who, reason in each.left_out.items()}
     design = make_design(scores, outcome, covariates, everyone, volumes=volumes, rank=rank, reasons=reasons)
     families = tuple(
@@ -185,7 +196,8 @@ def stats(
         )
         for each in found
     )
-    return Statistics(design, families, settings)
+    stems = tuple(lesions[who].stem for who in design.participants) if lesions else ()
+    return Statistics(design, families, settings, stems)
 
 
 def _check(settings: Settings, kinds: Sequence[str], *, of_results: bool) -> None:
@@ -217,12 +229,12 @@ def _comparison_features(frame: pd.DataFrame | str) -> Features:
             f'with a data frame of features, those to compare with have to be a data frame too, not {frame!r}'
         )
         raise InputError(message)
-    return frame_features(frame, 'other')
+    return frame_features(frame, 'other features')
 
 
-def _comparison(features: Features, others: Sequence[Features], design: Design) -> pd.DataFrame | None:
+def _comparison(features: Features, others: Sequence[Features], design: Design) -> Features | None:
     """Return the other features of the same atlas, else the first ones; None if they are of the same kind."""
     if not others or features.kind == others[0].kind:
         return None
     chosen = next((each for each in others if each.atlas == features.atlas), others[0])
-    return chosen.of(design.participants).values
+    return chosen.of(design.participants)

@@ -107,6 +107,8 @@ class Family:
         For edges: \\|t\\| above which they form components.
     prediction : lacuna.statistics.prediction.Prediction or None
         Prediction of the score from all features.
+    compared : str or None
+        The other features that the prediction is compared with, in words.
     """
 
     features: Features
@@ -122,6 +124,7 @@ class Family:
     components: pd.DataFrame | None = None
     edge_threshold: float | None = None
     prediction: Prediction | None = None
+    compared: str | None = None
 
     @property
     def kind(self) -> str:
@@ -160,7 +163,7 @@ def analyse(
     design: Design,
     settings: Settings,
     *,
-    other: pd.DataFrame | None = None,
+    other: Features | None = None,
     nprocs: int = 1,
     show_progress: bool = False,
 ) -> Family:
@@ -172,8 +175,8 @@ def analyse(
         Features of the participants of the design, in the same order.
     design : lacuna.statistics.design.Design
     settings : Settings
-    other : pandas.DataFrame, optional
-        Other features, which the prediction is compared with.
+    other : lacuna.statistics.features.Features, optional
+        Other features of the same participants, which the prediction is compared with.
     nprocs : int
     show_progress : bool
 
@@ -248,14 +251,19 @@ def analyse(
             share=fewest / len(values),
             permutations=settings.permutations,
             seed=settings.seed,
-            other=other,
+            other=None if other is None else other.values,
             nprocs=nprocs,
         )
         weights = {
             f'weight_{name}': prediction.weights[name].to_numpy()[tested_columns]
             for name in prediction.weights
         }
-        family = replace(family, table=family.table.assign(**weights), prediction=prediction)
+        family = replace(
+            family,
+            table=family.table.assign(**weights),
+            prediction=prediction,
+            compared=other.label if other else None,
+        )
     return family
 
 

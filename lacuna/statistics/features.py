@@ -82,6 +82,11 @@ class Features:
     left_out: Mapping[str, str] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def label(self) -> str:
+        """Kind and atlas in words."""
+        return f'{self.kind} of {self.atlas}' if self.atlas else self.kind
+
     def of(self, participants: Sequence[str]) -> Features:
         """Select participants, in this order."""
         return replace(self, values=self.values.loc[list(participants)])

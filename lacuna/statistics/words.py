@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy as np
 from lacuna.statistics.design import VOLUME
 from lacuna.statistics.settings import IMAGES
 from lacuna.statistics.univariate import unexplained
+from lacuna.utils.names import parse_entities
 
 if TYPE_CHECKING:
     from lacuna.statistics.analysis import Statistics
@@ -64,7 +67,7 @@ def power(affected: np.ndarray, participants: int, freedom: int, critical: float
 def doubts(found: Statistics) -> list[str]:
     """Return caveats of the analysis, one sentence each."""
     design = found.design
-    caveats = _score_doubts(design)
+    caveats = [*_score_doubts(design), *_lesion_doubts(found.stems)]
     if not any(name == VOLUME for name in design.covariates):
         caveats.append(
             'The lesion volume is not a covariate: disconnections that are more frequent in larger lesions may only reflect their size.'
@@ -92,6 +95,14 @@ def _score_doubts(design: Design) -> list[str]:
     if abs(skewness := float(skew(score))) > _SKEWED:
         caveats.append(f'The distribution of {name} is skewed ({skewness:.1f}); compare with --rank.')
     return caveats
+
+
+def _lesion_doubts(stems: Sequence[str]) -> Iterator[str]:
+    for entity, what in (('label', 'labels'), ('ses', 'sessions')):
+        counts = Counter(parse_entities(stem).get(entity, 'none') for stem in stems)
+        if len(counts) > 1:
+            each = ', '.join(f'{name}: {count}' for name, count in sorted(counts.items()))
+            yield f'The lesions are of several {what} ({each}); --pattern selects one.'
 
 
 def _family_doubts(family: Family, design: Design) -> list[str]:

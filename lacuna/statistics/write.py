@@ -15,6 +15,7 @@ from lacuna.bids.tables import table_bytes
 from lacuna.errors import InputError
 from lacuna.images.nifti import encoded
 from lacuna.statistics.analysis import Statistics
+from lacuna.statistics.design import VOLUME
 from lacuna.statistics.family import EDGE_P, Family
 from lacuna.statistics.prediction import BASELINE, Prediction
 from lacuna.statistics.regression import MODELS
@@ -41,7 +42,7 @@ _COLUMNS = {
     'p_component': 'Family-wise p of the component',
     'tfce': 'Threshold-free cluster enhancement of t',
     'weight_ridge': 'Change of the score for a standard deviation of the feature, ridge regression on all features',
-    'weight_pls': 'The same by partial least squares',
+    'weight_pls': 'Change of the score for a standard deviation of the feature, partial least squares on all features',
     'p_tfce': 'Family-wise p of threshold-free cluster enhancement',
 }
 
@@ -107,7 +108,7 @@ def check_statistics_dir(root: Path, outcome: str) -> None:
 
 
 def earlier_results(found: Statistics, output_dir: Path, paths: Sequence[Path]) -> list[str]:
-    """Return a note if older results of the same outcome, made with other settings, are beside `paths`; else nothing."""
+    """Return a note if results of another outcome or with other settings are beside `paths`; else nothing."""
     settings = _common(found)
     del settings['GeneratedBy']
     new = {sidecar_path(path).name for path in paths}
@@ -115,12 +116,12 @@ def earlier_results(found: Statistics, output_dir: Path, paths: Sequence[Path]) 
         path.name
         for path, about in _sidecars(output_dir.expanduser())
         if path.name not in new
-        and about.get('Outcome') == settings['Outcome']
+        and 'Outcome' in about  # group tables may lie there, too
         and any(about.get(key) != value for key, value in settings.items())
     ]
     if not kept:
         return []
-    others = f'{output_dir} also holds results of {settings["Outcome"]} with other settings ({few(kept, 1)})'
+    others = f'{output_dir} also holds results of another outcome or with other settings ({few(kept, 1)})'
     return [f'{others}, which are not in stats.html; another folder keeps them apart.']
 
 
@@ -158,7 +159,12 @@ def _files(found: Statistics) -> Iterator[tuple[str, bytes, dict[str, Any], dict
     design = found.design
     used = design.covariates.copy()
     used.insert(0, str(design.outcome.name), design.outcome)
-    yield _table(group_output_name(stem, 'score_design', outcome), 'score_design', used, {})
+    volume = (
+        {VOLUME: {'Description': 'Natural logarithm of the lesion volume in mm³'}}
+        if design.log_volume
+        else {}
+    )
+    yield _table(group_output_name(stem, 'score_design', outcome), 'score_design', used, volume)
     yield _table(
         group_output_name(stem, 'score_leftout', outcome),
         'score_leftout',
@@ -176,10 +182,18 @@ def _files(found: Statistics) -> Iterator[tuple[str, bytes, dict[str, Any], dict
             yield _table(family_name(found, family, key), key, family.table, about)
         if family.prediction is not None:
             content = {**_prediction(family.prediction), **_common(found), **about}
+            if family.compared:
+                content['ComparedFeatures'] = family.compared
             yield family_name(found, family, 'prediction'), json_bytes(content), {}, {}
         if family.components is not None:
             key = 'score_components'
-            yield _table(family_name(found, family, key), key, family.components, about)
+            columns = {
+                'size': {'Description': 'Number of edges'},
+                'p_fwe': {
+                    'Description': 'Family-wise p: share of permutations whose largest component has at least so many edges'
+                },
+            }
+            yield _table(family_name(found, family, key), key, family.components, {**about, **columns})
 
 
 def _table(
@@ -275,24 +289,17 @@ def summary_lines(found: Statistics) -> Sequence[str]:
         f'outcome: {design.outcome.name}{" (ranks)" if design.ranked else ""}; covariates: {covariates}',
     ]
     for family in found.families:
-        survivors = significant(family)
-        atlas = f' of {family.atlas}' if family.atlas else ''
+        survivors, label = significant(family), family.features.label
         left = f'{family.too_few} affected in fewer than {family.fewest} participants'
-        lines.append(
-            f'{family.kind}{atlas}: {len(family.table)} tested ({left}), {len(survivors)} with p_fwe <= .05'
-        )
+        lines.append(f'{label}: {len(family.table)} tested ({left}), {len(survivors)} with p_fwe <= .05')
         if family.prediction is not None:
             r2, p = (family.prediction.accuracy[name].astype(float) for name in ('r2', 'p'))
             parts = ', '.join(f'{model} {r2[model]:.2f} (p = {p[model]:.2g})' for model in MODELS)
-            lines.append(
-                f'{family.kind}{atlas}: R2 of unseen participants: {parts}; covariates alone {r2[BASELINE]:.2f}'
-            )
+            lines.append(f'{label}: R2 of unseen participants: {parts}; covariates alone {r2[BASELINE]:.2f}')
             if (compared := family.prediction.comparison) is not None:
                 more = ', '.join(
                     f'{model} {r2[f"both_{model}"]:.2f} instead of {r2[f"other_{model}"]:.2f} (p = {extra:.2g})'
                     for model, extra in compared['p'].astype(float).items()
                 )
-                lines.append(
-                    f'{family.kind}{atlas}: R2 with the other features, instead of these alone: {more}'
-                )
+                lines.append(f'{label}: R2 together with {family.compared}, instead of these alone: {more}')
     return lines

@@ -594,6 +594,19 @@ def test_a_damaged_map_is_left_out_of_the_group_page(dataset, tmp_path):
     assert 'Mean of 2 disconnection maps' in page
 
 
+def test_the_group_page_says_which_lesions_are_not_comparable(dataset, tmp_path):
+    root = tmp_path / 'out'
+    shutil.copytree(dataset, root)
+    (path,) = root.rglob('sub-02_*_desc-disconnectionpct.json')
+    about = json.loads(path.read_text())
+    path.write_text(json.dumps({**about, 'Tractogram': {**about['Tractogram'], 'SHA256': 'f' * 64}}))
+    page = write_group_report(root, root / 'group.html').read_text(encoding='utf-8')
+    (said,) = re.findall(r'<li>(.*tractogram.*?)</li>', page)
+    assert 'sub-02_label-lesion' in said
+    assert 'sub-01' not in said
+    assert '<li>' not in write_group_report(dataset, dataset / 'group.html').read_text(encoding='utf-8')
+
+
 def test_the_group_page_leads_to_its_sections(dataset):
     page = write_group_report(dataset, dataset / 'group.html').read_text(encoding='utf-8')
     linked = re.findall(r'<a href="#(.*?)">', page)

@@ -260,6 +260,7 @@ def test_the_command(cohort, tmp_path, lacuna_here):
     (design,) = out.glob('group_*_desc-nihss24h_design.tsv')
     used = pd.read_csv(design, sep='\t', index_col='participant_id')
     assert list(used) == ['nihss_24h', 'age', 'lesionvolume']
+    assert 'logarithm' in json.loads(design.with_suffix('.json').read_text())['lesionvolume']['Description']
     assert len(used) == COUNT - 1
 
 
@@ -326,10 +327,14 @@ def test_earlier_results_with_other_settings_are_named(cohort, tmp_path, capsys)
         assert main(['stats', str(root), str(tmp_path / 'stats'), *given, *options]) == 0
         return capsys.readouterr().err
 
-    assert 'desc-nihss24h' not in said('--features', 'parcels')
+    (tmp_path / 'stats').mkdir()
+    (tmp_path / 'stats/group_label-lesion_method-snm_desc-summarystatistics_stats.json').write_text('{}')
+    (tmp_path / 'stats/dataset_description.json').write_text('{"GeneratedBy": [{"Name": "Lacuna"}]}')
+    assert 'group_' not in said('--features', 'parcels')
     assert 'desc-nihss24h' not in said('--features', 'edges')  # with the same settings
     assert 'desc-nihss24hparcels_parcelstats' in said('--features', 'edges', '--rank')
     assert 'desc-nihss24h' not in said('--features', 'parcels', 'edges', '--rank')
+    assert 'desc-nihss24hedges' in said('--features', 'edges', '--outcome', 'age')
 
 
 def test_another_outcome_never_takes_the_place_of_results(cohort, tmp_path, capsys):
@@ -359,6 +364,31 @@ def test_a_table_of_results_and_one_covariate_are_taken_as_they_are(cohort):
     found = lacuna.stats(table, scores, 'nihss_24h', covariates='age', **given)
     like = lacuna.stats(root, scores, 'nihss_24h', covariates=['age'], **given)
     pd.testing.assert_frame_equal(found['parcels'].table, like['parcels'].table, check_names=False)
+
+
+def test_atlases_without_a_common_participant_are_named(tmp_path):
+    values = percentages(24)
+    facts = write_cohort_results(tmp_path, values).assign(score=np.arange(24.0))
+    for number in range(13, 25):
+        for path in list(tmp_path.glob(f'sub-{number}/**/*_atlas-toy_*')):
+            path.rename(path.with_name(path.name.replace('atlas-toy', 'atlas-other')))
+    given = {'permutations': 9, 'cv': 'none'}
+    with pytest.raises(InputError, match=r'parcels of other, parcels of toy.*--pattern'):
+        lacuna.stats(tmp_path, facts, 'score', **given)
+    found = lacuna.stats(tmp_path, facts, 'score', pattern='*_atlas-toy_*', **given)
+    assert found.design.participants == [f'sub-{number:02d}' for number in range(1, 13)]
+
+
+def test_the_compared_features_are_of_the_same_atlas(cohort, tmp_path):
+    root, scores, *_ = cohort
+    found = lacuna.stats(
+        root, scores, 'nihss_24h', features=['parcels', 'edges'], compare='parcels', permutations=9, cv='3x1'
+    )
+    assert [family.compared for family in found.families] == [None, 'parcels of toy']
+    (path,) = [
+        path for path in write_statistics(found, tmp_path) if path.name.endswith('edges_prediction.json')
+    ]
+    assert json.loads(path.read_text())['ComparedFeatures'] == 'parcels of toy'
 
 
 def test_a_frame_needs_volumes(cohort):
@@ -448,5 +478,6 @@ def test_a_prediction_in_files(cohort, tmp_path):
     assert content['Models']['ridge']['r2'] == accuracy.loc['ridge', 'r2'] > 0.5
     assert content['Models']['ridge']['p'] == 1 / 20
     assert content['MoreThanTheOtherFeatures']['ridge']['p'] < 0.05
+    assert content['ComparedFeatures'] == 'other features'
     assert len(content['Predicted']) == COUNT
     assert found['parcels'].table['weight_ridge'].idxmax() == 'LH_SomMot_1'

@@ -9,6 +9,7 @@ from importlib import resources
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.score_results import percentages, write_cohort_results
 
 import lacuna
 from lacuna.statistics.univariate import least_squares
@@ -76,6 +77,18 @@ def test_a_volume_of_the_table_of_scores_is_no_logarithm(cohort):
     assert '`lesionvolume`' in text
     assert 'logarithm' not in text
     assert 'logarithm' in methods(analysed(cohort))
+
+
+def test_lesions_of_several_sessions_are_named(tmp_path):
+    values = percentages(60)
+    for session, which in (('01', slice(45)), ('02', slice(45, 60))):
+        write_cohort_results(tmp_path, values[which], sessions=(session,))
+    scores = pd.DataFrame({'score': np.random.default_rng(0).normal(size=60)}, values.index)
+    given = {'permutations': 19, 'cv': 'none'}
+    (said,) = doubts(lacuna.stats(tmp_path, scores, 'score', **given))
+    assert '01: 45, 02: 15' in said
+    selected = doubts(lacuna.stats(tmp_path, scores, 'score', pattern='*_ses-01_*', **given))
+    assert [each for each in selected if 'sessions' in each] == []
 
 
 def test_ranks_are_not_advised_for_two_scores(cohort):

@@ -1,7 +1,7 @@
 """The documentation as Sphinx builds it: no warning, nothing left out, nothing from the network."""
 
 import html
-import importlib
+import importlib.util
 import json
 import os
 import pkgutil
@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from ctypes.util import find_library
 from importlib import resources
 
 import pytest
@@ -204,7 +205,8 @@ def test_the_cell_of_yabplot_runs_where_it_is_installed(notebook, tmp_path):
     ]
     ((page, source),) = left_out
     assert source.startswith('import yabplot')
-    pytest.importorskip('yabplot', reason='yabplot is not installed')
+    if importlib.util.find_spec('yabplot') is None or find_library('EGL') is None:
+        pytest.skip('yabplot, or a library with which it draws without a screen, is not installed')
     import notebooks
 
     done = notebooks.run(ROOT / f'docs/tutorials/{page}.md', tmp_path, whole=True)
