@@ -19,7 +19,7 @@ from nipype.interfaces.base import (
 
 from lacuna.bids.matrices import bundles_bytes
 from lacuna.images.nifti import load
-from lacuna.interfaces.cached import CachedInterface
+from lacuna.interfaces.cached import FileInCache
 from lacuna.interfaces.connectivity import read_cut, read_weighting
 from lacuna.streamlines.bundles import BundleDisconnection, Bundles, BundleSet, Groups
 from lacuna.streamlines.files.bundle_tables import read_bundles, write_bundles
@@ -47,7 +47,7 @@ class _MakeBundleSetOutputSpec(TraitedSpec):
     out_file = File(exists=True, desc='set of bundles (.npz)')
 
 
-class MakeBundleSet(CachedInterface):
+class MakeBundleSet(FileInCache, SimpleInterface):
     """Find the voxels that each bundle of a tractogram visits, from its index or from densities.
 
     Raises

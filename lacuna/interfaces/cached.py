@@ -1,19 +1,19 @@
-"""Base of nodes whose file may belong to a cache."""
+"""Nodes whose file may belong to a cache."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from nipype.interfaces.base import SimpleInterface
 
-
-class CachedInterface(SimpleInterface):
-    """A node that writes its file with `lacuna.utils.cache.cached_or_local`.
+class FileInCache:
+    """For a node that writes its file with `lacuna.utils.cache.cached_or_local`.
 
     If the path is absolute, the cache decides whether the file is made again, and not Nipype, which does not know whether
     it is damaged.
     """
 
+    inputs: Any
     _cached = 'out_file'
 
     @property

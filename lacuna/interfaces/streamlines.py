@@ -16,7 +16,7 @@ from nipype.interfaces.base import (
 )
 
 from lacuna.images.transforms import PointTransform
-from lacuna.interfaces.cached import CachedInterface
+from lacuna.interfaces.cached import FileInCache
 from lacuna.interfaces.connectivity import read_cut, read_weighting, save_selection
 from lacuna.streamlines.move import move_tractogram
 from lacuna.streamlines.sample import sample_tck
@@ -160,7 +160,7 @@ class _MoveStreamlinesOutputSpec(TraitedSpec):
     )
 
 
-class MoveStreamlines(CachedInterface):
+class MoveStreamlines(FileInCache, SimpleInterface):
     """Move the streamlines of a tractogram into another space."""
 
     input_spec = _MoveStreamlinesInputSpec

@@ -7,6 +7,7 @@ import nibabel as nb
 import numpy as np
 import pytest
 from helpers.toys import OTHER, SPACE, write_shift, write_two_networks
+from helpers.waiting import settle
 
 from lacuna.streamlines.files.tck import write_tck
 from lacuna.testing import toy_streamlines
@@ -58,6 +59,7 @@ def test_damaged_caches(run, toy, tmp_path, kind):
     toy.mask.rename(toy.mask.with_name(toy.mask.name.replace(SPACE, OTHER)))
     (tmp_path / 'toy_bundles.tsv').write_text('bundle\tfirst\tcount\none\t0\t10\ntwo\t5\t25\n')
     words = ('--connectome-weights', tmp_path / 'weights.txt', '--min-length', 15)
+    settle(toy.tracks)
     code, expected = run(*words)
     assert code == 0
     assert len(expected) > 20
