@@ -22,8 +22,13 @@ from lacuna.utils.names import NIFTI, few, parse_entities
 LABEL = re.compile('[0-9A-Za-z]+')
 _MASK = r'(?:[^/]*_(?:mask|lesion)|[^/]*lesion[^/]*_roi)\.(?:nii(?:\.gz)?|img)'
 _IMAGE = r'[^/]*\.(?:nii(?:\.gz)?|img)'
-#: other masks in derivatives of fMRIPrep and similar tools
-_OTHER_MASKS = ('*_desc-brain_mask.nii*', '*_desc-aseg*_mask.nii*', '*_desc-ribbon_mask.nii*')
+#: other masks in derivatives: of fMRIPrep and similar tools, and in Lacuna's own results
+_OTHER_MASKS = (
+    '*_desc-brain_mask.nii*',
+    '*_desc-aseg*_mask.nii*',
+    '*_desc-ribbon_mask.nii*',
+    '*_desc-support_mask.nii*',
+)
 #: pattern by which pybids finds the session
 _SESSION = re.compile(r'[_/\\]+ses-([a-zA-Z0-9+]+)')
 #: the query in a filter file, and keys that are not entities
@@ -49,8 +54,9 @@ def find_masks(
         Labels with or without ``sub-`` and ``ses-``; all if empty.
     pattern : str, optional
         Glob for the file name (or, with a slash, for the path below `root`). By default, all names that end with
-        ``_mask``, ``_lesion`` or (with ``lesion`` in the name) ``_roi`` match, except masks of the brain and of
-        FreeSurfer's segmentation. A glob selects among these, or, if none matches, among all other images.
+        ``_mask``, ``_lesion`` or (with ``lesion`` in the name) ``_roi`` match, except masks of the brain, of
+        FreeSurfer's segmentation and of Lacuna's support. A glob selects among these, or, if none matches, among all
+        other images.
     filter_file : pathlib.Path, optional
         JSON file with a pybids query, see `read_filters`.
 

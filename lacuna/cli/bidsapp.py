@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from lacuna.cli import collect, run
 from lacuna.cli.parser import Version, guarded
 from lacuna.cli.parser import build_parser as build_commands
+from lacuna.errors import InputError
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -34,11 +35,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     if args.analysis_level == 'participant':
         return guarded(run.run, args)
-    return guarded(collect.run, collect_arguments(args))
+    return guarded(lambda args: collect.run(collect_arguments(args)), args)
 
 
 def collect_arguments(args: argparse.Namespace) -> argparse.Namespace:
-    """Return the arguments of ``lacuna collect`` for the group level."""
+    """Return the arguments of ``lacuna collect`` for the group level.
+
+    Raises
+    ------
+    InputError
+        If participants or sessions are selected: the tables would have all of them.
+    """
+    if chosen := [name for name in ('participants', 'sessions') if getattr(args, name, None)]:
+        message = f'the level "group" is about all {" and ".join(chosen)}; leave out the labels'
+        raise InputError(message)
     words = ['collect', str(args.output_dir.absolute())]
     words += ['--overwrite'] if getattr(args, 'overwrite', False) else []
     words += ['--no-report'] if getattr(args, 'report', 'full') == 'none' else []

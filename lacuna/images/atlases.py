@@ -163,7 +163,8 @@ def custom_atlas(name: str, image: str, labels: str, space: str) -> Atlas:
     if not re.fullmatch('[a-z0-9]+', name):
         message = f"the name '{name}' of the custom parcellation may only have lower-case letters and digits"
         raise InputError(message)
-    atlas = Atlas(name, Path(image).absolute(), Path(labels).absolute(), world_space(space), 'given')
+    image_path, labels_path = (Path(path).expanduser().absolute() for path in (image, labels))
+    atlas = Atlas(name, image_path, labels_path, world_space(space), 'given')
     for path in (atlas.image, atlas.labels):
         if not path.is_file():
             message = f'the custom parcellation {name}: no file {path}'

@@ -199,7 +199,7 @@ def mask_source(given: Any) -> Path:
         If it is something else.
     """
     if isinstance(given, str | os.PathLike):
-        return Path(given)
+        return Path(given).expanduser()
     if not hasattr(given, 'dataobj'):
         message = f'a mask is a path or a nibabel image, not {type(given).__name__}'
         raise MaskError(message)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
-    Directory,
     File,
     InputMultiPath,
     SimpleInterface,
@@ -21,6 +20,7 @@ from lacuna.bids.matrices import bundles_bytes
 from lacuna.images.nifti import load
 from lacuna.interfaces.cached import FileInCache
 from lacuna.interfaces.connectivity import read_cut, read_weighting
+from lacuna.interfaces.index import IndexPart, open_index
 from lacuna.streamlines.bundles import BundleDisconnection, Bundles, BundleSet, Groups
 from lacuna.streamlines.files.bundle_tables import read_bundles, write_bundles
 from lacuna.utils.cache import cached_or_local
@@ -29,7 +29,7 @@ from lacuna.utils.cache import cached_or_local
 class _MakeBundleSetInputSpec(BaseInterfaceInputSpec):
     table = File(exists=True, mandatory=True, desc='table of the streamlines of each bundle')
     streamlines_total = traits.Int(mandatory=True, desc='number of all streamlines of the tractogram')
-    index = Directory(exists=True, xor=['in_densities'], desc='from BuildIndex')
+    index = IndexPart(exists=True, xor=['in_densities'], desc='from BuildIndex')
     in_densities = InputMultiPath(
         File(exists=True),
         xor=['index'],
@@ -60,8 +60,6 @@ class MakeBundleSet(FileInCache, SimpleInterface):
     output_spec = _MakeBundleSetOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        from lacuna.streamlines.index.query import Index
-
         inputs = self.inputs
         total = inputs.streamlines_total
 
@@ -69,7 +67,7 @@ class MakeBundleSet(FileInCache, SimpleInterface):
             kept = read_weighting(inputs.weighting).kept
             groups = Groups.of(read_bundles(inputs.table, total), total).within(kept)
             if isdefined(inputs.index):
-                found = BundleSet.from_index(groups, Index.open(inputs.index, verify=False))
+                found = BundleSet.from_index(groups, open_index(inputs.index))
             else:
                 images = [load(path) for path in inputs.in_densities]
                 found = BundleSet.from_densities(groups, images)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
@@ -22,9 +22,32 @@ from lacuna.interfaces.cached import FileInCache
 from lacuna.interfaces.connectivity import read_weighting, save_selection
 from lacuna.streamlines import disconnection
 from lacuna.streamlines.endpoints import RULES
+from lacuna.streamlines.index.format import MANIFEST
 from lacuna.streamlines.tractogram import Tractogram
 from lacuna.utils.cache import cached_or_local
 from lacuna.utils.progress import counting
+
+if TYPE_CHECKING:
+    from lacuna.streamlines.index.query import Index
+
+
+class IndexPart(File):
+    """Trait of the part of an index for a grid: its manifest, also if its folder is given.
+
+    Nipype knows folders by their paths only: a rebuilt index would look like the old one.
+    """
+
+    def validate(self, objekt: Any, name: str, value: Any, return_pathlike: bool = False) -> Any:
+        if isinstance(value, str | Path) and Path(value).is_dir():
+            value = Path(value) / MANIFEST
+        return super().validate(objekt, name, value, return_pathlike=return_pathlike)
+
+
+def open_index(manifest: str | Path, **options: Any) -> Index:
+    """Open an index that BuildIndex has built or found, whose every byte it verified."""
+    from lacuna.streamlines.index.query import Index
+
+    return Index.open(Path(manifest).parent, verify=False, **options)
 
 
 class _BuildIndexInputSpec(BaseInterfaceInputSpec):
@@ -43,7 +66,7 @@ class _BuildIndexInputSpec(BaseInterfaceInputSpec):
 
 
 class _BuildIndexOutputSpec(TraitedSpec):
-    index = Directory(exists=True, desc='the part of the index for this grid, for QueryIndex')
+    index = IndexPart(exists=True, desc='the part of the index for this grid, for QueryIndex')
     full_tdi = File(exists=True, desc='number (or summed weights) of streamlines that visit each voxel')
     counts = File(exists=True, desc='number of streamlines that visit each voxel')
     streamlines_total = traits.Int(desc='number of streamlines in use')
@@ -68,7 +91,6 @@ class BuildIndex(SimpleInterface):
 
     def _run_interface(self, runtime: Any) -> Any:
         from lacuna.streamlines.index.build import build_index
-        from lacuna.streamlines.index.query import Index
 
         inputs = self.inputs
         tracks, grid = Path(inputs.in_tracks), standard_grid(inputs.space, inputs.resolution)
@@ -88,8 +110,8 @@ class BuildIndex(SimpleInterface):
                 nprocs=inputs.num_threads,
                 progress=progress,
             )
-        index = Index.open(part, verify=False)
         self._results['index'] = str(part)
+        index = open_index(part / MANIFEST)
         weighting = read_weighting(inputs.weighting)
         density = make(disconnection.full_density(index, weighting), index.grid.affine)
         self._results['full_tdi'] = self._results['counts'] = save(density, Path(runtime.cwd, 'tdi.nii.gz'))
@@ -102,7 +124,7 @@ class BuildIndex(SimpleInterface):
 
 class _QueryIndexInputSpec(BaseInterfaceInputSpec):
     in_mask = File(exists=True, mandatory=True, desc='lesion mask, binary or graded, on any grid')
-    index = Directory(exists=True, mandatory=True, desc='from BuildIndex')
+    index = IndexPart(exists=True, mandatory=True, desc='from BuildIndex')
     in_tracks = File(
         exists=True,
         mandatory=True,
@@ -141,12 +163,10 @@ class QueryIndex(SimpleInterface):
     output_spec = _QueryIndexOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        from lacuna.streamlines.index.query import Index
         from lacuna.streamlines.sample import write_sample
 
         inputs = self.inputs
-        # every byte was verified when the index was built or found
-        index = Index.open(inputs.index, tractogram=inputs.in_tracks, verify=False, nprocs=inputs.num_threads)
+        index = open_index(inputs.index, tractogram=inputs.in_tracks, nprocs=inputs.num_threads)
         weighting = read_weighting(inputs.weighting)
         ids, grades = disconnection.select_streamlines(index, load(inputs.in_mask))
         cut = weighting.cut(ids, grades)
@@ -164,7 +184,7 @@ class QueryIndex(SimpleInterface):
 
 
 class _AssignEndpointsInputSpec(BaseInterfaceInputSpec):
-    index = Directory(exists=True, mandatory=True, desc='from BuildIndex')
+    index = IndexPart(exists=True, mandatory=True, desc='from BuildIndex')
     in_parcels = File(exists=True, mandatory=True, desc='index of the parcel in each voxel, from 1')
     names = File(exists=True, mandatory=True, desc='names of the parcels (JSON list)')
     assignment = traits.Enum(*RULES, usedefault=True, desc='rule for assigning ends to parcels')
@@ -192,12 +212,10 @@ class AssignEndpoints(FileInCache, SimpleInterface):
     output_spec = _AssignEndpointsOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        from lacuna.streamlines.index.query import Index
-
         inputs = self.inputs
 
         def make(target: Path) -> None:
-            index = Index.open(inputs.index, verify=False)
+            index = open_index(inputs.index)
             names = json.loads(Path(inputs.names).read_text(encoding='utf-8'))
             table = disconnection.assign_endpoints(
                 index,

@@ -8,7 +8,6 @@ from typing import Any
 
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
-    Directory,
     DynamicTraitedSpec,
     File,
     InputMultiPath,
@@ -22,6 +21,7 @@ from lacuna.bids.null_files import null_file
 from lacuna.bids.outputs import Target, outputs
 from lacuna.images.masks import read_mask
 from lacuna.interfaces.connectivity import read_weighting
+from lacuna.interfaces.index import IndexPart, open_index
 from lacuna.streamlines.endpoints import EDGE_MEASURES
 
 
@@ -30,7 +30,10 @@ class _CompareWithNullsInputSpec(BaseInterfaceInputSpec):
     packed = traits.Any(nohash=True, desc='content of in_mask, if already read (PackedMask)')
     space = traits.Str(mandatory=True, desc='standard space of the mask')
     settings = traits.Any(mandatory=True, desc='settings of null lesions (NullSettings)')
-    index = Directory(exists=True, mandatory=True, desc='from BuildIndex')
+    images = InputMultiPath(
+        File(exists=True), desc='the images of the settings, so that Nipype notices their changes'
+    )
+    index = IndexPart(exists=True, mandatory=True, desc='from BuildIndex')
     weighting = File(exists=True, desc='weights of the streamlines, from WeighStreamlines')
     edge_measure = traits.Enum(
         *EDGE_MEASURES, usedefault=True, desc='what is summed over the streamlines of a connection'
@@ -65,7 +68,6 @@ class CompareWithNulls(SimpleInterface):
         from lacuna.streamlines.bundles import Bundles, BundleSet
         from lacuna.streamlines.connections import Connections
         from lacuna.streamlines.endpoints import EndpointTable
-        from lacuna.streamlines.index.query import Index
         from lacuna.streamlines.null_lesions import null_lesions
         from lacuna.streamlines.nulls import NullDisconnection, Targets
 
@@ -86,7 +88,7 @@ class CompareWithNulls(SimpleInterface):
             {name: tuple(networks.get(name, ())) for name in names},
         )
         lesions = null_lesions(mask, inputs.space, inputs.settings, workers=inputs.num_threads)
-        index = Index.open(inputs.index, verify=False)
+        index = open_index(inputs.index)
         found = NullDisconnection(index, lesions, scope, inputs.num_threads, weighting)
         for target in self._targets:
             path = Path(runtime.cwd, target.field + outputs()[target.key].extension)

@@ -24,7 +24,7 @@ from lacuna.reports.methods import methods_html, newest_methods
 from lacuna.reports.reportlets import draw_reportlets, publish_reportlets, results_stamp
 from lacuna.utils.files import write_if_changed
 from lacuna.utils.names import parse_entities
-from lacuna.utils.processes import shielded_from_interrupts, start_worker
+from lacuna.utils.processes import possible_workers, start_worker, starting_workers
 
 _CRASH = re.compile(r'\(details: (?P<path>.*?\.txt)\)')
 _MOST_OF_A_CRASH = 20_000
@@ -63,6 +63,7 @@ def make_reports(
     """
     make = partial(_try_report, root, failures=failures, redraw=redraw, viewer=viewer)
     known_masks = [masks.get(subject, {}) for subject in subjects]
+    workers = possible_workers(workers)
     if workers == 1 or len(subjects) == 1:
         yield from zip(subjects, map(make, subjects, known_masks), strict=True)
         return
@@ -72,7 +73,7 @@ def make_reports(
         initializer=start_worker,
         initargs=(str(Path.cwd()),),
     ) as pool:
-        with shielded_from_interrupts():
+        with starting_workers():
             pages = [pool.submit(make, *each) for each in zip(subjects, known_masks, strict=True)]
         try:
             for subject, page in zip(subjects, pages, strict=True):
@@ -154,12 +155,14 @@ def _is_stamped(path: Path, stamp: str) -> bool:
         return stamp.encode() in stream.read(_STAMPED)
 
 
-def write_page(root: Path, subject: str, failures: Sequence[Failure] = (), *, viewer: bool = True) -> Path:
+def write_page(
+    root: str | Path, subject: str, failures: Sequence[Failure] = (), *, viewer: bool = True
+) -> Path:
     """Assemble the page of a participant from existing figures, which it links to.
 
     Parameters
     ----------
-    root : pathlib.Path
+    root : str or pathlib.Path
         Root of the derivative dataset.
     subject : str
         Participant label, without ``sub-``.
@@ -175,6 +178,7 @@ def write_page(root: Path, subject: str, failures: Sequence[Failure] = (), *, vi
     """
     from nireports.assembler.report import Report
 
+    root = Path(root)
     target = root / f'sub-{subject}.html'
     data = resources.files('lacuna').joinpath('data')
     figures = figures_dir(root, subject)

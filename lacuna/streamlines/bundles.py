@@ -204,7 +204,7 @@ def find_bundles(
     stem = tractogram if tractogram.is_dir() else without_extension(tractogram)
     table = stem.with_name(f'{stem.name}_bundles.tsv')
     if source is not None and str(source) != OWN_GROUPS:
-        table = Path(source)
+        table = Path(source).expanduser()
     elif source is not None or not table.is_file():
         bundles = _own_groups(tractogram, tracks)
         if not bundles:

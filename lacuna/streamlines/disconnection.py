@@ -296,12 +296,13 @@ class ParcelDisconnection:
     def _series(self, values: np.ndarray) -> pd.Series:
         import pandas as pd
 
-        return pd.Series(values, index=self._names, name='value')
+        return pd.Series(values, index=self._names, name='value', copy=True)
 
     def _frame(self, matrix: np.ndarray) -> pd.DataFrame:
         import pandas as pd
 
-        return pd.DataFrame(matrix, index=self._names, columns=list(self.whole.table.names))
+        # what a user changes in a table must not change the arrays, which all lesions share
+        return pd.DataFrame(matrix, index=self._names, columns=list(self.whole.table.names), copy=True)
 
 
 @dataclass(frozen=True)
@@ -390,8 +391,10 @@ class Disconnection:
 
     @property
     def streamlines(self) -> np.ndarray:
-        """Indices of the disconnected streamlines, from 0, ascending; (n,) uint32."""
-        return self.cut.ids
+        """Indices of the disconnected streamlines, from 0, ascending; (n,) uint32, read-only."""
+        ids = self.cut.ids.view()
+        ids.flags.writeable = False  # maps and matrices are computed from them
+        return ids
 
     @cached_property
     def density(self) -> Any:
@@ -440,7 +443,7 @@ class Disconnection:
 
     def sample(self, count: int) -> list[np.ndarray]:
         """Read at most `count` of the streamlines cut, evenly spread; each (vertices, 3) float32, world mm."""
-        return read_sample(self._index, self.streamlines, count)
+        return read_sample(self._index, self.cut.ids, count)
 
     def parcels(
         self, whole: Connections, read_parcels: Callable[[], Parcellation] | None = None

@@ -96,7 +96,7 @@ class Lesion:
 
     @property
     def streamlines(self) -> np.ndarray:
-        """Indices of the streamlines with a vertex in the mask, from 0, ascending; (n,) uint32."""
+        """Indices of the streamlines with a vertex in the mask, from 0, ascending; (n,) uint32, read-only."""
         return self._disconnection.streamlines
 
     @property
@@ -255,15 +255,18 @@ class Lesion:
         from lacuna.streamlines.null_settings import NullSettings
         from lacuna.streamlines.nulls import NullDisconnection, Targets
 
-        single = isinstance(reference, str | Path)
+        if isinstance(atlases, str):
+            message = f"atlases={atlases!r} is one name; give a list: ['{atlases}']"
+            raise InputError(message)
+        references = [reference] if isinstance(reference, str | Path) else reference
         settings = NullSettings(
             n=n,
             seed=seed,
             inside=inside,
             within=within,
             mirrors=mirrors,
-            reference=tuple(map(Path, [reference] if single else reference)),  # type: ignore[arg-type]
-            tissues=tuple(map(Path, tissues)),
+            reference=tuple(Path(path).expanduser() for path in references),
+            tissues=tuple(Path(path).expanduser() for path in tissues),
         )
         tractogram, placed = self.tractogram, self._in_space
         named = tractogram.bundles(bundles)
@@ -360,10 +363,14 @@ def _check_mask(
     mask, doubts = seen.mask.unpack(), [*seen.doubts]
     if settled.contradiction:
         doubts.append(settled.contradiction)
-    for doubt in doubts:
-        warnings.warn(f'{path}: {doubt}', UserWarning, stacklevel=4)
+    noted = [f'{path}: {doubt}' for doubt in doubts]
     if misplaced := tractogram_doubt(tractogram.info.brain_pct):
         doubts.append(misplaced)
+        noted.append(f'{tractogram.path}: {misplaced}')
+    if tractogram.contradiction:
+        noted.append(f'{tractogram.contradiction}: {tractogram.space} is used')
+    for text in noted:
+        warnings.warn(text, UserWarning, stacklevel=4)
     return mask, path.name.split('.')[0], settled.space, doubts
 
 
@@ -372,7 +379,7 @@ def _find_atlas(atlas: str | tuple[Any, Any, str], space: str, folder: Path | No
         return find_atlases([atlas], space, folder=folder)[0]
     try:
         image, labels, atlas_space = atlas
-    except ValueError:
-        message = f'an atlas is a name, or an image, its label table and its space, not {len(atlas)} of these'
+    except (TypeError, ValueError):
+        message = f'an atlas is a name, or an image, its label table and its space, not {atlas!r}'
         raise InputError(message) from None
     return custom_atlas('custom', image, labels, atlas_space)

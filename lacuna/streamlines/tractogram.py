@@ -113,7 +113,7 @@ class Tractogram:
         min_length: float | None = None,
         max_length: float | None = None,
     ) -> None:
-        self.path = Path(path).absolute()
+        self.path = Path(path).expanduser().absolute()
         if not self.path.exists():
             message = f'no tractogram {self.path}'
             raise TractogramError(message)
@@ -123,7 +123,7 @@ class Tractogram:
         standard_grid(self.space, resolution)  # raises for other resolutions
         self.resolution, self.upsample = resolution, upsample
         self.nprocs, self.progress = processors(nprocs), progress
-        self.cache = Path(cache).absolute() if cache else cache_dir()
+        self.cache = Path(cache).expanduser().absolute() if cache else cache_dir()
         with reading('reading the tractogram', self.path, show=self.progress) as advance:
             if kind == '.tck':
                 self.tracks = self.path

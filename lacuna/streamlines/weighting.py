@@ -218,7 +218,7 @@ def read_weights(source: str | Path, tractogram: Path, streamlines: int) -> np.n
         If the file is missing or contains something else than numbers, their number does not match, a weight is
         negative or not finite, or all weights are 0.
     """
-    path = Path(source)
+    path = Path(source).expanduser()
     weights = _numbers(path) if path.is_file() else _of_trx(source, tractogram)
     if len(weights) != streamlines:
         message = f'{source}: there are {len(weights)} weights, but {tractogram} has {streamlines} streamlines; give one for each'

@@ -43,6 +43,11 @@ def replacing(target: str | Path) -> Iterator[Path]:
         raise
 
 
+def absolute(path: str | Path | None) -> Path | None:
+    """Return a path for nodes, which work in folders of their own, where a relative one would mean another file."""
+    return None if path is None else Path(path).absolute()
+
+
 def remove_leftovers(targets: Iterable[Path]) -> None:
     """Remove temporary files that killed processes left beside targets, which no process may be writing now."""
     beginnings: dict[Path, list[str]] = {}

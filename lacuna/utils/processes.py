@@ -17,12 +17,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import current_process
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 _PR_SET_PDEATHSIG = 1
 #: maximum number of threads that read images; each holds one in memory
 _MOST_READERS = 8
+_STARTING = threading.Lock()
 _Item = TypeVar('_Item')
 _Found = TypeVar('_Found')
 
@@ -35,6 +37,11 @@ def available_processors() -> int:
 def processors(nprocs: int) -> int:
     """Return the number of processors for ``--nprocs``; -1 means all."""
     return available_processors() if nprocs == -1 else max(1, nprocs)
+
+
+def possible_workers(wanted: int) -> int:
+    """Return how many worker processes this one may start: none, so 1 for itself, inside a ``multiprocessing.Pool``."""
+    return 1 if current_process().daemon else wanted
 
 
 def thread_map(look: Callable[[_Item], _Found], items: Iterable[_Item]) -> Generator[_Found, None, None]:
@@ -110,13 +117,23 @@ def start_worker(folder: str) -> None:
 
 
 @contextmanager
-def shielded_from_interrupts() -> Iterator[None]:
-    """Start worker processes, shielded from Ctrl-C until `start_worker` makes them ignore it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def starting_workers() -> Iterator[None]:
+    """Start worker processes, shielded from Ctrl-C until `start_worker` makes them ignore it.
+
+    Python would run the user's script again in each of them, unless it is guarded by ``if __name__ == '__main__'``. It
+    would find the script by these attributes; nothing of it is needed.
+    """
+    main = vars(sys.modules['__main__'])
+    with _STARTING:
+        hidden: dict[str, Any] = {name: main[name] for name in ('__spec__', '__file__') if name in main}
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        main['__spec__'] = None
+        main.pop('__file__', None)
+        try:
+            yield
+        finally:
+            main.update(hidden)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

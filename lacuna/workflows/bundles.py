@@ -11,6 +11,7 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 from lacuna.interfaces.bundles import BundleTable, MakeBundleSet, SplitBundles
 from lacuna.interfaces.mrtrix import TCKMap
 from lacuna.utils.cache import is_intact
+from lacuna.utils.files import absolute
 from lacuna.workflows import methods
 from lacuna.workflows.resources import SMALL
 
@@ -77,6 +78,7 @@ def init_bundle_set_wf(
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=['bundles']), name='outputnode')
     workflow.add_nodes([inputnode, outputnode])
+    cached_bundles = absolute(cached_bundles)
     if cached_bundles is not None and is_intact(cached_bundles):
         outputnode.inputs.bundles = str(cached_bundles)
         return workflow

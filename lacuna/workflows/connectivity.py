@@ -17,6 +17,7 @@ from lacuna.interfaces.index import AssignEndpoints
 from lacuna.interfaces.mrtrix import TCK2Connectome
 from lacuna.streamlines.endpoints import EDGE_MEASURES, RULES
 from lacuna.utils.cache import is_intact
+from lacuna.utils.files import absolute
 from lacuna.workflows import methods
 from lacuna.workflows.resources import SMALL
 
@@ -125,6 +126,7 @@ def init_parcellation_wf(
     inputnode = pe.Node(niu.IdentityInterface(fields=[source, 'image', 'labels']), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=['endpoints']), name='outputnode')
     workflow.add_nodes([inputnode, outputnode])
+    cached_endpoints = absolute(cached_endpoints)
     if cached_endpoints is not None and is_intact(cached_endpoints):
         outputnode.inputs.endpoints = str(cached_endpoints)
         return workflow
@@ -133,7 +135,8 @@ def init_parcellation_wf(
         PrepareParcellation(space=atlas_space or space, name=atlas), name='prepare', mem_gb=SMALL
     )
     if atlas_transform is not None:
-        prepare.inputs.transform, prepare.inputs.target_space = str(atlas_transform), space
+        prepare.inputs.transform = str(absolute(atlas_transform))
+        prepare.inputs.target_space = space
     workflow.connect([(inputnode, prepare, [('image', 'image'), ('labels', 'labels')])])
     if engine == 'mrtrix':
         assign = pe.Node(

@@ -15,6 +15,7 @@ from lacuna.interfaces.mrtrix import TCKEdit, TCKMap
 from lacuna.interfaces.streamlines import CountStreamlines, MoveStreamlines, WriteWeights
 from lacuna.measures import MIN_SUPPORT
 from lacuna.utils.cache import is_intact
+from lacuna.utils.files import absolute
 from lacuna.workflows import methods
 from lacuna.workflows.resources import MOVING, SMALL, of_build
 
@@ -128,7 +129,7 @@ def init_connectome_wf(
         # except on a cluster, where the submitting machine is for light work only
         build.plugin_args = {'submit': True}
         if index_directory is not None:
-            build.inputs.directory = str(index_directory)
+            build.inputs.directory = str(absolute(index_directory))
         if tck_upsample is not None:
             build.inputs.upsample = tck_upsample
         workflow.connect([
@@ -146,7 +147,10 @@ def init_connectome_wf(
             (count, outputnode, [('streamlines_total', 'streamlines_total')]),
         ])  # fmt: skip
     # support does not depend on weights: with weights, there are two densities
-    densities = {'full_tdi': cached_tdi, **({'counts': cached_counts} if weighted else {})}
+    densities = {
+        'full_tdi': absolute(cached_tdi),
+        **({'counts': absolute(cached_counts)} if weighted else {}),
+    }
     missing = [field for field, path in densities.items() if path is None or not is_intact(path)]
     if missing:
         template = pe.Node(
@@ -246,11 +250,12 @@ def init_alignment_wf(
     inputnode = pe.Node(niu.IdentityInterface(fields=['tracks']), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=['tracks']), name='outputnode')
     workflow.add_nodes([inputnode, outputnode])
+    cached_tracks = absolute(cached_tracks)
     if cached_tracks is not None and is_intact(cached_tracks):
         outputnode.inputs.tracks = str(cached_tracks)
         return workflow
     move = pe.Node(
-        MoveStreamlines(transform=str(transform)), name='move', n_procs=omp_nthreads, mem_gb=MOVING
+        MoveStreamlines(transform=str(absolute(transform))), name='move', n_procs=omp_nthreads, mem_gb=MOVING
     )
     if cached_tracks is not None:
         move.inputs.out_tracks = str(cached_tracks)  # written there directly, because it is large

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 
 from nipype.interfaces import utility as niu
@@ -82,6 +84,9 @@ def init_null_wf(
         Tables (``.tsv``), as requested in `targets`.
     """
     workflow = Workflow(name=name)
+    reference, tissues = (
+        tuple(Path(path).absolute() for path in paths) for paths in (settings.reference, settings.tissues)
+    )
     workflow.__desc__ = methods.nulls(settings.n, settings.within)
     atlases, bundles = names_from('endpoints', targets), names_from('bundles', targets)
     tables = [*(f'endpoints_{atlas}' for atlas in atlases), *(f'bundles_{each}' for each in bundles)]
@@ -95,7 +100,8 @@ def init_null_wf(
             targets=targets,
             space=space,
             edge_measure=edge_measure,
-            settings=settings,
+            settings=replace(settings, reference=reference, tissues=tissues),
+            images=[str(path) for path in (*reference, *tissues)],
             atlases=atlases,
             networks={atlas: list(networks.get(atlas, ())) for atlas in atlases},
             num_threads=omp_nthreads,

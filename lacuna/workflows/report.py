@@ -12,6 +12,7 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.interfaces.reports import DrawReportlets, ReportletSink
 from lacuna.reports.reportlets import BUNDLE_TABLES, REPORT_TABLES
+from lacuna.utils.files import absolute
 from lacuna.utils.names import parse_entities
 from lacuna.workflows.connectivity import check_atlas_names
 
@@ -104,7 +105,7 @@ def init_snm_report_wf(
         mem_gb=mem_gb,
     )
     sink = pe.Node(
-        ReportletSink(base_directory=str(output_dir), subject=parse_entities(stem)['sub']),
+        ReportletSink(base_directory=str(absolute(output_dir)), subject=parse_entities(stem)['sub']),
         name='sink',
         run_without_submitting=True,
     )

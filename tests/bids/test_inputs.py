@@ -258,6 +258,15 @@ def test_masks_among_the_derivatives_are_hinted_at(tmp_path, options, capsys):
     assert f'lacuna run snm {tmp_path}/raw/derivatives/lesions' in said
 
 
+def test_results_are_no_masks(toy, tmp_path, options):
+    """Neither of a later run whose dataset holds them, nor to be named in a hint."""
+    assert main(['run', 'snm', str(tmp_path / 'bids'), str(tmp_path / 'bids/sub-01/out'), *options]) == 0
+    assert any('_mask.nii' in path.name for path in (tmp_path / 'bids/sub-01/out').rglob('*'))
+    assert find_masks(tmp_path / 'bids') == [toy.mask]
+    with pytest.raises(InputError, match='no mask found'):
+        find_masks(tmp_path / 'bids/sub-01/out')
+
+
 def test_images_without_bids_names_are_hinted_at(tmp_path):
     touch(tmp_path, 'P01/lesion.nii.gz')
     with pytest.raises(InputError, match=f'lacuna bidsify {tmp_path} NEW_DIR'):

@@ -29,6 +29,9 @@ def test_both_levels(toy, tmp_path, options, capsys):  # noqa: ARG001
     assert bidsapp.main([bids, str(out), 'group', '--no-report']) == 0
     assert 'found 1 files of 1 participants' in capsys.readouterr().out
     assert (out / 'group_label-lesion_method-snm_desc-summarystatistics_stats.tsv').is_file()
+    for choice in (['--participant-label', '02'], ['--session-id', 'a']):
+        assert bidsapp.main([bids, str(out), 'group', *choice]) == 2
+        assert 'leave out the labels' in capsys.readouterr().err
     assert bidsapp.main([bids, str(tmp_path / 'none'), 'participant']) == 2
     assert 'name the tractogram with --connectome-path' in capsys.readouterr().err
     with pytest.raises(SystemExit) as caught:

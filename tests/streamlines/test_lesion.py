@@ -416,3 +416,51 @@ def test_another_format(toy, tractogram, tmp_path):
     save(Tractogram(toy_streamlines(), affine_to_rasmm=np.eye(4)), str(path), header=header)
     lesion = lacuna.Tractogram(path, SPACE, cache=tmp_path / 'cache').disconnect(toy.mask)
     np.testing.assert_array_equal(lesion.map.get_fdata(), tractogram.disconnect(toy.mask).map.get_fdata())
+
+
+def test_a_home_folder_is_the_users(toy, tmp_path, monkeypatch):
+    """The space of a mask is in its name and sidecar, which have to be found as its voxels are."""
+    home = tmp_path / 'home'
+    home.mkdir()
+    monkeypatch.setenv('HOME', str(home))
+    mask = home / 'sub-01_space-Talairach_label-lesion_mask.nii.gz'
+    mask.write_bytes(toy.mask.read_bytes())
+    (home / 'toy.tck').write_bytes(toy.tracks.read_bytes())
+    tractogram = lacuna.Tractogram('~/toy.tck', SPACE, nprocs=1, cache='~/cache')
+    assert tractogram.path == home / 'toy.tck'
+    assert tractogram.cache == home / 'cache'
+    with pytest.raises(MaskError, match='Talairach'):
+        tractogram.disconnect(f'~/{mask.name}')
+
+
+def test_a_tractogram_whose_space_is_doubtful_is_a_warning(toy, tmp_path):
+    """As in a run: an option may contradict the sidecar."""
+    tractogram = lacuna.Tractogram(toy.tracks, 'MNI152NLin2009cAsym', cache=tmp_path / 'cache')
+    cropped = nb.load(toy.mask).slicer[2:, 3:, 4:]  # a grid of neither space
+    mask = nb.Nifti1Image(np.asarray(cropped.dataobj), cropped.affine)
+    with pytest.warns(UserWarning, match="Space in the tractogram's toy.json MNI152NLin6Asym") as noted:
+        tractogram.disconnect(mask)
+    assert noted[0].filename == __file__
+
+
+def test_what_is_changed_in_a_result_changes_no_other(toy, tractogram, parcels):
+    lesion = tractogram.disconnect(toy.mask)
+    with pytest.raises(ValueError, match='read-only'):
+        lesion.streamlines[:] = 0
+    changed = lesion.parcels(parcels)
+    before = changed.full_matrix.copy()
+    changed.full_matrix.iloc[:, :] = 0  # with pandas 2, in place
+    changed.disconnection.iloc[:] = 0
+    pd.testing.assert_frame_equal(lesion.parcels(parcels).full_matrix, before)
+    pd.testing.assert_frame_equal(tractogram.disconnect(toy.mask).parcels(parcels).full_matrix, before)
+
+
+@pytest.mark.parametrize('atlas', [None, Path('atlas.nii.gz'), ('atlas.nii.gz', 'atlas.tsv')])
+def test_what_is_no_atlas(toy, tractogram, atlas):
+    with pytest.raises(InputError, match='an atlas is a name, or an image, its label table and its space'):
+        tractogram.disconnect(toy.mask).parcels(atlas)
+
+
+def test_one_name_is_no_list_of_atlases(toy, tractogram):
+    with pytest.raises(InputError, match='give a list'):
+        tractogram.disconnect(toy.mask).nulls(5, atlases='aal')

@@ -12,7 +12,7 @@ from traceback import format_exc
 from typing import Any
 
 from lacuna.errors import reason_of
-from lacuna.utils.processes import Usage, measured, shielded_from_interrupts, start_worker
+from lacuna.utils.processes import Usage, measured, possible_workers, start_worker, starting_workers
 
 #: number and arguments of a task
 Numbered = tuple[int, tuple[Any, ...]]
@@ -72,7 +72,7 @@ class LocalPool:
     """
 
     def __init__(self, workers: int) -> None:
-        self._workers = workers
+        self._workers = possible_workers(workers)
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function in this process, and return its result."""
@@ -113,7 +113,7 @@ class _Worker:
         self._process = context.Process(
             target=_work_loop, args=(theirs, function, str(Path.cwd())), daemon=True
         )
-        with shielded_from_interrupts():
+        with starting_workers():
             self._process.start()
         theirs.close()  # so that the connection ends with the process
 

@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from itertools import count, islice
 from pathlib import Path
 
@@ -115,3 +117,35 @@ def ignore_and_work(folder, number):
 def test_workers_leave_an_interrupt_to_their_parent(tmp_path):
     outcomes = list(LocalPool(2).run(ignore_and_work, ((tmp_path, number) for number in range(4))))
     assert [outcome.reason for outcome in outcomes] == [None] * 4
+
+
+SCRIPT = """\
+import multiprocessing, os, pathlib
+from lacuna.execution.plugins.local import LocalPool
+from lacuna.reports.participant import make_reports
+print('once')
+multiprocessing.set_start_method('spawn')
+print(sorted(outcome.reason for outcome in LocalPool(2).run(os.stat, [('missing',), ('gone',)])))
+print([type(page) for _, page in make_reports(pathlib.Path(__file__).parent, ['01', '02'], workers=2)])
+print(__file__, multiprocessing.sys.modules['__main__'].__spec__)
+"""
+
+
+def test_a_script_is_not_run_again_in_each_worker(tmp_path):
+    """Scripts of researchers are seldom guarded by ``if __name__ == '__main__'``."""
+    script = tmp_path / 'analysis.py'
+    script.write_text(SCRIPT)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert done.stdout.count('once') == 1
+    assert len(done.stdout.splitlines()) == 4
+    assert done.stdout.splitlines()[-1] == f'{script} None'
+
+
+def count_here(_):
+    return [outcome.reason for outcome in LocalPool(2).run(len, [('a',), ('bb',)])]
+
+
+def test_in_a_pool_of_the_program():
+    """Its processes may not have children."""
+    with multiprocessing.get_context('fork').Pool(1) as pool:
+        assert pool.map(count_here, [0]) == [[None, None]]
