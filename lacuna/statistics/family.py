@@ -335,7 +335,9 @@ def _with_enhancement(family: Family, run: _Run) -> Family:
     values = family.features.values.to_numpy(float)
     mask = grid.image(np.ones(values.shape[1]), kind=np.uint8)
     parts = [*run.in_lots(univariate.permuted_enhancement, run.score, values, run.covariates, mask)]
-    enhanced = parts[0][0]
-    largest = np.concatenate([part for _, part in parts])
+    # nilearn loses perfect fits to rounding errors; the permutations are those of the largest t
+    t = family.table['t'].to_numpy()
+    enhanced = np.where(np.isinf(t), t, parts[0][0])
+    largest = np.where(np.isinf(family.largest), np.inf, np.concatenate([part for _, part in parts]))
     columns = {'tfce': enhanced, 'p_tfce': univariate.family_wise(enhanced, largest)}
     return replace(family, table=family.table.assign(**columns))
