@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from lacuna.bids.inputs import matches, written_label
 from lacuna.bids.outputs import Output, Target, outputs
-from lacuna.bids.sidecars import identity
+from lacuna.bids.sidecars import damage, identity
 from lacuna.bids.tables import (
     LEADING,
     NOT_AVAILABLE,
@@ -19,7 +19,7 @@ from lacuna.bids.tables import (
     read_parcels,
     read_statistics,
 )
-from lacuna.errors import InputError
+from lacuna.errors import InputError, reason_of
 from lacuna.images.parcels import read_parcel
 from lacuna.utils.files import read_json
 from lacuna.utils.names import few, parse_entities
@@ -163,12 +163,19 @@ def read_member(member: Member, stream: BinaryIO | None = None) -> Row:
     Raises
     ------
     InputError
-        If it is unreadable, or no sidecar records how it was made.
+        If it is unreadable, or not the file whose checksum is in the sidecar that records how it was made.
     """
     path = member.path
     sidecar = read_json(member.made_by) if member.made_by else None
     if sidecar is None:
         message = f'{path}: the JSON file that records how it was made is missing; run it again'
+        raise InputError(message)
+    try:
+        problem = damage(path, sidecar, verify=True)
+    except OSError as error:
+        problem = reason_of(error, path)
+    if problem:
+        message = f'{path}: this is not the file that its JSON file describes ({problem}); run it again'
         raise InputError(message)
     if member.is_matrix and stream:
         matrix = read_matrix(path)

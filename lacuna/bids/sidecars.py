@@ -105,6 +105,8 @@ _IDENTITY = {
     ('Parameters', 'OutputResolution'): 'output resolution (mm)',
     ('Parameters', 'TckUpsample'): 'upsampling of streamlines',
     ('Atlas', 'SHA256'): 'content of the atlas (sha256)',
+    ('Atlas', 'Space'): 'space of the atlas',
+    ('Atlas', 'MovedWith', 'SHA256'): 'transform to the space of the atlas (sha256)',
     _BINARIZE: 'value above which a mask is lesion',
     _GRADED: 'graded masks',
     _SCALE: 'scale of graded masks',

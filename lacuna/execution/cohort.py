@@ -188,6 +188,7 @@ def init_space_wf(
     for atlas in atlases.all:
         if atlas.atlas.name in names_from('regions', targets):
             node = _regions_node(plan, atlas, space)
+            workflow.add_nodes([node])  # without jobs, nothing connects it
             tables[f'regions_{atlas.atlas.name}'] = node, 'out_file'
     if plan.bundles and names_from('bundles', targets):
         part = init_bundle_set_wf(

@@ -47,7 +47,7 @@ from lacuna.streamlines.null_settings import NullSettings
 from lacuna.streamlines.placed import TractogramInSpace
 from lacuna.streamlines.sample import gap_warning
 from lacuna.streamlines.tractogram import Tractogram
-from lacuna.utils.cache import digest
+from lacuna.utils.cache import digest, is_intact
 from lacuna.utils.files import read_json
 from lacuna.utils.names import few, parse_entities, sidecar_path
 from lacuna.utils.processes import thread_map
@@ -194,7 +194,8 @@ class RunPlan:
         doubts: list[str] = []
         for space, atlases in self.atlases.items():
             for each in atlases.parcellations:
-                if coverage := Coverage.load(self.cached_endpoints(each, space)):
+                path = self.cached_endpoints(each, space)
+                if is_intact(path) and (coverage := Coverage.load(path)):
                     doubts += coverage.doubts(each.atlas.name, space)
         return [doubt for doubt in dict.fromkeys(doubts) if doubt not in self.warnings]
 
@@ -286,17 +287,21 @@ def _compare_with_results(plan: RunPlan, usable: Iterable[MaskFile], misplaced: 
     links = read_links(config.output_dir)
     common: dict[str, dict[str, Any]] = {}
     for space in plan.atlases:
-        movement = plan.movements.get((tractogram.space, space))
         common[space] = run_metadata(
             config,
             tractogram,
             space,
             engine_version=plan.engine_version,
-            moved_with={'File': movement.path.name, 'SHA256': movement.sha256} if movement else None,
+            movement=plan.movements.get((tractogram.space, space)),
         )
     atlases = {
         space: {
-            **{each.atlas.name: atlas_metadata(each, config, links) for each in found.all},
+            **{
+                each.atlas.name: atlas_metadata(
+                    each, config, links, plan.movements.get((space, each.atlas.space))
+                )
+                for each in found.all
+            },
             **bundles_metadata(plan.bundles, tractogram, links),
         }
         for space, found in plan.atlases.items()

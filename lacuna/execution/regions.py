@@ -144,9 +144,18 @@ def _check_probability_atlas(atlas: Atlas, config: RunConfig, space: str) -> Non
 
 def _read_probability_atlas(atlas: Atlas, cache: Path) -> ProbabilityAtlas:
     """Read a probability atlas through the cache: its volumes take seconds and much memory."""
-    decides = [VERSION, checksum(atlas.image, cache), checksum(atlas.labels, cache)]
-    path = cache / 'regions' / f'{digest(decides)}.npz'
-    cached(path, lambda: save_regions(read_probabilities(atlas), path))
+    files = atlas.image, atlas.labels
+    checksums = [checksum(each, cache) for each in files]
+    path = cache / 'regions' / f'{digest([VERSION, *checksums])}.npz'
+
+    def make() -> None:
+        regions = read_probabilities(atlas)
+        if checksums != [checksum(each, cache) for each in files]:
+            message = f'the atlas {atlas.image} or {atlas.labels} changed while it was read; run again'
+            raise InputError(message)
+        save_regions(regions, path)
+
+    cached(path, make)
     with np.load(path, allow_pickle=False) as content:
         return ProbabilityAtlas(atlas, *read_identity(content), path)
 

@@ -15,12 +15,10 @@ from lacuna import __version__
 from lacuna.bids.mask_files import MaskFile
 from lacuna.images.masks import KnownMask, UnreadMask
 from lacuna.images.plausibility import inspect_mask
-from lacuna.utils.files import read_json, replacing, stamp
+from lacuna.utils.files import is_settled, read_json, replacing, stamp
 
 #: raise it when the cached values, or the checks of masks, change
 _VERSION = 2
-#: files modified this recently are not cached: a later change might not alter their modification time
-_SETTLED_NS = 2_000_000_000
 
 
 class Look(NamedTuple):
@@ -82,7 +80,7 @@ class SeenMasks:
         )
         if found.mask is None or found.facts is None:
             return Look(None, 0, found.doubts, found.failure)
-        if stamps and all(looked - max(each[1:3]) > _SETTLED_NS for each in stamps):
+        if stamps and is_settled(stamps, looked):
             self._is_new = True
             self._entries[str(mask.path)] = {
                 'as': now,

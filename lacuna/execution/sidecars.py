@@ -16,6 +16,7 @@ from lacuna.execution.config import RunConfig
 from lacuna.execution.regions import ProbabilityAtlas
 from lacuna.images.atlases import Atlas, Parcellation
 from lacuna.images.masks import KnownMask
+from lacuna.images.transforms import Transform
 from lacuna.streamlines.bundles import NamedBundles
 from lacuna.streamlines.tractogram import Tractogram
 from lacuna.utils.sidecars import generator
@@ -27,11 +28,11 @@ def run_metadata(
     space: str,
     *,
     engine_version: str | None,
-    moved_with: Mapping[str, str] | None = None,
+    movement: Transform | None = None,
 ) -> dict[str, Any]:
     """Return the common content of a run's sidecars for one space: tractogram, parameters, software.
 
-    `moved_with` describes the transform that moved the streamlines into the space.
+    `movement` is the transform that moved the streamlines into the space.
     """
     resolution = config.output_resolution
     return {
@@ -45,7 +46,7 @@ def run_metadata(
             'StreamlineCount': tractogram.info.count,
             **_weights(config, tractogram),
             'VerticesInsideBrainPercent': tractogram.info.brain_pct,
-            **({'MovedWith': dict(moved_with)} if moved_with else {}),
+            **_moved_with(movement),
         },
         'Parameters': {
             'OutputResolution': resolution,
@@ -62,6 +63,11 @@ def run_metadata(
             'MRtrix3': engine_version or 'not used',
         },
     }
+
+
+def _moved_with(movement: Transform | None) -> dict[str, Any]:
+    """Return the field about a transform, if there is one."""
+    return {'MovedWith': {'File': movement.path.name, 'SHA256': movement.sha256}} if movement else {}
 
 
 def _grading(config: RunConfig) -> dict[str, Any]:
@@ -130,9 +136,12 @@ def _uri(links: Mapping[str, str], base: str, path: Path, folder: Path | None = 
 
 
 def atlas_metadata(
-    regions: Parcellation | ProbabilityAtlas, config: RunConfig, links: Mapping[str, str]
+    regions: Parcellation | ProbabilityAtlas,
+    config: RunConfig,
+    links: Mapping[str, str],
+    movement: Transform | None,
 ) -> dict[str, Any]:
-    """Return the fields about an atlas and the settings that apply to it."""
+    """Return the fields about an atlas, the transform to its space if there is one, and the settings that apply to it."""
     atlas = regions.atlas
     return {
         'Name': atlas.name,
@@ -140,6 +149,7 @@ def atlas_metadata(
         'Space': atlas.space,
         'Parcels': len(regions.names),
         'SHA256': regions.sha256,
+        **_moved_with(movement),
         'Sources': [_uri(links, base, path) for base, path in _files(atlas)],
         'Parameters': {
             'EndpointAssignment': config.assignment,

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from lacuna.streamlines.connections import Connections
     from lacuna.streamlines.index.query import Index
     from lacuna.streamlines.null_settings import NullSettings
+    from lacuna.streamlines.placed import TractogramInSpace
     from lacuna.streamlines.weighting import Weighting
 
 #: streamlines in the sample for the report; more would only hide each other
@@ -70,6 +71,8 @@ class SpaceInputs:
         File of the number of streamlines in use that visit each voxel; None if the index holds it.
     numbers : pathlib.Path or None
         Indices of the streamlines, with the engine ``mrtrix``.
+    tracks_size_and_time : tuple of int or None
+        Size and modification time of `tracks`, with the engine ``mrtrix``, whose commands read them for each mask.
     endpoints, regions, bundles : tuple of (str, pathlib.Path)
         Endpoint tables and voxels of atlases, by name of the atlas; voxels visited by bundles, by name of the set of
         bundles.
@@ -100,6 +103,7 @@ class SpaceInputs:
     full_tdi: Path | None = None
     counts: Path | None = None
     numbers: Path | None = None
+    tracks_size_and_time: tuple[int, int] | None = None
     endpoints: tuple[tuple[str, Path], ...] = ()
     regions: tuple[tuple[str, Path], ...] = ()
     bundles: tuple[tuple[str, Path], ...] = ()
@@ -195,20 +199,19 @@ def prepare_space(
     for each in used:
         placed.endpoints_file(each, config.assignment)
     for atlas in loaded:
-        _cache_regions(plan, atlas, space)
+        _cache_regions(placed, atlas, plan.cached_regions(atlas, space))
     if needed['bundles'] and plan.bundles:
         placed.bundles_file(plan.bundles.groups)
     density, counts = (placed.density_file(counts=each) for each in (False, True))
     return replace(inputs, index=placed.index().part, density=density, counts=counts)
 
 
-def _cache_regions(plan: RunPlan, regions: Parcellation | ProbabilityAtlas, space: str) -> None:
+def _cache_regions(placed: TractogramInSpace, regions: Parcellation | ProbabilityAtlas, path: Path) -> None:
     """Write the voxels of an atlas to the cache if missing."""
-    from lacuna.images.regions import read_regions, save_regions
+    from lacuna.images.regions import save_regions
 
-    path, movement = plan.cached_regions(regions, space), plan.movements.get((space, regions.atlas.space))
-    transform = movement.path if movement else None
-    cached(path, lambda: save_regions(read_regions(regions.atlas, space, transform), path))
+    if not isinstance(regions, ProbabilityAtlas):  # otherwise written when it was read
+        cached(path, lambda: save_regions(placed.moved_parcellation(regions), path))
 
 
 def publish_density(plan: RunPlan, inputs: SpaceInputs) -> None:

@@ -254,6 +254,11 @@ class Session:
         arrays : dict of numpy.ndarray
             ``map``: half percent in each voxel of the page, first axis fastest, uint8; ``lengths`` (uint32) and
             ``positions`` (float32, world mm) of a sample of the streamlines cut.
+
+        Raises
+        ------
+        lacuna.errors.InputError
+            If the names of an atlas are no longer those that the page shows.
         """
         with self._one:
             numbers: dict[str, Any] = {
@@ -275,6 +280,11 @@ class Session:
                     assignment=self.config.assignment,
                     edge_measure=self.config.edge_measure,
                 )
+                if parcels.whole.table.names != tuple(atlas.names):  # the page shows those that it began with
+                    message = (
+                        f'the parcels of the atlas {atlas.name} have changed; start lacuna explore again'
+                    )
+                    raise InputError(message)
                 support = parcels.connections.support
                 numbers['atlases'].append(
                     _columns(

@@ -71,7 +71,7 @@ class Parcellation:
     names : tuple of str
         Names of the parcels in the order of the label values, including labels missing in the image.
     sha256 : str
-        Checksum of voxels, affine and labels.
+        Checksum of voxels, affine, labels, and networks in the label table.
     networks : tuple of str
         Network of each parcel, from the label table or Schaefer's names; empty where unknown.
     """
@@ -311,6 +311,8 @@ def read_parcellation(atlas: Atlas) -> Parcellation:
     digest = hashlib.sha256(repr((index.shape, affine.round(6).tolist(), list(labels.items()))).encode())
     digest.update(index.tobytes())
     by_label = read_networks(atlas.labels, labels)
+    if by_label:
+        digest.update(repr(list(by_label.items())).encode())
     networks = tuple(
         by_label.get(value, '') if by_label else schaefer_network(name) for value, name in labels.items()
     )

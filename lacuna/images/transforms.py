@@ -49,6 +49,13 @@ def find_transform_of_points(source: str, target: str) -> Transform | None:
         return Transform(path, hashlib.file_digest(stream, 'sha256').hexdigest())
 
 
+def check_same(found: Transform, read: PointTransform) -> None:
+    """Raise InputError if a transform is not the one that was found, on which names in the cache depend."""
+    if read.sha256 != found.sha256:
+        message = f'{found.path} has changed since it was first read; run again'
+        raise InputError(message)
+
+
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 #: spline orders of the interpolation: 3 as in nitransforms, 1 as in ITK and MRtrix3

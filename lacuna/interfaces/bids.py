@@ -23,6 +23,7 @@ from lacuna.bids.derivatives import save_outputs
 from lacuna.bids.mask_files import describe_mask
 from lacuna.bids.outputs import Target
 from lacuna.bids.sidecars import save
+from lacuna.utils.cache import seal
 
 
 def _value_or_none(value: Any) -> Any:
@@ -87,6 +88,9 @@ class _SaveFileInputSpec(BaseInterfaceInputSpec):
     in_file = File(exists=True, mandatory=True, desc='file to copy')
     out_path = File(mandatory=True, desc='final name of the file')
     metadata = traits.Dict(traits.Str, traits.Any, desc='sidecar')
+    sealed = traits.Bool(
+        False, usedefault=True, desc='whether it is a cached file, whose checksum is recorded'
+    )
 
 
 class _SaveFileOutputSpec(TraitedSpec):
@@ -98,8 +102,11 @@ class SaveFile(SimpleInterface):
 
     input_spec = _SaveFileInputSpec
     output_spec = _SaveFileOutputSpec
+    _always_run = True  # the file may have been removed or damaged since
 
     def _run_interface(self, runtime: Any) -> Any:
         target = save(self.inputs.in_file, Path(self.inputs.out_path), _value_or_none(self.inputs.metadata))
+        if self.inputs.sealed:
+            seal(target)
         self._results['out_file'] = str(target)
         return runtime

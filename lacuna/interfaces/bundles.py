@@ -18,6 +18,7 @@ from nipype.interfaces.base import (
 
 from lacuna.bids.matrices import bundles_bytes
 from lacuna.images.nifti import load
+from lacuna.interfaces.cached import FileInCache
 from lacuna.interfaces.connectivity import read_cut, read_weighting
 from lacuna.interfaces.index import IndexPart, open_index
 from lacuna.streamlines.bundles import BundleDisconnection, Bundles, BundleSet, Groups
@@ -46,7 +47,7 @@ class _MakeBundleSetOutputSpec(TraitedSpec):
     out_file = File(exists=True, desc='set of bundles (.npz)')
 
 
-class MakeBundleSet(SimpleInterface):
+class MakeBundleSet(FileInCache, SimpleInterface):
     """Find the voxels that each bundle of a tractogram visits, from its index or from densities.
 
     Raises

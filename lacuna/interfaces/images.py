@@ -23,6 +23,7 @@ from lacuna.images.nifti import load, make, save
 from lacuna.images.regions import load_regions, read_regions, region_load, save_regions
 from lacuna.images.spaces import standard_grid
 from lacuna.images.support import support_mask
+from lacuna.interfaces.cached import FileInCache
 from lacuna.interfaces.connectivity import _AtlasInputSpec, read_cut, read_weighting
 from lacuna.measures import MIN_SUPPORT
 from lacuna.utils.cache import cached_or_local
@@ -193,7 +194,7 @@ class _PrepareRegionsOutputSpec(TraitedSpec):
     out_file = File(exists=True, desc='voxels of the regions (.npz), for RegionLoad')
 
 
-class PrepareRegions(SimpleInterface):
+class PrepareRegions(FileInCache, SimpleInterface):
     """Read an atlas of labels or probabilities (4D), and save its voxels for the lesion load of many masks."""
 
     input_spec = _PrepareRegionsInputSpec

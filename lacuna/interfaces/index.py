@@ -18,6 +18,7 @@ from nipype.interfaces.base import (
 
 from lacuna.images.nifti import load, make, save
 from lacuna.images.spaces import standard_grid
+from lacuna.interfaces.cached import FileInCache
 from lacuna.interfaces.connectivity import read_weighting, save_selection
 from lacuna.streamlines import disconnection
 from lacuna.streamlines.endpoints import RULES
@@ -201,7 +202,7 @@ class _AssignEndpointsOutputSpec(TraitedSpec):
     out_file = File(exists=True, desc='endpoint table (.npz)')
 
 
-class AssignEndpoints(SimpleInterface):
+class AssignEndpoints(FileInCache, SimpleInterface):
     """Create the endpoint table of an atlas for the streamlines of an index.
 
     Ends are assigned to the nearest parcel within 4 mm (``radial``), or to that of their voxel (``end-voxels``).

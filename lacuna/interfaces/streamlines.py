@@ -16,6 +16,7 @@ from nipype.interfaces.base import (
 )
 
 from lacuna.images.transforms import PointTransform
+from lacuna.interfaces.cached import FileInCache
 from lacuna.interfaces.connectivity import read_cut, read_weighting, save_selection
 from lacuna.streamlines.move import move_tractogram
 from lacuna.streamlines.sample import sample_tck
@@ -74,6 +75,7 @@ class WeighStreamlines(SimpleInterface):
 
     input_spec = _WeighStreamlinesInputSpec
     output_spec = _WeighStreamlinesOutputSpec
+    _always_run = True  # the file is in the cache, which may have been emptied
 
     def _run_interface(self, runtime: Any) -> Any:
         given = {name: getattr(self.inputs, name) for name in ('weights', 'min_length', 'max_length')}
@@ -159,11 +161,12 @@ class _MoveStreamlinesOutputSpec(TraitedSpec):
     )
 
 
-class MoveStreamlines(SimpleInterface):
+class MoveStreamlines(FileInCache, SimpleInterface):
     """Move the streamlines of a tractogram into another space."""
 
     input_spec = _MoveStreamlinesInputSpec
     output_spec = _MoveStreamlinesOutputSpec
+    _cached = 'out_tracks'
 
     def _run_interface(self, runtime: Any) -> Any:
         def move(target: Path) -> None:

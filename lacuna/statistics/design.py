@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lacuna.bids.tables import NOT_AVAILABLE
 from lacuna.errors import InputError, shorten
 from lacuna.utils.names import few
 from lacuna.utils.tables import read_table
@@ -179,7 +180,8 @@ def make_design(
     for name in (outcome, *names):
         numbers = np.array([_number(cell) for cell in table.loc[ids, name]])
         if np.isnan(numbers).all():
-            cell = shorten(str(table.loc[ids[0], name]))
+            cells = list(map(str, table.loc[ids, name]))
+            cell = shorten(next((each for each in cells if each not in ('', NOT_AVAILABLE)), cells[0]))
             remedy = 'write decimals with a point' if ',' in cell else 'code it as numbers'
             message = f'the column {name} holds no numbers (but {cell} and the like); {remedy}'
             raise InputError(message)

@@ -12,7 +12,7 @@ import numpy as np
 
 from lacuna.errors import check_choice
 from lacuna.images.spaces import Grid, standard_grid
-from lacuna.images.transforms import Transform, find_transform_of_points
+from lacuna.images.transforms import Transform, check_same, find_transform_of_points
 from lacuna.utils.cache import cached, digest
 from lacuna.utils.files import replacing, stamp
 from lacuna.utils.progress import reading
@@ -65,6 +65,11 @@ class TractogramInSpace:
             return self.tractogram.tracks
         return self.cache / 'moved' / f'{digest(self.content)}.tck'
 
+    @property
+    def _sha256(self) -> str | None:
+        """Checksum of `tracks`; None if they are moved streamlines."""
+        return None if self.transform else self.tractogram.info.sha256
+
     def index_directory(self, grid: Grid, upsample: int | None = None) -> Path:
         """Return the folder of the streamline index: beside the tractogram if usable, else in the cache.
 
@@ -76,7 +81,7 @@ class TractogramInSpace:
                 return beside
             from lacuna.streamlines.index.build import has_index
 
-            if has_index(self.tracks, beside, grid, upsample=upsample):
+            if has_index(self.tracks, beside, grid, upsample=upsample, sha256=self._sha256):
                 return beside
         return self.cache / 'index' / digest(self.content)
 
@@ -149,11 +154,13 @@ class TractogramInSpace:
         from lacuna.images.transforms import PointTransform
         from lacuna.streamlines.move import move_tractogram
 
-        source, transform = self.tractogram.tracks, self.transform.path
+        source, transform = self.tractogram.tracks, self.transform
 
         def make() -> None:
-            points = PointTransform(transform)
-            move_tractogram(source, self.tracks, points, threads=threads, progress=progress)
+            points = PointTransform(transform.path)
+            check_same(transform, points)
+            with self.tractogram.unchanged(self.tracks):
+                move_tractogram(source, self.tracks, points, threads=threads, progress=progress)
 
         cached(self.tracks, make)
 
@@ -196,6 +203,7 @@ class TractogramInSpace:
         from lacuna.streamlines.index.build import build_index
 
         tractogram, grid, show = self.tractogram, self.grid(resolution), self.tractogram.progress
+        tractogram.check_unchanged()
         with reading(f'moving the streamlines to {self.space}', tractogram.tracks, show=show) as advance:
             self.move(threads=tractogram.nprocs, progress=advance)
         upsample = tractogram.upsample
@@ -208,6 +216,7 @@ class TractogramInSpace:
                 upsample=upsample,
                 nprocs=tractogram.nprocs,
                 progress=advance,
+                sha256=self._sha256,
             )
 
     def parcellation(self, atlas: Atlas) -> Parcellation:
@@ -218,19 +227,24 @@ class TractogramInSpace:
         lacuna.errors.InputError
             If the atlas cannot be read, or its image and names do not match.
         """
-        from lacuna.images.atlases import fetch, move_parcellation, read_parcellation
-        from lacuna.images.transforms import PointTransform
+        from lacuna.images.atlases import fetch, read_parcellation
 
         atlas = fetch(atlas)
+        return self._keep(
+            ('parcellation', *_identity(atlas)), lambda: self.moved_parcellation(read_parcellation(atlas))
+        )
 
-        def read() -> Parcellation:
-            parcels = read_parcellation(atlas)
-            if transform := self._transform_to(atlas):
-                grid = standard_grid(self.space, 1)
-                parcels = move_parcellation(parcels, grid, PointTransform(transform.path))
-            return parcels
+    def moved_parcellation(self, parcellation: Parcellation) -> Parcellation:
+        """Return a parcellation moved into the space, if it is in another one."""
+        from lacuna.images.atlases import move_parcellation
+        from lacuna.images.transforms import PointTransform
 
-        return self._keep(('parcellation', *_identity(atlas)), read)
+        transform = self._transform_to(parcellation.atlas)
+        if transform is None:
+            return parcellation
+        points = PointTransform(transform.path)
+        check_same(transform, points)
+        return move_parcellation(parcellation, standard_grid(self.space, 1), points)
 
     def endpoints(self, atlas: Atlas, *, assignment: str = 'radial') -> EndpointTable:
         """Return the parcels at the two ends of every streamline, from the cache or newly assigned.
@@ -259,12 +273,11 @@ class TractogramInSpace:
         """Return the file of `endpoints` for an atlas already read; it is written if missing."""
         from lacuna.streamlines.disconnection import assign_endpoints
 
-        atlas = parcellation.atlas
-        transform = self._transform_to(atlas)
+        transform = self._transform_to(parcellation.atlas)
         path = self.endpoints_path(parcellation, transform, assignment=assignment)
 
         def make() -> None:
-            parcels = self.parcellation(atlas)
+            parcels = self.moved_parcellation(parcellation)
             table = assign_endpoints(
                 self.index(), parcels.image(), parcels.names, rule=assignment, nprocs=self.tractogram.nprocs
             )

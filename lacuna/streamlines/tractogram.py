@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from lacuna.images.spaces import Settled, settle_space, space_in_name, standard_
 from lacuna.images.transforms import find_transform_of_points
 from lacuna.measures import MIN_SUPPORT
 from lacuna.streamlines.files import tck
-from lacuna.streamlines.files.formats import convert, extension, without_extension
+from lacuna.streamlines.files.formats import bundle_table, convert, extension, without_extension
 from lacuna.streamlines.files.joined import join, tractograms_in
 from lacuna.streamlines.inspection import checksum, checksum_of_all, inspect
 from lacuna.streamlines.length_limits import check_length_limits, length_limits
@@ -134,12 +135,13 @@ class Tractogram:
                 self.tracks = self.cache / 'converted' / f'{self.sha256[:32]}.tck'
 
                 def make() -> None:
-                    if parts:
-                        join(parts, self.tracks, advance)
-                    else:
-                        convert(self.path, self.tracks, bundles={}, progress=advance)
+                    with self.unchanged(self.tracks):
+                        if parts:
+                            join(parts, self.tracks, advance)
+                        else:
+                            convert(self.path, self.tracks, bundles={}, overwrite=True, progress=advance)
 
-                cached(self.tracks, make)
+                cached(self.tracks, make, *([bundle_table(self.tracks)] if parts else []))
                 self.info = inspect(self.tracks, self.cache, None)
         check_length_limits(min_length, max_length)
         self.min_length, self.max_length = min_length, max_length
@@ -176,6 +178,30 @@ class Tractogram:
     def __repr__(self) -> str:
         return f'<Tractogram {self.name}: {self.streamlines_total} streamlines in {self.space}>'
 
+    def check_unchanged(self) -> None:
+        """Raise TractogramError if the tractogram is no longer the one that was opened."""
+        try:
+            parts = tractograms_in(self.path) if self.path.is_dir() else {}
+            found = checksum_of_all(parts, self.cache) if parts else checksum(self.path, self.cache)
+        except FileNotFoundError:
+            found = ''
+        if found != self.sha256:
+            message = f'{self.path} has changed since it was opened; run again'
+            raise TractogramError(message)
+
+    @contextmanager
+    def unchanged(self, *made: Path) -> Iterator[None]:
+        """Remove the files made from the tractogram in the block, and raise TractogramError, if it has changed."""
+        try:
+            yield
+        finally:
+            try:
+                self.check_unchanged()
+            except TractogramError:
+                for path in made:
+                    path.unlink(missing_ok=True)
+                raise
+
     @property
     def name(self) -> str:
         """Name of the file without its extension."""
@@ -202,7 +228,7 @@ class Tractogram:
         def make() -> None:
             with reading('measuring the streamlines', self.tracks, show=self.progress) as advance:
                 lengths = measure_lengths(self.tracks, advance)
-            with replacing(path) as temporary:
+            with self.unchanged(path), replacing(path) as temporary:
                 np.save(temporary, lengths)
 
         cached(path, make)

@@ -6,14 +6,19 @@ import hashlib
 import os
 import stat
 import tempfile
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from lacuna.errors import InputError
-from lacuna.utils.files import TEMPORARY
+from lacuna.utils.files import TEMPORARY, json_bytes, read_json, stamp, write_if_changed
 from lacuna.utils.locks import file_lock
+
+#: suffix of the records of checksums beside cached files
+RECORD = '.crc'
+_CHUNK = 2**24
 
 
 def cache_dir() -> Path:
@@ -91,12 +96,51 @@ def _keeps_permissions(folder: Path) -> bool:
         return True
 
 
-def cached(target: Path, make: Callable[[], object]) -> None:
-    """Create a cached file unless it exists; other processes that need it wait for it."""
-    if not target.is_file():
+def cached(target: Path, make: Callable[[], object], *others: Path) -> None:
+    """Create a cached file unless it exists undamaged; other processes that need it wait for it.
+
+    `others` are files that `make` creates, too.
+    """
+    if not all(map(is_intact, (target, *others))):
         with file_lock(target.with_suffix('.lock')):
-            if not target.is_file():
+            if not all(map(is_intact, (target, *others))):
                 make()
+                for path in (target, *others):
+                    seal(path)
+
+
+def seal(path: Path) -> None:
+    """Record the checksum of a cached file beside it, for `is_intact`."""
+    _record(path, _crc32(path))
+
+
+def is_intact(path: Path) -> bool:
+    """Whether a cached file exists, and has not changed since `seal`; a file without record is trusted."""
+    record = read_json(path.with_suffix(RECORD))
+    if record is None or not path.is_file():
+        return path.is_file()
+    # reading a tractogram takes long: one of the recorded size and times is not read, like any other tractogram
+    if path.suffix == '.tck' and record.get('stamp') == stamp(path):
+        return True
+    found = _crc32(path)
+    if record.get('crc32') != found:
+        return False
+    if record.get('stamp') != stamp(path):  # for example, in a copy of the cache
+        _record(path, found)
+    return True
+
+
+def _record(path: Path, crc32: int) -> None:
+    with suppress(OSError):  # the cache is read-only, or the disk full
+        write_if_changed(path.with_suffix(RECORD), json_bytes({'crc32': crc32, 'stamp': stamp(path)}))
+
+
+def _crc32(path: Path) -> int:
+    found = 0
+    with path.open('rb') as stream:
+        while chunk := stream.read(_CHUNK):
+            found = zlib.crc32(chunk, found)
+    return found
 
 
 def cached_or_local(folder: str | Path, name: str | Path, make: Callable[[Path], object]) -> Path:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lacuna.errors import InputError
-from lacuna.utils.cache import is_writable, make_private_dir
+from lacuna.utils.cache import RECORD, is_writable, make_private_dir
 from lacuna.utils.locks import locked
 
 #: folders of the cache that are rebuilt when missing, with descriptions of their content
@@ -30,6 +30,8 @@ KINDS = {
 #: folder of downloads, which are not rebuilt
 FETCHED = 'connectomes'
 _LOCK = '.lock'
+#: suffixes of files beside an item
+_BESIDE = ('.lock', RECORD)
 _DAY = 86400.0
 _UNITS = ('bytes', 'kB', 'MB', 'GB', 'TB')
 
@@ -68,7 +70,7 @@ def entries(root: Path, kind: str, *, unused_days: float = 0.0) -> list[Entry]:
     latest = time.time() - unused_days * _DAY
     # compiled code is a single item, because an incomplete folder is useless
     paths = root.glob(kind if '*' in kind else f'{kind}/*')
-    found = [_entry(path) for path in sorted(paths) if path.suffix != '.lock']
+    found = [_entry(path) for path in sorted(paths) if path.suffix not in _BESIDE]
     return [entry for entry in found if not unused_days or entry.used <= latest]
 
 
@@ -86,7 +88,7 @@ def _entry(path: Path) -> Entry:
 
 
 def remove(entry: Entry) -> None:
-    """Remove an item and the lock beside it.
+    """Remove an item, and the lock and the record beside it.
 
     Raises
     ------
@@ -97,7 +99,8 @@ def remove(entry: Entry) -> None:
         shutil.rmtree(entry.path)
     else:
         entry.path.unlink(missing_ok=True)
-        entry.path.with_suffix('.lock').unlink(missing_ok=True)
+        for suffix in _BESIDE:
+            entry.path.with_suffix(suffix).unlink(missing_ok=True)
 
 
 @contextmanager

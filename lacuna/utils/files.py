@@ -15,6 +15,8 @@ from lacuna.errors import InputError
 
 #: prefix of unfinished files
 TEMPORARY = '.tmp-'
+#: files modified this recently may change again without a new stamp
+SETTLED_NS = 2_000_000_000
 
 
 @contextmanager
@@ -70,6 +72,14 @@ def stamp(path: Path) -> list[int]:
     # ctime cannot be set by users: a file that is replaced or edited never keeps all four values
     status = path.stat()
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def is_settled(stamps: Iterable[list[int]], now: int) -> bool:
+    """Whether files with these stamps are so old (ns since 1970) that a later change alters their stamps.
+
+    Some file systems store times in steps of up to two seconds.
+    """
+    return all(now - max(each[1:3]) > SETTLED_NS for each in stamps)
 
 
 def holds(path: Path, content: bytes) -> bool:

@@ -10,6 +10,7 @@ from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.interfaces.bundles import BundleTable, MakeBundleSet, SplitBundles
 from lacuna.interfaces.mrtrix import TCKMap
+from lacuna.utils.cache import is_intact
 from lacuna.utils.files import absolute
 from lacuna.workflows import methods
 from lacuna.workflows.resources import SMALL
@@ -42,7 +43,7 @@ def init_bundle_set_wf(
     engine : str
         ``index`` or ``mrtrix``; the results are the same.
     cached_bundles : pathlib.Path, optional
-        File in which the bundles are cached (``.npz``). An existing file is used without checks, so its name must
+        File in which the bundles are cached (``.npz``). An existing file is used unless it is damaged, so its name must
         identify the content of tractogram and table.
     tck_upsample : int, optional
         With the engine ``mrtrix``: upsampling factor instead of MRtrix3's rule.
@@ -78,7 +79,7 @@ def init_bundle_set_wf(
     outputnode = pe.Node(niu.IdentityInterface(fields=['bundles']), name='outputnode')
     workflow.add_nodes([inputnode, outputnode])
     cached_bundles = absolute(cached_bundles)
-    if cached_bundles is not None and cached_bundles.is_file():
+    if cached_bundles is not None and is_intact(cached_bundles):
         outputnode.inputs.bundles = str(cached_bundles)
         return workflow
     make = pe.Node(MakeBundleSet(), name='make', mem_gb=mem_gb)

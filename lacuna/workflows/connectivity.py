@@ -16,6 +16,7 @@ from lacuna.interfaces.connectivity import Connectivity, MakeEndpointTable, Prep
 from lacuna.interfaces.index import AssignEndpoints
 from lacuna.interfaces.mrtrix import TCK2Connectome
 from lacuna.streamlines.endpoints import EDGE_MEASURES, RULES
+from lacuna.utils.cache import is_intact
 from lacuna.utils.files import absolute
 from lacuna.workflows import methods
 from lacuna.workflows.resources import SMALL
@@ -95,7 +96,7 @@ def init_parcellation_wf(
     assignment : str
         How ends are assigned: ``radial``, to the nearest parcel within 4 mm; ``end-voxels``, to that of their voxel.
     cached_endpoints : pathlib.Path, optional
-        File in which the table is cached (``.npz``). An existing file is used without checks, so its name must identify
+        File in which the table is cached (``.npz``). An existing file is used unless it is damaged, so its name must identify
         the content of tractogram and atlas.
     omp_nthreads : int
         Number of threads of each node.
@@ -126,7 +127,7 @@ def init_parcellation_wf(
     outputnode = pe.Node(niu.IdentityInterface(fields=['endpoints']), name='outputnode')
     workflow.add_nodes([inputnode, outputnode])
     cached_endpoints = absolute(cached_endpoints)
-    if cached_endpoints is not None and cached_endpoints.is_file():
+    if cached_endpoints is not None and is_intact(cached_endpoints):
         outputnode.inputs.endpoints = str(cached_endpoints)
         return workflow
 
@@ -166,7 +167,9 @@ def init_parcellation_wf(
     if cached_endpoints is None or engine == 'index':
         workflow.connect([(table, outputnode, [('out_file', 'endpoints')])])
         return workflow
-    keep = pe.Node(SaveFile(out_path=str(cached_endpoints)), name='keep', run_without_submitting=True)
+    keep = pe.Node(
+        SaveFile(out_path=str(cached_endpoints), sealed=True), name='keep', run_without_submitting=True
+    )
     workflow.connect([
         (table, keep, [('out_file', 'in_file')]),
         (keep, outputnode, [('out_file', 'endpoints')]),

@@ -14,6 +14,7 @@ from lacuna.interfaces.index import BuildIndex
 from lacuna.interfaces.mrtrix import TCKEdit, TCKMap
 from lacuna.interfaces.streamlines import CountStreamlines, MoveStreamlines, WriteWeights
 from lacuna.measures import MIN_SUPPORT
+from lacuna.utils.cache import is_intact
 from lacuna.utils.files import absolute
 from lacuna.workflows import methods
 from lacuna.workflows.resources import MOVING, SMALL, of_build
@@ -65,7 +66,7 @@ def init_connectome_wf(
         Folder of the index; by default one beside the tractogram if it exists, else one in the cache. Intact parts are
         kept; parts that are missing, damaged or of another tractogram are built.
     cached_tdi : pathlib.Path, optional
-        With the engine ``mrtrix``: file in which the density is cached. An existing file is used without checks, so its
+        With the engine ``mrtrix``: file in which the density is cached. An existing file is used unless it is damaged, so its
         name must identify the content of the tractogram and all parameters.
     cached_counts : pathlib.Path, optional
         With `weighted`: file in which the density without weights is cached, as above.
@@ -150,7 +151,7 @@ def init_connectome_wf(
         'full_tdi': absolute(cached_tdi),
         **({'counts': absolute(cached_counts)} if weighted else {}),
     }
-    missing = [field for field, path in densities.items() if path is None or not path.is_file()]
+    missing = [field for field, path in densities.items() if path is None or not is_intact(path)]
     if missing:
         template = pe.Node(
             GridTemplate(space=space, resolution=resolution), name='template', run_without_submitting=True
@@ -187,7 +188,7 @@ def init_connectome_wf(
             ])  # fmt: skip
         if path is not None:
             keep = pe.Node(
-                SaveFile(out_path=str(path)),
+                SaveFile(out_path=str(path), sealed=True),
                 name='keep' if field == 'full_tdi' else 'keep_counts',
                 run_without_submitting=True,
             )
@@ -228,7 +229,7 @@ def init_alignment_wf(
     transform : pathlib.Path
         Moves points from the source space to the target space, see :func:`lacuna.images.spaces.find_transform`.
     cached_tracks : pathlib.Path, optional
-        File in which the moved tractogram is cached. An existing file is used without checks, so its name must
+        File in which the moved tractogram is cached. An existing file is used unless it is damaged, so its name must
         identify the content of tractogram and transform.
     omp_nthreads : int
         Number of threads.
@@ -250,7 +251,7 @@ def init_alignment_wf(
     outputnode = pe.Node(niu.IdentityInterface(fields=['tracks']), name='outputnode')
     workflow.add_nodes([inputnode, outputnode])
     cached_tracks = absolute(cached_tracks)
-    if cached_tracks is not None and cached_tracks.is_file():
+    if cached_tracks is not None and is_intact(cached_tracks):
         outputnode.inputs.tracks = str(cached_tracks)
         return workflow
     move = pe.Node(

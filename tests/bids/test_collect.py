@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from lacuna.bids.collect import collect
-from lacuna.bids.outputs import output_name, outputs, parse_output_name
+from lacuna.bids.outputs import Target, output_name, outputs, parse_output_name
+from lacuna.bids.sidecars import FILES, file_record
 from lacuna.cli import main
 from lacuna.errors import InputError
 from lacuna.utils.names import sidecar_path
@@ -431,3 +432,23 @@ def test_names_are_read_as_they_are_written(key):
     name = output_name('sub-01_ses-01_label-x', key, space=SPACE, atlas=ATLAS)
     scope = {'space': SPACE, 'atlas': ATLAS, None: None}[outputs()[key].scope]
     assert parse_output_name(name) == ('sub-01_ses-01_label-x', key, scope)
+
+
+@pytest.mark.parametrize(
+    ('key', 'table'), [('roi_disconnection', PARCELS), ('matrix_statistics', STATISTICS)]
+)
+def test_files_of_another_lesion_are_left_out(dataset, key, table, capsys):
+    """A file under the name of another, or edited by hand, is not the one that its sidecar records; its size may be the same."""
+    paths = {}
+    for folder in sorted(dataset.glob('sub-*/ses-01/anat')):
+        holder = Target(key, ATLAS).recorded_with.key
+        path, holder = (next(folder.glob(f'*{output_name("", each, atlas=ATLAS)}')) for each in (key, holder))
+        sidecar = json.loads(sidecar_path(holder).read_text())
+        sidecar_path(holder).write_text(json.dumps({**sidecar, FILES: {path.name: file_record(path)}}))
+        paths[folder.parts[-3]] = path
+    assert main(['collect', str(dataset)]) == 0
+    content = paths['sub-02'].read_bytes()
+    paths['sub-02'].write_bytes(content.replace(b'1', b'7'))
+    assert main(['collect', str(dataset), '--overwrite']) == 1
+    assert read(dataset / table)['participant_id'].tolist() == ['sub-01', 'sub-10']
+    assert paths['sub-02'].name in capsys.readouterr().err

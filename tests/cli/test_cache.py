@@ -7,6 +7,7 @@ import time
 
 import pytest
 from helpers.cohort import tree
+from helpers.waiting import settle
 
 from lacuna.cli import main
 from lacuna.utils.cache import cache_dir
@@ -31,6 +32,7 @@ def study(toy, tmp_path):
             ]
         )
 
+    settle(toy.tracks)
     assert run() == 0
     (cache_dir() / 'connectomes').mkdir()
     (cache_dir() / 'connectomes/known.tck').write_bytes(bytes(2_500_000))

@@ -2,17 +2,16 @@
 
 import json
 import os
-import time
 from pathlib import Path
 
 import nibabel as nb
 import numpy as np
 import pytest
+from helpers.waiting import settle
 
 from lacuna.bids.mask_files import describe_mask
 from lacuna.cli import main
 from lacuna.errors import MaskError
-from lacuna.execution import seen as seen_module
 from lacuna.execution.seen import SeenMasks
 from lacuna.images.masks import PackedMask, UnreadMask
 from lacuna.testing import write_mask
@@ -33,12 +32,6 @@ def block(size):
     data = np.zeros((20, 20, 20))
     data[:size, :1, :2] = 1
     return data
-
-
-def settle(path):
-    """Wait until the clock has moved on so far that a file cannot be touched again unseen."""
-    while time.time_ns() - Path(path).stat().st_ctime_ns <= seen_module._SETTLED_NS:
-        time.sleep(0.1)
 
 
 def looked(root, mask, binarize=None):

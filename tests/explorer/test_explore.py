@@ -310,6 +310,31 @@ def test_a_page_that_may_not_write(synthetic, tmp_path):
     assert ended == (0, '', '')
 
 
+def test_an_atlas_that_is_edited_meanwhile(synthetic, tmp_path):
+    """Numbers never stand beside the names of other parcels."""
+    (scratch := tmp_path / 'scratch').mkdir()
+    lines = synthetic.labels.read_text().splitlines(keepends=True)
+    (tmp_path / 'labels.tsv').write_text(''.join(lines))
+    atlas = (ATLAS, synthetic.parcellation, tmp_path / 'labels.tsv', 'MNI152NLin6Asym')
+    running = Explorer(
+        '--connectome-path', synthetic.connectome, '--custom-parcellation', *atlas, scratch=scratch
+    )
+    try:
+        ball = drawing(json.loads(running.ask('about')[1]), (-26, -10, 16), 6).tobytes('F')
+        before = running.answer(ball)['atlases']
+        value, rest = lines[1].split('\t', 1)
+        other, ending = lines[2].split('\t', 1)
+        (tmp_path / 'labels.tsv').write_text(
+            ''.join([lines[0], f'{value}\t{ending}', f'{other}\t{rest}', *lines[3:]])
+        )
+        assert running.ask('answer', ball)[0] == 422
+        (tmp_path / 'labels.tsv').write_text(''.join(lines))
+        assert running.answer(ball)['atlases'] == before
+    finally:
+        ended = running.end()
+    assert ended == (0, '', '')
+
+
 def test_what_stops_it_before_it_starts(lacuna_here, synthetic, tmp_path):
     given = ('explore', '--connectome-path', synthetic.connectome, '--no-browser')
     for wrong in ((tmp_path / 'nothing',), ('--port', '99999'), ('--mask-space', 'talairach')):

@@ -1,8 +1,11 @@
 """What is known of the toy."""
 
+import h5py
 import numpy as np
 
 from lacuna.testing import world_coordinates, write_mask
+
+SPACE, OTHER = 'MNI152NLin6Asym', 'MNI152NLin2009cAsym'
 
 
 def check_toy_map(image):
@@ -25,3 +28,16 @@ def write_two_networks(folder, lesion):
     write_mask(folder / 'parcels.nii.gz', parcels, lesion.affine, 'int16')
     rows = ('index\tname\tnetwork', '3\tright\tone', '4\tfar\ttwo', '7\tleft\tone', '9\tnowhere\tn/a')
     (folder / 'parcels.tsv').write_text('\n'.join(rows) + '\n')
+
+
+def write_shift(home, mm, source=SPACE, target=OTHER):
+    """In a folder of TemplateFlow, a transform of points from one space to another that moves them along y."""
+    path = home / f'tpl-{source}' / f'tpl-{source}_from-{target}_mode-image_xfm.h5'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, 'w') as file:
+        for number, kind in enumerate(('CompositeTransform', 'AffineTransform')):
+            part = file.create_group(f'TransformGroup/{number}')
+            part['TransformType'] = np.array([f'{kind}_double_3_3'.encode()])
+        part['TransformParameters'] = np.array([*np.eye(3).ravel(), 0, -mm, 0])
+        part['TransformFixedParameters'] = np.zeros(3)
+    return path

@@ -1,6 +1,9 @@
 """Wait for what happens, however slow the machine is."""
 
 import time
+from pathlib import Path
+
+from lacuna.utils.files import SETTLED_NS
 
 #: seconds after which a process, a server or a page is said to hang; on a slow machine, minutes are no fault
 HANGS = 600
@@ -17,3 +20,8 @@ def wait_for(happened, process=None):
         assert time.monotonic() < limit, f'nothing has happened in {HANGS} s'
         time.sleep(0.01)
     return found
+
+
+def settle(path):
+    """Wait until the clock has moved on so far that a file cannot be touched again unseen."""
+    wait_for(lambda: time.time_ns() - Path(path).stat().st_ctime_ns > SETTLED_NS)

@@ -106,6 +106,23 @@ def test_voxels_in_clusters(cohort):
     assert found.images['ptfce'].get_fdata().flat[place] == pytest.approx(1 / 50)
 
 
+def test_a_voxel_that_fits_perfectly_stays_the_largest_in_clusters(tmp_path):
+    values = percentages(12)
+    affected = np.arange(12) < 2
+    values['LH_Vis_1'] = np.where(affected, 100.0, 0)
+    write_cohort_results(tmp_path, values)
+    scores = pd.DataFrame({'score': affected.astype(float)}, values.index)
+    found = lacuna.stats(
+        tmp_path, scores, 'score', features='voxels', volume=False, permutations=150, cv='none', tfce=True
+    )['voxels']
+    perfect = np.isinf(found.largest).sum()
+    assert 0 < perfect < 10  # one of 66 is expected
+    row = found.table.iloc[0]
+    assert row[['t', 'tfce']].tolist() == [np.inf, np.inf]
+    assert row['p_fwe'] == row['p_tfce'] == (1 + perfect) / 151
+    assert (found.table['p_tfce'][1:] > row['p_tfce']).all()
+
+
 def test_equal_features_are_tested_once(cohort):
     _, scores, values, facts = cohort
     twice = pd.concat([values, values.add_suffix('_again')], axis=1)

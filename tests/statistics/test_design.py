@@ -69,6 +69,11 @@ def test_ranks_and_no_volume(table):
     [
         ({}, {'outcome': 'mrs'}, ('mrs', 'nihss')),
         ({}, {'covariates': ['sex']}, ('sex', "'F'")),
+        (
+            {'sex': lambda t: t['sex'].where(t.index != IDS[0], 'n/a')},
+            {'covariates': ['sex']},
+            ('sex', "'M'"),
+        ),
         ({}, {'covariates': ['nihss']}, ('nihss',)),
         ({'copy': lambda t: 2 * t['nihss'].astype(float) + 1}, {'covariates': ['copy']}, ('copy', 'nihss')),
         (

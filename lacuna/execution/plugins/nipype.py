@@ -12,7 +12,9 @@ from nipype.pipeline.engine.nodes import NodeExecutionError
 from nipype.pipeline.engine.utils import topological_sort
 from nipype.pipeline.plugins.base import PluginBase
 
+from lacuna.errors import InputError, TractogramError
 from lacuna.execution.environment import quiet_nipype
+from lacuna.images.atlases import read_parcellation
 
 if TYPE_CHECKING:
     from nipype.pipeline.engine import Workflow
@@ -61,15 +63,32 @@ def prepare_by_graph(plan: RunPlan, inputs: SpaceInputs, targets: Sequence[Targe
         mem_gb=of_streamlines(inputs.streamlines_total),
         name='shared_wf',
     )
-    run_in_order(workflow, inputs.folder, quiet=inputs.quiet)
+    full_tdi, counts = (plan.cached_tdi(inputs.space, counts=each) for each in (False, True))
+    made = (full_tdi, counts, *(path for _, path in (*inputs.endpoints, *inputs.regions, *inputs.bundles)))
+    with plan.tractogram.unchanged(*made):  # the commands read tractogram and atlases again
+        run_in_order(workflow, inputs.folder, quiet=inputs.quiet)
+        size_and_time = _size_and_time(inputs.tracks)
+    for each in plan.atlases[inputs.space].parcellations:
+        if read_parcellation(each.atlas).sha256 != each.sha256:
+            for path in made:
+                path.unlink(missing_ok=True)
+            message = f'the atlas {each.atlas.image} or {each.atlas.labels} changed during the run; run again'
+            raise InputError(message)
     node = NumberStreamlines(count=plan.tractogram.info.count, weighting=str(inputs.weighting))
     numbers = Path(node.run(cwd=str(inputs.folder)).outputs.out_file)
-    full_tdi, counts = (plan.cached_tdi(inputs.space, counts=each) for each in (False, True))
-    return replace(inputs, full_tdi=full_tdi, counts=counts, numbers=numbers)
+    return replace(
+        inputs, full_tdi=full_tdi, counts=counts, numbers=numbers, tracks_size_and_time=size_and_time
+    )
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def run_mask_by_graph(job: MaskJob, inputs: SpaceInputs) -> None:
     """Run one mask with the engine ``mrtrix``; see `lacuna.execution.tasks.run_mask`."""
+    from lacuna.bids.derivatives import mask_outputs
     from lacuna.execution.cohort import init_mask_wf, job_name
     from lacuna.execution.workfolders import remove_finished
 
@@ -94,6 +113,11 @@ def run_mask_by_graph(job: MaskJob, inputs: SpaceInputs) -> None:
         setattr(node.inputs, field, inputs.sources[field])
     run_in_order(workflow, inputs.folder, quiet=inputs.quiet)
     remove_finished(inputs.folder / workflow.name)
+    if _size_and_time(inputs.tracks) != inputs.tracks_size_and_time:  # tckedit may have read another one
+        for path in mask_outputs(job.mask, job.missing).values():
+            (inputs.output_dir / path).unlink(missing_ok=True)
+        message = f'{inputs.tracks} changed during the run; run again'
+        raise TractogramError(message)
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ def build_index(
     upsample: int | None = None,
     nprocs: int = 1,
     progress: Callable[[int], object] | None = None,
+    sha256: str | None = None,
 ) -> Path:
     """Build the index of a tractogram for a grid in `directory`; intact parts are kept.
 
@@ -66,6 +67,9 @@ def build_index(
         Number of threads.
     progress : callable, optional
         Called with the number of bytes of the tractogram read since the last call.
+    sha256 : str, optional
+        Checksum of the tractogram; if given, only an index of this content is used or built. By default, size and
+        modification time decide whether an existing index belongs to the file, see `is_source`.
 
     Returns
     -------
@@ -89,12 +93,12 @@ def build_index(
     ratio = upsampling(header.step_size, float(lookup.spacing.min()), upsample)
     directory = Path(directory)
     wanted = _parts(directory, grid, ratio)
-    if not _missing(wanted, header.path):
+    if not _missing(wanted, header.path, sha256):
         return wanted['density']
     needed = int(header.path.stat().st_size * _SHARE)
     with index_format.building(directory, needed):
-        missing = _missing(wanted, header.path)
-        job = _Job(header, grid, lookup, ratio, progress)
+        missing = _missing(wanted, header.path, sha256)
+        job = _Job(header, grid, lookup, ratio, progress, sha256)
         try:
             for kind in missing:
                 job.writers[kind] = index_format.PartWriter(wanted[kind], kind)
@@ -107,7 +111,9 @@ def build_index(
     return wanted['density']
 
 
-def has_index(tractogram: Path, directory: Path, grid: Grid, *, upsample: int | None = None) -> bool:
+def has_index(
+    tractogram: Path, directory: Path, grid: Grid, *, upsample: int | None = None, sha256: str | None = None
+) -> bool:
     """Whether `directory` holds a complete index for a grid, judged by manifests and sizes.
 
     Parameters
@@ -119,10 +125,12 @@ def has_index(tractogram: Path, directory: Path, grid: Grid, *, upsample: int | 
         Grid of the density maps.
     upsample : int, optional
         Points per step of a streamline; by default MRtrix3's rule.
+    sha256 : str, optional
+        Checksum of the tractogram, see `build_index`.
     """
     header = tck.read_header(tractogram)
     ratio = upsampling(header.step_size, float(voxel_lookup(grid.affine, grid.shape).spacing.min()), upsample)
-    return not _missing(_parts(directory, grid, ratio), tractogram, verify=False)
+    return not _missing(_parts(directory, grid, ratio), tractogram, sha256, verify=False)
 
 
 def _parts(directory: Path, grid: Grid, ratio: int) -> dict[str, Path]:
@@ -130,7 +138,9 @@ def _parts(directory: Path, grid: Grid, ratio: int) -> dict[str, Path]:
     return {SELECTION: directory / SELECTION, 'density': directory / density_name(grid, ratio)}
 
 
-def _missing(wanted: dict[str, Path], tractogram: Path, *, verify: bool = True) -> list[str]:
+def _missing(
+    wanted: dict[str, Path], tractogram: Path, sha256: str | None, *, verify: bool = True
+) -> list[str]:
     """Return the parts that are missing, incomplete or of another tractogram; all, if the selection is."""
     missing = []
     source = None
@@ -142,8 +152,10 @@ def _missing(wanted: dict[str, Path], tractogram: Path, *, verify: bool = True) 
         except StreamlineIndexError:
             missing.append(kind)
             continue
-        source = source or manifest['source']
-        if not is_source(manifest['source'], tractogram) or manifest['source']['sha256'] != source['sha256']:
+        found = manifest['source']
+        source = source or found
+        belongs = is_source(found, tractogram) if sha256 is None else found['sha256'] == sha256
+        if not belongs or found['sha256'] != source['sha256']:
             missing.append(kind)
     return missing
 
@@ -183,6 +195,7 @@ class _Job:
     lookup: VoxelLookup
     ratio: int
     progress: Callable[[int], object] | None
+    sha256: str | None = None
     writers: dict[str, index_format.PartWriter] = field(default_factory=dict)
     segments: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {SELECTION: [], 'density': []})
     total: np.ndarray | None = None
@@ -212,7 +225,8 @@ class _Job:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
         after = self.header.path.stat()
-        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        is_same = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+        if not is_same or self.sha256 not in (None, digest.hexdigest()):
             message = (
                 f'{self.header.path} changed while its index was built; run again when the file is complete'
             )
