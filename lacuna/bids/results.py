@@ -190,8 +190,7 @@ class LesionResults:
         pandas.DataFrame
             A row for each bundle.
         """
-        name = name or next(iter(self.bundle_sets), None)
-        return read_columns(self._existing('null_bundles', name), 'bundle')
+        return read_columns(self._existing('null_bundles', name or self._bundle_set()), 'bundle')
 
     def matrix(self, atlas: str, key: str = 'disconnection_matrix') -> pd.DataFrame:
         """Return a matrix by region.
@@ -247,8 +246,15 @@ class LesionResults:
         name : str, optional
             Name of the set of bundles; not needed if there is only one.
         """
-        name = name or next(iter(self.bundle_sets), None)
-        return read_columns(self._existing(self.key_of('bundle_disconnection'), name), 'bundle')
+        path = self._existing(self.key_of('bundle_disconnection'), name or self._bundle_set())
+        return read_columns(path, 'bundle')
+
+    def _bundle_set(self) -> str | None:
+        sets = self.bundle_sets
+        if len(sets) > 1:
+            message = f'{self.stem} has tables of several sets of bundles; choose one of {", ".join(sets)}'
+            raise InputError(message)
+        return sets[0] if sets else None
 
     @cached_property
     def metadata(self) -> Mapping[str, Any]:

@@ -161,3 +161,20 @@ def test_numbers_are_exact(tmp_path):
     assert (found.to_numpy() == numbers).all()
     pd.DataFrame({'region': names, 'value': numbers[0]}).to_csv(path, sep='\t', index=False)
     assert (read_parcels(path).to_numpy() == numbers[0]).all()
+
+
+def test_of_several_sets_of_bundles_one_has_to_be_named(tmp_path):
+    root = tmp_path / 'out'
+    write_results(root, tmp_path / 'in')
+    (folder,) = root.glob('sub-01/**/anat')
+    stem = next(iter(load_results(root))).stem
+    for name, value in (('half', 5), ('all', 7)):
+        path = folder / output_name(stem, 'bundle_disconnection', atlas=name)
+        path.write_text(f'bundle\tvalue\nCST_L\t{value}\n')
+        found = next(iter(load_results(root)))
+        assert found.bundles(name)['value'].tolist() == [value]
+        if name == 'half':
+            assert found.bundles()['value'].tolist() == [5]
+    for read in (found.bundles, found.null_bundles):
+        with pytest.raises(InputError, match='all, half'):
+            read()
