@@ -300,10 +300,11 @@ def _result_row(
 ) -> Row:
     paths = mask_outputs(_as_mask(lesion.files), expected)
     missing = [path.name for target, path in paths.items() if target not in lesion.found]
-    damaged = {}
-    for target, path in lesion.found.items():
-        if problem := damage(path, lesion.sidecars.get(target.recorded_with, {}), verify=verify):
-            damaged[target] = f'{path.name} ({problem})'
+    damaged = {
+        target: f'{lesion.found[target].name} ({problem})'
+        for target, problem in lesion.files.damaged(lesion.sidecars, verify=verify).items()
+        if target in lesion.found
+    }
     broken = [damaged[target] for target in expected if target in damaged]
     for uri in dict.fromkeys(uri for each in lesion.sidecars.values() for uri in _of_connectome(each)):
         if problem := densities.get(uri):

@@ -29,6 +29,7 @@ from lacuna.bids.origins import (
     resolve_uri,
 )
 from lacuna.bids.outputs import SAMPLE, Target, figures_dir, output_name, outputs, parse_output_name
+from lacuna.bids.sidecars import damage
 from lacuna.bids.tables import LEADING, read_columns, read_matrix, read_parcels
 from lacuna.errors import InputError
 from lacuna.images.spaces import SPACES
@@ -291,6 +292,25 @@ class LesionResults:
         with_sidecar = {target: path for target, path in self.files.items() if outputs()[target.key].sidecar}
         found = ((target, read_json(sidecar_path(path))) for target, path in with_sidecar.items())
         return {target: sidecar for target, sidecar in found if sidecar is not None}
+
+    def damaged(
+        self, sidecars: Mapping[Target, Mapping[str, Any]] | None = None, *, verify: bool = True
+    ) -> dict[Target, str]:
+        """Return how files differ from the sizes and checksums that sidecars record, in words.
+
+        Parameters
+        ----------
+        sidecars : mapping, optional
+            Result of `sidecars`, if already read.
+        verify : bool
+            Whether to compare checksums, not only sizes.
+        """
+        sidecars = self.sidecars() if sidecars is None else sidecars
+        found = (
+            (target, damage(path, sidecars.get(target.recorded_with, {}), verify=verify))
+            for target, path in self.files.items()
+        )
+        return {target: problem for target, problem in found if problem}
 
     def members(self) -> Iterator[Member]:
         """Iterate over the tables, matrices and statistics that go into group tables."""

@@ -183,6 +183,10 @@ def _check(lesion: LesionResults, images: _Images) -> tuple[MaskFacts | None, li
         found += checks.check_mask(facts) + checks.check_space_of(lesion.space, lesion.metadata)
         found += checks.check_spacing(images.spacing, mask.affine)
     found += map(checks.sentence, plausibility.check_tractogram(lesion.metadata))
+    found += [
+        f'{lesion.files[target].name} is not the file that its JSON file describes ({problem}).'
+        for target, problem in lesion.damaged().items()
+    ]
     found += checks.check_summary(lesion.summary) + checks.check_support(lesion.summary)
     return facts, found
 

@@ -16,6 +16,7 @@ from helpers.report_data import ATLAS, PARCELS, SPACE, save, write_results
 from lacuna.bids.failures import Failure
 from lacuna.bids.outputs import Target
 from lacuna.bids.results import LesionResults, find_results
+from lacuna.bids.sidecars import FILES, file_record
 from lacuna.bids.tables import read_parcels
 from lacuna.cli import main
 from lacuna.images.masks import read_mask
@@ -41,6 +42,7 @@ from lacuna.reports.participant import is_current, make_report, make_reports, wr
 from lacuna.reports.reportlets import _unsupported, draw_reportlets, publish_reportlets
 from lacuna.streamlines.sample import median_spacing
 from lacuna.testing import audit_graph
+from lacuna.utils.names import sidecar_path
 from lacuna.workflows.report import init_snm_report_wf
 
 KINDS = {'summary', 'lesion', 'map', 'glass', 'streamlines', 'view', 'parcels', 'matrix', 'connectogram'}
@@ -392,6 +394,21 @@ def test_what_is_missing_is_said(dataset, tmp_path):
     draw_reportlets(bare, tmp_path / 'bare')
     text = (tmp_path / 'bare/sub-02_label-lesion_method-snm_desc-summary_figure.html').read_text()
     assert 'The mask is not known' in text
+
+
+def test_a_file_of_another_lesion_is_seen(tmp_path):
+    root = tmp_path / 'out'
+    write_results(root, tmp_path / 'in')
+    (lesion,) = find_results(root)
+    path, holder = lesion.path('summary'), sidecar_path(lesion.map_path)
+    holder.write_text(json.dumps({**lesion.metadata, FILES: {path.name: file_record(path)}}))
+    assert lesion.damaged() == {}
+    path.write_bytes(path.read_bytes().replace(b'1', b'2'))
+    assert list(lesion.damaged()) == [Target('summary')]
+    assert lesion.damaged(verify=False) == {}  # the size is the same
+    drawn = draw_reportlets(lesion, tmp_path / 'figures')
+    assert drawn
+    assert path.name in next((tmp_path / 'figures').glob('*desc-summary*')).read_text()
 
 
 def test_a_changed_mask_is_seen(tmp_path):
