@@ -10,7 +10,6 @@ from typing import Any
 
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
-from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.bids.outputs import BASIC_TARGETS, SAMPLE, Target, names_from
 from lacuna.execution.plan import MaskJob, RunPlan
@@ -27,6 +26,7 @@ from lacuna.streamlines.null_settings import NullSettings
 from lacuna.workflows.bundles import init_bundle_set_wf
 from lacuna.workflows.connectivity import init_parcellation_wf
 from lacuna.workflows.connectome import init_alignment_wf, init_connectome_wf
+from lacuna.workflows.literate import Workflow
 from lacuna.workflows.nulls import init_null_wf
 from lacuna.workflows.resources import SMALL, of_streamlines
 from lacuna.workflows.selection import ENGINE_FIELDS

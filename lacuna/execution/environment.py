@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lacuna.utils.backend import backend_kept
 from lacuna.utils.cache import (
     cache_dir,
     home_dir,
@@ -67,14 +68,14 @@ def process_as_it_was() -> Iterator[None]:
     """Prepare the process for a run, and restore it at the end.
 
     This concerns environment variables, the working directory (Nipype changes it for each node), the levels of Nipype's
-    loggers, and matplotlib's backend (niworkflows chooses one when imported).
+    loggers, and matplotlib's backend.
     """
     environment, folder = dict(os.environ), Path.cwd()
     levels = _levels_of_nipype()
-    backend = _backend() if 'matplotlib' in sys.modules else None
     try:
         prepare_environment()
-        yield
+        with backend_kept():
+            yield
     finally:
         os.chdir(folder)
         for name in os.environ.keys() - environment.keys():
@@ -82,8 +83,6 @@ def process_as_it_was() -> Iterator[None]:
         os.environ.update(environment)
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
-        if 'matplotlib' in sys.modules:
-            _set_backend(backend)
 
 
 def _levels_of_nipype() -> dict[str, int]:
@@ -91,24 +90,3 @@ def _levels_of_nipype() -> dict[str, int]:
     if 'nipype' not in sys.modules:
         return {}
     return {name: logging.getLogger(name).level for name in _OF_NIPYPE}
-
-
-def _backend() -> object:
-    import matplotlib as mpl
-
-    # reading it from rcParams would choose a backend now
-    return dict.__getitem__(mpl.rcParams, 'backend')
-
-
-def _set_backend(backend: object) -> None:
-    """Set matplotlib's backend; None for the state after import."""
-    import matplotlib as mpl
-
-    before = dict.__getitem__(mpl.rcParamsOrig, 'backend') if backend is None else backend
-    if _backend() == before:
-        return
-    pyplot = sys.modules.get('matplotlib.pyplot')
-    if pyplot and isinstance(before, str):
-        pyplot.switch_backend(before)
-    else:
-        dict.__setitem__(mpl.rcParams, 'backend', before)  # rcParams refuses an unset backend

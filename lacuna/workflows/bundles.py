@@ -6,13 +6,13 @@ from pathlib import Path
 
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
-from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.interfaces.bundles import BundleTable, MakeBundleSet, SplitBundles
 from lacuna.interfaces.mrtrix import TCKMap
 from lacuna.utils.cache import is_intact
 from lacuna.utils.files import absolute
 from lacuna.workflows import methods
+from lacuna.workflows.literate import Workflow
 from lacuna.workflows.resources import SMALL
 
 BUNDLE_FIELDS = ('bundle_disconnection', 'sample_bundles')

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
-from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.errors import InputError, check_choice
 from lacuna.interfaces.bids import SaveFile
@@ -19,6 +18,7 @@ from lacuna.streamlines.endpoints import EDGE_MEASURES, RULES
 from lacuna.utils.cache import is_intact
 from lacuna.utils.files import absolute
 from lacuna.workflows import methods
+from lacuna.workflows.literate import Workflow
 from lacuna.workflows.resources import SMALL
 
 CONNECTIVITY_FIELDS = (

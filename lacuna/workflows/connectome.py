@@ -6,7 +6,6 @@ from pathlib import Path
 
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
-from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.interfaces.bids import SaveFile
 from lacuna.interfaces.images import GridTemplate, SupportMask
@@ -17,6 +16,7 @@ from lacuna.measures import MIN_SUPPORT
 from lacuna.utils.cache import is_intact
 from lacuna.utils.files import absolute
 from lacuna.workflows import methods
+from lacuna.workflows.literate import Workflow
 from lacuna.workflows.resources import MOVING, SMALL, of_build
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
-from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.interfaces.images import RegionLoad
 from lacuna.workflows import methods
+from lacuna.workflows.literate import Workflow
 from lacuna.workflows.resources import SMALL
 
 LOAD_FIELDS = ('lesion_load', 'lesion_probability')

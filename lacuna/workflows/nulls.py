@@ -9,7 +9,6 @@ from types import MappingProxyType
 
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
-from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.bids.outputs import Target, names_from
 from lacuna.images.masks import KnownMask
@@ -17,6 +16,7 @@ from lacuna.interfaces.nulls import CompareWithNulls
 from lacuna.streamlines.endpoints import EDGE_MEASURES
 from lacuna.streamlines.null_settings import NullSettings
 from lacuna.workflows import methods
+from lacuna.workflows.literate import Workflow
 from lacuna.workflows.resources import of_nulls
 
 #: outputs without atlases and bundles

@@ -8,13 +8,13 @@ from typing import Any
 
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
-from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.interfaces.reports import DrawReportlets, ReportletSink
 from lacuna.reports.reportlets import BUNDLE_TABLES, REPORT_TABLES
 from lacuna.utils.files import absolute
 from lacuna.utils.names import parse_entities
 from lacuna.workflows.connectivity import check_atlas_names
+from lacuna.workflows.literate import Workflow
 
 
 def init_snm_report_wf(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
-from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.interfaces.index import QueryIndex
 from lacuna.interfaces.mrtrix import SelectStreamlines, TCKMap, TCKSample
 from lacuna.interfaces.streamlines import GradeStreamlines, SampleStreamlines, WriteWeights
 from lacuna.workflows import methods
+from lacuna.workflows.literate import Workflow
 from lacuna.workflows.resources import SMALL
 
 #: additional inputs of each engine for a lesion

@@ -8,7 +8,6 @@ from types import MappingProxyType
 
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
-from niworkflows.engine.workflows import LiterateWorkflow as Workflow
 
 from lacuna.images.mask_values import GRADED, check_grading, grading
 from lacuna.images.masks import KnownMask
@@ -18,6 +17,7 @@ from lacuna.streamlines.endpoints import EDGE_MEASURES
 from lacuna.workflows import methods
 from lacuna.workflows.bundles import BUNDLE_FIELDS, init_bundles_wf
 from lacuna.workflows.connectivity import CONNECTIVITY_FIELDS, check_atlas_names, init_connectivity_wf
+from lacuna.workflows.literate import Workflow
 from lacuna.workflows.load import LOAD_FIELDS, init_load_wf
 from lacuna.workflows.resources import SMALL
 from lacuna.workflows.selection import ENGINE_FIELDS, init_selection_wf

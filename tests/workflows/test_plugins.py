@@ -1,7 +1,10 @@
 """The graphs under the plugins that Nipype itself brings, and the names that their factories take."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel as nb
@@ -112,6 +115,17 @@ def test_names_of_atlases_are_checked_where_they_are_given(tmp_path, atlases, wo
 def test_the_name_of_one_atlas_is_checked():
     with pytest.raises(InputError, match='a-b'):
         init_parcellation_wf(space=SPACE, atlas='a-b')
+
+
+@pytest.mark.parametrize('first', ['', "import matplotlib; matplotlib.use('svg'); "])
+def test_the_program_keeps_its_backend(first):
+    """Figures of a notebook would no longer be shown."""
+    code = f'{first}import lacuna.workflows.snm, matplotlib; print(matplotlib.get_backend())'
+    environment = {**os.environ, 'MPLBACKEND': 'pdf'}
+    done = subprocess.run(
+        [sys.executable, '-c', code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ['svg' if first else 'pdf']
 
 
 def run(workflow: pe.Workflow, base: Path) -> dict[str, pe.Node]:
