@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lacuna.errors import InputError, reason_of, shorten
 from lacuna.execution.config import NO_BUNDLES, REPORTS, RunConfig
 from lacuna.execution.plugins.file import PluginChoice, read_plugin
@@ -48,15 +50,34 @@ def config_of(values: Mapping[str, Any]) -> RunConfig:
         settings['connectome_weights'] = str(path if path.is_file() else weights)
     settings['null_tissues'] = tuple(str(_absolute(path)) for path in settings.get('null_tissues', ()))
     settings['custom_parcellations'] = tuple(
-        (name, str(Path(image).absolute()), str(Path(labels).absolute()), space)
-        for name, image, labels, space in settings.get('custom_parcellations', ())
+        map(_custom_parcellation, settings.get('custom_parcellations', ()))
     )
+    for name, value in settings.items():
+        settings[name] = plain = value.item() if isinstance(value, np.generic) else value
+        if not isinstance(
+            RunConfig.__dataclass_fields__[name].default, str
+        ):  # RunConfig says what to choose from
+            _check_type(name, plain, name)
     return RunConfig(**settings)
+
+
+def _custom_parcellation(given: Any) -> tuple[str, str, str, str]:
+    if isinstance(given, (str, Path)) or len(given) != 4:
+        message = (
+            f'custom_parcellations holds {shorten(given)}; '
+            'expected a list of (name, label image, label table, space)'
+        )
+        raise InputError(message)
+    name, image, labels, space = given
+    return name, str(_absolute(image)), str(_absolute(labels)), space
 
 
 def _absolute(path: str | Path) -> Path:
     try:
         return Path(path).expanduser().absolute()
+    except TypeError:
+        message = f'{shorten(path)} is not a path'
+        raise InputError(message) from None
     except RuntimeError as error:  # ~user, of an unknown user
         message = f'{path}: {error}'
         raise InputError(message) from error
@@ -92,10 +113,8 @@ def read_settings(path: Path) -> dict[str, Any]:
             message = f"the settings {path} contain '{name}', which is not a setting of this version"
             raise InputError(message)
         # a list in a run over several tractograms
-        given = value if name == 'connectome_path' and isinstance(value, list) else [value]
-        if not all(_is_a(each, str(fields[name].type).removesuffix(' | None')) for each in given):
-            message = f'the settings {path}: {name} is {shorten(value)}; expected {fields[name].type}'
-            raise InputError(message)
+        for each in value if name == 'connectome_path' and isinstance(value, list) else [value]:
+            _check_type(name, each, f'the settings {path}: {name}')
     return values
 
 
@@ -110,20 +129,30 @@ def _newest_settings(folder: Path) -> Path:
     return max(found, key=lambda path: (path.parent.name.partition('_')[0], path.stat().st_mtime_ns))
 
 
+def _check_type(name: str, value: Any, called: str) -> None:
+    kind = str(RunConfig.__dataclass_fields__[name].type)
+    if (value is None and kind.endswith(' | None')) or _is_a(value, kind.removesuffix(' | None')):
+        return
+    message = f'{called} is {shorten(value)}; expected {kind}'
+    raise InputError(message)
+
+
 def _is_a(value: Any, kind: str) -> bool:
-    """Whether a TOML value has the type of a setting."""
+    """Whether a plain value has the type of a setting."""
     if kind.startswith('tuple[str'):
-        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+        return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
     if kind.startswith('tuple[tuple'):
-        return isinstance(value, list) and all(_is_a(item, 'tuple[str') and len(item) == 4 for item in value)
+        return isinstance(value, (list, tuple)) and all(
+            _is_a(item, 'tuple[str') and len(item) == 4 for item in value
+        )
     # in Python, bool is a subclass of int
-    return isinstance(value, _TOML_TYPES[kind]) and (kind == 'bool' or not isinstance(value, bool))
+    return isinstance(value, _PLAIN_TYPES[kind]) and (kind == 'bool' or not isinstance(value, bool))
 
 
-#: Python types of the TOML values, by type of the setting
-_TOML_TYPES: dict[str, type | tuple[type, ...]] = {
-    'Path': str,
-    'PluginChoice': str,
+#: Python types of plain values, by type of the setting
+_PLAIN_TYPES: dict[str, type | tuple[type, ...]] = {
+    'Path': (str, Path),
+    'PluginChoice': (str, PluginChoice),
     'str': str,
     'bool': bool,
     'int': int,

@@ -91,7 +91,10 @@ def any_config(values: Mapping[str, Any]) -> RunConfig | SeveralConfig:
         See `config_of`; also if two tractograms have the same name, or a setting applies to one tractogram only.
     """
     given = values['connectome_path']
-    paths = [given] if isinstance(given, (str, Path)) else list(given)
+    paths = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    if wrong := [each for each in paths if not isinstance(each, (str, Path))]:
+        message = f'connectome_path is {wrong[0]!r}; expected the path or the name of a tractogram'
+        raise InputError(message)
     if not paths:
         message = 'name the tractogram with --connectome-path'
         raise InputError(message)

@@ -18,6 +18,7 @@ from lacuna.images.brain import brain
 from lacuna.images.mask_values import check_binary, check_finite, graded_values, is_binary
 from lacuna.images.nifti import is_usable, make, opened, two_positions
 from lacuna.measures import lesion_part, voxel_box, world_box
+from lacuna.utils.files import missing_target
 from lacuna.utils.packed import pack, unpack
 
 #: voxels of a whole head at 0.2 mm; the header of a damaged file may claim thirty thousand times as many
@@ -230,7 +231,9 @@ def read_mask(given: Any, binarize: float | None = None, mask_scale: float | Non
     try:
         data, image = read_image(given)
     except ValueError as error:
-        message = f'{path}: the mask cannot be read ({error}); is the file complete?'
+        link = missing_target(path)
+        reason = link or f'cannot be read ({error}); is the file complete?'
+        message = f'{path}: the mask {reason}'
         raise MaskError(message) from error
     if data.ndim != 3:
         message = (

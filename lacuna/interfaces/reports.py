@@ -96,6 +96,7 @@ class ReportletSink(SimpleInterface):
 
     input_spec = _ReportletSinkInputSpec
     output_spec = _ReportletsOutputSpec
+    _always_run = True  # figures may have been removed since
 
     def _run_interface(self, runtime: Any) -> Any:
         folder = figures_dir(Path(self.inputs.base_directory), self.inputs.subject)

@@ -75,6 +75,7 @@ class WeighStreamlines(SimpleInterface):
 
     input_spec = _WeighStreamlinesInputSpec
     output_spec = _WeighStreamlinesOutputSpec
+    _always_run = True  # the file is in the cache, which may have been emptied
 
     def _run_interface(self, runtime: Any) -> Any:
         given = {name: getattr(self.inputs, name) for name in ('weights', 'min_length', 'max_length')}

@@ -23,7 +23,7 @@ from lacuna.streamlines.length_limits import check_length_limits, length_limits
 from lacuna.streamlines.placed import TractogramInSpace
 from lacuna.streamlines.weighting import VERSION, Weighting, read_weights, weights_sha256
 from lacuna.utils.cache import cache_dir, cached, digest
-from lacuna.utils.files import read_sidecar, replacing
+from lacuna.utils.files import missing_target, read_sidecar, replacing
 from lacuna.utils.processes import processors
 from lacuna.utils.progress import reading
 
@@ -115,7 +115,8 @@ class Tractogram:
     ) -> None:
         self.path = Path(path).expanduser().absolute()
         if not self.path.exists():
-            message = f'no tractogram {self.path}'
+            link = missing_target(self.path)
+            message = f'the tractogram {self.path} {link}' if link else f'no tractogram {self.path}'
             raise TractogramError(message)
         parts = tractograms_in(self.path) if self.path.is_dir() else {}
         kind = 'folder' if parts else extension(self.path)

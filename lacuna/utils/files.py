@@ -48,6 +48,13 @@ def absolute(path: str | Path | None) -> Path | None:
     return None if path is None else Path(path).absolute()
 
 
+def missing_target(path: Path) -> str:
+    """Say that a path is a link to a file that is not there, such as one of DataLad; an empty string if it is not."""
+    if not path.is_symlink() or path.exists():
+        return ''
+    return "is a link to a file that is not there (with DataLad, 'datalad get' fetches it)"
+
+
 def remove_leftovers(targets: Iterable[Path]) -> None:
     """Remove temporary files that killed processes left beside targets, which no process may be writing now."""
     beginnings: dict[Path, list[str]] = {}

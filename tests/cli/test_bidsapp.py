@@ -1,7 +1,10 @@
 """The BIDS-App, settings read back, and what the commands say of themselves."""
 
 import subprocess
+import tomllib
+from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.cohort import tree
 
@@ -9,6 +12,7 @@ from lacuna.cli import bidsapp, main
 from lacuna.errors import InputError
 from lacuna.execution.config import RunConfig
 from lacuna.execution.settings import read_settings
+from lacuna.execution.several import any_config
 
 
 def results(folder):
@@ -80,6 +84,46 @@ def test_settings_that_are_none(tmp_path, text, says):
         target.write_text(text)
     with pytest.raises(InputError, match=says):
         read_settings(target)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'says'),
+    [
+        ({'nprocs': '2'}, "nprocs is '2'; expected int"),
+        ({'nprocs': None}, 'nprocs is None; expected int'),
+        ({'compute_networks': 'no'}, "compute_networks is 'no'; expected bool"),
+        ({'output_resolution': 2.0}, 'output_resolution is 2.0; expected int'),
+        (
+            {'custom_parcellations': ('a', 'b.nii', 'b.tsv', 'c')},
+            "custom_parcellations holds 'a'; expected a list",
+        ),
+        ({'source': ['mask.nii.gz']}, 'is not a path'),
+        ({'connectome_path': None}, 'connectome_path is None'),
+        ({'report': False}, 'report is False; choose from full, light, none'),
+    ],
+)
+def test_values_in_python_that_are_none(tmp_path, settings, says):
+    values = {'source': tmp_path, 'output_dir': tmp_path / 'out', 'connectome_path': tmp_path / 't.tck'}
+    with pytest.raises(InputError, match=says):
+        any_config({**values, **settings})
+
+
+def test_values_in_python_that_are_plain(tmp_path, monkeypatch):
+    """Numbers of arrays can be saved; the home folder is the user's."""
+    monkeypatch.setenv('HOME', str(tmp_path))
+    atlas = ['a', '~/b.nii', Path('~/b.tsv'), 'MNI152NLin6Asym']
+    values = {
+        'source': '~',
+        'output_dir': '~/out',
+        'connectome_path': '~/t.tck',
+        'custom_parcellations': [atlas],
+    }
+    config = any_config(
+        {**values, 'output_resolution': np.int64(1), 'compute_networks': np.True_, 'mem_gb': 2}
+    )
+    settings = tomllib.loads(config.to_toml())
+    assert settings['output_resolution'] == 1
+    assert settings['custom_parcellations'] == [['a', f'{tmp_path}/b.nii', f'{tmp_path}/b.tsv', atlas[3]]]
 
 
 def test_what_the_commands_say_of_themselves(capsys, monkeypatch):

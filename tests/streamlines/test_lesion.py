@@ -464,3 +464,13 @@ def test_what_is_no_atlas(toy, tractogram, atlas):
 def test_one_name_is_no_list_of_atlases(toy, tractogram):
     with pytest.raises(InputError, match='give a list'):
         tractogram.disconnect(toy.mask).nulls(5, atlases='aal')
+
+
+def test_links_whose_files_are_not_there(tractogram, tmp_path):
+    """As in a dataset of DataLad whose content was not fetched."""
+    for name in ('mask.nii.gz', 'other.tck'):
+        (tmp_path / name).symlink_to(tmp_path / '.git/annex/objects/x')
+    with pytest.raises(MaskError, match='is a link to a file that is not there'):
+        tractogram.disconnect(tmp_path / 'mask.nii.gz')
+    with pytest.raises(TractogramError, match='is a link to a file that is not there'):
+        lacuna.Tractogram(tmp_path / 'other.tck', SPACE)

@@ -1,6 +1,7 @@
 """The graphs under the plugins that Nipype itself brings, and the names that their factories take."""
 
 import json
+import shutil
 from pathlib import Path
 
 import nibabel as nb
@@ -187,3 +188,40 @@ def test_relative_paths_of_factories_are_those_of_the_program(toy, parcels, tmp_
     assert Path(*kept.values()).exists()
     assert len(EndpointTable.load(Path('ends.npz')).pairs) == toy.streamlines
     assert list(Path('out/sub-01/figures').iterdir())
+
+
+@pytest.mark.parametrize('engine', ENGINES)
+def test_what_was_removed_from_folders_outside_is_made_again(toy, parcels, tmp_path, engine):
+    """Caches and figures are not in the work folders, whose results Nipype takes for complete."""
+    kept = (
+        {'index_directory': tmp_path / 'index'}
+        if engine == 'index'
+        else {'cached_tdi': tmp_path / 'tdi.nii.gz'}
+    )
+    outside = [*kept.values(), tmp_path / 'ends.npz', tmp_path / 'out']
+
+    def made() -> list[int]:
+        connectome = init_connectome_wf(space=SPACE, engine=engine, **kept)
+        parcellation = init_parcellation_wf(
+            space=SPACE, atlas='two', engine=engine, cached_endpoints=tmp_path / 'ends.npz'
+        )
+        report = init_snm_report_wf(stem='sub-01', space=SPACE, output_dir=tmp_path / 'out', viewer=False)
+        connectome.inputs.inputnode.tracks = str(toy.tracks)
+        parcellation.inputs.inputnode.image = str(parcels)
+        parcellation.inputs.inputnode.labels = str(parcels).replace('.nii.gz', '.tsv')
+        report.inputs.inputnode.mask = str(toy.mask)
+        workflow = pe.Workflow(name='study')
+        if engine == 'index':
+            workflow.connect(connectome, 'outputnode.index', parcellation, 'inputnode.index')
+        else:
+            workflow.add_nodes([connectome, parcellation])
+            parcellation.inputs.inputnode.tracks = str(toy.tracks)
+        workflow.add_nodes([report])
+        run(workflow, tmp_path / 'work')
+        return [len(list(path.rglob('*.*'))) if path.is_dir() else path.stat().st_size for path in outside]
+
+    first = made()
+    assert all(first)
+    for path in outside:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert made() == first
