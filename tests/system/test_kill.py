@@ -9,6 +9,7 @@ import nibabel as nb
 import pytest
 from helpers.cohort import write_cohort
 from helpers.kill_and_resume import Trials
+from helpers.waiting import settle
 
 from lacuna.testing import world_coordinates, write_mask
 
@@ -64,6 +65,7 @@ def test_killed_at_each_file(tmp_path, when):
     command = [
         sys.executable, '-m', 'lacuna', 'run', 'snm', source, str(out), *options, '--no-report', '--nprocs', '1',
     ]  # fmt: skip
+    settle(options[options.index('--connectome-path') + 1])  # what is known of a new file is not kept
     (tmp_path / 'hook').mkdir()
     (tmp_path / 'hook/sitecustomize.py').write_text(HOOK)
 
