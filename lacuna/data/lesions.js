@@ -136,6 +136,7 @@ async function start() {
   sums = unpacked(await (await got('sums')).arrayBuffer());
   const faults = about.lesions.flatMap(({ name, problems }) => Object.entries(problems).map(([part, problem]) => `${name}: the ${part} ${problem}. It is not counted.`));
   if (about.elsewhere) faults.push(`${about.elsewhere} lesions that are not in ${about.space} are left out.`);
+  faults.unshift(...about.doubts);
   byId('warnings').textContent = faults.slice(0, 5).join('\n') + (faults.length > 5 ? `\n... and ${faults.length - 5} more` : '');
   byId('warnings').hidden = !faults.length;
   byId('over').textContent = about.tractograms > 1 ? `, mean over ${about.tractograms} tractograms` : '';

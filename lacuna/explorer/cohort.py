@@ -18,6 +18,7 @@ from lacuna.explorer.grid import PageGrid
 from lacuna.images.spaces import standard_grid
 from lacuna.reports.figures.frame import load_image
 from lacuna.reports.figures.viewer import nifti_text, percent_halves
+from lacuna.reports.group import unlike
 from lacuna.utils.packed import pack, unpack
 from lacuna.utils.processes import thread_map
 from lacuna.utils.progress import track
@@ -140,6 +141,7 @@ class Cohort:
             'emptyMap': nifti_text(np.zeros(self.page.shape, np.uint8), self.page.affine, 0.5),
             'lesions': [self._described(each) for each in self.seen],
             'elsewhere': self.elsewhere,
+            'doubts': list(unlike(self.lesions)),
             'tractograms': max(seen.summary.get('tractograms', 1) for seen in self.seen),
         }
 

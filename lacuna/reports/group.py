@@ -131,7 +131,7 @@ def write_group_report(
         rows.append(seen.row)
         problems += [f'{lesion.stem}: the {problem}. It is not drawn.' for problem in seen.problems]
         sums.setdefault(lesion.space, _Sums()).add(seen)
-    problems += _unlike(lesions)
+    problems += unlike(lesions)
     if problems:
         sections.append(warnings_html(problems))
     with drawing():
@@ -188,7 +188,7 @@ def _read_lesion(lesion: LesionResults) -> _ReadLesion:
     return _ReadLesion(row, problems, voxels, image)
 
 
-def _unlike(lesions: Sequence[LesionResults]) -> Iterator[str]:
+def unlike(lesions: Sequence[LesionResults]) -> Iterator[str]:
     """Yield what differs between the lesions of a space, in words; group tables leave out those that differ."""
     made: dict[str, dict[tuple[tuple[str, str], ...], list[str]]] = defaultdict(lambda: defaultdict(list))
     for lesion in lesions:

@@ -1,6 +1,7 @@
 """The page of all lesions as ``lacuna explore`` serves it: who has a place lesioned, who has it disconnected."""
 
 import json
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -99,6 +100,18 @@ def test_a_damaged_map_is_left_out_and_said(tmp_path):
     assert [set(each['problems']) for each in cohort.about()['lesions']] == [set(), {'map'}, {'map'}]
     np.testing.assert_array_equal(cohort.sums['mean'], alone['mean'])
     assert cohort.sums['overlap'].max() == 133  # their masks count
+
+
+def test_lesions_over_another_tractogram_are_said(results, tmp_path):
+    root = shutil.copytree(results, tmp_path / 'derivatives')
+    (sidecar,) = root.rglob('sub-03_*_desc-disconnectionpct.json')
+    facts = json.loads(sidecar.read_text())
+    facts['Tractogram']['SHA256'] = '0' * 64
+    sidecar.write_text(json.dumps(facts))
+    assert Cohort(load_results(results)).about()['doubts'] == []
+    (said,) = Cohort(load_results(root)).about()['doubts']
+    assert 'sub-03' in said
+    assert 'tractogram' in said
 
 
 def test_lesions_are_read_once_whoever_asks_and_no_more_when_it_ends(results, monkeypatch):
