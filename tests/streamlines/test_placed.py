@@ -65,7 +65,7 @@ def test_a_tractogram_that_is_replaced_while_it_is_converted(toy, tmp_path, monk
     from lacuna.streamlines import tractogram as module
 
     for name in ('a.trk', 'b.trk'):
-        nb.streamlines.save(nb.streamlines.load(toy.tracks).tractogram, tmp_path / name)
+        nb.streamlines.save(nb.streamlines.load(toy.tracks).tractogram, str(tmp_path / name))
         shift(toy.tracks, 4)
     shutil.copyfile(tmp_path / 'a.trk', tmp_path / 'kept.trk')
     convert = module.convert
@@ -123,7 +123,7 @@ def test_an_atlas_that_is_edited_after_it_was_read(toy, tmp_path):
 
 def test_damage_of_what_was_converted(toy, tmp_path):
     for name in ('a', 'b'):
-        nb.streamlines.save(nb.streamlines.load(toy.tracks).tractogram, tmp_path / f'{name}.trk')
+        nb.streamlines.save(nb.streamlines.load(toy.tracks).tractogram, str(tmp_path / f'{name}.trk'))
         (tmp_path / 'folder').mkdir(exist_ok=True)
         shutil.copyfile(tmp_path / f'{name}.trk', tmp_path / 'folder' / f'{name}.trk')
         shift(toy.tracks, 4)
