@@ -54,9 +54,8 @@ def config_of(values: Mapping[str, Any]) -> RunConfig:
     )
     for name, value in settings.items():
         settings[name] = plain = value.item() if isinstance(value, np.generic) else value
-        if not isinstance(
-            RunConfig.__dataclass_fields__[name].default, str
-        ):  # RunConfig says what to choose from
+        # where the default is a text, RunConfig says what to choose from
+        if not isinstance(RunConfig.__dataclass_fields__[name].default, str):
             _check_type(name, plain, name)
     return RunConfig(**settings)
 

@@ -71,7 +71,7 @@ class SpaceInputs:
         File of the number of streamlines in use that visit each voxel; None if the index holds it.
     numbers : pathlib.Path or None
         Indices of the streamlines, with the engine ``mrtrix``.
-    tracks_size_and_time : tuple of int or None
+    tracks_size_and_time : list of int or None
         Size and modification time of `tracks`, with the engine ``mrtrix``, whose commands read them for each mask.
     endpoints, regions, bundles : tuple of (str, pathlib.Path)
         Endpoint tables and voxels of atlases, by name of the atlas; voxels visited by bundles, by name of the set of
@@ -103,7 +103,7 @@ class SpaceInputs:
     full_tdi: Path | None = None
     counts: Path | None = None
     numbers: Path | None = None
-    tracks_size_and_time: tuple[int, int] | None = None
+    tracks_size_and_time: list[int] | None = None
     endpoints: tuple[tuple[str, Path], ...] = ()
     regions: tuple[tuple[str, Path], ...] = ()
     bundles: tuple[tuple[str, Path], ...] = ()

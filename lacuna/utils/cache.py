@@ -6,19 +6,17 @@ import hashlib
 import os
 import stat
 import tempfile
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from lacuna.errors import InputError
-from lacuna.utils.files import TEMPORARY, json_bytes, read_json, stamp, write_if_changed
+from lacuna.utils.files import TEMPORARY, crc32_of, json_bytes, read_json, stamp, write_if_changed
 from lacuna.utils.locks import file_lock
 
 #: suffix of the records of checksums beside cached files
 RECORD = '.crc'
-_CHUNK = 2**24
 
 
 def cache_dir() -> Path:
@@ -111,7 +109,7 @@ def cached(target: Path, make: Callable[[], object], *others: Path) -> None:
 
 def seal(path: Path) -> None:
     """Record the checksum of a cached file beside it, for `is_intact`."""
-    _record(path, _crc32(path))
+    _record(path, crc32_of(path))
 
 
 def is_intact(path: Path) -> bool:
@@ -122,7 +120,7 @@ def is_intact(path: Path) -> bool:
     # reading a tractogram takes long: one of the recorded size and times is not read, like any other tractogram
     if path.suffix == '.tck' and record.get('stamp') == stamp(path):
         return True
-    found = _crc32(path)
+    found = crc32_of(path)
     if record.get('crc32') != found:
         return False
     if record.get('stamp') != stamp(path):  # for example, in a copy of the cache
@@ -133,14 +131,6 @@ def is_intact(path: Path) -> bool:
 def _record(path: Path, crc32: int) -> None:
     with suppress(OSError):  # the cache is read-only, or the disk full
         write_if_changed(path.with_suffix(RECORD), json_bytes({'crc32': crc32, 'stamp': stamp(path)}))
-
-
-def _crc32(path: Path) -> int:
-    found = 0
-    with path.open('rb') as stream:
-        while chunk := stream.read(_CHUNK):
-            found = zlib.crc32(chunk, found)
-    return found
 
 
 def cached_or_local(folder: str | Path, name: str | Path, make: Callable[[Path], object]) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import resources
@@ -17,6 +18,7 @@ from lacuna.errors import InputError
 TEMPORARY = '.tmp-'
 #: files modified this recently may change again without a new stamp
 SETTLED_NS = 2_000_000_000
+_CHUNK = 2**24
 
 
 @contextmanager
@@ -72,6 +74,15 @@ def stamp(path: Path) -> list[int]:
     # ctime cannot be set by users: a file that is replaced or edited never keeps all four values
     status = path.stat()
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def crc32_of(path: Path) -> int:
+    """Return the CRC-32 of a file."""
+    found = 0
+    with path.open('rb') as stream:
+        while chunk := stream.read(_CHUNK):
+            found = zlib.crc32(chunk, found)
+    return found
 
 
 def is_settled(stamps: Iterable[list[int]], now: int) -> bool:

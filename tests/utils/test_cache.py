@@ -55,7 +55,7 @@ def test_a_copy_of_the_cache_is_used(make, tmp_path, monkeypatch):
     shutil.copytree(tmp_path / 'cache', tmp_path / 'copy', copy_function=shutil.copyfile)
     make('x.tck', tmp_path / 'copy')
     assert make.made == ['x.tck']
-    monkeypatch.setattr(cache_module, '_crc32', None)  # a tractogram with known times is not read again
+    monkeypatch.setattr(cache_module, 'crc32_of', None)  # a tractogram with known times is not read again
     make('x.tck', tmp_path / 'copy')
 
 

@@ -15,6 +15,7 @@ from nipype.pipeline.plugins.base import PluginBase
 from lacuna.errors import InputError, TractogramError
 from lacuna.execution.environment import quiet_nipype
 from lacuna.images.atlases import read_parcellation
+from lacuna.utils.files import stamp
 
 if TYPE_CHECKING:
     from nipype.pipeline.engine import Workflow
@@ -67,7 +68,7 @@ def prepare_by_graph(plan: RunPlan, inputs: SpaceInputs, targets: Sequence[Targe
     made = (full_tdi, counts, *(path for _, path in (*inputs.endpoints, *inputs.regions, *inputs.bundles)))
     with plan.tractogram.unchanged(*made):  # the commands read tractogram and atlases again
         run_in_order(workflow, inputs.folder, quiet=inputs.quiet)
-        size_and_time = _size_and_time(inputs.tracks)
+        size_and_time = stamp(inputs.tracks)[:2]
     for each in plan.atlases[inputs.space].parcellations:
         if read_parcellation(each.atlas).sha256 != each.sha256:
             for path in made:
@@ -79,11 +80,6 @@ def prepare_by_graph(plan: RunPlan, inputs: SpaceInputs, targets: Sequence[Targe
     return replace(
         inputs, full_tdi=full_tdi, counts=counts, numbers=numbers, tracks_size_and_time=size_and_time
     )
-
-
-def _size_and_time(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
 
 
 def run_mask_by_graph(job: MaskJob, inputs: SpaceInputs) -> None:
@@ -113,7 +109,7 @@ def run_mask_by_graph(job: MaskJob, inputs: SpaceInputs) -> None:
         setattr(node.inputs, field, inputs.sources[field])
     run_in_order(workflow, inputs.folder, quiet=inputs.quiet)
     remove_finished(inputs.folder / workflow.name)
-    if _size_and_time(inputs.tracks) != inputs.tracks_size_and_time:  # tckedit may have read another one
+    if stamp(inputs.tracks)[:2] != inputs.tracks_size_and_time:  # tckedit may have read another one
         for path in mask_outputs(job.mask, job.missing).values():
             (inputs.output_dir / path).unlink(missing_ok=True)
         message = f'{inputs.tracks} changed during the run; run again'

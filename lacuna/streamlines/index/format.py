@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lacuna.errors import StreamlineIndexError, reason_of, shorten
+from lacuna.utils.files import crc32_of
 from lacuna.utils.locks import file_lock
 
 VERSION = 1
@@ -23,7 +24,6 @@ _MAGIC = 'lacuna streamline index'
 _LOCK = '.lock'
 _UNFINISHED = '.building-'
 _REBUILD = 'delete the folder and run again to rebuild it'
-_CHUNK = 2**24
 #: arrays of each part with their dtypes, which compiled code relies on
 _DTYPES = {
     'selection': {
@@ -163,11 +163,8 @@ def verify_arrays(folder: Path, manifest: dict[str, Any]) -> None:
     """
     for name, entry in manifest['arrays'].items():
         path = folder / f'{name}.bin'
-        found = 0
         try:
-            with path.open('rb') as stream:
-                while chunk := stream.read(_CHUNK):
-                    found = zlib.crc32(chunk, found)
+            found = crc32_of(path)
         except OSError as error:
             message = f'the streamline index cannot be read: {path}: {reason_of(error, path)}; {_REBUILD}'
             raise StreamlineIndexError(message) from error
